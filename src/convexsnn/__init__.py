@@ -1,0 +1,1 @@
+"""Spiking neural networks trained by convex optimisation, with a certificate of optimality."""

@@ -1,0 +1,151 @@
+"""Certificates: what was proved about a solution, computed from W and a dual vector alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from convexsnn.program import ConvexProgram
+
+SCOPES = ("dictionary", "search", "global")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A duality gap and everything it depends on (theory.md section 3).
+
+    With scope ``dictionary`` it says: no readout weights on *this* dictionary reach an objective below `dual`, up to
+    rounding in `dtype`; it says nothing about other hidden weights.
+
+    Attributes
+    ----------
+    primal, dual : float
+        Objective of the returned weights, and a lower bound on the objective of every weights.
+    loss, penalty : str
+    rho : float
+        Weight of the penalty.
+    n : int
+        Rows of the dictionary (sequences, or sequence-step pairs).
+    P : int
+        Columns of the dictionary.
+    C : int
+        Outputs.
+    support : int
+        Columns that carry weight (nonzero rows of W).
+    nonzeros : int
+        Nonzero entries of W.
+    dtype : str
+        Arithmetic in which primal and dual were computed.
+    spike_margin : float or None
+        Smallest distance |v - theta| seen in the simulation that gave the columns, in units of the membrane
+        potential. A margin near the rounding error of the network's dtype means that other hardware may spike
+        otherwise; 0 is an exact tie. None when the columns were not simulated.
+    scope : str
+        One of `SCOPES`.
+    """
+
+    primal: float
+    dual: float
+    loss: str
+    penalty: str
+    rho: float
+    n: int
+    P: int
+    C: int
+    support: int
+    nonzeros: int
+    dtype: str = "float64"
+    spike_margin: float | None = None
+    scope: str = "dictionary"
+
+    @property
+    def gap(self) -> float:
+        """Primal minus dual."""
+        return self.primal - self.dual
+
+    @property
+    def relative_gap(self) -> float:
+        """The gap over max(|primal|, tiny); inf when nothing was proved."""
+        gap = self.gap
+        return gap / max(abs(self.primal), 1e-300) if math.isfinite(gap) else math.inf
+
+    def holds(self, tol: float) -> bool:
+        """Whether the relative gap is at most `tol`."""
+        return self.relative_gap <= tol
+
+    def with_spike_margin(self, spike_margin: float | None) -> Certificate:
+        """The same certificate with the spike margin of the simulation that gave the columns."""
+        return replace(self, spike_margin=spike_margin)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, and the two gaps, as plain numbers and strings."""
+        return asdict(self) | {"gap": self.gap, "relative_gap": self.relative_gap}
+
+    def to_json(self) -> str:
+        """`to_dict` as strict JSON (infinite and missing numbers become null)."""
+        clean = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in self.to_dict().items()
+        }
+        return json.dumps(clean, indent=2, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Certificate:
+        """Inverse of `to_json`. Raises ValueError when a field is missing, unknown or of the wrong type."""
+        try:
+            fields = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"certificate is not valid JSON: {error}") from error
+        if not isinstance(fields, dict):
+            raise ValueError("certificate must be a JSON object")
+        fields = {key: value for key, value in fields.items() if key not in ("gap", "relative_gap")}
+        for key, missing in (("primal", math.inf), ("dual", -math.inf)):
+            if fields.get(key, 0) is None:
+                fields[key] = missing
+        try:
+            certificate = cls(**fields)
+        except TypeError as error:
+            raise ValueError(f"certificate has missing or unknown fields: {error}") from error
+        certificate._check_types()
+        return certificate
+
+    def _check_types(self) -> None:
+        for name in ("primal", "dual", "rho"):
+            if not isinstance(getattr(self, name), (int, float)) or isinstance(getattr(self, name), bool):
+                raise ValueError(f"certificate field {name!r} must be a number")
+        for name in ("n", "P", "C", "support", "nonzeros"):
+            if not isinstance(getattr(self, name), int) or isinstance(getattr(self, name), bool):
+                raise ValueError(f"certificate field {name!r} must be an integer")
+        if self.scope not in SCOPES:
+            raise ValueError(f"certificate field 'scope' must be one of {SCOPES}, got {self.scope!r}")
+
+    def __str__(self) -> str:
+        margin = "" if self.spike_margin is None else f", spike margin {self.spike_margin:.1e}"
+        return (
+            f"{self.scope} certificate: objective {self.primal:.9g}, lower bound {self.dual:.9g}, "
+            f"relative gap {self.relative_gap:.1e} ({self.loss} + {self.rho:.3g} {self.penalty}, "
+            f"n {self.n}, P {self.P}, C {self.C}, support {self.support}, {self.dtype}{margin})"
+        )
+
+
+def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
+    """The dictionary-scope certificate of weights `W` (P, C) and any dual candidate `U` (n, C), in float64.
+
+    `U` is made feasible first (`ConvexProgram.feasible_dual`), so no property of the solver that gave it is assumed.
+    """
+    return Certificate(
+        primal=program.primal(W),
+        dual=program.dual(program.feasible_dual(U)),
+        loss=program.loss.name,
+        penalty=program.penalty.name,
+        rho=program.rho,
+        n=program.n_rows,
+        P=program.n_columns,
+        C=program.n_outputs,
+        support=int((W != 0).any(dim=1).sum()),
+        nonzeros=int((W != 0).sum()),
+    )

@@ -1,0 +1,137 @@
+"""The columns of a dictionary, and the only two products the convex program needs of them.
+
+A dictionary may have far more entries than fit in memory as floats, so 0/1 columns are kept at one bit an entry and
+unpacked block by block. Both classes have the same interface: ``shape``, ``device``, ``matmul``, ``rmatmul``,
+``dense``, ``take``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+# Entries unpacked at a time: 2**23 float64 are 64 MiB, small beside any machine and large enough for full BLAS speed.
+BLOCK_ENTRIES = 2**23
+
+
+class Columns(Protocol):
+    """An ``(n, P)`` matrix known through its products."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def device(self) -> torch.device: ...
+    def matmul(self, W: Tensor) -> Tensor: ...
+    def rmatmul(self, U: Tensor) -> Tensor: ...
+    def dense(self, dtype: torch.dtype = torch.float64) -> Tensor: ...
+    def take(self, index: Tensor) -> Columns: ...
+
+
+@dataclass(frozen=True)
+class BitColumns:
+    """0/1 columns at one bit an entry.
+
+    Attributes
+    ----------
+    packed : uint8 tensor of shape (P, ceil(n / 8))
+        Row ``j`` holds column ``j``; bit ``i % 8`` (least significant first) of byte ``i // 8`` is entry ``i``.
+    n : int
+        Number of rows of the dictionary.
+    """
+
+    packed: Tensor
+    n: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.n, self.packed.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.packed.device
+
+    def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """All entries as an ``(n, P)`` tensor of `dtype`; only for dictionaries that fit in memory as floats."""
+        return unpack_bits(self.packed, self.n).to(dtype).T
+
+    def take(self, index: Tensor) -> BitColumns:
+        """The columns named by `index` (int64 tensor), in that order."""
+        return BitColumns(self.packed[index], self.n)
+
+    def matmul(self, W: Tensor) -> Tensor:
+        """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Columns of weight zero are skipped."""
+        used = torch.nonzero(W.any(dim=1)).flatten()
+        out = W.new_zeros(self.n, W.shape[1])
+        for block in self._blocks(len(used)):
+            chosen = used[block]
+            out += unpack_bits(self.packed[chosen], self.n).to(W.dtype).T @ W[chosen]
+        return out
+
+    def rmatmul(self, U: Tensor) -> Tensor:
+        """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`."""
+        parts = [unpack_bits(self.packed[block], self.n).to(U.dtype) @ U for block in self._blocks(self.shape[1])]
+        return torch.cat(parts) if parts else U.new_zeros(0, U.shape[1])
+
+    def _blocks(self, count: int) -> Iterator[slice]:
+        size = max(1, BLOCK_ENTRIES // max(1, self.n))
+        return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+@dataclass(frozen=True)
+class RealColumns:
+    """Real-valued columns (the analog membrane readout), stored as they are.
+
+    Attributes
+    ----------
+    values : float64 tensor of shape (P, n)
+        Row ``j`` holds column ``j``, so that a column is contiguous.
+    """
+
+    values: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.values.shape[1], self.values.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.values.device
+
+    def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """All entries as an ``(n, P)`` tensor of `dtype`."""
+        return self.values.to(dtype).T
+
+    def take(self, index: Tensor) -> RealColumns:
+        """The columns named by `index` (int64 tensor), in that order."""
+        return RealColumns(self.values[index])
+
+    def matmul(self, W: Tensor) -> Tensor:
+        """``D @ W`` for `W` of shape (P, C); shape (n, C)."""
+        return self.values.T.to(W.dtype) @ W
+
+    def rmatmul(self, U: Tensor) -> Tensor:
+        """``D.T @ U`` for `U` of shape (n, C); shape (P, C)."""
+        return self.values.to(U.dtype) @ U
+
+
+def pack_bits(bits: Tensor) -> Tensor:
+    """Pack a bool tensor (P, n) into a uint8 tensor (P, ceil(n / 8)), least significant bit first, zero padded."""
+    count, n = bits.shape
+    padded = bits.new_zeros(count, -(-n // 8) * 8)
+    padded[:, :n] = bits
+    octets = padded.reshape(count, -1, 8).to(torch.uint8)
+    packed = octets[:, :, 0].clone()
+    for k in range(1, 8):
+        packed |= octets[:, :, k] << k
+    return packed
+
+
+def unpack_bits(packed: Tensor, n: int) -> Tensor:
+    """Inverse of `pack_bits`: a uint8 tensor (P, n) of zeros and ones."""
+    shifts = torch.arange(8, dtype=torch.uint8, device=packed.device)
+    bits = (packed.unsqueeze(-1) >> shifts) & 1
+    return bits.reshape(packed.shape[0], -1)[:, :n]

@@ -1,0 +1,108 @@
+"""The convex program (P) of theory.md section 2 and its dual (D)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convexsnn.columns import Columns
+from convexsnn.losses import Loss
+from convexsnn.penalties import Penalty
+
+
+@dataclass(frozen=True)
+class ConvexProgram:
+    """min_W F(D W) + rho * Omega(W), F(S) = sum_i w_i loss(y_i, S_i).
+
+    Attributes
+    ----------
+    columns : Columns of shape (n, P)
+        The dictionary D.
+    targets : float64 tensor of shape (n, C)
+        Encoded labels Y (`Loss.encode`), or real targets.
+    loss : Loss
+    penalty : Penalty
+        Omega.
+    rho : float
+        Weight of the penalty, > 0.
+    row_weights : float64 tensor of shape (n,)
+        w, positive, summing to one.
+
+    References
+    ----------
+    arXiv 2605.08022, the convex reformulation of the parallel threshold network; theory.md section 2.
+    """
+
+    columns: Columns
+    targets: Tensor
+    loss: Loss
+    penalty: Penalty
+    rho: float
+    row_weights: Tensor
+
+    def __post_init__(self) -> None:
+        n, _ = self.columns.shape
+        if self.targets.ndim != 2 or self.targets.shape[0] != n:
+            raise ValueError(
+                f"targets must have shape ({n}, C), one row a dictionary row, got {tuple(self.targets.shape)}"
+            )
+        if self.row_weights.shape != (n,):
+            raise ValueError(f"row_weights must have shape ({n},), got {tuple(self.row_weights.shape)}")
+        if not bool((self.row_weights > 0).all()):
+            raise ValueError("row_weights must be positive: drop the rows of weight zero first")
+        if not (self.rho > 0 and self.rho < float("inf")):
+            raise ValueError(f"rho must be a positive finite number, got {self.rho}")
+
+    @property
+    def n_rows(self) -> int:
+        """n, the number of rows (sequences, or pairs of sequence and step)."""
+        return self.columns.shape[0]
+
+    @property
+    def n_columns(self) -> int:
+        """P, the number of columns."""
+        return self.columns.shape[1]
+
+    @property
+    def n_outputs(self) -> int:
+        """C, the number of outputs."""
+        return self.targets.shape[1]
+
+    def data_term(self, S: Tensor) -> Tensor:
+        """F(S) for scores S = D W of shape (n, C)."""
+        return self.row_weights @ self.loss.value(S, self.targets)
+
+    def data_gradient(self, S: Tensor) -> Tensor:
+        """A (sub)gradient of F at S, shape (n, C): the natural dual candidate for smooth losses."""
+        return self.row_weights.unsqueeze(1) * self.loss.gradient(S, self.targets)
+
+    def primal(self, W: Tensor) -> float:
+        """The value of (P) at W of shape (P, C), in float64."""
+        W = W.to(torch.float64)
+        return float(self.data_term(self.columns.matmul(W)) + self.rho * self.penalty.value(W))
+
+    def dual(self, U: Tensor) -> float:
+        """The value -F*(U) of (D) at U of shape (n, C), in float64; -inf outside F*'s domain.
+
+        The constraint on D^T U is not checked here: see `feasible_dual`.
+        """
+        w = self.row_weights
+        V = U.to(torch.float64) / w.unsqueeze(1)
+        return -float(w @ self.loss.conjugate(V, self.targets))
+
+    def feasible_dual(self, U: Tensor) -> Tensor:
+        """The dual candidate U made feasible: put into the domain of F*, then scaled into {Omega*(D^T U) <= rho}.
+
+        Scaling by t in [0, 1] keeps U in the domain of every loss here, so any U of shape (n, C) gives a valid bound.
+        """
+        w = self.row_weights.unsqueeze(1)
+        U = w * self.loss.project_dual(U.to(torch.float64) / w, self.targets)
+        kappa = float(self.penalty.dual_norm(self.columns.rmatmul(U))) / self.rho
+        return U / kappa if kappa > 1.0 else U
+
+
+def uniform_weights(n: int, device: torch.device | str = "cpu") -> Tensor:
+    """w_i = 1/n."""
+    return torch.full((n,), 1.0 / n, dtype=torch.float64, device=device)

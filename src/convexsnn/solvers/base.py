@@ -1,0 +1,115 @@
+"""What every solver promises: which programs it takes, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from convexsnn.certificate import Certificate, certify
+from convexsnn.program import ConvexProgram
+
+
+class Status(Enum):
+    """Why a solver stopped; the value is advice for a person."""
+
+    CONVERGED = "the relative duality gap is within tol"
+    MAX_ITER = "the iteration limit was reached before tol: raise max_iter, raise tol, or raise beta"
+    STALLED = "no further progress was possible in this arithmetic: raise tol, or rescale the columns"
+    INTERRUPTED = "interrupted: the best certified point so far is returned"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of a solver's history, with relative gap as certified at that moment."""
+
+    iteration: int
+    primal: float
+    dual: float
+    relative_gap: float
+    seconds: float
+
+
+Callback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """When to stop.
+
+    Attributes
+    ----------
+    tol : float
+        Target relative duality gap.
+    max_iter : int
+        Limit on the solver's outer iterations.
+    callback : callable or None
+        Called with a `Progress` after each outer iteration.
+    """
+
+    tol: float = 1e-6
+    max_iter: int = 1000
+    callback: Callback | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Weights, a feasible dual vector, the certificate computed from the two, and why the solver stopped.
+
+    Attributes
+    ----------
+    W : float64 tensor (P, C)
+    U : float64 tensor (n, C)
+        Feasible for the dual program.
+    certificate : Certificate
+        Of (W, U), recomputed from them alone.
+    status : Status
+    n_iter : int
+    seconds : float
+    solver : str
+    history : tuple of Progress
+    """
+
+    W: Tensor
+    U: Tensor
+    certificate: Certificate
+    status: Status
+    n_iter: int
+    seconds: float
+    solver: str
+    history: tuple[Progress, ...] = field(default=(), repr=False)
+
+
+class Solver(Protocol):
+    """A solver declares the losses and penalties it takes and solves any program made of them."""
+
+    name: ClassVar[str]
+    losses: ClassVar[frozenset[str]]
+    penalties: ClassVar[frozenset[str]]
+
+    def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution: ...
+
+
+def conclude(
+    program: ConvexProgram,
+    W: Tensor,
+    U: Tensor,
+    options: SolverOptions,
+    *,
+    status: Status,
+    n_iter: int,
+    seconds: float,
+    solver: str,
+    history: tuple[Progress, ...] = (),
+) -> Solution:
+    """Make the Solution of (W, U): the certificate is recomputed here, and CONVERGED is granted by it alone."""
+    U = program.feasible_dual(U)
+    certificate = certify(program, W, U)
+    if certificate.holds(options.tol):
+        status = Status.CONVERGED
+    elif status is Status.CONVERGED:
+        status = Status.STALLED
+    return Solution(W, U, certificate, status, n_iter, seconds, solver, history)
