@@ -1,1 +1,40 @@
 """Spiking neural networks trained by convex optimisation, with a certificate of optimality."""
+
+from convexsnn.certificate import Certificate, certify
+from convexsnn.dictionary import Dictionary, build_dictionary
+from convexsnn.estimators import SpikingClassifier, SpikingRegressor
+from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.neurons import LIF, Threshold
+from convexsnn.program import ConvexProgram
+from convexsnn.reconstruction import reconstruct
+from convexsnn.sequences import Sequences, as_sequences
+from convexsnn.simulation import simulate
+from convexsnn.solvers import solve
+from convexsnn.training import ProgramSettings, Trained, train
+from convexsnn.witnesses import Architecture, gaussian
+
+__all__ = [
+    "LIF",
+    "Architecture",
+    "Branch",
+    "Certificate",
+    "ConvexProgram",
+    "Dictionary",
+    "Hidden",
+    "Layer",
+    "Network",
+    "ProgramSettings",
+    "Sequences",
+    "SpikingClassifier",
+    "SpikingRegressor",
+    "Threshold",
+    "Trained",
+    "as_sequences",
+    "build_dictionary",
+    "certify",
+    "gaussian",
+    "reconstruct",
+    "simulate",
+    "solve",
+    "train",
+]

@@ -1,0 +1,44 @@
+"""Argument checks: every error names the argument, what was wrong with it and what to pass instead."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+
+def check_integer(name: str, value: Any, minimum: int = 1) -> int:
+    """`value` as an int of at least `minimum`; ValueError or TypeError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    return int(value)
+
+
+def check_real(
+    name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf, *, open_minimum: bool = False
+) -> float:
+    """`value` as a finite float in [minimum, maximum], or (minimum, maximum] when `open_minimum`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value}")
+    if number < minimum or number > maximum or (open_minimum and number == minimum):
+        low = f"more than {minimum:g}" if open_minimum else f"at least {minimum:g}"
+        bounds = low if maximum == math.inf else f"{low} and at most {maximum:g}"
+        raise ValueError(f"{name} must be {bounds}, got {value}")
+    return number
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """`value` when it is one of `choices`; the error lists them and suggests the nearest."""
+    options = list(choices)
+    if isinstance(value, str) and value in options:
+        return value
+    near = difflib.get_close_matches(str(value), options, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}.{hint}")

@@ -1,0 +1,210 @@
+"""SpikingClassifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+
+from convexsnn.estimators.base import SpikingEstimator
+from convexsnn.estimators.targets import class_labels, drop_weightless, sequence_weights, spread_weights
+from convexsnn.labels import decide, probabilities
+from convexsnn.training import Observer
+
+# What `loss` may be, and the loss that it names.
+CLASSIFIER_LOSSES = {"auto": "cross_entropy"} | {
+    name: name for name in ("cross_entropy", "logistic", "hinge", "squared")
+}
+
+
+class SpikingClassifier(ClassifierMixin, SpikingEstimator):
+    """Classifier: a spiking network whose readout is optimal for its hidden neurons, with a certificate.
+
+    Hidden weights are sampled, the network is simulated once, and the readout is the solution of a convex program over
+    the columns of 0/1 spikes (theory.md). No surrogate gradient is involved.
+
+    Parameters
+    ----------
+    loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
+        "auto" is cross_entropy. For more than two classes logistic, hinge and squared are one-versus-rest.
+    penalty : {"l1", "group"}
+    beta : float
+        Weight of the path norm, > 0.
+    rho : float, optional
+        Weight of the penalty in the convex program; None is beta / sqrt(P_last).
+    witnesses : {"gaussian", "gaussian-normalized", "gaussian-orthogonal"}
+        Family of the hidden weights.
+    depth, branches, hidden, last, neuron, leak, threshold, reset, recurrent, bias, readout, dtype
+        See `convexsnn.witnesses.Architecture`.
+    per_step : bool
+        One label for each step of each sequence instead of one a sequence.
+    intercept : bool
+        Add an always-firing neuron; its weight is penalised like any other.
+    timesteps : int
+        Steps for which a 2-D X is shown as constant current.
+    tol : float
+        Relative duality gap to certify.
+    max_iter : int
+        Limit on the solver's outer iterations.
+    class_weight : dict, "balanced" or None
+    device : str
+        "cpu", "cuda", ...
+    random_state : int, RandomState or None
+        Seed of the hidden weights.
+
+    Attributes
+    ----------
+    network_ : Network
+        The trained network: only the neurons that carry weight.
+    certificate_ : Certificate
+    classes_ : array of shape (n_classes,)
+    n_iter_ : int
+    dual_gap_ : float
+    n_features_in_ : int
+    trained_ : Trained
+        Witnesses, weights and dual vector: what is needed to verify the certificate.
+
+    References
+    ----------
+    arXiv 2605.08022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexsnn import SpikingClassifier
+    >>> bits = np.random.default_rng(0).integers(2, size=(200, 6))
+    >>> X, y = np.eye(2)[bits], bits[:, 0] ^ bits[:, -1]
+    >>> model = SpikingClassifier(beta=0.01, random_state=0).fit(X, y)
+    >>> model.score(X, y)
+    1.0
+    >>> model.certificate_.relative_gap <= 1e-6
+    True
+    """
+
+    classes_: np.ndarray
+
+    def __init__(
+        self,
+        *,
+        loss: str = "auto",
+        penalty: str = "l1",
+        beta: float = 0.1,
+        rho: float | None = None,
+        witnesses: str = "gaussian",
+        depth: int = 2,
+        branches: int = 2,
+        hidden: int = 256,
+        last: int = 512,
+        neuron: str = "lif",
+        leak: float = 0.9,
+        threshold: float = 1.0,
+        reset: str = "soft",
+        recurrent: bool = False,
+        bias: bool = True,
+        readout: str = "membrane",
+        per_step: bool = False,
+        intercept: bool = False,
+        timesteps: int = 8,
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        class_weight: dict | str | None = None,
+        dtype: str = "float64",
+        device: str = "cpu",
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            loss=loss,
+            penalty=penalty,
+            beta=beta,
+            rho=rho,
+            witnesses=witnesses,
+            depth=depth,
+            branches=branches,
+            hidden=hidden,
+            last=last,
+            neuron=neuron,
+            leak=leak,
+            threshold=threshold,
+            reset=reset,
+            recurrent=recurrent,
+            bias=bias,
+            readout=readout,
+            per_step=per_step,
+            intercept=intercept,
+            timesteps=timesteps,
+            tol=tol,
+            max_iter=max_iter,
+            dtype=dtype,
+            device=device,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, observer: Observer | None = None) -> SpikingClassifier:
+        """Sample, simulate, solve, certify, reconstruct.
+
+        Parameters
+        ----------
+        X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d)
+        y : array of shape (n,), or with per_step (n, T) or a list of n arrays of shape (T_i,)
+            Labels: integers, strings or booleans.
+        sample_weight : array of shape (n,), optional
+            Nonnegative weight of each sequence; sequences of weight zero are as if absent.
+        observer : Observer, optional
+            Told of the progress.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Bad settings or data; the message names the argument.
+        """
+        settings = self._settings(CLASSIFIER_LOSSES)
+        self._check_settings()
+        sequences = self._read(X, fitting=True)
+        labels = class_labels(y, sequences, self.per_step, type(self).__name__)
+        self.classes_, index = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs at least two classes, but y has one class: {self.classes_[0]!r}"
+            )
+        per_sequence = sequence_weights(sample_weight, sequences)
+        balance = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+        row_weights = spread_weights(per_sequence, sequences, self.per_step) * balance[index]
+        sequences, rows = drop_weightless(sequences, per_sequence, row_weights, self.per_step)
+        targets = settings.loss_function.encode(torch.from_numpy(index[rows]), len(self.classes_))
+        self._train(sequences, targets, row_weights[rows], settings, observer)
+        return self
+
+    def decision_function(self, X: Any) -> Any:
+        """Scores: (rows,) for two classes (positive: `classes_[1]`), (rows, n_classes) for more.
+
+        With per_step, rows are arranged as (n, T) or a list of (T_i,).
+        """
+        S, sequences = self._scores(X)
+        if len(self.classes_) == 2:
+            S = S[:, 0] if S.shape[1] == 1 else S[:, 1] - S[:, 0]
+        return self._shape_like(S.numpy(), sequences)
+
+    def predict(self, X: Any) -> Any:
+        """The label of each sequence, or of each step with per_step."""
+        S, sequences = self._scores(X)
+        return self._shape_like(self.classes_[decide(S).numpy()], sequences)
+
+    @available_if(lambda self: self.loss in ("auto", "cross_entropy", "logistic"))
+    def predict_proba(self, X: Any) -> Any:
+        """Class probabilities, (rows, n_classes); only for losses that model them (cross_entropy, logistic)."""
+        S, sequences = self._scores(X)
+        return self._shape_like(probabilities(S, CLASSIFIER_LOSSES[self.loss]).numpy(), sequences)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy over sequences, or over all steps with per_step."""
+        S, sequences = self._scores(X)
+        labels = class_labels(y, sequences, self.per_step, type(self).__name__)
+        weights = None if sample_weight is None else sequence_weights(sample_weight, sequences)
+        spread = None if weights is None else spread_weights(weights, sequences, self.per_step)
+        return float(accuracy_score(labels, self.classes_[decide(S).numpy()], sample_weight=spread))

@@ -1,0 +1,86 @@
+"""SpikingRegressor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+
+from convexsnn.estimators.base import SpikingEstimator
+from convexsnn.estimators.targets import drop_weightless, real_targets, sequence_weights, spread_weights
+from convexsnn.training import Observer
+
+
+class SpikingRegressor(RegressorMixin, SpikingEstimator):
+    """Regressor: a spiking network with an optimal linear readout for the squared error, with a certificate.
+
+    Parameters
+    ----------
+    loss : {"auto", "squared"}
+    penalty, beta, rho, witnesses, per_step, intercept, timesteps, tol, max_iter, device, random_state
+        As in `SpikingClassifier`.
+    depth, branches, hidden, last, neuron, leak, threshold, reset, recurrent, bias, readout, dtype
+        See `convexsnn.witnesses.Architecture`.
+
+    Attributes
+    ----------
+    network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_
+        As in `SpikingClassifier`.
+
+    References
+    ----------
+    arXiv 2605.08022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexsnn import SpikingRegressor
+    >>> X = np.random.default_rng(0).normal(size=(200, 5, 3))
+    >>> y = X[:, -1, 0] + 1.0
+    >>> model = SpikingRegressor(beta=0.01, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, observer: Observer | None = None) -> SpikingRegressor:
+        """Sample, simulate, solve, certify, reconstruct.
+
+        Parameters
+        ----------
+        X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d)
+        y : array of shape (n,) or (n, C); with per_step (n, T), (n, T, C) or a list of (T_i,) or (T_i, C) arrays
+        sample_weight : array of shape (n,), optional
+        observer : Observer, optional
+
+        Raises
+        ------
+        ValueError, TypeError
+            Bad settings or data; the message names the argument.
+        """
+        settings = self._settings({"auto": "squared", "squared": "squared"})
+        self._check_settings()
+        sequences = self._read(X, fitting=True)
+        values = real_targets(y, sequences, self.per_step, type(self).__name__)
+        self._single_output = values.ndim == 1
+        per_sequence = sequence_weights(sample_weight, sequences)
+        row_weights = spread_weights(per_sequence, sequences, self.per_step)
+        sequences, rows = drop_weightless(sequences, per_sequence, row_weights, self.per_step)
+        targets = torch.from_numpy(values[rows].reshape(len(rows), -1))
+        self._train(sequences, targets, row_weights[rows], settings, observer)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Values of the shape that y had in `fit`."""
+        S, sequences = self._scores(X)
+        rows = S.numpy()
+        return self._shape_like(rows[:, 0] if self._single_output else rows, sequences)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R^2 over sequences, or over all steps with per_step."""
+        S, sequences = self._scores(X)
+        values = real_targets(y, sequences, self.per_step, type(self).__name__)
+        weights = None if sample_weight is None else sequence_weights(sample_weight, sequences)
+        spread = None if weights is None else spread_weights(weights, sequences, self.per_step)
+        return float(r2_score(values.reshape(len(values), -1), S.numpy(), sample_weight=spread))

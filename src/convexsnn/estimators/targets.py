@@ -1,0 +1,84 @@
+"""Reading labels, real targets and weights, one row a dictionary row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, assert_all_finite, column_or_1d
+
+from convexsnn.labels import flatten_steps
+from convexsnn.sequences import Sequences
+
+
+def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np.ndarray:
+    if y is None:
+        raise ValueError(f"{owner} requires y to be passed, but the target y is None")
+    if per_step:
+        labels = flatten_steps(y, sequences)
+    else:
+        array = np.asarray(y)
+        if array.ndim == 2 and array.shape[1] > 1:
+            raise ValueError(
+                f"y should be a 1d array, one label a sequence, got shape {array.shape}; for one label a step pass "
+                "per_step=True"
+            )
+        labels = column_or_1d(y, warn=True)
+        _check_count(labels, sequences)
+    if labels.dtype.kind == "f":
+        assert_all_finite(labels, input_name="y")
+    check_classification_targets(labels)
+    return labels
+
+
+def real_targets(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np.ndarray:
+    if y is None:
+        raise ValueError(f"{owner} requires y to be passed, but the target y is None")
+    values = flatten_steps(y, sequences, vectors=True) if per_step else np.asarray(y)
+    if values.dtype.kind not in "fiub":
+        try:
+            values = values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"y must be numeric, got dtype {values.dtype}: {error}") from error
+    if values.ndim not in (1, 2):
+        raise ValueError(f"y must have shape (n,) or (n, C), got {values.shape}; for one value a step: per_step=True")
+    if not per_step:
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = column_or_1d(y, warn=True)
+        _check_count(values, sequences)
+    values = values.astype(np.float64)
+    assert_all_finite(values, input_name="y")
+    return values
+
+
+def _check_count(y: np.ndarray, sequences: Sequences) -> None:
+    if len(y) != len(sequences):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: {[len(sequences), len(y)]} (X, y)"
+        )
+
+
+def sequence_weights(sample_weight: Any, sequences: Sequences) -> np.ndarray:
+    placeholder = np.empty((len(sequences), 1))
+    weights = _check_sample_weight(sample_weight, placeholder, dtype=np.float64, ensure_non_negative=True)
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every sequence: give at least one a positive weight")
+    return weights
+
+
+def spread_weights(per_sequence: np.ndarray, sequences: Sequences, per_step: bool) -> np.ndarray:
+    """Weights of sequences as weights of rows."""
+    return np.repeat(per_sequence, sequences.lengths.numpy()) if per_step else per_sequence
+
+
+def drop_weightless(
+    sequences: Sequences, per_sequence: np.ndarray, row_weights: np.ndarray, per_step: bool
+) -> tuple[Sequences, np.ndarray]:
+    """The sequences of positive weight, and the indices of their rows."""
+    kept = per_sequence > 0
+    rows = np.flatnonzero(spread_weights(kept, sequences, per_step))
+    if not (row_weights[rows] > 0).all():
+        raise ValueError("class_weight must be positive for every class: drop the examples of a class instead")
+    return sequences.take(torch.from_numpy(np.flatnonzero(kept))), rows

@@ -1,0 +1,55 @@
+"""Labels: from what users have to class indices a row, and from scores back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convexsnn.sequences import Sequences
+
+
+def flatten_steps(y: Any, sequences: Sequences, *, vectors: bool = False) -> np.ndarray:
+    """Labels a step, (n, T) or a list of (T_i,), as one array of rows ordered by sequence, then step.
+
+    Labels beyond the end of a padded sequence are ignored. With `vectors`, a label may be a vector: (n, T, C) or
+    (T_i, C).
+
+    Raises
+    ------
+    ValueError
+        When the number of sequences or the steps of one of them differ from the input's.
+    """
+    lengths = sequences.lengths.tolist()
+    if len(y) != len(lengths):
+        raise ValueError(f"y has labels for {len(y)} sequences but X has {len(lengths)}")
+    rows = []
+    for i, (given, steps) in enumerate(zip(y, lengths, strict=True)):
+        labels = np.asarray(given)
+        if labels.ndim not in ((1, 2) if vectors else (1,)) or len(labels) not in (steps, sequences.n_steps):
+            raise ValueError(
+                f"y[{i}] must hold one label for each of its {steps} steps, got shape {labels.shape}; "
+                "pass per_step=False for one label a sequence"
+            )
+        rows.append(labels[:steps])
+    return np.concatenate(rows)
+
+
+def decide(S: Tensor) -> Tensor:
+    """Class index of each row of scores (rows, C): the sign of one score, the largest of several."""
+    return (S[:, 0] > 0).to(torch.int64) if S.shape[1] == 1 else S.argmax(dim=1)
+
+
+def probabilities(S: Tensor, loss: str) -> Tensor:
+    """Class probabilities (rows, classes) of a logistic or cross-entropy network.
+
+    One-versus-rest logistic scores are turned into probabilities class by class and normalised.
+    """
+    if loss == "cross_entropy":
+        return torch.softmax(S, dim=1)
+    if S.shape[1] == 1:
+        return torch.cat([torch.sigmoid(-S), torch.sigmoid(S)], dim=1)
+    # In the log domain, so that rows far from every class still sum to one.
+    return torch.softmax(torch.nn.functional.logsigmoid(S), dim=1)

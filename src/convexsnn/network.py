@@ -1,0 +1,207 @@
+"""Networks as data: parallel branches of hidden layers, and a linear output (theory.md section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from convexsnn.neurons import LIF, Neuron
+
+Readout = Literal["spike", "membrane", "analog"]
+READOUTS: tuple[str, ...] = get_args(Readout)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One hidden layer; its current is I_t = h_below,t @ weight (+ s_{t-1} @ recurrent) (+ bias).
+
+    Attributes
+    ----------
+    weight : float tensor of shape (n_in, m)
+    neuron : LIF or Threshold
+    recurrent : float tensor of shape (m, m), optional
+        W_rec, from the layer's own spikes one step before.
+    bias : float tensor of shape (m,), optional
+    """
+
+    weight: Tensor
+    neuron: Neuron
+    recurrent: Tensor | None = None
+    bias: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        m = self.weight.shape[-1]
+        if self.weight.ndim != 2:
+            raise ValueError(f"weight must have shape (n_in, m), got {tuple(self.weight.shape)}")
+        expected = {"recurrent": (self.recurrent, (m, m)), "bias": (self.bias, (m,))}
+        if isinstance(self.neuron, LIF):
+            expected |= {"leak": (self.neuron.leak, (m,)), "threshold": (self.neuron.threshold, (m,))}
+        for name, (tensor, shape) in expected.items():
+            if tensor is not None and tuple(tensor.shape) != shape:
+                raise ValueError(f"{name} must have shape {shape} for {m} neurons, got {tuple(tensor.shape)}")
+        for name, tensor in [("weight", self.weight), *((key, pair[0]) for key, pair in expected.items())]:
+            if tensor is not None and tensor.dtype != self.weight.dtype:
+                raise ValueError(f"{name} is {tensor.dtype} but the layer's weight is {self.weight.dtype}")
+            if tensor is not None and not bool(torch.isfinite(tensor).all()):
+                raise ValueError(f"{name} must be finite")
+
+    @property
+    def n_in(self) -> int:
+        """Neurons (or features) below."""
+        return self.weight.shape[0]
+
+    @property
+    def m(self) -> int:
+        """Neurons of this layer."""
+        return self.weight.shape[1]
+
+    def take(self, below: Tensor, index: Tensor) -> Layer:
+        """The layer cut down to the neurons `index`, fed by the neurons `below`."""
+        return Layer(
+            self.weight[below][:, index],
+            self.neuron.take(index),
+            None if self.recurrent is None else self.recurrent[index][:, index],
+            None if self.bias is None else self.bias[index],
+        )
+
+    def to(self, device: torch.device | str) -> Layer:
+        """The same layer on `device`."""
+        move = lambda tensor: None if tensor is None else tensor.to(device)  # noqa: E731
+        return Layer(self.weight.to(device), self.neuron.to(device), move(self.recurrent), move(self.bias))
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """One of the K parallel subnetworks: a stack of layers, the last of which is read out.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        First to last hidden layer.
+    readout_bias : float tensor of shape (m_last,), optional
+        For the membrane readout 1[v_T - readout_bias >= 0]; None is zero.
+    """
+
+    layers: tuple[Layer, ...]
+    readout_bias: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("a branch must have at least one layer")
+        for i, (below, above) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
+            if below.m != above.n_in:
+                raise ValueError(f"layer {i + 1} of a branch expects {above.n_in} inputs but layer {i} has {below.m}")
+        if self.readout_bias is not None and tuple(self.readout_bias.shape) != (self.last.m,):
+            raise ValueError(f"readout_bias must have shape ({self.last.m},), got {tuple(self.readout_bias.shape)}")
+
+    @property
+    def last(self) -> Layer:
+        """The last hidden layer."""
+        return self.layers[-1]
+
+    def to(self, device: torch.device | str) -> Branch:
+        """The same branch on `device`."""
+        bias = None if self.readout_bias is None else self.readout_bias.to(device)
+        return Branch(tuple(layer.to(device) for layer in self.layers), bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """The hidden part of a network, theta_1..theta_K: as a witness, everything but the output weights.
+
+    The dynamics are *defined* in `dtype` (float64 unless chosen otherwise): the same parameters in other arithmetic,
+    or summed in another order, may spike differently where a potential comes within rounding of its threshold. The
+    spike margin in the certificate says how near that came.
+
+    Attributes
+    ----------
+    n_features : int
+        d, the input features.
+    branches : tuple of Branch
+    readout : {"spike", "membrane", "analog"}
+        What is read of the last layers: s_T; 1[v_T - readout_bias >= 0] on the membrane after reset; or v_T itself.
+    every_step : bool
+        Read at every step (rows are sequence-step pairs) instead of the last step of each sequence.
+    dtype : torch.dtype
+    """
+
+    n_features: int
+    branches: tuple[Branch, ...]
+    readout: Readout = "spike"
+    every_step: bool = False
+    dtype: torch.dtype = torch.float64
+
+    def __post_init__(self) -> None:
+        if self.readout not in READOUTS:
+            raise ValueError(f"readout must be one of {', '.join(map(repr, READOUTS))}, got {self.readout!r}")
+        if self.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype must be torch.float32 or torch.float64, got {self.dtype}")
+        for k, branch in enumerate(self.branches):
+            if branch.layers[0].n_in != self.n_features:
+                raise ValueError(f"branch {k} expects {branch.layers[0].n_in} features, the network {self.n_features}")
+            if any(layer.weight.dtype != self.dtype for layer in branch.layers):
+                raise ValueError(f"branch {k} is not in the network's dtype {self.dtype}")
+
+    @property
+    def n_last(self) -> int:
+        """P_last, the neurons of the last hidden layers over all branches."""
+        return sum(branch.last.m for branch in self.branches)
+
+    @property
+    def n_neurons(self) -> int:
+        """All hidden neurons."""
+        return sum(layer.m for layer in self.layers())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.branches[0].last.weight.device if self.branches else torch.device("cpu")
+
+    def layers(self) -> Iterator[Layer]:
+        """All layers, branch by branch."""
+        return (layer for branch in self.branches for layer in branch.layers)
+
+    def owner(self, neuron: int) -> tuple[int, int]:
+        """(branch, index in its last layer) of last-layer neuron number `neuron`, counted over all branches."""
+        for k, branch in enumerate(self.branches):
+            if neuron < branch.last.m:
+                return k, neuron
+            neuron -= branch.last.m
+        raise IndexError("no such last-layer neuron")
+
+    def to(self, device: torch.device | str) -> Hidden:
+        """The same network on `device`."""
+        return replace(self, branches=tuple(branch.to(device) for branch in self.branches))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A complete network: f(x) = sum_k H_k(x; theta_k) W_k.
+
+    Attributes
+    ----------
+    hidden : Hidden
+    W : float64 tensor of shape (P_last, C)
+        Output weights, one row a last-layer neuron, branch by branch.
+    """
+
+    hidden: Hidden
+    W: Tensor
+
+    def __post_init__(self) -> None:
+        if self.W.ndim != 2 or self.W.shape[0] != self.hidden.n_last:
+            raise ValueError(f"W must have shape ({self.hidden.n_last}, C), got {tuple(self.W.shape)}")
+
+    @property
+    def n_synapses(self) -> int:
+        """Nonzero connections: input, hidden, recurrent and output weights."""
+        weights = [tensor for layer in self.hidden.layers() for tensor in (layer.weight, layer.recurrent)]
+        return sum(int((tensor != 0).sum()) for tensor in [*weights, self.W] if tensor is not None)
+
+    def to(self, device: torch.device | str) -> Network:
+        """The same network on `device`."""
+        return Network(self.hidden.to(device), self.W.to(device))

@@ -1,0 +1,85 @@
+"""From the solution of the convex program back to an ordinary network (theory.md section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from convexsnn.dictionary import Dictionary
+from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.simulation import Counts
+
+
+def reconstruct(hidden: Hidden, dictionary: Dictionary, W: Tensor, silent: Counts | None = None) -> Network:
+    """The network that computes D @ W: only the neurons that the weights need.
+
+    Equal columns are merged on the first neuron that gives them; last-layer neurons without weight, neurons that feed
+    nothing and branches without weight are dropped. The result computes the same function as the witnesses with
+    weights W, on every input.
+
+    Parameters
+    ----------
+    hidden : Hidden
+        The witnesses that gave `dictionary`.
+    dictionary : Dictionary
+    W : float64 tensor of shape (P, C)
+    silent : Counts, optional
+        Spike counts of a simulation of `hidden` (`Simulation.counts`). When given, hidden neurons that never spiked in
+        it are dropped too: the function is then the same on those sequences, not on every input.
+
+    References
+    ----------
+    arXiv 2605.08022, parameter reconstruction.
+    """
+    weights = dictionary.to_neurons(W)
+    branches, outputs, start = [], [], 0
+    for k, branch in enumerate(hidden.branches):
+        output = weights[start : start + branch.last.m]
+        start += branch.last.m
+        if bool(output.any()):
+            kept = _needed(branch, output.any(dim=1), None if silent is None else silent[k])
+            branches.append(_cut(branch, kept))
+            outputs.append(output[kept[-1]])
+    return Network(
+        replace(hidden, branches=tuple(branches)), torch.cat(outputs) if outputs else W.new_zeros(0, W.shape[1])
+    )
+
+
+def _needed(branch: Branch, read: Tensor, counts: tuple[Tensor, ...] | None) -> list[Tensor]:
+    """Indices of the neurons of each layer on which the neurons `read` (bool mask of the last layer) depend."""
+    kept, wanted = [], read
+    for i in reversed(range(len(branch.layers))):
+        layer = branch.layers[i]
+        alive = torch.ones_like(wanted) if counts is None or layer is branch.last else counts[i] > 0
+        wanted = _with_recurrence(layer, wanted & alive, alive)
+        kept.append(torch.nonzero(wanted).flatten())
+        wanted = (layer.weight[:, wanted] != 0).any(dim=1)
+    return kept[::-1]
+
+
+def _with_recurrence(layer: Layer, wanted: Tensor, alive: Tensor) -> Tensor:
+    """`wanted` and all the neurons of the same layer that reach it through recurrent weights."""
+    if layer.recurrent is None:
+        return wanted
+    feeds = layer.recurrent != 0
+    while True:
+        grown = wanted | (feeds[:, wanted].any(dim=1) & alive)
+        if bool((grown == wanted).all()):
+            return wanted
+        wanted = grown
+
+
+def _cut(branch: Branch, kept: list[Tensor]) -> Branch:
+    below = torch.arange(branch.layers[0].n_in, device=branch.last.weight.device)
+    layers = []
+    for layer, index in zip(branch.layers, kept, strict=True):
+        if len(index) == 0:
+            continue  # nothing above needs this layer, nor those below it
+        if not layers and layer is not branch.layers[0]:
+            layer = replace(layer, weight=layer.weight.new_zeros(len(below), layer.m))
+        layers.append(layer.take(below, index))
+        below = index
+    bias = None if branch.readout_bias is None else branch.readout_bias[kept[-1]]
+    return Branch(tuple(layers), bias)

@@ -1,0 +1,222 @@
+"""The main path: witnesses and sequences in, a certified network out."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from convexsnn.certificate import Certificate
+from convexsnn.checks import check_choice, check_integer, check_real
+from convexsnn.dictionary import Dictionary, build_dictionary
+from convexsnn.losses import LOSSES, Loss
+from convexsnn.network import Hidden, Network
+from convexsnn.penalties import PENALTIES
+from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.reconstruction import reconstruct
+from convexsnn.sequences import Sequences
+from convexsnn.simulation import scores
+from convexsnn.solvers import solve
+from convexsnn.solvers.base import Progress, SolverOptions, Status
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ProgramSettings:
+    """The convex program and how far to solve it.
+
+    Attributes
+    ----------
+    loss : {"hinge", "squared", "logistic", "cross_entropy"}
+    penalty : {"l1", "group"}
+    beta : float
+        Weight of the path norm, > 0.
+    rho : float, optional
+        Weight of the penalty in the convex program, > 0; None is beta / sqrt(P_last) (the paper's).
+    tol : float
+        Relative duality gap to reach, in (0, 1).
+    max_iter : int
+        Limit on the solver's outer iterations.
+    """
+
+    loss: str = "cross_entropy"
+    penalty: str = "l1"
+    beta: float = 0.1
+    rho: float | None = None
+    tol: float = 1e-6
+    max_iter: int = 1000
+
+    def __post_init__(self) -> None:
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("penalty", self.penalty, PENALTIES)
+        check_real("beta", self.beta, 0.0, open_minimum=True)
+        if self.rho is not None:
+            check_real("rho", self.rho, 0.0, open_minimum=True)
+        check_real("tol", self.tol, 0.0, 1.0, open_minimum=True)
+        check_integer("max_iter", self.max_iter)
+
+    def rho_for(self, n_last: int) -> float:
+        """`rho`, or beta / sqrt(P_last) when it is None."""
+        return float(self.rho) if self.rho is not None else float(self.beta) / math.sqrt(n_last)
+
+    @property
+    def loss_function(self) -> Loss:
+        """The loss named by `loss`."""
+        return LOSSES[self.loss]
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Whom to tell about long work; both are called from the thread that works.
+
+    Attributes
+    ----------
+    simulated : callable (rows done, rows in all), optional
+    solved : callable (Progress), optional
+    """
+
+    simulated: Callable[[int, int], None] | None = None
+    solved: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network and all that is needed to prove again what its certificate says.
+
+    Attributes
+    ----------
+    network : Network
+        Reconstructed: the neurons that carry weight.
+    witnesses : Hidden
+        All sampled neurons; their columns are the dictionary of the certificate.
+    W : float64 tensor of shape (P_last, C)
+        Weights of the witnesses' last-layer neurons.
+    U : float64 tensor of shape (rows, C)
+        A feasible dual vector.
+    row_weights : float64 tensor of shape (rows,)
+    certificate : Certificate
+    status : Status
+        Why the solver stopped.
+    solver : str
+    n_iter : int
+    seconds : dict of str to float
+        Wall-clock seconds of "simulate", "solve" and "reconstruct".
+    """
+
+    network: Network
+    witnesses: Hidden
+    W: Tensor
+    U: Tensor
+    row_weights: Tensor
+    certificate: Certificate
+    status: Status
+    solver: str
+    n_iter: int
+    seconds: dict[str, float]
+
+
+def make_program(
+    dictionary: Dictionary, targets: Tensor, row_weights: Tensor, settings: ProgramSettings
+) -> ConvexProgram:
+    """The convex program of `settings` over a dictionary, with targets (rows, C) and row weights (rows,)."""
+    return ConvexProgram(
+        columns=dictionary.columns,
+        targets=targets,
+        loss=settings.loss_function,
+        penalty=PENALTIES[settings.penalty],
+        rho=settings.rho_for(len(dictionary.column_of)),
+        row_weights=row_weights,
+    )
+
+
+def train(
+    witnesses: Hidden,
+    sequences: Sequences,
+    targets: Tensor,
+    settings: ProgramSettings,
+    row_weights: Tensor | None = None,
+    observer: Observer | None = None,
+) -> Trained:
+    """Simulate witnesses, solve the convex program over their columns, certify and reconstruct.
+
+    Parameters
+    ----------
+    witnesses : Hidden
+    sequences : Sequences
+    targets : float64 tensor of shape (rows, C)
+        Encoded labels, one row a dictionary row.
+    settings : ProgramSettings
+    row_weights : float64 tensor of shape (rows,), optional
+        Positive; scaled to sum to one. None is uniform.
+    observer : Observer, optional
+
+    Warns
+    -----
+    ConvergenceWarning
+        When the certified relative gap is above tol.
+    UserWarning
+        When no witness ever fires on these sequences.
+    """
+    observer = observer or Observer()
+    clock = [time.perf_counter()]
+    dictionary = build_dictionary(witnesses, sequences, observer.simulated)
+    clock.append(time.perf_counter())
+    device = dictionary.columns.device
+    weights = uniform_weights(len(targets)) if row_weights is None else row_weights / row_weights.sum()
+    program = make_program(dictionary, targets.to(device), weights.to(device), settings)
+    if program.n_columns == 0:
+        warnings.warn(
+            "no last-layer neuron fires on any training sequence, so the network's output is zero: scale the input up, "
+            "or lower threshold",
+            stacklevel=2,
+        )
+    solution = solve(program, SolverOptions(settings.tol, settings.max_iter, observer.solved))
+    certificate = solution.certificate.with_spike_margin(dictionary.spike_margin)
+    clock.append(time.perf_counter())
+    network = reconstruct(witnesses, dictionary, solution.W)
+    clock.append(time.perf_counter())
+    if not certificate.holds(settings.tol):
+        warnings.warn(
+            f"not certified to tol={settings.tol:g}: relative gap {certificate.relative_gap:.2e} after "
+            f"{solution.n_iter} iterations; {solution.status.value}",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    logger.info("%s", certificate)
+    stages = ("simulate", "solve", "reconstruct")
+    seconds: dict[str, float] = {s: after - before for s, (before, after) in zip(stages, pairwise(clock), strict=True)}
+    return Trained(
+        network=network,
+        witnesses=witnesses,
+        W=dictionary.to_neurons(solution.W),
+        U=solution.U,
+        row_weights=program.row_weights,
+        certificate=certificate,
+        status=solution.status,
+        solver=solution.solver,
+        n_iter=solution.n_iter,
+        seconds=seconds,
+    )
+
+
+def objective(
+    network: Network, sequences: Sequences, targets: Tensor, row_weights: Tensor, certificate: Certificate
+) -> float:
+    """The training objective of a network, by running it: F(f(x)) + rho * Omega(W)."""
+    S = scores(network, sequences)
+    data = row_weights @ LOSSES[certificate.loss].value(S, targets)
+    return float(data + certificate.rho * PENALTIES[certificate.penalty].value(network.W))
+
+
+def generator_from_seed(seed: int) -> torch.Generator:
+    """A CPU generator, the only source of randomness that witnesses take."""
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,91 @@
+"""The shape of a network and the settings of its neurons, before any weight is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+
+from convexsnn.checks import check_choice, check_integer, check_real
+from convexsnn.network import READOUTS, Readout
+from convexsnn.neurons import RESETS, Neuron, Reset, Threshold, lif
+
+NeuronKind = Literal["lif", "threshold"]
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """K parallel branches of L - 1 hidden layers each.
+
+    Attributes
+    ----------
+    n_features : int
+        d, the input features.
+    depth : int
+        L >= 2, counted with the linear output: L - 2 layers of `hidden` / K neurons and one of `last` / K a branch.
+    branches : int
+        K.
+    hidden, last : int
+        P_rec and P_last: neurons of each hidden layer, and of the last one, over all branches. What K does not divide
+        is given to the first branches, one neuron each.
+    neuron : {"lif", "threshold"}
+    leak, threshold : float
+        Of LIF neurons; leak in [0, 1].
+    reset : {"soft", "hard", "none"}
+        Of LIF neurons.
+    recurrent : bool
+        Explicit recurrent weights W_rec in every layer ("threshold" with it is the recurrent threshold network).
+    bias : bool
+        A bias on every neuron.
+    readout : {"spike", "membrane", "analog"}
+    every_step : bool
+        Read at every step instead of the last of each sequence.
+    dtype : {"float64", "float32"}
+        Arithmetic in which the dynamics are defined.
+    """
+
+    n_features: int
+    depth: int = 3
+    branches: int = 2
+    hidden: int = 256
+    last: int = 512
+    neuron: NeuronKind = "lif"
+    leak: float = 0.99
+    threshold: float = 1.0
+    reset: Reset = "soft"
+    recurrent: bool = False
+    bias: bool = False
+    readout: Readout = "membrane"
+    every_step: bool = False
+    dtype: str = "float64"
+
+    def __post_init__(self) -> None:
+        check_integer("n_features", self.n_features)
+        check_integer("depth", self.depth, minimum=2)
+        check_integer("branches", self.branches)
+        check_integer("hidden", self.hidden, minimum=self.branches if self.depth > 2 else 1)
+        check_integer("last", self.last, minimum=self.branches)
+        check_choice("neuron", self.neuron, get_args(NeuronKind))
+        check_real("leak", self.leak, 0.0, 1.0)
+        check_real("threshold", self.threshold)
+        check_choice("reset", self.reset, RESETS)
+        check_choice("readout", self.readout, READOUTS)
+        check_choice("dtype", self.dtype, DTYPES)
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """`dtype` as torch has it."""
+        return DTYPES[self.dtype]
+
+    def layer_sizes(self, branch: int) -> list[int]:
+        """Neurons of each layer of branch number `branch`."""
+        share = lambda total: total // self.branches + (branch < total % self.branches)  # noqa: E731
+        return [share(self.hidden)] * (self.depth - 2) + [share(self.last)]
+
+    def neurons(self, m: int) -> Neuron:
+        """`m` neurons with these settings."""
+        if self.neuron == "threshold":
+            return Threshold()
+        return lif(m, self.leak, self.threshold, self.reset, self.torch_dtype)
