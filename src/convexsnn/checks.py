@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def check_integer(name: str, value: Any, minimum: int = 1) -> int:
-    """`value` as an int of at least `minimum`; ValueError or TypeError otherwise."""
+def check_integer(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """`value` as an int in [minimum, maximum]; ValueError otherwise, for other types too."""
+    allowed = f"an integer of at least {minimum}" if maximum is None else f"an integer from {minimum} to {maximum}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
-    if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+        raise ValueError(f"{name} must be {allowed}, not {value!r}")
+    if value < minimum or (maximum is not None and value > maximum):
+        raise ValueError(f"{name} must be {allowed}, not {value}")
     return int(value)
 
 
@@ -23,7 +24,7 @@ def check_real(
 ) -> float:
     """`value` as a finite float in [minimum, maximum], or (minimum, maximum] when `open_minimum`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
+        raise ValueError(f"{name} must be a number, not {value!r}")
     number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value}")

@@ -10,11 +10,14 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.targets import class_labels, drop_weightless, sequence_weights, spread_weights
 from convexsnn.labels import decide, probabilities
-from convexsnn.training import Observer
+from convexsnn.sequences import Sequences
+from convexsnn.training import Observer, ProgramSettings
 
 # What `loss` may be, and the loss that it names.
 CLASSIFIER_LOSSES = {"auto": "cross_entropy"} | {
@@ -163,22 +166,42 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        settings = self._settings(CLASSIFIER_LOSSES)
+        settings = self.program_settings()
         self._check_settings()
         sequences = self._read(X, fitting=True)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
-        self.classes_, index = np.unique(labels, return_inverse=True)
+        self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least two classes, but y has one class: {self.classes_[0]!r}"
             )
         per_sequence = sequence_weights(sample_weight, sequences)
         balance = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
-        row_weights = spread_weights(per_sequence, sequences, self.per_step) * balance[index]
+        row_weights = spread_weights(per_sequence, sequences, self.per_step) * balance[self._index(labels)]
         sequences, rows = drop_weightless(sequences, per_sequence, row_weights, self.per_step)
-        targets = settings.loss_function.encode(torch.from_numpy(index[rows]), len(self.classes_))
-        self._train(sequences, targets, row_weights[rows], settings, observer)
+        self._train(sequences, self._encode(labels[rows]), row_weights[rows], settings, observer)
         return self
+
+    def training_rows(self, X: Any, y: Any) -> tuple[Sequences, Tensor]:
+        """`X` and `y` as the convex program of this fitted estimator has them: sequences, and encoded targets."""
+        check_is_fitted(self)
+        sequences = self._read(X, fitting=False)
+        return sequences, self._encode(class_labels(y, sequences, self.per_step, type(self).__name__))
+
+    def program_settings(self) -> ProgramSettings:
+        """The convex program that these parameters describe."""
+        return self._settings(CLASSIFIER_LOSSES)
+
+    def _index(self, labels: np.ndarray) -> np.ndarray:
+        """Positions of labels in `classes_`."""
+        unknown = np.setdiff1d(labels, self.classes_)
+        if len(unknown):
+            raise ValueError(f"y holds labels that were not seen in fit: {unknown[:5].tolist()}")
+        return np.searchsorted(self.classes_, labels)
+
+    def _encode(self, labels: np.ndarray) -> Tensor:
+        loss = self.program_settings().loss_function
+        return loss.encode(torch.from_numpy(self._index(labels)), len(self.classes_))
 
     def decision_function(self, X: Any) -> Any:
         """Scores: (rows,) for two classes (positive: `classes_[1]`), (rows, n_classes) for more.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.targets import drop_weightless, real_targets, sequence_weights, spread_weights
-from convexsnn.training import Observer
+from convexsnn.sequences import Sequences
+from convexsnn.training import Observer, ProgramSettings
 
 
 class SpikingRegressor(RegressorMixin, SpikingEstimator):
@@ -59,23 +63,32 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        settings = self._settings({"auto": "squared", "squared": "squared"})
+        settings = self.program_settings()
         self._check_settings()
         sequences = self._read(X, fitting=True)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
-        self._single_output = values.ndim == 1
+        self.single_output_ = values.ndim == 1
         per_sequence = sequence_weights(sample_weight, sequences)
         row_weights = spread_weights(per_sequence, sequences, self.per_step)
         sequences, rows = drop_weightless(sequences, per_sequence, row_weights, self.per_step)
-        targets = torch.from_numpy(values[rows].reshape(len(rows), -1))
-        self._train(sequences, targets, row_weights[rows], settings, observer)
+        self._train(sequences, _columns(values[rows]), row_weights[rows], settings, observer)
         return self
+
+    def training_rows(self, X: Any, y: Any) -> tuple[Sequences, Tensor]:
+        """`X` and `y` as the convex program of this fitted estimator has them: sequences, and targets."""
+        check_is_fitted(self)
+        sequences = self._read(X, fitting=False)
+        return sequences, _columns(real_targets(y, sequences, self.per_step, type(self).__name__))
+
+    def program_settings(self) -> ProgramSettings:
+        """The convex program that these parameters describe."""
+        return self._settings({"auto": "squared", "squared": "squared"})
 
     def predict(self, X: Any) -> Any:
         """Values of the shape that y had in `fit`."""
         S, sequences = self._scores(X)
         rows = S.numpy()
-        return self._shape_like(rows[:, 0] if self._single_output else rows, sequences)
+        return self._shape_like(rows[:, 0] if self.single_output_ else rows, sequences)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R^2 over sequences, or over all steps with per_step."""
@@ -83,4 +96,9 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         weights = None if sample_weight is None else sequence_weights(sample_weight, sequences)
         spread = None if weights is None else spread_weights(weights, sequences, self.per_step)
-        return float(r2_score(values.reshape(len(values), -1), S.numpy(), sample_weight=spread))
+        return float(r2_score(_columns(values), S.numpy(), sample_weight=spread))
+
+
+def _columns(values: np.ndarray) -> Tensor:
+    """Targets as a float64 tensor of shape (rows, C)."""
+    return torch.from_numpy(values.reshape(len(values), -1))

@@ -14,6 +14,7 @@ from convexsnn.sequences import Sequences
 
 
 def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np.ndarray:
+    """Class labels of every row, shape (rows,); ValueError or a scikit-learn warning on labels of wrong form."""
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None")
     if per_step:
@@ -34,6 +35,7 @@ def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
 
 
 def real_targets(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np.ndarray:
+    """Real targets of every row, float64 of shape (rows,) or (rows, C)."""
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None")
     values = flatten_steps(y, sequences, vectors=True) if per_step else np.asarray(y)
@@ -61,6 +63,7 @@ def _check_count(y: np.ndarray, sequences: Sequences) -> None:
 
 
 def sequence_weights(sample_weight: Any, sequences: Sequences) -> np.ndarray:
+    """Nonnegative weights of the sequences, float64 of shape (n,), not all zero."""
     placeholder = np.empty((len(sequences), 1))
     weights = _check_sample_weight(sample_weight, placeholder, dtype=np.float64, ensure_non_negative=True)
     if not weights.any():

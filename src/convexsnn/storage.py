@@ -1,0 +1,255 @@
+"""Saving and loading: safetensors with a JSON header. No file of ours executes code when it is loaded.
+
+A model file holds the tensors of the reconstructed network and of all witnesses, the readout weights, the dual vector
+and the row weights; the header holds the estimator's parameters, the layers' settings and the certificate. Files are
+written beside their target and moved there, so that a full disk or a crash leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+from torch import Tensor
+
+from convexsnn.certificate import Certificate
+from convexsnn.estimators import SpikingClassifier, SpikingEstimator, SpikingRegressor
+from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.neurons import LIF, Neuron, Threshold
+from convexsnn.sequences import Sequences
+from convexsnn.solvers import Status
+from convexsnn.training import Trained
+from convexsnn.witnesses.architecture import DTYPES
+
+FORMAT = 1
+ESTIMATORS: dict[str, type[SpikingEstimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
+
+
+class ModelFileError(ValueError):
+    """A model file is missing, truncated, foreign, or of a newer format."""
+
+
+def save_model(estimator: SpikingEstimator, path: str | Path, extra: dict[str, Any] | None = None) -> None:
+    """Write a fitted estimator to a safetensors file.
+
+    Parameters
+    ----------
+    estimator : SpikingClassifier or SpikingRegressor
+        Fitted.
+    path : path of the file
+    extra : dict, optional
+        JSON-compatible facts to keep beside the model (`load_model` returns them).
+
+    Raises
+    ------
+    ValueError
+        When class labels are of a type that JSON cannot hold.
+    OSError
+        When the file cannot be written; the old file, if any, is left as it was.
+    """
+    trained = estimator.trained_
+    tensors = {"W": trained.W, "U": trained.U, "row_weights": trained.row_weights, "network.W": trained.network.W}
+    header = {
+        "format": FORMAT,
+        "estimator": type(estimator).__name__,
+        "parameters": _plain_parameters(estimator),
+        "fitted": _fitted_facts(estimator),
+        "witnesses": _describe(trained.witnesses, "witnesses", tensors),
+        "network": _describe(trained.network.hidden, "network", tensors),
+        "certificate": json.loads(trained.certificate.to_json()),
+        "status": trained.status.name,
+        "solver": trained.solver,
+        "n_iter": trained.n_iter,
+        "seconds": trained.seconds,
+        "extra": extra or {},
+    }
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, serialize(ready, metadata={"convexsnn": json.dumps(header)}))
+
+
+def load_model(path: str | Path) -> tuple[SpikingEstimator, dict[str, Any]]:
+    """Read a file written by `save_model`: the fitted estimator (on the CPU), and the extra facts.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is missing, unreadable, truncated, not ours, or of a newer format.
+    """
+    header, tensors = _read_file(Path(path))
+    try:
+        estimator = ESTIMATORS[header["estimator"]](**_parameters(header["parameters"]))
+        for name, value in _attributes(header["fitted"]).items():
+            setattr(estimator, name, value)
+        trained = Trained(
+            network=Network(_rebuild(header["network"], "network", tensors), tensors["network.W"]),
+            witnesses=_rebuild(header["witnesses"], "witnesses", tensors),
+            W=tensors["W"],
+            U=tensors["U"],
+            row_weights=tensors["row_weights"],
+            certificate=Certificate.from_json(json.dumps(header["certificate"])),
+            status=Status[header["status"]],
+            solver=header["solver"],
+            n_iter=header["n_iter"],
+            seconds=header["seconds"],
+        )
+        extra = header["extra"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(f"model file {path} is damaged or was not written by convexsnn: {error!r}") from error
+    estimator.trained_, estimator.network_ = trained, trained.network
+    return estimator, extra
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path` as a whole or not at all. Raises OSError naming the file when that fails."""
+    target = Path(path)
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except OSError as error:
+        raise OSError(error.errno, f"could not write {target} ({error.strerror}); nothing was changed") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def data_digest(sequences: Sequences, targets: Tensor) -> str:
+    """SHA-256 of training data as the convex program has them, to recognise them again."""
+    digest = hashlib.sha256()
+    for tensor in (sequences.values.to(torch.float64), sequences.lengths, targets.to(torch.float64)):
+        array = np.ascontiguousarray(tensor.cpu().numpy())
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise ModelFileError(f"there is no model file {path}")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"model file {path} is truncated or not a safetensors file: {error}") from error
+    try:
+        header = json.loads(metadata["convexsnn"])
+        newest = int(header["format"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} is a safetensors file, but not one that convexsnn wrote") from error
+    if newest > FORMAT:
+        raise ModelFileError(f"model file {path} has format {newest}; this version reads up to {FORMAT}: upgrade")
+    return header, tensors
+
+
+def _plain_parameters(estimator: SpikingEstimator) -> dict[str, Any]:
+    """Parameters as JSON has them; a RandomState has no JSON form and becomes None (the weights are in the file)."""
+    parameters = estimator.get_params(deep=False)
+    if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
+        parameters["random_state"] = None
+    weights = parameters.get("class_weight")
+    if isinstance(weights, dict):
+        parameters["class_weight"] = [[_plain(key), float(value)] for key, value in weights.items()]
+    return {name: _plain(value) for name, value in parameters.items()}
+
+
+def _parameters(plain: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(plain.get("class_weight"), list):
+        return plain | {"class_weight": dict(plain["class_weight"])}
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _fitted_facts(estimator: SpikingEstimator) -> dict[str, Any]:
+    facts: dict[str, Any] = {"n_features_in": estimator.n_features_in_}
+    if isinstance(estimator, SpikingClassifier):
+        classes = estimator.classes_
+        values = classes.tolist()
+        if not all(isinstance(value, (str, int, float, bool)) for value in values):
+            raise ValueError(f"class labels of dtype {classes.dtype} cannot be saved: use strings or numbers")
+        facts |= {"classes": values, "classes_dtype": "object" if classes.dtype.hasobject else classes.dtype.str}
+    if isinstance(estimator, SpikingRegressor):
+        facts["single_output"] = estimator.single_output_
+    return facts
+
+
+def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"n_features_in_": facts["n_features_in"]}
+    if "classes" in facts:
+        attributes["classes_"] = np.array(facts["classes"], dtype=np.dtype(facts["classes_dtype"]))
+    if "single_output" in facts:
+        attributes["single_output_"] = facts["single_output"]
+    return attributes
+
+
+def _describe(hidden: Hidden, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """The settings of a hidden network for the header; its tensors are added to `tensors`."""
+    for name, tensor in _named_tensors(hidden, prefix):
+        tensors[name] = tensor
+    return {
+        "n_features": hidden.n_features,
+        "readout": hidden.readout,
+        "every_step": hidden.every_step,
+        "dtype": next(name for name, dtype in DTYPES.items() if dtype == hidden.dtype),
+        "branches": [[_describe_neuron(layer.neuron) for layer in branch.layers] for branch in hidden.branches],
+    }
+
+
+def _describe_neuron(neuron: Neuron) -> dict[str, str]:
+    return {"kind": "lif", "reset": neuron.reset} if isinstance(neuron, LIF) else {"kind": "threshold"}
+
+
+def _named_tensors(hidden: Hidden, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for k, branch in enumerate(hidden.branches):
+        if branch.readout_bias is not None:
+            yield f"{prefix}.{k}.readout_bias", branch.readout_bias
+        for i, layer in enumerate(branch.layers):
+            named = {"weight": layer.weight, "recurrent": layer.recurrent, "bias": layer.bias}
+            if isinstance(layer.neuron, LIF):
+                named |= {"leak": layer.neuron.leak, "threshold": layer.neuron.threshold}
+            yield from ((f"{prefix}.{k}.{i}.{name}", t) for name, t in named.items() if t is not None)
+
+
+def _rebuild(description: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Hidden:
+    """Inverse of `_describe`."""
+    branches = []
+    for k, layers in enumerate(description["branches"]):
+        built = []
+        for i, neuron in enumerate(layers):
+            at = f"{prefix}.{k}.{i}."
+            lif = neuron["kind"] == "lif"
+            kind = LIF(tensors[at + "leak"], tensors[at + "threshold"], neuron["reset"]) if lif else Threshold()
+            built.append(Layer(tensors[at + "weight"], kind, tensors.get(at + "recurrent"), tensors.get(at + "bias")))
+        branches.append(Branch(tuple(built), tensors.get(f"{prefix}.{k}.readout_bias")))
+    return Hidden(
+        description["n_features"],
+        tuple(branches),
+        description["readout"],
+        description["every_step"],
+        DTYPES[description["dtype"]],
+    )

@@ -1,0 +1,28 @@
+"""Seeded tasks with training, validation and test splits.
+
+`load_task` draws or loads a task by name, `list_tasks` says which there are.
+"""
+
+from convexsnn.tasks.att import read_att, write_att
+from convexsnn.tasks.base import Sequences, Split, TaskData, TaskInfo, TaskSettings
+from convexsnn.tasks.dfa import DFA
+from convexsnn.tasks.dfa_library import library_dfa, random_dfa
+from convexsnn.tasks.joint import Feedback, JointLabels
+from convexsnn.tasks.registry import list_tasks, load_task
+
+__all__ = [
+    "DFA",
+    "Feedback",
+    "JointLabels",
+    "Sequences",
+    "Split",
+    "TaskData",
+    "TaskInfo",
+    "TaskSettings",
+    "library_dfa",
+    "list_tasks",
+    "load_task",
+    "random_dfa",
+    "read_att",
+    "write_att",
+]

@@ -1,0 +1,180 @@
+"""What every task is made of: settings, splits and the loaded data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from convexsnn.checks import check_integer
+from convexsnn.tasks.dfa import DFA
+from convexsnn.tasks.joint import Feedback, JointLabels
+
+Sequences: TypeAlias = "np.ndarray | list[np.ndarray]"
+
+
+class Streams(NamedTuple):
+    """Independent generators: one for what the splits share (a random automaton, say) and one a split."""
+
+    structure: np.random.Generator
+    train: np.random.Generator
+    val: np.random.Generator
+    test: np.random.Generator
+
+    @classmethod
+    def from_seed(cls, seed: int) -> Streams:
+        return cls(*(np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4)))
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """How much of a task to draw, and in what form. None means the task's default.
+
+    Attributes
+    ----------
+    n_train, n_val, n_test : int or None
+        Sequences in each split, at least 1.
+    timesteps : int or None
+        Steps T of a sequence.
+    min_timesteps : int or None
+        Lengths are drawn uniformly from min_timesteps .. timesteps; None makes every sequence `timesteps` long.
+        Automata only.
+    per_step : bool or None
+        One label a step instead of one a sequence.
+    permute : bool
+        Images only: put the pixels in one fixed random order, the same for every image, split and seed.
+    data_dir : str, Path or None
+        Images only: the folder with the data files of tasks whose data do not come with the library.
+    seed : int
+        The same seed gives the same data; train, validation and test use streams of their own.
+
+    Raises
+    ------
+    ValueError
+        If a number is not an integer or too small, or min_timesteps exceeds timesteps.
+    """
+
+    n_train: int | None = None
+    n_val: int | None = None
+    n_test: int | None = None
+    timesteps: int | None = None
+    min_timesteps: int | None = None
+    per_step: bool | None = None
+    permute: bool = False
+    data_dir: str | Path | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_train", "n_val", "n_test", "timesteps", "min_timesteps"):
+            if getattr(self, name) is not None:
+                check_integer(name, getattr(self, name), minimum=1)
+        check_integer("seed", self.seed, minimum=0)
+        shortest, longest = self.min_timesteps, self.timesteps
+        if shortest is not None and longest is not None and shortest > longest:
+            raise ValueError(f"min_timesteps is {shortest}, more than timesteps = {longest}; lower it or leave it out")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Sequences and their labels.
+
+    Attributes
+    ----------
+    X : float64 array of shape (n, T, d), or list of n arrays of shape (T_i, d)
+    y : int64 array of shape (n,), or one label a step: int64 array of shape (n, T) or list of n arrays of shape (T_i,)
+
+    Raises
+    ------
+    ValueError
+        If X and y differ in length.
+    """
+
+    X: Sequences
+    y: Sequences
+
+    def __post_init__(self) -> None:
+        if len(self.X) != len(self.y):
+            raise ValueError(f"X holds {len(self.X)} sequences and y {len(self.y)} labels; they must be as many")
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """A task as loaded.
+
+    Attributes
+    ----------
+    name : str
+        The name it was asked for by.
+    settings : TaskSettings
+        As asked for, with the task's defaults filled in.
+    train, val, test : Split
+    class_names : tuple of str
+        Class k of the labels is called ``class_names[k]``.
+    per_step : bool
+        Whether there is one label a step.
+    unseen_share : float
+        Share of the test sequences whose input does not occur in the training split.
+    joint : JointLabels or None
+        How a label splits into factors, for tasks whose label is several answers in one.
+    feedback : Feedback or None
+        Which input is the network's own last answer when it runs in closed loop.
+    automaton : DFA or None
+        The automaton that gave the labels; input feature k is its symbol k.
+    """
+
+    name: str
+    settings: TaskSettings
+    train: Split
+    val: Split
+    test: Split
+    class_names: tuple[str, ...]
+    per_step: bool
+    unseen_share: float
+    joint: JointLabels | None = None
+    feedback: Feedback | None = None
+    automaton: DFA | None = None
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """One line of the task list.
+
+    Attributes
+    ----------
+    name : str
+        The task's name, or a pattern with capitals for its parameter (``dfa:mod-M``).
+    description : str
+    defaults : TaskSettings
+    per_step : str
+        ``never``, ``optional`` or ``always``: whether the task has one label a step.
+    source : str
+        Where the data come from.
+    examples : tuple of str
+        Names that `load_task` takes; for a task without parameters, its name alone.
+    """
+
+    name: str
+    description: str
+    defaults: TaskSettings
+    per_step: str
+    source: str
+    examples: tuple[str, ...]
+
+
+def given(name: str, value: int | None) -> int:
+    """A setting that the registry has filled in, as the int that it now is."""
+    if value is None:
+        raise ValueError(f"{name} is not set; load tasks through load_task, which fills in the defaults")
+    return value
+
+
+def unseen_share(train: Sequence[np.ndarray] | np.ndarray, test: Sequence[np.ndarray] | np.ndarray) -> float:
+    """Share of the `test` sequences, arrays of shape (T_i, d) with one d, that do not occur in `train`."""
+    seen = {np.ascontiguousarray(x).tobytes() for x in train}
+    return sum(np.ascontiguousarray(x).tobytes() not in seen for x in test) / len(test)

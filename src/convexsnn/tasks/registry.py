@@ -1,0 +1,108 @@
+"""All tasks by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+from convexsnn.tasks import arithmetic, dfa_task, images, xor
+from convexsnn.tasks.base import Streams, TaskData, TaskInfo, TaskSettings
+
+
+@dataclass(frozen=True)
+class Family:
+    """Tasks that share a loader.
+
+    Attributes
+    ----------
+    load : callable (name, settings with every default filled in, streams) -> TaskData
+    infos : tuple of TaskInfo
+        With the same defaults and per_step in each.
+    parameter : str
+        ``none``, ``optional`` or ``required``: whether a ``:parameter`` follows the family's name.
+    options : frozenset of str
+        The settings beyond sizes, timesteps, per_step and seed that the family heeds.
+    """
+
+    load: Callable[[str, TaskSettings, Streams], TaskData]
+    infos: tuple[TaskInfo, ...]
+    parameter: str = "none"
+    options: frozenset[str] = frozenset()
+
+
+_FAMILIES: dict[str, Family] = {
+    "first-last-xor": Family(xor.load_first_last_xor, (xor.INFO,)),
+    "dfa": Family(dfa_task.load_dfa, dfa_task.INFOS, "required", frozenset({"min_timesteps"})),
+    **{info.examples[0]: Family(arithmetic.load_arithmetic, (info,), "optional") for info in arithmetic.INFOS},
+    "digits": Family(images.load_digits, (images.DIGITS_INFO,), options=frozenset({"permute"})),
+    "mnist": Family(images.load_mnist, (images.MNIST_INFO,), options=frozenset({"permute", "data_dir"})),
+}
+
+
+def list_tasks() -> list[TaskInfo]:
+    """One record a task or pattern of names, in the order of the families."""
+    return [info for family in _FAMILIES.values() for info in family.infos]
+
+
+def load_task(name: str, settings: TaskSettings | None = None) -> TaskData:
+    """Load a task.
+
+    Parameters
+    ----------
+    name : str
+        A name from `list_tasks`, with a parameter where it has one: ``dfa:tomita-3``, ``addition:base-10``.
+    settings : TaskSettings or None
+        None stands for the task's defaults throughout.
+
+    Returns
+    -------
+    TaskData
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, a setting is not one of this task's, or the data cannot be had as asked for.
+
+    Examples
+    --------
+    >>> task = load_task("dfa:parity", TaskSettings(n_train=4, n_val=2, n_test=2, timesteps=3))
+    >>> task.train.X.shape, sorted(task.train.y.tolist())
+    ((4, 3, 2), [0, 0, 1, 1])
+    """
+    family = _find(name)
+    settings = _resolve(name, family, TaskSettings() if settings is None else settings)
+    return family.load(name, settings, Streams.from_seed(settings.seed))
+
+
+def _find(name: str) -> Family:
+    head, colon, parameter = name.partition(":")
+    family = _FAMILIES.get(head)
+    if family is None or (family.parameter == "none" and colon) or (family.parameter == "required" and not parameter):
+        raise ValueError(_unknown(name))
+    return family
+
+
+def _unknown(name: str) -> str:
+    """The message for a name that no family has, with the nearest names that exist."""
+    known = [example for info in list_tasks() for example in info.examples]
+    part_of = [k for k in known if name and name.lower() in k]
+    near = list(dict.fromkeys(difflib.get_close_matches(name.lower(), known, n=3) + part_of))[:3]
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"unknown task {name!r}; {meant}known are {', '.join(info.name for info in list_tasks())}"
+
+
+def _resolve(name: str, family: Family, settings: TaskSettings) -> TaskSettings:
+    """`settings` with the defaults of the family, after a check that the family heeds all that was set."""
+    for option in ("min_timesteps", "permute", "data_dir"):
+        value = getattr(settings, option)
+        if value is not None and value is not False and option not in family.options:
+            raise ValueError(f"{option} is {value!r}, but {name} has no such setting; leave it out")
+    kind = family.infos[0].per_step
+    if settings.per_step is not None and kind != "optional" and settings.per_step != (kind == "always"):
+        wanted = "every step" if kind == "always" else "the whole sequence only"
+        raise ValueError(f"per_step is {settings.per_step}, but {name} has a label for {wanted}; leave it out")
+    defaults = family.infos[0].defaults
+    missing = {f.name for f in fields(settings) if getattr(settings, f.name) is None}
+    filled = replace(settings, **{key: getattr(defaults, key) for key in missing})
+    return replace(filled, per_step=bool(filled.per_step))

@@ -1,0 +1,47 @@
+"""First-last XOR: does the last of T random bits differ from the first?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, given, unseen_share
+
+INFO = TaskInfo(
+    name="first-last-xor",
+    description="first bit xor last bit of T random bits, one-hot (d = 2)",
+    defaults=TaskSettings(n_train=2000, n_val=2000, n_test=4000, timesteps=6),
+    per_step="never",
+    source="generated",
+    examples=("first-last-xor",),
+)
+
+
+def load_first_last_xor(name: str, settings: TaskSettings, streams: Streams) -> TaskData:
+    """Draw the three splits independently of one another.
+
+    Raises
+    ------
+    ValueError
+        If timesteps is below 2: the first bit is then the last one, and the label always 0.
+    """
+    timesteps = given("timesteps", settings.timesteps)
+    if timesteps < 2:
+        raise ValueError(f"timesteps must be at least 2 for {name}, not {timesteps}: first and last bit must differ")
+    train = _draw(streams.train, given("n_train", settings.n_train), timesteps)
+    val = _draw(streams.val, given("n_val", settings.n_val), timesteps)
+    test = _draw(streams.test, given("n_test", settings.n_test), timesteps)
+    return TaskData(
+        name=name,
+        settings=settings,
+        train=train,
+        val=val,
+        test=test,
+        class_names=("equal", "different"),
+        per_step=False,
+        unseen_share=unseen_share(train.X, test.X),
+    )
+
+
+def _draw(rng: np.random.Generator, n: int, timesteps: int) -> Split:
+    bits = rng.integers(0, 2, size=(n, timesteps))
+    return Split(np.eye(2)[bits], bits[:, 0] ^ bits[:, -1])

@@ -1,0 +1,107 @@
+"""Verifying a stored certificate: everything is computed anew from the stored parameters and the training data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from convexsnn.certificate import Certificate, certify
+from convexsnn.dictionary import build_dictionary
+from convexsnn.sequences import Sequences
+from convexsnn.training import ProgramSettings, Trained, make_program, objective
+
+# Relative error that recomputing in float64 may make (other block sizes, other BLAS).
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The outcome of `verify`.
+
+    Attributes
+    ----------
+    recomputed : Certificate or None
+        What the stored weights and dual vector prove now; None when no program could be formed.
+    problems : tuple of str
+        Why the stored certificate does not hold; empty when it does.
+    """
+
+    recomputed: Certificate | None
+    problems: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the stored certificate holds."""
+        return not self.problems
+
+
+def verify(
+    trained: Trained, stored: Certificate, sequences: Sequences, targets: Tensor, settings: ProgramSettings
+) -> Verification:
+    """Simulate the witnesses anew and recompute primal and dual from the stored W and dual vector.
+
+    Parameters
+    ----------
+    trained : Trained
+        As loaded.
+    stored : Certificate
+        The claim to check.
+    sequences, targets
+        The training data, as `training_rows` of the estimator gives them.
+    settings : ProgramSettings
+        Of the estimator.
+    """
+    rows, outputs = len(targets), targets.shape[1]
+    expected = {"W": (trained.witnesses.n_last, outputs), "U": (rows, outputs), "row_weights": (rows,)}
+    problems = [
+        f"the stored {name} has shape {tuple(getattr(trained, name).shape)}, but the data and witnesses need {shape}"
+        for name, shape in expected.items()
+        if tuple(getattr(trained, name).shape) != shape
+    ]
+    if problems:
+        return Verification(None, tuple(problems))
+    dictionary = build_dictionary(trained.witnesses, sequences)
+    try:
+        program = make_program(dictionary, targets, trained.row_weights, settings)
+    except ValueError as error:
+        return Verification(None, (str(error),))
+    certificate = certify(program, dictionary.to_columns(trained.W), trained.U)
+    certificate = certificate.with_spike_margin(dictionary.spike_margin)
+    run = objective(trained.network, sequences, targets, trained.row_weights, certificate)
+    problems = _differences(stored, certificate)
+    if not _close(run, certificate.primal):
+        problems.append(
+            f"the stored network, run anew, has objective {run:.12g}, the convex program {certificate.primal:.12g}"
+        )
+    return Verification(certificate, tuple(problems))
+
+
+def _differences(stored: Certificate, now: Certificate) -> list[str]:
+    """What the stored certificate claims and the recomputed one does not."""
+    facts = ("loss", "penalty", "n", "P", "C", "support", "nonzeros", "dtype", "scope")
+    problems = [
+        f"the certificate says {name} = {getattr(stored, name)!r}, recomputed: {getattr(now, name)!r}"
+        for name in facts
+        if getattr(stored, name) != getattr(now, name)
+    ]
+    if not _close(stored.rho, now.rho):
+        problems.append(f"the certificate says rho = {stored.rho!r}, the model's settings give {now.rho!r}")
+    if not _close(stored.primal, now.primal):
+        problems.append(f"the certificate claims objective {stored.primal:.12g}, recomputed: {now.primal:.12g}")
+    if now.dual < stored.dual and not _close(stored.dual, now.dual):
+        problems.append(f"the certificate claims lower bound {stored.dual:.12g}, but only {now.dual:.12g} is proved")
+    if not _margins_agree(stored.spike_margin, now.spike_margin):
+        problems.append(f"the certificate says spike margin {stored.spike_margin}, recomputed: {now.spike_margin}")
+    return problems
+
+
+def _close(a: float, b: float) -> bool:
+    return a == b or abs(a - b) <= ROUNDING * max(abs(a), abs(b))
+
+
+def _margins_agree(stored: float | None, now: float | None) -> bool:
+    """A margin is a difference of potentials, so it is compared to their rounding, not to its own size."""
+    if stored is None or now is None:
+        return stored == now
+    return stored == now or abs(stored - now) <= ROUNDING
