@@ -123,7 +123,7 @@ def pack_bits(bits: Tensor) -> Tensor:
     count, n = bits.shape
     padded = bits.new_zeros(count, -(-n // 8) * 8)
     padded[:, :n] = bits
-    octets = padded.reshape(count, -1, 8).to(torch.uint8)
+    octets = padded.reshape(count, padded.shape[1] // 8, 8).to(torch.uint8)
     packed = octets[:, :, 0].clone()
     for k in range(1, 8):
         packed |= octets[:, :, k] << k
@@ -134,4 +134,4 @@ def unpack_bits(packed: Tensor, n: int) -> Tensor:
     """Inverse of `pack_bits`: a uint8 tensor (P, n) of zeros and ones."""
     shifts = torch.arange(8, dtype=torch.uint8, device=packed.device)
     bits = (packed.unsqueeze(-1) >> shifts) & 1
-    return bits.reshape(packed.shape[0], -1)[:, :n]
+    return bits.flatten(start_dim=1)[:, :n]

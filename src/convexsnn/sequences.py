@@ -86,7 +86,7 @@ def as_sequences(X: Any, *, timesteps: int | None = None, lengths: Any = None, n
     ValueError, TypeError
         Empty input, wrong rank, differing feature counts, zero steps, NaN or infinity, non-numeric entries.
     """
-    if isinstance(X, (list, tuple)) and len(X) and all(np.ndim(x) == 2 for x in X):
+    if lengths is None and isinstance(X, (list, tuple)) and len(X) and all(np.ndim(x) == 2 for x in X):
         return _from_list(X, name)
     values = _numeric(X, name)
     if values.ndim == 2 and timesteps is not None:

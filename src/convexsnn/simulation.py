@@ -160,7 +160,7 @@ def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -
     features = _empty_features(hidden, sequences)
     counts, margins, ended = [], [], []
     # How many sequences are still running at each step; they are the first ones, as they are sorted by length.
-    active = (lengths.unsqueeze(1) > torch.arange(sequences.n_steps, device=lengths.device)).sum(dim=0).tolist()
+    active = (lengths.unsqueeze(1) > torch.arange(int(lengths[0]), device=lengths.device)).sum(dim=0).tolist()
     for t, (k, k_next) in enumerate(zip(active, [*active[1:], 0], strict=True)):
         state, margin, spiked = step(hidden, values[:k, t], state)
         counts.append(spiked)

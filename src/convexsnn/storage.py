@@ -23,7 +23,7 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from convexsnn.certificate import Certificate
-from convexsnn.estimators import SpikingClassifier, SpikingEstimator, SpikingRegressor
+from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Neuron, Threshold
 from convexsnn.sequences import Sequences
@@ -32,14 +32,14 @@ from convexsnn.training import Trained
 from convexsnn.witnesses.architecture import DTYPES
 
 FORMAT = 1
-ESTIMATORS: dict[str, type[SpikingEstimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
+ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
 class ModelFileError(ValueError):
     """A model file is missing, truncated, foreign, or of a newer format."""
 
 
-def save_model(estimator: SpikingEstimator, path: str | Path, extra: dict[str, Any] | None = None) -> None:
+def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | None = None) -> None:
     """Write a fitted estimator to a safetensors file.
 
     Parameters
@@ -77,7 +77,7 @@ def save_model(estimator: SpikingEstimator, path: str | Path, extra: dict[str, A
     write_atomically(path, serialize(ready, metadata={"convexsnn": json.dumps(header)}))
 
 
-def load_model(path: str | Path) -> tuple[SpikingEstimator, dict[str, Any]]:
+def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     """Read a file written by `save_model`: the fitted estimator (on the CPU), and the extra facts.
 
     Raises
@@ -164,7 +164,7 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return header, tensors
 
 
-def _plain_parameters(estimator: SpikingEstimator) -> dict[str, Any]:
+def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
     """Parameters as JSON has them; a RandomState has no JSON form and becomes None (the weights are in the file)."""
     parameters = estimator.get_params(deep=False)
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
@@ -185,7 +185,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _fitted_facts(estimator: SpikingEstimator) -> dict[str, Any]:
+def _fitted_facts(estimator: Estimator) -> dict[str, Any]:
     facts: dict[str, Any] = {"n_features_in": estimator.n_features_in_}
     if isinstance(estimator, SpikingClassifier):
         classes = estimator.classes_

@@ -4,4 +4,6 @@ from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.classifier import SpikingClassifier
 from convexsnn.estimators.regressor import SpikingRegressor
 
-__all__ = ["SpikingClassifier", "SpikingEstimator", "SpikingRegressor"]
+Estimator = SpikingClassifier | SpikingRegressor
+
+__all__ = ["Estimator", "SpikingClassifier", "SpikingEstimator", "SpikingRegressor"]

@@ -43,11 +43,11 @@ class SpikingEstimator(BaseEstimator):
         hidden: int = 256,
         last: int = 512,
         neuron: str = "lif",
-        leak: float = 0.9,
+        leak: float = 0.99,
         threshold: float = 1.0,
         reset: str = "soft",
         recurrent: bool = False,
-        bias: bool = True,
+        bias: bool = False,
         readout: str = "membrane",
         per_step: bool = False,
         intercept: bool = False,
@@ -135,7 +135,7 @@ class SpikingEstimator(BaseEstimator):
         self._architecture(n_features=1)
         check_choice("witnesses", self.witnesses, WITNESSES)
         check_integer("timesteps", self.timesteps)
-        torch.device(self.device)
+        _check_device(self.device)
 
     def _read(self, X: Any, *, fitting: bool) -> Sequences:
         """Sequences of any accepted form of X; sets or checks `n_features_in_`."""
@@ -179,11 +179,18 @@ class SpikingEstimator(BaseEstimator):
         return sequences.unflatten(rows) if self.per_step else rows
 
 
+def _check_device(device: Any) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"device {device!r} is not to be had here: {str(error).splitlines()[0]}") from error
+
+
 def _is_sequential(X: Any) -> bool:
-    """Whether X is (n, T, d) or a list of (T_i, d), rather than 2-D."""
+    """Whether X is (n, T, d) or a list of (T_i, d), rather than 2-D (or an array that `as_sequences` refuses)."""
     if isinstance(X, (list, tuple)):
         return len(X) > 0 and all(np.ndim(x) == 2 for x in X)
-    return getattr(X, "ndim", 2) == 3
+    return getattr(X, "ndim", 2) >= 3
 
 
 def _seed(random_state: Any) -> int:

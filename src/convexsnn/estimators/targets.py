@@ -65,10 +65,7 @@ def _check_count(y: np.ndarray, sequences: Sequences) -> None:
 def sequence_weights(sample_weight: Any, sequences: Sequences) -> np.ndarray:
     """Nonnegative weights of the sequences, float64 of shape (n,), not all zero."""
     placeholder = np.empty((len(sequences), 1))
-    weights = _check_sample_weight(sample_weight, placeholder, dtype=np.float64, ensure_non_negative=True)
-    if not weights.any():
-        raise ValueError("sample_weight is zero for every sequence: give at least one a positive weight")
-    return weights
+    return _check_sample_weight(sample_weight, placeholder, dtype=np.float64, ensure_non_negative=True)
 
 
 def spread_weights(per_sequence: np.ndarray, sequences: Sequences, per_step: bool) -> np.ndarray:

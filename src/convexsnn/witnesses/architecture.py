@@ -47,7 +47,7 @@ class Architecture:
     """
 
     n_features: int
-    depth: int = 3
+    depth: int = 2
     branches: int = 2
     hidden: int = 256
     last: int = 512

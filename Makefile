@@ -1,0 +1,35 @@
+# Every target sets up its own environment in .venv; needs Python >= 3.11 and make only.
+PYTHON ?= python3
+# The build of torch to install, e.g. TORCH="torch --index-url URL" for another build; any torch >= 2.4 will do.
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+
+.PHONY: demo test lint types check bench-paper clean
+
+demo: .venv/.ready
+	$(BIN)/python examples/demo.py
+
+test: .venv/.ready
+	$(BIN)/python -m pytest -n auto
+
+lint: .venv/.ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/.ready
+	$(BIN)/pyright
+
+check: lint types test
+
+bench-paper: .venv/.ready
+	$(BIN)/python benchmarks/paper_baselines.py
+
+.venv/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "convexsnn needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist

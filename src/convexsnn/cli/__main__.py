@@ -1,0 +1,5 @@
+"""``python -m convexsnn.cli``."""
+
+from convexsnn.cli import main
+
+main()

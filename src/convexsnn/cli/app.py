@@ -1,0 +1,288 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from sklearn.exceptions import ConvergenceWarning
+
+from convexsnn.cli import fitting, output
+from convexsnn.cli.data import DataSet, from_file, from_task, read_input, read_npz
+from convexsnn.storage import ModelFileError, load_model
+from convexsnn.tasks import TaskSettings, list_tasks
+
+app = App(
+    name="convexsnn",
+    help="Spiking neural networks trained by convex optimisation, with a certificate of optimality.",
+    version=version("convexsnn"),
+)
+
+Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output instead of tables.")]
+
+
+@Parameter(name="*", group="Data")
+@dataclass(frozen=True)
+class DataOptions:
+    """Where the data come from.
+
+    Parameters
+    ----------
+    task : str, optional
+        A task by name; `convexsnn tasks` lists them.
+    data : Path, optional
+        An .npz file with X (n, T, d) or (n, d) and y, optionally X_val, y_val, X_test, y_test, lengths.
+    timesteps : int, optional
+        Steps T of a task's sequences, or steps for which a 2-D X is shown.
+    min_timesteps : int, optional
+        Shortest sequence of an automaton task; lengths are drawn between it and --timesteps.
+    n_train : int, optional
+        Training sequences of a task.
+    n_val : int, optional
+        Validation sequences of a task.
+    n_test : int, optional
+        Test sequences of a task.
+    per_step : bool, optional
+        One label a step; with --data, y is (n, T).
+    permute : bool
+        Permute the pixels of image tasks by one fixed permutation.
+    data_dir : Path, optional
+        Folder with a task's files (the four IDX files of MNIST).
+    """
+
+    task: str | None = None
+    data: Path | None = None
+    timesteps: int | None = None
+    min_timesteps: int | None = None
+    n_train: int | None = None
+    n_val: int | None = None
+    n_test: int | None = None
+    per_step: bool | None = None
+    permute: Annotated[bool, Parameter(negative="")] = False
+    data_dir: Path | None = None
+
+    def load(self, seed: int) -> DataSet:
+        """The data these options name."""
+        if (self.task is None) == (self.data is None):
+            raise ValueError("pass either --task NAME or --data FILE.npz")
+        if self.data is not None:
+            given = {"n_train": self.n_train, "n_val": self.n_val, "n_test": self.n_test, "data_dir": self.data_dir}
+            unused = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+            if unused:
+                raise ValueError(f"{', '.join(unused)} goes with --task, not with --data")
+            return from_file(self.data, per_step=bool(self.per_step))
+        assert self.task is not None
+        names = ("n_train", "n_val", "n_test", "timesteps", "min_timesteps", "per_step", "permute", "data_dir")
+        return from_task(self.task, TaskSettings(**{name: getattr(self, name) for name in names}, seed=seed))
+
+
+@Parameter(name="*", group="Network")
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The shape of the network.
+
+    Parameters
+    ----------
+    depth : int
+        L, counted with the linear output: L - 2 hidden layers of P_rec / K neurons and one of P_last / K a branch.
+    branches : int
+        K, parallel branches.
+    hidden : int
+        P_rec, neurons of each hidden layer over all branches.
+    last : int
+        P_last, neurons of the last hidden layers over all branches.
+    neuron : {"lif", "threshold"}
+        Kind of neuron.
+    leak : float
+        Of LIF neurons, in [0, 1].
+    threshold : float
+        Of LIF neurons.
+    reset : {"soft", "hard", "none"}
+        Of LIF neurons.
+    recurrent : bool
+        Explicit recurrent weights in every layer.
+    bias : bool
+        A bias on every neuron.
+    readout : {"spike", "membrane", "analog"}
+        What the output reads of the last layers.
+    witnesses : {"gaussian", "gaussian-normalized", "gaussian-orthogonal"}
+        Family of the hidden weights.
+    dtype : {"float64", "float32"}
+        Arithmetic in which the dynamics are defined.
+    """
+
+    depth: int = 2
+    branches: int = 2
+    hidden: int = 256
+    last: int = 512
+    neuron: Literal["lif", "threshold"] = "lif"
+    leak: float = 0.99
+    threshold: float = 1.0
+    reset: Literal["soft", "hard", "none"] = "soft"
+    recurrent: bool = False
+    bias: bool = False
+    readout: Literal["spike", "membrane", "analog"] = "membrane"
+    witnesses: Literal["gaussian", "gaussian-normalized", "gaussian-orthogonal"] = "gaussian"
+    dtype: Literal["float64", "float32"] = "float64"
+
+
+@Parameter(name="*", group="Convex program")
+@dataclass(frozen=True)
+class ProgramOptions:
+    """The convex program and how far to solve it.
+
+    Parameters
+    ----------
+    loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
+        "auto" is cross_entropy, or squared with --regression.
+    penalty : {"l1", "group"}
+        Omega.
+    beta : float
+        Weight of the path norm; rho = beta / sqrt(P_last).
+    rho : float, optional
+        Weight of the penalty in the convex program, instead of --beta.
+    intercept : bool
+        Add an always-firing neuron.
+    tol : float
+        Relative duality gap to certify.
+    max_iter : int
+        Limit on the solver's iterations.
+    """
+
+    loss: Literal["auto", "cross_entropy", "logistic", "hinge", "squared"] = "auto"
+    penalty: Literal["l1", "group"] = "l1"
+    beta: float = 0.1
+    rho: float | None = None
+    intercept: Annotated[bool, Parameter(negative="")] = False
+    tol: float = 1e-6
+    max_iter: int = 1000
+
+
+@app.command
+def fit(
+    *,
+    out: Path,
+    source: DataOptions | None = None,
+    network: NetworkOptions | None = None,
+    program: ProgramOptions | None = None,
+    regression: Annotated[bool, Parameter(negative="")] = False,
+    seed: int = 0,
+    device: str = "cpu",
+    json: Json = False,
+) -> int:
+    """Train a network and write model.safetensors, certificate.json and metrics.json.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the three files.
+    regression : bool
+        Real targets (squared loss) instead of classes.
+    seed : int
+        Of the data and of the hidden weights.
+    device : str
+        cpu, cuda, ...
+    """
+    data = (source or DataOptions()).load(seed)
+    parameters = vars(network or NetworkOptions()) | vars(program or ProgramOptions())
+    parameters |= {"per_step": data.per_step, "device": device, "random_state": seed}
+    if source is not None and source.data is not None and source.timesteps is not None:
+        parameters["timesteps"] = source.timesteps
+    report = fitting.fit(data, parameters, out, regression=regression)
+    if json:
+        output.print_json(report)
+    else:
+        fitting.print_report(report, out)
+    return 0
+
+
+@app.command
+def predict(*, model: Path, data: Path, out: Path, json: Json = False) -> int:
+    """Predict with a trained network.
+
+    Parameters
+    ----------
+    model : Path
+        Folder that `convexsnn fit` wrote, or its model.safetensors.
+    data : Path
+        An .npz file with X, and lengths for padded sequences.
+    out : Path
+        The .npz file to write: prediction, and scores or probabilities where the loss has them. For per-step labels of
+        sequences of unequal length the rows of all sequences follow one another, and `lengths` says how many each has.
+    """
+    estimator, _ = load_model(fitting.model_file(model))
+    report = fitting.predict(estimator, read_input(read_npz(data), data), out)
+    if json:
+        output.print_json(report)
+    else:
+        output.print_facts(f"predictions in {out}", report)
+    return 0
+
+
+@app.command
+def verify(*, model: Path, source: DataOptions | None = None, json: Json = False) -> int:
+    """Check a certificate anew: simulate the witnesses and recompute primal and dual from the stored vectors.
+
+    Exits 1, with the reason, when the stored certificate does not hold. A task is loaded with the settings with which
+    the model was trained.
+
+    Parameters
+    ----------
+    model : Path
+        Folder that `convexsnn fit` wrote.
+    """
+    try:
+        report = fitting.verify(model, source or DataOptions())
+    except ModelFileError as error:
+        report = fitting.failed(str(error))
+    if json:
+        output.print_json(report)
+    else:
+        fitting.print_verification(report)
+    return 0 if report["holds"] else 1
+
+
+@app.command
+def tasks(*, json: Json = False) -> int:
+    """List the tasks."""
+    rows = [
+        {
+            "name": info.name,
+            "description": info.description,
+            "per_step": info.per_step,
+            "timesteps": info.defaults.timesteps,
+            "sizes": [info.defaults.n_train, info.defaults.n_val, info.defaults.n_test],
+            "source": info.source,
+            "examples": list(info.examples),
+        }
+        for info in list_tasks()
+    ]
+    if json:
+        output.print_json(rows)
+    else:
+        output.print_tasks(rows)
+    return 0
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    warnings.showwarning = _show_warning
+    try:
+        return int(app(arguments, exit_on_error=False, print_error=True, result_action="return_value") or 0)
+    except CycloptsError:
+        return 2  # cyclopts has printed what was wrong
+    except KeyboardInterrupt:
+        output.stderr.print("interrupted; nothing was written")
+        return 130
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        output.stderr.print(f"[bold red]error:[/] {output.escape(str(error))}")
+        return 2
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    colour = "bold yellow" if issubclass(category, (UserWarning, ConvergenceWarning)) else "dim"
+    output.stderr.print(f"[{colour}]warning:[/] {output.escape(str(message))}")

@@ -1,0 +1,181 @@
+"""What the commands fit, predict and verify do, apart from reading their options."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from convexsnn.certificate import Certificate
+from convexsnn.cli import output
+from convexsnn.cli.data import DataSet, from_file, from_task
+from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
+from convexsnn.metrics import inference_cost, split_scores
+from convexsnn.storage import data_digest, load_model, save_model, write_atomically
+from convexsnn.tasks import TaskSettings
+from convexsnn.verification import verify as verify_certificate
+
+if TYPE_CHECKING:
+    from convexsnn.cli.app import DataOptions
+
+MODEL, CERTIFICATE, METRICS = "model.safetensors", "certificate.json", "metrics.json"
+
+
+def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: bool) -> dict[str, Any]:
+    """Train on `data`, score all its splits, write the three files; returns certificate and metrics."""
+    out.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    estimator: Estimator = (SpikingRegressor if regression else SpikingClassifier)(**parameters)
+    with output.progress(parameters["tol"]) as observer:
+        estimator.fit(data.train.X, data.train.y, observer=observer)
+    metrics = collect_metrics(estimator, data, time.perf_counter() - start)
+    sequences, targets = estimator.training_rows(data.train.X, data.train.y)
+    extra = {"source": data.source, "data_sha256": data_digest(sequences, targets)}
+    save_model(estimator, out / MODEL, extra)
+    certificate = estimator.certificate_.to_json()
+    write_atomically(out / CERTIFICATE, certificate.encode())
+    write_atomically(out / METRICS, json.dumps(metrics, indent=2).encode())
+    return {"certificate": json.loads(certificate), "metrics": metrics}
+
+
+def collect_metrics(estimator: Estimator, data: DataSet, seconds: float) -> dict[str, Any]:
+    """Scores of every split, objective, cost of inference and times."""
+    trained = estimator.trained_
+    sequences, _ = estimator.training_rows(data.train.X, data.train.y)
+    cost = inference_cost(estimator.network_, sequences)
+    return {
+        **{split: split_scores(estimator, part.X, part.y) for split, part in data.splits.items()},
+        "objective": trained.certificate.primal,
+        "relative_gap": trained.certificate.relative_gap,
+        "certified": trained.certificate.holds(estimator.tol),
+        "status": trained.status.name,
+        "solver": trained.solver,
+        "n_iter": trained.n_iter,
+        "seconds": {"total": seconds, **trained.seconds},
+        "P_last": trained.witnesses.n_last,
+        "columns": trained.certificate.P,
+        **asdict(cost),
+        "n": {split: len(part) for split, part in data.splits.items()},
+        "unseen_share": data.unseen_share,
+    }
+
+
+def print_report(report: dict[str, Any], out: Path) -> None:
+    """The certificate and the metrics as tables."""
+    certificate = Certificate.from_json(json.dumps(report["certificate"]))
+    metrics = report["metrics"]
+    output.print_facts("Certificate", output.certificate_facts(certificate))
+    facts: dict[str, Any] = {}
+    for split in ("train", "val", "test"):
+        for name, value in metrics.get(split, {}).items():
+            facts[f"{split} {name}"] = f"{value:.4f}" if name == "r2" else f"{100 * value:.2f} %"
+    facts |= {
+        "test sequences not seen in training": metrics["unseen_share"],
+        "neurons, synapses": f"{metrics['neurons']}, {metrics['synapses']}",
+        "spikes per inference": f"{metrics['spikes_per_inference']:.1f}",
+        "seconds": ", ".join(f"{name} {value:.2f}" for name, value in metrics["seconds"].items()),
+    }
+    if facts["test sequences not seen in training"] is None:
+        del facts["test sequences not seen in training"]
+    output.print_facts("Network", facts)
+    output.stdout.print(f"written to {out}")
+
+
+def predict(estimator: Estimator, X: Any, out: Path) -> dict[str, Any]:
+    """Write predictions to an .npz file."""
+    results: dict[str, Any] = {"prediction": estimator.predict(X)}
+    if isinstance(estimator, SpikingClassifier):
+        results["scores"] = estimator.decision_function(X)
+        if hasattr(estimator, "predict_proba"):
+            results["probabilities"] = estimator.predict_proba(X)
+    arrays = {}
+    for name, value in results.items():
+        if isinstance(value, list):
+            arrays["lengths"] = np.array([len(v) for v in value])
+            value = np.concatenate(value)
+        if value.dtype.hasobject:
+            value = value.astype(str)
+        arrays[name] = value
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomically(out, buffer.getvalue())
+    return {name: f"{array.dtype} {array.shape}" for name, array in arrays.items()}
+
+
+def verify(model: Path, options: DataOptions) -> dict[str, Any]:
+    """Recompute a stored certificate; the report says whether it holds and why not."""
+    estimator, extra = load_model(model_file(model))
+    stored = estimator.trained_.certificate
+    problems = []
+    beside = model / CERTIFICATE
+    if model.is_dir():
+        try:
+            claimed = Certificate.from_json(beside.read_text())
+        except (OSError, ValueError) as error:
+            return failed(f"{beside} cannot be read: {error}")
+        if claimed != stored:
+            problems.append(f"{CERTIFICATE} is not the certificate in {MODEL}")
+    data = _training_data(estimator, extra, options)
+    if isinstance(data, str):
+        return failed(data)
+    sequences, targets = estimator.training_rows(data.train.X, data.train.y)
+    if data_digest(sequences, targets) != extra.get("data_sha256"):
+        problems.append("the data are not those the model was trained on (their SHA-256 differs)")
+    outcome = verify_certificate(estimator.trained_, stored, sequences, targets, estimator.program_settings())
+    weights = estimator.trained_.row_weights
+    recomputed = outcome.recomputed
+    return {
+        "holds": outcome.holds and not problems,
+        "problems": [*problems, *outcome.problems],
+        "certified_to_tol": bool(recomputed and recomputed.holds(estimator.tol)),
+        "tol": estimator.tol,
+        "uniform_row_weights": bool(torch.all(weights == weights[0])),
+        "recomputed": None if recomputed is None else json.loads(recomputed.to_json()),
+    }
+
+
+def failed(reason: str) -> dict[str, Any]:
+    """The report of a certificate that could not be recomputed at all."""
+    return {"holds": False, "problems": [reason], "recomputed": None}
+
+
+def print_verification(report: dict[str, Any]) -> None:
+    """The recomputed certificate, and the verdict."""
+    if report["recomputed"] is not None:
+        recomputed = Certificate.from_json(json.dumps(report["recomputed"]))
+        output.print_facts("Recomputed", output.certificate_facts(recomputed))
+    for problem in report["problems"]:
+        output.stdout.print(f"[bold red]does not hold:[/] {output.escape(problem)}")
+    if report["holds"]:
+        output.stdout.print("[bold green]the certificate holds[/]")
+        if not report["uniform_row_weights"]:
+            output.stdout.print("note: the rows are weighted; the weights are those stored with the model")
+        if not report["certified_to_tol"]:
+            output.stdout.print(f"note: its gap is above tol = {report['tol']:g}, so the fit is not certified to tol")
+
+
+def model_file(path: Path) -> Path:
+    """The model file of a folder, or the file itself."""
+    return path / MODEL if path.is_dir() else path
+
+
+def _training_data(estimator: Estimator, extra: dict[str, Any], options: DataOptions) -> DataSet | str:
+    """The data to verify on, or why there are none."""
+    if (options.task is None) == (options.data is None):
+        raise ValueError("pass either --task NAME or --data FILE.npz")
+    if options.data is not None:
+        return from_file(options.data, per_step=estimator.per_step)
+    source = extra.get("source", {})
+    if source.get("task") != options.task:
+        return f"the model was trained on {source.get('task') or source.get('data')}, not on task {options.task}"
+    settings = dict(source["settings"])
+    if options.data_dir is not None:
+        settings["data_dir"] = options.data_dir
+    assert options.task is not None
+    return from_task(options.task, TaskSettings(**settings))

@@ -1,0 +1,97 @@
+"""What the command line prints: tables, progress on a terminal, JSON where asked for."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from convexsnn.certificate import Certificate
+from convexsnn.solvers import Progress as SolverProgress
+from convexsnn.training import Observer
+
+__all__ = ["certificate_facts", "escape", "print_facts", "print_json", "print_tasks", "progress", "stderr", "stdout"]
+
+stdout = Console(highlight=False)
+stderr = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Strict JSON on standard output."""
+    print(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def print_facts(title: str, facts: Mapping[str, Any]) -> None:
+    """A two-column table."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in facts.items():
+        table.add_row(name.replace("_", " "), format_value(value))
+    stdout.print(table)
+
+
+def format_value(value: Any) -> str:
+    """A number with the digits a person reads."""
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value)
+    return f"{value:.6g}"
+
+
+def certificate_facts(certificate: Certificate) -> dict[str, Any]:
+    """What the certificate says, in the order in which a person asks."""
+    return {
+        "scope": certificate.scope,
+        "objective": f"{certificate.primal:.10g}",
+        "lower bound": f"{certificate.dual:.10g}",
+        "relative gap": f"{certificate.relative_gap:.2e}",
+        "program": f"{certificate.loss} + {certificate.rho:.4g} x {certificate.penalty}",
+        "rows n, columns P, outputs C": f"{certificate.n}, {certificate.P}, {certificate.C}",
+        "support": f"{certificate.support} columns, {certificate.nonzeros} weights",
+        "arithmetic": certificate.dtype,
+        "spike margin": "unknown" if certificate.spike_margin is None else f"{certificate.spike_margin:.2e}",
+    }
+
+
+@contextmanager
+def progress(tol: float) -> Iterator[Observer]:
+    """An observer that shows bars on a terminal (standard error) and is quiet otherwise."""
+    name, detail = TextColumn("{task.description:<9}"), TextColumn("{task.fields[detail]}")
+    columns = (name, BarColumn(), detail, TimeElapsedColumn())
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
+        simulation = bars.add_task("simulate", total=None, detail="")
+        solution = bars.add_task("solve", total=1.0, detail="", start=False)
+
+        def simulated(done: int, total: int) -> None:
+            bars.update(simulation, completed=done, total=total, detail=f"{done}/{total} rows")
+
+        def solved(state: SolverProgress) -> None:
+            bars.start_task(solution)
+            gap = state.relative_gap
+            share = 0.0 if not math.isfinite(gap) else min(1.0, math.log(max(gap, tol)) / math.log(tol))
+            detail = f"objective {state.primal:.6g}, relative gap {gap:.1e}"
+            bars.update(solution, completed=max(0.0, share), detail=detail)
+
+        yield Observer(simulated, solved)
+
+
+def print_tasks(rows: list[dict[str, Any]]) -> None:
+    """The table of tasks."""
+    table = Table()
+    table.add_column("task", no_wrap=True)
+    table.add_column("what it is")
+    table.add_column("T", justify="right")
+    table.add_column("train/val/test", no_wrap=True)
+    table.add_column("labels a step", no_wrap=True)
+    for row in rows:
+        examples = f" [dim]({', '.join(row['examples'])})[/]" if row["examples"] != [row["name"]] else ""
+        sizes = "/".join(map(str, row["sizes"]))
+        table.add_row(row["name"], row["description"] + examples, str(row["timesteps"]), sizes, row["per_step"])
+    stdout.print(table)

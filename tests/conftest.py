@@ -1,0 +1,14 @@
+import sys
+from pathlib import Path
+
+import torch
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+# Examples are the same in every run, and slow shared machines do not fail tests.
+settings.register_profile(
+    "default", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("default")
+torch.set_num_threads(1)  # pytest-xdist runs one worker a core

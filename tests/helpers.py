@@ -1,0 +1,56 @@
+"""Small networks, sequences and programs that several tests draw."""
+
+import numpy as np
+import torch
+
+from convexsnn import Architecture, gaussian
+from convexsnn.columns import BitColumns, RealColumns, pack_bits
+from convexsnn.losses import LOSSES
+from convexsnn.network import Hidden
+from convexsnn.penalties import PENALTIES
+from convexsnn.program import ConvexProgram
+from convexsnn.sequences import Sequences, as_sequences
+
+KINDS = {
+    "feedforward threshold": {"neuron": "threshold", "bias": True},
+    "recurrent threshold": {"neuron": "threshold", "recurrent": True, "bias": True},
+    "LIF soft": {"reset": "soft"},
+    "LIF hard": {"reset": "hard"},
+    "LIF none": {"reset": "none"},
+    "recurrent LIF": {"recurrent": True, "reset": "soft", "bias": True},
+}
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def draw_hidden(kind: str = "LIF soft", *, seed: int = 0, d: int = 3, **settings) -> Hidden:
+    """A small witness network of one of the KINDS."""
+    defaults = {"depth": 3, "branches": 2, "hidden": 8, "last": 12, "leak": 0.9, "readout": "spike"}
+    return gaussian(Architecture(d, **(defaults | KINDS[kind] | settings)), generator(seed))
+
+
+def draw_sequences(n: int = 20, T: int = 5, d: int = 3, *, seed: int = 0, ragged: bool = False) -> Sequences:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, T, d)) + 0.5
+    lengths = rng.integers(1, T + 1, size=n) if ragged else None
+    return as_sequences(X, lengths=lengths)
+
+
+def draw_targets(loss: str, rows: int, classes: int = 3, *, seed: int = 0) -> torch.Tensor:
+    labels = torch.from_numpy(np.random.default_rng(seed).integers(classes, size=rows))
+    if loss == "squared":
+        return torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, 1 if classes == 2 else classes)))
+    return LOSSES[loss].encode(labels, classes)
+
+
+def draw_program(
+    loss: str, penalty: str, *, n: int = 30, P: int = 12, classes: int = 3, rho: float = 0.01, seed: int = 0, real=False
+) -> ConvexProgram:
+    rng = np.random.default_rng(seed)
+    weights = torch.from_numpy(rng.uniform(0.5, 1.5, size=n))
+    bits = torch.from_numpy(rng.random((P, n)) < rng.uniform(0.2, 0.8, size=(P, 1)))
+    columns = RealColumns(torch.from_numpy(rng.normal(size=(P, n)))) if real else BitColumns(pack_bits(bits), n)
+    targets = draw_targets(loss, n, classes, seed=seed)
+    return ConvexProgram(columns, targets, LOSSES[loss], PENALTIES[penalty], rho, weights / weights.sum())

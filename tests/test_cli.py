@@ -1,0 +1,264 @@
+"""The command line, end to end in one process, and once as a real process."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from convexsnn.cli.app import run
+
+SMALL = ["--hidden", "16", "--last", "48", "--depth", "2"]
+XOR = ["--task", "first-last-xor", "--timesteps", "4", "--n-train", "60", "--n-val", "20", "--n-test", "30"]
+
+
+def fit(out, *arguments):
+    return run(["fit", *arguments, *SMALL, "--out", str(out)])
+
+
+@pytest.fixture
+def trained(tmp_path):
+    assert fit(tmp_path / "model", *XOR, "--loss", "hinge", "--beta", "0.01") == 0
+    return tmp_path / "model"
+
+
+def test_fit_writes_three_files_that_agree(trained):
+    assert sorted(p.name for p in trained.iterdir()) == ["certificate.json", "metrics.json", "model.safetensors"]
+    certificate = json.loads((trained / "certificate.json").read_text())
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert certificate["relative_gap"] <= 1e-6
+    assert certificate["primal"] == metrics["objective"]
+    assert (certificate["loss"], certificate["n"], certificate["scope"]) == ("hinge", 60, "dictionary")
+    assert metrics["n"] == {"train": 60, "val": 20, "test": 30}
+    assert 0 <= metrics["unseen_share"] <= 1
+    assert metrics["train"]["accuracy"] > 0.8
+    assert metrics["spikes_per_inference"] > 0
+    assert metrics["certified"] is True
+
+
+def test_verify_accepts_what_fit_wrote(trained, capsys):
+    assert run(["verify", "--model", str(trained), "--task", "first-last-xor"]) == 0
+    assert "the certificate holds" in capsys.readouterr().out
+    assert run(["verify", "--model", str(trained), "--task", "first-last-xor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["problems"] == []
+
+
+def alter_certificate(folder, **changes):
+    """Change the certificate both beside and inside the model file, consistently."""
+    path = folder / "certificate.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with safe_open(str(folder / "model.safetensors"), "pt") as file:
+        header = json.loads(file.metadata()["convexsnn"])
+    header["certificate"] |= changes
+    save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors", {"convexsnn": json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"primal": 0.001}, "claims objective"),
+        ({"dual": 1.0}, "claims lower bound"),
+        ({"rho": 1e-5}, "rho"),
+        ({"n": 61}, "n = 61"),
+        ({"support": 1}, "support = 1"),
+        ({"spike_margin": 1.0}, "spike margin"),
+        ({"scope": "global"}, "scope = 'global'"),
+        ({"loss": "squared"}, "loss = 'squared'"),
+    ],
+)
+def test_verify_refuses_a_claim_that_does_not_hold(trained, capsys, changes, reason):
+    alter_certificate(trained, **changes)
+    assert run(["verify", "--model", str(trained), "--task", "first-last-xor"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "does not hold" in printed
+    assert reason in printed
+
+
+def alter_tensor(folder, name, change):
+    path = folder / "model.safetensors"
+    with safe_open(str(path), "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    tensors[name] = change(tensors[name])
+    save_file(tensors, path, metadata)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("W", lambda W: 1.1 * W, "claims objective"),
+        ("U", lambda U: 0.9 * U, "claims lower bound"),
+        ("U", lambda U: U[1:], "U has shape"),
+        ("network.W", lambda W: -W, "the stored network, run anew"),
+        ("witnesses.0.0.weight", lambda w: torch.flip(w, [0]), "recomputed"),
+        ("row_weights", lambda w: torch.zeros_like(w), "row_weights must be positive"),
+    ],
+)
+def test_verify_recomputes_everything_from_the_tensors(trained, capsys, name, change, reason):
+    alter_tensor(trained, name, change)
+    assert run(["verify", "--model", str(trained), "--task", "first-last-xor"]) == 1
+    assert reason in " ".join(capsys.readouterr().out.split())
+
+
+def test_verify_on_the_wrong_data_or_files(trained, tmp_path, capsys):
+    def reason(*arguments):
+        assert run(["verify", "--model", str(trained), *arguments]) == 1
+        return " ".join(capsys.readouterr().out.split())
+
+    assert "trained on first-last-xor, not on task digits" in reason("--task", "digits")
+    np.savez(tmp_path / "d.npz", X=np.ones((60, 4, 2)), y=np.arange(60) % 2)
+    assert "are not those the model was trained on" in reason("--data", str(tmp_path / "d.npz"))
+    (trained / "certificate.json").write_text("{}")
+    assert "cannot be read" in reason("--task", "first-last-xor")
+    (trained / "model.safetensors").write_bytes(b"truncated")
+    assert "truncated" in reason("--task", "first-last-xor")
+
+
+def save_data(path, **arrays):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 3, 2))
+    np.savez(path, **({"X": X, "y": np.where(X[:, -1, 0] > 0, "up", "down")} | arrays))
+    return ["--data", str(path)]
+
+
+def test_fit_predict_and_verify_on_a_file(tmp_path):
+    rng = np.random.default_rng(1)
+    data = save_data(tmp_path / "d.npz", X_test=rng.normal(size=(9, 3, 2)), y_test=np.array(["up"] * 9))
+    assert fit(tmp_path / "m", *data) == 0
+    assert "test" in json.loads((tmp_path / "m" / "metrics.json").read_text())
+    assert run(["verify", "--model", str(tmp_path / "m"), *data]) == 0
+    assert run(["predict", "--model", str(tmp_path / "m"), *data, "--out", str(tmp_path / "p.npz")]) == 0
+    with np.load(tmp_path / "p.npz", allow_pickle=False) as written:
+        assert set(written["prediction"]) <= {"up", "down"}
+        assert written["probabilities"].shape == (50, 2)
+        assert written["scores"].shape == (50,)
+
+
+def test_lengths_and_per_step_labels(tmp_path):
+    lengths = np.arange(50) % 3 + 1
+    y = np.random.default_rng(0).integers(2, size=(50, 3))
+    data = save_data(tmp_path / "d.npz", y=y, lengths=lengths)
+    assert fit(tmp_path / "m", *data, "--per-step") == 0
+    metrics = json.loads((tmp_path / "m" / "metrics.json").read_text())
+    assert json.loads((tmp_path / "m" / "certificate.json").read_text())["n"] == lengths.sum()
+    assert metrics["train"]["sequence_accuracy"] <= metrics["train"]["accuracy"]
+    assert run(["verify", "--model", str(tmp_path / "m"), *data]) == 0
+    assert run(["predict", "--model", str(tmp_path / "m"), *data, "--out", str(tmp_path / "p.npz")]) == 0
+    with np.load(tmp_path / "p.npz") as written:
+        assert written["prediction"].shape == (lengths.sum(),)
+        assert np.array_equal(written["lengths"], lengths)
+
+
+def test_regression_and_two_dimensional_input(tmp_path):
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    data = save_data(tmp_path / "d.npz", X=X, y=X[:, 0])
+    assert fit(tmp_path / "m", *data, "--regression", "--timesteps", "3", "--beta", "0.01") == 0
+    assert json.loads((tmp_path / "m" / "metrics.json").read_text())["train"]["r2"] > 0.5
+    assert run(["verify", "--model", str(tmp_path / "m"), *data]) == 0
+
+
+def test_per_step_task(tmp_path):
+    assert fit(tmp_path / "m", "--task", "addition", "--n-train", "40", "--n-val", "10", "--n-test", "10") == 0
+    assert run(["verify", "--model", str(tmp_path / "m"), "--task", "addition"]) == 0
+
+
+def test_same_seed_writes_the_same_model(tmp_path):
+    for name in ("a", "b"):
+        assert fit(tmp_path / name, *XOR, "--seed", "3") == 0
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("a", "b"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_a_missed_tolerance_is_said(tmp_path, capsys):
+    assert fit(tmp_path / "m", *XOR, "--tol", "1e-15", "--max-iter", "1", "--beta", "0.001") == 0
+    assert "not certified to tol" in capsys.readouterr().err
+    assert json.loads((tmp_path / "m" / "metrics.json").read_text())["certified"] is False
+    assert run(["verify", "--model", str(tmp_path / "m"), "--task", "first-last-xor"]) == 0
+    assert "above tol" in capsys.readouterr().out
+
+
+def test_tasks_lists_the_tasks(capsys):
+    assert run(["tasks"]) == 0
+    assert "first-last-xor" in capsys.readouterr().out
+    assert run(["tasks", "--json"]) == 0
+    names = {row["name"] for row in json.loads(capsys.readouterr().out)}
+    assert {"first-last-xor", "digits", "mnist"} <= names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "pass either --task NAME or --data"),
+        (["--task", "digits", "--data", "x.npz"], "pass either"),
+        (["--task", "digist"], "digits"),
+        (["--task", "digits", "--n-train", "0"], "n_train"),
+        (["--task", "digits", "--n-train", "5000"], "n_train"),
+        (["--task", "digits", "--timesteps", "0"], "timesteps"),
+        (["--task", "digits", "--timesteps", "7"], "timesteps"),
+        (["--task", "mnist", "--data-dir", "/nowhere"], "data_dir"),
+        (["--task", "first-last-xor", "--beta", "0"], "beta"),
+        (["--task", "first-last-xor", "--depth", "1"], "depth"),
+        (["--task", "first-last-xor", "--last", "-5"], "last"),
+        (["--task", "first-last-xor", "--seed", "-1"], "seed"),
+        (["--task", "first-last-xor", "--device", "abacus"], "device"),
+        (["--task", "first-last-xor", "--loss", "hing"], "loss"),
+        (["--task", "first-last-xor", "--regression", "--loss", "hinge"], "loss"),
+        (["--data", "missing.npz"], "there is no data file"),
+        (["--data", "missing.npz", "--n-train", "3"], "goes with --task"),
+    ],
+)
+def test_bad_options_exit_with_2_and_name_the_option(tmp_path, capsys, arguments, message):
+    assert run(["fit", *arguments, "--out", str(tmp_path / "m")]) == 2
+    captured = capsys.readouterr()
+    assert message in " ".join((captured.err + captured.out).split())
+    assert not (tmp_path / "m" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"X": np.full((50, 3, 2), np.nan)}, "X contains NaN"),
+        ({"X": np.zeros((50, 3, 2, 2))}, "X must have shape"),
+        ({"y": np.arange(49) % 2}, "49"),
+        ({"y": np.zeros(50)}, "one class"),
+        ({"lengths": np.zeros(50, int)}, "lengths"),
+        ({"lengths": np.ones(49, int)}, "lengths"),
+        ({"X_test": np.zeros((3, 3, 2))}, "no array 'y_test'"),
+    ],
+)
+def test_bad_files_exit_with_2_and_name_the_array(tmp_path, capsys, arrays, message):
+    assert fit(tmp_path / "m", *save_data(tmp_path / "d.npz", **arrays)) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_damaged_and_pickled_data_files_are_refused(tmp_path, capsys):
+    path = tmp_path / "d.npz"
+    path.write_bytes(b"PK\x03\x04 not really")
+    assert fit(tmp_path / "m", "--data", str(path)) == 2
+    assert "not a readable .npz file" in " ".join(capsys.readouterr().err.split())
+    np.savez(path, X=np.array([{"evil": 1}], dtype=object), y=np.zeros(1))
+    assert fit(tmp_path / "m", "--data", str(path)) == 2
+    assert "not a readable .npz file" in " ".join(capsys.readouterr().err.split())
+
+
+def test_predict_refuses_bad_models_and_inputs(trained, tmp_path, capsys):
+    data = save_data(tmp_path / "d.npz", X=np.zeros((4, 3, 5)), y=np.zeros(4))
+    out = ["--out", str(tmp_path / "p.npz")]
+    assert run(["predict", "--model", str(trained), *data, *out]) == 2
+    assert "X has 5 features" in capsys.readouterr().err
+    assert run(["predict", "--model", str(tmp_path), *data, *out]) == 2
+    assert "there is no model file" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "p.npz").exists()
+
+
+def test_as_a_process_quiet_and_with_json_on_standard_output(tmp_path):
+    command = [sys.executable, "-m", "convexsnn.cli", "fit", *XOR, *SMALL, "--out", str(tmp_path / "m"), "--json"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
+    assert json.loads(finished.stdout)["certificate"]["relative_gap"] <= 1e-6
