@@ -20,7 +20,7 @@ from convexsnn.tasks import TaskSettings, load_task
 def main() -> None:
     """Train, certify, compare, print."""
     task = load_task("digits", TaskSettings(seed=0))
-    model = SpikingClassifier(penalty="group", last=2048, beta=0.1, random_state=0)
+    model = SpikingClassifier(penalty="group", depth=2, last=2048, beta=0.1, random_state=0)
     start = time.perf_counter()
     with output.progress(model.tol) as observer:
         model.fit(task.train.X, task.train.y, observer=observer)

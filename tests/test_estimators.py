@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexsnn import SpikingClassifier, SpikingRegressor
 
-SMALL = {"hidden": 32, "last": 64, "random_state": 0}
+SMALL = {"depth": 2, "hidden": 32, "last": 64, "random_state": 0}
 
 
 @parametrize_with_checks([SpikingClassifier(random_state=0), SpikingRegressor(random_state=0)])

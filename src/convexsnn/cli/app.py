@@ -115,7 +115,7 @@ class NetworkOptions:
         Arithmetic in which the dynamics are defined.
     """
 
-    depth: int = 2
+    depth: int = 3
     branches: int = 2
     hidden: int = 256
     last: int = 512

@@ -38,7 +38,7 @@ class SpikingEstimator(BaseEstimator):
         beta: float = 0.1,
         rho: float | None = None,
         witnesses: str = "gaussian",
-        depth: int = 2,
+        depth: int = 3,
         branches: int = 2,
         hidden: int = 256,
         last: int = 512,

@@ -47,7 +47,7 @@ class Architecture:
     """
 
     n_features: int
-    depth: int = 2
+    depth: int = 3
     branches: int = 2
     hidden: int = 256
     last: int = 512

@@ -1,0 +1,64 @@
+"""The house itself: imports run one way, and what the README shows runs."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "convexsnn"
+# As in CONTRIBUTING.md: a room may import itself and the rooms before it. Rooms on one line may not import one another.
+ROOMS = [
+    ["checks"],
+    ["sequences", "neurons", "columns", "losses", "penalties"],
+    ["network", "program", "tasks"],
+    ["simulation", "witnesses", "certificate"],
+    ["dictionary", "solvers", "labels"],
+    ["reconstruction"],
+    ["training"],
+    ["estimators", "verification"],
+    ["metrics", "storage"],
+    ["cli"],
+]
+RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            package = node.module == "convexsnn"
+            modules = [f"convexsnn.{alias.name}" for alias in node.names] if package else [node.module]
+        elif isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        rooms |= {module.split(".")[1] for module in modules if module.startswith("convexsnn.")}
+    return rooms
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_run_one_way(path):
+    room = room_of(path)
+    if room == "__init__":
+        return  # the package's front door re-exports
+    assert room in RANK, f"{room} is not on the map"
+    for other in imported_rooms(path) - {room}:
+        assert RANK[other] < RANK[room], f"{room} imports {other}"
+
+
+def test_every_room_is_on_the_map_of_contributing():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for room in RANK:
+        assert f"`{room}.py`" in text or f"`{room}/`" in text, room
+
+
+def test_python_in_the_readme_runs():
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["model"].certificate_.holds(1e-6)
