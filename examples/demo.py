@@ -28,7 +28,7 @@ def main() -> None:
     output.print_facts("Certificate", output.certificate_facts(model.certificate_))
 
     ridge, ridge_neurons = fit_ridge(model, task)
-    cost = inference_cost(model.network_, model.training_rows(task.test.X, task.test.y)[0])
+    cost = inference_cost(model.network_, model.sequences(task.test.X))
     accuracy = {split: model.score(part.X, part.y) for split, part in (("train", task.train), ("test", task.test))}
     output.print_facts(
         f"Sequential digits: {len(task.train)} images of T = {task.settings.timesteps} rows, in {seconds:.1f} s",
@@ -46,7 +46,7 @@ def main() -> None:
 def fit_ridge(model: SpikingClassifier, task) -> tuple[dict[str, float], int]:
     """A ridge readout of the witnesses that `model` sampled, its strength chosen by leave-one-out on training data."""
     witnesses = model.trained_.witnesses
-    train, test = (model.training_rows(part.X, part.y)[0] for part in (task.train, task.test))
+    train, test = (model.sequences(part.X) for part in (task.train, task.test))
     neurons = build_dictionary(witnesses, train).neuron_of
     features = {"train": simulate(witnesses, train), "test": simulate(witnesses, test)}
     columns = {

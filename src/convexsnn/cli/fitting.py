@@ -45,10 +45,10 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
 
 
 def collect_metrics(estimator: Estimator, data: DataSet, seconds: float) -> dict[str, Any]:
-    """Scores of every split, objective, cost of inference and times."""
+    """Scores of every split, objective, cost of inference (on the test split where there is one) and times."""
     trained = estimator.trained_
-    sequences, _ = estimator.training_rows(data.train.X, data.train.y)
-    cost = inference_cost(estimator.network_, sequences)
+    shown = data.splits.get("test", data.train)
+    cost = inference_cost(estimator.network_, estimator.sequences(shown.X))
     return {
         **{split: split_scores(estimator, part.X, part.y) for split, part in data.splits.items()},
         "objective": trained.certificate.primal,

@@ -169,9 +169,13 @@ class SpikingEstimator(BaseEstimator):
         self.trained_ = train(witnesses.to(self.device), sequences, targets, settings, weights, observer)
         self.network_ = self.trained_.network
 
-    def _scores(self, X: Any) -> tuple[Tensor, Sequences]:
+    def sequences(self, X: Any) -> Sequences:
+        """`X`, of any accepted form, as the fitted network is shown it."""
         check_is_fitted(self)
-        sequences = self._read(X, fitting=False)
+        return self._read(X, fitting=False)
+
+    def _scores(self, X: Any) -> tuple[Tensor, Sequences]:
+        sequences = self.sequences(X)
         return scores(self.network_, sequences).cpu(), sequences
 
     def _shape_like(self, rows: np.ndarray, sequences: Sequences) -> Any:

@@ -10,7 +10,6 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from convexsnn.estimators.base import SpikingEstimator
@@ -184,8 +183,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
 
     def training_rows(self, X: Any, y: Any) -> tuple[Sequences, Tensor]:
         """`X` and `y` as the convex program of this fitted estimator has them: sequences, and encoded targets."""
-        check_is_fitted(self)
-        sequences = self._read(X, fitting=False)
+        sequences = self.sequences(X)
         return sequences, self._encode(class_labels(y, sequences, self.per_step, type(self).__name__))
 
     def program_settings(self) -> ProgramSettings:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from convexsnn.estimators.base import SpikingEstimator
@@ -76,8 +75,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
     def training_rows(self, X: Any, y: Any) -> tuple[Sequences, Tensor]:
         """`X` and `y` as the convex program of this fitted estimator has them: sequences, and targets."""
-        check_is_fitted(self)
-        sequences = self._read(X, fitting=False)
+        sequences = self.sequences(X)
         return sequences, _columns(real_targets(y, sequences, self.per_step, type(self).__name__))
 
     def program_settings(self) -> ProgramSettings:
