@@ -1,0 +1,123 @@
+"""Semismooth Newton solver for the smooth losses: squared, logistic, cross entropy, with either penalty."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from convexsnn.program import ConvexProgram
+from convexsnn.solvers.base import Progress, Solution, SolverOptions, Status, conclude
+from convexsnn.solvers.newton_step import Best, DualPoint, ProximalStep
+from convexsnn.solvers.newton_system import NormalisedColumns, Rows
+
+# Outer iterations that improve neither the certificate nor the objective before the solver gives up.
+PATIENCE = 12
+# Newton steps within which an outer iteration counts as easy, so that sigma may grow.
+EASY_STEPS = 8
+GROWTH = 3.0
+# The first step's rho is at most this many times the program's.
+RELAXED_LIMIT = 256.0
+# Up to this many entries the Newton systems are solved in float64 from the start.
+SMALL_ENTRIES = 2**21
+
+
+@dataclass(frozen=True)
+class SemismoothNewton:
+    """Proximal point method whose steps are solved by semismooth Newton on their duals.
+
+    Step k minimises F(D W) + rho Omega(W) + |W - W_k|^2 / (2 sigma_k). Its dual in U is smooth and strongly convex, so
+    a line search makes Newton's method on it globally convergent, whatever the rank of D; the Newton systems have
+    only the active entries of W as unknowns. As sigma grows the steps become Newton steps on the program itself. Every
+    Newton step yields a primal and a dual point, and the best of each are kept.
+
+    References
+    ----------
+    Li, Sun, Toh, "A highly efficient semismooth Newton augmented Lagrangian method for solving Lasso problems",
+    SIAM J. Optim. 28 (2018), for the squared loss; theory.md section 2 for the program.
+    """
+
+    name: ClassVar[str] = "semismooth_newton"
+    losses: ClassVar[frozenset[str]] = frozenset({"squared", "logistic", "cross_entropy"})
+    penalties: ClassVar[frozenset[str]] = frozenset({"l1", "group"})
+
+    def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
+        """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given."""
+        started = time.perf_counter()
+        zero = program.targets.new_zeros(program.n_columns, program.n_outputs)
+        best = Best(zero, torch.zeros_like(program.targets))
+        history: list[Progress] = []
+        try:
+            status = self._iterate(program, options, zero if W0 is None else W0.to(zero), best, history, started)
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        return conclude(
+            program,
+            best.W,
+            best.U,
+            options,
+            status=status,
+            n_iter=len(history),
+            seconds=time.perf_counter() - started,
+            solver=self.name,
+            history=tuple(history),
+        )
+
+    def _iterate(
+        self,
+        program: ConvexProgram,
+        options: SolverOptions,
+        W0: Tensor,
+        best: Best,
+        history: list[Progress],
+        started: float,
+    ) -> Status:
+        columns = NormalisedColumns(program.columns, program.row_weights)
+        small = program.n_rows * program.n_columns <= SMALL_ENTRIES
+        step = ProximalStep(program, columns, best, options.tol, torch.float64 if small else torch.float32)
+        W = W0 / columns.scale
+        point = step.dual_point(columns.matmul(W))
+        step.offer(W, float(program.data_term(point.scores)), point)
+        sigma, relaxed = _start(program, columns, W, point, step.curvature(point.scores))
+        idle = 0
+        while best.relative_gap > options.tol:
+            if len(history) >= options.max_iter:
+                return Status.MAX_ITER
+            if idle >= PATIENCE:
+                return Status.STALLED
+            primal, gap = best.primal, best.relative_gap
+            # A larger penalty first, halved each time, keeps the active set small on the way from zero.
+            relaxed = max(1.0, relaxed / 2.0)
+            W, point, steps, solved = step.solve(W, point, sigma, relaxed)
+            if solved and steps <= EASY_STEPS:
+                sigma *= GROWTH
+            elif not solved and relaxed == 1.0 and step.dtype == torch.float32:
+                step.dtype = torch.float64
+            elif not solved and relaxed == 1.0:
+                sigma /= GROWTH
+            advanced = best.relative_gap < 0.99 * gap or primal - best.primal > 0.01 * gap * abs(primal)
+            idle = 0 if advanced or relaxed > 1.0 else idle + 1
+            seconds = time.perf_counter() - started
+            history.append(Progress(len(history) + 1, best.primal, best.dual, best.relative_gap, seconds))
+            if options.callback is not None:
+                options.callback(history[-1])
+        return Status.CONVERGED
+
+
+def _start(
+    program: ConvexProgram, columns: NormalisedColumns, W: Tensor, point: DualPoint, curvature: Rows
+) -> tuple[float, float]:
+    """The first sigma, and the factor, within limits, that rho would need for W = 0 to be optimal (1: warm start).
+
+    From zero, sigma is of the order of one over the curvature along a column. From a warm start it makes the
+    threshold of the proximal map as large as the weights.
+    """
+    used = W.abs() > 0.0
+    if bool(used.any()):
+        thresholds = (program.rho * columns.scale).expand_as(W)
+        return float((W.abs()[used] / thresholds[used]).mean()), 1.0
+    kappa = float(program.penalty.dual_norm(point.products / columns.scale)) / program.rho
+    return 1.0 / float((curvature[0] / program.row_weights.unsqueeze(1)).mean()), min(kappa, RELAXED_LIMIT)

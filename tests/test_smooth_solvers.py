@@ -1,0 +1,202 @@
+"""The semismooth Newton solver against CVXPY + Clarabel, and at the edges of what a program can be."""
+
+from __future__ import annotations
+
+import cvxpy as cp
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
+from convexsnn.losses import LOSSES
+from convexsnn.penalties import PENALTIES
+from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.solvers import newton_system
+from convexsnn.solvers.base import Progress, SolverOptions, Status
+from convexsnn.solvers.newton import SemismoothNewton
+
+PAIRS = [(loss, penalty) for loss in ("squared", "logistic", "cross_entropy") for penalty in ("l1", "group")]
+
+
+def make_program(
+    loss: str,
+    penalty: str,
+    *,
+    n: int = 40,
+    count: int = 25,
+    n_classes: int = 3,
+    level: float = 0.1,
+    kind: str = "bits",
+    weighted: bool = False,
+    seed: int = 0,
+) -> ConvexProgram:
+    """A random program with a constant, a zero and duplicated columns; rho = level times the rho that gives W = 0."""
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % n_classes
+    factors = torch.randn(n, max(1, count // 3), generator=rng, dtype=torch.float64)
+    mixing = torch.randn(factors.shape[1], count, generator=rng, dtype=torch.float64)
+    values = (factors @ mixing + 0.3 * labels.unsqueeze(1)).T.contiguous()
+    if count >= 4:
+        values[0] = 1.0
+        values[1] = -1.0 if kind == "bits" else 0.0
+        values[2] = values[3]
+    columns: Columns = BitColumns(pack_bits(values >= 0), n)
+    if kind == "real":
+        columns = RealColumns(values * torch.logspace(-2, 2, count, dtype=torch.float64).unsqueeze(1))
+    weights = uniform_weights(n)
+    if weighted:
+        weights = torch.rand(n, generator=rng, dtype=torch.float64) + 0.05
+        weights /= weights.sum()
+    encoded = LOSSES[loss].encode(labels, n_classes)
+    unit = ConvexProgram(columns, encoded, LOSSES[loss], PENALTIES[penalty], 1.0, weights)
+    largest = unit.penalty.dual_norm(columns.rmatmul(unit.data_gradient(torch.zeros_like(encoded))))
+    rho = level * float(largest) if float(largest) > 0 else 1.0
+    return ConvexProgram(columns, encoded, unit.loss, unit.penalty, rho, weights)
+
+
+def reference_value(program: ConvexProgram) -> float:
+    """The optimal value by CVXPY and Clarabel."""
+    D, Y, w = program.columns.dense().numpy(), program.targets.numpy(), program.row_weights.numpy()
+    W = cp.Variable((program.n_columns, program.n_outputs))
+    S = D @ W
+    if program.loss.name == "squared":
+        rows = cp.sum(cp.square(S - Y), axis=1)
+    elif program.loss.name == "logistic":
+        rows = cp.sum(cp.logistic(-cp.multiply(Y, S)), axis=1)
+    else:
+        rows = cp.log_sum_exp(S, axis=1) - cp.sum(cp.multiply(Y, S), axis=1)
+    norm = cp.sum(cp.abs(W)) if program.penalty.name == "l1" else cp.sum(cp.norm(W, 2, axis=1))
+    problem = cp.Problem(cp.Minimize(w @ rows + program.rho * norm))
+    problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-10, tol_feas=1e-10)
+    return float(problem.value)
+
+
+@pytest.mark.parametrize(("loss", "penalty"), PAIRS)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"n": 40, "count": 25},
+        {"n": 20, "count": 45, "weighted": True},
+        {"n": 30, "count": 20, "kind": "real", "n_classes": 2},
+    ],
+    ids=["tall", "wide", "real"],
+)
+def test_agrees_with_clarabel(loss: str, penalty: str, shape: dict) -> None:
+    program = make_program(loss, penalty, level=0.05, **shape)
+    solution = SemismoothNewton().solve(program, SolverOptions(tol=1e-7))
+    assert solution.status is Status.CONVERGED
+    value = reference_value(program)
+    assert solution.certificate.primal == pytest.approx(value, rel=1e-6)
+    assert solution.certificate.dual == pytest.approx(value, rel=1e-6)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    pair=st.sampled_from(PAIRS),
+    n=st.integers(1, 60),
+    count=st.integers(1, 70),
+    n_classes=st.sampled_from([2, 3, 10]),
+    level=st.floats(-4, 0.3).map(lambda x: 10.0**x),
+    kind=st.sampled_from(["bits", "real"]),
+    weighted=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+def test_certified_on_any_program(
+    pair: tuple[str, str],
+    n: int,
+    count: int,
+    n_classes: int,
+    level: float,
+    kind: str,
+    weighted: bool,
+    seed: int,
+) -> None:
+    program = make_program(
+        *pair, n=n, count=count, n_classes=n_classes, level=level, kind=kind, weighted=weighted, seed=seed
+    )
+    solution = SemismoothNewton().solve(program, SolverOptions())
+    assert solution.status is Status.CONVERGED
+    assert solution.certificate.relative_gap >= -1e-12
+
+
+@pytest.mark.parametrize(("loss", "penalty"), PAIRS)
+@pytest.mark.parametrize("level", [1e-7, 1.0 + 1e-9, 1e6])
+def test_extreme_rho(loss: str, penalty: str, level: float) -> None:
+    solution = SemismoothNewton().solve(make_program(loss, penalty, level=level), SolverOptions())
+    assert solution.status is Status.CONVERGED
+    if level > 1.0:
+        assert solution.n_iter == 0
+        assert not bool(solution.W.any())
+        assert abs(solution.certificate.relative_gap) < 1e-14
+
+
+@pytest.mark.parametrize(("loss", "penalty"), PAIRS)
+def test_no_columns(loss: str, penalty: str) -> None:
+    program = make_program(loss, penalty, count=5)
+    empty = ConvexProgram(
+        program.columns.take(torch.zeros(0, dtype=torch.int64)),
+        program.targets,
+        program.loss,
+        program.penalty,
+        program.rho,
+        program.row_weights,
+    )
+    solution = SemismoothNewton().solve(empty, SolverOptions())
+    assert solution.W.shape == (0, program.n_outputs)
+    assert solution.status is Status.CONVERGED
+
+
+@pytest.mark.parametrize(("loss", "penalty"), PAIRS)
+def test_float32_systems_and_packed_columns(loss: str, penalty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arithmetic and the memory layout of large programs, on a small one, give the same answer."""
+    program = make_program(loss, penalty, n=60, count=50, level=0.02)
+    plain = SemismoothNewton().solve(program, SolverOptions())
+    monkeypatch.setattr("convexsnn.solvers.newton.SMALL_ENTRIES", 0)
+    monkeypatch.setattr(newton_system, "DENSE_BYTES", 0)
+    monkeypatch.setattr(newton_system, "CG_SLOWNESS", 0)
+    frugal = SemismoothNewton().solve(program, SolverOptions())
+    assert frugal.status is Status.CONVERGED
+    assert frugal.certificate.primal == pytest.approx(plain.certificate.primal, rel=1e-6)
+
+
+def test_warm_start_is_used_and_result_is_deterministic() -> None:
+    program = make_program("cross_entropy", "l1", level=0.01)
+    cold = SemismoothNewton().solve(program, SolverOptions())
+    again = SemismoothNewton().solve(program, SolverOptions())
+    assert torch.equal(cold.W, again.W)
+    assert torch.equal(cold.U, again.U)
+    warm = SemismoothNewton().solve(program, SolverOptions(), cold.W)
+    assert warm.status is Status.CONVERGED
+    assert warm.n_iter < cold.n_iter
+
+
+def test_interrupt_returns_the_best_point() -> None:
+    program = make_program("logistic", "l1", level=0.001)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.iteration == 3:
+            raise KeyboardInterrupt
+
+    solution = SemismoothNewton().solve(program, SolverOptions(tol=1e-9, callback=interrupt))
+    assert solution.status is Status.INTERRUPTED
+    assert solution.n_iter == 3
+    assert solution.certificate.primal == pytest.approx(solution.history[-1].primal, rel=1e-12)
+    assert solution.certificate.dual == pytest.approx(solution.history[-1].dual, rel=1e-9)
+
+
+def test_limits_are_reported_honestly() -> None:
+    program = make_program("squared", "group", level=0.001)
+    assert SemismoothNewton().solve(program, SolverOptions(max_iter=2)).status is Status.MAX_ITER
+    hopeless = SemismoothNewton().solve(program, SolverOptions(tol=-1.0))
+    assert hopeless.status is Status.STALLED
+    assert hopeless.certificate.relative_gap < 1e-9
+
+
+def test_history_improves_monotonically() -> None:
+    program = make_program("cross_entropy", "group", level=0.01)
+    history = SemismoothNewton().solve(program, SolverOptions()).history
+    primal, dual = np.array([p.primal for p in history]), np.array([p.dual for p in history])
+    assert (np.diff(primal) <= 0).all()
+    assert (np.diff(dual) >= 0).all()
