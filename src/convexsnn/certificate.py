@@ -14,6 +14,12 @@ from convexsnn.program import ConvexProgram
 SCOPES = ("dictionary", "search", "global")
 
 
+def relative_gap(primal: float, dual: float) -> float:
+    """(primal - dual) / max(|primal|, tiny); inf when one of them is not finite, as then nothing is proved."""
+    gap = primal - dual
+    return gap / max(abs(primal), 1e-300) if math.isfinite(gap) else math.inf
+
+
 @dataclass(frozen=True)
 class Certificate:
     """A duality gap and everything it depends on (theory.md section 3).
@@ -70,8 +76,7 @@ class Certificate:
     @property
     def relative_gap(self) -> float:
         """The gap over max(|primal|, tiny); inf when nothing was proved."""
-        gap = self.gap
-        return gap / max(abs(self.primal), 1e-300) if math.isfinite(gap) else math.inf
+        return relative_gap(self.primal, self.dual)
 
     def holds(self, tol: float) -> bool:
         """Whether the relative gap is at most `tol`."""

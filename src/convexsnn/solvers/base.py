@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -9,7 +10,7 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
-from convexsnn.certificate import Certificate, certify
+from convexsnn.certificate import Certificate, certify, relative_gap
 from convexsnn.program import ConvexProgram
 
 
@@ -93,23 +94,54 @@ class Solver(Protocol):
     def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution: ...
 
 
+class Journal:
+    """What one call of a solver notes down: when it began, and what was certified after each iteration.
+
+    Attributes
+    ----------
+    entries : list of Progress
+    """
+
+    def __init__(self, options: SolverOptions) -> None:
+        self.options = options
+        self.entries: list[Progress] = []
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since the call began."""
+        return time.perf_counter() - self._started
+
+    @property
+    def full(self) -> bool:
+        """Whether the iteration limit is reached."""
+        return len(self.entries) >= self.options.max_iter
+
+    def record(self, primal: float, dual: float) -> None:
+        """Note the best primal and dual values after one more iteration, and tell the callback."""
+        entry = Progress(len(self.entries) + 1, primal, dual, relative_gap(primal, dual), self.seconds)
+        self.entries.append(entry)
+        if self.options.callback is not None:
+            self.options.callback(entry)
+
+
 def conclude(
-    program: ConvexProgram,
-    W: Tensor,
-    U: Tensor,
-    options: SolverOptions,
-    *,
-    status: Status,
-    n_iter: int,
-    seconds: float,
-    solver: str,
-    history: tuple[Progress, ...] = (),
+    program: ConvexProgram, W: Tensor, U: Tensor, journal: Journal, *, status: Status, solver: str
 ) -> Solution:
     """Make the Solution of (W, U): the certificate is recomputed here, and CONVERGED is granted by it alone."""
     U = program.feasible_dual(U)
     certificate = certify(program, W, U)
-    if certificate.holds(options.tol):
+    if certificate.holds(journal.options.tol):
         status = Status.CONVERGED
     elif status is Status.CONVERGED:
         status = Status.STALLED
-    return Solution(W, U, certificate, status, n_iter, seconds, solver, history)
+    return Solution(
+        W=W,
+        U=U,
+        certificate=certificate,
+        status=status,
+        n_iter=len(journal.entries),
+        seconds=journal.seconds,
+        solver=solver,
+        history=tuple(journal.entries),
+    )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.base import Progress, Solution, SolverOptions, Status, conclude
+from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
 from convexsnn.solvers.hinge_interior import InteriorPoint
 from convexsnn.solvers.hinge_lp import HingeLP
 from convexsnn.solvers.merge_rows import equal_rows, merge_rows
@@ -48,30 +47,19 @@ class HingeCone:
             status = run.solve()
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        return conclude(
-            program,
-            run.W,
-            run.U,
-            options,
-            status=status,
-            n_iter=len(run.history),
-            seconds=time.perf_counter() - run.start,
-            solver=self.name,
-            history=tuple(run.history),
-        )
+        return conclude(program, run.W, run.U, run.journal, status=status, solver=self.name)
 
 
 class _Run:
     """One call of the solver: the best certified point so far."""
 
     def __init__(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None) -> None:
-        self.start = time.perf_counter()
+        self.journal = Journal(options)
         self.program, self.options = program, options
         Y, w = program.targets, program.row_weights
         self.W = Y.new_zeros(program.n_columns, program.n_outputs)
         self.primal = float(w.sum()) * program.n_outputs
         self.U, self.dual = torch.zeros_like(Y), 0.0
-        self.history: list[Progress] = []
         # At W = 0 every margin is below one, so a = w is the only dual candidate; scaled, it is the first bound.
         self.scores = self._offer_dual(-Y * w.unsqueeze(1))
         if W0 is not None:
@@ -101,14 +89,14 @@ class _Run:
         D, Y = program.columns.take(working).dense()[groups.first], program.targets[groups.first]
         point = InteriorPoint(D, Y, (groups.weights / scale).unsqueeze(1), program.rho / scale)
         best, since = float("inf"), 0
-        while len(self.history) < self.options.max_iter:
+        while not self.journal.full:
             try:
                 point.step()
             except ArithmeticError:
                 return Status.STALLED
             primal = self._offer_weights(point, working, scale)
             self.scores = self._offer_dual(groups.spread(-Y * point.a * scale))
-            self._report()
+            self.journal.record(self.primal, self.dual)
             if self._closed(primal, point.dual * scale):
                 return Status.CONVERGED
             # The gap of the sparse weights may stand still for long when rho is tiny; mu shows whether steps are made.
@@ -145,13 +133,6 @@ class _Run:
         excess[working] = 0.0
         count = min(int((excess > 0.0).sum()), int(GROWTH * len(working)))
         return excess.argsort(descending=True, stable=True)[:count]
-
-    def _report(self) -> None:
-        gap = (self.primal - self.dual) / max(abs(self.primal), 1e-300)
-        seconds = time.perf_counter() - self.start
-        self.history.append(Progress(len(self.history) + 1, self.primal, self.dual, gap, seconds))
-        if self.options.callback is not None:
-            self.options.callback(self.history[-1])
 
     def _closed(self, primal: float, dual: float) -> bool:
         # Half the tolerance leaves room for the rounding of the final certificate, which is computed afresh.

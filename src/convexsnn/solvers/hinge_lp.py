@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.base import Progress, Solution, SolverOptions, Status, conclude
+from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
 from convexsnn.solvers.merge_rows import equal_rows, merge_rows
 from convexsnn.solvers.restricted_lp import RestrictedLP
 
@@ -56,24 +55,14 @@ class HingeLP:
             status = next((s for s in (Status.MAX_ITER, Status.STALLED) if s in statuses), Status.CONVERGED)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        return conclude(
-            program,
-            run.W,
-            run.U,
-            options,
-            status=status,
-            n_iter=len(run.history),
-            seconds=time.perf_counter() - run.start,
-            solver=self.name,
-            history=tuple(run.history),
-        )
+        return conclude(program, run.W, run.U, run.journal, status=status, solver=self.name)
 
 
 class _Run:
     """One call of the solver: the best point so far, each output with its own objective and lower bound."""
 
     def __init__(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None) -> None:
-        self.start = time.perf_counter()
+        self.journal = Journal(options)
         self.program, self.options = program, options
         w, Y = program.row_weights, program.targets
         self.W = Y.new_zeros(program.n_columns, program.n_outputs) if W0 is None else W0.to(Y).clone()
@@ -87,7 +76,6 @@ class _Run:
         for c in range(program.n_outputs):
             self._offer(torch.zeros_like(self.W[:, c]), c)
         self.labels: NDArray[np.int64] | None = None
-        self.history: list[Progress] = []
 
     def solve_output(self, c: int) -> Status:
         """Improve output `c` until its gap is within the tolerance, or say why that failed."""
@@ -104,7 +92,7 @@ class _Run:
         return self._generate(restricted, c, force_interior=True) if status is Status.STALLED else status
 
     def _generate(self, restricted: RestrictedLP, c: int, force_interior: bool = False) -> Status:
-        while len(self.history) < self.options.max_iter:
+        while not self.journal.full:
             point = restricted.solve(force_interior)
             if point is None:
                 return Status.STALLED
@@ -125,7 +113,7 @@ class _Run:
         self._offer(W, c)
         if dual > self.dual[c]:
             self.dual[c], self.U[:, c] = dual, U / kappa
-        self._report()
+        self.journal.record(sum(self.primal), sum(self.dual))
 
     def _offer(self, W: Tensor, c: int) -> None:
         objective = self._objective(W, c)
@@ -136,13 +124,6 @@ class _Run:
         program = self.program
         margin = 1.0 - program.targets[:, c] * program.columns.matmul(W.unsqueeze(1)).squeeze(1)
         return float(program.row_weights @ margin.clamp(min=0.0) + program.rho * W.abs().sum())
-
-    def _report(self) -> None:
-        primal, dual = sum(self.primal), sum(self.dual)
-        gap = (primal - dual) / max(abs(primal), 1e-300)
-        self.history.append(Progress(len(self.history) + 1, primal, dual, gap, time.perf_counter() - self.start))
-        if self.options.callback is not None:
-            self.options.callback(self.history[-1])
 
     def _closed(self, c: int) -> bool:
         # Half the tolerance leaves room for the rounding of the final certificate, which is computed afresh.

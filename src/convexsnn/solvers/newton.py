@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.base import Progress, Solution, SolverOptions, Status, conclude
+from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
 from convexsnn.solvers.newton_step import Best, DualPoint, ProximalStep
 from convexsnn.solvers.newton_system import NormalisedColumns, Rows
 
@@ -46,45 +45,27 @@ class SemismoothNewton:
 
     def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
         """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given."""
-        started = time.perf_counter()
+        journal = Journal(options)
         zero = program.targets.new_zeros(program.n_columns, program.n_outputs)
         best = Best(zero, torch.zeros_like(program.targets))
-        history: list[Progress] = []
         try:
-            status = self._iterate(program, options, zero if W0 is None else W0.to(zero), best, history, started)
+            status = self._iterate(program, journal, zero if W0 is None else W0.to(zero), best)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        return conclude(
-            program,
-            best.W,
-            best.U,
-            options,
-            status=status,
-            n_iter=len(history),
-            seconds=time.perf_counter() - started,
-            solver=self.name,
-            history=tuple(history),
-        )
+        return conclude(program, best.W, best.U, journal, status=status, solver=self.name)
 
-    def _iterate(
-        self,
-        program: ConvexProgram,
-        options: SolverOptions,
-        W0: Tensor,
-        best: Best,
-        history: list[Progress],
-        started: float,
-    ) -> Status:
+    def _iterate(self, program: ConvexProgram, journal: Journal, W0: Tensor, best: Best) -> Status:
+        tol = journal.options.tol
         columns = NormalisedColumns(program.columns, program.row_weights)
         small = program.n_rows * program.n_columns <= SMALL_ENTRIES
-        step = ProximalStep(program, columns, best, options.tol, torch.float64 if small else torch.float32)
+        step = ProximalStep(program, columns, best, tol, torch.float64 if small else torch.float32)
         W = W0 / columns.scale
         point = step.dual_point(columns.matmul(W))
         step.offer(W, float(program.data_term(point.scores)), point)
         sigma, relaxed = _start(program, columns, W, point, step.curvature(point.scores))
         idle = 0
-        while best.relative_gap > options.tol:
-            if len(history) >= options.max_iter:
+        while best.relative_gap > tol:
+            if journal.full:
                 return Status.MAX_ITER
             if idle >= PATIENCE:
                 return Status.STALLED
@@ -100,10 +81,7 @@ class SemismoothNewton:
                 sigma /= GROWTH
             advanced = best.relative_gap < 0.99 * gap or primal - best.primal > 0.01 * gap * abs(primal)
             idle = 0 if advanced or relaxed > 1.0 else idle + 1
-            seconds = time.perf_counter() - started
-            history.append(Progress(len(history) + 1, best.primal, best.dual, best.relative_gap, seconds))
-            if options.callback is not None:
-                options.callback(history[-1])
+            journal.record(best.primal, best.dual)
         return Status.CONVERGED
 
 

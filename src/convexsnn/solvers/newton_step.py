@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from convexsnn.certificate import relative_gap
 from convexsnn.losses import SmoothLoss
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.newton_system import PROX, NewtonSystem, NormalisedColumns, Prox, Rows, apply_rows
@@ -33,8 +34,7 @@ class Best:
 
     @property
     def relative_gap(self) -> float:
-        gap = self.primal - self.dual
-        return gap / max(abs(self.primal), 1e-300) if math.isfinite(gap) else math.inf
+        return relative_gap(self.primal, self.dual)
 
     def offer(self, W: Tensor, primal: float, U: Tensor, dual: float) -> None:
         if primal < self.primal:
