@@ -32,8 +32,9 @@ from convexsnn.tasks.base import (
     TaskData,
     TaskInfo,
     TaskSettings,
+    assemble,
+    draw_splits,
     given,
-    unseen_share,
 )
 from convexsnn.tasks.joint import Feedback, JointLabels
 
@@ -149,21 +150,9 @@ def load_arithmetic(name: str, settings: TaskSettings, streams: Streams) -> Task
     def split(rng: np.random.Generator, n: int) -> Split:
         return _work_out(operation, joint, base, *operation.draw(rng, n, digits, base))
 
-    train = split(streams.train, given("n_train", settings.n_train))
-    val = split(streams.val, given("n_val", settings.n_val))
-    test = split(streams.test, given("n_test", settings.n_test))
-    return TaskData(
-        name=name,
-        settings=settings,
-        train=train,
-        val=val,
-        test=test,
-        class_names=joint.class_names,
-        per_step=True,
-        unseen_share=unseen_share(train.X, test.X),
-        joint=joint,
-        feedback=Feedback(input_feature=CARRY_FEATURE, output_factor=1, scale=float(base - 1)),
-    )
+    feedback = Feedback(input_feature=CARRY_FEATURE, output_factor=1, scale=float(base - 1))
+    splits = draw_splits(settings, streams, split)
+    return assemble(name, settings, splits, joint.class_names, joint=joint, feedback=feedback)
 
 
 def _base(name: str) -> int:

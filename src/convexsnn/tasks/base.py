@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -172,6 +172,32 @@ def given(name: str, value: int | None) -> int:
     if value is None:
         raise ValueError(f"{name} is not set; load tasks through load_task, which fills in the defaults")
     return value
+
+
+def assemble(
+    name: str, settings: TaskSettings, splits: Iterable[Split], class_names: tuple[str, ...], **rest: Any
+) -> TaskData:
+    """The task of train, validation and test splits, with its share of unseen test sequences."""
+    train, val, test = splits
+    return TaskData(
+        name=name,
+        settings=settings,
+        train=train,
+        val=val,
+        test=test,
+        class_names=class_names,
+        per_step=bool(settings.per_step),
+        unseen_share=unseen_share(train.X, test.X),
+        **rest,
+    )
+
+
+def draw_splits(
+    settings: TaskSettings, streams: Streams, draw: Callable[[np.random.Generator, int], Split]
+) -> Iterator[Split]:
+    """Train, validation and test splits drawn independently, each of its own size and stream."""
+    for split in ("train", "val", "test"):
+        yield draw(getattr(streams, split), given(f"n_{split}", getattr(settings, f"n_{split}")))
 
 
 def unseen_share(train: Sequence[np.ndarray] | np.ndarray, test: Sequence[np.ndarray] | np.ndarray) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convexsnn.tasks.att import read_att
-from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, given, unseen_share
+from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, assemble, draw_splits, given
 from convexsnn.tasks.dfa import DFA
 from convexsnn.tasks.dfa_library import library_dfa
 from convexsnn.tasks.dfa_sampling import classes_by_length, sample_words
@@ -46,20 +46,8 @@ def load_dfa(name: str, settings: TaskSettings, streams: Streams) -> TaskData:
     else:
         dfa = library_dfa(automaton_name, streams.structure)
     _check_classes(name, dfa, settings)
-    train = _draw(dfa, streams.train, given("n_train", settings.n_train), settings)
-    val = _draw(dfa, streams.val, given("n_val", settings.n_val), settings)
-    test = _draw(dfa, streams.test, given("n_test", settings.n_test), settings)
-    return TaskData(
-        name=name,
-        settings=settings,
-        train=train,
-        val=val,
-        test=test,
-        class_names=("rejected", "accepted"),
-        per_step=bool(settings.per_step),
-        unseen_share=unseen_share(train.X, test.X),
-        automaton=dfa,
-    )
+    splits = draw_splits(settings, streams, lambda rng, n: _draw(dfa, rng, n, settings))
+    return assemble(name, settings, splits, ("rejected", "accepted"), automaton=dfa)
 
 
 def _check_classes(name: str, dfa: DFA, settings: TaskSettings) -> None:

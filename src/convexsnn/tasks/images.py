@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits as sklearn_digits
 
-from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, given, unseen_share
+from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, assemble, given
 from convexsnn.tasks.mnist_source import mnist_from_idx, mnist_from_openml
 
 _CLASS_NAMES = tuple(str(digit) for digit in range(10))
@@ -55,7 +55,7 @@ def load_digits(name: str, settings: TaskSettings, streams: Streams) -> TaskData
     order = streams.train.permutation(keep)
     rest, test = order[: len(keep) - n_test], order[len(keep) - n_test :]
     chosen = (rest[:n_train], rest[len(rest) - n_val :], test)
-    return _assemble(name, settings, [(pixels[index] / 16.0, labels[index]) for index in chosen])
+    return _as_task(name, settings, [(pixels[index] / 16.0, labels[index]) for index in chosen])
 
 
 def load_mnist(name: str, settings: TaskSettings, streams: Streams) -> TaskData:
@@ -81,7 +81,7 @@ def load_mnist(name: str, settings: TaskSettings, streams: Streams) -> TaskData:
     _check_enough("n_test", n_test, len(keep), "MNIST test images outside the training images")
     test = streams.test.permutation(keep)[:n_test]
     parts = [(pool[index] / 255.0, pool_labels[index]) for index in (train, val)]
-    return _assemble(name, settings, [*parts, (tests[test] / 255.0, test_labels[test])])
+    return _as_task(name, settings, [*parts, (tests[test] / 255.0, test_labels[test])])
 
 
 def _sizes(settings: TaskSettings) -> tuple[int, int, int]:
@@ -113,22 +113,13 @@ def _chunk_length(n_pixels: int, settings: TaskSettings) -> int:
     return n_pixels // timesteps
 
 
-def _assemble(name: str, settings: TaskSettings, parts: list[tuple[np.ndarray, np.ndarray]]) -> TaskData:
+def _as_task(name: str, settings: TaskSettings, parts: list[tuple[np.ndarray, np.ndarray]]) -> TaskData:
     n_pixels = parts[0][0].shape[1]
     width = _chunk_length(n_pixels, settings)
     order = np.arange(n_pixels)
     if settings.permute:
         order = np.random.default_rng(_PERMUTATION_SEED).permutation(n_pixels)
-    train, val, test = (
+    splits = (
         Split(pixels[:, order].reshape(len(pixels), -1, width), labels.astype(np.int64)) for pixels, labels in parts
     )
-    return TaskData(
-        name=name,
-        settings=settings,
-        train=train,
-        val=val,
-        test=test,
-        class_names=_CLASS_NAMES,
-        per_step=False,
-        unseen_share=unseen_share(train.X, test.X),
-    )
+    return assemble(name, settings, splits, _CLASS_NAMES)

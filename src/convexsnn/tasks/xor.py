@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, given, unseen_share
+from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, assemble, draw_splits, given
 
 INFO = TaskInfo(
     name="first-last-xor",
@@ -27,19 +27,8 @@ def load_first_last_xor(name: str, settings: TaskSettings, streams: Streams) -> 
     timesteps = given("timesteps", settings.timesteps)
     if timesteps < 2:
         raise ValueError(f"timesteps must be at least 2 for {name}, not {timesteps}: first and last bit must differ")
-    train = _draw(streams.train, given("n_train", settings.n_train), timesteps)
-    val = _draw(streams.val, given("n_val", settings.n_val), timesteps)
-    test = _draw(streams.test, given("n_test", settings.n_test), timesteps)
-    return TaskData(
-        name=name,
-        settings=settings,
-        train=train,
-        val=val,
-        test=test,
-        class_names=("equal", "different"),
-        per_step=False,
-        unseen_share=unseen_share(train.X, test.X),
-    )
+    splits = draw_splits(settings, streams, lambda rng, n: _draw(rng, n, timesteps))
+    return assemble(name, settings, splits, ("equal", "different"))
 
 
 def _draw(rng: np.random.Generator, n: int, timesteps: int) -> Split:
