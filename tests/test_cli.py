@@ -1,6 +1,8 @@
 """The command line, end to end in one process, and once as a real process."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -244,6 +246,17 @@ def test_damaged_and_pickled_data_files_are_refused(tmp_path, capsys):
     np.savez(path, X=np.array([{"evil": 1}], dtype=object), y=np.zeros(1))
     assert fit(tmp_path / "m", "--data", str(path)) == 2
     assert "not a readable .npz file" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, capsys, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert fit(tmp_path / "m", *XOR) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "model.safetensors (No space left on device)" in message
+    assert list((tmp_path / "m").iterdir()) == []
 
 
 def test_predict_refuses_bad_models_and_inputs(trained, tmp_path, capsys):

@@ -174,7 +174,8 @@ X3, Y3 = bits(n=10)[0], np.arange(10) % 2
         ({}, np.zeros((0, 2, 2)), [], "at least one sequence"),
         ({}, np.zeros((10, 0, 2)), Y3, "at least one step"),
         ({}, X3, np.zeros(10), "one class"),
-        ({}, X3[:1], [0], "one class"),
+        ({}, X3[:1], [0], "X holds one sample"),
+        ({}, X3[0, :1], [0], "minimum of 2 is required"),
         ({}, X3, Y3[:9], r"inconsistent numbers of samples: \[10, 9\]"),
         ({}, X3, np.zeros((10, 5), int), "per_step=True"),
         ({}, X3, np.linspace(0, 1, 10), "Unknown label type"),
@@ -213,6 +214,8 @@ def test_bad_sample_weight_is_refused():
 
 
 def test_bad_regression_targets_are_refused():
+    with pytest.raises(ValueError, match="X holds one sample"):
+        SpikingRegressor(**SMALL).fit(X3[:1], [1.0])
     for y, message in [
         (["a"] * 10, "numeric"),
         ([np.nan] * 10, "NaN"),

@@ -142,6 +142,8 @@ class SpikingEstimator(BaseEstimator):
         if _is_sequential(X):
             sequences = as_sequences(X)
             if fitting:
+                if sequences.rows(self.per_step) < 2:
+                    raise ValueError("X holds one sample (one sequence with one label); training needs at least two")
                 self.n_features_in_ = sequences.n_features
             elif sequences.n_features != self.n_features_in_:
                 raise ValueError(
