@@ -279,10 +279,10 @@ def run(arguments: list[str] | None = None) -> int:
         output.stderr.print("interrupted; nothing was written")
         return 130
     except (ValueError, TypeError, OSError, RuntimeError) as error:
-        output.stderr.print(f"[bold red]error:[/] {output.escape(str(error))}")
+        output.say("bold red", "error:", str(error))
         return 2
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
     colour = "bold yellow" if issubclass(category, (UserWarning, ConvergenceWarning)) else "dim"
-    output.stderr.print(f"[{colour}]warning:[/] {output.escape(str(message))}")
+    output.say(colour, "warning:", str(message))
