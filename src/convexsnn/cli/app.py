@@ -276,13 +276,13 @@ def run(arguments: list[str] | None = None) -> int:
     except CycloptsError:
         return 2  # cyclopts has printed what was wrong
     except KeyboardInterrupt:
-        output.stderr.print("interrupted; nothing was written")
+        output.say("interrupted; nothing was written", to=output.stderr)
         return 130
     except (ValueError, TypeError, OSError, RuntimeError) as error:
-        output.say("bold red", "error:", str(error))
+        output.say(str(error), head="error:", style="bold red", to=output.stderr)
         return 2
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
-    colour = "bold yellow" if issubclass(category, (UserWarning, ConvergenceWarning)) else "dim"
-    output.say(colour, "warning:", str(message))
+    style = "bold yellow" if issubclass(category, (UserWarning, ConvergenceWarning)) else "dim"
+    output.say(str(message), head="warning:", style=style, to=output.stderr)

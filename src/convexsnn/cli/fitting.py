@@ -84,7 +84,7 @@ def print_report(report: dict[str, Any], out: Path) -> None:
     if facts["test sequences not seen in training"] is None:
         del facts["test sequences not seen in training"]
     output.print_facts("Network", facts)
-    output.stdout.print(f"written to {out}")
+    output.say(f"written to {out}")
 
 
 def predict(estimator: Estimator, X: Any, out: Path) -> dict[str, Any]:
@@ -151,13 +151,13 @@ def print_verification(report: dict[str, Any]) -> None:
         recomputed = Certificate.from_json(json.dumps(report["recomputed"]))
         output.print_facts("Recomputed", output.certificate_facts(recomputed))
     for problem in report["problems"]:
-        output.stdout.print(f"[bold red]does not hold:[/] {output.escape(problem)}")
+        output.say(problem, head="does not hold:", style="bold red")
     if report["holds"]:
-        output.stdout.print("[bold green]the certificate holds[/]")
+        output.say("", head="the certificate holds", style="bold green")
         if not report["uniform_row_weights"]:
-            output.stdout.print("note: the rows are weighted; the weights are those stored with the model")
+            output.say("note: the rows are weighted; the weights are those stored with the model")
         if not report["certified_to_tol"]:
-            output.stdout.print(f"note: its gap is above tol = {report['tol']:g}, so the fit is not certified to tol")
+            output.say(f"note: its gap is above tol = {report['tol']:g}, so the fit is not certified to tol")
 
 
 def model_file(path: Path) -> Path:

@@ -17,25 +17,13 @@ from convexsnn.certificate import Certificate
 from convexsnn.solvers import Progress as SolverProgress
 from convexsnn.training import Observer
 
-__all__ = [
-    "certificate_facts",
-    "escape",
-    "print_facts",
-    "print_json",
-    "print_tasks",
-    "progress",
-    "say",
-    "stderr",
-    "stdout",
-]
-
 stdout = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
 
 
-def say(style: str, word: str, message: str) -> None:
-    """One line on standard error, never broken, so that a path in it can be copied."""
-    stderr.print(f"[{style}]{word}[/] {escape(message)}", soft_wrap=True)
+def say(message: str, *, head: str = "", style: str = "", to: Console = stdout) -> None:
+    """One line, after a `head` in colour; never broken, so that a path in it can be copied."""
+    to.print(f"[{style}]{head}[/] {escape(message)}" if head else escape(message), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
