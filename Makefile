@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # The build of torch to install, e.g. TORCH="torch --index-url URL" for another build; any torch >= 2.4 will do.
 TORCH ?= torch==2.13.0
+# Folder of the four MNIST files for the benchmarks; without it they are fetched from OpenML, or skipped offline.
+MNIST ?=
 BIN := .venv/bin
 
 .PHONY: demo test lint types check bench-paper clean
@@ -22,7 +24,7 @@ types: .venv/.ready
 check: lint types test
 
 bench-paper: .venv/.ready
-	$(BIN)/python benchmarks/paper_baselines.py
+	$(BIN)/python benchmarks/paper_baselines.py $(if $(MNIST),--mnist $(MNIST))
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "convexsnn needs Python 3.11 or newer")'
