@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from convexsnn import as_sequences, build_dictionary
 from convexsnn.cli.app import run
+from convexsnn.storage import load_model
+from convexsnn.tasks import TaskSettings, load_task
 
 SMALL = ["--hidden", "16", "--last", "48", "--depth", "2"]
 XOR = ["--task", "first-last-xor", "--timesteps", "4", "--n-train", "60", "--n-val", "20", "--n-test", "30"]
@@ -49,14 +53,23 @@ def test_verify_accepts_what_fit_wrote(trained, capsys):
     assert json.loads(capsys.readouterr().out)["problems"] == []
 
 
+def alter_header(folder, change):
+    """Rewrite the JSON header of the model file."""
+    path = folder / "model.safetensors"
+    with safe_open(str(path), "pt") as file:
+        header = json.loads(file.metadata()["convexsnn"])
+    change(header)
+    save_file(load_file(path), path, {"convexsnn": json.dumps(header)})
+
+
 def alter_certificate(folder, **changes):
     """Change the certificate both beside and inside the model file, consistently."""
     path = folder / "certificate.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    with safe_open(str(folder / "model.safetensors"), "pt") as file:
-        header = json.loads(file.metadata()["convexsnn"])
-    header["certificate"] |= changes
-    save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors", {"convexsnn": json.dumps(header)})
+    fields = json.loads(path.read_text()) | changes
+    fields["gap"] = fields["primal"] - fields["dual"]
+    fields["relative_gap"] = fields["gap"] / abs(fields["primal"])
+    path.write_text(json.dumps(fields))
+    alter_header(folder, lambda header: header.update(certificate=fields))
 
 
 @pytest.mark.parametrize(
@@ -93,17 +106,76 @@ def alter_tensor(folder, name, change):
     ("name", "change", "reason"),
     [
         ("W", lambda W: 1.1 * W, "claims objective"),
+        ("W", lambda W: torch.full_like(W, 1e308), "claims objective"),
+        ("W", lambda W: torch.full_like(W, torch.inf), "W is not finite"),
+        ("W", lambda W: W.to(torch.float32), "W is not finite float64"),
+        ("U", lambda U: torch.full_like(U, torch.nan), "U is not finite"),
+        ("row_weights", lambda w: 2.0 * w, "sum to one"),
+        ("row_weights", lambda w: torch.full_like(w, torch.inf), "row_weights is not finite"),
+        ("network.0.0.weight", lambda w: w + 1.0, "not the one that the stored witnesses and W give"),
+        ("network.0.0.threshold", torch.zeros_like, "not the one that the stored witnesses and W give"),
         ("U", lambda U: 0.9 * U, "claims lower bound"),
         ("U", lambda U: U[1:], "U has shape"),
         ("network.W", lambda W: -W, "the stored network, run anew"),
         ("witnesses.0.0.weight", lambda w: torch.flip(w, [0]), "recomputed"),
-        ("row_weights", lambda w: torch.zeros_like(w), "row_weights must be positive"),
+        ("row_weights", torch.zeros_like, "row_weights must be positive"),
     ],
 )
 def test_verify_recomputes_everything_from_the_tensors(trained, capsys, name, change, reason):
     alter_tensor(trained, name, change)
     assert run(["verify", "--model", str(trained), "--task", "first-last-xor"]) == 1
     assert reason in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", ["gap", "relative_gap"])
+def test_verify_refuses_a_gap_that_does_not_follow(trained, capsys, name):
+    path = trained / "certificate.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: 0.0}))
+    assert run(["verify", "--model", str(trained), "--task", "first-last-xor"]) == 1
+    assert name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h.update(extra=None),
+        lambda h: h["extra"].update(source=None),
+        lambda h: h["extra"]["source"].update(settings=None),
+        lambda h: h["extra"]["source"]["settings"].update(n_train=-1),
+        lambda h: h["parameters"].update(depth=5),
+        lambda h: h["parameters"].update(leak=0.5),
+        lambda h: h["parameters"].update(reset="hard"),
+        lambda h: h["parameters"].update(loss="mse"),
+        lambda h: h["parameters"].update(beta="x"),
+        lambda h: h["parameters"].update(beta=0.02),
+        lambda h: h["parameters"].update(per_step=True),
+        lambda h: h["parameters"].update(intercept="no"),
+        lambda h: h["network"].update(readout="spike"),
+        lambda h: h["network"]["branches"][0][0].update(reset="hard"),
+        lambda h: h["network"]["branches"][0][0].update(kind="exotic"),
+        lambda h: h["fitted"].update(classes=[1, 0]),
+        lambda h: h["certificate"].update(spike_margin="x"),
+        lambda h: h["certificate"].update(loss=5),
+        lambda h: h["certificate"].update(primal=None),
+        lambda h: h.update(format=0),
+    ],
+)
+def test_verify_refuses_every_tampered_header(trained, capsys, change):
+    alter_header(trained, change)
+    assert run(["verify", "--model", str(trained), "--task", "first-last-xor"]) == 1
+    assert "does not hold" in capsys.readouterr().out
+
+
+def test_verify_refuses_weights_on_neurons_without_a_column(trained, capsys):
+    header = {}
+    alter_header(trained, header.update)
+    estimator, _ = load_model(trained / "model.safetensors")
+    sequences = as_sequences(load_task("first-last-xor", TaskSettings(60, 20, 30, 4)).train.X)
+    neurons = build_dictionary(estimator.trained_.witnesses, sequences).neuron_of.tolist()
+    spare = next(i for i in range(48) if i not in neurons)
+    alter_tensor(trained, "W", lambda W: W.index_fill(0, torch.tensor([spare]), 1.0))
+    assert run(["verify", "--model", str(trained), "--task", "first-last-xor"]) == 1
+    capsys.readouterr()
 
 
 def test_verify_on_the_wrong_data_or_files(trained, tmp_path, capsys):
@@ -163,6 +235,44 @@ def test_regression_and_two_dimensional_input(tmp_path):
     assert run(["verify", "--model", str(tmp_path / "m"), *data]) == 0
 
 
+def test_a_column_of_labels_is_scored_like_a_row(tmp_path):
+    X = np.random.default_rng(0).normal(size=(50, 3, 2))
+    y = (X[:, -1, 0] > 0).astype(int)
+    scores = []
+    for name, labels in (("flat", y), ("column", y[:, None])):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert fit(tmp_path / name, *save_data(tmp_path / "d.npz", X=X, y=labels, X_test=X, y_test=labels)) == 0
+        scores.append(json.loads((tmp_path / name / "metrics.json").read_text())["test"])
+    assert scores[0] == scores[1]
+
+
+def test_an_undefined_r2_is_left_out(tmp_path, capsys):
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    data = save_data(tmp_path / "d.npz", X=X, y=X[:, 0], X_test=X[:1], y_test=X[:1, 0])
+    assert fit(tmp_path / "m", *data, "--regression", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["test"] == {}
+
+
+def test_timesteps_of_a_file_go_with_a_two_dimensional_x(tmp_path, capsys):
+    assert fit(tmp_path / "m", *save_data(tmp_path / "d.npz"), "--timesteps", "3") == 2
+    assert "2-D X" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_said_and_exits_with_130(tmp_path, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("convexsnn.training.build_dictionary", interrupt)
+        assert fit(tmp_path / "m", *XOR) == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err
+    monkeypatch.setattr("convexsnn.solvers.newton.SemismoothNewton._iterate", interrupt)
+    assert fit(tmp_path / "m", *XOR) == 130
+    assert "the best network so far" in capsys.readouterr().err
+    assert json.loads((tmp_path / "m" / "metrics.json").read_text())["status"] == "INTERRUPTED"
+
+
 def test_per_step_task(tmp_path):
     assert fit(tmp_path / "m", "--task", "addition", "--n-train", "40", "--n-val", "10", "--n-test", "10") == 0
     assert run(["verify", "--model", str(tmp_path / "m"), "--task", "addition"]) == 0
@@ -212,6 +322,8 @@ def test_tasks_lists_the_tasks(capsys):
         (["--task", "first-last-xor", "--regression", "--loss", "hinge"], "loss"),
         (["--data", "missing.npz"], "there is no data file"),
         (["--data", "missing.npz", "--n-train", "3"], "goes with --task"),
+        (["--data", "missing.npz", "--permute"], "goes with --task"),
+        (["--task", "first-last-xor", "--beta", "1e-300"], "beta (or rho) is too small"),
     ],
 )
 def test_bad_options_exit_with_2_and_name_the_option(tmp_path, capsys, arguments, message):
@@ -231,6 +343,12 @@ def test_bad_options_exit_with_2_and_name_the_option(tmp_path, capsys, arguments
         ({"lengths": np.zeros(50, int)}, "lengths"),
         ({"lengths": np.ones(49, int)}, "lengths"),
         ({"X_test": np.zeros((3, 3, 2))}, "no array 'y_test'"),
+        ({"y_test": np.zeros(3)}, "no array 'X_test'"),
+        ({"X_val": np.zeros((3, 3, 5)), "y_val": np.zeros(3)}, "X_val has 5 features"),
+        ({"X_val": np.full((3, 3, 2), np.nan), "y_val": np.zeros(3)}, "X_val contains NaN"),
+        ({"X": np.float64(3.0)}, "X in"),
+        ({"y": np.float64(3.0)}, "y in"),
+        ({"X": np.full((50, 3, 2), 1e308)}, "X drives membrane potentials beyond the range"),
     ],
 )
 def test_bad_files_exit_with_2_and_name_the_array(tmp_path, capsys, arrays, message):

@@ -199,6 +199,16 @@ X3, Y3 = bits(n=10)[0], np.arange(10) % 2
         ({"random_state": "x"}, X3, Y3, "seed"),
         ({"device": "quantum"}, X3, Y3, "device 'quantum' is not to be had"),
         ({"class_weight": {0: 0.0}}, X3, Y3, "class_weight must be positive"),
+        ({"class_weight": {0: np.inf}}, X3, Y3, "class_weight must be finite"),
+        ({"recurrent": "no"}, X3, Y3, "recurrent must be True or False"),
+        ({"per_step": "no"}, X3, Y3, "per_step must be True or False"),
+        ({"random_state": True}, X3, Y3, "random_state"),
+        ({"random_state": 2**64}, X3, Y3, "random_state"),
+        ({"device": "meta"}, X3, Y3, "device"),
+        ({"beta": 10**400}, X3, Y3, "beta"),
+        ({"beta": 1e-300}, X3, Y3, "beta .* too small"),
+        ({"dtype": "float32"}, X3 * 1e60, Y3, "X drives membrane potentials beyond the range"),
+        ({"per_step": True}, X3, 3, "y must hold the labels"),
     ],
 )
 def test_bad_input_names_the_argument(settings, X, y, message):
@@ -211,6 +221,8 @@ def test_bad_sample_weight_is_refused():
         SpikingClassifier(**SMALL).fit(X3, Y3, sample_weight=np.zeros(10))
     with pytest.raises(ValueError, match="Negative values"):
         SpikingClassifier(**SMALL).fit(X3, Y3, sample_weight=-np.ones(10))
+    with pytest.raises(ValueError, match="sample_weight leaves only one class"):
+        SpikingClassifier(**SMALL).fit(X3, Y3, sample_weight=Y3)
 
 
 def test_bad_regression_targets_are_refused():
@@ -221,11 +233,25 @@ def test_bad_regression_targets_are_refused():
         ([np.nan] * 10, "NaN"),
         (np.zeros((10, 2, 2)), "shape"),
         (np.zeros(9), "inconsistent"),
+        (np.ones(10) * 1j, "Complex"),
+        (np.zeros((10, 0)), "at least one value"),
+        (np.linspace(0, 1e-200, 10), "scale y"),
+        (np.linspace(0, 1e200, 10), "scale y"),
     ]:
         with pytest.raises(ValueError, match=message):
             SpikingRegressor(**SMALL).fit(X3, y)
     with pytest.raises(ValueError, match="loss must be one of 'auto', 'squared'"):
         SpikingRegressor(loss="hinge", **SMALL).fit(X3, np.zeros(10))
+
+
+def test_a_fit_that_fails_leaves_an_unfitted_estimator():
+    model = SpikingClassifier(**SMALL)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="one class"):
+            model.fit(X3, np.zeros(10))
+        with pytest.raises(NotFittedError):
+            model.predict(X3)
+        model.fit(X3, Y3)
 
 
 def test_prediction_checks_its_input():

@@ -155,7 +155,7 @@ def test_float32_systems_and_packed_columns(loss: str, penalty: str, monkeypatch
     plain = SemismoothNewton().solve(program, SolverOptions())
     monkeypatch.setattr("convexsnn.solvers.newton.SMALL_ENTRIES", 0)
     monkeypatch.setattr(newton_system, "DENSE_BYTES", 0)
-    monkeypatch.setattr(newton_system, "CG_SLOWNESS", 0)
+    monkeypatch.setattr(newton_system, "COUPLED_LIMIT", 0)
     frugal = SemismoothNewton().solve(program, SolverOptions())
     assert frugal.status is Status.CONVERGED
     assert frugal.certificate.primal == pytest.approx(plain.certificate.primal, rel=1e-6)

@@ -56,3 +56,9 @@ def test_att_unreadable(tmp_path):
         read_att(tmp_path / "binary.att")
     with pytest.raises(ValueError, match="cannot be a name"):
         write_att(DFA(("q 1",), ("a",), ((0,),), 0, frozenset({0})), tmp_path / "x.att")
+
+
+def test_att_file_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "bom.att"
+    path.write_text("0 0 a\n0 1 b\n1 1 a\n1 0 b\n0\n", encoding="utf-8-sig")
+    assert read_att(path).states == ("0", "1")

@@ -74,6 +74,11 @@ def test_bad_settings_are_refused(settings, message):
         Architecture(**({"n_features": 3} | settings))
 
 
+def test_a_generator_is_required():
+    with pytest.raises(ValueError, match="generator"):
+        gaussian(Architecture(3), None)  # type: ignore[arg-type]
+
+
 def test_unknown_variant_is_refused():
     with pytest.raises(ValueError, match="variant"):
         gaussian(Architecture(3), generator(), "uniform")  # type: ignore[arg-type]

@@ -92,22 +92,19 @@ class Certificate:
 
     def to_json(self) -> str:
         """`to_dict` as strict JSON (infinite and missing numbers become null)."""
-        clean = {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in self.to_dict().items()
-        }
+        clean = {key: _finite_or_none(value) for key, value in self.to_dict().items()}
         return json.dumps(clean, indent=2, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:
         """Inverse of `to_json`. Raises ValueError when a field is missing, unknown or of the wrong type."""
         try:
-            fields = json.loads(text)
-        except json.JSONDecodeError as error:
+            fields = json.loads(text, parse_constant=_refuse_constant)
+        except ValueError as error:
             raise ValueError(f"certificate is not valid JSON: {error}") from error
         if not isinstance(fields, dict):
             raise ValueError("certificate must be a JSON object")
-        fields = {key: value for key, value in fields.items() if key not in ("gap", "relative_gap")}
+        derived = {key: fields.pop(key) for key in ("gap", "relative_gap") if key in fields}
         for key, missing in (("primal", math.inf), ("dual", -math.inf)):
             if fields.get(key, 0) is None:
                 fields[key] = missing
@@ -116,15 +113,23 @@ class Certificate:
         except TypeError as error:
             raise ValueError(f"certificate has missing or unknown fields: {error}") from error
         certificate._check_types()
+        for key, claimed in derived.items():
+            if claimed != _finite_or_none(getattr(certificate, key)):
+                raise ValueError(f"certificate field {key!r} is {claimed!r}, but primal and dual give another")
         return certificate
 
     def _check_types(self) -> None:
         for name in ("primal", "dual", "rho"):
             if not isinstance(getattr(self, name), (int, float)) or isinstance(getattr(self, name), bool):
                 raise ValueError(f"certificate field {name!r} must be a number")
+        if not isinstance(self.spike_margin, (int, float, type(None))) or isinstance(self.spike_margin, bool):
+            raise ValueError("certificate field 'spike_margin' must be a number or null")
         for name in ("n", "P", "C", "support", "nonzeros"):
             if not isinstance(getattr(self, name), int) or isinstance(getattr(self, name), bool):
                 raise ValueError(f"certificate field {name!r} must be an integer")
+        for name in ("loss", "penalty", "dtype"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"certificate field {name!r} must be a string")
         if self.scope not in SCOPES:
             raise ValueError(f"certificate field 'scope' must be one of {SCOPES}, got {self.scope!r}")
 
@@ -135,6 +140,14 @@ class Certificate:
             f"relative gap {self.relative_gap:.1e} ({self.loss} + {self.rho:.3g} {self.penalty}, "
             f"n {self.n}, P {self.P}, C {self.C}, support {self.support}, {self.dtype}{margin})"
         )
+
+
+def _finite_or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:

@@ -26,7 +26,10 @@ def check_real(
     """`value` as a finite float in [minimum, maximum], or (minimum, maximum] when `open_minimum`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be a number, not {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name} must be within the range of float64") from error
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value}")
     if number < minimum or number > maximum or (open_minimum and number == minimum):
@@ -34,6 +37,13 @@ def check_real(
         bounds = low if maximum == math.inf else f"{low} and at most {maximum:g}"
         raise ValueError(f"{name} must be {bounds}, got {value}")
     return number
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """`value` as a bool; ValueError for anything that is not one, such as the string "no"."""
+    if isinstance(value, bool) or type(value).__name__ == "bool":  # the latter is numpy's
+        return bool(value)
+    raise ValueError(f"{name} must be True or False, not {value!r}")
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:

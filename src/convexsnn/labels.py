@@ -23,6 +23,8 @@ def flatten_steps(y: Any, sequences: Sequences, *, vectors: bool = False) -> np.
         When the number of sequences or the steps of one of them differ from the input's.
     """
     lengths = sequences.lengths.tolist()
+    if not hasattr(y, "__len__"):
+        raise ValueError(f"y must hold the labels of every step of every sequence, got {y!r}")
     if len(y) != len(lengths):
         raise ValueError(f"y has labels for {len(y)} sequences but X has {len(lengths)}")
     rows = []

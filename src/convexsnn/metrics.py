@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from convexsnn.estimators import Estimator, SpikingClassifier
+from convexsnn.estimators.targets import class_labels
+from convexsnn.labels import flatten_steps
 from convexsnn.network import Network
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import simulate_chunks
@@ -45,15 +48,17 @@ def split_scores(estimator: Estimator, X: Any, y: Any) -> dict[str, float]:
     -------
     dict
         ``accuracy`` (of sequences, or of all steps), for per-step labels also ``sequence_accuracy`` (all steps of a
-        sequence right); ``r2`` for a regressor.
+        sequence right); ``r2`` for a regressor, where it is defined.
     """
     if not isinstance(estimator, SpikingClassifier):
-        return {"r2": estimator.score(X, y)}
+        # R^2 is not defined for one row, or for targets that do not vary.
+        r2 = estimator.score(X, y) if len(y) > 1 else math.nan
+        return {"r2": r2} if math.isfinite(r2) else {}
+    sequences = estimator.sequences(X)
+    labels = class_labels(y, sequences, estimator.per_step, "y")
     predicted = estimator.predict(X)
-    if not estimator.per_step:
-        return {"accuracy": float(np.mean(predicted == np.asarray(y)))}
-    right = [np.asarray(p) == np.asarray(t)[: len(p)] for p, t in zip(predicted, y, strict=True)]
-    return {
-        "accuracy": float(np.mean(np.concatenate(right))),
-        "sequence_accuracy": float(np.mean([r.all() for r in right])),
-    }
+    right = labels == (flatten_steps(predicted, sequences) if estimator.per_step else predicted)
+    scores = {"accuracy": float(np.mean(right))}
+    if estimator.per_step:
+        scores["sequence_accuracy"] = float(np.mean([steps.all() for steps in sequences.unflatten(right)]))
+    return scores

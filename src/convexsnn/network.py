@@ -161,6 +161,11 @@ class Hidden:
         """Where the parameters are."""
         return self.branches[0].last.weight.device if self.branches else torch.device("cpu")
 
+    def equals(self, other: Hidden) -> bool:
+        """Whether `other` has exactly the same layers, neurons and readout."""
+        settings = [(h.n_features, h.readout, h.every_step, h.dtype, len(h.branches)) for h in (self, other)]
+        return settings[0] == settings[1] and all(map(_same_branch, self.branches, other.branches))
+
     def layers(self) -> Iterator[Layer]:
         """All layers, branch by branch."""
         return (layer for branch in self.branches for layer in branch.layers)
@@ -196,6 +201,10 @@ class Network:
         if self.W.ndim != 2 or self.W.shape[0] != self.hidden.n_last:
             raise ValueError(f"W must have shape ({self.hidden.n_last}, C), got {tuple(self.W.shape)}")
 
+    def equals(self, other: Network) -> bool:
+        """Whether `other` has exactly the same layers, neurons, readout and weights."""
+        return torch.equal(self.W, other.W) and self.hidden.equals(other.hidden)
+
     @property
     def n_synapses(self) -> int:
         """Nonzero connections: input, hidden, recurrent and output weights."""
@@ -205,3 +214,28 @@ class Network:
     def to(self, device: torch.device | str) -> Network:
         """The same network on `device`."""
         return Network(self.hidden.to(device), self.W.to(device))
+
+
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b or (a is not None and b is not None and torch.equal(a, b))
+
+
+def _same_branch(a: Branch, b: Branch) -> bool:
+    same_layers = len(a.layers) == len(b.layers) and all(map(_same_layer, a.layers, b.layers))
+    return same_layers and _same(a.readout_bias, b.readout_bias)
+
+
+def _same_layer(a: Layer, b: Layer) -> bool:
+    return (
+        _same(a.weight, b.weight)
+        and _same(a.recurrent, b.recurrent)
+        and _same(a.bias, b.bias)
+        and same_neurons(a.neuron, b.neuron)
+    )
+
+
+def same_neurons(a: Neuron, b: Neuron) -> bool:
+    """Whether two layers' neurons have exactly the same settings."""
+    if isinstance(a, LIF) and isinstance(b, LIF):
+        return a.reset == b.reset and torch.equal(a.leak, b.leak) and torch.equal(a.threshold, b.threshold)
+    return type(a) is type(b)

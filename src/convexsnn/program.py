@@ -52,6 +52,9 @@ class ConvexProgram:
             raise ValueError(f"row_weights must have shape ({n},), got {tuple(self.row_weights.shape)}")
         if not bool((self.row_weights > 0).all()):
             raise ValueError("row_weights must be positive: drop the rows of weight zero first")
+        total = float(self.row_weights.sum())
+        if not abs(total - 1.0) <= 1e-9:
+            raise ValueError(f"row_weights must sum to one, their sum is {total}")
         if not (self.rho > 0 and self.rho < float("inf")):
             raise ValueError(f"rho must be a positive finite number, got {self.rho}")
 
@@ -99,6 +102,8 @@ class ConvexProgram:
         """
         w = self.row_weights.unsqueeze(1)
         U = w * self.loss.project_dual(U.to(torch.float64) / w, self.targets)
+        if not bool(torch.isfinite(U).all()):
+            raise ValueError("the dual vector U must be finite")
         kappa = float(self.penalty.dual_norm(self.columns.rmatmul(U))) / self.rho
         return U / kappa if kappa > 1.0 else U
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.checks import check_integer
+
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
@@ -88,6 +90,8 @@ def as_sequences(X: Any, *, timesteps: int | None = None, lengths: Any = None, n
     """
     if lengths is None and isinstance(X, (list, tuple)) and len(X) and all(np.ndim(x) == 2 for x in X):
         return _from_list(X, name)
+    if timesteps is not None:
+        check_integer("timesteps", timesteps)
     values = _numeric(X, name)
     if values.ndim == 2 and timesteps is not None:
         values = np.repeat(values[:, None, :], timesteps, axis=1)
@@ -123,6 +127,8 @@ def _numeric(X: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name} is ragged: pass a list of (T_i, d) arrays of equal d") from error
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported in {name}: pass real numbers")
+    if array.dtype.kind in "mMV":
+        raise ValueError(f"{name} must be numeric, got dtype {array.dtype}")
     try:
         array = np.array(array, dtype=np.float64)  # a copy: the caller's array is never aliased
     except (TypeError, ValueError) as error:

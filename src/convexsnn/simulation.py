@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -147,7 +148,7 @@ def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -
     Raises
     ------
     ValueError
-        When the number of features is not the network's.
+        When the number of features is not the network's, or potentials overflow.
     """
     check_features(hidden, sequences)
     if not hidden.branches:
@@ -173,7 +174,10 @@ def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -
             features[rows[k_next:k]], margin = read(hidden, gone)
         margins.append(margin)
         state = going
-    return Simulation(features, _restore_order(ended, order), float(torch.stack(margins).amin()), _sum_counts(counts))
+    margin, final = float(torch.stack(margins).amin()), _restore_order(ended, order)
+    if math.isnan(margin) or not all(bool(torch.isfinite(la.membrane).all()) for branch in final for la in branch):
+        raise ValueError(f"X drives membrane potentials beyond the range of {hidden.dtype}: scale X down")
+    return Simulation(features, final, margin, _sum_counts(counts))
 
 
 def simulate_chunks(hidden: Hidden, sequences: Sequences) -> Iterator[Simulation]:

@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from convexsnn.certificate import Certificate
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
-from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.network import Branch, Hidden, Layer, Network, same_neurons
 from convexsnn.neurons import LIF, Neuron, Threshold
 from convexsnn.sequences import Sequences
 from convexsnn.solvers import Status
@@ -57,6 +58,7 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     OSError
         When the file cannot be written; the old file, if any, is left as it was.
     """
+    check_is_fitted(estimator)
     trained = estimator.trained_
     tensors = {"W": trained.W, "U": trained.U, "row_weights": trained.row_weights, "network.W": trained.network.W}
     header = {
@@ -88,6 +90,7 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     header, tensors = _read_file(Path(path))
     try:
         estimator = ESTIMATORS[header["estimator"]](**_parameters(header["parameters"]))
+        estimator.device = "cpu"  # where the tensors now are, whatever the model was trained on
         for name, value in _attributes(header["fitted"]).items():
             setattr(estimator, name, value)
         trained = Trained(
@@ -103,10 +106,45 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
             seconds=header["seconds"],
         )
         extra = header["extra"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        _check_consistency(estimator, trained, extra)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ModelFileError(f"model file {path} is damaged or was not written by convexsnn: {error!r}") from error
     estimator.trained_, estimator.network_ = trained, trained.network
     return estimator, extra
+
+
+def _check_consistency(estimator: Estimator, trained: Trained, extra: Any) -> None:
+    """Raise ValueError when the header contradicts itself or the tensors."""
+    if not isinstance(extra, dict):
+        raise ValueError("extra is not an object")
+    estimator.program_settings()
+    estimator.check_settings()
+    expected, hidden = estimator.draw_witnesses(estimator.n_features_in_, seed=0), trained.witnesses
+    if _shape(expected) != _shape(hidden) or not all(
+        same_neurons(a.neuron, b.neuron) for a, b in zip(expected.layers(), hidden.layers(), strict=True)
+    ):
+        raise ValueError("the parameters do not describe the stored witnesses")
+    if _shape(trained.network.hidden)[:4] != _shape(hidden)[:4]:
+        raise ValueError("the stored network and the stored witnesses are of different kinds")
+    outputs = trained.W.shape[1]
+    if isinstance(estimator, SpikingClassifier):
+        classes = estimator.classes_
+        allowed = {len(classes)} | ({1} if len(classes) == 2 else set())
+        if not np.array_equal(classes, np.unique(classes)) or outputs not in allowed:
+            raise ValueError(f"the classes {classes!r} do not fit {outputs} outputs")
+    elif not isinstance(estimator.single_output_, bool) or (estimator.single_output_ and outputs != 1):
+        raise ValueError(f"single_output does not fit {outputs} outputs")
+    if not (trained.U.shape[1] == trained.network.W.shape[1] == outputs):
+        raise ValueError("W, U and the network's W differ in outputs")
+
+
+def _shape(hidden: Hidden) -> tuple:
+    """What a hidden network is, apart from the numbers."""
+    layers = [
+        [(tuple(la.weight.shape), la.recurrent is None, la.bias is None) for la in branch.layers]
+        for branch in hidden.branches
+    ]
+    return hidden.n_features, hidden.readout, hidden.every_step, hidden.dtype, layers
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -156,7 +194,9 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelFileError(f"model file {path} is truncated or not a safetensors file: {error}") from error
     try:
         header = json.loads(metadata["convexsnn"])
-        newest = int(header["format"])
+        newest = header["format"]
+        if not isinstance(newest, int) or newest < 1:
+            raise ValueError("format must be a positive integer")
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} is a safetensors file, but not one that convexsnn wrote") from error
     if newest > FORMAT:
@@ -169,6 +209,7 @@ def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
     parameters = estimator.get_params(deep=False)
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
         parameters["random_state"] = None
+    parameters["device"] = str(parameters["device"])
     weights = parameters.get("class_weight")
     if isinstance(weights, dict):
         parameters["class_weight"] = [[_plain(key), float(value)] for key, value in weights.items()]
@@ -242,7 +283,7 @@ def _rebuild(description: dict[str, Any], prefix: str, tensors: dict[str, Tensor
         built = []
         for i, neuron in enumerate(layers):
             at = f"{prefix}.{k}.{i}."
-            lif = neuron["kind"] == "lif"
+            lif = {"lif": True, "threshold": False}[neuron["kind"]]
             kind = LIF(tensors[at + "leak"], tensors[at + "threshold"], neuron["reset"]) if lif else Threshold()
             built.append(Layer(tensors[at + "weight"], kind, tensors.get(at + "recurrent"), tensors.get(at + "bias")))
         branches.append(Branch(tuple(built), tensors.get(f"{prefix}.{k}.readout_bias")))

@@ -27,6 +27,9 @@ from convexsnn.simulation import scores
 from convexsnn.solvers import solve
 from convexsnn.solvers.base import Progress, SolverOptions, Status
 
+# Below it the numbers in the solvers leave the range of float64.
+SMALLEST_RHO = 1e-100
+
 logger = logging.getLogger(__name__)
 
 
@@ -66,7 +69,10 @@ class ProgramSettings:
 
     def rho_for(self, n_last: int) -> float:
         """`rho`, or beta / sqrt(P_last) when it is None."""
-        return float(self.rho) if self.rho is not None else float(self.beta) / math.sqrt(n_last)
+        rho = float(self.rho) if self.rho is not None else float(self.beta) / math.sqrt(n_last)
+        if rho < SMALLEST_RHO:
+            raise ValueError(f"beta (or rho) is too small: rho = {rho:g} must be at least {SMALLEST_RHO:g}")
+        return rho
 
     @property
     def loss_function(self) -> Loss:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from convexsnn.certificate import Certificate, certify
 from convexsnn.dictionary import build_dictionary
+from convexsnn.reconstruction import reconstruct
 from convexsnn.sequences import Sequences
 from convexsnn.training import ProgramSettings, Trained, make_program, objective
 
 # Relative error that recomputing in float64 may make (other block sizes, other BLAS).
 ROUNDING = 1e-9
+# Rounding of potentials, in units of the spacing of numbers near one in the network's dtype.
+MARGIN_ROUNDING = 1e4
 
 
 @dataclass(frozen=True)
@@ -59,17 +64,26 @@ def verify(
         for name, shape in expected.items()
         if tuple(getattr(trained, name).shape) != shape
     ]
+    problems += [
+        f"the stored {name} is not finite float64"
+        for name in expected
+        if getattr(trained, name).dtype != torch.float64 or not bool(torch.isfinite(getattr(trained, name)).all())
+    ]
     if problems:
         return Verification(None, tuple(problems))
     dictionary = build_dictionary(trained.witnesses, sequences)
+    W = dictionary.to_columns(trained.W)
     try:
         program = make_program(dictionary, targets, trained.row_weights, settings)
+        certificate = certify(program, W, trained.U).with_spike_margin(dictionary.spike_margin)
     except ValueError as error:
         return Verification(None, (str(error),))
-    certificate = certify(program, dictionary.to_columns(trained.W), trained.U)
-    certificate = certificate.with_spike_margin(dictionary.spike_margin)
+    problems = _differences(stored, certificate, trained.witnesses.dtype)
+    if not torch.equal(dictionary.to_neurons(W), trained.W):
+        problems.append("the stored W has weights on neurons that are silent or give the column of an earlier one")
+    if not reconstruct(trained.witnesses, dictionary, W).equals(trained.network):
+        problems.append("the stored network is not the one that the stored witnesses and W give")
     run = objective(trained.network, sequences, targets, trained.row_weights, certificate)
-    problems = _differences(stored, certificate)
     if not _close(run, certificate.primal):
         problems.append(
             f"the stored network, run anew, has objective {run:.12g}, the convex program {certificate.primal:.12g}"
@@ -77,7 +91,7 @@ def verify(
     return Verification(certificate, tuple(problems))
 
 
-def _differences(stored: Certificate, now: Certificate) -> list[str]:
+def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> list[str]:
     """What the stored certificate claims and the recomputed one does not."""
     facts = ("loss", "penalty", "n", "P", "C", "support", "nonzeros", "dtype", "scope")
     problems = [
@@ -89,19 +103,20 @@ def _differences(stored: Certificate, now: Certificate) -> list[str]:
         problems.append(f"the certificate says rho = {stored.rho!r}, the model's settings give {now.rho!r}")
     if not _close(stored.primal, now.primal):
         problems.append(f"the certificate claims objective {stored.primal:.12g}, recomputed: {now.primal:.12g}")
-    if now.dual < stored.dual and not _close(stored.dual, now.dual):
+    if not (now.dual >= stored.dual or _close(stored.dual, now.dual)):
         problems.append(f"the certificate claims lower bound {stored.dual:.12g}, but only {now.dual:.12g} is proved")
-    if not _margins_agree(stored.spike_margin, now.spike_margin):
+    if not _margins_agree(stored.spike_margin, now.spike_margin, dtype):
         problems.append(f"the certificate says spike margin {stored.spike_margin}, recomputed: {now.spike_margin}")
     return problems
 
 
 def _close(a: float, b: float) -> bool:
-    return a == b or abs(a - b) <= ROUNDING * max(abs(a), abs(b))
+    """Equal up to rounding; nothing is close to an infinity or a NaN."""
+    return math.isfinite(a) and math.isfinite(b) and abs(a - b) <= ROUNDING * max(abs(a), abs(b))
 
 
-def _margins_agree(stored: float | None, now: float | None) -> bool:
+def _margins_agree(stored: float | None, now: float | None, dtype: torch.dtype) -> bool:
     """A margin is a difference of potentials, so it is compared to their rounding, not to its own size."""
     if stored is None or now is None:
-        return stored == now
-    return stored == now or abs(stored - now) <= ROUNDING
+        return stored is now
+    return abs(stored - now) <= MARGIN_ROUNDING * torch.finfo(dtype).eps

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from convexsnn.cli import fitting, output
 from convexsnn.cli.data import DataSet, from_file, from_task, read_input, read_npz
+from convexsnn.solvers import Status
 from convexsnn.storage import ModelFileError, load_model
 from convexsnn.tasks import TaskSettings, list_tasks
 
@@ -20,7 +21,10 @@ app = App(
     name="convexsnn",
     help="Spiking neural networks trained by convex optimisation, with a certificate of optimality.",
     version=version("convexsnn"),
+    suppress_keyboard_interrupt=False,
 )
+# As shells have it: 128 + SIGINT.
+INTERRUPTED = 130
 
 Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output instead of tables.")]
 
@@ -69,15 +73,16 @@ class DataOptions:
         """The data these options name."""
         if (self.task is None) == (self.data is None):
             raise ValueError("pass either --task NAME or --data FILE.npz")
+        names = ("n_train", "n_val", "n_test", "min_timesteps", "permute", "data_dir")
+        chosen = {name: getattr(self, name) for name in names}
         if self.data is not None:
-            given = {"n_train": self.n_train, "n_val": self.n_val, "n_test": self.n_test, "data_dir": self.data_dir}
-            unused = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+            unused = [f"--{name.replace('_', '-')}" for name, value in chosen.items() if value not in (None, False)]
             if unused:
                 raise ValueError(f"{', '.join(unused)} goes with --task, not with --data")
-            return from_file(self.data, per_step=bool(self.per_step))
+            return from_file(self.data, per_step=bool(self.per_step), timesteps=self.timesteps)
         assert self.task is not None
-        names = ("n_train", "n_val", "n_test", "timesteps", "min_timesteps", "per_step", "permute", "data_dir")
-        return from_task(self.task, TaskSettings(**{name: getattr(self, name) for name in names}, seed=seed))
+        chosen |= {"timesteps": self.timesteps, "per_step": self.per_step, "seed": seed}
+        return from_task(self.task, TaskSettings(**chosen))
 
 
 @Parameter(name="*", group="Network")
@@ -190,13 +195,16 @@ def fit(
     data = (source or DataOptions()).load(seed)
     parameters = vars(network or NetworkOptions()) | vars(program or ProgramOptions())
     parameters |= {"per_step": data.per_step, "device": device, "random_state": seed}
-    if source is not None and source.data is not None and source.timesteps is not None:
-        parameters["timesteps"] = source.timesteps
+    if data.timesteps is not None:
+        parameters["timesteps"] = data.timesteps
     report = fitting.fit(data, parameters, out, regression=regression)
     if json:
         output.print_json(report)
     else:
         fitting.print_report(report, out)
+    if report["metrics"]["status"] == Status.INTERRUPTED.name:
+        output.say(f"interrupted: the best network so far is in {out}", to=output.stderr)
+        return INTERRUPTED
     return 0
 
 
@@ -224,7 +232,14 @@ def predict(*, model: Path, data: Path, out: Path, json: Json = False) -> int:
 
 
 @app.command
-def verify(*, model: Path, source: DataOptions | None = None, json: Json = False) -> int:
+def verify(
+    *,
+    model: Path,
+    task: str | None = None,
+    data: Path | None = None,
+    data_dir: Path | None = None,
+    json: Json = False,
+) -> int:
     """Check a certificate anew: simulate the witnesses and recompute primal and dual from the stored vectors.
 
     Exits 1, with the reason, when the stored certificate does not hold. A task is loaded with the settings with which
@@ -234,9 +249,17 @@ def verify(*, model: Path, source: DataOptions | None = None, json: Json = False
     ----------
     model : Path
         Folder that `convexsnn fit` wrote.
+    task : str, optional
+        The task on which the model was trained.
+    data : Path, optional
+        The .npz file on which the model was trained.
+    data_dir : Path, optional
+        Folder with the task's files, where it is not where it was.
     """
+    if (task is None) == (data is None):
+        raise ValueError("pass either --task NAME or --data FILE.npz")
     try:
-        report = fitting.verify(model, source or DataOptions())
+        report = fitting.verify(model, task, data, data_dir)
     except ModelFileError as error:
         report = fitting.failed(str(error))
     if json:
@@ -270,17 +293,21 @@ def tasks(*, json: Json = False) -> int:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    warnings.showwarning = _show_warning
-    try:
-        return int(app(arguments, exit_on_error=False, print_error=True, result_action="return_value") or 0)
-    except CycloptsError:
-        return 2  # cyclopts has printed what was wrong
-    except KeyboardInterrupt:
-        output.say("interrupted; nothing was written", to=output.stderr)
-        return 130
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
-        output.say(str(error), head="error:", style="bold red", to=output.stderr)
-        return 2
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return int(app(arguments, exit_on_error=False, print_error=True, result_action="return_value") or 0)
+        except CycloptsError:
+            return 2  # cyclopts has printed what was wrong
+        except KeyboardInterrupt:
+            output.say("interrupted; nothing was written", to=output.stderr)
+            return INTERRUPTED
+        except MemoryError as error:
+            reason = f"out of memory: ask for less data or fewer neurons ({error})"
+        except (ValueError, TypeError, OSError, RuntimeError, ArithmeticError) as error:
+            reason = str(error)
+    output.say(reason, head="error:", style="bold red", to=output.stderr)
+    return 2
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:

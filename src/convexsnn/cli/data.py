@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from convexsnn.sequences import as_sequences
 from convexsnn.tasks import Split, TaskSettings, load_task
 
 SPLITS = ("train", "val", "test")
@@ -26,12 +27,15 @@ class DataSet:
         JSON-compatible: enough to load the same data again.
     unseen_share : float or None
         Share of the test sequences that do not occur in training; for tasks.
+    timesteps : int or None
+        Steps for which a 2-D X is to be shown, where that was said.
     """
 
     splits: Mapping[str, Split]
     per_step: bool
     source: dict[str, Any]
     unseen_share: float | None = None
+    timesteps: int | None = None
 
     @property
     def train(self) -> Split:
@@ -47,7 +51,7 @@ def from_task(name: str, settings: TaskSettings) -> DataSet:
     return DataSet(splits, task.per_step, {"task": name, "settings": kept}, task.unseen_share)
 
 
-def from_file(path: Path, *, per_step: bool) -> DataSet:
+def from_file(path: Path, *, per_step: bool, timesteps: int | None = None) -> DataSet:
     """The data of an .npz file.
 
     It holds ``X`` (n, T, d) or (n, d) and ``y``, optionally ``X_val``, ``y_val``, ``X_test``, ``y_test``, and for
@@ -62,9 +66,24 @@ def from_file(path: Path, *, per_step: bool) -> DataSet:
     splits = {}
     for split in SPLITS:
         suffix = "" if split == "train" else f"_{split}"
-        if f"X{suffix}" in arrays or split == "train":
+        if split == "train" or {f"X{suffix}", f"y{suffix}", f"lengths{suffix}"} & arrays.keys():
             splits[split] = Split(read_input(arrays, path, suffix), _array(arrays, f"y{suffix}", path))
-    return DataSet(splits, per_step, {"data": str(path)})
+    if timesteps is not None and np.ndim(splits["train"].X) != 2:
+        raise ValueError(f"--timesteps says how long a 2-D X is shown, but X in {path} has its own steps: leave it out")
+    return DataSet(splits, per_step, {"data": str(path)}, timesteps=timesteps)
+
+
+def check_splits(data: DataSet, timesteps: int) -> None:
+    """Raise ValueError, naming the array, when a split could not be scored after training."""
+    features = None
+    for name, split in data.splits.items():
+        array = "X" if name == "train" else f"X_{name}"
+        sequences = as_sequences(split.X, timesteps=timesteps, name=array)
+        if len(split.y) != len(sequences):
+            raise ValueError(f"y of the {name} split has {len(split.y)} labels, but {array} {len(sequences)} sequences")
+        features = features or sequences.n_features
+        if sequences.n_features != features:
+            raise ValueError(f"{array} has {sequences.n_features} features, but X has {features}")
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -72,9 +91,10 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ValueError(f"there is no data file {path}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise ValueError("it holds a single array; save it with numpy.savez")
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array; save it with numpy.savez")
+        with file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # numpy, zipfile and zlib raise a dozen types for a damaged file
         raise ValueError(f"data file {path} is not a readable .npz file: {error}") from error
@@ -88,7 +108,8 @@ def read_input(arrays: dict[str, np.ndarray], path: Path, suffix: str = "") -> n
         return X
     if X.ndim != 3:
         raise ValueError(f"lengths{suffix} in {path} goes with an X{suffix} of shape (n, T, d), got {X.shape}")
-    if lengths.shape != (len(X),) or lengths.dtype.kind not in "iu" or lengths.min() < 1 or lengths.max() > X.shape[1]:
+    integers = lengths.shape == (len(X),) and lengths.dtype.kind in "iu"
+    if not integers or not ((lengths >= 1) & (lengths <= X.shape[1])).all():
         raise ValueError(f"lengths{suffix} in {path} must be {len(X)} integers between 1 and {X.shape[1]}")
     return [x[:length] for x, length in zip(X, lengths, strict=True)]
 
@@ -96,4 +117,7 @@ def read_input(arrays: dict[str, np.ndarray], path: Path, suffix: str = "") -> n
 def _array(arrays: dict[str, np.ndarray], name: str, path: Path) -> np.ndarray:
     if name not in arrays:
         raise ValueError(f"data file {path} has no array {name!r}; it holds {', '.join(sorted(arrays)) or 'nothing'}")
-    return arrays[name]
+    array = arrays[name]
+    if array.ndim == 0 or len(array) == 0 or array.dtype.kind == "V":
+        raise ValueError(f"{name} in {path} must be a plain array of at least one row, got {array.dtype} {array.shape}")
+    return array

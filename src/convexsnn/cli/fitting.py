@@ -7,31 +7,32 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output
-from convexsnn.cli.data import DataSet, from_file, from_task
+from convexsnn.cli.data import DataSet, check_splits, from_file, from_task
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.metrics import inference_cost, split_scores
 from convexsnn.storage import data_digest, load_model, save_model, write_atomically
 from convexsnn.tasks import TaskSettings
 from convexsnn.verification import verify as verify_certificate
 
-if TYPE_CHECKING:
-    from convexsnn.cli.app import DataOptions
-
 MODEL, CERTIFICATE, METRICS = "model.safetensors", "certificate.json", "metrics.json"
 
 
 def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: bool) -> dict[str, Any]:
     """Train on `data`, score all its splits, write the three files; returns certificate and metrics."""
-    out.mkdir(parents=True, exist_ok=True)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file: name a folder")
     start = time.perf_counter()
     estimator: Estimator = (SpikingRegressor if regression else SpikingClassifier)(**parameters)
+    estimator.check_settings()
+    check_splits(data, estimator.timesteps)
+    out.mkdir(parents=True, exist_ok=True)
     with output.progress(parameters["tol"]) as observer:
         estimator.fit(data.train.X, data.train.y, observer=observer)
     metrics = collect_metrics(estimator, data, time.perf_counter() - start)
@@ -40,7 +41,7 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     save_model(estimator, out / MODEL, extra)
     certificate = estimator.certificate_.to_json()
     write_atomically(out / CERTIFICATE, certificate.encode())
-    write_atomically(out / METRICS, json.dumps(metrics, indent=2).encode())
+    write_atomically(out / METRICS, json.dumps(metrics, indent=2, allow_nan=False).encode())
     return {"certificate": json.loads(certificate), "metrics": metrics}
 
 
@@ -103,31 +104,34 @@ def predict(estimator: Estimator, X: Any, out: Path) -> dict[str, Any]:
             value = value.astype(str)
         arrays[name] = value
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, **arrays)
     write_atomically(out, buffer.getvalue())
     return {name: f"{array.dtype} {array.shape}" for name, array in arrays.items()}
 
 
-def verify(model: Path, options: DataOptions) -> dict[str, Any]:
+def verify(model: Path, task: str | None, file: Path | None, data_dir: Path | None) -> dict[str, Any]:
     """Recompute a stored certificate; the report says whether it holds and why not."""
     estimator, extra = load_model(model_file(model))
     stored = estimator.trained_.certificate
     problems = []
-    beside = model / CERTIFICATE
     if model.is_dir():
+        beside = model / CERTIFICATE
         try:
             claimed = Certificate.from_json(beside.read_text())
         except (OSError, ValueError) as error:
             return failed(f"{beside} cannot be read: {error}")
         if claimed != stored:
             problems.append(f"{CERTIFICATE} is not the certificate in {MODEL}")
-    data = _training_data(estimator, extra, options)
+    data = _training_data(estimator, extra, task, file, data_dir)
     if isinstance(data, str):
         return failed(data)
-    sequences, targets = estimator.training_rows(data.train.X, data.train.y)
-    if data_digest(sequences, targets) != extra.get("data_sha256"):
-        problems.append("the data are not those the model was trained on (their SHA-256 differs)")
-    outcome = verify_certificate(estimator.trained_, stored, sequences, targets, estimator.program_settings())
+    try:
+        sequences, targets = estimator.training_rows(data.train.X, data.train.y)
+        if data_digest(sequences, targets) != extra.get("data_sha256"):
+            problems.append("the data are not those the model was trained on (their SHA-256 differs)")
+        outcome = verify_certificate(estimator.trained_, stored, sequences, targets, estimator.program_settings())
+    except (ValueError, TypeError, RuntimeError, IndexError, ArithmeticError) as error:
+        return failed(f"the stored model cannot be run on these data: {error}")
     weights = estimator.trained_.row_weights
     recomputed = outcome.recomputed
     return {
@@ -165,17 +169,21 @@ def model_file(path: Path) -> Path:
     return path / MODEL if path.is_dir() else path
 
 
-def _training_data(estimator: Estimator, extra: dict[str, Any], options: DataOptions) -> DataSet | str:
+def _training_data(
+    estimator: Estimator, extra: dict[str, Any], task: str | None, file: Path | None, data_dir: Path | None
+) -> DataSet | str:
     """The data to verify on, or why there are none."""
-    if (options.task is None) == (options.data is None):
-        raise ValueError("pass either --task NAME or --data FILE.npz")
-    if options.data is not None:
-        return from_file(options.data, per_step=estimator.per_step)
-    source = extra.get("source", {})
-    if source.get("task") != options.task:
-        return f"the model was trained on {source.get('task') or source.get('data')}, not on task {options.task}"
-    settings = dict(source["settings"])
-    if options.data_dir is not None:
-        settings["data_dir"] = options.data_dir
-    assert options.task is not None
-    return from_task(options.task, TaskSettings(**settings))
+    if file is not None:
+        return from_file(file, per_step=estimator.per_step)
+    source = extra.get("source")
+    settings = source.get("settings") if isinstance(source, dict) else None
+    if not isinstance(source, dict) or source.get("task") != task or not isinstance(settings, dict):
+        trained_on = (source.get("task") or source.get("data")) if isinstance(source, dict) else "unknown data"
+        return f"the model was trained on {trained_on}, not on task {task}"
+    try:
+        given: dict[str, Any] = settings if data_dir is None else settings | {"data_dir": data_dir}
+        chosen = TaskSettings(**given)
+    except (TypeError, ValueError) as error:
+        return f"the stored settings of the task are damaged: {error}"
+    assert task is not None
+    return from_task(task, chosen)

@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from convexsnn.certificate import Certificate
-from convexsnn.checks import check_choice, check_integer
-from convexsnn.network import Network
+from convexsnn.checks import check_choice, check_flag, check_integer
+from convexsnn.network import Hidden, Network
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores
 from convexsnn.training import Observer, ProgramSettings, Trained, generator_from_seed, train
@@ -100,6 +100,9 @@ class SpikingEstimator(BaseEstimator):
         check_is_fitted(self)
         return max(1, self.trained_.n_iter)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "trained_")
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = True
@@ -121,7 +124,7 @@ class SpikingEstimator(BaseEstimator):
             recurrent=self.recurrent,
             bias=self.bias,
             readout=self.readout,  # type: ignore[arg-type]
-            every_step=self.per_step,
+            every_step=bool(self.per_step),
             dtype=self.dtype,
         )
 
@@ -130,12 +133,19 @@ class SpikingEstimator(BaseEstimator):
         loss = losses[check_choice("loss", self.loss, losses)]
         return ProgramSettings(loss, self.penalty, self.beta, self.rho, self.tol, self.max_iter)
 
-    def _check_settings(self) -> None:
+    def check_settings(self) -> None:
         """Raise on any bad setting that does not depend on the data, before work is done on it."""
+        for flag in ("recurrent", "bias", "per_step", "intercept"):
+            check_flag(flag, getattr(self, flag))
         self._architecture(n_features=1)
         check_choice("witnesses", self.witnesses, WITNESSES)
         check_integer("timesteps", self.timesteps)
         _check_device(self.device)
+
+    def _forget(self) -> None:
+        """Drop what an earlier fit left, so that a fit that fails leaves an unfitted estimator."""
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)
 
     def _read(self, X: Any, *, fitting: bool) -> Sequences:
         """Sequences of any accepted form of X; sets or checks `n_features_in_`."""
@@ -162,14 +172,16 @@ class SpikingEstimator(BaseEstimator):
         settings: ProgramSettings,
         observer: Observer | None,
     ) -> None:
-        generator = generator_from_seed(_seed(self.random_state))
-        variant = WITNESSES[self.witnesses]
-        witnesses = gaussian(self._architecture(sequences.n_features), generator, variant)  # type: ignore[arg-type]
-        if self.intercept:
-            witnesses = with_constant(witnesses)
+        witnesses = self.draw_witnesses(sequences.n_features, _seed(self.random_state))
         weights = torch.from_numpy(row_weights)
         self.trained_ = train(witnesses.to(self.device), sequences, targets, settings, weights, observer)
         self.network_ = self.trained_.network
+
+    def draw_witnesses(self, n_features: int, seed: int) -> Hidden:
+        """Witnesses of the family and shape that the parameters describe."""
+        variant = WITNESSES[self.witnesses]
+        hidden = gaussian(self._architecture(n_features), generator_from_seed(seed), variant)  # type: ignore[arg-type]
+        return with_constant(hidden) if self.intercept else hidden
 
     def sequences(self, X: Any) -> Sequences:
         """`X`, of any accepted form, as the fitted network is shown it."""
@@ -187,6 +199,8 @@ class SpikingEstimator(BaseEstimator):
 
 def _check_device(device: Any) -> None:
     try:
+        if torch.device(device).type == "meta":
+            raise TypeError("meta tensors hold no numbers")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"device {device!r} is not to be had here: {str(error).splitlines()[0]}") from error
@@ -201,6 +215,9 @@ def _is_sequential(X: Any) -> bool:
 
 def _seed(random_state: Any) -> int:
     """An integer `random_state` is itself the seed, so that seed 0 names the same network everywhere."""
-    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
-        return check_integer("random_state", random_state, minimum=0)
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    if isinstance(random_state, (int, np.integer)):
+        return check_integer("random_state", random_state, minimum=0, maximum=np.iinfo(np.int64).max)
+    try:
+        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    except ValueError as error:
+        raise ValueError(f"random_state must be an integer, a numpy RandomState or None: {error}") from error

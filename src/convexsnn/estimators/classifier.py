@@ -166,7 +166,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             Bad settings or data; the message names the argument.
         """
         settings = self.program_settings()
-        self._check_settings()
+        self.check_settings()
+        self._forget()
         sequences = self._read(X, fitting=True)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         self.classes_ = np.unique(labels)
@@ -178,6 +179,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         balance = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
         row_weights = spread_weights(per_sequence, sequences, self.per_step) * balance[self._index(labels)]
         sequences, rows = drop_weightless(sequences, per_sequence, row_weights, self.per_step)
+        if len(np.unique(labels[rows])) < 2:
+            raise ValueError("sample_weight leaves only one class: give sequences of two classes a positive weight")
         self._train(sequences, self._encode(labels[rows]), row_weights[rows], settings, observer)
         return self
 

@@ -63,7 +63,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             Bad settings or data; the message names the argument.
         """
         settings = self.program_settings()
-        self._check_settings()
+        self.check_settings()
+        self._forget()
         sequences = self._read(X, fitting=True)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         self.single_output_ = values.ndim == 1

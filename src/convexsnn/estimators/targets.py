@@ -12,6 +12,9 @@ from sklearn.utils.validation import _check_sample_weight, assert_all_finite, co
 from convexsnn.labels import flatten_steps
 from convexsnn.sequences import Sequences
 
+# Beyond these, squares of targets overflow or vanish.
+TARGET_RANGE = (1e-140, 1e140)
+
 
 def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np.ndarray:
     """Class labels of every row, shape (rows,); ValueError or a scikit-learn warning on labels of wrong form."""
@@ -39,6 +42,8 @@ def real_targets(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None")
     values = flatten_steps(y, sequences, vectors=True) if per_step else np.asarray(y)
+    if values.dtype.kind == "c":
+        raise ValueError("Complex data not supported in y: pass real numbers")
     if values.dtype.kind not in "fiub":
         try:
             values = values.astype(np.float64)
@@ -52,6 +57,11 @@ def real_targets(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
         _check_count(values, sequences)
     values = values.astype(np.float64)
     assert_all_finite(values, input_name="y")
+    if values.size == 0:
+        raise ValueError(f"y must hold at least one value a row, got shape {values.shape}")
+    largest = np.abs(values).max()
+    if largest and not TARGET_RANGE[0] <= largest <= TARGET_RANGE[1]:
+        raise ValueError(f"y has a largest magnitude of {largest:g}, whose square leaves the range of float64: scale y")
     return values
 
 
@@ -77,6 +87,8 @@ def drop_weightless(
     sequences: Sequences, per_sequence: np.ndarray, row_weights: np.ndarray, per_step: bool
 ) -> tuple[Sequences, np.ndarray]:
     """The sequences of positive weight, and the indices of their rows."""
+    if not np.isfinite(row_weights.sum()):
+        raise ValueError("sample_weight and class_weight must be finite, and so must the sum of their products")
     kept = per_sequence > 0
     rows = np.flatnonzero(spread_weights(kept, sequences, per_step))
     if not (row_weights[rows] > 0).all():

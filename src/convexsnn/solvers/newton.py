@@ -20,7 +20,7 @@ EASY_STEPS = 8
 GROWTH = 3.0
 # The first step's rho is at most this many times the program's.
 RELAXED_LIMIT = 256.0
-# Up to this many entries the Newton systems are solved in float64 from the start.
+# Up to this many entries the factors of the Newton systems are in float64 from the start.
 SMALL_ENTRIES = 2**21
 
 
@@ -75,8 +75,6 @@ class SemismoothNewton:
             W, point, steps, solved = step.solve(W, point, sigma, relaxed)
             if solved and steps <= EASY_STEPS:
                 sigma *= GROWTH
-            elif not solved and relaxed == 1.0 and step.dtype == torch.float32:
-                step.dtype = torch.float64
             elif not solved and relaxed == 1.0:
                 sigma /= GROWTH
             advanced = best.relative_gap < 0.99 * gap or primal - best.primal > 0.01 * gap * abs(primal)

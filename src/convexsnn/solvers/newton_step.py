@@ -14,8 +14,8 @@ from convexsnn.losses import SmoothLoss
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.newton_system import PROX, NewtonSystem, NormalisedColumns, Prox, Rows, apply_rows
 
-# Newton steps to a proximal step; needing more in float32 is a sign that its digits are used up.
-STEP_LIMIT = {torch.float32: 12, torch.float64: 25}
+# Newton steps to a proximal step.
+STEP_LIMIT = 25
 # A step of larger rho is only on the way, and need not be solved.
 RELAXED_STEP_LIMIT = 4
 HALVINGS = 20
@@ -73,7 +73,8 @@ class ProximalStep:
     Attributes
     ----------
     dtype : torch.dtype
-        Arithmetic of the Newton systems; everything else is float64.
+        Arithmetic of the factors that precondition the Newton systems; everything else is float64. Becomes float64
+        when a float32 factor no longer helps.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ class ProximalStep:
         self._program, self._columns, self._best, self._tol = program, columns, best, tol
         self._loss = cast(SmoothLoss, program.loss)
         self._threshold = program.rho * columns.scale
-        self._expected = 10
         self.dtype = dtype
+        self._expected = 10
 
     def dual_point(self, scores: Tensor) -> DualPoint:
         U = self._program.data_gradient(scores)
@@ -114,7 +115,7 @@ class ProximalStep:
         `relaxed` >= 1 multiplies rho in this step, but not in what is certified.
         """
         self._threshold = relaxed * self._program.rho * self._columns.scale
-        limit = STEP_LIMIT[self.dtype] if relaxed == 1.0 else RELAXED_STEP_LIMIT
+        limit = STEP_LIMIT if relaxed == 1.0 else RELAXED_STEP_LIMIT
         trial = self._trial(center, point, sigma)
         steps = 0
         while True:
@@ -166,17 +167,16 @@ class ProximalStep:
             return -residual
         active = trial.prox.active[chosen]
         diagonal, vector = trial.prox.inverse
-        diagonal = (diagonal[chosen] / sigma).to(self.dtype)
-        vector = None if vector is None else (vector[chosen] / sigma**0.5).to(self.dtype)
-        a, b = curvature
-        low = (a.to(self.dtype), None if b is None else b.to(self.dtype))
-        rows = self._columns.rows(chosen, self.dtype)
-        system = NewtonSystem(rows, active, low, (diagonal, vector), self._expected)
+        inverse = diagonal[chosen] / sigma, None if vector is None else vector[chosen] / sigma**0.5
+        rows = self._columns.rows(chosen, torch.float64), self._columns.rows(chosen, self.dtype)
+        system = NewtonSystem(*rows, active, curvature, inverse, self._expected)
         right = torch.where(active, self._columns.rmatmul(apply_rows(curvature, -residual))[chosen], 0.0)
-        # Scaled to order one, so that float32 neither overflows nor underflows.
+        # Scaled to order one, so that a float32 factor neither overflows nor underflows.
         size = right.abs().max().clamp(min=1e-300)
         Y = right.new_zeros(self._columns.scale.shape[0], right.shape[1])
-        Y[chosen] = system.solve((right / size).to(self.dtype)).to(right.dtype) * size
+        Y[chosen] = system.solve(right / size) * size
+        if not system.converged:
+            self.dtype = torch.float64
         if not system.single:
             self._expected = system.iterations
         return -residual - self._columns.matmul(Y)

@@ -29,13 +29,13 @@ def read_att(path: str | Path) -> DFA:
         be read, or holds no transition or no final state.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot read the automaton {path}: {error}") from error
     states: dict[str, int] = {}
     arcs: dict[tuple[int, str], tuple[int, int]] = {}
     final: set[int] = set()
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         fields = line.split()
         where = f"{path}, line {number}: {line.strip()!r}"
         if not fields:
@@ -77,7 +77,7 @@ def write_att(dfa: DFA, path: str | Path) -> None:
         if target is not None
     ]
     lines += [whole.states[q] for q in order if q in whole.accepting]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
 
 
 def _final_state(fields: list[str], states: dict[str, int], where: str) -> int:

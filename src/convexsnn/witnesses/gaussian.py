@@ -36,6 +36,8 @@ def gaussian(architecture: Architecture, generator: torch.Generator, variant: Va
     arXiv 2605.08022, gaussian witnesses.
     """
     check_choice("variant", variant, VARIANTS)
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(f"generator must be a torch.Generator, got {type(generator).__name__}")
     branches = []
     for k in range(architecture.branches):
         layers, n_in = [], architecture.n_features
