@@ -1,6 +1,7 @@
 """scikit-learn estimators: the contract, inputs and labels of every form, clear errors."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -263,3 +264,19 @@ def test_prediction_checks_its_input():
         model.predict(np.zeros((4, 5, 3)))
     with pytest.raises(ValueError, match="labels that were not seen"):
         model.training_rows(X3, Y3 + 1)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared", "logistic", "cross_entropy"])
+@pytest.mark.parametrize("penalty", ["l1", "group"])
+@pytest.mark.parametrize("beta", [1e-50, 1e-12, 1e12, 1e300])
+def test_extreme_beta_gives_an_honest_certificate(loss, penalty, beta):
+    X, drawn = bits(n=40)
+    model = SpikingClassifier(loss=loss, penalty=penalty, beta=beta, **SMALL)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, drawn[:, :2].sum(axis=1))
+    warned = any(issubclass(w.category, ConvergenceWarning) for w in caught)
+    assert warned == (not model.certificate_.holds(1e-6))
+    if beta > 1:
+        assert model.certificate_.nonzeros == 0
+        assert model.certificate_.relative_gap <= 1e-12

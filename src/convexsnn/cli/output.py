@@ -23,7 +23,7 @@ stderr = Console(stderr=True, highlight=False)
 
 def say(message: str, *, head: str = "", style: str = "", to: Console = stdout) -> None:
     """One line, after a `head` in colour; never broken, so that a path in it can be copied."""
-    to.print(f"[{style}]{head}[/] {escape(message)}" if head else escape(message), soft_wrap=True)
+    to.print(f"[{style}]{head}[/] {escape(message)}".rstrip() if head else escape(message), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -90,7 +90,9 @@ class RestrictedLP:
         if force_interior:
             self.highs.clearSolver()
         self._run()
-        if self.highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        # HiGHS refuses rows with entries that are too large for it, which a tiny rho makes.
+        refused = self.highs.getNumRow() != len(self.working)
+        if refused or self.highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             return None
         solution = self.highs.getSolution()
         return self._weights(np.asarray(solution.row_dual)), self._dual(np.asarray(solution.col_value))
