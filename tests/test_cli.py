@@ -273,6 +273,13 @@ def test_ctrl_c_is_said_and_exits_with_130(tmp_path, capsys, monkeypatch):
     assert json.loads((tmp_path / "m" / "metrics.json").read_text())["status"] == "INTERRUPTED"
 
 
+def test_bad_validation_labels_do_not_lose_the_network(tmp_path, capsys):
+    data = save_data(tmp_path / "d.npz", X_val=np.zeros((3, 3, 2)), y_val=np.full(3, np.nan))
+    assert fit(tmp_path / "m", *data) == 2
+    assert "y contains NaN" in capsys.readouterr().err
+    assert run(["verify", "--model", str(tmp_path / "m"), *data]) == 0
+
+
 def test_per_step_task(tmp_path):
     assert fit(tmp_path / "m", "--task", "addition", "--n-train", "40", "--n-val", "10", "--n-test", "10") == 0
     assert run(["verify", "--model", str(tmp_path / "m"), "--task", "addition"]) == 0

@@ -35,12 +35,14 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     out.mkdir(parents=True, exist_ok=True)
     with output.progress(parameters["tol"]) as observer:
         estimator.fit(data.train.X, data.train.y, observer=observer)
-    metrics = collect_metrics(estimator, data, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
     sequences, targets = estimator.training_rows(data.train.X, data.train.y)
     extra = {"source": data.source, "data_sha256": data_digest(sequences, targets)}
+    # The network is written before it is scored, so that bad validation labels cannot lose it.
     save_model(estimator, out / MODEL, extra)
     certificate = estimator.certificate_.to_json()
     write_atomically(out / CERTIFICATE, certificate.encode())
+    metrics = collect_metrics(estimator, data, seconds)
     write_atomically(out / METRICS, json.dumps(metrics, indent=2, allow_nan=False).encode())
     return {"certificate": json.loads(certificate), "metrics": metrics}
 
@@ -48,12 +50,13 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
 def collect_metrics(estimator: Estimator, data: DataSet, seconds: float) -> dict[str, Any]:
     """Scores of every split, objective, cost of inference (on the test split where there is one) and times."""
     trained = estimator.trained_
+    facts = json.loads(trained.certificate.to_json())  # numbers that JSON has
     shown = data.splits.get("test", data.train)
     cost = inference_cost(estimator.network_, estimator.sequences(shown.X))
     return {
         **{split: split_scores(estimator, part.X, part.y) for split, part in data.splits.items()},
-        "objective": trained.certificate.primal,
-        "relative_gap": trained.certificate.relative_gap,
+        "objective": facts["primal"],
+        "relative_gap": facts["relative_gap"],
         "certified": trained.certificate.holds(estimator.tol),
         "status": trained.status.name,
         "solver": trained.solver,
