@@ -20,7 +20,7 @@ EASY_STEPS = 8
 GROWTH = 3.0
 # The first step's rho is at most this many times the program's.
 RELAXED_LIMIT = 256.0
-# Up to this many entries the factors of the Newton systems are in float64 from the start; beyond, float32 halves the time.
+# Up to this many entries the factors of the Newton systems are in float64 from the start; beyond, float32 is faster.
 SMALL_ENTRIES = 2**18
 
 
