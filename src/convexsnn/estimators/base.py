@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from convexsnn.witnesses.gaussian import VARIANTS
 WITNESSES = {"gaussian": "standard"} | {f"gaussian-{variant}": variant for variant in VARIANTS if variant != "standard"}
 
 
-class SpikingEstimator(BaseEstimator):
+class SpikingEstimator(BaseEstimator, ABC):
     """What classifier and regressor share: reading input, drawing witnesses, training, running."""
 
     network_: Network
@@ -146,6 +147,17 @@ class SpikingEstimator(BaseEstimator):
         """Drop what an earlier fit left, so that a fit that fails leaves an unfitted estimator."""
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
+
+    @abstractmethod
+    def program_settings(self) -> ProgramSettings:
+        """The convex program that these parameters describe."""
+
+    def _begin(self, X: Any) -> tuple[ProgramSettings, Sequences]:
+        """Check everything, forget an earlier fit, read X."""
+        settings = self.program_settings()
+        self.check_settings()
+        self._forget()
+        return settings, self._read(X, fitting=True)
 
     def _read(self, X: Any, *, fitting: bool) -> Sequences:
         """Sequences of any accepted form of X; sets or checks `n_features_in_`."""

@@ -165,10 +165,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        settings = self.program_settings()
-        self.check_settings()
-        self._forget()
-        sequences = self._read(X, fitting=True)
+        settings, sequences = self._begin(X)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
@@ -229,6 +226,5 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         """Accuracy over sequences, or over all steps with per_step."""
         S, sequences = self._scores(X)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
-        weights = None if sample_weight is None else sequence_weights(sample_weight, sequences)
-        spread = None if weights is None else spread_weights(weights, sequences, self.per_step)
-        return float(accuracy_score(labels, self.classes_[decide(S).numpy()], sample_weight=spread))
+        weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)
+        return float(accuracy_score(labels, self.classes_[decide(S).numpy()], sample_weight=weights))

@@ -62,10 +62,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        settings = self.program_settings()
-        self.check_settings()
-        self._forget()
-        sequences = self._read(X, fitting=True)
+        settings, sequences = self._begin(X)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         self.single_output_ = values.ndim == 1
         per_sequence = sequence_weights(sample_weight, sequences)
@@ -93,9 +90,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         """R^2 over sequences, or over all steps with per_step."""
         S, sequences = self._scores(X)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
-        weights = None if sample_weight is None else sequence_weights(sample_weight, sequences)
-        spread = None if weights is None else spread_weights(weights, sequences, self.per_step)
-        return float(r2_score(_columns(values), S.numpy(), sample_weight=spread))
+        weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)
+        return float(r2_score(_columns(values), S.numpy(), sample_weight=weights))
 
 
 def _columns(values: np.ndarray) -> Tensor:

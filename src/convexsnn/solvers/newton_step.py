@@ -16,6 +16,8 @@ from convexsnn.solvers.newton_system import PROX, NewtonSystem, NormalisedColumn
 
 # Newton steps to a proximal step.
 STEP_LIMIT = 25
+# Conjugate gradient iterations expected of the first Newton system with one factor an output.
+FIRST_EXPECTED = 10
 # A step of larger rho is only on the way, and need not be solved.
 RELAXED_STEP_LIMIT = 4
 HALVINGS = 20
@@ -84,7 +86,7 @@ class ProximalStep:
         self._loss = cast(SmoothLoss, program.loss)
         self._threshold = program.rho * columns.scale
         self.dtype = dtype
-        self._expected = 10
+        self._expected = FIRST_EXPECTED
 
     def dual_point(self, scores: Tensor) -> DualPoint:
         U = self._program.data_gradient(scores)
@@ -168,8 +170,9 @@ class ProximalStep:
         active = trial.prox.active[chosen]
         diagonal, vector = trial.prox.inverse
         inverse = diagonal[chosen] / sigma, None if vector is None else vector[chosen] / sigma**0.5
-        rows = self._columns.rows(chosen, torch.float64), self._columns.rows(chosen, self.dtype)
-        system = NewtonSystem(*rows, active, curvature, inverse, self._expected)
+        rows = self._columns.rows(chosen, torch.float64)
+        low = rows if self.dtype == torch.float64 else self._columns.rows(chosen, self.dtype)
+        system = NewtonSystem(rows, low, active, curvature, inverse, self._expected)
         right = torch.where(active, self._columns.rmatmul(apply_rows(curvature, -residual))[chosen], 0.0)
         # Scaled to order one, so that a float32 factor neither overflows nor underflows.
         size = right.abs().max().clamp(min=1e-300)
