@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Callback, Progress, Solution, Solver, SolverOptions, Status
 from convexsnn.solvers.hinge_cone import HingeCone
@@ -25,6 +27,6 @@ def solver_for(program: ConvexProgram) -> Solver:
     raise ValueError(f"no solver takes loss {program.loss.name!r} with penalty {program.penalty.name!r}")
 
 
-def solve(program: ConvexProgram, options: SolverOptions | None = None) -> Solution:
-    """Solve a convex program with the solver made for its loss and penalty."""
-    return solver_for(program).solve(program, options or SolverOptions())
+def solve(program: ConvexProgram, options: SolverOptions | None = None, W0: Tensor | None = None) -> Solution:
+    """Solve a convex program with the solver made for its loss and penalty, from `W0` of shape (P, C) when given."""
+    return solver_for(program).solve(program, options or SolverOptions(), W0)

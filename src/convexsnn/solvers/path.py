@@ -1,0 +1,87 @@
+"""The regularisation path: one program solved for many rho, each solution the start of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from convexsnn.checks import check_integer, check_real
+from convexsnn.program import ConvexProgram
+from convexsnn.solvers import solver_for
+from convexsnn.solvers.base import Solution, SolverOptions, Status
+
+
+def solve_path(
+    program: ConvexProgram, rhos: Sequence[float], options: SolverOptions | None = None
+) -> Iterator[Solution]:
+    """Solve the same program for each rho, largest to smallest; every point has a certificate of its own.
+
+    Parameters
+    ----------
+    program : ConvexProgram
+        Its own rho is not used.
+    rhos : sequence of float
+        Positive and strictly decreasing. Weights grow as rho falls, so each solution is a good start for the next.
+    options : SolverOptions, optional
+        Of every point.
+
+    Returns
+    -------
+    iterator of Solution
+        In the order of `rhos`, each solved when it is asked for. It ends after a point that was INTERRUPTED.
+
+    Raises
+    ------
+    ValueError
+        When `rhos` is empty, not positive or not strictly decreasing; at once, not at the first point.
+    """
+    rhos = [check_real(f"rhos[{i}]", rho, 0.0, open_minimum=True) for i, rho in enumerate(rhos)]
+    if not rhos:
+        raise ValueError("rhos must hold at least one number")
+    if not all(larger > smaller for larger, smaller in pairwise(rhos)):
+        raise ValueError(f"rhos must be strictly decreasing, got {rhos}")
+    return _points(program, rhos, options or SolverOptions())
+
+
+def _points(program: ConvexProgram, rhos: Sequence[float], options: SolverOptions) -> Iterator[Solution]:
+    solver, W = solver_for(program), None
+    for rho in rhos:
+        solution = solver.solve(replace(program, rho=rho), options, W)
+        yield solution
+        if solution.status is Status.INTERRUPTED:
+            return
+        W = solution.W
+
+
+def largest_rho(program: ConvexProgram) -> float:
+    """The smallest rho for which W = 0 is optimal: Omega*(D^T grad F(0)).
+
+    Proof. The program is convex, so W = 0 is optimal if and only if 0 lies in the subdifferential of
+    F(D W) + rho Omega(W) there. F is differentiable at S = 0 for every loss: the smooth ones are so everywhere, and the
+    hinge max(0, 1 - y s) is affine for y s < 1, thus near s = 0. Hence the subdifferential is
+    D^T grad F(0) + rho B, with B = {G : Omega*(G) <= 1} the subdifferential of the norm Omega at zero. As B = -B, it
+    holds 0 if and only if Omega*(D^T grad F(0)) <= rho. It is 0 when W = 0 is optimal for every rho.
+    """
+    gradient = program.data_gradient(torch.zeros_like(program.targets))
+    return float(program.penalty.dual_norm(program.columns.rmatmul(gradient)))
+
+
+def rho_grid(program: ConvexProgram, number: int = 20, smallest_ratio: float = 1e-3) -> list[float]:
+    """`number` values in geometric progression, from `largest_rho` (where W = 0) down to `smallest_ratio` of it.
+
+    Raises
+    ------
+    ValueError
+        When `number` is less than 2, `smallest_ratio` not in (0, 1), or W = 0 is optimal for every rho.
+    """
+    check_integer("number", number, minimum=2)
+    if check_real("smallest_ratio", smallest_ratio, 0.0, open_minimum=True) >= 1.0:
+        raise ValueError(f"smallest_ratio must be less than 1, got {smallest_ratio}")
+    largest = largest_rho(program)
+    if largest == 0.0:
+        raise ValueError("program has W = 0 as its solution for every rho, so there is no grid")
+    return (largest * np.geomspace(1.0, smallest_ratio, number)).tolist()
