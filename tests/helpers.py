@@ -10,6 +10,7 @@ from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram
 from convexsnn.sequences import Sequences, as_sequences
+from convexsnn.solvers.newton import SemismoothNewton
 
 KINDS = {
     "feedforward threshold": {"neuron": "threshold", "bias": True},
@@ -54,3 +55,16 @@ def draw_program(
     columns = RealColumns(torch.from_numpy(rng.normal(size=(P, n)))) if real else BitColumns(pack_bits(bits), n)
     targets = draw_targets(loss, n, classes, seed=seed)
     return ConvexProgram(columns, targets, LOSSES[loss], PENALTIES[penalty], rho, weights / weights.sum())
+
+
+def interrupt_run(monkeypatch, call):
+    """Make the Newton solver be interrupted in its `call`-th run."""
+    iterate, calls = SemismoothNewton._iterate, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return iterate(*arguments)
+
+    monkeypatch.setattr(SemismoothNewton, "_iterate", interrupted)

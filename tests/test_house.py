@@ -17,6 +17,7 @@ ROOMS = [
     ["dictionary", "solvers", "labels"],
     ["reconstruction"],
     ["training"],
+    ["selection"],
     ["estimators", "verification"],
     ["metrics", "storage"],
     ["cli"],

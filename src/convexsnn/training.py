@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -25,7 +24,7 @@ from convexsnn.reconstruction import reconstruct
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import scores
 from convexsnn.solvers import solve
-from convexsnn.solvers.base import Progress, SolverOptions, Status
+from convexsnn.solvers.base import Progress, Solution, SolverOptions, Status
 
 # Below it the numbers in the solvers leave the range of float64.
 SMALLEST_RHO = 1e-100
@@ -88,10 +87,18 @@ class Observer:
     ----------
     simulated : callable (rows done, rows in all), optional
     solved : callable (Progress), optional
+    began : callable (str), optional
+        Told in words which of several programs is solved next.
     """
 
     simulated: Callable[[int, int], None] | None = None
     solved: Callable[[Progress], None] | None = None
+    began: Callable[[str], None] | None = None
+
+    def begin(self, what: str) -> None:
+        """Say what is solved next."""
+        if self.began is not None:
+            self.began(what)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +151,79 @@ def make_program(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Simulated witnesses and the convex program over their columns: all that comes before solving.
+
+    Attributes
+    ----------
+    witnesses : Hidden
+    dictionary : Dictionary
+    program : ConvexProgram
+    options : SolverOptions
+    simulate_seconds : float
+    """
+
+    witnesses: Hidden
+    dictionary: Dictionary
+    program: ConvexProgram
+    options: SolverOptions
+    simulate_seconds: float
+
+    def conclude(self, solution: Solution, solve_seconds: float) -> Trained:
+        """Reconstruct the network of `solution`, and warn when it is not certified to tol."""
+        tol = self.options.tol
+        certificate = solution.certificate.with_spike_margin(self.dictionary.spike_margin)
+        start = time.perf_counter()
+        network = reconstruct(self.witnesses, self.dictionary, solution.W)
+        reconstruct_seconds = time.perf_counter() - start
+        if not certificate.holds(tol):
+            warnings.warn(
+                f"not certified to tol={tol:g}: relative gap {certificate.relative_gap:.2e} after "
+                f"{solution.n_iter} iterations; {solution.status.value}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        logger.info("%s", certificate)
+        return Trained(
+            network=network,
+            witnesses=self.witnesses,
+            W=self.dictionary.to_neurons(solution.W),
+            U=solution.U,
+            row_weights=self.program.row_weights,
+            certificate=certificate,
+            status=solution.status,
+            solver=solution.solver,
+            n_iter=solution.n_iter,
+            seconds={"simulate": self.simulate_seconds, "solve": solve_seconds, "reconstruct": reconstruct_seconds},
+        )
+
+
+def prepare(
+    witnesses: Hidden,
+    sequences: Sequences,
+    targets: Tensor,
+    settings: ProgramSettings,
+    row_weights: Tensor | None,
+    observer: Observer,
+) -> Prepared:
+    """Simulate witnesses and form the convex program over their columns; arguments and warnings as of `train`."""
+    start = time.perf_counter()
+    dictionary = build_dictionary(witnesses, sequences, observer.simulated)
+    seconds = time.perf_counter() - start
+    device = dictionary.columns.device
+    weights = uniform_weights(len(targets)) if row_weights is None else row_weights / row_weights.sum()
+    program = make_program(dictionary, targets.to(device), weights.to(device), settings)
+    if program.n_columns == 0:
+        warnings.warn(
+            "no last-layer neuron fires on any training sequence, so the network's output is zero: scale the input up, "
+            "or lower threshold",
+            stacklevel=3,
+        )
+    options = SolverOptions(settings.tol, settings.max_iter, observer.solved)
+    return Prepared(witnesses, dictionary, program, options, seconds)
+
+
 def train(
     witnesses: Hidden,
     sequences: Sequences,
@@ -151,6 +231,7 @@ def train(
     settings: ProgramSettings,
     row_weights: Tensor | None = None,
     observer: Observer | None = None,
+    start: Tensor | None = None,
 ) -> Trained:
     """Simulate witnesses, solve the convex program over their columns, certify and reconstruct.
 
@@ -164,6 +245,8 @@ def train(
     row_weights : float64 tensor of shape (rows,), optional
         Positive; scaled to sum to one. None is uniform.
     observer : Observer, optional
+    start : float64 tensor of shape (P_last, C), optional
+        Weights of the witnesses' last-layer neurons to start the solver from, such as `Trained.W` of a similar program.
 
     Warns
     -----
@@ -172,46 +255,11 @@ def train(
     UserWarning
         When no witness ever fires on these sequences.
     """
-    observer = observer or Observer()
-    clock = [time.perf_counter()]
-    dictionary = build_dictionary(witnesses, sequences, observer.simulated)
-    clock.append(time.perf_counter())
-    device = dictionary.columns.device
-    weights = uniform_weights(len(targets)) if row_weights is None else row_weights / row_weights.sum()
-    program = make_program(dictionary, targets.to(device), weights.to(device), settings)
-    if program.n_columns == 0:
-        warnings.warn(
-            "no last-layer neuron fires on any training sequence, so the network's output is zero: scale the input up, "
-            "or lower threshold",
-            stacklevel=2,
-        )
-    solution = solve(program, SolverOptions(settings.tol, settings.max_iter, observer.solved))
-    certificate = solution.certificate.with_spike_margin(dictionary.spike_margin)
-    clock.append(time.perf_counter())
-    network = reconstruct(witnesses, dictionary, solution.W)
-    clock.append(time.perf_counter())
-    if not certificate.holds(settings.tol):
-        warnings.warn(
-            f"not certified to tol={settings.tol:g}: relative gap {certificate.relative_gap:.2e} after "
-            f"{solution.n_iter} iterations; {solution.status.value}",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    logger.info("%s", certificate)
-    stages = ("simulate", "solve", "reconstruct")
-    seconds: dict[str, float] = {s: after - before for s, (before, after) in zip(stages, pairwise(clock), strict=True)}
-    return Trained(
-        network=network,
-        witnesses=witnesses,
-        W=dictionary.to_neurons(solution.W),
-        U=solution.U,
-        row_weights=program.row_weights,
-        certificate=certificate,
-        status=solution.status,
-        solver=solution.solver,
-        n_iter=solution.n_iter,
-        seconds=seconds,
-    )
+    prepared = prepare(witnesses, sequences, targets, settings, row_weights, observer or Observer())
+    begun = time.perf_counter()
+    W0 = None if start is None else prepared.dictionary.to_columns(start)
+    solution = solve(prepared.program, prepared.options, W0)
+    return prepared.conclude(solution, time.perf_counter() - begun)
 
 
 def objective(

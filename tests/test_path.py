@@ -1,0 +1,264 @@
+"""The regularisation path: each point against a cold solve, where it begins, and the pick by validation."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn.exceptions import ConvergenceWarning
+
+from convexsnn import as_sequences, build_dictionary
+from convexsnn.certificate import certify
+from convexsnn.losses import LOSSES
+from convexsnn.penalties import PENALTIES
+from convexsnn.selection import PathPoint, Validation, read_betas, train_path
+from convexsnn.simulation import scores
+from convexsnn.solvers import SolverOptions, Status, solve
+from convexsnn.solvers.path import largest_rho, rho_grid, solve_path
+from convexsnn.training import Observer, ProgramSettings, train
+from helpers import draw_hidden, draw_program, draw_sequences, draw_targets, interrupt_run
+
+TOL = 1e-8
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_every_point_is_what_a_cold_solve_gives(loss, penalty, classes):
+    program = draw_program(loss, penalty, classes=classes)
+    rhos = rho_grid(program, 6, 1e-2)
+    options = SolverOptions(tol=TOL)
+    points = list(solve_path(program, rhos, options))
+    assert [point.certificate.rho for point in points] == rhos
+    assert not points[0].W.any()
+    for rho, point in zip(rhos, points, strict=True):
+        alone = replace(program, rho=rho)
+        cold = solve(alone, options)
+        assert point.status is Status.CONVERGED
+        assert certify(alone, point.W, point.U) == point.certificate
+        assert point.certificate.primal == pytest.approx(cold.certificate.primal, rel=2 * TOL)
+    objectives = [point.certificate.primal for point in points]
+    assert all(np.diff(objectives) < 0)
+
+
+@given(
+    st.sampled_from(sorted(LOSSES)),
+    st.sampled_from(sorted(PENALTIES)),
+    st.integers(0, 10**6),
+    st.integers(1, 8),
+    st.integers(2, 4),
+    st.booleans(),
+)
+def test_zero_is_optimal_from_largest_rho_on_and_not_below(loss, penalty, seed, P, classes, real):
+    program = draw_program(loss, penalty, n=12, P=P, classes=classes, seed=seed, real=real)
+    largest = largest_rho(program)
+    assume(largest > 1e-6)
+    zero = torch.zeros(P, program.n_outputs, dtype=torch.float64)
+    gradient = program.data_gradient(torch.zeros_like(program.targets))
+    above = certify(replace(program, rho=largest * (1 + 1e-9)), zero, gradient)
+    assert above.relative_gap <= 1e-12
+    # Below, the steepest direction of unit penalty descends: F falls by `largest` a unit of length at first, and its
+    # second derivative is at most 2 |D v|^2 (that of the squared loss).
+    below = replace(program, rho=largest * (1 - 1e-2))
+    slope = program.columns.rmatmul(gradient)
+    direction = torch.zeros_like(slope)
+    if penalty == "l1":
+        j = slope.abs().flatten().argmax()
+        direction.view(-1)[j] = -slope.view(-1)[j].sign()
+    else:
+        j = slope.norm(dim=1).argmax()
+        direction[j] = -slope[j] / slope[j].norm()
+    reach = program.columns.matmul(direction).abs()
+    step = 1e-2 * largest / (2.0 * float((reach**2).sum()))
+    if loss == "hinge":  # affine up to margins of one
+        step = 1.0 / float(reach.max())
+    assert below.primal(step * direction) < below.primal(zero)
+    assert certify(below, zero, gradient).gap > 0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_solvers_agree_on_where_weights_begin(loss, penalty):
+    program = draw_program(loss, penalty, seed=3)
+    largest = largest_rho(program)
+    above, below = solve_path(program, [1.001 * largest, 0.99 * largest], SolverOptions(tol=1e-9))
+    assert not above.W.any()
+    assert below.W.any()
+
+
+@pytest.mark.parametrize(
+    ("rhos", "message"),
+    [
+        ([], "rhos must hold at least one"),
+        ([1.0, 0.0], r"rhos\[1\] must be more than 0"),
+        ([-1.0], r"rhos\[0\]"),
+        ([1.0, 1.0], "rhos must be strictly decreasing"),
+        ([0.1, 1.0], "rhos must be strictly decreasing"),
+        ([math.inf], r"rhos\[0\] must be finite"),
+        (["a"], r"rhos\[0\] must be a number"),
+    ],
+)
+def test_bad_rhos_are_refused_at_once(rhos, message):
+    with pytest.raises(ValueError, match=message):
+        solve_path(draw_program("squared", "l1"), rhos)
+
+
+def test_grid_is_geometric_and_its_arguments_are_checked():
+    program = draw_program("squared", "l1")
+    grid = rho_grid(program, 4, 1e-3)
+    assert grid == pytest.approx([largest_rho(program) * f for f in (1, 0.1, 0.01, 0.001)])
+    for arguments, message in [((1, 0.1), "number"), ((3, 1.0), "smallest_ratio"), ((3, 0.0), "smallest_ratio")]:
+        with pytest.raises(ValueError, match=message):
+            rho_grid(program, *arguments)
+    with pytest.raises(ValueError, match="W = 0"):
+        rho_grid(replace(program, targets=torch.zeros_like(program.targets)))
+
+
+def test_an_interrupt_ends_the_path_with_the_point_it_hit(monkeypatch):
+    program = draw_program("logistic", "l1")
+    interrupt_run(monkeypatch, 2)
+    points = list(solve_path(program, rho_grid(program, 5, 1e-2)))
+    assert [point.status for point in points] == [Status.CONVERGED, Status.INTERRUPTED]
+
+
+def drawn_path(betas, observer=None, **settings):
+    """A path over one small simulation, judged by the mean squared error on other sequences."""
+    hidden, sequences, other = draw_hidden(), draw_sequences(40), draw_sequences(30, seed=1)
+    targets = draw_targets("squared", 40, 2)
+    wanted = draw_targets("squared", 30, 2, seed=1)
+    settings = ProgramSettings("squared", **settings)
+    validation = Validation(other, lambda S: -float(((S - wanted) ** 2).mean()))
+    return (hidden, sequences, targets, settings), train_path(
+        hidden,
+        sequences,
+        targets,
+        settings,
+        read_betas(betas),
+        lambda S: -float(((S - targets) ** 2).mean()),
+        validation=validation,
+        observer=observer,
+    )
+
+
+def test_the_pick_has_the_best_validation_score_of_the_reconstructed_networks():
+    arguments, path = drawn_path([0.03, 1.0, 0.3, 0.1])
+    assert [point.beta for point in path.points] == [1.0, 0.3, 0.1, 0.03]
+    best = max(path.points, key=lambda point: point.validation_score)
+    assert path.beta == best.beta
+    assert path.trained.certificate == best.certificate
+    *_, settings = arguments
+    alone = {beta: train(*arguments[:3], replace(settings, beta=beta)) for beta in (1.0, 0.3, 0.1, 0.03)}
+    wanted, other = draw_targets("squared", 30, 2, seed=1), draw_sequences(30, seed=1)
+    for point in path.points:
+        network = alone[point.beta].network
+        error = float(((scores(network, other) - wanted) ** 2).mean())
+        assert point.validation_score == pytest.approx(-error, rel=1e-2)
+        assert point.certificate.primal == pytest.approx(alone[point.beta].certificate.primal, rel=2e-6)
+        assert point.certificate.spike_margin == path.trained.certificate.spike_margin
+
+
+def test_of_equal_scores_the_larger_beta_is_picked():
+    hidden, sequences, targets = draw_hidden(), draw_sequences(40), draw_targets("squared", 40, 2)
+    validation = Validation(sequences, lambda _: 1.0)
+    path = train_path(
+        hidden, sequences, targets, ProgramSettings("squared"), (1.0, 0.1), lambda _: 0.0, validation=validation
+    )
+    assert path.beta == 1.0
+    undefined = replace(validation, score=lambda S: 0.5 if S.abs().sum() > before else math.nan)
+    before = float(scores(path.trained.network, sequences).abs().sum()) + 1e-9
+    path = train_path(
+        hidden, sequences, targets, ProgramSettings("squared"), (1.0, 0.1), lambda _: math.nan, validation=undefined
+    )
+    assert [(p.train_score, p.validation_score) for p in path.points] == [(None, None), (None, 0.5)]
+    assert path.beta == 0.1
+
+
+def test_the_named_path_starts_just_below_zero_weights():
+    _, path = drawn_path("path")
+    betas = np.array([point.beta for point in path.points])
+    assert len(betas) == 20
+    assert np.allclose(betas[1:] / betas[:-1], 1e-3 ** (1 / 20))
+    assert 0 < path.points[0].support <= path.points[-1].support
+    sequences, targets = draw_sequences(40), draw_targets("squared", 40, 2)
+    level = train(draw_hidden(), sequences, targets, ProgramSettings("squared", beta=betas[0] * 1e-3 ** (-1 / 20)))
+    assert level.certificate.support == 0
+
+
+def test_the_witnesses_are_simulated_once(monkeypatch):
+    calls = []
+
+    def counting(*arguments):
+        calls.append(1)
+        return build_dictionary(*arguments)
+
+    monkeypatch.setattr("convexsnn.training.build_dictionary", counting)
+    monkeypatch.setattr("convexsnn.selection.build_dictionary", counting)
+    drawn_path([1.0, 0.3, 0.1])
+    assert len(calls) == 2  # training and validation
+
+
+def test_the_observer_hears_which_beta_of_how_many():
+    heard = []
+    drawn_path([1.0, 0.1], Observer(began=heard.append))
+    assert heard == ["beta 1 (1 of 2)", "beta 0.1 (2 of 2)"]
+    heard.clear()
+    drawn_path([1.0], Observer(began=heard.append))
+    assert heard == []
+
+
+def test_an_interrupted_path_picks_among_what_it_has_and_says_what_is_not_certified(monkeypatch):
+    interrupt_run(monkeypatch, 3)
+    with pytest.warns(ConvergenceWarning, match="not certified to tol=1e-06"):
+        _, path = drawn_path([1.0, 0.3, 0.1, 0.03])
+    assert [point.status for point in path.points] == [Status.CONVERGED, Status.CONVERGED, Status.INTERRUPTED]
+
+
+def test_silent_witnesses_give_a_path_of_one_zero_network():
+    hidden, silence = draw_hidden(), as_sequences(np.zeros((6, 3, 3)))
+    with pytest.warns(UserWarning, match="no last-layer neuron fires"):
+        path = train_path(
+            hidden,
+            silence,
+            draw_targets("squared", 6, 2),
+            ProgramSettings("squared"),
+            None,
+            lambda _: 0.0,
+            validation=Validation(silence, lambda _: 0.0),
+        )
+    assert len(path.points) == 1
+    assert path.trained.network.hidden.n_neurons == 0
+
+
+def test_several_betas_need_validation_and_no_rho():
+    hidden, sequences, targets = draw_hidden(), draw_sequences(20), draw_targets("squared", 20, 2)
+    with pytest.raises(ValueError, match="validation must be given"):
+        train_path(hidden, sequences, targets, ProgramSettings("squared"), (1.0, 0.1), lambda _: 0.0)
+    with pytest.raises(ValueError, match="rho takes the place of beta"):
+        drawn_path([1.0, 0.1], rho=0.1)
+
+
+def test_records_survive_json():
+    for point in drawn_path([1.0, 0.1])[1].points:
+        assert PathPoint.from_dict(point.to_dict()) == point
+    with pytest.raises(ValueError, match="train_score"):
+        PathPoint.from_dict(point.to_dict() | {"train_score": "good"})
+
+
+@pytest.mark.parametrize(
+    ("beta", "message"),
+    [
+        ("all", "beta must be a number, several numbers or 'path', not 'all'"),
+        ([], "beta must hold at least one number"),
+        ([1.0, -1.0], r"beta\[1\] must be more than 0"),
+        ([1.0, "path"], r"beta\[1\] must be a number"),
+        ([1.0, 1], "beta must hold every number once"),
+        (None, "beta must be a number"),
+        (np.array(1.0), "beta must be a number"),
+    ],
+)
+def test_bad_betas_are_refused(beta, message):
+    with pytest.raises(ValueError, match=message):
+        read_betas(beta)
