@@ -100,6 +100,48 @@ def test_damaged_headers_are_refused(tmp_path, model, change, message):
         load_model(path)
 
 
+def alter_header(path, change):
+    from safetensors import safe_open
+
+    with safe_open(str(path), "pt") as file:
+        header = json.loads(file.metadata()["convexsnn"])
+    change(header)
+    save_file(load_file(path), path, {"convexsnn": json.dumps(header)})
+
+
+def test_files_of_format_1_are_read(tmp_path, model):
+    path = tmp_path / "m.safetensors"
+    save_model(model[0], path)
+
+    def make_old(header):
+        header["format"] = 1
+        del header["fitted"]["beta"], header["fitted"]["path"], header["parameters"]["validation_fraction"]
+
+    alter_header(path, make_old)
+    loaded, _ = load_model(path)
+    assert (loaded.beta_, loaded.path_) == (loaded.beta, [])
+    assert loaded.certificate_ == model[0].certificate_
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beta": 0.3}, "picked beta 0.3 is not among"),
+        ({"beta": -1}, "beta must be more than 0"),
+        ({"beta": "small"}, "beta must be a number"),
+        ({"path": 3}, "damaged"),
+        ({"path": [{}]}, "damaged"),
+        ({"path": [{"beta": 1.0, "train_score": 0, "validation_score": 0, "seconds": 0, "status": "?"}]}, "damaged"),
+    ],
+)
+def test_damaged_betas_and_paths_are_refused(tmp_path, model, changes, message):
+    path = tmp_path / "m.safetensors"
+    save_model(model[0], path)
+    alter_header(path, lambda header: header["fitted"].update(changes))
+    with pytest.raises(ModelFileError, match=message):
+        load_model(path)
+
+
 def test_missing_tensor_is_refused(tmp_path, model):
     path = tmp_path / "m.safetensors"
     save_model(model[0], path)

@@ -24,15 +24,18 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from convexsnn.certificate import Certificate
+from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.network import Branch, Hidden, Layer, Network, same_neurons
 from convexsnn.neurons import LIF, Neuron, Threshold
+from convexsnn.selection import PathPoint, read_betas
 from convexsnn.sequences import Sequences
 from convexsnn.solvers import Status
 from convexsnn.training import Trained
 from convexsnn.witnesses.architecture import DTYPES
 
-FORMAT = 1
+# 1 had one beta a model and no path.
+FORMAT = 2
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
@@ -93,6 +96,7 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
         estimator.device = "cpu"  # where the tensors now are, whatever the model was trained on
         for name, value in _attributes(header["fitted"]).items():
             setattr(estimator, name, value)
+        estimator.beta_ = _picked_beta(estimator, header["fitted"])
         trained = Trained(
             network=Network(_rebuild(header["network"], "network", tensors), tensors["network.W"]),
             witnesses=_rebuild(header["witnesses"], "witnesses", tensors),
@@ -223,11 +227,14 @@ def _parameters(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list, np.ndarray)):
+        return [_plain(entry) for entry in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _fitted_facts(estimator: Estimator) -> dict[str, Any]:
-    facts: dict[str, Any] = {"n_features_in": estimator.n_features_in_}
+    facts: dict[str, Any] = {"n_features_in": estimator.n_features_in_, "beta": estimator.beta_}
+    facts["path"] = [point.to_dict() for point in estimator.path_]
     if isinstance(estimator, SpikingClassifier):
         classes = estimator.classes_
         values = classes.tolist()
@@ -241,11 +248,21 @@ def _fitted_facts(estimator: Estimator) -> dict[str, Any]:
 
 def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
     attributes: dict[str, Any] = {"n_features_in_": facts["n_features_in"]}
+    attributes["path_"] = [PathPoint.from_dict(point) for point in facts.get("path", [])]
     if "classes" in facts:
         attributes["classes_"] = np.array(facts["classes"], dtype=np.dtype(facts["classes_dtype"]))
     if "single_output" in facts:
         attributes["single_output_"] = facts["single_output"]
     return attributes
+
+
+def _picked_beta(estimator: Estimator, facts: dict[str, Any]) -> float:
+    """The stored beta; ValueError when it is none of those that the parameters name."""
+    betas = read_betas(estimator.beta)
+    picked = check_real("beta", facts.get("beta", estimator.beta), 0.0, open_minimum=True)
+    if betas is not None and picked not in betas:
+        raise ValueError(f"the picked beta {picked} is not among the parameters' {list(betas)}")
+    return picked
 
 
 def _describe(hidden: Hidden, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from convexsnn.certificate import Certificate
-from convexsnn.checks import check_choice, check_flag, check_integer
+from convexsnn.checks import check_choice, check_flag, check_integer, check_real
+from convexsnn.estimators.examples import Examples, held_out
 from convexsnn.network import Hidden, Network
+from convexsnn.selection import PathPoint, Score, Validation, is_several, read_betas, train_path
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores
 from convexsnn.training import Observer, ProgramSettings, Trained, generator_from_seed, train
@@ -30,14 +34,17 @@ class SpikingEstimator(BaseEstimator, ABC):
 
     network_: Network
     trained_: Trained
+    beta_: float
+    path_: list[PathPoint]
 
     def __init__(
         self,
         *,
         loss: str = "auto",
         penalty: str = "l1",
-        beta: float = 0.1,
+        beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
+        validation_fraction: float = 0.2,
         witnesses: str = "gaussian",
         depth: int = 3,
         branches: int = 2,
@@ -63,6 +70,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         self.penalty = penalty
         self.beta = beta
         self.rho = rho
+        self.validation_fraction = validation_fraction
         self.witnesses = witnesses
         self.depth = depth
         self.branches = branches
@@ -132,7 +140,14 @@ class SpikingEstimator(BaseEstimator, ABC):
     def _settings(self, losses: dict[str, str]) -> ProgramSettings:
         """The program's settings; `losses` maps the values that `loss` may take to names of losses."""
         loss = losses[check_choice("loss", self.loss, losses)]
-        return ProgramSettings(loss, self.penalty, self.beta, self.rho, self.tol, self.max_iter)
+        betas = read_betas(self.beta)
+        if is_several(betas) and self.rho is not None:
+            raise ValueError("rho takes the place of beta: leave it None when there are several betas")
+        # Until one of several is picked, any of them describes the program, apart from its rho.
+        beta = betas[0] if betas else 1.0
+        if is_several(betas):
+            beta = getattr(self, "beta_", beta)
+        return ProgramSettings(loss, self.penalty, beta, self.rho, self.tol, self.max_iter)
 
     def check_settings(self) -> None:
         """Raise on any bad setting that does not depend on the data, before work is done on it."""
@@ -141,6 +156,8 @@ class SpikingEstimator(BaseEstimator, ABC):
         self._architecture(n_features=1)
         check_choice("witnesses", self.witnesses, WITNESSES)
         check_integer("timesteps", self.timesteps)
+        if check_real("validation_fraction", self.validation_fraction, 0.0, open_minimum=True) >= 1.0:
+            raise ValueError(f"validation_fraction must be less than 1, got {self.validation_fraction}")
         _check_device(self.device)
 
     def _forget(self) -> None:
@@ -150,7 +167,19 @@ class SpikingEstimator(BaseEstimator, ABC):
 
     @abstractmethod
     def program_settings(self) -> ProgramSettings:
-        """The convex program that these parameters describe."""
+        """The convex program that these parameters describe; of several betas, the one that was picked."""
+
+    @abstractmethod
+    def _targets(self, y: Any, sequences: Sequences) -> Tensor:
+        """`y` as the fitted estimator's program has it, (rows, C)."""
+
+    @abstractmethod
+    def _score_rows(self, targets: Tensor, S: Tensor, weights: np.ndarray) -> float:
+        """What `score` says of outputs S (rows, C)."""
+
+    def _strata(self, examples: Examples) -> np.ndarray:
+        """The stratum of each sequence, for the split of `validation_fraction`."""
+        return np.zeros(len(examples.sequences), dtype=np.int64)
 
     def _begin(self, X: Any) -> tuple[ProgramSettings, Sequences]:
         """Check everything, forget an earlier fit, read X."""
@@ -176,18 +205,58 @@ class SpikingEstimator(BaseEstimator, ABC):
         array = validate_data(self, X, reset=fitting, dtype=np.float64, ensure_min_samples=2 if fitting else 1)
         return as_sequences(array, timesteps=self.timesteps)
 
-    def _train(
-        self,
-        sequences: Sequences,
-        targets: Tensor,
-        row_weights: np.ndarray,
-        settings: ProgramSettings,
-        observer: Observer | None,
-    ) -> None:
-        witnesses = self.draw_witnesses(sequences.n_features, _seed(self.random_state))
-        weights = torch.from_numpy(row_weights)
-        self.trained_ = train(witnesses.to(self.device), sequences, targets, settings, weights, observer)
-        self.network_ = self.trained_.network
+    def _train(self, examples: Examples, settings: ProgramSettings, validation: Any, observer: Observer | None) -> None:
+        """Train along the betas, pick one, and train on all examples when some were held out for the pick."""
+        betas, seed, observer = read_betas(self.beta), _seed(self.random_state), observer or Observer()
+        held = None if validation is None else self._read_validation(validation, examples.targets.shape[1])
+        training = examples
+        if split := is_several(betas) and held is None:
+            mask = held_out(self._strata(examples), self.validation_fraction, seed)
+            training, held = examples.take(~mask), examples.take(mask)
+        witnesses = self.draw_witnesses(examples.sequences.n_features, seed).to(self.device)
+        path = train_path(
+            witnesses,
+            training.sequences,
+            training.targets,
+            settings,
+            betas,
+            self._scorer(training),
+            validation=None if held is None else Validation(held.sequences, self._scorer(held)),
+            row_weights=torch.from_numpy(training.row_weights),
+            observer=observer,
+        )
+        trained = path.trained
+        if split:
+            observer.begin(f"beta {path.beta:.3g} on all sequences")
+            settings, weights = replace(settings, beta=path.beta), torch.from_numpy(examples.row_weights)
+            trained = train(witnesses, examples.sequences, examples.targets, settings, weights, observer, trained.W)
+        self.beta_, self.path_ = path.beta, list(path.points)
+        self.trained_, self.network_ = trained, trained.network
+
+    def _scorer(self, examples: Examples) -> Score:
+        return lambda S: self._score_rows(examples.targets, S, examples.score_weights)
+
+    def _read_validation(self, validation: Any, n_outputs: int) -> Examples:
+        """Explicit validation data as examples of equal weight; ValueError naming the argument."""
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise ValueError("validation must be a pair (X_val, y_val)")
+        X, y = validation
+        try:
+            sequences = self._read(X, fitting=False)
+            targets = self._targets(y, sequences)
+        except ValueError as error:
+            raise ValueError(f"validation: {error}") from error
+        if targets.shape[1] != n_outputs:
+            raise ValueError(f"validation: y has {targets.shape[1]} outputs, but y in fit has {n_outputs}")
+        if len(targets) < 2:
+            raise ValueError("validation must hold at least two labels")
+        ones = np.ones(len(targets))
+        return Examples(sequences, targets, ones, np.ones(len(sequences)), bool(self.per_step))
+
+    def training_rows(self, X: Any, y: Any) -> tuple[Sequences, Tensor]:
+        """`X` and `y` as the convex program of this fitted estimator has them: sequences, and encoded targets."""
+        sequences = self.sequences(X)
+        return sequences, self._targets(y, sequences)
 
     def draw_witnesses(self, n_features: int, seed: int) -> Hidden:
         """Witnesses of the family and shape that the parameters describe."""

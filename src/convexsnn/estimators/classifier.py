@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
 from convexsnn.estimators.base import SpikingEstimator
-from convexsnn.estimators.targets import class_labels, drop_weightless, sequence_weights, spread_weights
+from convexsnn.estimators.examples import Examples
+from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights
 from convexsnn.labels import decide, probabilities
 from convexsnn.sequences import Sequences
 from convexsnn.training import Observer, ProgramSettings
@@ -35,10 +37,16 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
         "auto" is cross_entropy. For more than two classes logistic, hinge and squared are one-versus-rest.
     penalty : {"l1", "group"}
-    beta : float
-        Weight of the path norm, > 0.
+    beta : float, sequence of float, or "path"
+        Weight of the path norm, > 0. Of several the one with the best validation score is picked, of equal scores the
+        largest. "path" is 20 in geometric progression, from just below the level at which all weights are zero down to
+        1e-3 of that level.
     rho : float, optional
         Weight of the penalty in the convex program; None is beta / sqrt(P_last).
+    validation_fraction : float
+        With several betas and no validation data: the share of the sequences, in (0, 1), that is held out at random
+        (stratified by class, unless per_step) for the pick; the network is then trained on all sequences at the picked
+        beta.
     witnesses : {"gaussian", "gaussian-normalized", "gaussian-orthogonal"}
         Family of the hidden weights.
     depth, branches, hidden, last, neuron, leak, threshold, reset, recurrent, bias, readout, dtype
@@ -57,7 +65,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     device : str
         "cpu", "cuda", ...
     random_state : int, RandomState or None
-        Seed of the hidden weights.
+        Seed of the hidden weights, and of the held out sequences.
 
     Attributes
     ----------
@@ -70,6 +78,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     n_features_in_ : int
     trained_ : Trained
         Witnesses, weights and dual vector: what is needed to verify the certificate.
+    beta_ : float
+        The picked beta.
+    path_ : list of PathPoint
+        One record a beta, from the largest to the smallest: beta, train_score, validation_score, support, seconds,
+        status and the certificate of that beta's own weights on the sequences that were trained on for the pick. Empty
+        for models from files of format 1.
 
     References
     ----------
@@ -95,8 +109,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         *,
         loss: str = "auto",
         penalty: str = "l1",
-        beta: float = 0.1,
+        beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
+        validation_fraction: float = 0.2,
         witnesses: str = "gaussian",
         depth: int = 3,
         branches: int = 2,
@@ -124,6 +139,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             penalty=penalty,
             beta=beta,
             rho=rho,
+            validation_fraction=validation_fraction,
             witnesses=witnesses,
             depth=depth,
             branches=branches,
@@ -147,7 +163,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         )
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, observer: Observer | None = None) -> SpikingClassifier:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation: Any = None, observer: Observer | None = None
+    ) -> SpikingClassifier:
         """Sample, simulate, solve, certify, reconstruct.
 
         Parameters
@@ -157,6 +175,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             Labels: integers, strings or booleans.
         sample_weight : array of shape (n,), optional
             Nonnegative weight of each sequence; sequences of weight zero are as if absent.
+        validation : tuple (X_val, y_val), optional
+            Data on which to score the betas, instead of held out sequences; they are not trained on.
         observer : Observer, optional
             Told of the progress.
 
@@ -175,19 +195,14 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         per_sequence = sequence_weights(sample_weight, sequences)
         balance = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
         row_weights = spread_weights(per_sequence, sequences, self.per_step) * balance[self._index(labels)]
-        sequences, rows = drop_weightless(sequences, per_sequence, row_weights, self.per_step)
-        if len(np.unique(labels[rows])) < 2:
+        examples = Examples(sequences, self._encode(labels), row_weights, per_sequence, bool(self.per_step)).weighty()
+        if len(decide(examples.targets).unique()) < 2:
             raise ValueError("sample_weight leaves only one class: give sequences of two classes a positive weight")
-        self._train(sequences, self._encode(labels[rows]), row_weights[rows], settings, observer)
+        self._train(examples, settings, validation, observer)
         return self
 
-    def training_rows(self, X: Any, y: Any) -> tuple[Sequences, Tensor]:
-        """`X` and `y` as the convex program of this fitted estimator has them: sequences, and encoded targets."""
-        sequences = self.sequences(X)
-        return sequences, self._encode(class_labels(y, sequences, self.per_step, type(self).__name__))
-
     def program_settings(self) -> ProgramSettings:
-        """The convex program that these parameters describe."""
+        """The convex program that these parameters describe; of several betas, the one that was picked."""
         return self._settings(CLASSIFIER_LOSSES)
 
     def _index(self, labels: np.ndarray) -> np.ndarray:
@@ -200,6 +215,16 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def _encode(self, labels: np.ndarray) -> Tensor:
         loss = self.program_settings().loss_function
         return loss.encode(torch.from_numpy(self._index(labels)), len(self.classes_))
+
+    def _targets(self, y: Any, sequences: Sequences) -> Tensor:
+        return self._encode(class_labels(y, sequences, self.per_step, type(self).__name__))
+
+    def _score_rows(self, targets: Tensor, S: Tensor, weights: np.ndarray) -> float:
+        return float(accuracy_score(decide(targets).numpy(), decide(S).numpy(), sample_weight=weights))
+
+    def _strata(self, examples: Examples) -> np.ndarray:
+        """Classes; a sequence with a label a step has none."""
+        return super()._strata(examples) if self.per_step else decide(examples.targets).numpy()
 
     def decision_function(self, X: Any) -> Any:
         """Scores: (rows,) for two classes (positive: `classes_[1]`), (rows, n_classes) for more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from sklearn.metrics import r2_score
 from torch import Tensor
 
 from convexsnn.estimators.base import SpikingEstimator
-from convexsnn.estimators.targets import drop_weightless, real_targets, sequence_weights, spread_weights
+from convexsnn.estimators.examples import Examples
+from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights
 from convexsnn.sequences import Sequences
 from convexsnn.training import Observer, ProgramSettings
 
@@ -22,14 +24,16 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     Parameters
     ----------
     loss : {"auto", "squared"}
-    penalty, beta, rho, witnesses, per_step, intercept, timesteps, tol, max_iter, device, random_state
+    penalty, beta, rho, validation_fraction, witnesses, per_step, intercept, timesteps, tol, max_iter, device
+        As in `SpikingClassifier`; held out sequences are not stratified.
+    random_state
         As in `SpikingClassifier`.
     depth, branches, hidden, last, neuron, leak, threshold, reset, recurrent, bias, readout, dtype
         See `convexsnn.witnesses.Architecture`.
 
     Attributes
     ----------
-    network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_
+    network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_
         As in `SpikingClassifier`.
 
     References
@@ -47,7 +51,9 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     True
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, observer: Observer | None = None) -> SpikingRegressor:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation: Any = None, observer: Observer | None = None
+    ) -> SpikingRegressor:
         """Sample, simulate, solve, certify, reconstruct.
 
         Parameters
@@ -55,6 +61,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d)
         y : array of shape (n,) or (n, C); with per_step (n, T), (n, T, C) or a list of (T_i,) or (T_i, C) arrays
         sample_weight : array of shape (n,), optional
+        validation : tuple (X_val, y_val), optional
+            Data on which to score the betas, instead of held out sequences; they are not trained on.
         observer : Observer, optional
 
         Raises
@@ -67,18 +75,20 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         self.single_output_ = values.ndim == 1
         per_sequence = sequence_weights(sample_weight, sequences)
         row_weights = spread_weights(per_sequence, sequences, self.per_step)
-        sequences, rows = drop_weightless(sequences, per_sequence, row_weights, self.per_step)
-        self._train(sequences, _columns(values[rows]), row_weights[rows], settings, observer)
+        examples = Examples(sequences, _columns(values), row_weights, per_sequence, bool(self.per_step)).weighty()
+        self._train(examples, settings, validation, observer)
         return self
 
-    def training_rows(self, X: Any, y: Any) -> tuple[Sequences, Tensor]:
-        """`X` and `y` as the convex program of this fitted estimator has them: sequences, and targets."""
-        sequences = self.sequences(X)
-        return sequences, _columns(real_targets(y, sequences, self.per_step, type(self).__name__))
-
     def program_settings(self) -> ProgramSettings:
-        """The convex program that these parameters describe."""
+        """The convex program that these parameters describe; of several betas, the one that was picked."""
         return self._settings({"auto": "squared", "squared": "squared"})
+
+    def _targets(self, y: Any, sequences: Sequences) -> Tensor:
+        return _columns(real_targets(y, sequences, self.per_step, type(self).__name__))
+
+    def _score_rows(self, targets: Tensor, S: Tensor, weights: np.ndarray) -> float:
+        """R^2; NaN of a single row."""
+        return float(r2_score(targets, S.numpy(), sample_weight=weights)) if len(targets) > 1 else math.nan
 
     def predict(self, X: Any) -> Any:
         """Values of the shape that y had in `fit`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, column_or_1d
 
@@ -81,16 +80,3 @@ def sequence_weights(sample_weight: Any, sequences: Sequences) -> np.ndarray:
 def spread_weights(per_sequence: np.ndarray, sequences: Sequences, per_step: bool) -> np.ndarray:
     """Weights of sequences as weights of rows."""
     return np.repeat(per_sequence, sequences.lengths.numpy()) if per_step else per_sequence
-
-
-def drop_weightless(
-    sequences: Sequences, per_sequence: np.ndarray, row_weights: np.ndarray, per_step: bool
-) -> tuple[Sequences, np.ndarray]:
-    """The sequences of positive weight, and the indices of their rows."""
-    if not np.isfinite(row_weights.sum()):
-        raise ValueError("sample_weight and class_weight must be finite, and so must the sum of their products")
-    kept = per_sequence > 0
-    rows = np.flatnonzero(spread_weights(kept, sequences, per_step))
-    if not (row_weights[rows] > 0).all():
-        raise ValueError("class_weight must be positive for every class: drop the examples of a class instead")
-    return sequences.take(torch.from_numpy(np.flatnonzero(kept))), rows
