@@ -17,6 +17,7 @@ from convexsnn import as_sequences, build_dictionary
 from convexsnn.cli.app import run
 from convexsnn.storage import load_model
 from convexsnn.tasks import TaskSettings, load_task
+from helpers import interrupt_run
 
 SMALL = ["--hidden", "16", "--last", "48", "--depth", "2"]
 XOR = ["--task", "first-last-xor", "--timesteps", "4", "--n-train", "60", "--n-val", "20", "--n-test", "30"]
@@ -254,6 +255,56 @@ def test_an_undefined_r2_is_left_out(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["metrics"]["test"] == {}
 
 
+@pytest.mark.parametrize("beta", [["--beta", "0.01", "--beta", "1"], ["--beta", "path"]])
+def test_several_betas_on_a_validation_split(tmp_path, capsys, beta):
+    out = tmp_path / "m"
+    assert fit(out, *XOR, "--loss", "hinge", *beta) == 0
+    printed = capsys.readouterr().out
+    assert "Path" in printed
+    assert printed.count("picked") == 1
+    path, metrics = (json.loads((out / f"{name}.json").read_text()) for name in ("path", "metrics"))
+    assert len(path["points"]) == (20 if "path" in beta else 2)
+    assert path["retrained_on_all"] is False
+    (picked,) = (point for point in path["points"] if point["picked"])
+    assert picked["beta"] == path["beta"] == metrics["beta"]
+    assert picked["validation_score"] == metrics["val"]["accuracy"]
+    assert picked["validation_score"] == max(point["validation_score"] for point in path["points"])
+    assert picked["certificate"] == json.loads((out / "certificate.json").read_text())
+    assert run(["verify", "--model", str(out), "--task", "first-last-xor"]) == 0
+    # A later fit of one beta into the same folder leaves no path that is not its own.
+    assert fit(out, *XOR) == 0
+    assert not (out / "path.json").exists()
+
+
+def test_several_betas_without_a_validation_split(tmp_path, capsys):
+    out, data = tmp_path / "m", save_data(tmp_path / "d.npz")
+    assert fit(out, *data, "--beta", "1", "--beta", "0.1", "--validation-fraction", "0.3", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["path"] == json.loads((out / "path.json").read_text())
+    assert report["path"]["retrained_on_all"] is True
+    assert {point["certificate"]["n"] for point in report["path"]["points"]} == {35}
+    assert report["certificate"]["n"] == 50
+    assert run(["verify", "--model", str(out), *data]) == 0
+
+
+def test_verify_refuses_another_picked_beta(tmp_path, capsys):
+    out = tmp_path / "m"
+    assert fit(out, *XOR, "--beta", "0.1", "--beta", "0.01") == 0
+    beta = json.loads((out / "path.json").read_text())["beta"]
+    alter_header(out, lambda header: header["fitted"].update(beta={0.1: 0.01, 0.01: 0.1}[beta]))
+    assert run(["verify", "--model", str(out), "--task", "first-last-xor"]) == 1
+    assert "rho" in capsys.readouterr().out
+
+
+def test_ctrl_c_on_the_path_exits_with_130_and_keeps_the_best_so_far(tmp_path, capsys, monkeypatch):
+    interrupt_run(monkeypatch, 3)
+    assert fit(tmp_path / "m", *XOR, "--beta", "path") == 130
+    assert "the best network so far" in capsys.readouterr().err
+    points = json.loads((tmp_path / "m" / "path.json").read_text())["points"]
+    assert [point["status"] for point in points] == ["CONVERGED", "CONVERGED", "INTERRUPTED"]
+    assert run(["verify", "--model", str(tmp_path / "m"), "--task", "first-last-xor"]) == 0
+
+
 def test_timesteps_of_a_file_go_with_a_two_dimensional_x(tmp_path, capsys):
     assert fit(tmp_path / "m", *save_data(tmp_path / "d.npz"), "--timesteps", "3") == 2
     assert "2-D X" in capsys.readouterr().err
@@ -331,6 +382,11 @@ def test_tasks_lists_the_tasks(capsys):
         (["--data", "missing.npz", "--n-train", "3"], "goes with --task"),
         (["--data", "missing.npz", "--permute"], "goes with --task"),
         (["--task", "first-last-xor", "--beta", "1e-300"], "beta (or rho) is too small"),
+        (["--task", "first-last-xor", "--beta", "1", "--beta", "path"], "beta[1] must be a number"),
+        (["--task", "first-last-xor", "--beta", "1", "--beta", "1"], "beta must hold every number once"),
+        (["--task", "first-last-xor", "--beta", "some"], "--beta"),
+        (["--task", "first-last-xor", "--beta", "path", "--rho", "1"], "rho takes the place of beta"),
+        (["--task", "first-last-xor", "--beta", "path", "--validation-fraction", "1"], "validation_fraction"),
     ],
 )
 def test_bad_options_exit_with_2_and_name_the_option(tmp_path, capsys, arguments, message):

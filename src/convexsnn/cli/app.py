@@ -13,7 +13,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from convexsnn.cli import fitting, output
 from convexsnn.cli.data import DataSet, from_file, from_task, read_input, read_npz
-from convexsnn.solvers import Status
 from convexsnn.storage import ModelFileError, load_model
 from convexsnn.tasks import TaskSettings, list_tasks
 
@@ -146,10 +145,14 @@ class ProgramOptions:
         "auto" is cross_entropy, or squared with --regression.
     penalty : {"l1", "group"}
         Omega.
-    beta : float
-        Weight of the path norm; rho = beta / sqrt(P_last).
+    beta : float or "path"
+        Weight of the path norm; rho = beta / sqrt(P_last). Given several times, as in --beta 1 --beta 0.1, the one that
+        is best on the validation split is picked; "path" is 20 values from where weights begin to 1e-3 of that.
     rho : float, optional
         Weight of the penalty in the convex program, instead of --beta.
+    validation_fraction : float
+        Share of the training sequences on which betas are compared where the data have no validation split; the network
+        is then trained on all of them at the picked beta.
     intercept : bool
         Add an always-firing neuron.
     tol : float
@@ -160,8 +163,9 @@ class ProgramOptions:
 
     loss: Literal["auto", "cross_entropy", "logistic", "hinge", "squared"] = "auto"
     penalty: Literal["l1", "group"] = "l1"
-    beta: float = 0.1
+    beta: Annotated[tuple[float | Literal["path"], ...], Parameter(negative="")] = (0.1,)
     rho: float | None = None
+    validation_fraction: float = 0.2
     intercept: Annotated[bool, Parameter(negative="")] = False
     tol: float = 1e-6
     max_iter: int = 1000
@@ -179,12 +183,12 @@ def fit(
     device: str = "cpu",
     json: Json = False,
 ) -> int:
-    """Train a network and write model.safetensors, certificate.json and metrics.json.
+    """Train a network and write model.safetensors, certificate.json and metrics.json; of several betas also path.json.
 
     Parameters
     ----------
     out : Path
-        Folder for the three files.
+        Folder for the files.
     regression : bool
         Real targets (squared loss) instead of classes.
     seed : int
@@ -194,6 +198,8 @@ def fit(
     """
     data = (source or DataOptions()).load(seed)
     parameters = vars(network or NetworkOptions()) | vars(program or ProgramOptions())
+    beta = parameters["beta"]
+    parameters["beta"] = beta[0] if len(beta) == 1 else list(beta)
     parameters |= {"per_step": data.per_step, "device": device, "random_state": seed}
     if data.timesteps is not None:
         parameters["timesteps"] = data.timesteps
@@ -202,7 +208,7 @@ def fit(
         output.print_json(report)
     else:
         fitting.print_report(report, out)
-    if report["metrics"]["status"] == Status.INTERRUPTED.name:
+    if report["interrupted"]:
         output.say(f"interrupted: the best network so far is in {out}", to=output.stderr)
         return INTERRUPTED
     return 0

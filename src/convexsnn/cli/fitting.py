@@ -17,15 +17,17 @@ from convexsnn.cli import output
 from convexsnn.cli.data import DataSet, check_splits, from_file, from_task
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.metrics import inference_cost, split_scores
+from convexsnn.selection import is_several, read_betas
+from convexsnn.solvers import Status
 from convexsnn.storage import data_digest, load_model, save_model, write_atomically
 from convexsnn.tasks import TaskSettings
 from convexsnn.verification import verify as verify_certificate
 
-MODEL, CERTIFICATE, METRICS = "model.safetensors", "certificate.json", "metrics.json"
+MODEL, CERTIFICATE, METRICS, PATH = "model.safetensors", "certificate.json", "metrics.json", "path.json"
 
 
 def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: bool) -> dict[str, Any]:
-    """Train on `data`, score all its splits, write the three files; returns certificate and metrics."""
+    """Train on `data`, score all its splits, write the files; returns certificate, metrics and path."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file: name a folder")
     start = time.perf_counter()
@@ -33,8 +35,11 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     estimator.check_settings()
     check_splits(data, estimator.timesteps)
     out.mkdir(parents=True, exist_ok=True)
+    several = is_several(read_betas(estimator.beta))
+    split = data.splits.get("val") if several else None
+    validation = None if split is None else (split.X, split.y)
     with output.progress(parameters["tol"]) as observer:
-        estimator.fit(data.train.X, data.train.y, observer=observer)
+        estimator.fit(data.train.X, data.train.y, validation=validation, observer=observer)
     seconds = time.perf_counter() - start
     sequences, targets = estimator.training_rows(data.train.X, data.train.y)
     extra = {"source": data.source, "data_sha256": data_digest(sequences, targets)}
@@ -42,9 +47,22 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     save_model(estimator, out / MODEL, extra)
     certificate = estimator.certificate_.to_json()
     write_atomically(out / CERTIFICATE, certificate.encode())
-    metrics = collect_metrics(estimator, data, seconds)
-    write_atomically(out / METRICS, json.dumps(metrics, indent=2, allow_nan=False).encode())
-    return {"certificate": json.loads(certificate), "metrics": metrics}
+    report: dict[str, Any] = {"certificate": json.loads(certificate)}
+    if several:
+        report["path"] = describe_path(estimator, held_out=validation is None)
+        write_atomically(out / PATH, json.dumps(report["path"], indent=2, allow_nan=False).encode())
+    else:
+        (out / PATH).unlink(missing_ok=True)  # of an earlier fit into the same folder
+    report["metrics"] = collect_metrics(estimator, data, seconds)
+    write_atomically(out / METRICS, json.dumps(report["metrics"], indent=2, allow_nan=False).encode())
+    statuses = {estimator.trained_.status, *(point.status for point in estimator.path_)}
+    return report | {"interrupted": Status.INTERRUPTED in statuses}
+
+
+def describe_path(estimator: Estimator, *, held_out: bool) -> dict[str, Any]:
+    """All betas and the picked one; `held_out` tells whether the network was then trained on all sequences."""
+    points = [point.to_dict() | {"picked": point.beta == estimator.beta_} for point in estimator.path_]
+    return {"beta": estimator.beta_, "retrained_on_all": held_out, "points": points}
 
 
 def collect_metrics(estimator: Estimator, data: DataSet, seconds: float) -> dict[str, Any]:
@@ -55,6 +73,7 @@ def collect_metrics(estimator: Estimator, data: DataSet, seconds: float) -> dict
     cost = inference_cost(estimator.network_, estimator.sequences(shown.X))
     return {
         **{split: split_scores(estimator, part.X, part.y) for split, part in data.splits.items()},
+        "beta": estimator.beta_,
         "objective": facts["primal"],
         "relative_gap": facts["relative_gap"],
         "certified": trained.certificate.holds(estimator.tol),
@@ -74,6 +93,8 @@ def print_report(report: dict[str, Any], out: Path) -> None:
     """The certificate and the metrics as tables."""
     certificate = Certificate.from_json(json.dumps(report["certificate"]))
     metrics = report["metrics"]
+    if "path" in report:
+        output.print_path(report["path"])
     output.print_facts("Certificate", output.certificate_facts(certificate))
     facts: dict[str, Any] = {}
     for split in ("train", "val", "test"):

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from convexsnn.certificate import Certificate
 from convexsnn.solvers import Progress as SolverProgress
+from convexsnn.solvers import Status
 from convexsnn.training import Observer
 
 stdout = Console(highlight=False)
@@ -72,6 +73,13 @@ def progress(tol: float) -> Iterator[Observer]:
         simulation = bars.add_task("simulate", total=None, detail="")
         solution = bars.add_task("solve", total=1.0, detail="", start=False)
 
+        program = ""
+
+        def began(what: str) -> None:
+            nonlocal program
+            program = f"{what}: "
+            bars.reset(solution, total=1.0, detail=what)
+
         def simulated(done: int, total: int) -> None:
             bars.update(simulation, completed=done, total=total, detail=f"{done}/{total} rows")
 
@@ -79,10 +87,28 @@ def progress(tol: float) -> Iterator[Observer]:
             bars.start_task(solution)
             gap = state.relative_gap
             share = 0.0 if not math.isfinite(gap) else min(1.0, math.log(max(gap, tol)) / math.log(tol))
-            detail = f"objective {state.primal:.6g}, relative gap {gap:.1e}"
+            detail = f"{program}objective {state.primal:.6g}, relative gap {gap:.1e}"
             bars.update(solution, completed=max(0.0, share), detail=detail)
 
-        yield Observer(simulated, solved)
+        yield Observer(simulated, solved, began)
+
+
+def print_path(path: dict[str, Any]) -> None:
+    """The betas that were compared, a line each."""
+    table = Table(title="Path", title_justify="left")
+    for column in ("beta", "objective", "gap", "support", "train", "val", "seconds", ""):
+        table.add_column(column, justify="right", no_wrap=True)
+    for point in path["points"]:
+        certificate = point["certificate"]
+        gap = certificate["relative_gap"]
+        facts = [f"{point['beta']:.3g}", f"{certificate['primal']:.6g}", "inf" if gap is None else f"{gap:.1e}"]
+        scores = ["-" if point[name] is None else f"{point[name]:.4f}" for name in ("train_score", "validation_score")]
+        marks = ["picked"] if point["picked"] else []
+        marks += [] if point["status"] == Status.CONVERGED.name else [point["status"].lower()]
+        table.add_row(*facts, str(point["support"]), *scores, f"{point['seconds']:.2f}", ", ".join(marks))
+    stdout.print(table)
+    if path["retrained_on_all"]:
+        say("the scores are of a part held out; the network was then trained on all sequences at the picked beta")
 
 
 def print_tasks(rows: list[dict[str, Any]]) -> None:
