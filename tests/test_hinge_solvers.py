@@ -15,9 +15,10 @@ from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
-from convexsnn.solvers import hinge_cone, restricted_lp
+from convexsnn.solvers import hinge_rounds, restricted_lp
 from convexsnn.solvers.base import Progress, Solution, SolverOptions, Status
 from convexsnn.solvers.hinge_cone import HingeCone
+from convexsnn.solvers.hinge_linear import HingeLinear
 from convexsnn.solvers.hinge_lp import HingeLP
 from convexsnn.solvers.merge_rows import equal_rows, merge_rows
 
@@ -66,7 +67,7 @@ def reference_value(program: ConvexProgram) -> float:
 
 
 def solve(program: ConvexProgram, W0: torch.Tensor | None = None, **options) -> Solution:
-    solver = HingeLP() if program.penalty.name == "l1" else HingeCone()
+    solver = HingeLinear() if program.penalty.name == "l1" else HingeCone()
     return solver.solve(program, SolverOptions(**options), W0)
 
 
@@ -164,15 +165,17 @@ def test_repeated_rows_change_nothing_and_share_the_dual(penalty):
 def test_columns_outside_the_first_working_set_are_found(penalty, monkeypatch):
     monkeypatch.setattr("convexsnn.solvers.hinge_lp.FIRST_COLUMNS", 3)
     monkeypatch.setattr(restricted_lp, "LEAST_GROWTH", 2)
-    monkeypatch.setattr(hinge_cone, "FIRST_COLUMNS", 3)
+    monkeypatch.setattr(hinge_rounds, "FIRST_COLUMNS", 3)
     program = make_program(penalty, level=0.02)
     check(program, solve(program))
+    if penalty == "l1":
+        check(program, HingeLP().solve(program, SolverOptions()))
 
 
 def test_interior_point_path_of_the_linear_program(monkeypatch):
     monkeypatch.setattr(restricted_lp, "INTERIOR_COLUMNS", 2)
     program = make_program("l1", level=0.02)
-    solution = solve(program)
+    solution = HingeLP().solve(program, SolverOptions())
     check(program, solution)
     assert solution.certificate.nonzeros < solution.W.numel()
 
@@ -240,6 +243,8 @@ def test_interrupt_while_highs_runs():
 
 def test_wrong_programs_are_refused():
     with pytest.raises(ValueError, match="l1 penalty"):
+        HingeLinear().solve(make_program("group"), SolverOptions())
+    with pytest.raises(ValueError, match="l1"):
         HingeLP().solve(make_program("group"), SolverOptions())
     with pytest.raises(ValueError, match="group penalty"):
         HingeCone().solve(make_program("l1"), SolverOptions())

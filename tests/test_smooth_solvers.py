@@ -13,9 +13,10 @@ from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
-from convexsnn.solvers import newton_system
+from convexsnn.solvers import newton_columns, newton_system
 from convexsnn.solvers.base import Progress, SolverOptions, Status
 from convexsnn.solvers.newton import SemismoothNewton
+from convexsnn.solvers.newton_curvature import CurvatureMatrix
 
 PAIRS = [(loss, penalty) for loss in ("squared", "logistic", "cross_entropy") for penalty in ("l1", "group")]
 
@@ -154,7 +155,7 @@ def test_float32_systems_and_packed_columns(loss: str, penalty: str, monkeypatch
     program = make_program(loss, penalty, n=60, count=50, level=0.02)
     plain = SemismoothNewton().solve(program, SolverOptions())
     monkeypatch.setattr("convexsnn.solvers.newton.SMALL_ENTRIES", 0)
-    monkeypatch.setattr(newton_system, "DENSE_BYTES", 0)
+    monkeypatch.setattr(newton_columns, "DENSE_BYTES", 0)
     monkeypatch.setattr(newton_system, "COUPLED_LIMIT", 0)
     frugal = SemismoothNewton().solve(program, SolverOptions())
     assert frugal.status is Status.CONVERGED
@@ -200,3 +201,27 @@ def test_history_improves_monotonically() -> None:
     primal, dual = np.array([p.primal for p in history]), np.array([p.dual for p in history])
     assert (np.diff(primal) <= 0).all()
     assert (np.diff(dual) >= 0).all()
+
+
+@pytest.mark.parametrize("loss", ["logistic", "cross_entropy"])
+def test_curvature_matrix_keeps_and_appends(loss: str) -> None:
+    """Entries asked for later, in any order, give the same matrix as all at once; and it says when it is stale."""
+    program = make_program(loss, "l1", n=40, count=12)
+    columns = newton_columns.NormalisedColumns(program.columns, program.row_weights)
+    scores = torch.randn(program.targets.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    a, b = program.loss.curvature(scores)
+    outputs = range(program.n_outputs)
+    matrix = CurvatureMatrix(columns, outputs, (a, b), torch.float64)
+    active = torch.zeros(program.n_columns, program.n_outputs, dtype=torch.bool)
+    active[[1, 4, 7], -1] = True
+    matrix.lower(active)
+    active[[0, 4, 9], 0] = True
+    active[1, -1] = False
+    column, output, lower = matrix.lower(active)
+    R = program.columns.dense().T * columns.scale
+    H = torch.diag_embed(a) - (0.0 if b is None else b.unsqueeze(2) * b.unsqueeze(1))
+    expected = torch.einsum("ai,bi,iab->ab", R[column], R[column], H[:, output][:, :, output])
+    assert torch.allclose(lower.tril(), expected.tril(), atol=1e-12)
+    assert matrix.serves(active, (2.0 * a, b), torch.float64)
+    assert not matrix.serves(active, (20.0 * a, b), torch.float64)
+    assert not matrix.serves(active, (a, b), torch.float32)

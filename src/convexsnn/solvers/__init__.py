@@ -7,13 +7,13 @@ from torch import Tensor
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Callback, Progress, Solution, Solver, SolverOptions, Status
 from convexsnn.solvers.hinge_cone import HingeCone
-from convexsnn.solvers.hinge_lp import HingeLP
+from convexsnn.solvers.hinge_linear import HingeLinear
 from convexsnn.solvers.newton import SemismoothNewton
 
 __all__ = ["SOLVERS", "Callback", "Progress", "Solution", "Solver", "SolverOptions", "Status", "solve", "solver_for"]
 
 # In order of preference.
-SOLVERS: tuple[Solver, ...] = (HingeLP(), HingeCone(), SemismoothNewton())
+SOLVERS: tuple[Solver, ...] = (HingeLinear(), HingeCone(), SemismoothNewton())
 
 
 def solver_for(program: ConvexProgram) -> Solver:

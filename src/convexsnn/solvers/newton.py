@@ -10,8 +10,9 @@ from torch import Tensor
 
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
+from convexsnn.solvers.newton_columns import NormalisedColumns
+from convexsnn.solvers.newton_prox import Rows
 from convexsnn.solvers.newton_step import Best, DualPoint, ProximalStep
-from convexsnn.solvers.newton_system import NormalisedColumns, Rows
 
 # Outer iterations that improve neither the certificate nor the objective before the solver gives up.
 PATIENCE = 12

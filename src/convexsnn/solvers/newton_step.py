@@ -12,12 +12,12 @@ from torch import Tensor
 from convexsnn.certificate import relative_gap
 from convexsnn.losses import SmoothLoss
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.newton_system import PROX, NewtonSystem, NormalisedColumns, Prox, Rows, apply_rows
+from convexsnn.solvers.newton_columns import NormalisedColumns
+from convexsnn.solvers.newton_prox import PROX, Prox, Rows, apply_rows
+from convexsnn.solvers.newton_system import Preconditioner, conjugate_gradients
 
 # Newton steps to a proximal step.
 STEP_LIMIT = 25
-# Conjugate gradient iterations expected of the first Newton system with one factor an output.
-FIRST_EXPECTED = 10
 # A step of larger rho is only on the way, and need not be solved.
 RELAXED_STEP_LIMIT = 4
 HALVINGS = 20
@@ -71,22 +71,16 @@ class ProximalStep:
 
     With z(U) = center - sigma D^T U its dual is min_U F*(U) + |prox(z(U))|^2 / (2 sigma), whose gradient at
     U = grad F(S) is S - D prox(z(U)). Newton's method runs over S, which keeps U in the domain of F*.
-
-    Attributes
-    ----------
-    dtype : torch.dtype
-        Arithmetic of the factors that precondition the Newton systems; everything else is float64. Becomes float64
-        when a float32 factor no longer helps.
     """
 
     def __init__(
         self, program: ConvexProgram, columns: NormalisedColumns, best: Best, tol: float, dtype: torch.dtype
     ) -> None:
+        """`dtype` is that of the factors at first (float64 once float32 no longer helps); all else is float64."""
         self._program, self._columns, self._best, self._tol = program, columns, best, tol
         self._loss = cast(SmoothLoss, program.loss)
         self._threshold = program.rho * columns.scale
-        self.dtype = dtype
-        self._expected = FIRST_EXPECTED
+        self._preconditioner = Preconditioner(columns, dtype)
 
     def dual_point(self, scores: Tensor) -> DualPoint:
         U = self._program.data_gradient(scores)
@@ -164,25 +158,21 @@ class ProximalStep:
 
         It is -residual - D Y with (J^-1 / sigma + D^T H D) Y = -D^T H residual on the active entries.
         """
-        chosen = torch.nonzero(trial.prox.active.any(dim=1)).flatten()
-        if not len(chosen):
+        active = trial.prox.active
+        if not bool(active.any()):
             return -residual
-        active = trial.prox.active[chosen]
         diagonal, vector = trial.prox.inverse
-        inverse = diagonal[chosen] / sigma, None if vector is None else vector[chosen] / sigma**0.5
-        rows = self._columns.rows(chosen, torch.float64)
-        low = rows if self.dtype == torch.float64 else self._columns.rows(chosen, self.dtype)
-        system = NewtonSystem(rows, low, active, curvature, inverse, self._expected)
-        right = torch.where(active, self._columns.rmatmul(apply_rows(curvature, -residual))[chosen], 0.0)
+        inverse = diagonal / sigma, None if vector is None else vector / sigma**0.5
+        right = torch.where(active, self._columns.rmatmul(apply_rows(curvature, -residual)), 0.0)
         # Scaled to order one, so that a float32 factor neither overflows nor underflows.
         size = right.abs().max().clamp(min=1e-300)
-        Y = right.new_zeros(self._columns.scale.shape[0], right.shape[1])
-        Y[chosen] = system.solve(right / size) * size
-        if not system.converged:
-            self.dtype = torch.float64
-        if not system.single:
-            self._expected = system.iterations
-        return -residual - self._columns.matmul(Y)
+        self._preconditioner.prepare(active, curvature, inverse)
+        Y, converged = conjugate_gradients(
+            self._columns, active, curvature, inverse, right / size, self._preconditioner
+        )
+        if not converged:
+            self._preconditioner.dtype = torch.float64
+        return -residual - self._columns.matmul(Y * size)
 
     def _better(self, center: Tensor, trial: Trial) -> Tensor:
         """Of the center and the weights of an unfinished step, those of the smaller objective."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convexsnn.solvers.hinge_newton import NewtonSystem
+from convexsnn.solvers.cone_newton import NewtonSystem
 from convexsnn.solvers.second_order_cone import Scaling, divide, longest_step, product
 
 # How far to go towards the boundary of the cones.
@@ -27,7 +27,7 @@ class Direction:
     Z: Tensor
 
 
-class InteriorPoint:
+class ConeInteriorPoint:
     """Iterates of the conic pair, everything scaled by 1/s, s the mean row weight (a = s b in theory.md's terms).
 
     Primal: min sum c * shortfall + rho sum_j t_j with surplus - shortfall = Y * (D W) - 1, both >= 0, |W_j| <= t_j.

@@ -1,0 +1,59 @@
+"""The columns as the semismooth Newton solver sees them: scaled to norm one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from convexsnn.columns import BLOCK_ENTRIES, Columns
+
+# A dictionary is unpacked once when its float64 entries fit in this many bytes, else product by product.
+DENSE_BYTES = 2**30
+
+
+class NormalisedColumns:
+    """D diag(scale), whose columns have norm one under the row weights.
+
+    The proximal point step is a step in this metric, so the solver does not see the units of real-valued columns.
+
+    Attributes
+    ----------
+    scale : float64 tensor of shape (P, 1)
+        Weights of the program are ``scale`` times weights of the normalised columns.
+    """
+
+    def __init__(self, columns: Columns, row_weights: Tensor) -> None:
+        n, count = columns.shape
+        self._columns = columns
+        squares = [(columns.take(block).dense() ** 2).T @ row_weights for block in _blocks(n, count, columns.device)]
+        norms = torch.cat(squares).sqrt() if squares else row_weights.new_zeros(0)
+        self.scale = torch.where(norms > 0.0, 1.0 / norms, 1.0).unsqueeze(1)
+        fits = 0 < n * count * 8 <= DENSE_BYTES
+        self._rows = {torch.float64: columns.dense().T * self.scale} if fits else {}
+
+    def matmul(self, W: Tensor) -> Tensor:
+        """``D diag(scale) @ W`` for a float64 `W` of shape (P, C)."""
+        if not self._rows:
+            return self._columns.matmul(self.scale * W)
+        return self._rows[torch.float64].T @ W
+
+    def rmatmul(self, U: Tensor) -> Tensor:
+        """``diag(scale) D.T @ U`` for a float64 `U` of shape (n, C)."""
+        if not self._rows:
+            return self.scale * self._columns.rmatmul(U)
+        return self._rows[torch.float64] @ U
+
+    def rows(self, index: Tensor, dtype: torch.dtype) -> Tensor:
+        """The columns named by `index`, as the rows of a (len(index), n) tensor of `dtype`."""
+        if not self._rows:
+            return self._columns.take(index).dense(dtype).T * self.scale[index].to(dtype)
+        if dtype not in self._rows:
+            self._rows[dtype] = self._rows[torch.float64].to(dtype)
+        return self._rows[dtype][index]
+
+
+def _blocks(n: int, count: int, device: torch.device) -> Iterator[Tensor]:
+    size = max(1, BLOCK_ENTRIES // max(1, n))
+    return (torch.arange(start, min(start + size, count), device=device) for start in range(0, count, size))

@@ -1,0 +1,89 @@
+"""The data term's part of the Newton systems, kept between Newton steps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from convexsnn.solvers.newton_columns import NormalisedColumns
+from convexsnn.solvers.newton_prox import Rows
+
+# A row is stale when an entry of its curvature above this part of the largest has changed by this factor; the matrix is
+# when this share of the rows is. Stale rows cost iterations of conjugate gradients, but a new matrix costs more.
+NEGLIGIBLE = 1e-3
+STALE_FACTOR = 10.0
+STALE_SHARE = 0.1
+# The matrix is made anew when it holds this many times the entries in use, and has room for some more than it holds.
+SURPLUS = 2.0
+ROOM = 1.1
+
+
+class CurvatureMatrix:
+    """R H R^T for entries (column, output) of the weights: R normalised columns, H the curvature of the loss.
+
+    Newton steps change the curvature little and few entries, once the active set settles. So the matrix stays that of
+    earlier scores, and new entries are appended, as long as it is a good preconditioner: with all rows of H changed by
+    a factor of at most t, so is the matrix. Only the part below the diagonal is kept.
+    """
+
+    def __init__(self, columns: NormalisedColumns, outputs: range, curvature: Rows, dtype: torch.dtype) -> None:
+        self._columns, self._outputs, self._curvature, self._dtype = columns, outputs, curvature, dtype
+        self._position = torch.full_like(columns.scale, -1, dtype=torch.int64).repeat(1, len(outputs))
+        self._matrix = columns.scale.new_empty(0, 0, dtype=dtype)
+        self._count = 0
+
+    def serves(self, active: Tensor, curvature: Rows, dtype: torch.dtype) -> bool:
+        """Whether the matrix is still of use for entries `active` (P, C) and this curvature."""
+        if dtype != self._dtype or self._count > SURPLUS * int(active[:, self._outputs].sum()) + 64:
+            return False
+        before, now = self._curvature[0], curvature[0]
+        larger, smaller = torch.maximum(before, now), torch.minimum(before, now)
+        changed = (larger > STALE_FACTOR * smaller) & (larger > NEGLIGIBLE * before.max())
+        return float(changed.any(dim=1).double().mean()) <= STALE_SHARE
+
+    def lower(self, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Column and output of the entries in `active` (P, C), and their matrix; only its lower triangle is set."""
+        active = active[:, self._outputs]
+        missing = active & (self._position < 0)
+        if bool(missing.any()):
+            self._append(missing)
+        column, output = torch.nonzero(active, as_tuple=True)
+        position, order = self._position[column, output].sort()
+        whole = len(position) == self._count
+        held = self._matrix[: self._count, : self._count]
+        matrix = held.clone() if whole else held[position][:, position]
+        return column[order], output[order] + self._outputs.start, matrix
+
+    def _append(self, missing: Tensor) -> None:
+        """Compute the rows of the matrix that belong to new entries (column, output), ordered by output."""
+        output, column = torch.nonzero(missing.T, as_tuple=True)
+        start, self._count = self._count, self._count + len(column)
+        self._reserve(self._count)
+        self._position[column, output] = torch.arange(start, self._count, device=column.device)
+        rows = self._columns.rows(column, self._dtype)
+        for other in range(len(self._outputs)):
+            held = torch.nonzero(self._position[:, other] >= 0).flatten()
+            if not len(held):
+                continue
+            position = self._position[held, other]
+            # Above the diagonal nothing is needed: new rows before the first of these entries are left out.
+            first = max(0, int(position.min()) - start)
+            h = self._curvature_against(other).to(self._dtype)
+            part = (rows[first:] * h[output[first:]]) @ self._columns.rows(held, self._dtype).T
+            self._matrix[start + first : self._count].index_copy_(1, position, part)
+
+    def _curvature_against(self, other: int) -> Tensor:
+        """H's entries between each of the outputs and one of them, shape (outputs, n)."""
+        a, b = self._curvature
+        chosen = slice(self._outputs.start, self._outputs.stop)
+        h = torch.zeros_like(a[:, chosen]) if b is None else -b[:, chosen] * b[:, self._outputs[other], None]
+        h[:, other] += a[:, self._outputs[other]]
+        return h.T
+
+    def _reserve(self, count: int) -> None:
+        if count <= len(self._matrix):
+            return
+        size, before = int(ROOM * count), len(self._matrix)
+        larger = self._matrix.new_empty(size, size)
+        larger[:before, :before] = self._matrix
+        self._matrix = larger
