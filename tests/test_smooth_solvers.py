@@ -17,6 +17,7 @@ from convexsnn.solvers import newton_columns, newton_system
 from convexsnn.solvers.base import Progress, SolverOptions, Status
 from convexsnn.solvers.newton import SemismoothNewton
 from convexsnn.solvers.newton_curvature import CurvatureMatrix
+from convexsnn.solvers.newton_factor import Factor
 
 PAIRS = [(loss, penalty) for loss in ("squared", "logistic", "cross_entropy") for penalty in ("l1", "group")]
 
@@ -214,14 +215,39 @@ def test_curvature_matrix_keeps_and_appends(loss: str) -> None:
     matrix = CurvatureMatrix(columns, outputs, (a, b), torch.float64)
     active = torch.zeros(program.n_columns, program.n_outputs, dtype=torch.bool)
     active[[1, 4, 7], -1] = True
-    matrix.lower(active)
+    matrix.require(active)
     active[[0, 4, 9], 0] = True
     active[1, -1] = False
-    column, output, lower = matrix.lower(active)
+    entries = matrix.require(active)
+    column, output, lower = entries.column, entries.output, matrix.lower(entries.position)
     R = program.columns.dense().T * columns.scale
     H = torch.diag_embed(a) - (0.0 if b is None else b.unsqueeze(2) * b.unsqueeze(1))
     expected = torch.einsum("ai,bi,iab->ab", R[column], R[column], H[:, output][:, :, output])
     assert torch.allclose(lower.tril(), expected.tril(), atol=1e-12)
-    assert matrix.serves(active, (2.0 * a, b), torch.float64)
-    assert not matrix.serves(active, (20.0 * a, b), torch.float64)
+    assert matrix.serves(active, (a, b), torch.float64)
+    assert not matrix.serves(active, (2.0 * a, b), torch.float64)
     assert not matrix.serves(active, (a, b), torch.float32)
+    single = CurvatureMatrix(columns, outputs, (a, b), torch.float32)
+    assert single.serves(active, (2.0 * a, b), torch.float32)
+    assert not single.serves(active, (20.0 * a, b), torch.float32)
+
+
+def test_revised_factor_solves_the_changed_system() -> None:
+    program = make_program("cross_entropy", "l1", n=40, count=12)
+    columns = newton_columns.NormalisedColumns(program.columns, program.row_weights)
+    curvature = program.loss.curvature(torch.zeros_like(program.targets))
+    matrix = CurvatureMatrix(columns, range(program.n_outputs), curvature, torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    before = torch.rand(12, program.n_outputs, generator=generator) < 0.5
+    after = before ^ (torch.rand(before.shape, generator=generator) < 0.2)
+    inverse = torch.full(before.shape, 0.1, dtype=torch.float64), None
+    base = Factor(matrix, matrix.require(before), inverse)
+    entries = matrix.require(after)
+    revised = base.revised(matrix, entries, inverse)
+    assert revised is not None
+    assert base.revised(matrix, entries, (2.0 * inverse[0], None)) is None
+    X = torch.randn(before.shape, dtype=torch.float64, generator=generator) * after
+    expected, found = torch.zeros_like(X), torch.zeros_like(X)
+    Factor(matrix, entries, inverse).solve(X, expected)
+    revised.solve(X, found)
+    assert torch.allclose(found, expected, atol=1e-12)

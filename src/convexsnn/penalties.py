@@ -18,6 +18,7 @@ class Penalty(Protocol):
     name: ClassVar[str]
 
     def value(self, W: Tensor) -> Tensor: ...
+    def row_norms(self, G: Tensor) -> Tensor: ...
     def dual_norm(self, G: Tensor) -> Tensor: ...
     def prox(self, W: Tensor, step: float) -> Tensor: ...
 
@@ -31,8 +32,12 @@ class L1:
     def value(self, W: Tensor) -> Tensor:
         return W.abs().sum()
 
+    def row_norms(self, G: Tensor) -> Tensor:
+        """What each row of G (P, C) contributes to the dual norm, which is their maximum; shape (P,)."""
+        return G.abs().amax(dim=1)
+
     def dual_norm(self, G: Tensor) -> Tensor:
-        return G.abs().max() if G.numel() else G.new_zeros(())
+        return self.row_norms(G).max() if G.numel() else G.new_zeros(())
 
     def prox(self, W: Tensor, step: float) -> Tensor:
         """argmin_X |X - W|^2 / 2 + step * Omega(X)."""
@@ -48,8 +53,12 @@ class RowGroup:
     def value(self, W: Tensor) -> Tensor:
         return W.norm(dim=1).sum()
 
+    def row_norms(self, G: Tensor) -> Tensor:
+        """What each row of G (P, C) contributes to the dual norm, which is their maximum; shape (P,)."""
+        return G.norm(dim=1)
+
     def dual_norm(self, G: Tensor) -> Tensor:
-        return G.norm(dim=1).max() if G.numel() else G.new_zeros(())
+        return self.row_norms(G).max() if G.numel() else G.new_zeros(())
 
     def prox(self, W: Tensor, step: float) -> Tensor:
         """argmin_X |X - W|^2 / 2 + step * Omega(X)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -92,6 +93,26 @@ class Solver(Protocol):
     penalties: ClassVar[frozenset[str]]
 
     def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution: ...
+
+
+@dataclass
+class Best:
+    """The best primal point, the best dual point, and the relative gap between them."""
+
+    W: Tensor
+    U: Tensor
+    primal: float = math.inf
+    dual: float = -math.inf
+
+    @property
+    def relative_gap(self) -> float:
+        return relative_gap(self.primal, self.dual)
+
+    def offer(self, W: Tensor, primal: float, U: Tensor, dual: float) -> None:
+        if primal < self.primal:
+            self.W, self.primal = W, primal
+        if dual > self.dual:
+            self.U, self.dual = U, dual
 
 
 class Journal:

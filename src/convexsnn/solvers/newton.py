@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
-from convexsnn.solvers.newton_columns import NormalisedColumns
+from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
+from convexsnn.solvers.newton_columns import DENSE_BYTES, NormalisedColumns
 from convexsnn.solvers.newton_prox import Rows
-from convexsnn.solvers.newton_step import Best, DualPoint, ProximalStep
+from convexsnn.solvers.newton_step import DualPoint, ProximalStep
+from convexsnn.solvers.working_set import solve_by_working_set
 
 # Outer iterations that improve neither the certificate nor the objective before the solver gives up.
 PATIENCE = 12
@@ -45,7 +46,15 @@ class SemismoothNewton:
     penalties: ClassVar[frozenset[str]] = frozenset({"l1", "group"})
 
     def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
-        """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given."""
+        """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given.
+
+        Dictionaries that do not fit in `DENSE_BYTES` as floats are solved by rounds on a working set of columns.
+        """
+        if 8 * program.n_rows * program.n_columns > DENSE_BYTES:
+            return solve_by_working_set(self._solve, program, options, W0, self.name)
+        return self._solve(program, options, W0)
+
+    def _solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None) -> Solution:
         journal = Journal(options)
         zero = program.targets.new_zeros(program.n_columns, program.n_outputs)
         best = Best(zero, torch.zeros_like(program.targets))

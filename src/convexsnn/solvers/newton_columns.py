@@ -10,7 +10,7 @@ from torch import Tensor
 from convexsnn.columns import BLOCK_ENTRIES, Columns
 
 # A dictionary is unpacked once when its float64 entries fit in this many bytes, else product by product.
-DENSE_BYTES = 2**30
+DENSE_BYTES = 2**31
 
 
 class NormalisedColumns:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,15 @@ STALE_SHARE = 0.1
 # The matrix is made anew when it holds this many times the entries in use, and has room for some more than it holds.
 SURPLUS = 2.0
 ROOM = 1.1
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Entries of the weights: their positions in a `CurvatureMatrix`, ascending, and their columns and outputs."""
+
+    position: Tensor
+    column: Tensor
+    output: Tensor
 
 
 class CurvatureMatrix:
@@ -37,22 +48,32 @@ class CurvatureMatrix:
         if dtype != self._dtype or self._count > SURPLUS * int(active[:, self._outputs].sum()) + 64:
             return False
         before, now = self._curvature[0], curvature[0]
+        if dtype == torch.float64:
+            # float64 factors are for programs too small or too ill-conditioned to gain from a stale matrix.
+            return torch.equal(before, now)
         larger, smaller = torch.maximum(before, now), torch.minimum(before, now)
         changed = (larger > STALE_FACTOR * smaller) & (larger > NEGLIGIBLE * before.max())
         return float(changed.any(dim=1).double().mean()) <= STALE_SHARE
 
-    def lower(self, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Column and output of the entries in `active` (P, C), and their matrix; only its lower triangle is set."""
+    def require(self, active: Tensor) -> Entries:
+        """The entries of `active` (P, C), computed where they are new, in the order in which they are kept."""
         active = active[:, self._outputs]
         missing = active & (self._position < 0)
         if bool(missing.any()):
             self._append(missing)
         column, output = torch.nonzero(active, as_tuple=True)
         position, order = self._position[column, output].sort()
-        whole = len(position) == self._count
+        return Entries(position, column[order], output[order] + self._outputs.start)
+
+    def lower(self, position: Tensor) -> Tensor:
+        """The matrix of ascending positions; only its lower triangle is set."""
         held = self._matrix[: self._count, : self._count]
-        matrix = held.clone() if whole else held[position][:, position]
-        return column[order], output[order] + self._outputs.start, matrix
+        return held.clone() if len(position) == self._count else held[position][:, position]
+
+    def between(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """The block of the symmetric matrix that belongs to two sets of positions."""
+        rows = rows.unsqueeze(1)
+        return self._matrix[torch.maximum(rows, columns), torch.minimum(rows, columns)]
 
     def _append(self, missing: Tensor) -> None:
         """Compute the rows of the matrix that belong to new entries (column, output), ordered by output."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from convexsnn.certificate import relative_gap
 from convexsnn.losses import SmoothLoss
 from convexsnn.program import ConvexProgram
+from convexsnn.solvers.base import Best
 from convexsnn.solvers.newton_columns import NormalisedColumns
 from convexsnn.solvers.newton_prox import PROX, Prox, Rows, apply_rows
 from convexsnn.solvers.newton_system import Preconditioner, conjugate_gradients
@@ -21,28 +20,10 @@ STEP_LIMIT = 25
 # A step of larger rho is only on the way, and need not be solved.
 RELAXED_STEP_LIMIT = 4
 HALVINGS = 20
+# Conjugate gradient iterations after which the next Newton system gets a new matrix for its factor.
+MANY_ITERATIONS = 40
 # A step is solved when its own duality gap is below this part of its proximal term.
 INNER_TOL = 0.1
-
-
-@dataclass
-class Best:
-    """The best primal point, the best dual point, and the relative gap between them."""
-
-    W: Tensor
-    U: Tensor
-    primal: float = math.inf
-    dual: float = -math.inf
-
-    @property
-    def relative_gap(self) -> float:
-        return relative_gap(self.primal, self.dual)
-
-    def offer(self, W: Tensor, primal: float, U: Tensor, dual: float) -> None:
-        if primal < self.primal:
-            self.W, self.primal = W, primal
-        if dual > self.dual:
-            self.U, self.dual = U, dual
 
 
 @dataclass(frozen=True)
@@ -166,13 +147,22 @@ class ProximalStep:
         right = torch.where(active, self._columns.rmatmul(apply_rows(curvature, -residual)), 0.0)
         # Scaled to order one, so that a float32 factor neither overflows nor underflows.
         size = right.abs().max().clamp(min=1e-300)
-        self._preconditioner.prepare(active, curvature, inverse)
-        Y, converged = conjugate_gradients(
-            self._columns, active, curvature, inverse, right / size, self._preconditioner
-        )
-        if not converged:
-            self._preconditioner.dtype = torch.float64
+        Y = self._solve_system(active, curvature, inverse, right / size)
         return -residual - self._columns.matmul(Y * size)
+
+    def _solve_system(self, active: Tensor, curvature: Rows, inverse: Rows, right: Tensor) -> Tensor:
+        """Solve by conjugate gradients, with a better preconditioner where the one at hand does not do."""
+        preconditioner = self._preconditioner
+        while True:
+            preconditioner.prepare(active, curvature, inverse)
+            Y, iterations, converged = conjugate_gradients(
+                self._columns, active, curvature, inverse, right, preconditioner
+            )
+            if not converged and preconditioner.improve():
+                continue
+            if iterations > MANY_ITERATIONS:
+                preconditioner.forget()
+            return Y
 
     def _better(self, center: Tensor, trial: Trial) -> Tensor:
         """Of the center and the weights of an unfinished step, those of the smaller objective."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from convexsnn.solvers.newton_columns import NormalisedColumns
 from convexsnn.solvers.newton_curvature import CurvatureMatrix
+from convexsnn.solvers.newton_factor import Factor, RevisedFactor
 from convexsnn.solvers.newton_prox import Rows, apply_rows
 
 # Unknowns beyond which one Cholesky factor over all outputs would take too much memory (float32: 400 MB).
@@ -30,37 +31,48 @@ class Preconditioner:
     def __init__(self, columns: NormalisedColumns, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self._columns = columns
-        self._matrices: dict[range, CurvatureMatrix] = {}
-        self._factors: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._kept: dict[range, tuple[CurvatureMatrix, Factor]] = {}
+        self._factors: list[Factor | RevisedFactor] = []
+        self._new = False
 
     def prepare(self, active: Tensor, curvature: Rows, inverse: Rows) -> None:
         """Factor for the active entries (P, C), the loss's curvature and the inverse Jacobian J^-1."""
+        self._new = not self._kept
         coupled = curvature[1] is not None or inverse[1] is not None
         single = coupled and int(active.sum()) <= COUPLED_LIMIT
         outputs = [range(active.shape[1])] if single else [range(c, c + 1) for c in range(active.shape[1])]
         self._factors = [self._factor(chosen, active, curvature, inverse) for chosen in outputs]
 
-    def _factor(self, outputs: range, active: Tensor, curvature: Rows, inverse: Rows) -> tuple[Tensor, Tensor, Tensor]:
-        """Column and output of the active entries of these outputs, and the Cholesky factor of their block."""
-        held = self._matrices.get(outputs)
-        if held is None or not held.serves(active, curvature, self.dtype):
-            held = self._matrices[outputs] = CurvatureMatrix(self._columns, outputs, curvature, self.dtype)
-        column, output, K = held.lower(active)
-        diagonal, vector = inverse
-        K.diagonal().add_(diagonal[column, output].to(K.dtype))
-        if vector is not None:
-            v = vector[column, output].to(K.dtype)
-            K -= torch.where(column.unsqueeze(1) == column, torch.outer(v, v), 0.0)
-        return column, output, _cholesky(K)
+    def _factor(self, outputs: range, active: Tensor, curvature: Rows, inverse: Rows) -> Factor | RevisedFactor:
+        matrix, base = self._kept.get(outputs, (None, None))
+        if matrix is None or not matrix.serves(active, curvature, self.dtype):
+            matrix = CurvatureMatrix(self._columns, outputs, curvature, self.dtype)
+        entries = matrix.require(active)
+        revised = None if base is None else base.revised(matrix, entries, inverse)
+        if base is None or revised is None:
+            base = Factor(matrix, entries, inverse)
+        self._kept[outputs] = matrix, base
+        return revised or base
+
+    def forget(self) -> None:
+        """Make everything anew for the next system."""
+        self._kept = {}
+
+    def improve(self) -> bool:
+        """Make everything anew, or where that was so go over to float64; False where nothing is left to do."""
+        self.forget()
+        if not self._new:
+            return True
+        if self.dtype == torch.float64:
+            return False
+        self.dtype = torch.float64
+        return True
 
     def apply(self, X: Tensor) -> Tensor:
         """The approximate K^-1 X for X of shape (P, C), zero outside the active entries."""
         out = torch.zeros_like(X)
-        for column, output, factor in self._factors:
-            right = X[column, output].to(factor.dtype).unsqueeze(1)
-            # Two triangular solves read the factor in place; torch.cholesky_solve copies it first.
-            half = torch.linalg.solve_triangular(factor, right, upper=False)
-            out[column, output] = torch.linalg.solve_triangular(factor.T, half, upper=True).squeeze(1).to(X.dtype)
+        for factor in self._factors:
+            factor.solve(X, out)
         return out
 
 
@@ -71,10 +83,10 @@ def conjugate_gradients(
     inverse: Rows,
     B: Tensor,
     preconditioner: Preconditioner,
-) -> tuple[Tensor, bool]:
+) -> tuple[Tensor, int, bool]:
     """Solve (J^-1 + D^T H D) X = B on the active entries; X and B have shape (P, C), zero elsewhere.
 
-    Returns X and whether `CG_TOL` was reached.
+    Returns X, the number of iterations, and whether `CG_TOL` was reached.
     """
     chosen = torch.nonzero(active.any(dim=1)).flatten()
     R, active = columns.rows(chosen, torch.float64), active[chosen]
@@ -89,31 +101,17 @@ def conjugate_gradients(
     X, residual = torch.zeros_like(B), B.clone()
     direction = step = preconditioner.apply(residual)
     energy = first = float((residual * step).sum())
-    for _ in range(CG_LIMIT):
+    for iteration in range(CG_LIMIT):
         if not energy > CG_TOL**2 * first:
-            return X, True
+            return X, iteration, True
         image = apply(direction)
         along = float((direction * image).sum())
         # Rounding can make K indefinite along the last directions: what was found so far is the answer.
         if not along > 0.0:
-            return X, False
+            return X, iteration, False
         X += (energy / along) * direction
         residual -= (energy / along) * image
         step = preconditioner.apply(residual)
         energy, previous = float((residual * step).sum()), energy
         direction = step + (energy / previous) * direction
-    return X, False
-
-
-def _cholesky(K: Tensor) -> Tensor:
-    """Lower Cholesky factor of K, with the smallest ridge that rounding makes necessary."""
-    if not K.numel():
-        return K
-    ridge = 8.0 * torch.finfo(K.dtype).eps * float(K.diagonal().mean())
-    for _ in range(12):
-        K.diagonal().add_(ridge)
-        factor, info = torch.linalg.cholesky_ex(K)
-        if int(info) == 0:
-            return factor
-        ridge *= 10.0
-    return torch.diag(K.diagonal().abs().sqrt())
+    return X, CG_LIMIT, False
