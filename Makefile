@@ -4,9 +4,10 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 # Folder of the four MNIST files for the benchmarks; without it they are fetched from OpenML, or skipped offline.
 MNIST ?=
+BENCH ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint types check bench-paper clean
+.PHONY: demo test lint types check bench-paper bench-solvers clean
 
 demo: .venv/.ready
 	$(BIN)/python examples/demo.py
@@ -25,6 +26,11 @@ check: lint types test
 
 bench-paper: .venv/.ready
 	$(BIN)/python benchmarks/paper_baselines.py $(if $(MNIST),--mnist $(MNIST))
+
+# BENCH: more arguments, e.g. BENCH="--programs mnist-ce --betas 0.01 --repeats 5"
+bench-solvers: .venv/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python benchmarks/solvers.py $(if $(MNIST),--mnist $(MNIST)) $(BENCH)
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "convexsnn needs Python 3.11 or newer")'
