@@ -15,7 +15,7 @@ FIRST_SURPLUS = 0.1
 # The centring parameter is the cube of what the predictor leaves of the complementarity, and at least this.
 LEAST_CENTRING = 1e-6
 # Conjugate gradients stop at this relative residual in the norm of the system.
-CG_TOL = 1e-9
+CG_TOL = 1e-6
 CG_LIMIT = 60
 # A float32 factor that needs more iterations than this is given up for float64 ones.
 LOW_PRECISION_LIMIT = 12
@@ -115,7 +115,8 @@ class LinearInteriorPoint:
             -self._positive * self._slack_positive,
             -self._negative * self._slack_negative,
         )
-        affine = self._direction(system, now)
+        infeasible = self._D @ (self._positive - self._negative) - 1.0 - self._surplus + self._shortfall
+        affine = self._direction(system, now, infeasible)
         left = self._complementarity_after(affine) / mu
         centre = mu * min(1.0, max(left**3, LEAST_CENTRING))
         corrected = Target(
@@ -124,12 +125,11 @@ class LinearInteriorPoint:
             centre + now.positive + affine.positive * affine.Z,
             centre + now.negative - affine.negative * affine.Z,
         )
-        self._move(self._direction(system, corrected))
+        self._move(self._direction(system, corrected, infeasible))
         self._columns = system.columns
 
-    def _direction(self, system: _System, target: Target) -> Direction:
-        """The Newton direction for changes of the four products."""
-        infeasible = self._D @ (self._positive - self._negative) - 1.0 - self._surplus + self._shortfall
+    def _direction(self, system: _System, target: Target, infeasible: Tensor) -> Direction:
+        """The Newton direction for changes of the four products and a residual of the primal constraints."""
         h = target.low / self._a - target.high / self._above - infeasible
         q = target.positive / self._slack_positive - target.negative / self._slack_negative
         W = system.solve(self._D.T @ (system.theta * h) + system.delta * q)
@@ -200,7 +200,11 @@ class _System:
     def __init__(self, D: Tensor, columns: Tensor, theta: Tensor, delta: Tensor) -> None:
         self.theta, self.delta, self.columns = theta, delta, columns
         self._D = D
-        K = (columns * theta.to(columns.dtype)) @ columns.T
+        scaled, half = columns * theta.to(columns.dtype), len(columns) // 2
+        K = columns.new_empty(len(columns), len(columns))
+        # Only the lower triangle is needed; leaving out the upper right quarter is most of what can be saved.
+        K[:half, :half] = scaled[:half] @ columns[:half].T
+        K[half:] = scaled[half:] @ columns.T
         self._factor = _cholesky(K, delta)
 
     def solve(self, right: Tensor) -> Tensor:
