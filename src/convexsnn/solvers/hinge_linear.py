@@ -11,7 +11,7 @@ from torch import Tensor
 from convexsnn.penalties import L1
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
-from convexsnn.solvers.hinge_lp import HingeLP
+from convexsnn.solvers.hinge_lp import HingeLP, refuse_other_programs
 from convexsnn.solvers.hinge_rounds import Rounds
 from convexsnn.solvers.linear_interior import LinearInteriorPoint
 from convexsnn.solvers.merge_rows import equal_rows, merge_rows
@@ -30,11 +30,7 @@ class HingeLinear:
 
     def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
         """Solve to `options.tol`; `W0` (P, C) only helps to choose the columns of the first round."""
-        if program.loss.name != "hinge" or (program.penalty.name != "l1" and program.n_outputs > 1):
-            raise ValueError(
-                f"{self.name} solves the hinge loss with the l1 penalty (or one output), "
-                f"got {program.loss.name} with {program.penalty.name} and {program.n_outputs} outputs"
-            )
+        refuse_other_programs(self.name, program)
         journal = Journal(options)
         outputs = [_one_output(program, c, options.tol, W0) for c in range(program.n_outputs)]
 

@@ -44,11 +44,7 @@ class HingeLP:
 
     def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
         """Solve to `options.tol`; columns in the support of `W0` (P, C) start in the working set."""
-        if program.loss.name != "hinge" or (program.penalty.name != "l1" and program.n_outputs > 1):
-            raise ValueError(
-                f"{self.name} solves the hinge loss with the l1 penalty (or one output), "
-                f"got {program.loss.name} with {program.penalty.name} and {program.n_outputs} outputs"
-            )
+        refuse_other_programs(self.name, program)
         run = _Run(program, options, W0)
         try:
             statuses = {run.solve_output(c) for c in range(program.n_outputs)}
@@ -56,6 +52,15 @@ class HingeLP:
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         return conclude(program, run.W, run.U, run.journal, status=status, solver=self.name)
+
+
+def refuse_other_programs(name: str, program: ConvexProgram) -> None:
+    """Raise ValueError unless the program is a linear one: hinge loss, and l1 penalty or one output."""
+    if program.loss.name != "hinge" or (program.penalty.name != "l1" and program.n_outputs > 1):
+        raise ValueError(
+            f"{name} solves the hinge loss with the l1 penalty (or one output), "
+            f"got {program.loss.name} with {program.penalty.name} and {program.n_outputs} outputs"
+        )
 
 
 class _Run:
