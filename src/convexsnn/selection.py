@@ -6,7 +6,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,29 +21,13 @@ from convexsnn.sequences import Sequences
 from convexsnn.solvers.base import Solution, Status
 from convexsnn.solvers.path import largest_rho, rho_grid, solve_path
 from convexsnn.training import Observer, Prepared, ProgramSettings, Trained, prepare
+from convexsnn.validation import Score, Validation
 
 # The betas of "path": how many, and the last as a share of the level at which W = 0 is optimal.
 PATH_POINTS, PATH_RATIO = 20, 1e-3
 
 Betas = tuple[float, ...] | None
 """Betas from the largest to the smallest; None for those of `path_betas`."""
-
-Score = Callable[[Tensor], float]
-"""From the network's outputs S (rows, C), on the CPU, to a number that is larger the better they are."""
-
-
-@dataclass(frozen=True, eq=False)
-class Validation:
-    """Sequences that are not trained on, and how outputs on them are scored.
-
-    Attributes
-    ----------
-    sequences : Sequences
-    score : callable (S of shape (rows, C)) -> float
-    """
-
-    sequences: Sequences
-    score: Score
 
 
 @dataclass(frozen=True)

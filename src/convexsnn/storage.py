@@ -7,11 +7,8 @@ written beside their target and moved there, so that a full disk or a crash leav
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from torch import Tensor
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
+from convexsnn.files import write_atomically
 from convexsnn.network import Branch, Hidden, Layer, Network, same_neurons
 from convexsnn.neurons import LIF, Neuron, Threshold
 from convexsnn.selection import PathPoint, read_betas
@@ -151,26 +149,6 @@ def _shape(hidden: Hidden) -> tuple:
     return hidden.n_features, hidden.readout, hidden.every_step, hidden.dtype, layers
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write `data` to `path` as a whole or not at all. Raises OSError naming the file when that fails."""
-    target = Path(path)
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        raise OSError(error.errno, f"could not write {target} ({error.strerror}); nothing was changed") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-
-
 def data_digest(sequences: Sequences, targets: Tensor) -> str:
     """SHA-256 of training data as the convex program has them, to recognise them again."""
     digest = hashlib.sha256()
@@ -179,12 +157,6 @@ def data_digest(sequences: Sequences, targets: Tensor) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

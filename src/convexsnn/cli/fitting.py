@@ -16,10 +16,11 @@ from convexsnn.certificate import Certificate
 from convexsnn.cli import output
 from convexsnn.cli.data import DataSet, check_splits, from_file, from_task
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
+from convexsnn.files import write_atomically
 from convexsnn.metrics import inference_cost, split_scores
 from convexsnn.selection import is_several, read_betas
 from convexsnn.solvers import Status
-from convexsnn.storage import data_digest, load_model, save_model, write_atomically
+from convexsnn.storage import data_digest, load_model, save_model
 from convexsnn.tasks import TaskSettings
 from convexsnn.verification import verify as verify_certificate
 
