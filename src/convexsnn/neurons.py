@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-Reset = Literal["soft", "hard", "none"]
+Reset = Literal["soft", "hard", "none", "delayed"]
 RESETS: tuple[str, ...] = get_args(Reset)
 
 
@@ -44,8 +44,10 @@ class LIF:
         Factor in [0, 1] by which the membrane is kept from one step to the next.
     threshold : float tensor of shape (m,)
         theta.
-    reset : {"soft", "hard", "none"}
-        v = v- - threshold * s; v = (1 - s) * v-; or v = v-.
+    reset : {"soft", "hard", "none", "delayed"}
+        v = v- - threshold * s; v = (1 - s) * v-; or v = v-. "delayed" keeps v = v- and subtracts the threshold, not
+        multiplied by leak, in the step after: v- = leak * v + I - threshold * 1[v >= threshold]. That is snnTorch's
+        `Leaky` as it comes (reset "subtract", reset_delay=True), apart from exact ties, where snnTorch does not fire.
     """
 
     leak: Tensor
@@ -63,6 +65,8 @@ class LIF:
     def step(self, current: Tensor, membrane: Tensor) -> Fired:
         """One time step; see the class."""
         potential = self.leak * membrane + current
+        if self.reset == "delayed":
+            potential = torch.where(membrane >= self.threshold, potential - self.threshold, potential)
         distance = potential - self.threshold
         spikes = potential >= self.threshold
         if self.reset == "soft":

@@ -105,7 +105,7 @@ class NetworkOptions:
         Of LIF neurons, in [0, 1].
     threshold : float
         Of LIF neurons.
-    reset : {"soft", "hard", "none"}
+    reset : {"soft", "hard", "none", "delayed"}
         Of LIF neurons.
     recurrent : bool
         Explicit recurrent weights in every layer.
@@ -126,7 +126,7 @@ class NetworkOptions:
     neuron: Literal["lif", "threshold"] = "lif"
     leak: float = 0.99
     threshold: float = 1.0
-    reset: Literal["soft", "hard", "none"] = "soft"
+    reset: Literal["soft", "hard", "none", "delayed"] = "soft"
     recurrent: bool = False
     bias: bool = False
     readout: Literal["spike", "membrane", "analog"] = "membrane"

@@ -33,7 +33,7 @@ class Architecture:
     neuron : {"lif", "threshold"}
     leak, threshold : float
         Of LIF neurons; leak in [0, 1].
-    reset : {"soft", "hard", "none"}
+    reset : {"soft", "hard", "none", "delayed"}
         Of LIF neurons.
     recurrent : bool
         Explicit recurrent weights W_rec in every layer ("threshold" with it is the recurrent threshold network).
