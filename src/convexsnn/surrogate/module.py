@@ -1,0 +1,190 @@
+"""A network of ours as a torch module that can be trained, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from convexsnn.network import Branch, Layer, Network, Readout
+from convexsnn.neurons import LIF, Reset
+from convexsnn.surrogate.scan import Scanned, ScanSettings, scan
+from convexsnn.surrogate.shapes import Surrogate
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What has a gradient, and which.
+
+    Attributes
+    ----------
+    surrogate : Surrogate
+    detach_reset : bool
+        No gradient through the spike in the reset.
+    learn_leak, learn_threshold : bool
+        Of LIF neurons, one value a neuron.
+    """
+
+    surrogate: Surrogate
+    detach_reset: bool = True
+    learn_leak: bool = False
+    learn_threshold: bool = False
+
+
+class TrainableLayer(nn.Module):
+    """One hidden layer. Threshold units are LIF neurons of leak 0, threshold 0 and no reset."""
+
+    def __init__(self, layer: Layer, gradients: Gradients, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._template = layer
+        self.reset: Reset = layer.neuron.reset if isinstance(layer.neuron, LIF) else "none"
+        self.settings = ScanSettings(self.reset, gradients.surrogate, gradients.detach_reset)
+        lif = isinstance(layer.neuron, LIF)
+        zeros = torch.zeros(layer.m, dtype=dtype, device=layer.weight.device)
+        self.weight = nn.Parameter(layer.weight.to(dtype, copy=True))
+        self.recurrent = None if layer.recurrent is None else nn.Parameter(layer.recurrent.to(dtype, copy=True))
+        self.bias = None if layer.bias is None else nn.Parameter(layer.bias.to(dtype, copy=True))
+        leak = layer.neuron.leak.to(dtype, copy=True) if isinstance(layer.neuron, LIF) else zeros
+        threshold = layer.neuron.threshold.to(dtype, copy=True) if isinstance(layer.neuron, LIF) else zeros
+        self.leak = nn.Parameter(leak, requires_grad=lif and gradients.learn_leak)
+        self.threshold = nn.Parameter(threshold, requires_grad=lif and gradients.learn_threshold)
+
+    def forward(self, below: Tensor) -> Scanned:
+        """Spikes and membranes of all steps, from `below` of shape (T, n, n_in)."""
+        # One product for all steps: the time of a network without recurrence is that of its matrix products.
+        current = (below.flatten(0, 1) @ self.weight).unflatten(0, below.shape[:2])
+        if self.bias is not None:
+            current = current + self.bias
+        return scan(current, self.recurrent, self.leak, self.threshold, self.settings)
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        """Put learned leaks back into [0, 1]."""
+        self.leak.clamp_(0.0, 1.0)
+
+    def to_layer(self) -> Layer:
+        """The layer as data, in the dtype it came in."""
+        given = self._template
+        plain = lambda tensor: tensor.detach().to(given.weight.dtype, copy=True)  # noqa: E731
+        neuron = given.neuron
+        if isinstance(neuron, LIF):
+            leak = plain(self.leak) if self.leak.requires_grad else neuron.leak
+            threshold = plain(self.threshold) if self.threshold.requires_grad else neuron.threshold
+            neuron = LIF(leak.to(self.weight.device), threshold.to(self.weight.device), neuron.reset)
+        recurrent = None if self.recurrent is None else plain(self.recurrent)
+        return Layer(plain(self.weight), neuron, recurrent, None if self.bias is None else plain(self.bias))
+
+
+class TrainableNetwork(nn.Module):
+    """A `Network` whose weights have gradients: scores of a batch of padded sequences.
+
+    Parameters
+    ----------
+    network : Network
+        Copied; the module begins as this network.
+    gradients : Gradients
+    dtype : torch.dtype
+        Arithmetic of training. The network that comes back is defined in its own dtype, and may spike differently
+        where a potential comes within rounding of its threshold.
+    """
+
+    def __init__(self, network: Network, gradients: Gradients, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        hidden = network.hidden
+        self._template = hidden
+        self.readout: Readout = hidden.readout
+        self.surrogate = gradients.surrogate
+        self.branches = nn.ModuleList(
+            nn.ModuleList(TrainableLayer(layer, gradients, dtype) for layer in branch.layers)
+            for branch in hidden.branches
+        )
+        self.readout_bias = nn.ParameterList(
+            torch.zeros(b.last.m, dtype=dtype, device=b.last.weight.device)
+            if b.readout_bias is None
+            else b.readout_bias.to(dtype, copy=True)
+            for b in hidden.branches
+        )
+        for bias, branch in zip(self.readout_bias, hidden.branches, strict=True):
+            bias.requires_grad_(branch.readout_bias is not None and hidden.readout == "membrane")
+        self.W = nn.Parameter(network.W.to(dtype, copy=True))
+
+    def forward(
+        self, values: Tensor, lengths: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Scores (rows, C): a row a sequence, or a step of each sequence, in the order of `Sequences`.
+
+        Parameters
+        ----------
+        values : float tensor of shape (n, T, d)
+        lengths : int64 tensor of shape (n,)
+        dropout : float
+            Share of spikes silenced: whole neurons, for all steps of a sequence, the others scaled up.
+        generator : torch.Generator, optional
+            Of the dropout, on the device of `values`.
+        """
+        x = values.transpose(0, 1).contiguous()
+        thinned = lambda h: _thin(h, dropout, generator) if dropout > 0.0 else h  # noqa: E731
+        features = []
+        for layers, bias in zip(self._layers(), self.readout_bias, strict=True):
+            below, membrane = x, x
+            for layer in layers:
+                spikes, membrane = layer(below)
+                below = thinned(spikes)
+            if self.readout == "spike":
+                features.append(_rows(below, lengths, every_step=self._template.every_step))
+            else:
+                v = _rows(membrane, lengths, every_step=self._template.every_step)
+                features.append(v if self.readout == "analog" else _Fire.apply(v - bias, self.surrogate))
+        return torch.cat(features, dim=1) @ self.W
+
+    def hidden_layers(self) -> Iterator[tuple[int, TrainableLayer]]:
+        """Every layer with its place in its branch, branch by branch."""
+        return ((i, layer) for branch in self._layers() for i, layer in enumerate(branch))
+
+    def clamp_(self) -> None:
+        """Put learned settings back into their range."""
+        for _, layer in self.hidden_layers():
+            layer.clamp_()
+
+    def to_network(self) -> Network:
+        """The network as data."""
+        hidden, branches = self._template, []
+        for given, layers, bias in zip(hidden.branches, self._layers(), self.readout_bias, strict=True):
+            kept = None if given.readout_bias is None else bias.detach().to(hidden.dtype, copy=True)
+            branches.append(Branch(tuple(layer.to_layer() for layer in layers), kept))
+        return Network(replace(hidden, branches=tuple(branches)), self.W.detach().to(torch.float64, copy=True))
+
+    def _layers(self) -> list[list[TrainableLayer]]:
+        return cast("list[list[TrainableLayer]]", self.branches)
+
+
+class _Fire(torch.autograd.Function):
+    """1[x >= 0] with a surrogate derivative."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.surrogate = surrogate
+        return (x >= 0.0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return gradients[0] * ctx.surrogate.derivative(x), None
+
+
+def _rows(states: Tensor, lengths: Tensor, *, every_step: bool) -> Tensor:
+    """Rows of the dictionary from states (T, n, m): the last step of each sequence, or all its steps."""
+    T, n, _ = states.shape
+    if every_step:
+        inside = torch.arange(T, device=lengths.device) < lengths.unsqueeze(1)
+        return states.transpose(0, 1)[inside]
+    return states[lengths - 1, torch.arange(n, device=lengths.device)]
+
+
+def _thin(spikes: Tensor, dropout: float, generator: torch.Generator | None) -> Tensor:
+    mask = torch.rand(spikes.shape[1:], generator=generator, device=spikes.device) >= dropout
+    return spikes * (mask.to(spikes.dtype) / (1.0 - dropout))

@@ -1,0 +1,52 @@
+"""Where surrogate-gradient training begins: small random weights, unlike the gaussian witnesses'."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.witnesses.architecture import Architecture
+
+
+def initial_network(
+    architecture: Architecture, n_outputs: int, generator: torch.Generator, gain: float = 1.0
+) -> Network:
+    """A network whose weights are uniform on +-gain / sqrt(fan in), those of torch's linear layers for gain 1.
+
+    Recurrent weights and biases, where the architecture has them, are drawn alike. Draws are float32, branch by branch,
+    layer by layer (weight, recurrent, bias), the output weights last.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    n_outputs : int
+        C.
+    generator : torch.Generator
+        On the CPU.
+    gain : float
+    """
+    dtype, branches = architecture.torch_dtype, []
+    for k in range(architecture.branches):
+        layers, n_in = [], architecture.n_features
+        for m in architecture.layer_sizes(k):
+            weight = _uniform((n_in, m), n_in, gain, generator).to(dtype)
+            recurrent = _uniform((m, m), m, gain, generator).to(dtype) if architecture.recurrent else None
+            bias = _uniform((m,), n_in, gain, generator).to(dtype) if architecture.bias else None
+            layers.append(Layer(weight, architecture.neurons(m), recurrent, bias))
+            n_in = m
+        branches.append(Branch(tuple(layers)))
+    hidden = Hidden(
+        architecture.n_features,
+        tuple(branches),
+        architecture.readout,
+        architecture.every_step,
+        architecture.torch_dtype,
+    )
+    return Network(hidden, _uniform((hidden.n_last, n_outputs), hidden.n_last, 1.0, generator).to(torch.float64))
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int, gain: float, generator: torch.Generator) -> Tensor:
+    return (2.0 * torch.rand(shape, generator=generator) - 1.0) * (gain / math.sqrt(fan_in))

@@ -1,0 +1,94 @@
+"""Minibatch Adam on surrogate gradients, with early stopping, and checkpoints from which it goes on exactly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from convexsnn.checks import check_integer
+from convexsnn.network import Network
+from convexsnn.surrogate.checkpoint import Epoch, identity, read_checkpoint, write_checkpoint
+from convexsnn.surrogate.problem import Problem
+from convexsnn.surrogate.run import Run
+from convexsnn.surrogate.settings import SurrogateSettings
+from convexsnn.validation import Validation
+
+
+@dataclass(frozen=True, eq=False)
+class SurrogateResult:
+    """A trained network; nothing is proved about it.
+
+    Attributes
+    ----------
+    network : Network
+        Of the epoch with the best validation score (the first of equals), or of the last epoch without validation data.
+    epoch : int
+        That epoch; 0 is the network that training began with.
+    history : tuple of Epoch
+    interrupted : bool
+        Whether training was stopped by Ctrl-C before its end.
+    """
+
+    network: Network
+    epoch: int
+    history: tuple[Epoch, ...] = field(repr=False)
+    interrupted: bool
+
+
+def train_surrogate(
+    start: Network,
+    problem: Problem,
+    settings: SurrogateSettings | None = None,
+    *,
+    seed: int = 0,
+    validation: Validation | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    checkpoint: str | Path | None = None,
+    frozen_layers: int = 0,
+) -> SurrogateResult:
+    """Train the weights of a network by surrogate gradients.
+
+    Parameters
+    ----------
+    start : Network
+        Where training begins (`initial_network`, or any network, such as a reconstructed one), on the device on which
+        to train. Not changed. Training is in float32; the network that comes back is defined in its own dtype.
+    problem : Problem
+    settings : SurrogateSettings, optional
+    seed : int
+        Of the order of the batches and of dropout.
+    validation : Validation, optional
+        Sequences on which the network is scored after each epoch.
+    on_epoch : callable (Epoch), optional
+    checkpoint : path, optional
+        A file written after every epoch. When it is there already, training goes on from it and ends with the network
+        that an uninterrupted run would have given; a finished one is returned at once.
+    frozen_layers : int
+        The first so many layers of every branch keep their weights.
+
+    Raises
+    ------
+    ValueError
+        When the checkpoint is damaged, or of another start, problem, seed or settings; when there is nothing to train;
+        when the objective is not finite (the message says what to do).
+    """
+    settings = settings or SurrogateSettings()
+    check_integer("seed", seed, minimum=0)
+    check_integer("frozen_layers", frozen_layers, minimum=0)
+    run = Run(start, problem, settings, seed, validation, frozen_layers)
+    of = "" if checkpoint is None else identity(start, problem, settings, seed, frozen_layers)
+    if checkpoint is not None and Path(checkpoint).exists():
+        run.restore(read_checkpoint(checkpoint, of))
+    interrupted, began = False, time.perf_counter()
+    try:
+        while not run.finished:
+            epoch = run.epoch(began)
+            if checkpoint is not None:
+                write_checkpoint(checkpoint, run.snapshot(), of)
+            if on_epoch is not None:
+                on_epoch(epoch)
+    except KeyboardInterrupt:
+        interrupted = True
+    return SurrogateResult(run.best_network(), run.best_epoch, tuple(run.history), interrupted)
