@@ -51,6 +51,7 @@ class Loss(Protocol):
 
     @property
     def heads(self) -> tuple[Head, ...]: ...
+
     def encode(self, labels: Tensor, n_classes: int) -> Tensor: ...
     def value(self, S: Tensor, Y: Tensor) -> Tensor: ...
     def gradient(self, S: Tensor, Y: Tensor) -> Tensor: ...
@@ -62,6 +63,15 @@ class SmoothLoss(Loss, Protocol):
     """A loss with a Hessian, which is ``curvature(S)`` row by row."""
 
     def curvature(self, S: Tensor) -> Rows: ...
+
+
+class _WithoutHeads:
+    """A loss that is a sum over the outputs."""
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """None."""
+        return ()
 
 
 def _signs(labels: Tensor, n_classes: int) -> Tensor:
@@ -76,12 +86,11 @@ def _one_hot(labels: Tensor, n_classes: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Hinge:
+class Hinge(_WithoutHeads):
     """max(0, 1 - y s), y = +-1; conjugate y v on -1 <= y v <= 0. Classes beyond two: one-versus-rest."""
 
     name: ClassVar[str] = "hinge"
     smooth: ClassVar[bool] = False
-    heads: ClassVar[tuple[Head, ...]] = ()
 
     def encode(self, labels: Tensor, n_classes: int) -> Tensor:
         """Class indices (n,) as +-1 of shape (n, 1) for two classes, (n, n_classes) for more."""
@@ -104,12 +113,11 @@ class Hinge:
 
 
 @dataclass(frozen=True)
-class Squared:
+class Squared(_WithoutHeads):
     """(s - y)^2; conjugate v^2/4 + v y. For classes the targets are +-1 as for the hinge."""
 
     name: ClassVar[str] = "squared"
     smooth: ClassVar[bool] = True
-    heads: ClassVar[tuple[Head, ...]] = ()
 
     def encode(self, labels: Tensor, n_classes: int) -> Tensor:
         """Class indices (n,) as +-1 of shape (n, 1) for two classes, (n, n_classes) for more."""
@@ -133,12 +141,11 @@ class Squared:
 
 
 @dataclass(frozen=True)
-class Logistic:
+class Logistic(_WithoutHeads):
     """log(1 + exp(-y s)), y = +-1; conjugate q log q + (1-q) log(1-q), q = -y v. Beyond two: one-versus-rest."""
 
     name: ClassVar[str] = "logistic"
     smooth: ClassVar[bool] = True
-    heads: ClassVar[tuple[Head, ...]] = ()
 
     def encode(self, labels: Tensor, n_classes: int) -> Tensor:
         """Class indices (n,) as +-1 of shape (n, 1) for two classes, (n, n_classes) for more."""
@@ -200,8 +207,8 @@ class CrossEntropy:
         total = sum(head.classes for head in self.heads)
         if n_classes != total or labels.ndim != 2 or labels.shape[1] != len(self.heads):
             raise ValueError(
-                f"labels must have shape (n, {len(self.heads)}) and n_classes be {total}, the classes of all heads; got "
-                f"{tuple(labels.shape)} and {n_classes}"
+                f"labels must have shape (n, {len(self.heads)}) and n_classes be {total}, the classes of all heads; "
+                f"got {tuple(labels.shape)} and {n_classes}"
             )
         return torch.cat([_one_hot(labels[:, k], head.classes) for k, head in enumerate(self.heads)], dim=1)
 
@@ -213,7 +220,7 @@ class CrossEntropy:
         return torch.cat([w * (torch.softmax(s, dim=1) - y) for w, s, y in self._blocks(S, Y)], dim=1)
 
     def curvature(self, S: Tensor) -> Rows:
-        """w (diag(p) - p p^T), a block a head."""
+        """Block by block w (diag(p) - p p^T)."""
         parts = [(w, torch.softmax(s, dim=1)) for w, s, _ in self._blocks(S, S)]
         diagonal = torch.cat([w * p for w, p in parts], dim=1)
         return Rows(diagonal, torch.cat([w**0.5 * p for w, p in parts], dim=1), head_blocks(self.heads))
