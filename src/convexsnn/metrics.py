@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from convexsnn.checks import check_choice
+from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
 from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.estimators.classes import same_answers
 from convexsnn.estimators.targets import class_labels
@@ -15,6 +17,7 @@ from convexsnn.labels import flatten_steps
 from convexsnn.network import Network
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import simulate_chunks
+from convexsnn.tasks import Split, TaskData
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,19 @@ def split_scores(estimator: Estimator, X: Any, y: Any) -> dict[str, float]:
         r2 = estimator.score(X, y) if len(y) > 1 else math.nan
         return {"r2": r2} if math.isfinite(r2) else {}
     return _answer_scores(estimator, X, y, estimator.predict(X))
+
+
+def closed_loop_scores(estimator: SpikingClassifier, task: TaskData, split: str = "test") -> dict[str, float]:
+    """Scores, as of `split_scores`, on a split of a task with feedback when the network is fed its own answers.
+
+    Raises
+    ------
+    ValueError
+        If the task has no feedback, or its labels are not of the form that the estimator was fitted to.
+    """
+    check_choice("split", split, ("train", "val", "test"))
+    part: Split = getattr(task, split)
+    return _answer_scores(estimator, part.X, part.y, predict_closed_loop(estimator, part.X, FeedbackLoop.of_task(task)))
 
 
 def _answer_scores(estimator: SpikingClassifier, X: Any, y: Any, predicted: Any) -> dict[str, float]:
