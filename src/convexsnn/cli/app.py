@@ -150,8 +150,7 @@ class ProgramOptions:
     penalty : {"l1", "group"}
         Omega.
     output_weights : float
-        Weights of several outputs in the loss, one an output, as in --output-weights 1 --output-weights 2; 1 each unless
-        given.
+        Weight of each of several outputs in the loss, as in --output-weights 1 --output-weights 2; otherwise 1 each.
     beta : float or "path"
         Weight of the path norm; rho = beta / sqrt(P_last). Given several times, as in --beta 1 --beta 0.1, the one that
         is best on the validation split is picked; "path" is 20 values from where weights begin to 1e-3 of that.

@@ -224,7 +224,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         several = isinstance(classes, list)
         if max(len(own) for own in (classes if several else [classes])) < 2:
             hint = "; for one label a step pass per_step=True" if several and not self.per_step else ""
-            only = "in each output" if several else f": {classes[0]!r}"
+            only = " in each output" if several else f": {classes[0]!r}"
             raise ValueError(f"{type(self).__name__} needs at least two classes, but y has one class{only}{hint}")
         if several and not self.per_step and labels.shape[1] == sequences.n_steps:
             warnings.warn(

@@ -23,13 +23,21 @@ def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None")
     labels = flatten_steps(y, sequences, vectors=True) if per_step else np.asarray(y)
+    if labels.ndim > 2:
+        raise ValueError(
+            f"y must have shape (n,) or (n, H), got {labels.shape}; for labels at every step: per_step=True"
+        )
     if labels.ndim != 2 or labels.shape[1] < 2:
         labels = column_or_1d(labels, warn=True)
     _check_count(labels, sequences.rows(per_step))
     if labels.dtype.kind == "f":
         assert_all_finite(labels, input_name="y")
-    for output in labels.T if labels.ndim == 2 else [labels]:
-        check_classification_targets(output)
+    if labels.ndim == 1:
+        check_classification_targets(labels)
+    else:
+        for output in labels.T:
+            # Numbers beside words are held as objects, which scikit-learn takes for words.
+            check_classification_targets(np.array(output.tolist()) if labels.dtype.hasobject else output)
     return labels
 
 
