@@ -3,7 +3,7 @@
     python benchmarks/closed_loop.py [--base B] [--sums N] [--last P] [--leak L] [--repeats R]
 
 Trains on 5-digit additions with teacher forcing, with joint tokens and with factored labels, and adds numbers of 10,
-100 and 1000 digits in closed loop. Prints a Markdown table and the ratio of the times at 1000 and of 10 digits: 91
+100 and 1000 digits in closed loop. Prints a Markdown table and the ratio of the times at 1000 and 10 digits: 91
 steps to 1, less what a call costs before its first step; it would be near 10 000 if every step began anew. Uses one
 thread unless OMP_NUM_THREADS says otherwise: a step is many small operations.
 """
