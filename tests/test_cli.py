@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from convexsnn import as_sequences, build_dictionary
 from convexsnn.cli.app import run
-from convexsnn.storage import load_model
+from convexsnn.storage import load_model, save_model
 from convexsnn.tasks import TaskSettings, load_task
 from helpers import interrupt_run
 
@@ -334,6 +334,76 @@ def test_bad_validation_labels_do_not_lose_the_network(tmp_path, capsys):
 def test_per_step_task(tmp_path):
     assert fit(tmp_path / "m", "--task", "addition", "--n-train", "40", "--n-val", "10", "--n-test", "10") == 0
     assert run(["verify", "--model", str(tmp_path / "m"), "--task", "addition"]) == 0
+
+
+ADDITION = ["--task", "addition", "--n-train", "60", "--n-val", "10", "--n-test", "20", "--beta", "0.01"]
+
+
+def test_factored_task_in_closed_loop(tmp_path, capsys):
+    out = tmp_path / "m"
+    assert fit(out, *ADDITION, "--factored", "--output-weights", "1", "--output-weights", "2", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["certificate"]["heads"] == [[2, 1.0], [2, 2.0]]
+    metrics = report["metrics"]
+    names = {"accuracy", "sequence_accuracy", "accuracy_output_0", "accuracy_output_1"}
+    assert set(metrics["test"]) == set(metrics["closed_loop"]) == names
+    assert run(["verify", "--model", str(out), "--task", "addition", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["problems"] == []
+    task = load_task("addition", TaskSettings(60, 10, 20)).factored()
+    hidden = task.test.X.copy()
+    hidden[:, :, 2] = 7.0  # the carry is not looked at
+    data = save_data(tmp_path / "d.npz", X=hidden)[1]
+    predict = ["predict", "--model", str(out), "--data", data, "--out", str(tmp_path / "p.npz")]
+    assert run([*predict, "--closed-loop"]) == 0
+    closed = np.load(tmp_path / "p.npz")
+    right = (closed["prediction"] == task.test.y).all(axis=2)
+    assert right.mean() == pytest.approx(metrics["closed_loop"]["accuracy"])
+    assert right.all(axis=1).mean() == pytest.approx(metrics["closed_loop"]["sequence_accuracy"])
+    assert np.array_equal(closed["inputs"][:, 1:, 2], closed["prediction"][:, :-1, 1])
+    assert run(predict) == 0
+    assert set(np.load(tmp_path / "p.npz").files) >= {"scores_0", "scores_1", "probabilities_0", "probabilities_1"}
+    alter_certificate(out, heads=[[2, 1.0], [2, 1.0]])
+    assert run(["verify", "--model", str(out), "--task", "addition"]) == 1
+    assert "heads" in capsys.readouterr().out
+
+
+def test_closed_loop_of_a_joint_token_in_lists_of_unequal_length(tmp_path, capsys):
+    assert fit(tmp_path / "m", *ADDITION) == 0
+    task = load_task("addition", TaskSettings(60, 10, 20))
+    lengths = np.arange(20) % 6 + 1
+    data = save_data(tmp_path / "d.npz", X=task.test.X, lengths=lengths)[1]
+    predict = ["predict", "--model", str(tmp_path / "m"), "--data", data, "--out", str(tmp_path / "p.npz")]
+    assert run([*predict, "--closed-loop"]) == 0
+    assert np.load(tmp_path / "p.npz")["prediction"].shape == (lengths.sum(),)
+    model, extra = load_model(tmp_path / "m" / "model.safetensors")
+    for source, message in [({}, "unknown data, not on a task"), ({"task": "addition"}, "not on a task")]:
+        save_model(model, tmp_path / "m" / "model.safetensors", extra | {"source": source})
+        capsys.readouterr()
+        assert run([*predict, "--closed-loop"]) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_closed_loop_of_a_task_without_feedback_is_refused(trained, tmp_path, capsys):
+    data = save_data(tmp_path / "d.npz")[1]
+    arguments = ["--model", str(trained), "--data", data, "--out", str(tmp_path / "p.npz"), "--closed-loop"]
+    assert run(["predict", *arguments]) == 2
+    assert "first-last-xor has no feedback" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "p.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*XOR, "--factored"], "labels of first-last-xor have no factors"),
+        ([*XOR, "--output-weights", "1"], "output_weights must be None where y has one output"),
+        ([*ADDITION, "--factored", "--output-weights", "1"], "one number an output: y has 2, got 1"),
+        ([*ADDITION, "--factored", "--loss", "hinge"], "'cross_entropy' for several categorical outputs"),
+        ([*XOR, "--regression", "--output-weights", "1"], "goes with classes"),
+    ],
+)
+def test_bad_options_of_several_outputs(tmp_path, capsys, arguments, message):
+    assert fit(tmp_path / "m", *arguments) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_same_seed_writes_the_same_model(tmp_path):

@@ -19,7 +19,8 @@ ROOMS = [
     ["training"],
     ["selection"],
     ["estimators", "verification"],
-    ["metrics", "storage"],
+    ["closed_loop", "storage"],
+    ["metrics"],
     ["cli"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}

@@ -53,7 +53,7 @@ def test_gradient_and_curvature_are_derivatives(name):
     (gradient,) = torch.autograd.grad(loss.value(S, Y).sum(), S)
     S = S.detach()
     assert torch.allclose(loss.gradient(S, Y), gradient, atol=1e-12)
-    diagonal, rank_one = loss.curvature(S)
+    diagonal, rank_one, _ = loss.curvature(S)
     direction = draw_scores(1)
     product = diagonal * direction
     if rank_one is not None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
-from convexsnn.losses import LOSSES
+from convexsnn.losses import LOSSES, Rows
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.solvers import newton_columns, newton_system
@@ -210,9 +210,9 @@ def test_curvature_matrix_keeps_and_appends(loss: str) -> None:
     program = make_program(loss, "l1", n=40, count=12)
     columns = newton_columns.NormalisedColumns(program.columns, program.row_weights)
     scores = torch.randn(program.targets.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    a, b = program.loss.curvature(scores)
+    a, b, _ = program.loss.curvature(scores)
     outputs = range(program.n_outputs)
-    matrix = CurvatureMatrix(columns, outputs, (a, b), torch.float64)
+    matrix = CurvatureMatrix(columns, outputs, Rows(a, b), torch.float64)
     active = torch.zeros(program.n_columns, program.n_outputs, dtype=torch.bool)
     active[[1, 4, 7], -1] = True
     matrix.require(active)
@@ -224,12 +224,12 @@ def test_curvature_matrix_keeps_and_appends(loss: str) -> None:
     H = torch.diag_embed(a) - (0.0 if b is None else b.unsqueeze(2) * b.unsqueeze(1))
     expected = torch.einsum("ai,bi,iab->ab", R[column], R[column], H[:, output][:, :, output])
     assert torch.allclose(lower.tril(), expected.tril(), atol=1e-12)
-    assert matrix.serves(active, (a, b), torch.float64)
-    assert not matrix.serves(active, (2.0 * a, b), torch.float64)
-    assert not matrix.serves(active, (a, b), torch.float32)
-    single = CurvatureMatrix(columns, outputs, (a, b), torch.float32)
-    assert single.serves(active, (2.0 * a, b), torch.float32)
-    assert not single.serves(active, (20.0 * a, b), torch.float32)
+    assert matrix.serves(active, Rows(a, b), torch.float64)
+    assert not matrix.serves(active, Rows(2.0 * a, b), torch.float64)
+    assert not matrix.serves(active, Rows(a, b), torch.float32)
+    single = CurvatureMatrix(columns, outputs, Rows(a, b), torch.float32)
+    assert single.serves(active, Rows(2.0 * a, b), torch.float32)
+    assert not single.serves(active, Rows(20.0 * a, b), torch.float32)
 
 
 def test_revised_factor_solves_the_changed_system() -> None:
@@ -240,12 +240,12 @@ def test_revised_factor_solves_the_changed_system() -> None:
     generator = torch.Generator().manual_seed(0)
     before = torch.rand(12, program.n_outputs, generator=generator) < 0.5
     after = before ^ (torch.rand(before.shape, generator=generator) < 0.2)
-    inverse = torch.full(before.shape, 0.1, dtype=torch.float64), None
+    inverse = Rows(torch.full(before.shape, 0.1, dtype=torch.float64))
     base = Factor(matrix, matrix.require(before), inverse)
     entries = matrix.require(after)
     revised = base.revised(matrix, entries, inverse)
     assert revised is not None
-    assert base.revised(matrix, entries, (2.0 * inverse[0], None)) is None
+    assert base.revised(matrix, entries, Rows(2.0 * inverse.diagonal)) is None
     X = torch.randn(before.shape, dtype=torch.float64, generator=generator) * after
     expected, found = torch.zeros_like(X), torch.zeros_like(X)
     Factor(matrix, entries, inverse).solve(X, expected)

@@ -1,6 +1,7 @@
 """Spiking neural networks trained by convex optimisation, with a certificate of optimality."""
 
 from convexsnn.certificate import Certificate, certify
+from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
 from convexsnn.dictionary import Dictionary, build_dictionary
 from convexsnn.estimators import SpikingClassifier, SpikingRegressor
 from convexsnn.network import Branch, Hidden, Layer, Network
@@ -20,6 +21,7 @@ __all__ = [
     "Certificate",
     "ConvexProgram",
     "Dictionary",
+    "FeedbackLoop",
     "Hidden",
     "Layer",
     "Network",
@@ -33,6 +35,7 @@ __all__ = [
     "build_dictionary",
     "certify",
     "gaussian",
+    "predict_closed_loop",
     "reconstruct",
     "simulate",
     "solve",

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from convexsnn.losses import CrossEntropy, Head
 from convexsnn.program import ConvexProgram
 
 SCOPES = ("dictionary", "search", "global")
@@ -52,6 +53,8 @@ class Certificate:
         otherwise; 0 is an exact tie. None when the columns were not simulated.
     scope : str
         One of `SCOPES`.
+    heads : tuple of Head
+        Classes and weight of each categorical output of the loss; () where there is one.
     """
 
     primal: float
@@ -67,6 +70,7 @@ class Certificate:
     dtype: str = "float64"
     spike_margin: float | None = None
     scope: str = "dictionary"
+    heads: tuple[Head, ...] = ()
 
     @property
     def gap(self) -> float:
@@ -77,6 +81,11 @@ class Certificate:
     def relative_gap(self) -> float:
         """The gap over max(|primal|, tiny); inf when nothing was proved."""
         return relative_gap(self.primal, self.dual)
+
+    @property
+    def loss_name(self) -> str:
+        """The loss in words, with how many heads it has."""
+        return f"{self.loss} of {len(self.heads)} heads" if self.heads else self.loss
 
     def holds(self, tol: float) -> bool:
         """Whether the relative gap is at most `tol`."""
@@ -104,6 +113,7 @@ class Certificate:
             raise ValueError(f"certificate is not valid JSON: {error}") from error
         if not isinstance(fields, dict):
             raise ValueError("certificate must be a JSON object")
+        fields["heads"] = _read_heads(fields.get("heads", []))
         derived = {key: fields.pop(key) for key in ("gap", "relative_gap") if key in fields}
         for key, missing in (("primal", math.inf), ("dual", -math.inf)):
             if fields.get(key, 0) is None:
@@ -137,13 +147,22 @@ class Certificate:
         margin = "" if self.spike_margin is None else f", spike margin {self.spike_margin:.1e}"
         return (
             f"{self.scope} certificate: objective {self.primal:.9g}, lower bound {self.dual:.9g}, "
-            f"relative gap {self.relative_gap:.1e} ({self.loss} + {self.rho:.3g} {self.penalty}, "
+            f"relative gap {self.relative_gap:.1e} ({self.loss_name} + {self.rho:.3g} {self.penalty}, "
             f"n {self.n}, P {self.P}, C {self.C}, support {self.support}, {self.dtype}{margin})"
         )
 
 
 def _finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _read_heads(value: Any) -> tuple[Head, ...]:
+    """Heads as JSON has them: a list of pairs of classes and weight."""
+    if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+        raise ValueError("certificate field 'heads' must be a list of pairs of classes and weight")
+    heads = tuple(Head(*pair) for pair in value)
+    CrossEntropy(heads)  # raises on numbers that are no head's
+    return heads
 
 
 def _refuse_constant(name: str) -> None:
@@ -166,4 +185,5 @@ def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
         C=program.n_outputs,
         support=int((W != 0).any(dim=1).sum()),
         nonzeros=int((W != 0).sum()),
+        heads=program.loss.heads,
     )

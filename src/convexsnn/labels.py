@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.losses import Head
 from convexsnn.sequences import Sequences
 
 
@@ -39,8 +40,18 @@ def flatten_steps(y: Any, sequences: Sequences, *, vectors: bool = False) -> np.
     return np.concatenate(rows)
 
 
-def decide(S: Tensor) -> Tensor:
-    """Class index of each row of scores (rows, C): the sign of one score, the largest of several."""
+def split_heads(S: Tensor, heads: tuple[Head, ...]) -> tuple[Tensor, ...]:
+    """The scores (rows, C) of each head; all of them where there are no heads."""
+    return S.split([head.classes for head in heads], dim=1) if heads else (S,)
+
+
+def decide(S: Tensor, heads: tuple[Head, ...] = ()) -> Tensor:
+    """Class index of each row of scores (rows, C): the sign of one score, the largest of several.
+
+    With `heads`, the largest of each head: shape (rows, H).
+    """
+    if heads:
+        return torch.stack([scores.argmax(dim=1) for scores in split_heads(S, heads)], dim=1)
     return (S[:, 0] > 0).to(torch.int64) if S.shape[1] == 1 else S.argmax(dim=1)
 
 

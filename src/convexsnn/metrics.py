@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from convexsnn.checks import check_choice
+from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
 from convexsnn.estimators import Estimator, SpikingClassifier
+from convexsnn.estimators.classes import same_answers
 from convexsnn.estimators.targets import class_labels
 from convexsnn.labels import flatten_steps
 from convexsnn.network import Network
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import simulate_chunks
+from convexsnn.tasks import Split, TaskData
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,39 @@ def split_scores(estimator: Estimator, X: Any, y: Any) -> dict[str, float]:
     -------
     dict
         ``accuracy`` (of sequences, or of all steps), for per-step labels also ``sequence_accuracy`` (all steps of a
-        sequence right); ``r2`` for a regressor, where it is defined.
+        sequence right), for several outputs also ``accuracy_output_0`` and so on (of each; in the other two all outputs
+        must be right); ``r2`` for a regressor, where it is defined.
     """
     if not isinstance(estimator, SpikingClassifier):
         # R^2 is not defined for one row, or for targets that do not vary.
         r2 = estimator.score(X, y) if len(y) > 1 else math.nan
         return {"r2": r2} if math.isfinite(r2) else {}
+    return _answer_scores(estimator, X, y, estimator.predict(X))
+
+
+def closed_loop_scores(estimator: SpikingClassifier, task: TaskData, split: str = "test") -> dict[str, float]:
+    """Scores, as of `split_scores`, on a split of a task with feedback when the network is fed its own answers.
+
+    Raises
+    ------
+    ValueError
+        If the task has no feedback, or its labels are not of the form that the estimator was fitted to.
+    """
+    check_choice("split", split, ("train", "val", "test"))
+    part: Split = getattr(task, split)
+    return _answer_scores(estimator, part.X, part.y, predict_closed_loop(estimator, part.X, FeedbackLoop.of_task(task)))
+
+
+def _answer_scores(estimator: SpikingClassifier, X: Any, y: Any, predicted: Any) -> dict[str, float]:
+    """Scores of predicted labels, in the form of `y`."""
     sequences = estimator.sequences(X)
     labels = class_labels(y, sequences, estimator.per_step, "y")
-    predicted = estimator.predict(X)
-    right = labels == (flatten_steps(predicted, sequences) if estimator.per_step else predicted)
+    answers = flatten_steps(predicted, sequences, vectors=True) if estimator.per_step else predicted
+    right = same_answers(labels, answers)
     scores = {"accuracy": float(np.mean(right))}
     if estimator.per_step:
         scores["sequence_accuracy"] = float(np.mean([steps.all() for steps in sequences.unflatten(right)]))
+    if labels.ndim == 2:
+        each = np.mean(labels == answers, axis=0)
+        scores |= {f"accuracy_output_{k}": float(value) for k, value in enumerate(each)}
     return scores

@@ -175,8 +175,7 @@ def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -
         margins.append(margin)
         state = going
     margin, final = float(torch.stack(margins).amin()), _restore_order(ended, order)
-    if math.isnan(margin) or not all(bool(torch.isfinite(la.membrane).all()) for branch in final for la in branch):
-        raise ValueError(f"X drives membrane potentials beyond the range of {hidden.dtype}: scale X down")
+    check_potentials(hidden, final, margin)
     return Simulation(features, final, margin, _sum_counts(counts))
 
 
@@ -198,6 +197,17 @@ def check_features(hidden: Hidden, sequences: Sequences) -> None:
     """Raise ValueError when the sequences' features are not those the network expects."""
     if sequences.n_features != hidden.n_features:
         raise ValueError(f"X has {sequences.n_features} features, but the network expects {hidden.n_features} features")
+
+
+def check_potentials(hidden: Hidden, state: State, margin: float | Tensor) -> None:
+    """Raise ValueError when a membrane has overflowed, or the margin of a step on the way to `state` is no number."""
+    if math.isnan(margin) or not all(bool(torch.isfinite(la.membrane).all()) for branch in state for la in branch):
+        raise ValueError(f"X drives membrane potentials beyond the range of {hidden.dtype}: scale X down")
+
+
+def first_states(state: State, k: int) -> State:
+    """The states of the first `k` sequences."""
+    return _map_state(state, lambda s: s[:k])
 
 
 def _current(layer: Layer, below: Tensor, state: LayerState) -> Tensor:
@@ -223,7 +233,7 @@ def _map_state(state: State, function) -> State:
 
 def _split_state(state: State, k: int) -> tuple[State, State]:
     """The states of the first `k` sequences, and of the others."""
-    return _map_state(state, lambda s: s[:k]), _map_state(state, lambda s: s[k:])
+    return first_states(state, k), _map_state(state, lambda s: s[k:])
 
 
 def _sum_counts(counts: list[Counts]) -> Counts:

@@ -23,6 +23,7 @@ from torch import Tensor
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
+from convexsnn.estimators.classes import Classes
 from convexsnn.files import write_atomically
 from convexsnn.network import Branch, Hidden, Layer, Network, same_neurons
 from convexsnn.neurons import LIF, Neuron, Threshold
@@ -32,8 +33,8 @@ from convexsnn.solvers import Status
 from convexsnn.training import Trained
 from convexsnn.witnesses.architecture import DTYPES
 
-# 1 had one beta a model and no path.
-FORMAT = 2
+# 1 had one beta a model and no path, 2 one categorical output.
+FORMAT = 3
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
@@ -131,8 +132,11 @@ def _check_consistency(estimator: Estimator, trained: Trained, extra: Any) -> No
     outputs = trained.W.shape[1]
     if isinstance(estimator, SpikingClassifier):
         classes = estimator.classes_
-        allowed = {len(classes)} | ({1} if len(classes) == 2 else set())
-        if not np.array_equal(classes, np.unique(classes)) or outputs not in allowed:
+        several = isinstance(classes, list)
+        count = sum(map(len, classes)) if several else len(classes)
+        allowed = {count} | ({1} if count == 2 and not several else set())
+        ordered = all(np.array_equal(own, np.unique(own)) for own in (classes if several else [classes]))
+        if not ordered or outputs not in allowed:
             raise ValueError(f"the classes {classes!r} do not fit {outputs} outputs")
     elif not isinstance(estimator.single_output_, bool) or (estimator.single_output_ and outputs != 1):
         raise ValueError(f"single_output does not fit {outputs} outputs")
@@ -208,21 +212,35 @@ def _fitted_facts(estimator: Estimator) -> dict[str, Any]:
     facts: dict[str, Any] = {"n_features_in": estimator.n_features_in_, "beta": estimator.beta_}
     facts["path"] = [point.to_dict() for point in estimator.path_]
     if isinstance(estimator, SpikingClassifier):
-        classes = estimator.classes_
-        values = classes.tolist()
-        if not all(isinstance(value, (str, int, float, bool)) for value in values):
-            raise ValueError(f"class labels of dtype {classes.dtype} cannot be saved: use strings or numbers")
-        facts |= {"classes": values, "classes_dtype": "object" if classes.dtype.hasobject else classes.dtype.str}
+        facts |= _describe_classes(estimator.classes_)
     if isinstance(estimator, SpikingRegressor):
         facts["single_output"] = estimator.single_output_
     return facts
+
+
+def _describe_classes(classes: Classes) -> dict[str, Any]:
+    """Classes and their dtype; of several outputs a list of both."""
+    if isinstance(classes, list):
+        each = [_describe_classes(own) for own in classes]
+        return {key: [description[key] for description in each] for key in ("classes", "classes_dtype")}
+    values = classes.tolist()
+    if not all(isinstance(value, (str, int, float, bool)) for value in values):
+        raise ValueError(f"class labels of dtype {classes.dtype} cannot be saved: use strings or numbers")
+    return {"classes": values, "classes_dtype": "object" if classes.dtype.hasobject else classes.dtype.str}
+
+
+def _rebuild_classes(values: Any, dtype: Any) -> Classes:
+    """Inverse of `_describe_classes`."""
+    if isinstance(dtype, list):
+        return [np.array(own, dtype=np.dtype(kind)) for own, kind in zip(values, dtype, strict=True)]
+    return np.array(values, dtype=np.dtype(dtype))
 
 
 def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
     attributes: dict[str, Any] = {"n_features_in_": facts["n_features_in"]}
     attributes["path_"] = [PathPoint.from_dict(point) for point in facts.get("path", [])]
     if "classes" in facts:
-        attributes["classes_"] = np.array(facts["classes"], dtype=np.dtype(facts["classes_dtype"]))
+        attributes["classes_"] = _rebuild_classes(facts["classes"], facts["classes_dtype"])
     if "single_output" in facts:
         attributes["single_output_"] = facts["single_output"]
     return attributes

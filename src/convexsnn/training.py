@@ -16,7 +16,7 @@ from torch import Tensor
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.dictionary import Dictionary, build_dictionary
-from convexsnn.losses import LOSSES, Loss
+from convexsnn.losses import Head, Loss, loss_of
 from convexsnn.network import Hidden, Network
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
@@ -48,6 +48,8 @@ class ProgramSettings:
         Relative duality gap to reach, in (0, 1).
     max_iter : int
         Limit on the solver's outer iterations.
+    heads : tuple of Head
+        Classes and weight of each categorical output of cross_entropy; () where there is one.
     """
 
     loss: str = "cross_entropy"
@@ -56,9 +58,10 @@ class ProgramSettings:
     rho: float | None = None
     tol: float = 1e-6
     max_iter: int = 1000
+    heads: tuple[Head, ...] = ()
 
     def __post_init__(self) -> None:
-        check_choice("loss", self.loss, LOSSES)
+        loss_of(self.loss, self.heads)
         check_choice("penalty", self.penalty, PENALTIES)
         check_real("beta", self.beta, 0.0, open_minimum=True)
         if self.rho is not None:
@@ -75,8 +78,8 @@ class ProgramSettings:
 
     @property
     def loss_function(self) -> Loss:
-        """The loss named by `loss`."""
-        return LOSSES[self.loss]
+        """The loss named by `loss`, of the given heads."""
+        return loss_of(self.loss, self.heads)
 
 
 @dataclass(frozen=True)
@@ -267,7 +270,7 @@ def objective(
 ) -> float:
     """The training objective of a network, by running it: F(f(x)) + rho * Omega(W)."""
     S = scores(network, sequences)
-    data = row_weights @ LOSSES[certificate.loss].value(S, targets)
+    data = row_weights @ loss_of(certificate.loss, certificate.heads).value(S, targets)
     return float(data + certificate.rho * PENALTIES[certificate.penalty].value(network.W))
 
 

@@ -93,7 +93,7 @@ def verify(
 
 def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> list[str]:
     """What the stored certificate claims and the recomputed one does not."""
-    facts = ("loss", "penalty", "n", "P", "C", "support", "nonzeros", "dtype", "scope")
+    facts = ("loss", "penalty", "n", "P", "C", "support", "nonzeros", "dtype", "scope", "heads")
     problems = [
         f"the certificate says {name} = {getattr(stored, name)!r}, recomputed: {getattr(now, name)!r}"
         for name in facts

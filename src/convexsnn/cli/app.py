@@ -55,6 +55,8 @@ class DataOptions:
         Permute the pixels of image tasks by one fixed permutation.
     data_dir : Path, optional
         Folder with a task's files (the four IDX files of MNIST).
+    factored : bool
+        Train an arithmetic task on two outputs, the digit and what is carried on, instead of one joint token.
     """
 
     task: str | None = None
@@ -67,12 +69,13 @@ class DataOptions:
     per_step: bool | None = None
     permute: Annotated[bool, Parameter(negative="")] = False
     data_dir: Path | None = None
+    factored: Annotated[bool, Parameter(negative="")] = False
 
     def load(self, seed: int) -> DataSet:
         """The data these options name."""
         if (self.task is None) == (self.data is None):
             raise ValueError("pass either --task NAME or --data FILE.npz")
-        names = ("n_train", "n_val", "n_test", "min_timesteps", "permute", "data_dir")
+        names = ("n_train", "n_val", "n_test", "min_timesteps", "permute", "data_dir", "factored")
         chosen = {name: getattr(self, name) for name in names}
         if self.data is not None:
             unused = [f"--{name.replace('_', '-')}" for name, value in chosen.items() if value not in (None, False)]
@@ -80,8 +83,9 @@ class DataOptions:
                 raise ValueError(f"{', '.join(unused)} goes with --task, not with --data")
             return from_file(self.data, per_step=bool(self.per_step), timesteps=self.timesteps)
         assert self.task is not None
+        del chosen["factored"]
         chosen |= {"timesteps": self.timesteps, "per_step": self.per_step, "seed": seed}
-        return from_task(self.task, TaskSettings(**chosen))
+        return from_task(self.task, TaskSettings(**chosen), factored=self.factored)
 
 
 @Parameter(name="*", group="Network")
@@ -145,6 +149,8 @@ class ProgramOptions:
         "auto" is cross_entropy, or squared with --regression.
     penalty : {"l1", "group"}
         Omega.
+    output_weights : float
+        Weight of each of several outputs in the loss, as in --output-weights 1 --output-weights 2; otherwise 1 each.
     beta : float or "path"
         Weight of the path norm; rho = beta / sqrt(P_last). Given several times, as in --beta 1 --beta 0.1, the one that
         is best on the validation split is picked; "path" is 20 values from where weights begin to 1e-3 of that.
@@ -163,6 +169,7 @@ class ProgramOptions:
 
     loss: Literal["auto", "cross_entropy", "logistic", "hinge", "squared"] = "auto"
     penalty: Literal["l1", "group"] = "l1"
+    output_weights: Annotated[tuple[float, ...], Parameter(negative="")] = ()
     beta: Annotated[tuple[float | Literal["path"], ...], Parameter(negative="")] = (0.1,)
     rho: float | None = None
     validation_fraction: float = 0.2
@@ -200,6 +207,9 @@ def fit(
     parameters = vars(network or NetworkOptions()) | vars(program or ProgramOptions())
     beta = parameters["beta"]
     parameters["beta"] = beta[0] if len(beta) == 1 else list(beta)
+    parameters["output_weights"] = list(parameters["output_weights"]) or None
+    if regression and parameters.pop("output_weights") is not None:
+        raise ValueError("--output-weights goes with classes, not with --regression")
     parameters |= {"per_step": data.per_step, "device": device, "random_state": seed}
     if data.timesteps is not None:
         parameters["timesteps"] = data.timesteps
@@ -215,7 +225,14 @@ def fit(
 
 
 @app.command
-def predict(*, model: Path, data: Path, out: Path, json: Json = False) -> int:
+def predict(
+    *,
+    model: Path,
+    data: Path,
+    out: Path,
+    closed_loop: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> int:
     """Predict with a trained network.
 
     Parameters
@@ -227,9 +244,16 @@ def predict(*, model: Path, data: Path, out: Path, json: Json = False) -> int:
     out : Path
         The .npz file to write: prediction, and scores or probabilities where the loss has them. For per-step labels of
         sequences of unequal length the rows of all sequences follow one another, and `lengths` says how many each has.
+        Scores and probabilities of several outputs are numbered: scores_0, scores_1.
+    closed_loop : bool
+        Feed the network its own answers: for a model of a task that has feedback, such as the carry of an addition.
+        That column of X is ignored, and `inputs` in the file is X as the network saw it.
     """
-    estimator, _ = load_model(fitting.model_file(model))
-    report = fitting.predict(estimator, read_input(read_npz(data), data), out)
+    estimator, extra = load_model(fitting.model_file(model))
+    X = read_input(read_npz(data), data)
+    report = (
+        fitting.predict_closed_loop(estimator, extra, X, out) if closed_loop else fitting.predict(estimator, X, out)
+    )
     if json:
         output.print_json(report)
     else:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from convexsnn.checks import check_flag
 from convexsnn.sequences import as_sequences
-from convexsnn.tasks import Split, TaskSettings, load_task
+from convexsnn.tasks import Split, TaskData, TaskSettings, load_task
 
 SPLITS = ("train", "val", "test")
 
@@ -29,6 +30,8 @@ class DataSet:
         Share of the test sequences that do not occur in training; for tasks.
     timesteps : int or None
         Steps for which a 2-D X is to be shown, where that was said.
+    task : TaskData or None
+        Where the data are a task's.
     """
 
     splits: Mapping[str, Split]
@@ -36,6 +39,7 @@ class DataSet:
     source: dict[str, Any]
     unseen_share: float | None = None
     timesteps: int | None = None
+    task: TaskData | None = None
 
     @property
     def train(self) -> Split:
@@ -43,12 +47,40 @@ class DataSet:
         return self.splits["train"]
 
 
-def from_task(name: str, settings: TaskSettings) -> DataSet:
-    """The data of a task."""
+def from_task(name: str, settings: TaskSettings, *, factored: bool = False) -> DataSet:
+    """The data of a task, its labels factor by factor when `factored`."""
     task = load_task(name, settings)
+    task = task.factored() if factored else task
     kept = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(task.settings).items()}
     splits = {"train": task.train, "val": task.val, "test": task.test}
-    return DataSet(splits, task.per_step, {"task": name, "settings": kept}, task.unseen_share)
+    source = {"task": name, "settings": kept, "factored": factored}
+    return DataSet(splits, task.per_step, source, task.unseen_share, task=task)
+
+
+def stored_task(extra: Mapping[str, Any], **changes: Any) -> tuple[str, TaskSettings, bool]:
+    """Name and settings of the task that a model file names, with `changes`, and whether its labels were factored.
+
+    Raises
+    ------
+    ValueError
+        If the model was not trained on a task, or what the file says about it is damaged.
+    """
+    source = extra.get("source")
+    name, settings = (source.get("task"), source.get("settings")) if isinstance(source, dict) else (None, None)
+    if not isinstance(source, dict) or not isinstance(name, str) or not isinstance(settings, dict):
+        raise ValueError(f"the model was trained on {trained_on(extra)}, not on a task")
+    try:
+        chosen = TaskSettings(**(settings | changes))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the stored settings of the task are damaged: {error}") from error
+    return name, chosen, check_flag("the stored setting factored", source.get("factored", False))
+
+
+def trained_on(extra: Mapping[str, Any]) -> str:
+    """What a model file says that its model was trained on."""
+    source = extra.get("source")
+    known = (source.get("task") or source.get("data")) if isinstance(source, dict) else None
+    return str(known or "unknown data")
 
 
 def from_file(path: Path, *, per_step: bool, timesteps: int | None = None) -> DataSet:

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from convexsnn import closed_loop
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output
-from convexsnn.cli.data import DataSet, check_splits, from_file, from_task
+from convexsnn.cli.data import DataSet, check_splits, from_file, from_task, stored_task, trained_on
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.files import write_atomically
-from convexsnn.metrics import inference_cost, split_scores
+from convexsnn.metrics import closed_loop_scores, inference_cost, split_scores
 from convexsnn.selection import is_several, read_betas
 from convexsnn.solvers import Status
 from convexsnn.storage import data_digest, load_model, save_model
-from convexsnn.tasks import TaskSettings
+from convexsnn.tasks import load_task
 from convexsnn.verification import verify as verify_certificate
 
 MODEL, CERTIFICATE, METRICS, PATH = "model.safetensors", "certificate.json", "metrics.json", "path.json"
@@ -67,13 +68,19 @@ def describe_path(estimator: Estimator, *, held_out: bool) -> dict[str, Any]:
 
 
 def collect_metrics(estimator: Estimator, data: DataSet, seconds: float) -> dict[str, Any]:
-    """Scores of every split, objective, cost of inference (on the test split where there is one) and times."""
+    """Scores of every split, objective, cost of inference (on the test split where there is one) and times.
+
+    For tasks with feedback also the scores on the test split in closed loop.
+    """
     trained = estimator.trained_
     facts = json.loads(trained.certificate.to_json())  # numbers that JSON has
     shown = data.splits.get("test", data.train)
     cost = inference_cost(estimator.network_, estimator.sequences(shown.X))
+    scores = {split: split_scores(estimator, part.X, part.y) for split, part in data.splits.items()}
+    if isinstance(estimator, SpikingClassifier) and data.task is not None and data.task.feedback is not None:
+        scores["closed_loop"] = closed_loop_scores(estimator, data.task)
     return {
-        **{split: split_scores(estimator, part.X, part.y) for split, part in data.splits.items()},
+        **scores,
         "beta": estimator.beta_,
         "objective": facts["primal"],
         "relative_gap": facts["relative_gap"],
@@ -98,7 +105,7 @@ def print_report(report: dict[str, Any], out: Path) -> None:
         output.print_path(report["path"])
     output.print_facts("Certificate", output.certificate_facts(certificate))
     facts: dict[str, Any] = {}
-    for split in ("train", "val", "test"):
+    for split in ("train", "val", "test", "closed_loop"):
         for name, value in metrics.get(split, {}).items():
             facts[f"{split} {name}"] = f"{value:.4f}" if name == "r2" else f"{100 * value:.2f} %"
     facts |= {
@@ -117,9 +124,30 @@ def predict(estimator: Estimator, X: Any, out: Path) -> dict[str, Any]:
     """Write predictions to an .npz file."""
     results: dict[str, Any] = {"prediction": estimator.predict(X)}
     if isinstance(estimator, SpikingClassifier):
-        results["scores"] = estimator.decision_function(X)
+        several = isinstance(estimator.classes_, list)
+        results |= _numbered("scores", estimator.decision_function(X), several)
         if hasattr(estimator, "predict_proba"):
-            results["probabilities"] = estimator.predict_proba(X)
+            results |= _numbered("probabilities", estimator.predict_proba(X), several)
+    return _write_arrays(results, out)
+
+
+def predict_closed_loop(estimator: Estimator, extra: dict[str, Any], X: Any, out: Path) -> dict[str, Any]:
+    """Write predictions in closed loop, and the inputs that were generated, to an .npz file."""
+    # Only the task's rules are needed, not its data.
+    name, settings, factored = stored_task(extra, n_train=1, n_val=1, n_test=1)
+    task = load_task(name, settings)
+    loop = closed_loop.FeedbackLoop.of_task(task.factored() if factored else task)
+    labels, inputs = closed_loop.predict_closed_loop(estimator, X, loop, return_inputs=True)  # type: ignore[arg-type]
+    return _write_arrays({"prediction": labels, "inputs": inputs}, out)
+
+
+def _numbered(name: str, value: Any, several: bool) -> dict[str, Any]:
+    """What an estimator says of each output, under names with the number of the output where there are several."""
+    return {f"{name}_{k}": part for k, part in enumerate(value)} if several else {name: value}
+
+
+def _write_arrays(results: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write arrays, or lists of arrays with their lengths, to an .npz file; returns dtype and shape of each."""
     arrays = {}
     for name, value in results.items():
         if isinstance(value, list):
@@ -200,15 +228,10 @@ def _training_data(
     """The data to verify on, or why there are none."""
     if file is not None:
         return from_file(file, per_step=estimator.per_step)
-    source = extra.get("source")
-    settings = source.get("settings") if isinstance(source, dict) else None
-    if not isinstance(source, dict) or source.get("task") != task or not isinstance(settings, dict):
-        trained_on = (source.get("task") or source.get("data")) if isinstance(source, dict) else "unknown data"
-        return f"the model was trained on {trained_on}, not on task {task}"
+    if trained_on(extra) != task:
+        return f"the model was trained on {trained_on(extra)}, not on task {task}"
     try:
-        given: dict[str, Any] = settings if data_dir is None else settings | {"data_dir": data_dir}
-        chosen = TaskSettings(**given)
-    except (TypeError, ValueError) as error:
-        return f"the stored settings of the task are damaged: {error}"
-    assert task is not None
-    return from_task(task, chosen)
+        name, settings, factored = stored_task(extra, **({} if data_dir is None else {"data_dir": data_dir}))
+    except ValueError as error:
+        return str(error)
+    return from_task(name, settings, factored=factored)

@@ -56,7 +56,7 @@ def certificate_facts(certificate: Certificate) -> dict[str, Any]:
         "objective": f"{certificate.primal:.10g}",
         "lower bound": f"{certificate.dual:.10g}",
         "relative gap": f"{certificate.relative_gap:.2e}",
-        "program": f"{certificate.loss} + {certificate.rho:.4g} x {certificate.penalty}",
+        "program": f"{certificate.loss_name} + {certificate.rho:.4g} x {certificate.penalty}",
         "rows n, columns P, outputs C": f"{certificate.n}, {certificate.P}, {certificate.C}",
         "support": f"{certificate.support} columns, {certificate.nonzeros} weights",
         "arithmetic": certificate.dtype,

@@ -183,9 +183,9 @@ class SpikingEstimator(BaseEstimator, ABC):
 
     def _begin(self, X: Any) -> tuple[ProgramSettings, Sequences]:
         """Check everything, forget an earlier fit, read X."""
+        self._forget()
         settings = self.program_settings()
         self.check_settings()
-        self._forget()
         return settings, self._read(X, fitting=True)
 
     def _read(self, X: Any, *, fitting: bool) -> Sequences:

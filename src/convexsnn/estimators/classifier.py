@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
 from convexsnn.estimators.base import SpikingEstimator
+from convexsnn.estimators.classes import (
+    Classes,
+    balance_of,
+    class_index,
+    class_labels_of,
+    distinct_classes,
+    heads_of,
+    read_output_weights,
+    same_answers,
+)
 from convexsnn.estimators.examples import Examples
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights
-from convexsnn.labels import decide, probabilities
+from convexsnn.labels import decide, probabilities, split_heads
+from convexsnn.losses import Head
 from convexsnn.sequences import Sequences
 from convexsnn.training import Observer, ProgramSettings
 
@@ -32,10 +43,14 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     Hidden weights are sampled, the network is simulated once, and the readout is the solution of a convex program over
     the columns of 0/1 spikes (theory.md). No surrogate gradient is involved.
 
+    A label may have several outputs, such as a digit and a carry: y has one more axis of H columns, the loss is the
+    weighted sum of one cross entropy an output, and one network answers all of them.
+
     Parameters
     ----------
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
-        "auto" is cross_entropy. For more than two classes logistic, hinge and squared are one-versus-rest.
+        "auto" is cross_entropy, the only one for several outputs. For more than two classes logistic, hinge and squared
+        are one-versus-rest.
     penalty : {"l1", "group"}
     beta : float, sequence of float, or "path"
         Weight of the path norm, > 0. Of several the one with the best validation score is picked, of equal scores the
@@ -62,6 +77,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     max_iter : int
         Limit on the solver's outer iterations.
     class_weight : dict, "balanced" or None
+        No dict for several outputs; the factors of a row's outputs are multiplied.
+    output_weights : sequence of H positive numbers, optional
+        Weight of each output of several in the loss; None is 1 each.
     device : str
         "cpu", "cuda", ...
     random_state : int, RandomState or None
@@ -73,6 +91,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         The trained network: only the neurons that carry weight.
     certificate_ : Certificate
     classes_ : array of shape (n_classes,)
+        For several outputs a list of such arrays.
     n_iter_ : int
     dual_gap_ : float
     n_features_in_ : int
@@ -102,7 +121,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     True
     """
 
-    classes_: np.ndarray
+    classes_: Classes
 
     def __init__(
         self,
@@ -130,6 +149,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         tol: float = 1e-6,
         max_iter: int = 1000,
         class_weight: dict | str | None = None,
+        output_weights: Sequence[float] | None = None,
         dtype: str = "float64",
         device: str = "cpu",
         random_state: Any = None,
@@ -162,6 +182,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             random_state=random_state,
         )
         self.class_weight = class_weight
+        self.output_weights = output_weights
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, validation: Any = None, observer: Observer | None = None
@@ -172,7 +193,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         ----------
         X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d)
         y : array of shape (n,), or with per_step (n, T) or a list of n arrays of shape (T_i,)
-            Labels: integers, strings or booleans.
+            Labels: integers, strings or booleans. Of H > 1 outputs (n, H), or (n, T, H) or a list of (T_i, H).
         sample_weight : array of shape (n,), optional
             Nonnegative weight of each sequence; sequences of weight zero are as if absent.
         validation : tuple (X_val, y_val), optional
@@ -185,71 +206,107 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        settings, sequences = self._begin(X)
+        _, sequences = self._begin(X)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
-        self.classes_ = np.unique(labels)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs at least two classes, but y has one class: {self.classes_[0]!r}"
-            )
+        self._note_classes(labels, sequences)
         per_sequence = sequence_weights(sample_weight, sequences)
-        balance = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
-        row_weights = spread_weights(per_sequence, sequences, self.per_step) * balance[self._index(labels)]
+        balance = balance_of(self.class_weight, labels, self.classes_)
+        row_weights = spread_weights(per_sequence, sequences, self.per_step) * balance
         examples = Examples(sequences, self._encode(labels), row_weights, per_sequence, bool(self.per_step)).weighty()
-        if len(decide(examples.targets).unique()) < 2:
+        if bool((examples.targets == examples.targets[0]).all()):
             raise ValueError("sample_weight leaves only one class: give sequences of two classes a positive weight")
-        self._train(examples, settings, validation, observer)
+        self._train(examples, self.program_settings(), validation, observer)
         return self
+
+    def _note_classes(self, labels: np.ndarray, sequences: Sequences) -> None:
+        """Set `classes_`; ValueError when there is nothing to tell apart, or the settings do not fit the outputs."""
+        classes = distinct_classes(labels)
+        several = isinstance(classes, list)
+        if max(len(own) for own in (classes if several else [classes])) < 2:
+            hint = "; for one label a step pass per_step=True" if several and not self.per_step else ""
+            only = " in each output" if several else f": {classes[0]!r}"
+            raise ValueError(f"{type(self).__name__} needs at least two classes, but y has one class{only}{hint}")
+        if several and not self.per_step and labels.shape[1] == sequences.n_steps:
+            warnings.warn(
+                f"y of shape {labels.shape} is read as {labels.shape[1]} outputs a sequence; for one label at each of "
+                f"the {sequences.n_steps} steps pass per_step=True",
+                stacklevel=3,
+            )
+        self.classes_ = classes
+        self.program_settings()
+
+    @property
+    def _heads(self) -> tuple[Head, ...]:
+        """Of the fitted labels; () for one output, and before they are known."""
+        return heads_of(self.classes_, self.output_weights) if hasattr(self, "classes_") else ()
 
     def program_settings(self) -> ProgramSettings:
         """The convex program that these parameters describe; of several betas, the one that was picked."""
-        return self._settings(CLASSIFIER_LOSSES)
+        return replace(self._settings(CLASSIFIER_LOSSES), heads=self._heads)
 
-    def _index(self, labels: np.ndarray) -> np.ndarray:
-        """Positions of labels in `classes_`."""
-        unknown = np.setdiff1d(labels, self.classes_)
-        if len(unknown):
-            raise ValueError(f"y holds labels that were not seen in fit: {unknown[:5].tolist()}")
-        return np.searchsorted(self.classes_, labels)
+    def check_settings(self) -> None:
+        """Raise on any bad setting that does not depend on the data, before work is done on it."""
+        super().check_settings()
+        read_output_weights(self.output_weights)
 
     def _encode(self, labels: np.ndarray) -> Tensor:
-        loss = self.program_settings().loss_function
-        return loss.encode(torch.from_numpy(self._index(labels)), len(self.classes_))
+        loss, index = self.program_settings().loss_function, class_index(labels, self.classes_)
+        n_classes = sum(map(len, self.classes_)) if isinstance(self.classes_, list) else len(self.classes_)
+        return loss.encode(torch.from_numpy(index), n_classes)
 
     def _targets(self, y: Any, sequences: Sequences) -> Tensor:
         return self._encode(class_labels(y, sequences, self.per_step, type(self).__name__))
 
     def _score_rows(self, targets: Tensor, S: Tensor, weights: np.ndarray) -> float:
-        return float(accuracy_score(decide(targets).numpy(), decide(S).numpy(), sample_weight=weights))
+        right = same_answers(decide(targets, self._heads).numpy(), decide(S, self._heads).numpy())
+        return float(np.average(right, weights=weights))
 
     def _strata(self, examples: Examples) -> np.ndarray:
-        """Classes; a sequence with a label a step has none."""
-        return super()._strata(examples) if self.per_step else decide(examples.targets).numpy()
+        """Classes, or combinations of classes of several outputs; a sequence with a label a step has none."""
+        if self.per_step:
+            return super()._strata(examples)
+        index = decide(examples.targets, self._heads).numpy()
+        return np.unique(index, axis=0, return_inverse=True)[1].ravel()
 
     def decision_function(self, X: Any) -> Any:
         """Scores: (rows,) for two classes (positive: `classes_[1]`), (rows, n_classes) for more.
 
-        With per_step, rows are arranged as (n, T) or a list of (T_i,).
+        With per_step, rows are arranged as (n, T) or a list of (T_i,). For several outputs a list of such scores.
         """
         S, sequences = self._scores(X)
-        if len(self.classes_) == 2:
-            S = S[:, 0] if S.shape[1] == 1 else S[:, 1] - S[:, 0]
-        return self._shape_like(S.numpy(), sequences)
+        scores = [
+            (s[:, 0] if s.shape[1] == 1 else s[:, 1] - s[:, 0]) if len(classes) == 2 else s
+            for s, classes in zip(split_heads(S, self._heads), self._class_list, strict=True)
+        ]
+        shaped = [self._shape_like(s.numpy(), sequences) for s in scores]
+        return shaped if self._heads else shaped[0]
+
+    @property
+    def _class_list(self) -> list[np.ndarray]:
+        return self.classes_ if isinstance(self.classes_, list) else [self.classes_]
 
     def predict(self, X: Any) -> Any:
-        """The label of each sequence, or of each step with per_step."""
+        """The label of each sequence, or of each step with per_step; of several outputs as in `fit`."""
         S, sequences = self._scores(X)
-        return self._shape_like(self.classes_[decide(S).numpy()], sequences)
+        return self._shape_like(self._labels(S), sequences)
+
+    def _labels(self, S: Tensor) -> np.ndarray:
+        return class_labels_of(decide(S, self._heads).numpy(), self.classes_)
 
     @available_if(lambda self: self.loss in ("auto", "cross_entropy", "logistic"))
     def predict_proba(self, X: Any) -> Any:
-        """Class probabilities, (rows, n_classes); only for losses that model them (cross_entropy, logistic)."""
+        """Class probabilities, (rows, n_classes); only for losses that model them (cross_entropy, logistic).
+
+        For several outputs a list of such probabilities.
+        """
         S, sequences = self._scores(X)
-        return self._shape_like(probabilities(S, CLASSIFIER_LOSSES[self.loss]).numpy(), sequences)
+        loss = CLASSIFIER_LOSSES[self.loss]
+        shaped = [self._shape_like(probabilities(s, loss).numpy(), sequences) for s in split_heads(S, self._heads)]
+        return shaped if self._heads else shaped[0]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy over sequences, or over all steps with per_step."""
+        """Accuracy over sequences, or over all steps with per_step; of several outputs all must be right."""
         S, sequences = self._scores(X)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)
-        return float(accuracy_score(labels, self.classes_[decide(S).numpy()], sample_weight=weights))
+        return float(np.average(same_answers(labels, self._labels(S)), weights=weights))

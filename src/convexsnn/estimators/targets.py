@@ -16,23 +16,28 @@ TARGET_RANGE = (1e-140, 1e140)
 
 
 def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np.ndarray:
-    """Class labels of every row, shape (rows,); ValueError or a scikit-learn warning on labels of wrong form."""
+    """Class labels of every row, shape (rows,), or (rows, H) where a label has H > 1 outputs.
+
+    ValueError or a scikit-learn warning on labels of wrong form.
+    """
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None")
-    if per_step:
-        labels = flatten_steps(y, sequences)
-    else:
-        array = np.asarray(y)
-        if array.ndim == 2 and array.shape[1] > 1:
-            raise ValueError(
-                f"y should be a 1d array, one label a sequence, got shape {array.shape}; for one label a step pass "
-                "per_step=True"
-            )
-        labels = column_or_1d(y, warn=True)
-        _check_count(labels, sequences)
+    labels = flatten_steps(y, sequences, vectors=True) if per_step else np.asarray(y)
+    if labels.ndim > 2:
+        raise ValueError(
+            f"y must have shape (n,) or (n, H), got {labels.shape}; for labels at every step: per_step=True"
+        )
+    if labels.ndim != 2 or labels.shape[1] < 2:
+        labels = column_or_1d(labels, warn=True)
+    _check_count(labels, sequences.rows(per_step))
     if labels.dtype.kind == "f":
         assert_all_finite(labels, input_name="y")
-    check_classification_targets(labels)
+    if labels.ndim == 1:
+        check_classification_targets(labels)
+    else:
+        for output in labels.T:
+            # Numbers beside words are held as objects, which scikit-learn takes for words.
+            check_classification_targets(np.array(output.tolist()) if labels.dtype.hasobject else output)
     return labels
 
 
@@ -53,7 +58,7 @@ def real_targets(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
     if not per_step:
         if values.ndim == 2 and values.shape[1] == 1:
             values = column_or_1d(y, warn=True)
-        _check_count(values, sequences)
+        _check_count(values, len(sequences))
     values = values.astype(np.float64)
     assert_all_finite(values, input_name="y")
     if values.size == 0:
@@ -64,11 +69,9 @@ def real_targets(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
     return values
 
 
-def _check_count(y: np.ndarray, sequences: Sequences) -> None:
-    if len(y) != len(sequences):
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: {[len(sequences), len(y)]} (X, y)"
-        )
+def _check_count(y: np.ndarray, rows: int) -> None:
+    if len(y) != rows:
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: {[rows, len(y)]} (X, y)")
 
 
 def sequence_weights(sample_weight: Any, sequences: Sequences) -> np.ndarray:

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from convexsnn.losses import Rows
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
 from convexsnn.solvers.newton_columns import DENSE_BYTES, NormalisedColumns
-from convexsnn.solvers.newton_prox import Rows
 from convexsnn.solvers.newton_step import DualPoint, ProximalStep
 from convexsnn.solvers.working_set import solve_by_working_set
 
@@ -106,4 +106,4 @@ def _start(
         thresholds = (program.rho * columns.scale).expand_as(W)
         return float((W.abs()[used] / thresholds[used]).mean()), 1.0
     kappa = float(program.penalty.dual_norm(point.products / columns.scale)) / program.rho
-    return 1.0 / float((curvature[0] / program.row_weights.unsqueeze(1)).mean()), min(kappa, RELAXED_LIMIT)
+    return 1.0 / float((curvature.diagonal / program.row_weights.unsqueeze(1)).mean()), min(kappa, RELAXED_LIMIT)

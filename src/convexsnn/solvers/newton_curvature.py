@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convexsnn.losses import Rows
 from convexsnn.solvers.newton_columns import NormalisedColumns
-from convexsnn.solvers.newton_prox import Rows
 
 # A row is stale when an entry of its curvature above this part of the largest has changed by this factor; the matrix is
 # when this share of the rows is. Stale rows cost iterations of conjugate gradients, but a new matrix costs more.
@@ -47,7 +47,7 @@ class CurvatureMatrix:
         """Whether the matrix is still of use for entries `active` (P, C) and this curvature."""
         if dtype != self._dtype or self._count > SURPLUS * int(active[:, self._outputs].sum()) + 64:
             return False
-        before, now = self._curvature[0], curvature[0]
+        before, now = self._curvature.diagonal, curvature.diagonal
         if dtype == torch.float64:
             # float64 factors are for programs too small or too ill-conditioned to gain from a stale matrix.
             return torch.equal(before, now)
@@ -95,10 +95,16 @@ class CurvatureMatrix:
 
     def _curvature_against(self, other: int) -> Tensor:
         """H's entries between each of the outputs and one of them, shape (outputs, n)."""
-        a, b = self._curvature
-        chosen = slice(self._outputs.start, self._outputs.stop)
-        h = torch.zeros_like(a[:, chosen]) if b is None else -b[:, chosen] * b[:, self._outputs[other], None]
-        h[:, other] += a[:, self._outputs[other]]
+        a, b, blocks = self._curvature
+        against = self._outputs[other]
+        h = torch.zeros_like(a[:, self._outputs.start : self._outputs.stop])
+        if b is not None:
+            # Outputs of other blocks are not coupled to it.
+            block = next((block for block in blocks if against in block), self._outputs)
+            start, stop = max(block.start, self._outputs.start), min(block.stop, self._outputs.stop)
+            coupled = slice(start - self._outputs.start, stop - self._outputs.start)
+            h[:, coupled] = -b[:, start:stop] * b[:, against, None]
+        h[:, other] += a[:, against]
         return h.T
 
     def _reserve(self, count: int) -> None:

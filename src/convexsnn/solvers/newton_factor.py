@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from convexsnn.losses import Rows
 from convexsnn.solvers.newton_curvature import CurvatureMatrix, Entries
-from convexsnn.solvers.newton_prox import Rows
 
 # Up to this many changed entries, or this part of all, a factor is revised rather than made anew. A revision costs
 # about 2 A^2 operations an entry, for A entries in all, a new factor A^3 / 3 and a copy of the matrix.
@@ -21,7 +21,7 @@ class Factor:
         self.matrix, self.entries, self.inverse = matrix, entries, inverse
         column, output = entries.column, entries.output
         K = matrix.lower(entries.position)
-        diagonal, vector = inverse
+        diagonal, vector, _ = inverse
         K.diagonal().add_(diagonal[column, output].to(K.dtype))
         if vector is not None:
             v = vector[column, output].to(K.dtype)
@@ -30,8 +30,8 @@ class Factor:
 
     def revised(self, matrix: CurvatureMatrix, entries: Entries, inverse: Rows) -> RevisedFactor | None:
         """The factor on other entries, or None where it is cheaper, or necessary, to begin anew."""
-        same = matrix is self.matrix and inverse[1] is None and self.inverse[1] is None
-        if not same or not torch.equal(self.inverse[0][:1, :1], inverse[0][:1, :1]):
+        same = matrix is self.matrix and inverse.vector is None and self.inverse.vector is None
+        if not same or not torch.equal(self.inverse.diagonal[:1, :1], inverse.diagonal[:1, :1]):
             return None
         removed = torch.nonzero(~torch.isin(self.entries.position, entries.position)).flatten()
         kept = torch.isin(entries.position, self.entries.position)
@@ -74,7 +74,7 @@ class RevisedFactor:
         position = entries.position[added]
         self._border = base.forward(base.matrix.between(old.position, position))
         corner = base.matrix.between(position, position)
-        corner.diagonal().add_(float(base.inverse[0][0, 0]))
+        corner.diagonal().add_(float(base.inverse.diagonal[0, 0]))
         self._corner = _cholesky(corner - self._border.T @ self._border)
         held = torch.zeros(len(old.position), len(removed), dtype=dtype, device=base.lower.device)
         held[removed, torch.arange(len(removed), device=held.device)] = 1.0

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Row i stands for the matrix diag(diagonal_i) - vector_i vector_i^T; both tensors have shape (rows, C).
-Rows = tuple[Tensor, Tensor | None]
+from convexsnn.losses import Rows
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Prox:
 def prox_l1(Z: Tensor, threshold: Tensor) -> Prox:
     """Soft thresholding of Z (P, C) by threshold (P, 1)."""
     active = Z.abs() > threshold
-    return Prox(torch.where(active, Z - threshold * Z.sign(), 0.0), active, (torch.ones_like(Z), None))
+    return Prox(torch.where(active, Z - threshold * Z.sign(), 0.0), active, Rows(torch.ones_like(Z)))
 
 
 def prox_group(Z: Tensor, threshold: Tensor) -> Prox:
@@ -42,7 +41,7 @@ def prox_group(Z: Tensor, threshold: Tensor) -> Prox:
     diagonal = 1.0 / kept.clamp(min=1e-12)
     direction = torch.where(active, Z / norms, 0.0)
     vector = (diagonal - 1.0).sqrt() * direction
-    return Prox(torch.where(active, kept * Z, 0.0), active.expand_as(Z), (diagonal.expand_as(Z), vector))
+    return Prox(torch.where(active, kept * Z, 0.0), active.expand_as(Z), Rows(diagonal.expand_as(Z), vector))
 
 
 PROX = {"l1": prox_l1, "group": prox_group}
@@ -50,6 +49,12 @@ PROX = {"l1": prox_l1, "group": prox_group}
 
 def apply_rows(rows: Rows, X: Tensor) -> Tensor:
     """Row i of the result is the matrix of row i times X_i, for X of shape (rows, C)."""
-    diagonal, vector = rows
+    diagonal, vector, blocks = rows
     out = diagonal * X
-    return out if vector is None else out - vector * (vector * X).sum(dim=1, keepdim=True)
+    if vector is None:
+        return out
+    products = vector * X
+    if not blocks:
+        return out - vector * products.sum(dim=1, keepdim=True)
+    parts = products.split([len(block) for block in blocks], dim=1)
+    return out - vector * torch.cat([part.sum(dim=1, keepdim=True).expand_as(part) for part in parts], dim=1)

@@ -8,11 +8,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from convexsnn.losses import SmoothLoss
+from convexsnn.losses import Rows, SmoothLoss
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Best
 from convexsnn.solvers.newton_columns import NormalisedColumns
-from convexsnn.solvers.newton_prox import PROX, Prox, Rows, apply_rows
+from convexsnn.solvers.newton_prox import PROX, Prox, apply_rows
 from convexsnn.solvers.newton_system import Preconditioner, conjugate_gradients
 
 # Newton steps to a proximal step.
@@ -70,8 +70,8 @@ class ProximalStep:
     def curvature(self, scores: Tensor) -> Rows:
         """The Hessian of F at the scores (n, C), row by row."""
         weights = self._program.row_weights.unsqueeze(1)
-        a, b = self._loss.curvature(scores)
-        return weights * a, None if b is None else weights.sqrt() * b
+        diagonal, vector, blocks = self._loss.curvature(scores)
+        return Rows(weights * diagonal, None if vector is None else weights.sqrt() * vector, blocks)
 
     def offer(self, W: Tensor, data_term: float, point: DualPoint) -> None:
         """Certify weights of the normalised columns and a dual point, and keep what is better than before."""
@@ -142,8 +142,8 @@ class ProximalStep:
         active = trial.prox.active
         if not bool(active.any()):
             return -residual
-        diagonal, vector = trial.prox.inverse
-        inverse = diagonal / sigma, None if vector is None else vector / sigma**0.5
+        diagonal, vector, _ = trial.prox.inverse
+        inverse = Rows(diagonal / sigma, None if vector is None else vector / sigma**0.5)
         right = torch.where(active, self._columns.rmatmul(apply_rows(curvature, -residual)), 0.0)
         # Scaled to order one, so that a float32 factor neither overflows nor underflows.
         size = right.abs().max().clamp(min=1e-300)

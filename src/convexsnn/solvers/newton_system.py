@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from convexsnn.losses import Rows
 from convexsnn.solvers.newton_columns import NormalisedColumns
 from convexsnn.solvers.newton_curvature import CurvatureMatrix
 from convexsnn.solvers.newton_factor import Factor, RevisedFactor
-from convexsnn.solvers.newton_prox import Rows, apply_rows
+from convexsnn.solvers.newton_prox import apply_rows
 
 # Unknowns beyond which one Cholesky factor over all outputs would take too much memory (float32: 400 MB).
 COUPLED_LIMIT = 10_000
@@ -18,9 +21,9 @@ CG_TOL = 1e-6
 
 
 class Preconditioner:
-    """Cholesky factors of the blocks of K = J^-1 + R H R^T that belong to one output each, or of all of K.
+    """Cholesky factors of blocks of K = J^-1 + R H R^T: one a set of coupled outputs, or one an output.
 
-    All of K is factored where outputs are coupled, unless there are too many unknowns.
+    Coupled outputs are factored together unless they have too many unknowns.
 
     Attributes
     ----------
@@ -38,10 +41,11 @@ class Preconditioner:
     def prepare(self, active: Tensor, curvature: Rows, inverse: Rows) -> None:
         """Factor for the active entries (P, C), the loss's curvature and the inverse Jacobian J^-1."""
         self._new = not self._kept
-        coupled = curvature[1] is not None or inverse[1] is not None
-        single = coupled and int(active.sum()) <= COUPLED_LIMIT
-        outputs = [range(active.shape[1])] if single else [range(c, c + 1) for c in range(active.shape[1])]
-        self._factors = [self._factor(chosen, active, curvature, inverse) for chosen in outputs]
+        self._factors = []
+        for outputs in _coupled(active.shape[1], curvature, inverse):
+            small = int(active[:, outputs.start : outputs.stop].sum()) <= COUPLED_LIMIT
+            for chosen in [outputs] if small else _single(outputs):
+                self._factors.append(self._factor(chosen, active, curvature, inverse))
 
     def _factor(self, outputs: range, active: Tensor, curvature: Rows, inverse: Rows) -> Factor | RevisedFactor:
         matrix, base = self._kept.get(outputs, (None, None))
@@ -76,6 +80,18 @@ class Preconditioner:
         return out
 
 
+def _coupled(n_outputs: int, curvature: Rows, inverse: Rows) -> Sequence[range]:
+    """The smallest sets of outputs between which K has no entries: a penalty of whole rows couples all of them."""
+    everything = range(n_outputs)
+    if inverse.vector is not None:
+        return [everything]
+    return _single(everything) if curvature.vector is None else curvature.blocks or [everything]
+
+
+def _single(outputs: range) -> list[range]:
+    return [range(c, c + 1) for c in outputs]
+
+
 def conjugate_gradients(
     columns: NormalisedColumns,
     active: Tensor,
@@ -90,7 +106,7 @@ def conjugate_gradients(
     """
     chosen = torch.nonzero(active.any(dim=1)).flatten()
     R, active = columns.rows(chosen, torch.float64), active[chosen]
-    inverse = inverse[0][chosen], None if inverse[1] is None else inverse[1][chosen]
+    inverse = Rows(inverse.diagonal[chosen], None if inverse.vector is None else inverse.vector[chosen])
 
     def apply(X: Tensor) -> Tensor:
         image = torch.zeros_like(X)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -85,6 +85,7 @@ class Split:
     ----------
     X : float64 array of shape (n, T, d), or list of n arrays of shape (T_i, d)
     y : int64 array of shape (n,), or one label a step: int64 array of shape (n, T) or list of n arrays of shape (T_i,)
+        Labels of H factors have one more axis, of length H.
 
     Raises
     ------
@@ -115,7 +116,7 @@ class TaskData:
         As asked for, with the task's defaults filled in.
     train, val, test : Split
     class_names : tuple of str
-        Class k of the labels is called ``class_names[k]``.
+        Class k of the labels is called ``class_names[k]``; of factored labels, class k of their joint label.
     per_step : bool
         Whether there is one label a step.
     unseen_share : float
@@ -126,6 +127,8 @@ class TaskData:
         Which input is the network's own last answer when it runs in closed loop.
     automaton : DFA or None
         The automaton that gave the labels; input feature k is its symbol k.
+    is_factored : bool
+        Whether labels are given factor by factor: see `factored`.
     """
 
     name: str
@@ -139,6 +142,26 @@ class TaskData:
     joint: JointLabels | None = None
     feedback: Feedback | None = None
     automaton: DFA | None = None
+    is_factored: bool = False
+
+    def factored(self) -> TaskData:
+        """The same task with a label's factors as several outputs: y of shape (n, T, H), in the order of `joint.names`.
+
+        Raises
+        ------
+        ValueError
+            If the task's labels are not several answers in one.
+        """
+        if self.joint is None:
+            raise ValueError(f"labels of {self.name} have no factors; the arithmetic tasks have")
+        if self.is_factored:
+            return self
+        joint = self.joint
+        splits = {
+            name: Split(split.X, np.stack(joint.split(np.asarray(split.y)), axis=-1))
+            for name, split in (("train", self.train), ("val", self.val), ("test", self.test))
+        }
+        return replace(self, **splits, is_factored=True)
 
 
 @dataclass(frozen=True)
