@@ -3,5 +3,21 @@
 from convexsnn.witnesses.architecture import Architecture
 from convexsnn.witnesses.constant import with_constant
 from convexsnn.witnesses.gaussian import gaussian
+from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heterogeneous
+from convexsnn.witnesses.mixture import mix
+from convexsnn.witnesses.pretrained import pretrained
+from convexsnn.witnesses.reservoir import ReservoirGrid, TunedReservoir, tune_reservoir
 
-__all__ = ["Architecture", "gaussian", "with_constant"]
+__all__ = [
+    "Architecture",
+    "Heterogeneity",
+    "ReservoirGrid",
+    "TunedReservoir",
+    "diversify",
+    "gaussian",
+    "heterogeneous",
+    "mix",
+    "pretrained",
+    "tune_reservoir",
+    "with_constant",
+]

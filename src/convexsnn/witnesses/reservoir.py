@@ -1,0 +1,175 @@
+"""Reservoir witnesses: a random LIF network tuned to criticality, the paper's R and R-CVX."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from convexsnn.checks import check_integer, check_real
+from convexsnn.network import Branch, Hidden
+from convexsnn.neurons import LIF, lif
+from convexsnn.sequences import Sequences
+from convexsnn.simulation import check_features, initial_state, step
+from convexsnn.witnesses.architecture import Architecture
+from convexsnn.witnesses.gaussian import gaussian
+
+# Sequences on which a setting is judged: the ratio's error falls with their root, its cost grows with them.
+SAMPLE = 500
+
+
+@dataclass(frozen=True)
+class ReservoirGrid:
+    """The settings to try; the defaults are the paper's 64.
+
+    Attributes
+    ----------
+    leaks, thresholds : tuple of float
+        Of all neurons.
+    input_scales : tuple of float
+        Factors on the first layers' input weights.
+    """
+
+    leaks: tuple[float, ...] = (0.9, 0.95, 0.99, 0.995)
+    thresholds: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
+    input_scales: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+
+    def __post_init__(self) -> None:
+        for name in ("leaks", "thresholds", "input_scales"):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not values:
+                raise ValueError(f"{name} must be a tuple of at least one number, got {values!r}")
+            for value in values:
+                check_real(name, value, 0.0, 1.0 if name == "leaks" else math.inf, open_minimum=name != "leaks")
+
+
+@dataclass(frozen=True)
+class ReservoirSetting:
+    """One line of the sweep.
+
+    Attributes
+    ----------
+    leak, threshold, input_scale : float
+    branching_ratio : float
+        sigma = sum_t a_t a_{t+1} / sum_t a_t^2 with a_t the spikes of all neurons at step t of a sequence, both sums
+        taken over the steps that have a successor, of all sequences; nan for a silent network.
+    rate : float
+        Spikes a neuron and step.
+    """
+
+    leak: float
+    threshold: float
+    input_scale: float
+    branching_ratio: float
+    rate: float
+
+
+@dataclass(frozen=True, eq=False)
+class TunedReservoir:
+    """A reservoir and the sweep that chose its setting.
+
+    Attributes
+    ----------
+    hidden : Hidden
+    chosen : ReservoirSetting
+    table : tuple of ReservoirSetting
+        Every setting tried, in the order of the grid (leak, then threshold, then input scale).
+    """
+
+    hidden: Hidden
+    chosen: ReservoirSetting
+    table: tuple[ReservoirSetting, ...] = field(repr=False)
+
+
+def tune_reservoir(
+    architecture: Architecture,
+    sequences: Sequences,
+    generator: torch.Generator,
+    grid: ReservoirGrid | None = None,
+    sample: int = SAMPLE,
+    on_setting: Callable[[int, int], None] | None = None,
+) -> TunedReservoir:
+    """Draw column-normalised gaussian weights once, and choose the setting whose branching ratio is closest to 1.
+
+    Of equally close settings the first in the order of the grid is chosen. Each setting is simulated once.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Of LIF neurons; its leak and threshold are not used.
+    sequences : Sequences
+        The first `sample` of them are simulated.
+    generator : torch.Generator
+        On the CPU.
+    grid : ReservoirGrid, optional
+    sample : int
+    on_setting : callable (settings done, settings in all), optional
+
+    Raises
+    ------
+    ValueError
+        When the neurons are not LIF, no sequence has two steps, or no setting makes the network spike.
+
+    References
+    ----------
+    arXiv 2605.08022, reservoir witnesses.
+    """
+    if architecture.neuron != "lif":
+        raise ValueError(
+            f"a reservoir is tuned over leak and threshold: neuron must be 'lif', not {architecture.neuron!r}"
+        )
+    grid, shown = grid or ReservoirGrid(), sequences.take(slice(0, check_integer("sample", sample)))
+    if int(shown.lengths.max()) < 2:
+        raise ValueError("a reservoir is tuned on how its activity goes on: X needs sequences of at least two steps")
+    drawn = gaussian(architecture, generator, "normalized")
+    settings = list(itertools.product(grid.leaks, grid.thresholds, grid.input_scales))
+    table = []
+    for done, (leak, threshold, scale) in enumerate(settings, start=1):
+        activity = spikes_per_step(_set(drawn, leak, threshold, scale), shown)
+        rate = float(activity.sum() / (shown.lengths.sum() * drawn.n_neurons))
+        table.append(ReservoirSetting(leak, threshold, scale, branching_ratio(activity, shown.lengths), rate))
+        if on_setting is not None:
+            on_setting(done, len(settings))
+    alive = [setting for setting in table if not math.isnan(setting.branching_ratio)]
+    if not alive:
+        raise ValueError("the reservoir is silent at every setting: scale the input up, or add larger input_scales")
+    chosen = min(alive, key=lambda setting: abs(setting.branching_ratio - 1.0))
+    hidden = _set(drawn, chosen.leak, chosen.threshold, chosen.input_scale)
+    return TunedReservoir(hidden, chosen, tuple(table))
+
+
+def branching_ratio(activity: Tensor, lengths: Tensor) -> float:
+    """Sigma of `activity` (n, T), of sequences of the given lengths (n,); see `ReservoirSetting`."""
+    followed = torch.arange(1, activity.shape[1]) < lengths.cpu().unsqueeze(1)
+    before, after = activity[:, :-1].cpu()[followed], activity[:, 1:].cpu()[followed]
+    square = float(before @ before)
+    return float(before @ after) / square if square > 0.0 else math.nan
+
+
+@torch.no_grad()
+def spikes_per_step(hidden: Hidden, sequences: Sequences) -> Tensor:
+    """Spikes of all neurons at each step of each sequence; float64 of shape (n, T), 0 past a sequence's end."""
+    check_features(hidden, sequences)
+    sequences = sequences.to(hidden.device, hidden.dtype)
+    state, counts = initial_state(hidden, len(sequences)), []
+    for x in sequences.values.unbind(dim=1):
+        state = step(hidden, x, state).state
+        counts.append(sum(layer.spikes.sum(dim=1, dtype=torch.float64) for branch in state for layer in branch))
+    inside = torch.arange(sequences.n_steps, device=hidden.device) < sequences.lengths.unsqueeze(1)
+    return torch.stack(counts, dim=1) * inside  # type: ignore[arg-type] - there is at least one branch
+
+
+def _set(hidden: Hidden, leak: float, threshold: float, input_scale: float) -> Hidden:
+    branches = []
+    for branch in hidden.branches:
+        layers = []
+        for i, layer in enumerate(branch.layers):
+            reset = layer.neuron.reset if isinstance(layer.neuron, LIF) else "soft"
+            neuron = lif(layer.m, leak, threshold, reset, hidden.dtype)
+            layers.append(replace(layer, weight=layer.weight * (input_scale if i == 0 else 1.0), neuron=neuron))
+        branches.append(Branch(tuple(layers)))
+    return replace(hidden, branches=tuple(branches))

@@ -1,0 +1,209 @@
+"""Witness families beyond the gaussian one, and the ridge readout."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+from torch import nn
+
+import convexsnn.witnesses.reservoir as reservoir_module
+from convexsnn import LIF, Architecture, as_sequences, gaussian, simulate
+from convexsnn.ridge import fit_ridge, ridge_path
+from convexsnn.validation import Validation
+from convexsnn.witnesses import Heterogeneity, ReservoirGrid, heterogeneous, mix, pretrained, tune_reservoir
+from helpers import draw_sequences, generator
+
+
+def test_heterogeneous_neurons_keep_to_their_ranges_and_all_differ():
+    chosen = Heterogeneity(memory=(2.0, 20.0), threshold=(0.5, 2.0), gain=(0.1, 1.0), bias=0.5)
+    hidden = heterogeneous(Architecture(3, hidden=40, last=60, recurrent=True), generator(0), chosen)
+    plain = gaussian(Architecture(3, hidden=40, last=60, recurrent=True), generator(0))
+    for layer, drawn in zip(hidden.layers(), plain.layers(), strict=True):
+        assert isinstance(layer.neuron, LIF)
+        tau = -1 / layer.neuron.leak.log()
+        assert 2.0 <= tau.min() < tau.max() <= 20.0 + 1e-6
+        assert 0.5 <= layer.neuron.threshold.min() < layer.neuron.threshold.max() <= 2.0
+        gain = layer.weight / drawn.weight
+        torch.testing.assert_close(gain, gain[:1].expand_as(gain))
+        torch.testing.assert_close(layer.recurrent / drawn.recurrent, gain[:1].expand_as(layer.recurrent))
+        assert 0.1 <= gain.min() < gain.max() <= 1.0 + 1e-6
+        assert len(layer.bias.unique()) == layer.m
+    again = heterogeneous(Architecture(3, hidden=40, last=60, recurrent=True), generator(0), chosen)
+    assert hidden.equals(again)
+
+
+def test_log_uniform_means_as_much_below_the_geometric_mean_as_above():
+    chosen = Heterogeneity(memory=(1.0, 100.0))
+    hidden = heterogeneous(Architecture(2, depth=2, branches=1, last=4000), generator(0), chosen)
+    tau = -1 / next(hidden.layers()).neuron.leak.log()
+    assert abs(float((tau < 10.0).double().mean()) - 0.5) < 0.03
+
+
+@pytest.mark.parametrize("bad", [{"memory": (2.0, 1.0)}, {"gain": (0.0, 1.0)}, {"threshold": 1.0}, {"bias": -1.0}])
+def test_bad_heterogeneity_names_itself(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        Heterogeneity(**bad)
+
+
+def test_a_mixture_has_the_columns_of_all_its_parts():
+    sequences = draw_sequences(30, 5, 3)
+    parts = [gaussian(Architecture(3, last=20), generator(seed)) for seed in range(2)]
+    mixed = simulate(mix(*parts), sequences).features
+    assert torch.equal(mixed, torch.cat([simulate(part, sequences).features for part in parts], dim=1))
+    with pytest.raises(ValueError, match="same readout"):
+        mix(parts[0], gaussian(Architecture(3, last=20, readout="spike"), generator(0)))
+    with pytest.raises(ValueError, match="at least one"):
+        mix()
+
+
+GRID = ReservoirGrid((0.5, 0.9, 0.99), (0.5, 1.0), (0.5, 2.0, 4.0))
+
+
+def naive_ratio(hidden, sequences):
+    """sigma, by running each sequence alone, step by step."""
+    above, below = 0.0, 0.0
+    for values, length in zip(sequences.values, sequences.lengths.tolist(), strict=True):
+        x = values[:length].numpy()
+        activity = np.zeros(length)
+        for branch in hidden.branches:
+            states = [(np.zeros(la.m), np.zeros(la.m)) for la in branch.layers]
+            for t in range(length):
+                h = x[t]
+                for i, layer in enumerate(branch.layers):
+                    v, s = states[i]
+                    current = h @ layer.weight.numpy()
+                    if layer.recurrent is not None:
+                        current = current + s @ layer.recurrent.numpy()
+                    v = layer.neuron.leak.numpy() * v + current
+                    h = (v >= layer.neuron.threshold.numpy()).astype(float)
+                    states[i] = (v - layer.neuron.threshold.numpy() * h, h)
+                    activity[t] += h.sum()
+        above += (activity[:-1] * activity[1:]).sum()
+        below += (activity[:-1] ** 2).sum()
+    return above / below if below else math.nan
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_tuning_chooses_as_an_exhaustive_evaluation_does(recurrent, monkeypatch):
+    calls = []
+    once = reservoir_module.spikes_per_step
+    monkeypatch.setattr(reservoir_module, "spikes_per_step", lambda *a: calls.append(a) or once(*a))
+    architecture = Architecture(3, depth=3, hidden=10, last=12, recurrent=recurrent)
+    sequences = draw_sequences(20, 6, 3, ragged=True)
+    tuned = tune_reservoir(architecture, sequences, generator(1), GRID)
+    assert len(calls) == len(tuned.table) == 18
+    ratios = [naive_ratio(hidden, sequences) for hidden, _ in calls]
+    np.testing.assert_allclose([row.branching_ratio for row in tuned.table], ratios, rtol=1e-12)
+    best = int(np.nanargmin(np.abs(np.array(ratios) - 1.0)))
+    assert tuned.chosen == tuned.table[best]
+    assert tuned.hidden.equals(calls[best][0])
+    assert len({row.branching_ratio for row in tuned.table}) > 6
+
+
+def test_a_reservoir_that_cannot_be_tuned_says_why():
+    sequences = draw_sequences(10, 4, 3)
+    with pytest.raises(ValueError, match="'lif'"):
+        tune_reservoir(Architecture(3, neuron="threshold"), sequences, generator(0))
+    with pytest.raises(ValueError, match="silent at every setting"):
+        tune_reservoir(Architecture(3, last=10, hidden=10), as_sequences(np.zeros((5, 4, 3))), generator(0), GRID)
+    with pytest.raises(ValueError, match="two steps"):
+        tune_reservoir(Architecture(3), as_sequences(np.ones((5, 1, 3))), generator(0), GRID)
+    with pytest.raises(ValueError, match="leaks"):
+        ReservoirGrid(leaks=(1.5,))
+
+
+@pytest.mark.parametrize("shape", [(40, 7), (7, 40)])
+def test_ridge_agrees_with_scikit_learn_at_every_lambda(shape):
+    rng = np.random.default_rng(0)
+    X, Y, lambdas = rng.standard_normal(shape), rng.standard_normal((shape[0], 3)), [1e-3, 0.1, 10.0]
+    for lam, W in zip(lambdas, ridge_path(torch.from_numpy(X), torch.from_numpy(Y), lambdas), strict=True):
+        expected = Ridge(alpha=lam, fit_intercept=False).fit(X, Y).coef_.T
+        np.testing.assert_allclose(W.numpy(), expected, atol=1e-9)
+
+
+def test_ridge_factorises_and_simulates_once_and_picks_by_validation(monkeypatch):
+    hidden = gaussian(Architecture(3, last=15, hidden=10, readout="analog"), generator(0))
+    sequences, held = draw_sequences(40, 5, 3), draw_sequences(20, 5, 3)
+    targets = sequences.values[:, -1, :1].double()
+    score = lambda S: -float(((S - held.values[:, -1, :1]) ** 2).sum())  # noqa: E731
+    calls, eigh = [], torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda G: calls.append(G) or eigh(G))
+    fit = fit_ridge(hidden, sequences, targets, (1e-3, 1.0, 1e3), Validation(held, score))
+    assert len(calls) == 1
+    scores = {point.lam: point.validation_score for point in fit.path}
+    assert fit.lam == max(scores, key=lambda lam: scores[lam])
+    assert [point.lam for point in fit.path] == [1e3, 1.0, 1e-3]
+    with pytest.raises(ValueError, match="validation"):
+        fit_ridge(hidden, sequences, targets)
+
+
+def test_plain_linear_stack_as_witnesses():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 5, bias=False), nn.Linear(5, 2))
+    hidden = pretrained(module, leak=0.9, threshold=0.7, reset="hard")
+    first, second = hidden.branches[0].layers
+    assert torch.equal(first.weight, module[1].weight.detach().T.double())
+    assert torch.equal(first.bias, module[1].bias.detach().double())
+    assert second.bias is None
+    assert second.m == 5
+    assert second.neuron.reset == "hard"
+    assert len(pretrained(module, leak=0.9, layers=1).branches[0].layers) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "settings", "message"),
+    [
+        (nn.Linear(3, 2), {"leak": 0.9}, "no hidden layer"),
+        (nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)), {}, "give leak"),
+        (nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)), {"leak": 0.9, "layers": 2}, "layers is 2"),
+        (nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 2)), {"leak": 0.9}, "BatchNorm1d"),
+    ],
+)
+def test_modules_that_are_not_ours_are_refused(module, settings, message):
+    with pytest.raises(ValueError, match=message):
+        pretrained(module, **settings)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_snntorch_networks_spike_alike(reset, recurrent):
+    snn = pytest.importorskip("snntorch")
+    torch.manual_seed(0)
+    linears = [nn.Linear(3, 12), nn.Linear(12, 9)]
+    make = lambda m: (
+        snn.RLeaky(0.8, linear_features=m, reset_mechanism=reset)
+        if recurrent
+        else snn.Leaky(  # noqa: E731
+            torch.rand(m), threshold=0.4, reset_mechanism=reset
+        )
+    )
+    neurons = [make(12), make(9)]
+    module = nn.ModuleList([linears[0], neurons[0], linears[1], neurons[1], nn.Linear(9, 2)]).double()
+    x = draw_sequences(25, 7, 3).values.double() * 2
+    expected, states = [], [neuron.reset_mem() for neuron in neurons]
+    states = [s if isinstance(s, tuple) else (s,) for s in states]
+    with torch.no_grad():
+        for t in range(7):
+            h = x[:, t]
+            for i, neuron in enumerate(neurons):
+                out = neuron(linears[i](h), *states[i])
+                h, states[i] = out[0], out if recurrent else out[1:]
+            expected.append(h)
+    spikes = simulate(pretrained(module, every_step=True), as_sequences(x.numpy())).features
+    assert 0.02 < float(spikes.double().mean()) < 0.98
+    assert torch.equal(spikes.double().reshape(25, 7, 9), torch.stack(expected, dim=1))
+
+
+@pytest.mark.parametrize("v_reset", [None, 0.0])
+@pytest.mark.parametrize("decay_input", [False, True])
+def test_spikingjelly_networks_spike_alike(v_reset, decay_input):
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+    torch.manual_seed(0)
+    node = neuron.LIFNode(tau=3.0, decay_input=decay_input, v_reset=v_reset, v_threshold=0.3)
+    module = nn.Sequential(nn.Linear(3, 12), node, nn.Linear(12, 2)).double()
+    x = draw_sequences(25, 7, 3).values.double() * 2
+    with torch.no_grad():
+        expected = torch.stack([node(module[0](x[:, t])) for t in range(7)], dim=1)
+    spikes = simulate(pretrained(module, every_step=True), as_sequences(x.numpy())).features
+    assert torch.equal(spikes.double().reshape(25, 7, 12), expected)
