@@ -5,13 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from torch import nn
 
 import convexsnn.witnesses.reservoir as reservoir_module
-from convexsnn import LIF, Architecture, as_sequences, gaussian, simulate
+from convexsnn import LIF, Architecture, SpikingClassifier, as_sequences, gaussian, simulate
 from convexsnn.ridge import fit_ridge, ridge_path
+from convexsnn.storage import load_model, save_model
 from convexsnn.validation import Validation
+from convexsnn.verification import verify
 from convexsnn.witnesses import Heterogeneity, ReservoirGrid, heterogeneous, mix, pretrained, tune_reservoir
 from helpers import draw_sequences, generator
 
@@ -171,13 +174,12 @@ def test_snntorch_networks_spike_alike(reset, recurrent):
     snn = pytest.importorskip("snntorch")
     torch.manual_seed(0)
     linears = [nn.Linear(3, 12), nn.Linear(12, 9)]
-    make = lambda m: (
-        snn.RLeaky(0.8, linear_features=m, reset_mechanism=reset)
-        if recurrent
-        else snn.Leaky(  # noqa: E731
-            torch.rand(m), threshold=0.4, reset_mechanism=reset
-        )
-    )
+
+    def make(m):
+        if recurrent:
+            return snn.RLeaky(0.8, linear_features=m, reset_mechanism=reset)
+        return snn.Leaky(torch.rand(m), threshold=0.4, reset_mechanism=reset)
+
     neurons = [make(12), make(9)]
     module = nn.ModuleList([linears[0], neurons[0], linears[1], neurons[1], nn.Linear(9, 2)]).double()
     x = draw_sequences(25, 7, 3).values.double() * 2
@@ -188,6 +190,7 @@ def test_snntorch_networks_spike_alike(reset, recurrent):
             h = x[:, t]
             for i, neuron in enumerate(neurons):
                 out = neuron(linears[i](h), *states[i])
+                out = [o.double() for o in out]
                 h, states[i] = out[0], out if recurrent else out[1:]
             expected.append(h)
     spikes = simulate(pretrained(module, every_step=True), as_sequences(x.numpy())).features
@@ -207,3 +210,52 @@ def test_spikingjelly_networks_spike_alike(v_reset, decay_input):
         expected = torch.stack([node(module[0](x[:, t])) for t in range(7)], dim=1)
     spikes = simulate(pretrained(module, every_step=True), as_sequences(x.numpy())).features
     assert torch.equal(spikes.double().reshape(25, 7, 12), expected)
+
+
+X = np.random.default_rng(0).random((60, 5, 3))
+Y = (X[:, 0, 0] > 0.5).astype(int) + (X[:, -1, 1] > 0.5)
+
+
+@pytest.mark.parametrize(
+    "witnesses", ["heterogeneous", "reservoir", "surrogate", "gaussian+reservoir", "gaussian + heterogeneous+surrogate"]
+)
+def test_estimators_take_families_and_files_keep_them(witnesses, tmp_path):
+    model = SpikingClassifier(witnesses=witnesses, hidden=12, last=25, random_state=3, intercept=True).fit(X, Y)
+    assert model.trained_.witnesses.n_last == 26
+    assert model.certificate_.holds(1e-6)
+    again = SpikingClassifier(witnesses=witnesses, hidden=12, last=25, random_state=3, intercept=True).fit(X, Y)
+    assert again.trained_.witnesses.equals(model.trained_.witnesses)
+    save_model(model, tmp_path / "m.safetensors")
+    loaded, _ = load_model(tmp_path / "m.safetensors")
+    assert verify(loaded, X, Y).holds
+    assert loaded.get_params() == model.get_params()
+
+
+def test_given_witnesses_are_taken_as_they_are_and_kept_in_the_file(tmp_path):
+    hidden = heterogeneous(Architecture(3, last=30, hidden=9, readout="spike"), generator(0))
+    model = SpikingClassifier(witnesses=hidden, intercept=True, random_state=0).fit(X, Y)
+    assert model.network_.hidden.readout == "spike"
+    assert model.trained_.witnesses.n_last == 31
+    save_model(clone(model).fit(X, Y), tmp_path / "m.safetensors")
+    loaded, _ = load_model(tmp_path / "m.safetensors")
+    assert loaded.witnesses.equals(hidden)
+    assert verify(loaded, X, Y).holds
+    assert np.array_equal(clone(loaded).fit(X, Y).predict(X), model.predict(X))
+    with pytest.raises(ValueError, match="expect 3 features, but X has 2"):
+        SpikingClassifier(witnesses=hidden).fit(X[:, :, :2], Y)
+    with pytest.raises(ValueError, match="per_step"):
+        SpikingClassifier(witnesses=hidden, per_step=True).fit(X, np.repeat(Y[:, None], 5, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"witnesses": "gaussian+reservoire"}, "Did you mean 'reservoir'"),
+        ({"witnesses": None}, "witnesses must be one of"),
+        ({"witnesses": "gaussian+surrogate", "last": 3}, "last"),
+        ({"witnesses": "reservoir", "neuron": "threshold"}, "neuron must be 'lif'"),
+    ],
+)
+def test_bad_families_are_refused_before_work(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SpikingClassifier(**settings).fit(X, Y)

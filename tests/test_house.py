@@ -18,7 +18,7 @@ ROOMS = [
     ["dictionary", "solvers", "labels", "surrogate"],
     ["reconstruction"],
     ["training"],
-    ["selection"],
+    ["selection", "families", "hybrids"],
     ["estimators", "verification"],
     ["closed_loop", "storage"],
     ["metrics"],

@@ -166,6 +166,19 @@ class Hidden:
         settings = [(h.n_features, h.readout, h.every_step, h.dtype, len(h.branches)) for h in (self, other)]
         return settings[0] == settings[1] and all(map(_same_branch, self.branches, other.branches))
 
+    def same_shape(self, other: Hidden) -> bool:
+        """Whether `other` differs in numbers of weights and biases only: same layers, neurons, readout and dtype."""
+        facts = [(h.n_features, h.readout, h.every_step, h.dtype, h._sizes()) for h in (self, other)]
+        return facts[0] == facts[1] and all(
+            same_neurons(a.neuron, b.neuron) for a, b in zip(self.layers(), other.layers(), strict=True)
+        )
+
+    def _sizes(self) -> list[list[tuple]]:
+        return [
+            [(tuple(la.weight.shape), la.recurrent is None, la.bias is None) for la in branch.layers]
+            for branch in self.branches
+        ]
+
     def layers(self) -> Iterator[Layer]:
         """All layers, branch by branch."""
         return (layer for branch in self.branches for layer in branch.layers)

@@ -25,13 +25,14 @@ from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.estimators.classes import Classes
 from convexsnn.files import write_atomically
-from convexsnn.network import Branch, Hidden, Layer, Network, same_neurons
+from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Neuron, Threshold
 from convexsnn.selection import PathPoint, read_betas
 from convexsnn.sequences import Sequences
 from convexsnn.solvers import Status
 from convexsnn.training import Trained
 from convexsnn.witnesses.architecture import DTYPES
+from convexsnn.witnesses.constant import without_constant
 
 # 1 had one beta a model and no path, 2 one categorical output.
 FORMAT = 3
@@ -96,9 +97,12 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
         for name, value in _attributes(header["fitted"]).items():
             setattr(estimator, name, value)
         estimator.beta_ = _picked_beta(estimator, header["fitted"])
+        witnesses = _rebuild(header["witnesses"], "witnesses", tensors)
+        if estimator.witnesses is None:
+            estimator.witnesses = without_constant(witnesses) if estimator.intercept else witnesses
         trained = Trained(
             network=Network(_rebuild(header["network"], "network", tensors), tensors["network.W"]),
-            witnesses=_rebuild(header["witnesses"], "witnesses", tensors),
+            witnesses=witnesses,
             W=tensors["W"],
             U=tensors["U"],
             row_weights=tensors["row_weights"],
@@ -122,12 +126,10 @@ def _check_consistency(estimator: Estimator, trained: Trained, extra: Any) -> No
         raise ValueError("extra is not an object")
     estimator.program_settings()
     estimator.check_settings()
-    expected, hidden = estimator.draw_witnesses(estimator.n_features_in_, seed=0), trained.witnesses
-    if _shape(expected) != _shape(hidden) or not all(
-        same_neurons(a.neuron, b.neuron) for a, b in zip(expected.layers(), hidden.layers(), strict=True)
-    ):
+    hidden, kind = trained.witnesses, lambda h: (h.n_features, h.readout, h.every_step, h.dtype)
+    if not estimator.describes(hidden):
         raise ValueError("the parameters do not describe the stored witnesses")
-    if _shape(trained.network.hidden)[:4] != _shape(hidden)[:4]:
+    if kind(trained.network.hidden) != kind(hidden):
         raise ValueError("the stored network and the stored witnesses are of different kinds")
     outputs = trained.W.shape[1]
     if isinstance(estimator, SpikingClassifier):
@@ -142,15 +144,6 @@ def _check_consistency(estimator: Estimator, trained: Trained, extra: Any) -> No
         raise ValueError(f"single_output does not fit {outputs} outputs")
     if not (trained.U.shape[1] == trained.network.W.shape[1] == outputs):
         raise ValueError("W, U and the network's W differ in outputs")
-
-
-def _shape(hidden: Hidden) -> tuple:
-    """What a hidden network is, apart from the numbers."""
-    layers = [
-        [(tuple(la.weight.shape), la.recurrent is None, la.bias is None) for la in branch.layers]
-        for branch in hidden.branches
-    ]
-    return hidden.n_features, hidden.readout, hidden.every_step, hidden.dtype, layers
 
 
 def data_digest(sequences: Sequences, targets: Tensor) -> str:
@@ -190,6 +183,8 @@ def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
         parameters["random_state"] = None
     parameters["device"] = str(parameters["device"])
+    if isinstance(parameters["witnesses"], Hidden):
+        parameters["witnesses"] = None  # they are in the file, as the witnesses of what was trained
     weights = parameters.get("class_weight")
     if isinstance(weights, dict):
         parameters["class_weight"] = [[_plain(key), float(value)] for key, value in weights.items()]

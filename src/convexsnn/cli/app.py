@@ -117,8 +117,9 @@ class NetworkOptions:
         A bias on every neuron.
     readout : {"spike", "membrane", "analog"}
         What the output reads of the last layers.
-    witnesses : {"gaussian", "gaussian-normalized", "gaussian-orthogonal"}
-        Family of the hidden weights.
+    witnesses : str
+        Family of the hidden weights: gaussian, gaussian-normalized, gaussian-orthogonal, heterogeneous, reservoir,
+        surrogate; several joined by + share the neurons, as in gaussian+reservoir.
     dtype : {"float64", "float32"}
         Arithmetic in which the dynamics are defined.
     """
@@ -134,7 +135,7 @@ class NetworkOptions:
     recurrent: bool = False
     bias: bool = False
     readout: Literal["spike", "membrane", "analog"] = "membrane"
-    witnesses: Literal["gaussian", "gaussian-normalized", "gaussian-orthogonal"] = "gaussian"
+    witnesses: str = "gaussian"
     dtype: Literal["float64", "float32"] = "float64"
 
 

@@ -17,16 +17,13 @@ from torch import Tensor
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 from convexsnn.estimators.examples import Examples, held_out
+from convexsnn.families import GAUSSIAN, Request, check_witnesses, draw_witnesses
 from convexsnn.network import Hidden, Network
 from convexsnn.selection import PathPoint, Score, Validation, is_several, read_betas, train_path
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores
 from convexsnn.training import Observer, ProgramSettings, Trained, generator_from_seed, train
 from convexsnn.witnesses import Architecture, gaussian, with_constant
-from convexsnn.witnesses.gaussian import VARIANTS
-
-# How `witnesses` names its families.
-WITNESSES = {"gaussian": "standard"} | {f"gaussian-{variant}": variant for variant in VARIANTS if variant != "standard"}
 
 
 class SpikingEstimator(BaseEstimator, ABC):
@@ -45,7 +42,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
         validation_fraction: float = 0.2,
-        witnesses: str = "gaussian",
+        witnesses: str | Hidden = "gaussian",
         depth: int = 3,
         branches: int = 2,
         hidden: int = 256,
@@ -153,8 +150,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         """Raise on any bad setting that does not depend on the data, before work is done on it."""
         for flag in ("recurrent", "bias", "per_step", "intercept"):
             check_flag(flag, getattr(self, flag))
-        self._architecture(n_features=1)
-        check_choice("witnesses", self.witnesses, WITNESSES)
+        check_witnesses(self.witnesses, self._architecture(n_features=1))
         check_integer("timesteps", self.timesteps)
         if check_real("validation_fraction", self.validation_fraction, 0.0, open_minimum=True) >= 1.0:
             raise ValueError(f"validation_fraction must be less than 1, got {self.validation_fraction}")
@@ -213,7 +209,8 @@ class SpikingEstimator(BaseEstimator, ABC):
         if split := is_several(betas) and held is None:
             mask = held_out(self._strata(examples), self.validation_fraction, seed)
             training, held = examples.take(~mask), examples.take(mask)
-        witnesses = self.draw_witnesses(examples.sequences.n_features, seed).to(self.device)
+        validated = None if held is None else Validation(held.sequences, self._scorer(held))
+        witnesses = self._draw_witnesses(training, replace(settings, beta=(betas or (1.0,))[0]), validated, observer)
         path = train_path(
             witnesses,
             training.sequences,
@@ -221,7 +218,7 @@ class SpikingEstimator(BaseEstimator, ABC):
             settings,
             betas,
             self._scorer(training),
-            validation=None if held is None else Validation(held.sequences, self._scorer(held)),
+            validation=validated,
             row_weights=torch.from_numpy(training.row_weights),
             observer=observer,
         )
@@ -258,11 +255,31 @@ class SpikingEstimator(BaseEstimator, ABC):
         sequences = self.sequences(X)
         return sequences, self._targets(y, sequences)
 
-    def draw_witnesses(self, n_features: int, seed: int) -> Hidden:
-        """Witnesses of the family and shape that the parameters describe."""
-        variant = WITNESSES[self.witnesses]
-        hidden = gaussian(self._architecture(n_features), generator_from_seed(seed), variant)  # type: ignore[arg-type]
+    def _draw_witnesses(
+        self, examples: Examples, settings: ProgramSettings, validation: Validation | None, observer: Observer
+    ) -> Hidden:
+        """Witnesses of the families and shape that the parameters describe, drawn for these examples."""
+        request = Request(
+            self._architecture(examples.sequences.n_features),
+            examples.sequences,
+            examples.targets,
+            torch.from_numpy(examples.row_weights / examples.row_weights.sum()),
+            settings,
+            _seed(self.random_state),
+            validation,
+            self.device,
+            observer,
+        )
+        hidden = draw_witnesses(self.witnesses, request)
         return with_constant(hidden) if self.intercept else hidden
+
+    def describes(self, hidden: Hidden) -> bool:
+        """Whether fitting with these parameters could have given witnesses of this shape, with these neurons."""
+        facts = (hidden.n_features, hidden.every_step)
+        if isinstance(self.witnesses, Hidden) or self.witnesses not in GAUSSIAN:
+            return facts == (self.n_features_in_, bool(self.per_step))
+        expected = gaussian(self._architecture(self.n_features_in_), generator_from_seed(0))
+        return (with_constant(expected) if self.intercept else expected).same_shape(hidden)
 
     def sequences(self, X: Any) -> Sequences:
         """`X`, of any accepted form, as the fitted network is shown it."""

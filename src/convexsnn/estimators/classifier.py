@@ -28,6 +28,7 @@ from convexsnn.estimators.examples import Examples
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights
 from convexsnn.labels import decide, probabilities, split_heads
 from convexsnn.losses import Head
+from convexsnn.network import Hidden
 from convexsnn.sequences import Sequences
 from convexsnn.training import Observer, ProgramSettings
 
@@ -62,8 +63,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         With several betas and no validation data: the share of the sequences, in (0, 1), that is held out at random
         (stratified by class, unless per_step) for the pick; the network is then trained on all sequences at the picked
         beta.
-    witnesses : {"gaussian", "gaussian-normalized", "gaussian-orthogonal"}
-        Family of the hidden weights.
+    witnesses : str or Hidden
+        Family of the hidden weights: "gaussian", "gaussian-normalized", "gaussian-orthogonal", "heterogeneous" (leaks,
+        thresholds, gains and biases drawn neuron by neuron), "reservoir" (tuned to branching ratio 1), "surrogate"
+        (trained with surrogate gradients first); several joined by "+", such as "gaussian+reservoir", share the
+        neurons. Or hidden layers of your own (`convexsnn.witnesses.pretrained` reads those of a torch module), which
+        bring their own shape, neurons, readout and dtype.
     depth, branches, hidden, last, neuron, leak, threshold, reset, recurrent, bias, readout, dtype
         See `convexsnn.witnesses.Architecture`.
     per_step : bool
@@ -131,7 +136,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
         validation_fraction: float = 0.2,
-        witnesses: str = "gaussian",
+        witnesses: str | Hidden = "gaussian",
         depth: int = 3,
         branches: int = 2,
         hidden: int = 256,

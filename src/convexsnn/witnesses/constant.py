@@ -22,3 +22,10 @@ def with_constant(hidden: Hidden) -> Hidden:
         bias=torch.ones(1, dtype=hidden.dtype),
     )
     return replace(hidden, branches=(*hidden.branches, Branch((layer.to(hidden.device),))))
+
+
+def without_constant(hidden: Hidden) -> Hidden:
+    """Inverse of `with_constant`."""
+    if not hidden.branches:
+        raise ValueError("there is no branch of an always-firing neuron to leave out")
+    return replace(hidden, branches=hidden.branches[:-1])

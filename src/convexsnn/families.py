@@ -1,0 +1,148 @@
+"""Witness families by name: what `witnesses` of an estimator or `--witnesses` may say, and how each is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convexsnn.checks import check_choice
+from convexsnn.network import Hidden
+from convexsnn.penalties import PENALTIES
+from convexsnn.sequences import Sequences
+from convexsnn.surrogate import Epoch, Problem, SurrogateSettings, initial_network, train_surrogate
+from convexsnn.training import Observer, ProgramSettings, generator_from_seed
+from convexsnn.validation import Validation
+from convexsnn.witnesses import Architecture, gaussian, heterogeneous, mix, tune_reservoir
+from convexsnn.witnesses.gaussian import VARIANTS
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What witnesses are drawn for; families use as much of it as they need.
+
+    Attributes
+    ----------
+    architecture : Architecture
+    sequences : Sequences
+        To be trained on.
+    targets : float64 tensor of shape (rows, C)
+    row_weights : float64 tensor of shape (rows,)
+        Summing to one.
+    settings : ProgramSettings
+    seed : int
+    validation : Validation, optional
+        On which surrogate-gradient training is stopped early.
+    device : str
+    observer : Observer
+    """
+
+    architecture: Architecture
+    sequences: Sequences
+    targets: Tensor
+    row_weights: Tensor
+    settings: ProgramSettings
+    seed: int
+    validation: Validation | None = None
+    device: str = "cpu"
+    observer: Observer = field(default_factory=Observer)
+
+
+Draw = Callable[[Request, torch.Generator], Hidden]
+
+
+def _reservoir(request: Request, generator: torch.Generator) -> Hidden:
+    request.observer.begin("tuning the reservoir")
+    return tune_reservoir(request.architecture, request.sequences, generator).hidden
+
+
+def _surrogate(request: Request, generator: torch.Generator) -> Hidden:
+    """The hidden layers of a network trained from scratch with the default `SurrogateSettings`."""
+    program, settings = request.settings, SurrogateSettings()
+    problem = Problem(
+        request.sequences,
+        request.targets,
+        program.loss_function,
+        PENALTIES[program.penalty],
+        program.rho_for(request.architecture.last),
+        request.row_weights,
+    )
+    start = initial_network(request.architecture, request.targets.shape[1], generator, settings.gain)
+
+    def tell(epoch: Epoch) -> None:
+        request.observer.begin(f"surrogate gradients: epoch {epoch.number} of {settings.epochs}")
+
+    result = train_surrogate(
+        start.to(request.device), problem, settings, seed=request.seed, validation=request.validation, on_epoch=tell
+    )
+    return result.network.hidden
+
+
+GAUSSIAN: dict[str, str] = {"gaussian": "standard"} | {
+    f"gaussian-{variant}": variant for variant in VARIANTS if variant != "standard"
+}
+
+
+def _gaussian(variant: str) -> Draw:
+    return lambda request, generator: gaussian(request.architecture, generator, variant)  # type: ignore[arg-type]
+
+
+FAMILIES: dict[str, Draw] = {name: _gaussian(variant) for name, variant in GAUSSIAN.items()} | {
+    "heterogeneous": lambda request, generator: heterogeneous(request.architecture, generator),
+    "reservoir": _reservoir,
+    "surrogate": _surrogate,
+}
+
+
+def check_witnesses(witnesses: Any, architecture: Architecture) -> None:
+    """Raise ValueError unless `witnesses` is a `Hidden`, or names families that `architecture` can be drawn from."""
+    if isinstance(witnesses, Hidden):
+        if witnesses.every_step != architecture.every_step:
+            raise ValueError("per_step must be that of the given witnesses (their every_step)")
+        return
+    names = family_names(witnesses)
+    shares = [_share(architecture, i, len(names)) for i in range(len(names))]
+    for name, share in zip(names, shares, strict=True):
+        if name == "reservoir" and share.neuron != "lif":
+            raise ValueError("witnesses 'reservoir' are tuned over leak and threshold: neuron must be 'lif'")
+
+
+def family_names(witnesses: Any) -> tuple[str, ...]:
+    """The families that a string such as "gaussian+reservoir" names; ValueError for any other."""
+    parts = witnesses.split("+") if isinstance(witnesses, str) else [witnesses]
+    return tuple(check_choice("witnesses", part.strip() if isinstance(part, str) else part, FAMILIES) for part in parts)
+
+
+def draw_witnesses(witnesses: str | Hidden, request: Request) -> Hidden:
+    """Witnesses on the request's device.
+
+    Parameters
+    ----------
+    witnesses : str or Hidden
+        A family, or several joined by "+", each of which gets an equal share of the neurons (and K branches of its
+        own); or hidden layers, such as pretrained ones, which are taken as they are: shape, neurons, readout and dtype.
+    request : Request
+    """
+    if isinstance(witnesses, Hidden):
+        if witnesses.n_features != request.sequences.n_features:
+            raise ValueError(
+                f"witnesses expect {witnesses.n_features} features, but X has {request.sequences.n_features} features"
+            )
+        return witnesses.to(request.device)
+    names, generator = family_names(witnesses), generator_from_seed(request.seed)
+    parts = []
+    for i, name in enumerate(names):
+        share = replace(request, architecture=_share(request.architecture, i, len(names)))
+        parts.append(FAMILIES[name](share, generator).to(request.device))
+    return mix(*parts) if len(parts) > 1 else parts[0]
+
+
+def _share(architecture: Architecture, i: int, parts: int) -> Architecture:
+    """The i-th share of an architecture's neurons; what does not divide goes to the first shares, one neuron each."""
+    size = lambda whole: whole // parts + (i < whole % parts)  # noqa: E731
+    if parts == 1:
+        return architecture
+    return replace(architecture, hidden=size(architecture.hidden), last=size(architecture.last))
