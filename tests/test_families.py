@@ -227,7 +227,7 @@ def test_estimators_take_families_and_files_keep_them(witnesses, tmp_path):
     assert again.trained_.witnesses.equals(model.trained_.witnesses)
     save_model(model, tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")
-    assert verify(loaded, X, Y).holds
+    assert verify(loaded.trained_, *loaded.training_rows(X, Y), loaded.program_settings()).holds
     assert loaded.get_params() == model.get_params()
 
 
@@ -239,7 +239,7 @@ def test_given_witnesses_are_taken_as_they_are_and_kept_in_the_file(tmp_path):
     save_model(clone(model).fit(X, Y), tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")
     assert loaded.witnesses.equals(hidden)
-    assert verify(loaded, X, Y).holds
+    assert verify(loaded.trained_, *loaded.training_rows(X, Y), loaded.program_settings()).holds
     assert np.array_equal(clone(loaded).fit(X, Y).predict(X), model.predict(X))
     with pytest.raises(ValueError, match="expect 3 features, but X has 2"):
         SpikingClassifier(witnesses=hidden).fit(X[:, :, :2], Y)

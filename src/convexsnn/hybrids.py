@@ -219,7 +219,7 @@ class _Log:
         self.network, self.trained = start, None
         self.best = problem.objective(start)
         self.stages: list[Stage] = []
-        self._problem, self._tell = problem, on_stage or (lambda stage: None)
+        self._problem, self._tell = problem, on_stage
         self._note("start", self.best, 0.0, accepted=True)
 
     def convex(self, tol: float) -> bool:
@@ -254,7 +254,8 @@ class _Log:
     def _note(self, name: str, value: float, seconds: float, *, accepted: bool) -> None:
         stage = Stage(name, value, accepted, self.best, self.network.hidden.n_neurons, seconds)
         self.stages.append(stage)
-        self._tell(stage)
+        if self._tell is not None:
+            self._tell(stage)
 
 
 def _grow(trained: Hidden, fresh: Hidden, depth: int) -> Hidden:
