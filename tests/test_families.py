@@ -173,6 +173,10 @@ def test_modules_that_are_not_ours_are_refused(module, settings, message):
 def test_snntorch_networks_spike_alike(reset, recurrent):
     snn = pytest.importorskip("snntorch")
     torch.manual_seed(0)
+    if recurrent and reset == "zero":
+        with pytest.raises(ValueError, match="zeroes its input"):
+            pretrained(nn.Sequential(nn.Linear(3, 4), snn.RLeaky(0.8, linear_features=4, reset_mechanism=reset)))
+        return
     linears = [nn.Linear(3, 12), nn.Linear(12, 9)]
 
     def make(m):
@@ -212,6 +216,10 @@ def test_spikingjelly_networks_spike_alike(v_reset, decay_input):
     assert torch.equal(spikes.double().reshape(25, 7, 12), expected)
 
 
+def check_again(model):
+    return verify(model.trained_, model.certificate_, *model.training_rows(X, Y), model.program_settings())
+
+
 X = np.random.default_rng(0).random((60, 5, 3))
 Y = (X[:, 0, 0] > 0.5).astype(int) + (X[:, -1, 1] > 0.5)
 
@@ -227,7 +235,7 @@ def test_estimators_take_families_and_files_keep_them(witnesses, tmp_path):
     assert again.trained_.witnesses.equals(model.trained_.witnesses)
     save_model(model, tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")
-    assert verify(loaded.trained_, *loaded.training_rows(X, Y), loaded.program_settings()).holds
+    assert check_again(loaded).holds
     assert loaded.get_params() == model.get_params()
 
 
@@ -239,7 +247,7 @@ def test_given_witnesses_are_taken_as_they_are_and_kept_in_the_file(tmp_path):
     save_model(clone(model).fit(X, Y), tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")
     assert loaded.witnesses.equals(hidden)
-    assert verify(loaded.trained_, *loaded.training_rows(X, Y), loaded.program_settings()).holds
+    assert check_again(loaded).holds
     assert np.array_equal(clone(loaded).fit(X, Y).predict(X), model.predict(X))
     with pytest.raises(ValueError, match="expect 3 features, but X has 2"):
         SpikingClassifier(witnesses=hidden).fit(X[:, :, :2], Y)

@@ -70,19 +70,19 @@ def test_fine_tuning_never_raises_what_it_is_judged_by(every_step):
 
 
 def test_alternation_is_logged_and_never_worse():
-    problem, heard = make_problem(), []
+    problem, heard, settings = make_problem(rho=5e-4), [], SurrogateSettings(epochs=25, batch_size=32)
     start = make_network(problem)
-    result = alternate(start, problem, QUICK, rounds=3, on_stage=heard.append)
+    result = alternate(start, problem, settings, rounds=3, on_stage=heard.append)
     assert tuple(heard) == result.stages
     best = [stage.best for stage in result.stages]
     assert best == sorted(best, reverse=True)
     assert best[-1] < 0.9 * best[1] < best[0]
-    assert {stage.name for stage in result.stages if stage.accepted} == {"start", "convex", "surrogate"}
+    assert sum(stage.accepted for stage in result.stages if stage.name == "convex") >= 2
     assert problem.objective(result.network) == best[-1]
     assert all(stage.objective == stage.best for stage in result.stages if stage.accepted)
     if result.trained is not None:
         assert result.trained.network.equals(result.network)
-    again = alternate(start, problem, QUICK, rounds=3)
+    again = alternate(start, problem, settings, rounds=3)
     assert again.network.equals(result.network)
 
 
@@ -90,7 +90,7 @@ def test_alternation_ends_where_neither_helps():
     problem = make_problem(rho=10.0)  # nothing pays for a weight
     result = alternate(make_network(problem), problem, QUICK, rounds=5)
     assert result.network.hidden.n_last == 0
-    assert len(result.stages) == 2
+    assert [stage.name for stage in result.stages] == ["start", "convex", *["surrogate", "convex"] * 2]
 
 
 def test_interrupted_alternation_keeps_the_best():
@@ -101,7 +101,7 @@ def test_interrupted_alternation_keeps_the_best():
             raise KeyboardInterrupt
 
     result = alternate(make_network(problem), problem, QUICK, on_stage=stop)
-    assert result.stages[-1].name == "surrogate"
+    assert [stage.name for stage in result.stages] == ["start", "convex", "surrogate"]
     assert problem.objective(result.network) == result.stages[-1].best
 
 
@@ -114,7 +114,7 @@ def test_stacked_layers_are_trained_one_after_another(monkeypatch):
 
     monkeypatch.setattr(hybrids, "train_surrogate", record)
     architecture = Architecture(3, depth=4, branches=2, hidden=12, last=20, readout="spike")
-    whole = stack_layers(architecture, problem, QUICK, seed=2)
+    whole = stack_layers(architecture, problem, SurrogateSettings(epochs=4, batch_size=32, gain=4.0), seed=2)
     assert [[la.m for la in start.hidden.branches[0].layers] for start, _ in calls] == [[6], [6, 6], [6, 6, 10]]
     for depth, (start, result) in enumerate(calls):
         for k, branch in enumerate(start.hidden.branches):

@@ -129,11 +129,13 @@ def alternate(
     seed: int = 0,
     on_stage: Callable[[Stage], None] | None = None,
 ) -> Alternated:
-    """Convex readout and surrogate gradients in turn, until neither lowers the objective.
+    """Surrogate gradients and convex readout in turn, until they no longer lower the objective.
 
-    rho is the problem's throughout: it does not follow the number of neurons, which falls with every reconstruction. A
-    stage that does not lower the objective leaves the network as it was; a surrogate stage that fails is tried once
-    more at a tenth of the learning rate, and then the alternation ends. Ctrl-C ends it after the stage before.
+    A round trains all weights of the best network so far (with all its hidden neurons) by surrogate gradients, and
+    then solves for the readout. It is judged as a whole: surrogate gradients alone may well raise the objective of a
+    network whose readout was optimal. A round that fails is tried once more at a tenth of the learning rate. rho is the
+    problem's throughout: it does not follow the number of neurons, which falls with every reconstruction. Ctrl-C ends
+    the alternation with the best network so far.
 
     Parameters
     ----------
@@ -143,7 +145,7 @@ def alternate(
     settings : SurrogateSettings, optional
         Of each surrogate stage; with path_norm, as what is trained is the objective.
     rounds : int
-        At most so many pairs of stages.
+        At most so many.
     min_drop : float
         A round that lowers the objective by less than this share of it is the last.
     tol : float
@@ -153,19 +155,17 @@ def alternate(
     """
     check_integer("rounds", rounds)
     check_real("min_drop", min_drop, 0.0)
-    log = _Log(start, problem, on_stage)
-    settings = settings or SurrogateSettings()
+    settings, log = settings or SurrogateSettings(), _Log(start, problem, tol, on_stage)
+    slower = replace(settings, learning_rate=settings.learning_rate / 10.0)
     try:
-        log.convex(tol)
+        base = log.convex(start) or start
         for r in range(rounds):
-            before = log.best
-            tried = settings
-            while not log.surrogate(tried, seed + r) and tried is settings:
-                tried = replace(settings, learning_rate=settings.learning_rate / 10.0)
-            if log.trained is None:
-                log.convex(tol)
-            if log.best > before * (1.0 - min_drop):
+            before, improved = log.best, None
+            for tried in (settings, slower):
+                improved = improved or log.convex(log.surrogate(base, tried, seed + r))
+            if improved is None or log.best > before * (1.0 - min_drop):
                 break
+            base = improved
     except KeyboardInterrupt:
         pass
     return Alternated(log.network, log.trained, tuple(log.stages))
@@ -215,33 +215,32 @@ def stack_layers(
 class _Log:
     """The best network so far and the stages that led to it."""
 
-    def __init__(self, start: Network, problem: Problem, on_stage: Callable[[Stage], None] | None) -> None:
-        self.network, self.trained = start, None
-        self.best = problem.objective(start)
+    def __init__(self, start: Network, problem: Problem, tol: float, on_stage: Callable[[Stage], None] | None) -> None:
+        self.network, self.best = start, problem.objective(start)
+        self.trained: Trained | None = None
         self.stages: list[Stage] = []
-        self._problem, self._tell = problem, on_stage
+        self._problem, self._tol, self._tell = problem, tol, on_stage
         self._note("start", self.best, 0.0, accepted=True)
 
-    def convex(self, tol: float) -> bool:
+    def convex(self, network: Network) -> Network | None:
+        """Solve for the readout; all hidden neurons with it where the objective is the smallest so far, else None."""
         began = time.perf_counter()
         with warnings.catch_warnings():
             # An uncertified stage is judged by its objective as any other; the result carries its certificate.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            trained = convex_readout(self.network, self._problem, tol)
-        accepted = self._offer("convex", trained.network, began)
-        if accepted:
-            self.trained = trained
-        return accepted
+            trained = convex_readout(network, self._problem, self._tol)
+        if not self._offer("convex", trained.network, began):
+            return None
+        self.trained = trained
+        return Network(trained.witnesses, trained.W)
 
-    def surrogate(self, settings: SurrogateSettings, seed: int) -> bool:
+    def surrogate(self, network: Network, settings: SurrogateSettings, seed: int) -> Network:
+        """Train all weights."""
         began = time.perf_counter()
-        if self.network.hidden.n_last == 0:
-            return False
-        tuned = train_surrogate(self.network, self._problem, settings, seed=seed).network
-        accepted = self._offer("surrogate", tuned, began)
-        if accepted:
+        tuned = train_surrogate(network, self._problem, settings, seed=seed).network
+        if self._offer("surrogate", tuned, began):
             self.trained = None
-        return accepted
+        return tuned
 
     def _offer(self, name: str, network: Network, began: float) -> bool:
         value = self._problem.objective(network)

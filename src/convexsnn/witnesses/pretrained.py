@@ -116,6 +116,8 @@ def _leaky(name: str, part: Any) -> _Neurons:
             "membrane; no neuron of ours does"
         )
     recurrent = getattr(part, "recurrent", None)
+    if recurrent is not None and reset == "hard":
+        raise ValueError(f"module: {name}, reset to zero with recurrence, zeroes its input too; no neuron of ours does")
     if recurrent is not None and not isinstance(recurrent, nn.Linear):
         raise ValueError(f"module: {name} has recurrence that is not all to all; give it linear_features")
     return _Neurons(part.beta.detach().clamp(0.0, 1.0), part.threshold, cast(Reset, reset), recurrent=recurrent)
