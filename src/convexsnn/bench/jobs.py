@@ -1,0 +1,113 @@
+"""Many independent runs, in parallel, each with a file of its own: a killed bench goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from joblib import Parallel, delayed
+
+from convexsnn.files import write_atomically
+
+logger = logging.getLogger(__name__)
+
+Rows = list[dict[str, Any]]
+
+
+class JobSkipped(ValueError):
+    """A run that cannot be done here, such as one whose data are missing; tried again the next time."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes
+    ----------
+    name : str
+        For people and for the file's name.
+    settings : dict
+        JSON-compatible, and all that the outcome depends on.
+    """
+
+    name: str
+    settings: dict[str, Any]
+
+    @property
+    def slug(self) -> str:
+        """File name without extension: the name, and a hash of the settings."""
+        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+        return f"{self.name}-{digest[:12]}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: rows of the table, or why there are none; `reused` when they came from a file."""
+
+    job: Job
+    rows: Rows
+    skipped: str | None = None
+    reused: bool = False
+
+
+def run_jobs(
+    jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], Rows], folder: Path, parallel: int
+) -> Iterator[Outcome]:
+    """Outcomes as they come: first those whose files are in `folder`, then the others as they are run.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    run : callable (settings, scratch path without extension) -> rows
+        At the top level of a module, as it may be called in other processes. What it writes under the scratch path
+        outlives a kill, so that it can go on; it is removed when the job is done.
+    folder : Path
+    parallel : int
+        Processes; with more than one, each uses one thread.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = []
+    for job in jobs:
+        rows = _read(folder / f"{job.slug}.json", job)
+        if rows is None:
+            missing.append(job)
+        else:
+            yield Outcome(job, rows, reused=True)
+    if parallel == 1:
+        yield from (_run(job, run, folder, one_thread=False) for job in missing)
+    else:
+        calls = (delayed(_run)(job, run, folder, one_thread=True) for job in missing)
+        yield from Parallel(n_jobs=parallel, return_as="generator_unordered")(calls)  # type: ignore[misc]
+
+
+def _run(job: Job, run: Callable[[dict[str, Any], Path], Rows], folder: Path, *, one_thread: bool) -> Outcome:
+    if one_thread:
+        torch.set_num_threads(1)
+    try:
+        rows = run(job.settings, folder / job.slug)
+    except JobSkipped as reason:
+        return Outcome(job, [], skipped=str(reason))
+    content = {"name": job.name, "settings": job.settings, "rows": rows}
+    write_atomically(folder / f"{job.slug}.json", json.dumps(content, indent=1, allow_nan=False).encode())
+    for scratch in folder.glob(f"{job.slug}.*"):
+        if scratch.suffix != ".json":
+            scratch.unlink()
+    return Outcome(job, rows)
+
+
+def _read(path: Path, job: Job) -> Rows | None:
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text())
+        same = content["settings"] == json.loads(json.dumps(job.settings))
+        return list(content["rows"]) if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        logger.warning("%s is damaged: its run is done again", path)
+        return None

@@ -1,0 +1,302 @@
+"""The methods of the paper and ours, each run on one cell with one seed."""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from convexsnn.bench.cells import Cell
+from convexsnn.bench.jobs import JobSkipped, Rows
+from convexsnn.estimators import SpikingClassifier
+from convexsnn.hybrids import fine_tune
+from convexsnn.labels import decide, flatten_steps
+from convexsnn.losses import LOSSES
+from convexsnn.metrics import closed_loop_scores, split_scores
+from convexsnn.network import Hidden, Network
+from convexsnn.penalties import PENALTIES
+from convexsnn.program import uniform_weights
+from convexsnn.ridge import fit_ridge
+from convexsnn.sequences import Sequences, as_sequences
+from convexsnn.simulation import scores
+from convexsnn.surrogate import PAPER_BASELINE, Problem, SurrogateSettings, initial_network, train_surrogate
+from convexsnn.tasks import Split, TaskData, TaskSettings, load_task
+from convexsnn.validation import Validation
+from convexsnn.witnesses import Architecture, Heterogeneity, diversify, tune_reservoir
+
+BRANCHES, LEAK, THRESHOLD = 2, 0.99, 1.0
+
+# Ours: one recurrent layer, leaks of 1 to 30 steps, minibatches; the same on every task.
+SENSIBLE = SurrogateSettings(
+    epochs=30, batch_size=64, learning_rate=2e-3, dropout=0.1, learn_leak=True, learn_threshold=True
+)
+SENSIBLE_START = Heterogeneity(memory=(1.0, 30.0), threshold=(1.0, 1.0), gain=(1.0, 1.0), bias=0.0)
+SENSIBLE_BETAS = (0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A cell's data, loaded, and what a run depends on besides.
+
+    Attributes
+    ----------
+    cell : Cell
+    task : TaskData
+    seed : int
+    device : str
+    scratch : Path
+        Where unfinished training is kept.
+    """
+
+    cell: Cell
+    task: TaskData
+    seed: int
+    device: str
+    scratch: Path
+
+    def sequences(self, split: str) -> Sequences:
+        return as_sequences(getattr(self.task, split).X)
+
+    def labels(self, split: str) -> torch.Tensor:
+        """Class indices of all rows of a split."""
+        part: Split = getattr(self.task, split)
+        y = flatten_steps(part.y, self.sequences(split)) if self.cell.per_step else np.asarray(part.y)
+        return torch.from_numpy(np.asarray(y, dtype=np.int64))
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.task.class_names)
+
+    def architecture(self, **changes: Any) -> Architecture:
+        cell = self.cell
+        settings = {
+            "depth": cell.depth,
+            "branches": BRANCHES,
+            "hidden": cell.hidden,
+            "last": cell.last,
+            "leak": LEAK,
+            "threshold": THRESHOLD,
+            "readout": "membrane",
+            "every_step": cell.per_step,
+        }
+        return Architecture(self.sequences("train").n_features, **(settings | changes))
+
+    def validation(self) -> Validation:
+        """Accuracy on the validation split."""
+        labels = self.labels("val")
+        return Validation(self.sequences("val"), lambda S: float((decide(S) == labels).double().mean()))
+
+    def problem(self, loss: str, beta: float, n_last: int) -> Problem:
+        """The training problem with l1; rho = beta / sqrt(P_last)."""
+        labels = self.labels("train")
+        targets = LOSSES[loss].encode(labels, self.n_classes)
+        weights = uniform_weights(len(labels))
+        return Problem(self.sequences("train"), targets, LOSSES[loss], PENALTIES["l1"], beta / n_last**0.5, weights)
+
+
+def run_job(settings: dict[str, Any], scratch: Path) -> Rows:
+    """All methods of one group on one cell with one seed; `settings` as `paper.jobs` makes them."""
+    cell = Cell(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings["cell"].items()})
+    seed, device = settings["seed"], settings["device"]
+    n_train, n_val, n_test = cell.sizes
+    asked = TaskSettings(n_train, n_val, n_test, cell.timesteps, data_dir=settings["data_dir"], seed=seed)
+    try:
+        task = load_task(cell.task, asked)
+    except (ValueError, OSError) as error:
+        raise JobSkipped(f"{cell.name}: {error}") from error
+    setup = Setup(cell, task, seed, device, scratch)
+    with warnings.catch_warnings():
+        # Rows say whether they are certified.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return list(GROUPS[settings["group"]].run(setup))
+
+
+def _gaussian(setup: Setup) -> Iterator[dict[str, Any]]:
+    model, row = _convex(setup, "CVX", "gaussian")
+    yield row
+    yield _convex(setup, "CVX-an", "gaussian", readout="analog")[1]
+    with _timed() as seconds:
+        sequences, targets = model.training_rows(setup.task.train.X, setup.task.train.y)
+        certificate, trained = model.certificate_, model.trained_
+        loss, penalty = LOSSES[certificate.loss], PENALTIES[certificate.penalty]
+        problem = Problem(sequences, targets, loss, penalty, certificate.rho, trained.row_weights)
+        settings = SurrogateSettings(epochs=30, batch_size=64, learning_rate=1e-3)
+        tuned = fine_tune(model.network_, problem, settings, seed=setup.seed, validation=setup.validation())
+    yield _row(setup, "CVX-FT", _with_network(model, tuned), seconds(), objective=problem.objective(tuned))
+
+
+def _reservoir(setup: Setup) -> Iterator[dict[str, Any]]:
+    with _timed() as tuning:
+        generator = torch.Generator().manual_seed(setup.seed)
+        tuned = tune_reservoir(setup.architecture(), setup.sequences("train"), generator)
+        hidden = tuned.hidden.to(setup.device)
+    facts = {"leak": tuned.chosen.leak, "threshold": tuned.chosen.threshold, "input_scale": tuned.chosen.input_scale}
+    facts["branching_ratio"] = tuned.chosen.branching_ratio
+    tuning_seconds = tuning()
+    model, row = _convex(setup, "R-CVX", hidden, **facts)
+    yield row
+    analog = replace(hidden, readout="analog")
+    yield _convex(setup, "R-CVX-an", analog, **facts)[1]
+    with _timed() as seconds:
+        one_hot = LOSSES["cross_entropy"].encode(setup.labels("train"), setup.n_classes)
+        fit = fit_ridge(analog, setup.sequences("train"), 2.0 * one_hot - 1.0, validation=setup.validation())
+    yield _row(setup, "R", _with_network(model, fit.network), tuning_seconds + seconds(), lam=fit.lam, **facts)
+
+
+def _surrogate(setup: Setup) -> Iterator[dict[str, Any]]:
+    """The paper's SG on snnTorch's neuron, and convex readouts of its weights: in our neuron, as the paper has it ...
+
+    ... and in the neuron and with the readout that it was trained with ("same").
+    """
+    cell, validation = setup.cell, setup.validation()
+    problem = setup.problem("cross_entropy", 1.0, cell.last)
+    best: tuple[float, float, Network] | None = None
+    with _timed() as seconds:
+        for rate in cell.rates:
+            generator = torch.Generator().manual_seed(setup.seed)
+            architecture = setup.architecture(reset="delayed", readout="spike")
+            start = initial_network(architecture, setup.n_classes, generator).to(setup.device)
+            settings = replace(PAPER_BASELINE, epochs=cell.epochs, learning_rate=rate)
+            checkpoint = setup.scratch.with_name(f"{setup.scratch.name}.{rate:g}.safetensors")
+            result = train_surrogate(start, problem, settings, seed=setup.seed, checkpoint=checkpoint)
+            score = validation.score(scores(result.network, validation.sequences).cpu())
+            if best is None or score > best[0]:
+                best = score, rate, result.network
+    assert best is not None
+    _, rate, network = best
+    same, row = _convex(setup, "SG-CVX-same", network.hidden)
+    yield _row(setup, "SG", _with_network(same, network), seconds(), learning_rate=rate)
+    yield row
+    soft = _with_reset(network.hidden, "soft")
+    yield _convex(setup, "SG-CVX", replace(soft, readout="membrane"))[1]
+    yield _convex(setup, "SG-CVX-an", replace(soft, readout="analog"))[1]
+
+
+def _recurrent(setup: Setup) -> Iterator[dict[str, Any]]:
+    """A sensible trainer in place of the paper's, and the convex readout of the same hidden layer."""
+    last = min(512, setup.cell.last)
+    with _timed() as seconds:
+        architecture = setup.architecture(
+            depth=2, branches=1, last=last, recurrent=True, bias=True, readout="spike", dtype="float32"
+        )
+        generator = torch.Generator().manual_seed(setup.seed)
+        start = initial_network(architecture, setup.n_classes, generator)
+        start = Network(diversify(start.hidden, generator, SENSIBLE_START), start.W).to(setup.device)
+        problem = setup.problem("cross_entropy", 0.01, last)
+        result = train_surrogate(
+            start,
+            problem,
+            SENSIBLE,
+            seed=setup.seed,
+            validation=setup.validation(),
+            checkpoint=setup.scratch.with_name(f"{setup.scratch.name}.recurrent.safetensors"),
+        )
+    model, row = _convex(
+        setup, "SG+-CVX", result.network.hidden, loss="cross_entropy", penalty="group", beta=SENSIBLE_BETAS
+    )
+    own = problem.objective(result.network)
+    yield _row(setup, "SG+", _with_network(model, result.network), seconds(), epoch=result.epoch, objective=own)
+    yield row
+
+
+@dataclass(frozen=True)
+class Group:
+    """Methods that share their hidden layers, run as one job."""
+
+    methods: tuple[str, ...]
+    run: Callable[[Setup], Iterator[dict[str, Any]]]
+
+
+GROUPS: dict[str, Group] = {
+    "gaussian": Group(("CVX", "CVX-an", "CVX-FT"), _gaussian),
+    "reservoir": Group(("R", "R-CVX", "R-CVX-an"), _reservoir),
+    "surrogate": Group(("SG", "SG-CVX", "SG-CVX-an", "SG-CVX-same"), _surrogate),
+    "recurrent": Group(("SG+", "SG+-CVX"), _recurrent),
+}
+METHODS: tuple[str, ...] = tuple(method for group in GROUPS.values() for method in group.methods)
+
+
+def _convex(
+    setup: Setup, method: str, witnesses: str | Hidden, readout: str = "membrane", **more: Any
+) -> tuple[SpikingClassifier, dict[str, Any]]:
+    """A convex readout, beta chosen on validation, and its row."""
+    cell = setup.cell
+    program = {name: more.pop(name) for name in ("loss", "penalty", "beta") if name in more}
+    parameters = {"loss": cell.loss, "penalty": "l1", "beta": cell.betas} | program
+    model = SpikingClassifier(
+        **(parameters | {"beta": list(parameters["beta"])}),
+        witnesses=witnesses,
+        depth=cell.depth,
+        branches=BRANCHES,
+        hidden=cell.hidden,
+        last=cell.last,
+        leak=LEAK,
+        threshold=THRESHOLD,
+        readout=readout,
+        per_step=cell.per_step,
+        device=setup.device,
+        random_state=setup.seed,
+    )
+    with _timed() as seconds:
+        model.fit(setup.task.train.X, setup.task.train.y, validation=(setup.task.val.X, setup.task.val.y))
+    certificate = model.certificate_
+    facts = {
+        "beta": model.beta_,
+        "objective": certificate.primal,
+        "relative_gap": certificate.relative_gap,
+        "certified": certificate.holds(model.tol),
+        "columns": certificate.P,
+        "support": certificate.support,
+    }
+    return model, _row(setup, method, model, seconds(), **facts, **more)
+
+
+def _row(setup: Setup, method: str, model: SpikingClassifier, seconds: float, **facts: Any) -> dict[str, Any]:
+    """Scores of a network, in percent."""
+    percent = lambda part: {k: 100.0 * v for k, v in split_scores(model, part.X, part.y).items()}  # noqa: E731
+    task = setup.task
+    row = {"cell": setup.cell.name, "method": method, "seed": setup.seed, "seconds": seconds, **facts}
+    row |= {split: percent(getattr(task, split)) for split in ("train", "val", "test")}
+    if setup.cell.digits:
+        row["closed_loop"] = {str(digits): _closed_loop(setup, model, digits) for digits in setup.cell.digits}
+    return row
+
+
+def _closed_loop(setup: Setup, model: SpikingClassifier, digits: int) -> dict[str, float]:
+    cell = setup.cell
+    longer = load_task(cell.task, TaskSettings(1, 1, cell.sizes[2], digits + 1, seed=setup.seed))
+    return {name: 100.0 * value for name, value in closed_loop_scores(model, longer).items()}
+
+
+def _with_network(model: SpikingClassifier, network: Network) -> SpikingClassifier:
+    """The fitted model's labels with another network behind them; nothing is certified about it."""
+    other = copy.copy(model)
+    other.network_ = network
+    return other
+
+
+def _with_reset(hidden: Hidden, reset: Any) -> Hidden:
+    branches = []
+    for branch in hidden.branches:
+        layers = tuple(replace(la, neuron=replace(la.neuron, reset=reset)) for la in branch.layers)  # type: ignore[call-arg]
+        branches.append(replace(branch, layers=layers))
+    return replace(hidden, branches=tuple(branches))
+
+
+@contextmanager
+def _timed() -> Iterator[Callable[[], float]]:
+    """Seconds between entering and leaving."""
+    begun, ended = time.perf_counter(), None
+    try:
+        yield lambda: (ended or time.perf_counter()) - begun
+    finally:
+        ended = time.perf_counter()

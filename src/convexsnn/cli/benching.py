@@ -1,0 +1,100 @@
+"""What `convexsnn bench` does: run jobs with a progress bar, then write tables, JSON and plots."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from convexsnn.bench.ablation import AXES, BASES, ablation_jobs, ablation_table, plot_ablations
+from convexsnn.bench.ablation import run_job as run_ablation
+from convexsnn.bench.cells import choose_cells
+from convexsnn.bench.jobs import Job, Rows, run_jobs
+from convexsnn.bench.methods import METHODS
+from convexsnn.bench.methods import run_job as run_paper
+from convexsnn.bench.paper import paper_jobs, paper_table
+from convexsnn.checks import check_choice, check_integer
+from convexsnn.cli import output
+from convexsnn.files import write_atomically
+
+
+def paper(
+    out: Path,
+    cells: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    small: bool,
+    jobs: int,
+    device: str,
+    data_dir: Path | None,
+) -> dict[str, Any]:
+    """Run the paper's cells and write paper.json and paper.md."""
+    chosen = choose_cells(tuple(cells), small=small)
+    wanted = tuple(check_choice("methods", method, METHODS) for method in methods) or METHODS
+    work = paper_jobs(chosen, wanted, _seeds(seeds, small=small), device, data_dir)
+    rows, skipped = _run(work, run_paper, out, jobs)
+    kept = [row for row in rows if row["method"] in wanted]
+    return _write(out, "paper", kept, skipped, paper_table(kept, wanted))
+
+
+def ablation(
+    out: Path,
+    base: str,
+    axes: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    jobs: int,
+    device: str,
+    data_dir: Path | None,
+    plots: bool,
+) -> dict[str, Any]:
+    """Run ablations and write ablation.json, ablation.md and the plots."""
+    check_choice("base", base, BASES)
+    chosen = [check_choice("axes", axis, AXES) for axis in axes] or list(AXES)
+    if plots and find_spec("matplotlib") is None:
+        raise ValueError("plots need matplotlib: pip install 'convexsnn[plot]', or pass --no-plots")
+    work = ablation_jobs(base, chosen, _seeds(seeds, small=False), device, data_dir)
+    rows, skipped = _run(work, run_ablation, out, jobs)
+    report = _write(out, "ablation", rows, skipped, ablation_table(rows))
+    return report | {"plots": [str(path) for path in plot_ablations(rows, out)] if plots else []}
+
+
+def _seeds(seeds: Sequence[int], *, small: bool) -> tuple[int, ...]:
+    return tuple(check_integer("seeds", seed, minimum=0) for seed in seeds) or ((0,) if small else (0, 1, 2))
+
+
+def _run(jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], Rows], out: Path, parallel: int) -> tuple:
+    """Rows in the order of the jobs, and why some were skipped."""
+    check_integer("jobs", parallel)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file: name a folder")
+    rows: dict[str, Rows] = {}
+    skipped: dict[str, str] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=output.stderr, transient=True, disable=not output.stderr.is_terminal) as bars:
+        bar = bars.add_task("bench", total=len(jobs))
+        for outcome in run_jobs(jobs, run, out / "jobs", parallel):
+            rows[outcome.job.slug] = outcome.rows
+            if outcome.skipped is not None:
+                skipped[outcome.job.name] = outcome.skipped
+            bars.update(bar, advance=1, description=outcome.job.name)
+    return [row for job in jobs for row in rows[job.slug]], skipped
+
+
+def _write(out: Path, name: str, rows: Rows, skipped: dict[str, str], table: str) -> dict[str, Any]:
+    machine = f"{platform.machine()}, torch {torch.__version__}"
+    if torch.cuda.is_available():
+        machine += f", {torch.cuda.get_device_name()}"
+    date = f"{datetime.now(tz=UTC):%Y-%m-%d}"
+    report = {"machine": machine, "date": date, "rows": rows, "skipped": skipped}
+    write_atomically(out / f"{name}.json", json.dumps(report, indent=1, allow_nan=False).encode())
+    write_atomically(out / f"{name}.md", f"{table}\nMeasured {date} on {machine}.\n".encode())
+    return report | {"table": table}
