@@ -22,6 +22,7 @@ ROOMS = [
     ["estimators", "verification"],
     ["closed_loop", "storage"],
     ["metrics"],
+    ["bench"],
     ["cli"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}

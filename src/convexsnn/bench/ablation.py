@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from convexsnn.bench.jobs import Job, JobSkipped, Rows
+from convexsnn.bench.jobs import Job, JobSkippedError, Rows
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.tasks import TaskSettings, load_task
 
@@ -99,7 +99,7 @@ def run_job(settings: dict[str, Any], scratch: Path) -> Rows:  # noqa: ARG001 - 
     try:
         task = load_task(chosen.task, asked)
     except (ValueError, OSError) as error:
-        raise JobSkipped(f"{base}, {axis} {value}: {error}") from error
+        raise JobSkippedError(f"{base}, {axis} {value}: {error}") from error
     model = SpikingClassifier(**fit, device=settings["device"], random_state=seed)
     begun = time.perf_counter()
     with warnings.catch_warnings():

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 Rows = list[dict[str, Any]]
 
 
-class JobSkipped(ValueError):
+class JobSkippedError(ValueError):
     """A run that cannot be done here, such as one whose data are missing; tried again the next time."""
 
 
@@ -91,7 +91,7 @@ def _run(job: Job, run: Callable[[dict[str, Any], Path], Rows], folder: Path, *,
         torch.set_num_threads(1)
     try:
         rows = run(job.settings, folder / job.slug)
-    except JobSkipped as reason:
+    except JobSkippedError as reason:
         return Outcome(job, [], skipped=str(reason))
     content = {"name": job.name, "settings": job.settings, "rows": rows}
     write_atomically(folder / f"{job.slug}.json", json.dumps(content, indent=1, allow_nan=False).encode())

@@ -16,7 +16,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from convexsnn.bench.cells import Cell
-from convexsnn.bench.jobs import JobSkipped, Rows
+from convexsnn.bench.jobs import JobSkippedError, Rows
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.hybrids import fine_tune
 from convexsnn.labels import decide, flatten_steps
@@ -78,7 +78,7 @@ class Setup:
 
     def architecture(self, **changes: Any) -> Architecture:
         cell = self.cell
-        settings = {
+        settings: dict[str, Any] = {
             "depth": cell.depth,
             "branches": BRANCHES,
             "hidden": cell.hidden,
@@ -112,7 +112,7 @@ def run_job(settings: dict[str, Any], scratch: Path) -> Rows:
     try:
         task = load_task(cell.task, asked)
     except (ValueError, OSError) as error:
-        raise JobSkipped(f"{cell.name}: {error}") from error
+        raise JobSkippedError(f"{cell.name}: {error}") from error
     setup = Setup(cell, task, seed, device, scratch)
     with warnings.catch_warnings():
         # Rows say whether they are certified.
@@ -230,10 +230,12 @@ def _convex(
 ) -> tuple[SpikingClassifier, dict[str, Any]]:
     """A convex readout, beta chosen on validation, and its row."""
     cell = setup.cell
-    program = {name: more.pop(name) for name in ("loss", "penalty", "beta") if name in more}
-    parameters = {"loss": cell.loss, "penalty": "l1", "beta": cell.betas} | program
+    parameters: dict[str, Any] = {"loss": cell.loss, "penalty": "l1", "beta": cell.betas}
+    parameters |= {name: more.pop(name) for name in tuple(parameters) if name in more}
     model = SpikingClassifier(
-        **(parameters | {"beta": list(parameters["beta"])}),
+        loss=parameters["loss"],
+        penalty=parameters["penalty"],
+        beta=list(parameters["beta"]),
         witnesses=witnesses,
         depth=cell.depth,
         branches=BRANCHES,

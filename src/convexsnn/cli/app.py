@@ -362,9 +362,7 @@ def paper(
     data_dir : Path, optional
         Folder with the four IDX files of MNIST.
     """
-    report = benching.paper(
-        out, cells, methods, seeds, small=small, jobs=jobs, device=device, data_dir=data_dir
-    )
+    report = benching.paper(out, cells, methods, seeds, small=small, jobs=jobs, device=device, data_dir=data_dir)
     return _print_bench(report, out, json)
 
 
@@ -405,9 +403,7 @@ def ablation(
     plots : bool
         Write the plots (they need matplotlib).
     """
-    report = benching.ablation(
-        out, base, axes, seeds, jobs=jobs, device=device, data_dir=data_dir, plots=plots
-    )
+    report = benching.ablation(out, base, axes, seeds, jobs=jobs, device=device, data_dir=data_dir, plots=plots)
     return _print_bench(report, out, json)
 
 

@@ -1,0 +1,164 @@
+"""The bench: every method on small cells, resumed after a kill, and its tables."""
+
+import json
+
+import numpy as np
+import pytest
+
+from convexsnn.bench import jobs as bench_jobs
+from convexsnn.bench import methods
+from convexsnn.bench.ablation import AXES, BASES, ablation_jobs, ablation_table
+from convexsnn.bench.cells import CELLS, Cell, choose_cells
+from convexsnn.bench.jobs import Job, run_jobs
+from convexsnn.bench.paper import paper_jobs, paper_table
+from convexsnn.cli.app import run as command
+
+XOR = Cell("xor", "first-last-xor", 4, 4, 20, 40, "hinge", (60, 60, 60), rates=(1e-2, 5e-2), epochs=4)
+SUMS = Cell("sums", "addition", 3, 3, 12, 24, "cross_entropy", (30, 30, 30), per_step=True, digits=(2, 4))
+
+
+def run_all(cell, folder, chosen=methods.METHODS, seeds=(0,)):
+    work = paper_jobs([cell], chosen, seeds, "cpu", None)
+    return [row for outcome in run_jobs(work, methods.run_job, folder, 1) for row in outcome.rows]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(methods, "SENSIBLE", methods.replace(methods.SENSIBLE, epochs=2))
+
+
+@pytest.mark.parametrize("cell", [XOR, SUMS], ids=lambda cell: cell.name)
+def test_every_method_gives_a_row(cell, tmp_path):
+    cell = methods.replace(cell, epochs=4, rates=(1e-2,))
+    rows = run_all(cell, tmp_path)
+    assert sorted(row["method"] for row in rows) == sorted(methods.METHODS)
+    for row in rows:
+        assert all(0.0 <= row[split]["accuracy"] <= 100.0 for split in ("train", "val", "test"))
+        if "CVX" in row["method"] and row["method"] != "CVX-FT":
+            assert row["relative_gap"] <= 1e-6
+            assert row["certified"]
+        else:
+            assert "relative_gap" not in row
+        assert set(row.get("closed_loop", {})) == {str(digits) for digits in cell.digits}
+    assert len(list(tmp_path.iterdir())) == len(methods.GROUPS)  # nothing but the jobs' own files is left
+    table = paper_table(rows, methods.METHODS)
+    assert all(f"| {cell.name} | {method} |" in table for method in methods.METHODS)
+    assert ("Closed loop" in table) == bool(cell.digits)
+
+
+def test_a_killed_bench_goes_on_and_ends_with_the_same_table(tmp_path, monkeypatch):
+    chosen = ("SG", "CVX", "R")
+    whole = run_all(XOR, tmp_path / "whole", chosen)
+    trained, train = [], methods.train_surrogate
+
+    def killed(start, problem, settings, **more):
+        if len(trained) == 1:
+            raise KeyboardInterrupt
+        trained.append(train(start, problem, settings, **more))
+        return trained[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(methods, "train_surrogate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(XOR, tmp_path / "killed", chosen)
+    assert len(list((tmp_path / "killed").glob("*.json"))) == 2  # gaussian and reservoir come before
+    assert len(list((tmp_path / "killed").glob("*.safetensors"))) == 1  # of the first learning rate
+    epochs = []
+    with monkeypatch.context() as patch:
+        patch.setattr("convexsnn.surrogate.run.Run.epoch", counted(epochs))
+        resumed = run_all(XOR, tmp_path / "killed", chosen)
+    assert len(epochs) == XOR.epochs  # of the second learning rate only
+    assert [without_times(row) for row in resumed] == [without_times(row) for row in whole]
+    monkeypatch.setattr(methods, "load_task", None)  # nothing is run again
+    assert run_all(XOR, tmp_path / "killed", chosen) == resumed
+
+
+def counted(calls):
+    from convexsnn.surrogate.run import Run
+
+    plain = Run.epoch
+    return lambda self, began: calls.append(1) or plain(self, began)
+
+
+def without_times(row):
+    return {name: value for name, value in row.items() if name != "seconds"}
+
+
+def test_damaged_and_foreign_job_files_are_not_believed(tmp_path):
+    calls = []
+    run = lambda settings, scratch: calls.append(settings) or [{"x": settings["x"]}]  # noqa: ARG005, E731
+    job = Job("one", {"x": 1})
+    path = tmp_path / f"{job.slug}.json"
+    assert [o.rows for o in run_jobs([job], run, tmp_path, 1)] == [[{"x": 1}]]
+    path.write_text(path.read_text()[:-5])
+    assert [o.reused for o in run_jobs([job], run, tmp_path, 1)] == [False]
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"settings": {"x": 2}}))
+    assert [o.rows for o in run_jobs([job], run, tmp_path, 1)] == [[{"x": 1}]]
+    assert len(calls) == 3
+    assert [o.reused for o in run_jobs([job], run, tmp_path, 1)] == [True]
+
+
+def square(settings, scratch):  # noqa: ARG001
+    if settings["x"] == 3:
+        raise bench_jobs.JobSkippedError("no three")
+    return [{"x": settings["x"] ** 2}]
+
+
+def test_jobs_in_parallel_and_skipped_ones(tmp_path):
+    work = [Job(f"job-{x}", {"x": x}) for x in range(5)]
+    outcomes = {o.job.settings["x"]: o for o in run_jobs(work, square, tmp_path, 2)}
+    assert {x: o.rows for x, o in outcomes.items()} == {x: [] if x == 3 else [{"x": x * x}] for x in range(5)}
+    assert outcomes[3].skipped == "no three"
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_the_table_compares_with_the_paper():
+    row = {"cell": "xor-T6-L5", "method": "CVX", "beta": 0.1, "relative_gap": 1e-7, "columns": 9, "seconds": 1.0}
+    rows = [
+        row | {"seed": seed, "test": {"accuracy": accuracy}, "train": {"accuracy": 100.0}}
+        for seed, accuracy in enumerate((100.0, 100.0, 99.8))
+    ]
+    assert "| 99.9 +- 0.1 | 100.0 | yes |" in paper_table(rows, ["CVX"])
+    for entry in rows:
+        entry["test"] = {"accuracy": 90.0}
+    assert "| 90.0 +- 0.0 | 100.0 | no (-10.0) |" in paper_table(rows, ["CVX"])
+
+
+def test_cells_are_the_papers():
+    assert len([name for name in CELLS if name.startswith("xor")]) == 8
+    cell = CELLS["xor-T11-L5"]
+    assert (cell.paper["SG-CVX"], cell.paper["R"], cell.sizes) == ((76.0, 4.3), (53.7, 3.5), (2000, 2000, 4000))
+    assert CELLS["mnist-T14-L3"].paper["R"][0] == pytest.approx(np.mean([81.7, 81.8, 83.6]))
+    with pytest.raises(ValueError, match="Did you mean 'xor-T11-L5'"):
+        choose_cells(("xor-T11-L4",), small=False)
+    with pytest.raises(ValueError, match="cells must be one of"):
+        choose_cells(("xor-T14-L5",), small=True)
+
+
+def test_commands_write_json_tables_and_plots(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(BASES, "digits", methods.replace(BASES["digits"], sizes=(60, 30, 30)))
+    monkeypatch.setitem(AXES, "branches", (1, 2))
+    out = tmp_path / "ablation"
+    arguments = ["bench", "ablation", "--axes", "branches", "--seeds", "0", "--out", str(out)]
+    assert command(arguments) == 0
+    report = json.loads((out / "ablation.json").read_text())
+    assert [row["value"] for row in report["rows"]] == [1, 2]
+    assert all(row["relative_gap"] <= 1e-6 for row in report["rows"])
+    assert ablation_table(report["rows"]) in (out / "ablation.md").read_text()
+    assert (out / "digits-branches.png").read_bytes().startswith(b"\x89PNG")
+    assert "### digits: branches" in capsys.readouterr().out
+    missing = tmp_path / "none"
+    missing.mkdir()
+    paper = ["bench", "paper", "--small", "--cells", "mnist-T14-L3", "--methods", "CVX", "--out", str(tmp_path / "p")]
+    assert command([*paper, "--data-dir", str(missing)]) == 0
+    assert "skipped:" in capsys.readouterr().err
+    for bad in (["--methods", "CXV"], ["--cells", "xor"], ["--jobs", "0"], ["--seeds", "-1"]):
+        assert command(["bench", "paper", "--out", str(tmp_path / "q"), *bad]) == 2
+    assert not (tmp_path / "q").exists()
+
+
+def test_ablation_jobs_have_names_that_are_files():
+    work = ablation_jobs("digits", list(AXES), (0, 1), "cpu", None)
+    assert len({job.slug for job in work}) == 2 * sum(map(len, AXES.values()))
+    assert not any("/" in job.slug or "+" in job.slug for job in work)
