@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ class Setup:
 
 def run_job(settings: dict[str, Any], scratch: Path) -> Rows:
     """All methods of one group on one cell with one seed; `settings` as `paper.jobs` makes them."""
-    cell = Cell(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings["cell"].items()})
+    cell = Cell(**settings["cell"])
     seed, device = settings["seed"], settings["device"]
     n_train, n_val, n_test = cell.sizes
     asked = TaskSettings(n_train, n_val, n_test, cell.timesteps, data_dir=settings["data_dir"], seed=seed)
@@ -139,8 +139,7 @@ def _reservoir(setup: Setup) -> Iterator[dict[str, Any]]:
         generator = torch.Generator().manual_seed(setup.seed)
         tuned = tune_reservoir(setup.architecture(), setup.sequences("train"), generator)
         hidden = tuned.hidden.to(setup.device)
-    facts = {"leak": tuned.chosen.leak, "threshold": tuned.chosen.threshold, "input_scale": tuned.chosen.input_scale}
-    facts["branching_ratio"] = tuned.chosen.branching_ratio
+    facts = {"reservoir": asdict(tuned.chosen)}
     tuning_seconds = tuning()
     model, row = _convex(setup, "R-CVX", hidden, **facts)
     yield row
@@ -226,7 +225,7 @@ METHODS: tuple[str, ...] = tuple(method for group in GROUPS.values() for method 
 
 
 def _convex(
-    setup: Setup, method: str, witnesses: str | Hidden, readout: str = "membrane", **more: Any
+    setup: Setup, method: str, witnesses: str | Hidden, *, readout: str = "membrane", **more: Any
 ) -> tuple[SpikingClassifier, dict[str, Any]]:
     """A convex readout, beta chosen on validation, and its row."""
     cell = setup.cell
