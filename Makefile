@@ -24,8 +24,9 @@ types: .venv/.ready
 
 check: lint types test
 
+# The paper's tables; BENCH: more arguments, e.g. BENCH="--small", BENCH="--cells xor-T8-L5 --methods CVX --jobs 2"
 bench-paper: .venv/.ready
-	$(BIN)/python benchmarks/paper_baselines.py $(if $(MNIST),--mnist $(MNIST))
+	$(BIN)/convexsnn bench paper --out runs/paper $(if $(MNIST),--data-dir $(MNIST)) $(BENCH)
 
 # BENCH: more arguments, e.g. BENCH="--programs mnist-ce --betas 0.01 --repeats 5"
 bench-solvers: .venv/.ready

@@ -73,7 +73,7 @@ def _xor_cells() -> list[Cell]:
     for line in _XOR.strip().splitlines():
         T, L, *figures = line.split()
         pairs = [(float(mean), float(std)) for mean, std in zip(figures[::2], figures[1::2], strict=True)]
-        paper = dict(zip(_METHODS, pairs, strict=True))
+        paper: dict[str, Figure] = dict(zip(_METHODS, pairs, strict=True))
         name = f"xor-T{T}-L{L}"
         cells.append(Cell(name, "first-last-xor", int(T), int(L), 500, 1000, "hinge", (2000, 2000, 4000), paper=paper))
     return cells

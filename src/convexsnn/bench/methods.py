@@ -55,6 +55,8 @@ class Setup:
     device : str
     scratch : Path
         Where unfinished training is kept.
+    methods : tuple of str
+        Those asked for; what they do not need is not run.
     """
 
     cell: Cell
@@ -62,6 +64,7 @@ class Setup:
     seed: int
     device: str
     scratch: Path
+    methods: tuple[str, ...]
 
     def sequences(self, split: str) -> Sequences:
         return as_sequences(getattr(self.task, split).X)
@@ -113,17 +116,24 @@ def run_job(settings: dict[str, Any], scratch: Path) -> Rows:
         task = load_task(cell.task, asked)
     except (ValueError, OSError) as error:
         raise JobSkippedError(f"{cell.name}: {error}") from error
-    setup = Setup(cell, task, seed, device, scratch)
+    setup = Setup(cell, task, seed, device, scratch, tuple(settings["methods"]))
     with warnings.catch_warnings():
         # Rows say whether they are certified.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return list(GROUPS[settings["group"]].run(setup))
+        return [row for row in GROUPS[settings["group"]].run(setup) if row["method"] in setup.methods]
 
 
 def _gaussian(setup: Setup) -> Iterator[dict[str, Any]]:
+    if "CVX-an" in setup.methods:
+        yield _convex(setup, "CVX-an", "gaussian", readout="analog")[1]
     model, row = _convex(setup, "CVX", "gaussian")
     yield row
-    yield _convex(setup, "CVX-an", "gaussian", readout="analog")[1]
+    if "CVX-FT" in setup.methods:
+        yield _fine_tuned(setup, model)
+
+
+def _fine_tuned(setup: Setup, model: SpikingClassifier) -> dict[str, Any]:
+    """Surrogate gradients from the reconstructed network on, kept where they help on validation."""
     with _timed() as seconds:
         sequences, targets = model.training_rows(setup.task.train.X, setup.task.train.y)
         certificate, trained = model.certificate_, model.trained_
@@ -131,7 +141,7 @@ def _gaussian(setup: Setup) -> Iterator[dict[str, Any]]:
         problem = Problem(sequences, targets, loss, penalty, certificate.rho, trained.row_weights)
         settings = SurrogateSettings(epochs=30, batch_size=64, learning_rate=1e-3)
         tuned = fine_tune(model.network_, problem, settings, seed=setup.seed, validation=setup.validation())
-    yield _row(setup, "CVX-FT", _with_network(model, tuned), seconds(), objective=problem.objective(tuned))
+    return _row(setup, "CVX-FT", _with_network(model, tuned), seconds(), objective=problem.objective(tuned))
 
 
 def _reservoir(setup: Setup) -> Iterator[dict[str, Any]]:
@@ -139,12 +149,13 @@ def _reservoir(setup: Setup) -> Iterator[dict[str, Any]]:
         generator = torch.Generator().manual_seed(setup.seed)
         tuned = tune_reservoir(setup.architecture(), setup.sequences("train"), generator)
         hidden = tuned.hidden.to(setup.device)
-    facts = {"reservoir": asdict(tuned.chosen)}
+    facts: dict[str, Any] = {"reservoir": asdict(tuned.chosen)}
     tuning_seconds = tuning()
     model, row = _convex(setup, "R-CVX", hidden, **facts)
     yield row
     analog = replace(hidden, readout="analog")
-    yield _convex(setup, "R-CVX-an", analog, **facts)[1]
+    if "R-CVX-an" in setup.methods:
+        yield _convex(setup, "R-CVX-an", analog, **facts)[1]
     with _timed() as seconds:
         one_hot = LOSSES["cross_entropy"].encode(setup.labels("train"), setup.n_classes)
         fit = fit_ridge(analog, setup.sequences("train"), 2.0 * one_hot - 1.0, validation=setup.validation())
@@ -176,8 +187,10 @@ def _surrogate(setup: Setup) -> Iterator[dict[str, Any]]:
     yield _row(setup, "SG", _with_network(same, network), seconds(), learning_rate=rate)
     yield row
     soft = _with_reset(network.hidden, "soft")
-    yield _convex(setup, "SG-CVX", replace(soft, readout="membrane"))[1]
-    yield _convex(setup, "SG-CVX-an", replace(soft, readout="analog"))[1]
+    if "SG-CVX" in setup.methods:
+        yield _convex(setup, "SG-CVX", replace(soft, readout="membrane"))[1]
+    if "SG-CVX-an" in setup.methods:
+        yield _convex(setup, "SG-CVX-an", replace(soft, readout="analog"))[1]
 
 
 def _recurrent(setup: Setup) -> Iterator[dict[str, Any]]:

@@ -23,13 +23,14 @@ def paper_jobs(
 ) -> list[Job]:
     """One job a cell, seed and group that holds one of the methods."""
     wanted = set(methods)
-    groups = [name for name, group in GROUPS.items() if wanted & set(group.methods)]
+    groups = {name: [m for m in group.methods if m in wanted] for name, group in GROUPS.items()}
     return [
         Job(
             f"{cell.name}-{group}-{seed}",
             {
                 "cell": asdict(cell),
                 "group": group,
+                "methods": chosen,
                 "seed": seed,
                 "device": device,
                 "data_dir": None if data_dir is None or cell.task != "mnist" else str(data_dir),
@@ -37,7 +38,8 @@ def paper_jobs(
         )
         for cell in cells
         for seed in seeds
-        for group in groups
+        for group, chosen in groups.items()
+        if chosen
     ]
 
 
