@@ -22,8 +22,9 @@ EASY_STEPS = 8
 GROWTH = 3.0
 # The first step's rho is at most this many times the program's.
 RELAXED_LIMIT = 256.0
-# Up to this many entries the factors of the Newton systems are in float64 from the start; beyond, float32 is faster.
-SMALL_ENTRIES = 2**18
+# Up to this many entries of the dictionary, or of the weights, the factors of the Newton systems are in float64 from the
+# start: they cost little, and few columns on many rows may be nearly dependent. Beyond, float32 is faster.
+SMALL_ENTRIES, SMALL_WEIGHTS = 2**18, 2**9
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class SemismoothNewton:
     def _iterate(self, program: ConvexProgram, journal: Journal, W0: Tensor, best: Best) -> Status:
         tol = journal.options.tol
         columns = NormalisedColumns(program.columns, program.row_weights)
-        small = program.n_rows * program.n_columns <= SMALL_ENTRIES
+        weights = program.n_columns * program.n_outputs
+        small = program.n_rows * program.n_columns <= SMALL_ENTRIES or weights <= SMALL_WEIGHTS
         step = ProximalStep(program, columns, best, tol, torch.float64 if small else torch.float32)
         W = W0 / columns.scale
         point = step.dual_point(columns.matmul(W))
