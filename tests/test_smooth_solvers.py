@@ -260,11 +260,12 @@ def test_few_columns_on_many_rows_do_not_stall():
     """Float32 factors stalled at 1.2e-6 here: 49 nearly dependent columns on 6000 rows."""
     task = load_task("addition", TaskSettings(1000, 1, 100, 6))
     hidden = gaussian(
-        Architecture(3, depth=2, branches=1, last=64, bias=True, readout="spike", every_step=True), generator(0)
+        Architecture(3, depth=2, branches=1, last=64, bias=True, readout="spike", every_step=True),
+        torch.Generator().manual_seed(0),
     )
     sequences = as_sequences(task.train.X)
     targets = LOSSES["cross_entropy"].encode(torch.from_numpy(task.train.y.ravel()), len(task.class_names))
     program = prepare(hidden, sequences, targets, ProgramSettings(beta=0.003), None, Observer()).program
-    solution = solve(program)
+    solution = SemismoothNewton().solve(program, SolverOptions())
     assert solution.status is Status.CONVERGED
     assert solution.certificate.holds(1e-6)
