@@ -64,12 +64,13 @@ def test_a_mixture_has_the_columns_of_all_its_parts():
 GRID = ReservoirGrid((0.5, 0.9, 0.99), (0.5, 1.0), (0.5, 2.0, 4.0))
 
 
-def naive_ratio(hidden, sequences):
-    """sigma, by running each sequence alone, step by step."""
-    above, below = 0.0, 0.0
+def naive_ratios(hidden, sequences):
+    """sigma of each layer, by running each sequence alone, step by step."""
+    depth = len(hidden.branches[0].layers)
+    above, below = np.zeros(depth), np.zeros(depth)
     for values, length in zip(sequences.values, sequences.lengths.tolist(), strict=True):
         x = values[:length].numpy()
-        activity = np.zeros(length)
+        activity = np.zeros((depth, length))
         for branch in hidden.branches:
             states = [(np.zeros(la.m), np.zeros(la.m)) for la in branch.layers]
             for t in range(length):
@@ -82,10 +83,10 @@ def naive_ratio(hidden, sequences):
                     v = layer.neuron.leak.numpy() * v + current
                     h = (v >= layer.neuron.threshold.numpy()).astype(float)
                     states[i] = (v - layer.neuron.threshold.numpy() * h, h)
-                    activity[t] += h.sum()
-        above += (activity[:-1] * activity[1:]).sum()
-        below += (activity[:-1] ** 2).sum()
-    return above / below if below else math.nan
+                    activity[i, t] += h.sum()
+        above += (activity[:, :-1] * activity[:, 1:]).sum(axis=1)
+        below += (activity[:, :-1] ** 2).sum(axis=1)
+    return np.array([a / b if b else math.nan for a, b in zip(above, below, strict=True)])
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
@@ -97,12 +98,19 @@ def test_tuning_chooses_as_an_exhaustive_evaluation_does(recurrent, monkeypatch)
     sequences = draw_sequences(20, 6, 3, ragged=True)
     tuned = tune_reservoir(architecture, sequences, generator(1), GRID)
     assert len(calls) == len(tuned.table) == 18
-    ratios = [naive_ratio(hidden, sequences) for hidden, _ in calls]
-    np.testing.assert_allclose([row.branching_ratio for row in tuned.table], ratios, rtol=1e-12)
-    best = int(np.nanargmin(np.abs(np.array(ratios) - 1.0)))
+    ratios = np.array([naive_ratios(hidden, sequences) for hidden, _ in calls])
+    np.testing.assert_allclose([row.branching_ratios for row in tuned.table], ratios, rtol=1e-12)
+    distances = np.abs(ratios - 1.0).max(axis=1)  # nan where a layer is silent
+    best = int(np.nanargmin(distances))
     assert tuned.chosen == tuned.table[best]
     assert tuned.hidden.equals(calls[best][0])
-    assert len({row.branching_ratio for row in tuned.table}) > 6
+    assert len(np.unique(distances)) > 6
+
+
+def test_a_silent_last_layer_is_never_chosen():
+    tuned = tune_reservoir(Architecture(3, depth=5, hidden=30, last=30), draw_sequences(40, 6, 3), generator(0))
+    assert any(math.isinf(row.distance) and row.rate > 0.0 for row in tuned.table)
+    assert min(tuned.chosen.branching_ratios) > 0.5
 
 
 def test_a_reservoir_that_cannot_be_tuned_says_why():

@@ -54,9 +54,10 @@ class ReservoirSetting:
     Attributes
     ----------
     leak, threshold, input_scale : float
-    branching_ratio : float
-        sigma = sum_t a_t a_{t+1} / sum_t a_t^2 with a_t the spikes of all neurons at step t of a sequence, both sums
-        taken over the steps that have a successor, of all sequences; nan for a silent network.
+    branching_ratios : tuple of float
+        Of each layer: sigma = sum_t a_t a_{t+1} / sum_t a_t^2 with a_t the spikes of the layer's neurons (of all
+        branches) at step t of a sequence, both sums taken over the steps that have a successor, of all sequences; nan
+        for a silent layer.
     rate : float
         Spikes a neuron and step.
     """
@@ -64,8 +65,13 @@ class ReservoirSetting:
     leak: float
     threshold: float
     input_scale: float
-    branching_ratio: float
+    branching_ratios: tuple[float, ...]
     rate: float
+
+    @property
+    def distance(self) -> float:
+        """From criticality: the largest abs(sigma - 1) of a layer; infinite where a layer is silent."""
+        return max(math.inf if math.isnan(sigma) else abs(sigma - 1.0) for sigma in self.branching_ratios)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +99,11 @@ def tune_reservoir(
     sample: int = SAMPLE,
     on_setting: Callable[[int, int], None] | None = None,
 ) -> TunedReservoir:
-    """Draw column-normalised gaussian weights once, and choose the setting whose branching ratio is closest to 1.
+    """Draw column-normalised gaussian weights once, and choose the setting nearest to criticality.
 
-    Of equally close settings the first in the order of the grid is chosen. Each setting is simulated once.
+    That is the one whose layers' branching ratios are closest to 1, in the layer that is farthest from it: the ratio of
+    all neurons together is that of the first layer, which spikes most, and may be 1 while the last one is silent. Of
+    equally close settings the first in the order of the grid is chosen. Each setting is simulated once.
 
     Parameters
     ----------
@@ -112,7 +120,7 @@ def tune_reservoir(
     Raises
     ------
     ValueError
-        When the neurons are not LIF, no sequence has two steps, or no setting makes the network spike.
+        When the neurons are not LIF, no sequence has two steps, or no setting makes every layer spike.
 
     References
     ----------
@@ -131,13 +139,16 @@ def tune_reservoir(
     for done, (leak, threshold, scale) in enumerate(settings, start=1):
         activity = spikes_per_step(_set(drawn, leak, threshold, scale), shown)
         rate = float(activity.sum() / (shown.lengths.sum() * drawn.n_neurons))
-        table.append(ReservoirSetting(leak, threshold, scale, branching_ratio(activity, shown.lengths), rate))
+        ratios = tuple(branching_ratio(of_layer, shown.lengths) for of_layer in activity)
+        table.append(ReservoirSetting(leak, threshold, scale, ratios, rate))
         if on_setting is not None:
             on_setting(done, len(settings))
-    alive = [setting for setting in table if not math.isnan(setting.branching_ratio)]
-    if not alive:
-        raise ValueError("the reservoir is silent at every setting: scale the input up, or add larger input_scales")
-    chosen = min(alive, key=lambda setting: abs(setting.branching_ratio - 1.0))
+    chosen = min(table, key=lambda setting: setting.distance)
+    if math.isinf(chosen.distance):
+        raise ValueError(
+            "a layer of the reservoir is silent at every setting: scale the input up, add larger input_scales or smaller "
+            "thresholds, or use fewer layers"
+        )
     hidden = _set(drawn, chosen.leak, chosen.threshold, chosen.input_scale)
     return TunedReservoir(hidden, chosen, tuple(table))
 
@@ -152,15 +163,25 @@ def branching_ratio(activity: Tensor, lengths: Tensor) -> float:
 
 @torch.no_grad()
 def spikes_per_step(hidden: Hidden, sequences: Sequences) -> Tensor:
-    """Spikes of all neurons at each step of each sequence; float64 of shape (n, T), 0 past a sequence's end."""
+    """Spikes of each layer at each step of each sequence.
+
+    Returns
+    -------
+    float64 tensor of shape (layers, n, T)
+        Layers at the same depth count together over the branches; 0 past a sequence's end.
+    """
     check_features(hidden, sequences)
     sequences = sequences.to(hidden.device, hidden.dtype)
-    state, counts = initial_state(hidden, len(sequences)), []
-    for x in sequences.values.unbind(dim=1):
+    depth = max(len(branch.layers) for branch in hidden.branches)
+    counts = torch.zeros(depth, len(sequences), sequences.n_steps, dtype=torch.float64, device=hidden.device)
+    state = initial_state(hidden, len(sequences))
+    for t, x in enumerate(sequences.values.unbind(dim=1)):
         state = step(hidden, x, state).state
-        counts.append(sum(layer.spikes.sum(dim=1, dtype=torch.float64) for branch in state for layer in branch))
+        for branch in state:
+            for i, layer in enumerate(branch):
+                counts[i, :, t] += layer.spikes.sum(dim=1, dtype=torch.float64)
     inside = torch.arange(sequences.n_steps, device=hidden.device) < sequences.lengths.unsqueeze(1)
-    return torch.stack(counts, dim=1) * inside  # type: ignore[arg-type] - there is at least one branch
+    return counts * inside
 
 
 def _set(hidden: Hidden, leak: float, threshold: float, input_scale: float) -> Hidden:
