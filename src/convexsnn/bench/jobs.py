@@ -93,12 +93,12 @@ def _run(job: Job, run: Callable[[dict[str, Any], Path], Rows], folder: Path, *,
         rows = run(job.settings, folder / job.slug)
     except JobSkippedError as reason:
         return Outcome(job, [], skipped=str(reason))
-    content = {"name": job.name, "settings": job.settings, "rows": rows}
-    write_atomically(folder / f"{job.slug}.json", json.dumps(content, indent=1, allow_nan=False).encode())
+    content = json.dumps({"name": job.name, "settings": job.settings, "rows": rows}, indent=1, allow_nan=False)
+    write_atomically(folder / f"{job.slug}.json", content.encode())
     for scratch in folder.glob(f"{job.slug}.*"):
         if scratch.suffix != ".json":
             scratch.unlink()
-    return Outcome(job, rows)
+    return Outcome(job, json.loads(content)["rows"])  # as they will be read the next time
 
 
 def _read(path: Path, job: Job) -> Rows | None:

@@ -22,8 +22,8 @@ EASY_STEPS = 8
 GROWTH = 3.0
 # The first step's rho is at most this many times the program's.
 RELAXED_LIMIT = 256.0
-# Up to this many entries of the dictionary, or of the weights, the factors of the Newton systems are in float64 from the
-# start: they cost little, and few columns on many rows may be nearly dependent. Beyond, float32 is faster.
+# Up to this many entries of the dictionary, or of the weights, the factors of the Newton systems are in float64 from
+# the start: they cost little, and few columns on many rows may be nearly dependent. Beyond, float32 is faster.
 SMALL_ENTRIES, SMALL_WEIGHTS = 2**18, 2**9
 
 

@@ -146,8 +146,8 @@ def tune_reservoir(
     chosen = min(table, key=lambda setting: setting.distance)
     if math.isinf(chosen.distance):
         raise ValueError(
-            "a layer of the reservoir is silent at every setting: scale the input up, add larger input_scales or smaller "
-            "thresholds, or use fewer layers"
+            "a layer of the reservoir is silent at every setting: scale the input up, add larger input_scales or "
+            "smaller thresholds, or use fewer layers"
         )
     hidden = _set(drawn, chosen.leak, chosen.threshold, chosen.input_scale)
     return TunedReservoir(hidden, chosen, tuple(table))
