@@ -10,9 +10,13 @@ import numpy as np
 import torch
 
 from convexsnn.checks import check_integer, check_real
+from convexsnn.columns import RealColumns
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
+
+# Dictionaries of up to this many bytes as floats are unpacked once for the whole path.
+UNPACKED_BYTES = 2**30
 
 
 def solve_path(
@@ -44,7 +48,15 @@ def solve_path(
         raise ValueError("rhos must hold at least one number")
     if not all(larger > smaller for larger, smaller in pairwise(rhos)):
         raise ValueError(f"rhos must be strictly decreasing, got {rhos}")
-    return _points(program, rhos, options or SolverOptions())
+    return _points(_unpacked(program), rhos, options or SolverOptions())
+
+
+def _unpacked(program: ConvexProgram) -> ConvexProgram:
+    """The program with its columns as floats where they fit: every point would unpack them anew."""
+    fits = 8 * program.n_rows * program.n_columns <= UNPACKED_BYTES
+    if not fits or isinstance(program.columns, RealColumns):
+        return program
+    return replace(program, columns=RealColumns(program.columns.dense().T.contiguous()))
 
 
 def _points(program: ConvexProgram, rhos: Sequence[float], options: SolverOptions) -> Iterator[Solution]:
