@@ -25,6 +25,9 @@ from convexsnn.simulation import scores
 from convexsnn.training import Observer, ProgramSettings, Trained, generator_from_seed, train
 from convexsnn.witnesses import Architecture, gaussian, with_constant
 
+# The beta for which witnesses are trained that go before a path of betas.
+DRAWN_FOR_PATH = 0.01
+
 
 class SpikingEstimator(BaseEstimator, ABC):
     """What classifier and regressor share: reading input, drawing witnesses, training, running."""
@@ -210,7 +213,9 @@ class SpikingEstimator(BaseEstimator, ABC):
             mask = held_out(self._strata(examples), self.validation_fraction, seed)
             training, held = examples.take(~mask), examples.take(mask)
         validated = None if held is None else Validation(held.sequences, self._scorer(held))
-        witnesses = self._draw_witnesses(training, replace(settings, beta=(betas or (1.0,))[0]), validated, observer)
+        # Families that train for a beta do so for the smallest: a penalty too large leaves few neurons of use.
+        drawn_for = replace(settings, beta=betas[-1] if betas else DRAWN_FOR_PATH)
+        witnesses = self._draw_witnesses(training, drawn_for, validated, observer)
         path = train_path(
             witnesses,
             training.sequences,
