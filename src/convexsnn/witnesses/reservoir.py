@@ -137,7 +137,7 @@ def tune_reservoir(
     settings = list(itertools.product(grid.leaks, grid.thresholds, grid.input_scales))
     table = []
     for done, (leak, threshold, scale) in enumerate(settings, start=1):
-        activity = spikes_per_step(_set(drawn, leak, threshold, scale), shown)
+        activity = spikes_per_step(set_reservoir(drawn, leak, threshold, scale), shown)
         rate = float(activity.sum() / (shown.lengths.sum() * drawn.n_neurons))
         ratios = tuple(branching_ratio(of_layer, shown.lengths) for of_layer in activity)
         table.append(ReservoirSetting(leak, threshold, scale, ratios, rate))
@@ -149,7 +149,7 @@ def tune_reservoir(
             "a layer of the reservoir is silent at every setting: scale the input up, add larger input_scales or "
             "smaller thresholds, or use fewer layers"
         )
-    hidden = _set(drawn, chosen.leak, chosen.threshold, chosen.input_scale)
+    hidden = set_reservoir(drawn, chosen.leak, chosen.threshold, chosen.input_scale)
     return TunedReservoir(hidden, chosen, tuple(table))
 
 
@@ -184,7 +184,8 @@ def spikes_per_step(hidden: Hidden, sequences: Sequences) -> Tensor:
     return counts * inside
 
 
-def _set(hidden: Hidden, leak: float, threshold: float, input_scale: float) -> Hidden:
+def set_reservoir(hidden: Hidden, leak: float, threshold: float, input_scale: float) -> Hidden:
+    """`hidden` with this leak and threshold in all neurons, and the first layers' input weights scaled."""
     branches = []
     for branch in hidden.branches:
         layers = []
