@@ -24,7 +24,7 @@ from convexsnn.simulation import scores
 from convexsnn.tasks import TaskSettings, load_task
 from convexsnn.validation import Validation
 from convexsnn.witnesses import ReservoirGrid
-from convexsnn.witnesses.reservoir import SAMPLE, branching_ratio, set_reservoir, spikes_per_step
+from convexsnn.witnesses.reservoir import SAMPLE, ReservoirSetting, branching_ratio, set_reservoir, spikes_per_step
 
 
 class Line(NamedTuple):
@@ -68,7 +68,7 @@ def scan(cell_name: str, seed: int) -> list[Line]:
         hidden = set_reservoir(drawn, *setting)
         activity = spikes_per_step(hidden, shown)
         ratios = [branching_ratio(of_layer, shown.lengths) for of_layer in activity]
-        distance = max(abs(sigma - 1.0) if sigma == sigma else float("inf") for sigma in ratios)
+        distance = ReservoirSetting(*setting, tuple(ratios), rate=0.0).distance
         ridge = fit_ridge(replace(hidden, readout="analog"), train, targets, validation=validation).network
         R = float((decide(scores(ridge, test)) == labels["test"]).double().mean())
         model = SpikingClassifier(loss=cell.loss, witnesses=hidden, beta=list(cell.betas), random_state=seed)
