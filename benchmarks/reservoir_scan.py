@@ -46,7 +46,7 @@ def main() -> None:
     print("| leak | threshold | input scale | farthest layer | all neurons | R % | R-CVX % | columns |")
     print("|---|---|---|---|---|---|---|---|")
     for line in lines:
-        setting = " | ".join(f"{value:g}" for value in line.setting)
+        facts = [*(f"{value:g}" for value in line.setting), f"{line.distance:.3f}", f"{line.pooled:.3f}"]
         print(
             f"| {setting} | {line.distance:.3f} | {line.pooled:.3f} | {line.R:.1f} | {line.convex:.1f} | {line.columns} |"
         )
