@@ -47,9 +47,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for line in lines:
         facts = [*(f"{value:g}" for value in line.setting), f"{line.distance:.3f}", f"{line.pooled:.3f}"]
-        print(
-            f"| {setting} | {line.distance:.3f} | {line.pooled:.3f} | {line.R:.1f} | {line.convex:.1f} | {line.columns} |"
-        )
+        facts += [f"{line.R:.1f}", f"{line.convex:.1f}", str(line.columns)]
+        print(f"| {' | '.join(facts)} |")
     alike = sum(line.R >= 99.0 and line.convex <= 70.0 for line in lines)
     print(f"\n{len(lines)} settings; R at least 99 % with R-CVX at most 70 %: {alike}")
 
