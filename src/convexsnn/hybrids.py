@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from torch import Tensor
 
 from convexsnn.checks import check_integer, check_real
 from convexsnn.network import Hidden, Network
@@ -114,7 +113,7 @@ def fine_tune(
     tuned = train_surrogate(network, problem, settings, seed=seed, validation=validation).network
     if validation is None:
         return tuned if problem.objective(tuned) < problem.objective(network) else network
-    score = lambda candidate: validation.score(_scores(candidate, validation))  # noqa: E731
+    score = lambda candidate: validation.score(scores(candidate, validation.sequences).cpu())  # noqa: E731
     return tuned if score(tuned) > score(network) else network
 
 
@@ -206,9 +205,10 @@ def stack_layers(
         grown = _grow(network.hidden, fresh, depth)
         bound = grown.n_last**-0.5
         W = (2.0 * torch.rand(grown.n_last, outputs, generator=generator, dtype=torch.float64) - 1.0) * bound
-        start = Network(grown, W.to(problem.targets.device)).to(problem.targets.device)
-        trained = train_surrogate(start, problem, settings, seed=seed, validation=validation, frozen_layers=depth - 1)
-        network = trained.network
+        start = Network(grown, W).to(problem.targets.device)
+        network = train_surrogate(
+            start, problem, settings, seed=seed, validation=validation, frozen_layers=depth - 1
+        ).network
     return network
 
 
@@ -264,7 +264,3 @@ def _grow(trained: Hidden, fresh: Hidden, depth: int) -> Hidden:
         kept = old.layers[: depth - 1]
         branches.append(replace(new, layers=(*kept, new.layers[depth - 1].to(old.last.weight.device))))
     return replace(fresh, branches=tuple(branches))
-
-
-def _scores(network: Network, validation: Validation) -> Tensor:
-    return scores(network, validation.sequences).cpu()
