@@ -34,17 +34,35 @@ def reconstruct(hidden: Hidden, dictionary: Dictionary, W: Tensor, silent: Count
     arXiv 2605.08022, parameter reconstruction.
     """
     weights = dictionary.to_neurons(W)
-    branches, outputs, start = [], [], 0
+    kept, neurons = keep_neurons(hidden, weights.any(dim=1), silent)
+    return Network(kept, weights[neurons])
+
+
+def keep_neurons(hidden: Hidden, read: Tensor, silent: Counts | None = None) -> tuple[Hidden, Tensor]:
+    """`hidden` cut down to the last-layer neurons that `read` names and the neurons on which these depend.
+
+    Parameters
+    ----------
+    hidden : Hidden
+    read : bool tensor of shape (P_last,)
+    silent : Counts, optional
+        As of `reconstruct`.
+
+    Returns
+    -------
+    Hidden
+    neurons : int64 tensor
+        Which of the last-layer neurons are left: those read, and those that reach them by recurrent weights.
+    """
+    branches, neurons, start = [], [read.new_zeros(0, dtype=torch.int64)], 0
     for k, branch in enumerate(hidden.branches):
-        output = weights[start : start + branch.last.m]
-        start += branch.last.m
-        if bool(output.any()):
-            kept = _needed(branch, output.any(dim=1), None if silent is None else silent[k])
+        wanted = read[start : start + branch.last.m]
+        if bool(wanted.any()):
+            kept = _needed(branch, wanted, None if silent is None else silent[k])
             branches.append(_cut(branch, kept))
-            outputs.append(output[kept[-1]])
-    return Network(
-        replace(hidden, branches=tuple(branches)), torch.cat(outputs) if outputs else W.new_zeros(0, W.shape[1])
-    )
+            neurons.append(start + kept[-1])
+        start += branch.last.m
+    return replace(hidden, branches=tuple(branches)), torch.cat(neurons)
 
 
 def _needed(branch: Branch, read: Tensor, counts: tuple[Tensor, ...] | None) -> list[Tensor]:

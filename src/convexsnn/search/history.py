@@ -1,0 +1,56 @@
+"""What is noted of each round of a search."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round: columns found under the last dual vector, added, and the program solved anew.
+
+    Attributes
+    ----------
+    number : int
+        0 is the dictionary that the search began with.
+    objective : float
+        Of the best weights on the dictionary; never rises.
+    dual : float
+        No weights on this round's dictionary reach less.
+    universal_bound : float
+        No network whatsoever reaches less, with whatever hidden neurons (theory.md section 3, "universal").
+    columns : int
+        Of the dictionary.
+    support : int
+        Columns that carry weight.
+    best_score : float
+        Largest Omega*(d^T U) / rho that this round's search found: above 1, the column lowers the objective.
+    admitted : dict of str to int
+        Columns added, by the oracle that found them.
+    simulated : int
+        Branches run over all training rows.
+    validation_score : float or None
+    seconds : float
+        Since the search began, over all its sittings.
+    """
+
+    number: int
+    objective: float
+    dual: float
+    universal_bound: float
+    columns: int
+    support: int
+    best_score: float
+    admitted: dict[str, int]
+    simulated: int
+    validation_score: float | None
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON has them."""
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in asdict(self).items()
+        }

@@ -1,0 +1,166 @@
+"""The dictionary of a search: columns that were given, and columns found, with their weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from convexsnn.columns import BitColumns, pack_bits
+from convexsnn.dictionary import build_dictionary
+from convexsnn.network import Hidden, Network
+from convexsnn.reconstruction import keep_neurons
+from convexsnn.search.population import Population, columns, join
+from convexsnn.search.prefixes import Prefixes
+from convexsnn.sequences import Sequences
+
+GIVEN = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """P columns, of which the first are those of a network that the search was given.
+
+    Attributes
+    ----------
+    given : Hidden
+        That network; without branches when the search began from nothing.
+    genomes : Population or None
+        The branches found, float32.
+    owner : int64 tensor of shape (P,)
+        The branch that gives each column; `GIVEN` for those of `given`.
+    neuron : int64 tensor of shape (P,)
+        The neuron in its branch's last layer; for `GIVEN` columns counted over all branches of `given`.
+    origin : int64 tensor of shape (P,)
+        Number of the oracle that found each; `GIVEN` likewise.
+    idle : int64 tensor of shape (P,)
+        Rounds for which each has had no weight.
+    columns : BitColumns of shape (rows, P)
+    W : float64 tensor of shape (P, C)
+    """
+
+    given: Hidden
+    genomes: Population | None
+    owner: Tensor
+    neuron: Tensor
+    origin: Tensor
+    idle: Tensor
+    columns: BitColumns
+    W: Tensor
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    @property
+    def weighty(self) -> Tensor:
+        """Which columns carry weight; bool tensor of shape (P,)."""
+        return self.W.any(dim=1)
+
+    @property
+    def network(self) -> Population | None:
+        """The branches found whose columns carry weight."""
+        used = self.owner[self.weighty & (self.owner != GIVEN)].unique()
+        return self.genomes.take(used) if self.genomes is not None and len(used) else None
+
+    def take(self, kept: Tensor) -> Pool:
+        """The columns of a bool mask, without the branches that no longer give any."""
+        owner, genomes = self.owner[kept], self.genomes
+        found = owner != GIVEN
+        used, place = owner[found].unique(return_inverse=True)
+        owner = owner.clone()
+        owner[found] = place
+        genomes = genomes.take(used) if genomes is not None and len(used) else None
+        return Pool(
+            self.given,
+            genomes,
+            owner,
+            self.neuron[kept],
+            self.origin[kept],
+            self.idle[kept],
+            self.columns.take(torch.nonzero(kept).flatten()),
+            self.W[kept],
+        )
+
+    def solved(self, W: Tensor) -> Pool:
+        """The same columns with other weights."""
+        return replace(self, W=W, idle=torch.where(W.any(dim=1), 0, self.idle + 1))
+
+    def to_network(self) -> Network:
+        """The columns that carry weight, with their weights: branches cut down to the neurons that they need."""
+        kept = self.weighty
+        parts = [(self.given, self._places(GIVEN, kept))]
+        for b in self.owner[kept & (self.owner != GIVEN)].unique().tolist():
+            assert self.genomes is not None
+            branch = self.genomes.branch(b, self.given.dtype)
+            parts.append((replace(self.given, branches=(branch,)), self._places(b, kept)))
+        branches, weights = [], [self.W[:0]]
+        for hidden, (columns, neurons) in parts:
+            W = self.W.new_zeros(hidden.n_last, self.W.shape[1])
+            W[neurons] = self.W[columns]
+            cut, left = keep_neurons(hidden, W.any(dim=1))
+            branches += cut.branches
+            weights.append(W[left])
+        return Network(replace(self.given, branches=tuple(branches)), torch.cat(weights))
+
+    def _places(self, owner: int, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """The kept columns of one owner, and the last-layer neurons that give them."""
+        columns = torch.nonzero(kept & (self.owner == owner)).flatten()
+        return columns, self.neuron[columns]
+
+
+def pool_of(given: Hidden, sequences: Sequences, rows: Tensor, n_outputs: int) -> Pool:
+    """The columns of `given`, at the `rows` of the dictionary that stand for equal ones."""
+    if given.branches:
+        dictionary = build_dictionary(given, sequences)
+        neuron, bits = dictionary.neuron_of, dictionary.columns.dense(torch.uint8).T[:, rows] > 0
+    else:
+        neuron, bits = torch.zeros(0, dtype=torch.int64), torch.zeros(0, len(rows), dtype=torch.bool)
+    given_marks = torch.full((len(neuron),), GIVEN)
+    return Pool(
+        given,
+        None,
+        given_marks,
+        neuron,
+        given_marks,
+        torch.zeros_like(given_marks),
+        BitColumns(pack_bits(bits), len(rows)),
+        torch.zeros(len(neuron), n_outputs, dtype=torch.float64),
+    )
+
+
+def admit(
+    pool: Pool, population: Population, owner: Tensor, neuron: Tensor, origin: Tensor, prefixes: Prefixes
+) -> tuple[Pool, Tensor]:
+    """The pool with the columns of the neurons named by `owner` and `neuron`, apart from those that it has already.
+
+    The columns are simulated anew in the arithmetic of `prefixes`, that of the network to be. Returned with it is which
+    of the neurons were admitted (int64 tensor), in the order of the pool.
+    """
+    dtype = prefixes.values[0].dtype
+    bits = columns(population.map(lambda tensor: tensor.to(dtype)), owner, neuron, prefixes)
+    packed = pack_bits(bits)
+    known = {row.tobytes() for row in pool.columns.packed.numpy()}
+    new = []
+    for i, row in enumerate(packed.numpy()):
+        if row.any() and row.tobytes() not in known:
+            known.add(row.tobytes())
+            new.append(i)
+    index = torch.tensor(new, dtype=torch.int64)
+    if not new:
+        return pool, index
+    used, place = owner[index].unique(return_inverse=True)
+    genomes, before = population.take(used), 0
+    if pool.genomes is not None:
+        before, genomes = len(pool.genomes), join(pool.genomes, genomes)
+    larger = Pool(
+        pool.given,
+        genomes,
+        torch.cat([pool.owner, place + before]),
+        torch.cat([pool.neuron, neuron[index]]),
+        torch.cat([pool.origin, origin[index]]),
+        torch.cat([pool.idle, torch.zeros(len(new), dtype=torch.int64)]),
+        BitColumns(torch.cat([pool.columns.packed, packed[index]]), pool.columns.n),
+        torch.cat([pool.W, pool.W.new_zeros(len(new), pool.W.shape[1])]),
+    )
+    return larger, index

@@ -1,0 +1,78 @@
+"""What a neuron is worth: the score of its column under the dual vector, and which of many to take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convexsnn.penalties import Penalty
+from convexsnn.search.population import Population, columns, correlate
+from convexsnn.search.prefixes import Prefixes
+
+# Scores this close to 1 are those of columns that the program holds already, in float32.
+SLACK = 1e-3
+# Of the columns taken in one round no two are correlated more than this.
+LARGEST_CORRELATION = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Pricing:
+    """A dual vector, against which columns are scored.
+
+    The score of a column is Omega*(d^T U) / rho: adding it lowers the objective if and only if that is above 1
+    (theory.md section 5). Scores are of true spikes; there is no surrogate in them.
+
+    Attributes
+    ----------
+    prefixes : Prefixes
+        Of the training rows; float32.
+    U : float32 tensor of shape (rows, C)
+        The dual vector over rho.
+    penalty : Penalty
+    """
+
+    prefixes: Prefixes
+    U: Tensor
+    penalty: Penalty
+
+    def correlations(self, population: Population) -> Tensor:
+        """d^T U / rho of every last-layer neuron, (B, m, C)."""
+        return correlate(population, self.prefixes, self.U)
+
+    def scores(self, population: Population) -> Tensor:
+        """Score of every last-layer neuron, (B, m)."""
+        return self.norms(self.correlations(population))
+
+    def norms(self, correlations: Tensor) -> Tensor:
+        """Scores from correlations (B, m, C)."""
+        B, m, _ = correlations.shape
+        return self.penalty.row_norms(correlations.flatten(0, 1)).reshape(B, m)
+
+
+def take_best(population: Population, pricing: Pricing, limit: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The best improving columns of a population that are not much alike.
+
+    Returns
+    -------
+    owner, neuron : int64 tensors of shape (P,)
+        From the best to the worst; at most `limit`.
+    scores : float tensor of shape (P,)
+    """
+    scores = pricing.scores(population)
+    flat = scores.flatten()
+    order = flat.argsort(descending=True, stable=True)[: 8 * limit]
+    order = order[flat[order] > 1.0 + SLACK]
+    owner, neuron = order // scores.shape[1], order % scores.shape[1]
+    seen = columns(population, owner, neuron, pricing.prefixes).to(torch.float32)
+    centred = seen - seen.mean(dim=1, keepdim=True)
+    centred = centred / centred.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    taken: list[int] = []
+    for i in range(len(order)):
+        if not taken or float((centred[taken] @ centred[i]).abs().max()) <= LARGEST_CORRELATION:
+            taken.append(i)
+        if len(taken) == limit:
+            break
+    index = torch.tensor(taken, dtype=torch.int64)
+    return owner[index], neuron[index], flat[order[index]]

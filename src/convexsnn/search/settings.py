@@ -1,0 +1,82 @@
+"""How far to search, and for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convexsnn.checks import check_choice, check_flag, check_integer, check_real
+
+ORACLE_NAMES = ("restarts", "refinement", "crossing", "inputs", "ascent")
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How far to search, and for what.
+
+    Attributes
+    ----------
+    width : int
+        Neurons of every layer of a searched branch.
+    population : int
+        Branches that an oracle varies at once.
+    generations : int
+        Generations of hill climbing a round, shared among the oracles by what each has gained.
+    add : int
+        Columns added in a round, at most.
+    drop_after : int
+        Rounds without weight after which a column is dropped.
+    rounds : int
+        At most so many.
+    patience : int
+        Rounds in a row that find no improving neuron, or lower the objective by less than `min_drop`, after which the
+        search ends.
+    min_drop : float
+        Share of the objective.
+    seconds : float or None
+        Time after which no round is begun; the same seed may then give another network on another day.
+    max_columns : int or None
+        Support at which the search ends.
+    tol : float
+        Relative duality gap to which the program of a round is solved.
+    free_leak : bool
+        Search a leak for every LIF neuron, instead of the architecture's.
+    free_bias : bool
+        Search a bias for every neuron, also where the architecture has none.
+    oracles : tuple of str
+        Some of "restarts", "refinement", "crossing", "inputs", "ascent".
+    block : int
+        Neurons of every layer of a branch that "ascent" trains.
+    """
+
+    width: int = 12
+    population: int = 256
+    generations: int = 40
+    add: int = 24
+    drop_after: int = 2
+    rounds: int = 100
+    patience: int = 4
+    min_drop: float = 0.01
+    seconds: float | None = None
+    max_columns: int | None = None
+    tol: float = 1e-3
+    free_leak: bool = True
+    free_bias: bool = True
+    oracles: tuple[str, ...] = ("restarts", "refinement", "crossing", "inputs")
+    block: int = 256
+
+    def __post_init__(self) -> None:
+        for name in ("width", "population", "generations", "add", "drop_after", "rounds", "patience", "block"):
+            check_integer(name, getattr(self, name))
+        check_real("min_drop", self.min_drop, 0.0)
+        check_real("tol", self.tol, 0.0, 0.1, open_minimum=True)
+        if self.seconds is not None:
+            check_real("seconds", self.seconds, 0.0, open_minimum=True)
+        if self.max_columns is not None:
+            check_integer("max_columns", self.max_columns)
+        for flag in ("free_leak", "free_bias"):
+            check_flag(flag, getattr(self, flag))
+        if not isinstance(self.oracles, (tuple, list)) or not self.oracles:
+            raise ValueError(f"oracles must be several of {', '.join(ORACLE_NAMES)}, not {self.oracles!r}")
+        for name in self.oracles:
+            check_choice("oracles", name, ORACLE_NAMES)
+        object.__setattr__(self, "oracles", tuple(self.oracles))
