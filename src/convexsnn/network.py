@@ -13,6 +13,7 @@ from convexsnn.neurons import LIF, Neuron
 
 Readout = Literal["spike", "membrane", "analog"]
 READOUTS: tuple[str, ...] = get_args(Readout)
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 @dataclass(frozen=True, eq=False)

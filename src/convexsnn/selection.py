@@ -124,14 +124,14 @@ def is_several(betas: Betas) -> bool:
     return betas is None or len(betas) > 1
 
 
-def path_betas(prepared: Prepared) -> tuple[float, ...]:
+def path_betas(prepared: Prepared, settings: ProgramSettings) -> tuple[float, ...]:
     """20 betas in geometric progression: from just below the level at which W = 0 is optimal to 1e-3 of that level.
 
     One beta when W = 0 is optimal for all of them.
     """
     if largest_rho(prepared.program) == 0.0:
         return (1.0,)
-    per_rho = math.sqrt(len(prepared.dictionary.column_of))
+    per_rho = math.sqrt(settings.width_for(len(prepared.dictionary.column_of)))
     # The first of the grid is the level itself, where there is nothing to see.
     return tuple(per_rho * rho for rho in rho_grid(prepared.program, PATH_POINTS + 1, PATH_RATIO)[1:])
 
@@ -184,7 +184,7 @@ def train_path(
     observer = observer or Observer()
     prepared = prepare(witnesses, sequences, targets, settings, row_weights, observer)
     held = None if validation is None else build_dictionary(witnesses, validation.sequences, observer.simulated)
-    betas = path_betas(prepared) if betas is None else betas
+    betas = path_betas(prepared, settings) if betas is None else betas
     n_last = len(prepared.dictionary.column_of)
     rhos = [replace(settings, beta=beta).rho_for(n_last) for beta in betas]
     begun = time.perf_counter()

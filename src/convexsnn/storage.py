@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,12 @@ from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.estimators.classes import Classes
 from convexsnn.files import write_atomically
-from convexsnn.network import Branch, Hidden, Layer, Network
-from convexsnn.neurons import LIF, Neuron, Threshold
+from convexsnn.network import Hidden, Network
 from convexsnn.selection import PathPoint, read_betas
 from convexsnn.sequences import Sequences
 from convexsnn.solvers import Status
+from convexsnn.tensors import describe_hidden, rebuild_hidden
 from convexsnn.training import Trained
-from convexsnn.witnesses.architecture import DTYPES
 from convexsnn.witnesses.constant import without_constant
 
 # 1 had one beta a model and no path, 2 one categorical output.
@@ -69,8 +67,8 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
         "estimator": type(estimator).__name__,
         "parameters": _plain_parameters(estimator),
         "fitted": _fitted_facts(estimator),
-        "witnesses": _describe(trained.witnesses, "witnesses", tensors),
-        "network": _describe(trained.network.hidden, "network", tensors),
+        "witnesses": describe_hidden(trained.witnesses, "witnesses", tensors),
+        "network": describe_hidden(trained.network.hidden, "network", tensors),
         "certificate": json.loads(trained.certificate.to_json()),
         "status": trained.status.name,
         "solver": trained.solver,
@@ -97,11 +95,11 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
         for name, value in _attributes(header["fitted"]).items():
             setattr(estimator, name, value)
         estimator.beta_ = _picked_beta(estimator, header["fitted"])
-        witnesses = _rebuild(header["witnesses"], "witnesses", tensors)
+        witnesses = rebuild_hidden(header["witnesses"], "witnesses", tensors)
         if estimator.witnesses is None:
             estimator.witnesses = without_constant(witnesses) if estimator.intercept else witnesses
         trained = Trained(
-            network=Network(_rebuild(header["network"], "network", tensors), tensors["network.W"]),
+            network=Network(rebuild_hidden(header["network"], "network", tensors), tensors["network.W"]),
             witnesses=witnesses,
             W=tensors["W"],
             U=tensors["U"],
@@ -248,51 +246,3 @@ def _picked_beta(estimator: Estimator, facts: dict[str, Any]) -> float:
     if betas is not None and picked not in betas:
         raise ValueError(f"the picked beta {picked} is not among the parameters' {list(betas)}")
     return picked
-
-
-def _describe(hidden: Hidden, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """The settings of a hidden network for the header; its tensors are added to `tensors`."""
-    for name, tensor in _named_tensors(hidden, prefix):
-        tensors[name] = tensor
-    return {
-        "n_features": hidden.n_features,
-        "readout": hidden.readout,
-        "every_step": hidden.every_step,
-        "dtype": next(name for name, dtype in DTYPES.items() if dtype == hidden.dtype),
-        "branches": [[_describe_neuron(layer.neuron) for layer in branch.layers] for branch in hidden.branches],
-    }
-
-
-def _describe_neuron(neuron: Neuron) -> dict[str, str]:
-    return {"kind": "lif", "reset": neuron.reset} if isinstance(neuron, LIF) else {"kind": "threshold"}
-
-
-def _named_tensors(hidden: Hidden, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    for k, branch in enumerate(hidden.branches):
-        if branch.readout_bias is not None:
-            yield f"{prefix}.{k}.readout_bias", branch.readout_bias
-        for i, layer in enumerate(branch.layers):
-            named = {"weight": layer.weight, "recurrent": layer.recurrent, "bias": layer.bias}
-            if isinstance(layer.neuron, LIF):
-                named |= {"leak": layer.neuron.leak, "threshold": layer.neuron.threshold}
-            yield from ((f"{prefix}.{k}.{i}.{name}", t) for name, t in named.items() if t is not None)
-
-
-def _rebuild(description: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Hidden:
-    """Inverse of `_describe`."""
-    branches = []
-    for k, layers in enumerate(description["branches"]):
-        built = []
-        for i, neuron in enumerate(layers):
-            at = f"{prefix}.{k}.{i}."
-            lif = {"lif": True, "threshold": False}[neuron["kind"]]
-            kind = LIF(tensors[at + "leak"], tensors[at + "threshold"], neuron["reset"]) if lif else Threshold()
-            built.append(Layer(tensors[at + "weight"], kind, tensors.get(at + "recurrent"), tensors.get(at + "bias")))
-        branches.append(Branch(tuple(built), tensors.get(f"{prefix}.{k}.readout_bias")))
-    return Hidden(
-        description["n_features"],
-        tuple(branches),
-        description["readout"],
-        description["every_step"],
-        DTYPES[description["dtype"]],
-    )

@@ -50,6 +50,9 @@ class ProgramSettings:
         Limit on the solver's outer iterations.
     heads : tuple of Head
         Classes and weight of each categorical output of cross_entropy; () where there is one.
+    width : int, optional
+        P_last in beta / sqrt(P_last); None is the number of last-layer neurons. A search, which adds and drops neurons,
+        keeps to one rho by it.
     """
 
     loss: str = "cross_entropy"
@@ -59,6 +62,7 @@ class ProgramSettings:
     tol: float = 1e-6
     max_iter: int = 1000
     heads: tuple[Head, ...] = ()
+    width: int | None = None
 
     def __post_init__(self) -> None:
         loss_of(self.loss, self.heads)
@@ -68,10 +72,16 @@ class ProgramSettings:
             check_real("rho", self.rho, 0.0, open_minimum=True)
         check_real("tol", self.tol, 0.0, 1.0, open_minimum=True)
         check_integer("max_iter", self.max_iter)
+        if self.width is not None:
+            check_integer("width", self.width)
+
+    def width_for(self, n_last: int) -> int:
+        """`width`, or `n_last` when it is None."""
+        return n_last if self.width is None else self.width
 
     def rho_for(self, n_last: int) -> float:
         """`rho`, or beta / sqrt(P_last) when it is None."""
-        rho = float(self.rho) if self.rho is not None else float(self.beta) / math.sqrt(n_last)
+        rho = float(self.rho) if self.rho is not None else float(self.beta) / math.sqrt(max(1, self.width_for(n_last)))
         if rho < SMALLEST_RHO:
             raise ValueError(f"beta (or rho) is too small: rho = {rho:g} must be at least {SMALLEST_RHO:g}")
         return rho

@@ -19,8 +19,6 @@ class Round:
         Of the best weights on the dictionary; never rises.
     dual : float
         No weights on this round's dictionary reach less.
-    universal_bound : float
-        No network whatsoever reaches less, with whatever hidden neurons (theory.md section 3, "universal").
     columns : int
         Of the dictionary.
     support : int
@@ -39,7 +37,6 @@ class Round:
     number: int
     objective: float
     dual: float
-    universal_bound: float
     columns: int
     support: int
     best_score: float
@@ -54,3 +51,9 @@ class Round:
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in asdict(self).items()
         }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Round:
+        """Inverse of `to_dict`. Raises TypeError on fields of wrong names."""
+        missing = {"dual": -math.inf}
+        return cls(**{key: missing.get(key) if value is None else value for key, value in fields.items()})

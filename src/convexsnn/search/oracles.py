@@ -29,15 +29,12 @@ class Situation:
         Searched branches whose columns carry weight now.
     count : int
         Branches to propose.
-    effort : int
-        Generations of hill climbing, or what takes as long.
     """
 
     space: Space
     pricing: Pricing
     network: Population | None
     count: int
-    effort: int
 
 
 class Proposal(NamedTuple):
@@ -58,20 +55,25 @@ class Proposal(NamedTuple):
 
 
 class Oracle(Protocol):
-    """A way to find neurons of a large score. All it remembers is `kept`, and all chance is the generator's."""
+    """A way to find neurons of a large score, in `effort` generations of hill climbing.
+
+    All that it remembers is `kept`, and all chance is the generator's.
+    """
 
     name: ClassVar[str]
 
     def applies(self, situation: Situation) -> bool: ...
-    def propose(self, situation: Situation, kept: Population | None, generator: torch.Generator) -> Proposal: ...
+    def propose(
+        self, situation: Situation, effort: int, kept: Population | None, generator: torch.Generator
+    ) -> Proposal: ...
 
 
 def _climbed(
-    start: Population, situation: Situation, generator: torch.Generator, *, keep: bool = False
-) -> tuple[Proposal, Tensor]:
-    population, fitness = climb(start, situation.space, situation.pricing, situation.effort, generator)
-    simulated = len(start) * (situation.effort + 1)
-    return Proposal(population, population if keep else None, simulated), fitness
+    start: Population, situation: Situation, effort: int, generator: torch.Generator, *, keep: bool = False
+) -> Proposal:
+    """What `effort` generations of hill climbing make of `start`."""
+    population, _ = climb(start, situation.space, situation.pricing, effort, generator)
+    return Proposal(population, population if keep else None, len(start) * (effort + 1))
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,17 @@ class Restarts:
         """Always."""
         return True
 
-    def propose(self, situation: Situation, kept: Population | None, generator: torch.Generator) -> Proposal:
+    def propose(
+        self, situation: Situation, effort: int, kept: Population | None, generator: torch.Generator
+    ) -> Proposal:
         """See the class."""
         fresh = situation.space.draw(situation.count, generator)
         if kept is None or len(kept) != situation.count:
-            return _climbed(fresh, situation, generator, keep=True)[0]
+            return _climbed(fresh, situation, effort, generator, keep=True)
         worth = situation.pricing.scores(kept).amax(dim=1)
         worst = torch.zeros(len(kept), dtype=torch.bool)
         worst[worth.argsort(stable=True)[: int(FRESH * len(kept))]] = True
-        return _climbed(choose(worst, fresh, kept), situation, generator, keep=True)[0]
+        return _climbed(choose(worst, fresh, kept), situation, effort, generator, keep=True)
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,17 @@ class Refinement:
         """When the network has searched branches."""
         return situation.network is not None
 
-    def propose(self, situation: Situation, kept: Population | None, generator: torch.Generator) -> Proposal:  # noqa: ARG002
+    def propose(
+        self,
+        situation: Situation,
+        effort: int,
+        kept: Population | None,
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> Proposal:
         """See the class."""
         assert situation.network is not None
         source = _evenly(len(situation.network), situation.count, generator)
-        return _climbed(situation.network.take(source), situation, generator)[0]
+        return _climbed(situation.network.take(source), situation, effort, generator)
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,13 @@ class Crossing:
         """When the network has at least two searched branches."""
         return situation.network is not None and len(situation.network) > 1
 
-    def propose(self, situation: Situation, kept: Population | None, generator: torch.Generator) -> Proposal:  # noqa: ARG002
+    def propose(
+        self,
+        situation: Situation,
+        effort: int,
+        kept: Population | None,
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> Proposal:
         """See the class."""
         assert situation.network is not None
         network, space, count = situation.network, situation.space, situation.count
@@ -132,7 +148,7 @@ class Crossing:
             anew = space.draw(count, generator)
             grown = crossed.with_last(anew.layers[-1])
             crossed = choose(torch.rand(count, generator=generator) < 0.5, grown, crossed)
-        return _climbed(crossed, situation, generator)[0]
+        return _climbed(crossed, situation, effort, generator)
 
 
 @dataclass(frozen=True)
@@ -145,7 +161,13 @@ class Inputs:
         """With two features or more; the direction of one says nothing."""
         return len(situation.space.input_scale) > 1
 
-    def propose(self, situation: Situation, kept: Population | None, generator: torch.Generator) -> Proposal:  # noqa: ARG002
+    def propose(
+        self,
+        situation: Situation,
+        effort: int,
+        kept: Population | None,
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> Proposal:
         """See the class."""
         space, prefixes = situation.space, situation.pricing.prefixes
         start = space.draw(situation.count, generator)
@@ -164,7 +186,7 @@ class Inputs:
         direction = direction / size * space.input_scale.norm()
         sign = torch.where(torch.rand(len(direction), 1, generator=generator) < 0.5, -1.0, 1.0)
         weight = (direction * sign).reshape(*shape, -1).transpose(1, 2).contiguous()
-        return _climbed(start.with_first_weight(weight), situation, generator)[0]
+        return _climbed(start.with_first_weight(weight), situation, effort, generator)
 
 
 def _evenly(available: int, count: int, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,10 @@ from convexsnn.network import Hidden, Network
 from convexsnn.reconstruction import keep_neurons
 from convexsnn.search.population import Population, columns, join
 from convexsnn.search.prefixes import Prefixes
+from convexsnn.search.pricing import Pricing, improving, unlike
+from convexsnn.search.rows import Rows
 from convexsnn.sequences import Sequences
+from convexsnn.witnesses.mixture import mix
 
 GIVEN = -1
 
@@ -138,29 +141,56 @@ def admit(
     of the neurons were admitted (int64 tensor), in the order of the pool.
     """
     dtype = prefixes.values[0].dtype
-    bits = columns(population.map(lambda tensor: tensor.to(dtype)), owner, neuron, prefixes)
-    packed = pack_bits(bits)
-    known = {row.tobytes() for row in pool.columns.packed.numpy()}
-    new = []
-    for i, row in enumerate(packed.numpy()):
-        if row.any() and row.tobytes() not in known:
-            known.add(row.tobytes())
-            new.append(i)
-    index = torch.tensor(new, dtype=torch.int64)
-    if not new:
+    packed = pack_bits(columns(population.map(lambda tensor: tensor.to(dtype)), owner, neuron, prefixes))
+    index = _unknown(pool, packed)
+    if len(index) == 0:
         return pool, index
     used, place = owner[index].unique(return_inverse=True)
     genomes, before = population.take(used), 0
     if pool.genomes is not None:
         before, genomes = len(pool.genomes), join(pool.genomes, genomes)
-    larger = Pool(
-        pool.given,
-        genomes,
-        torch.cat([pool.owner, place + before]),
-        torch.cat([pool.neuron, neuron[index]]),
-        torch.cat([pool.origin, origin[index]]),
-        torch.cat([pool.idle, torch.zeros(len(new), dtype=torch.int64)]),
-        BitColumns(torch.cat([pool.columns.packed, packed[index]]), pool.columns.n),
-        torch.cat([pool.W, pool.W.new_zeros(len(new), pool.W.shape[1])]),
+    larger = replace(pool, genomes=genomes)
+    return _extended(larger, place + before, neuron[index], origin[index], packed[index]), index
+
+
+def admit_hidden(
+    pool: Pool, hidden: Hidden, origin: int, sequences: Sequences, rows: Rows, pricing: Pricing
+) -> tuple[Pool, list[float]]:
+    """The pool with the improving columns of other witnesses, which join `given`; and their scores, in its order."""
+    dictionary = build_dictionary(hidden, sequences)
+    bits = dictionary.columns.dense(torch.uint8).T[:, rows.groups.first] > 0
+    scores = pricing.penalty.row_norms(bits.to(torch.float32) @ pricing.U)
+    order = improving(scores)
+    order = order[unlike(bits[order], len(order))]
+    packed = pack_bits(bits[order])
+    index = _unknown(pool, packed)
+    if len(index) == 0:
+        return pool, []
+    larger = replace(pool, given=mix(pool.given, hidden) if pool.given.branches else hidden)
+    neuron = pool.given.n_last + dictionary.neuron_of[order[index]]
+    marks = torch.full((len(index),), GIVEN)
+    larger = _extended(larger, marks, neuron, torch.full_like(marks, origin), packed[index])
+    return larger, scores[order[index]].tolist()
+
+
+def _unknown(pool: Pool, packed: Tensor) -> Tensor:
+    """Which of new columns are not all zero, nor equal to one before them or in the pool."""
+    known, new = {row.tobytes() for row in pool.columns.packed.numpy()}, []
+    for i, row in enumerate(packed.numpy()):
+        if row.any() and row.tobytes() not in known:
+            known.add(row.tobytes())
+            new.append(i)
+    return torch.tensor(new, dtype=torch.int64)
+
+
+def _extended(pool: Pool, owner: Tensor, neuron: Tensor, origin: Tensor, packed: Tensor) -> Pool:
+    """The pool with more columns, of weight zero."""
+    return replace(
+        pool,
+        owner=torch.cat([pool.owner, owner]),
+        neuron=torch.cat([pool.neuron, neuron]),
+        origin=torch.cat([pool.origin, origin]),
+        idle=torch.cat([pool.idle, torch.zeros_like(owner)]),
+        columns=BitColumns(torch.cat([pool.columns.packed, packed]), pool.columns.n),
+        W=torch.cat([pool.W, pool.W.new_zeros(len(owner), pool.W.shape[1])]),
     )
-    return larger, index

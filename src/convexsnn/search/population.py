@@ -38,7 +38,11 @@ class StackedLayer:
         """`function` of every tensor."""
         apply = lambda tensor: None if tensor is None else function(tensor)  # noqa: E731
         return StackedLayer(
-            function(self.weight), apply(self.recurrent), apply(self.bias), function(self.leak), function(self.threshold)
+            function(self.weight),
+            apply(self.recurrent),
+            apply(self.bias),
+            function(self.leak),
+            function(self.threshold),
         )
 
 
@@ -133,7 +137,9 @@ def features(population: Population, prefixes: Prefixes) -> Iterator[tuple[int, 
             yield t, spikes if population.readout == "spike" else (membrane >= 0.0).to(membrane.dtype)
 
 
-def _step(layer: StackedLayer, reset: Reset, below: Tensor, before: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+def _step(
+    layer: StackedLayer, reset: Reset, below: Tensor, before: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
     """Membrane after reset and spikes of one step; reuses the memory of the state before."""
     leak, threshold = layer.leak.unsqueeze(1), layer.threshold.unsqueeze(1)
     potential = (

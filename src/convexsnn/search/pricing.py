@@ -51,7 +51,7 @@ class Pricing:
         return self.penalty.row_norms(correlations.flatten(0, 1)).reshape(B, m)
 
 
-def take_best(population: Population, pricing: Pricing, limit: int) -> tuple[Tensor, Tensor, Tensor]:
+def take_best(population: Population, pricing: Pricing, limit: int) -> tuple[Tensor, Tensor, Tensor, float]:
     """The best improving columns of a population that are not much alike.
 
     Returns
@@ -59,20 +59,32 @@ def take_best(population: Population, pricing: Pricing, limit: int) -> tuple[Ten
     owner, neuron : int64 tensors of shape (P,)
         From the best to the worst; at most `limit`.
     scores : float tensor of shape (P,)
+    best : float
+        The largest score of all, improving or not.
     """
     scores = pricing.scores(population)
     flat = scores.flatten()
-    order = flat.argsort(descending=True, stable=True)[: 8 * limit]
-    order = order[flat[order] > 1.0 + SLACK]
+    order = improving(flat)[: 8 * limit]
     owner, neuron = order // scores.shape[1], order % scores.shape[1]
-    seen = columns(population, owner, neuron, pricing.prefixes).to(torch.float32)
-    centred = seen - seen.mean(dim=1, keepdim=True)
+    index = unlike(columns(population, owner, neuron, pricing.prefixes), limit)
+    return owner[index], neuron[index], flat[order[index]], float(flat.max())
+
+
+def improving(scores: Tensor) -> Tensor:
+    """Indices of the scores above 1, the largest first."""
+    order = scores.argsort(descending=True, stable=True)
+    return order[scores[order] > 1.0 + SLACK]
+
+
+def unlike(seen: Tensor, limit: int) -> Tensor:
+    """The first `limit` of columns (P, rows) that are not nearly those of an earlier one, or its complement."""
+    centred = seen.to(torch.float32)
+    centred = centred - centred.mean(dim=1, keepdim=True)
     centred = centred / centred.norm(dim=1, keepdim=True).clamp(min=1e-12)
     taken: list[int] = []
-    for i in range(len(order)):
+    for i in range(len(seen)):
         if not taken or float((centred[taken] @ centred[i]).abs().max()) <= LARGEST_CORRELATION:
             taken.append(i)
         if len(taken) == limit:
             break
-    index = torch.tensor(taken, dtype=torch.int64)
-    return owner[index], neuron[index], flat[order[index]]
+    return torch.tensor(taken, dtype=torch.int64)

@@ -61,7 +61,7 @@ class SearchSettings:
     tol: float = 1e-3
     free_leak: bool = True
     free_bias: bool = True
-    oracles: tuple[str, ...] = ("restarts", "refinement", "crossing", "inputs")
+    oracles: tuple[str, ...] = ORACLE_NAMES
     block: int = 256
 
     def __post_init__(self) -> None:

@@ -8,11 +8,10 @@ from typing import Literal, get_args
 import torch
 
 from convexsnn.checks import check_choice, check_integer, check_real
-from convexsnn.network import READOUTS, Readout
+from convexsnn.network import DTYPES, READOUTS, Readout
 from convexsnn.neurons import RESETS, Neuron, Reset, Threshold, lif
 
 NeuronKind = Literal["lif", "threshold"]
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from convexsnn.checks import check_choice, check_integer, check_real
-from convexsnn.network import Branch, Hidden, Layer, Readout
+from convexsnn.network import DTYPES, Branch, Hidden, Layer, Readout
 from convexsnn.neurons import LIF, RESETS, Reset
-from convexsnn.witnesses.architecture import DTYPES
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,162 @@
+"""One round of a search: price, add, solve, drop."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convexsnn.penalties import PENALTIES
+from convexsnn.search.credit import Credit
+from convexsnn.search.history import Round
+from convexsnn.search.oracles import ORACLES, Situation
+from convexsnn.search.pool import Pool, admit, admit_hidden
+from convexsnn.search.population import Population, join
+from convexsnn.search.pricing import Pricing, take_best
+from convexsnn.search.state import State, Task
+from convexsnn.simulation import scores
+from convexsnn.solvers import SolverOptions, Status, solve
+
+ASCENT = "ascent"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What pricing came to.
+
+    Attributes
+    ----------
+    pool : Pool
+        With the columns admitted at its end.
+    scores : tuple of float
+        Of the columns admitted.
+    best_score : float
+        Of all that were looked at.
+    kept : dict of str to Population
+    simulated : dict of str to int
+        Branches run, by oracle.
+    """
+
+    pool: Pool
+    scores: tuple[float, ...]
+    best_score: float
+    kept: dict[str, Population]
+    simulated: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """The pool with its best weights, a dual vector, the objective and a lower bound on it."""
+
+    pool: Pool
+    U: Tensor
+    objective: float
+    dual: float
+
+
+def begin(task: Task, pool: Pool, random: Tensor, credit: Credit) -> State:
+    """The state before the first round: the given dictionary, solved."""
+    began = time.perf_counter()
+    solved = _solve(task, pool, float("inf"))
+    nothing = Found(pool, (), 0.0, {}, {})
+    entry = _note(task, solved, nothing, {}, 0, time.perf_counter() - began)
+    return State(solved.pool, solved.U, {}, credit, random, (entry,))
+
+
+def advance(task: Task, state: State, started: float) -> State:
+    """One round; `started` is the time at which the search began, on the clock of `time.perf_counter`."""
+    generator, before, names = state.generator, state.history[-1], task.settings.oracles
+    found = _find(task, state, generator)
+    solved = _solve(task, found.pool, before.objective)
+    gains, admitted = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
+    size = PENALTIES[task.program.penalty].row_norms(solved.pool.W)
+    for j, score in enumerate(found.scores, start=len(state.pool)):
+        name = names[int(solved.pool.origin[j])]
+        admitted[name] += 1
+        # To first order, what a column's weight has lowered the objective by.
+        gains[name] += float(size[j]) * (score - 1.0)
+    kept = solved.pool.take(solved.pool.idle <= task.settings.drop_after)
+    solved = Solved(kept, solved.U, solved.objective, solved.dual)
+    entry = _note(task, solved, found, admitted, before.number + 1, time.perf_counter() - started)
+    helped = before.objective - solved.objective > task.settings.min_drop * abs(before.objective)
+    return State(
+        pool=kept,
+        U=solved.U,
+        kept=found.kept,
+        credit=state.credit.after(gains, found.simulated),
+        random=generator.get_state(),
+        history=(*state.history, entry),
+        idle=0 if helped else state.idle + 1,
+    )
+
+
+def _find(task: Task, state: State, generator: torch.Generator) -> Found:
+    """Ask every oracle that applies, and admit the best columns of all."""
+    settings, pool = task.settings, state.pool
+    pricing = Pricing(task.rows.fast, (state.U / task.rho).to(torch.float32), PENALTIES[task.program.penalty])
+    situation = Situation(task.space, pricing, pool.network, settings.population)
+    names = [n for n in settings.oracles if n == ASCENT or ORACLES[n].applies(situation)]
+    shares = state.credit.shares(names)
+    kept, simulated, parts, origin = dict(state.kept), {}, [], []
+    taken: list[float] = []
+    best = 0.0
+    for name in names:
+        number = settings.oracles.index(name)
+        effort = max(1, round(shares[name] * settings.generations))
+        if name == ASCENT:
+            hidden, simulated[name] = task.ascent.propose(effort * settings.population, generator)
+            pool, scored = admit_hidden(pool, hidden, number, task.sequences, task.rows, pricing)
+            taken += scored
+            continue
+        proposal = ORACLES[name].propose(situation, effort, state.kept.get(name), generator)
+        simulated[name] = proposal.simulated
+        if proposal.kept is not None:
+            kept[name] = proposal.kept
+        parts.append(proposal.candidates)
+        origin += [number] * len(proposal.candidates)
+    if parts:
+        merged = join(*parts)
+        owner, neuron, scored, best = take_best(merged, pricing, settings.add)
+        pool, admitted = admit(pool, merged, owner, neuron, torch.tensor(origin)[owner], task.rows.exact)
+        taken += scored[admitted].tolist()
+    return Found(pool, tuple(taken), max([best, *taken]), kept, simulated)
+
+
+def _solve(task: Task, pool: Pool, limit: float) -> Solved:
+    """Solve the program over the pool's columns; the objective is at most `limit`, that of its weights so far."""
+    program = task.rows.program(pool.columns, task.program, task.rho)
+    if len(pool) == 0:
+        nothing = torch.zeros_like(program.targets)
+        U = program.data_gradient(nothing)
+        return Solved(pool, U, float(program.data_term(nothing)), program.dual(U))
+    solution = solve(program, SolverOptions(task.settings.tol, task.program.max_iter), pool.W)
+    if solution.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    certificate = solution.certificate
+    if certificate.primal < limit:
+        return Solved(pool.solved(solution.W), solution.U, certificate.primal, certificate.dual)
+    # Solved to a tolerance only: the weights before are as good.
+    return Solved(pool.solved(pool.W), solution.U, limit, certificate.dual)
+
+
+def _note(task: Task, solved: Solved, found: Found, admitted: dict[str, int], number: int, seconds: float) -> Round:
+    pool, validation = solved.pool, task.validation
+    network = None if validation is None else pool.to_network()
+    return Round(
+        number=number,
+        objective=solved.objective,
+        dual=solved.dual,
+        columns=len(pool),
+        support=int(pool.weighty.sum()),
+        best_score=found.best_score,
+        admitted=admitted,
+        simulated=sum(found.simulated.values()),
+        validation_score=(
+            None
+            if validation is None or network is None
+            else validation.score(scores(network, validation.sequences).cpu())
+        ),
+        seconds=seconds,
+    )

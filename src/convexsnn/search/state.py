@@ -1,0 +1,107 @@
+"""What a search is for, where it stands, and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from convexsnn.network import Network
+from convexsnn.search.ascent import Ascent
+from convexsnn.search.credit import Credit
+from convexsnn.search.history import Round
+from convexsnn.search.pool import Pool
+from convexsnn.search.population import Population
+from convexsnn.search.rows import Rows
+from convexsnn.search.settings import SearchSettings
+from convexsnn.search.space import Space
+from convexsnn.sequences import Sequences
+from convexsnn.training import ProgramSettings
+from convexsnn.validation import Validation
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is searched for; all that does not change from round to round.
+
+    Attributes
+    ----------
+    sequences : Sequences
+        To be trained on.
+    rows : Rows
+        Their rows, equal ones merged.
+    space : Space
+    ascent : Ascent
+    program : ProgramSettings
+    rho : float
+        The same in every round.
+    settings : SearchSettings
+    validation : Validation or None
+    """
+
+    sequences: Sequences
+    rows: Rows
+    space: Space
+    ascent: Ascent
+    program: ProgramSettings
+    rho: float
+    settings: SearchSettings
+    validation: Validation | None
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """All of a search between two rounds.
+
+    Attributes
+    ----------
+    pool : Pool
+    U : float64 tensor of shape (merged rows, C)
+        The dual vector of the pool's program.
+    kept : dict of str to Population
+        What oracles keep from round to round.
+    credit : Credit
+    random : uint8 tensor
+        State of the generator of all that is drawn from here on.
+    history : tuple of Round
+    idle : int
+        Rounds in a row that did not help.
+    """
+
+    pool: Pool
+    U: Tensor
+    kept: dict[str, Population]
+    credit: Credit
+    random: Tensor
+    history: tuple[Round, ...]
+    idle: int = 0
+
+    @property
+    def generator(self) -> torch.Generator:
+        """A generator in the state `random`."""
+        generator = torch.Generator()
+        generator.set_state(self.random)
+        return generator
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """What a search found.
+
+    Attributes
+    ----------
+    network : Network
+        The neurons whose columns carry weight, and their weights in the last round's program (solved to the search's
+        tolerance; certify by solving for the readout once more).
+    history : tuple of Round
+    stopped : str
+        Why it ended, in words.
+    interrupted : bool
+        Whether it was ended by Ctrl-C.
+    """
+
+    network: Network
+    history: tuple[Round, ...] = field(repr=False)
+    stopped: str
+    interrupted: bool

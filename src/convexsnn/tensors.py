@@ -1,0 +1,59 @@
+"""Hidden networks as named tensors and a description in JSON: how they are written to safetensors files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from convexsnn.network import DTYPES, Branch, Hidden, Layer
+from convexsnn.neurons import LIF, Neuron, Threshold
+
+
+def describe_hidden(hidden: Hidden, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """The settings of a hidden network for the header; its tensors are added to `tensors`."""
+    for name, tensor in _named_tensors(hidden, prefix):
+        tensors[name] = tensor
+    return {
+        "n_features": hidden.n_features,
+        "readout": hidden.readout,
+        "every_step": hidden.every_step,
+        "dtype": next(name for name, dtype in DTYPES.items() if dtype == hidden.dtype),
+        "branches": [[_describe_neuron(layer.neuron) for layer in branch.layers] for branch in hidden.branches],
+    }
+
+
+def _describe_neuron(neuron: Neuron) -> dict[str, str]:
+    return {"kind": "lif", "reset": neuron.reset} if isinstance(neuron, LIF) else {"kind": "threshold"}
+
+
+def _named_tensors(hidden: Hidden, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for k, branch in enumerate(hidden.branches):
+        if branch.readout_bias is not None:
+            yield f"{prefix}.{k}.readout_bias", branch.readout_bias
+        for i, layer in enumerate(branch.layers):
+            named = {"weight": layer.weight, "recurrent": layer.recurrent, "bias": layer.bias}
+            if isinstance(layer.neuron, LIF):
+                named |= {"leak": layer.neuron.leak, "threshold": layer.neuron.threshold}
+            yield from ((f"{prefix}.{k}.{i}.{name}", t) for name, t in named.items() if t is not None)
+
+
+def rebuild_hidden(description: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Hidden:
+    """Inverse of `describe_hidden`; KeyError where a tensor is missing, ValueError on tensors that do not fit."""
+    branches = []
+    for k, layers in enumerate(description["branches"]):
+        built = []
+        for i, neuron in enumerate(layers):
+            at = f"{prefix}.{k}.{i}."
+            lif = {"lif": True, "threshold": False}[neuron["kind"]]
+            kind = LIF(tensors[at + "leak"], tensors[at + "threshold"], neuron["reset"]) if lif else Threshold()
+            built.append(Layer(tensors[at + "weight"], kind, tensors.get(at + "recurrent"), tensors.get(at + "bias")))
+        branches.append(Branch(tuple(built), tensors.get(f"{prefix}.{k}.readout_bias")))
+    return Hidden(
+        description["n_features"],
+        tuple(branches),
+        description["readout"],
+        description["every_step"],
+        DTYPES[description["dtype"]],
+    )
