@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor
 from convexsnn.checks import check_choice
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
+from convexsnn.search import Searched, SearchSettings, search
 from convexsnn.sequences import Sequences
 from convexsnn.surrogate import Epoch, Problem, SurrogateSettings, initial_network, train_surrogate
 from convexsnn.training import Observer, ProgramSettings, generator_from_seed
 from convexsnn.validation import Validation
-from convexsnn.witnesses import Architecture, gaussian, heterogeneous, mix, tune_reservoir
+from convexsnn.witnesses import Architecture, gaussian, heterogeneous, mix, tune_reservoir, with_constant
 from convexsnn.witnesses.gaussian import VARIANTS
 
 
@@ -38,6 +40,12 @@ class Request:
         On which surrogate-gradient training is stopped early.
     device : str
     observer : Observer
+    search : SearchSettings
+        Of the family "search".
+    intercept : bool
+        Whether an always-firing neuron will be added: a search counts on it.
+    checkpoint : path, optional
+        Of a search.
     """
 
     architecture: Architecture
@@ -49,6 +57,24 @@ class Request:
     validation: Validation | None = None
     device: str = "cpu"
     observer: Observer = field(default_factory=Observer)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    intercept: bool = False
+    checkpoint: str | Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Witnesses, and how they were searched for.
+
+    Attributes
+    ----------
+    hidden : Hidden
+    searched : Searched or None
+        None when there was no search.
+    """
+
+    hidden: Hidden
+    searched: Searched | None = None
 
 
 Draw = Callable[[Request, torch.Generator], Hidden]
@@ -90,6 +116,7 @@ def _surrogate(request: Request, generator: torch.Generator) -> Hidden:
     return result.network.hidden
 
 
+SEARCH = "search"
 GAUSSIAN: dict[str, str] = {"gaussian": "standard"} | {
     f"gaussian-{variant}": variant for variant in VARIANTS if variant != "standard"
 }
@@ -113,6 +140,9 @@ def check_witnesses(witnesses: Any, architecture: Architecture) -> None:
             raise ValueError("per_step must be that of the given witnesses (their every_step)")
         return
     names = family_names(witnesses)
+    if SEARCH in names and architecture.readout == "analog":
+        raise ValueError("readout must be 'spike' or 'membrane' for witnesses='search': analog columns have no scale")
+    names = drawn_first(names)
     shares = [_share(architecture, i, len(names)) for i in range(len(names))]
     for name, share in zip(names, shares, strict=True):
         if name == "reservoir" and share.neuron != "lif":
@@ -122,10 +152,24 @@ def check_witnesses(witnesses: Any, architecture: Architecture) -> None:
 def family_names(witnesses: Any) -> tuple[str, ...]:
     """The families that a string such as "gaussian+reservoir" names; ValueError for any other."""
     parts = witnesses.split("+") if isinstance(witnesses, str) else [witnesses]
-    return tuple(check_choice("witnesses", part.strip() if isinstance(part, str) else part, FAMILIES) for part in parts)
+    known = [*FAMILIES, SEARCH]
+    names = tuple(check_choice("witnesses", part.strip() if isinstance(part, str) else part, known) for part in parts)
+    if SEARCH in names[:-1]:
+        raise ValueError(f"witnesses must name 'search' once and last, as in 'gaussian+search', got {witnesses!r}")
+    return names
 
 
-def draw_witnesses(witnesses: str | Hidden, request: Request) -> Hidden:
+def drawn_first(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The families that are drawn before a search begins."""
+    return tuple(name for name in names if name != SEARCH)
+
+
+def is_searched(witnesses: Any) -> bool:
+    """Whether `witnesses` names a search."""
+    return not isinstance(witnesses, Hidden) and SEARCH in family_names(witnesses)
+
+
+def draw_witnesses(witnesses: str | Hidden, request: Request) -> Drawn:
     """Witnesses on the request's device.
 
     Parameters
@@ -133,6 +177,7 @@ def draw_witnesses(witnesses: str | Hidden, request: Request) -> Hidden:
     witnesses : str or Hidden
         A family, or several joined by "+", each of which gets an equal share of the neurons (and K branches of its
         own); or hidden layers, such as pretrained ones, which are taken as they are: shape, neurons, readout and dtype.
+        "search" comes last: it begins from what the families before it have drawn, or from nothing.
     request : Request
     """
     if isinstance(witnesses, Hidden):
@@ -140,13 +185,38 @@ def draw_witnesses(witnesses: str | Hidden, request: Request) -> Hidden:
             raise ValueError(
                 f"witnesses expect {witnesses.n_features} features, but X has {request.sequences.n_features} features"
             )
-        return witnesses.to(request.device)
-    names, generator = family_names(witnesses), generator_from_seed(request.seed)
+        return Drawn(witnesses.to(request.device))
+    wanted, generator = family_names(witnesses), generator_from_seed(request.seed)
+    names = drawn_first(wanted)
     parts = []
     for i, name in enumerate(names):
         share = replace(request, architecture=_share(request.architecture, i, len(names)))
         parts.append(FAMILIES[name](share, generator).to(request.device))
-    return mix(*parts) if len(parts) > 1 else parts[0]
+    hidden = mix(*parts) if parts else None
+    if SEARCH not in wanted:
+        assert hidden is not None
+        return Drawn(hidden)
+    searched = _search(request, hidden)
+    return Drawn(searched.network.hidden.to(request.device), searched)
+
+
+def _search(request: Request, hidden: Hidden | None) -> Searched:
+    """Search on from `hidden`, on the CPU."""
+    a = request.architecture
+    given = hidden or Hidden(a.n_features, (), a.readout, a.every_step, a.torch_dtype)
+    return search(
+        a,
+        request.sequences,
+        request.targets,
+        request.row_weights,
+        request.settings,
+        request.search,
+        seed=request.seed,
+        given=with_constant(given.to("cpu")) if request.intercept else given.to("cpu"),
+        validation=request.validation,
+        on_round=request.observer.searched,
+        checkpoint=request.checkpoint,
+    )
 
 
 def _share(architecture: Architecture, i: int, parts: int) -> Architecture:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from torch import Tensor
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
+from convexsnn.estimators.base import read_search
 from convexsnn.estimators.classes import Classes
 from convexsnn.files import write_atomically
 from convexsnn.network import Hidden, Network
+from convexsnn.search import Round
 from convexsnn.selection import PathPoint, read_betas
 from convexsnn.sequences import Sequences
 from convexsnn.solvers import Status
@@ -181,6 +184,8 @@ def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
         parameters["random_state"] = None
     parameters["device"] = str(parameters["device"])
+    if parameters["search"] is not None:
+        parameters["search"] = asdict(read_search(parameters["search"]))
     if isinstance(parameters["witnesses"], Hidden):
         parameters["witnesses"] = None  # they are in the file, as the witnesses of what was trained
     weights = parameters.get("class_weight")
@@ -204,6 +209,8 @@ def _plain(value: Any) -> Any:
 def _fitted_facts(estimator: Estimator) -> dict[str, Any]:
     facts: dict[str, Any] = {"n_features_in": estimator.n_features_in_, "beta": estimator.beta_}
     facts["path"] = [point.to_dict() for point in estimator.path_]
+    facts["history"] = [entry.to_dict() for entry in estimator.history_]
+    facts["stopped"] = estimator.stopped_
     if isinstance(estimator, SpikingClassifier):
         facts |= _describe_classes(estimator.classes_)
     if isinstance(estimator, SpikingRegressor):
@@ -232,6 +239,8 @@ def _rebuild_classes(values: Any, dtype: Any) -> Classes:
 def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
     attributes: dict[str, Any] = {"n_features_in_": facts["n_features_in"]}
     attributes["path_"] = [PathPoint.from_dict(point) for point in facts.get("path", [])]
+    attributes["history_"] = [Round.from_dict(entry) for entry in facts.get("history", [])]
+    attributes["stopped_"] = facts.get("stopped")
     if "classes" in facts:
         attributes["classes_"] = _rebuild_classes(facts["classes"], facts["classes_dtype"])
     if "single_output" in facts:

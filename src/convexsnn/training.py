@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -102,11 +103,14 @@ class Observer:
     solved : callable (Progress), optional
     began : callable (str), optional
         Told in words which of several programs is solved next.
+    searched : callable (convexsnn.search.Round), optional
+        Told of each round of a search.
     """
 
     simulated: Callable[[int, int], None] | None = None
     solved: Callable[[Progress], None] | None = None
     began: Callable[[str], None] | None = None
+    searched: Callable[[Any], None] | None = None
 
     def begin(self, what: str) -> None:
         """Say what is solved next."""

@@ -13,6 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from convexsnn.cli import benching, fitting, output
 from convexsnn.cli.data import DataSet, from_file, from_task, read_input, read_npz
+from convexsnn.families import is_searched
+from convexsnn.search import SearchSettings
 from convexsnn.storage import ModelFileError, load_model
 from convexsnn.tasks import TaskSettings, list_tasks
 
@@ -121,7 +123,8 @@ class NetworkOptions:
         What the output reads of the last layers.
     witnesses : str
         Family of the hidden weights: gaussian, gaussian-normalized, gaussian-orthogonal, heterogeneous, reservoir,
-        surrogate; several joined by + share the neurons, as in gaussian+reservoir.
+        surrogate; several joined by + share the neurons, as in gaussian+reservoir. search finds neurons by the dual
+        vector of the program, from nothing or from what comes before it, as in surrogate+search.
     dtype : {"float64", "float32"}
         Arithmetic in which the dynamics are defined.
     """
@@ -181,6 +184,42 @@ class ProgramOptions:
     max_iter: int = 1000
 
 
+@Parameter(name="*", group="Search (with --witnesses search)")
+@dataclass(frozen=True)
+class SearchOptions:
+    """How far to search.
+
+    Parameters
+    ----------
+    search_seconds : float, optional
+        Time after which no round is begun.
+    search_rounds : int
+        At most so many rounds.
+    search_width : int
+        Neurons of every layer of a searched branch.
+    search_columns : int, optional
+        Columns with weight at which the search ends.
+    search_oracles : str
+        Where candidates come from, joined by +: restarts, refinement, crossing, inputs, ascent.
+    """
+
+    search_seconds: float | None = None
+    search_rounds: int = SearchSettings.rounds
+    search_width: int = SearchSettings.width
+    search_columns: int | None = None
+    search_oracles: str = "+".join(SearchSettings.oracles)
+
+    def settings(self) -> SearchSettings:
+        """As the library has them."""
+        return SearchSettings(
+            width=self.search_width,
+            rounds=self.search_rounds,
+            seconds=self.search_seconds,
+            max_columns=self.search_columns,
+            oracles=tuple(part.strip() for part in self.search_oracles.split("+")),
+        )
+
+
 @app.command
 def fit(
     *,
@@ -188,12 +227,15 @@ def fit(
     source: DataOptions | None = None,
     network: NetworkOptions | None = None,
     program: ProgramOptions | None = None,
+    search: SearchOptions | None = None,
     regression: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     device: str = "cpu",
     json: Json = False,
 ) -> int:
     """Train a network and write model.safetensors, certificate.json and metrics.json; of several betas also path.json.
+
+    A search writes history.json as well. It keeps its state in search.safetensors, from which a killed fit goes on.
 
     Parameters
     ----------
@@ -211,6 +253,8 @@ def fit(
     beta = parameters["beta"]
     parameters["beta"] = beta[0] if len(beta) == 1 else list(beta)
     parameters["output_weights"] = list(parameters["output_weights"]) or None
+    if is_searched(parameters["witnesses"]):
+        parameters["search"] = (search or SearchOptions()).settings()
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights goes with classes, not with --regression")
     parameters |= {"per_step": data.per_step, "device": device, "random_state": seed}

@@ -19,6 +19,7 @@ from convexsnn.cli.data import DataSet, check_splits, from_file, from_task, stor
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.files import write_atomically
 from convexsnn.metrics import closed_loop_scores, inference_cost, split_scores
+from convexsnn.search.state import INTERRUPTED
 from convexsnn.selection import is_several, read_betas
 from convexsnn.solvers import Status
 from convexsnn.storage import data_digest, load_model, save_model
@@ -26,6 +27,7 @@ from convexsnn.tasks import load_task
 from convexsnn.verification import verify as verify_certificate
 
 MODEL, CERTIFICATE, METRICS, PATH = "model.safetensors", "certificate.json", "metrics.json", "path.json"
+HISTORY, CHECKPOINT = "history.json", "search.safetensors"
 
 
 def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: bool) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     split = data.splits.get("val") if several else None
     validation = None if split is None else (split.X, split.y)
     with output.progress(parameters["tol"]) as observer:
-        estimator.fit(data.train.X, data.train.y, validation=validation, observer=observer)
+        estimator.fit(data.train.X, data.train.y, validation=validation, observer=observer, checkpoint=out / CHECKPOINT)
     seconds = time.perf_counter() - start
     sequences, targets = estimator.training_rows(data.train.X, data.train.y)
     extra = {"source": data.source, "data_sha256": data_digest(sequences, targets)}
@@ -55,10 +57,22 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
         write_atomically(out / PATH, json.dumps(report["path"], indent=2, allow_nan=False).encode())
     else:
         (out / PATH).unlink(missing_ok=True)  # of an earlier fit into the same folder
+    if estimator.stopped_ is not None:
+        report["search"] = {
+            "stopped": estimator.stopped_,
+            "rounds": [entry.to_dict() for entry in estimator.history_],
+        }
+        write_atomically(out / HISTORY, json.dumps(report["search"], indent=2, allow_nan=False).encode())
+    else:
+        (out / HISTORY).unlink(missing_ok=True)
     report["metrics"] = collect_metrics(estimator, data, seconds)
     write_atomically(out / METRICS, json.dumps(report["metrics"], indent=2, allow_nan=False).encode())
     statuses = {estimator.trained_.status, *(point.status for point in estimator.path_)}
-    return report | {"interrupted": Status.INTERRUPTED in statuses}
+    # A finished search is in the model; an interrupted one may be gone on with.
+    interrupted = Status.INTERRUPTED in statuses or estimator.stopped_ == INTERRUPTED
+    if not interrupted:
+        (out / CHECKPOINT).unlink(missing_ok=True)
+    return report | {"interrupted": interrupted}
 
 
 def describe_path(estimator: Estimator, *, held_out: bool) -> dict[str, Any]:
@@ -101,6 +115,8 @@ def print_report(report: dict[str, Any], out: Path) -> None:
     """The certificate and the metrics as tables."""
     certificate = Certificate.from_json(json.dumps(report["certificate"]))
     metrics = report["metrics"]
+    if "search" in report:
+        output.print_search(report["search"])
     if "path" in report:
         output.print_path(report["path"])
     output.print_facts("Certificate", output.certificate_facts(certificate))

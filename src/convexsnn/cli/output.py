@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from convexsnn.certificate import Certificate
+from convexsnn.search import Round
 from convexsnn.solvers import Progress as SolverProgress
 from convexsnn.solvers import Status
 from convexsnn.training import Observer
@@ -90,7 +91,14 @@ def progress(tol: float) -> Iterator[Observer]:
             detail = f"{program}objective {state.primal:.6g}, relative gap {gap:.1e}"
             bars.update(solution, completed=max(0.0, share), detail=detail)
 
-        yield Observer(simulated, solved, began)
+        def searched(entry: Round) -> None:
+            shown = "" if entry.validation_score is None else f", validation {entry.validation_score:.4f}"
+            began(
+                f"round {entry.number}: {entry.columns} columns, {entry.support} used, "
+                f"objective {entry.objective:.6g}, gap {entry.relative_gap:.1e}, best score {entry.best_score:.3g}{shown}"
+            )
+
+        yield Observer(simulated, solved, began, searched)
 
 
 def print_path(path: dict[str, Any]) -> None:
@@ -109,6 +117,27 @@ def print_path(path: dict[str, Any]) -> None:
     stdout.print(table)
     if path["retrained_on_all"]:
         say("the scores are of a part held out; the network was then trained on all sequences at the picked beta")
+
+
+def print_search(search: dict[str, Any]) -> None:
+    """The rounds of a search, a line each, and why it ended."""
+    table = Table(title="Search", title_justify="left")
+    for column in ("round", "objective", "lower bound", "columns", "used", "best score", "val", "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in search["rounds"]:
+        score = entry["validation_score"]
+        table.add_row(
+            str(entry["number"]),
+            f"{entry['objective']:.6g}",
+            "-" if entry["dual"] is None else f"{entry['dual']:.6g}",
+            str(entry["columns"]),
+            str(entry["support"]),
+            f"{entry['best_score']:.3g}",
+            "-" if score is None else f"{score:.4f}",
+            f"{entry['seconds']:.1f}",
+        )
+    stdout.print(table)
+    say(f"the search ended: {search['stopped']}")
 
 
 def print_tasks(rows: list[dict[str, Any]]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from torch import Tensor
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 from convexsnn.estimators.examples import Examples, held_out
-from convexsnn.families import GAUSSIAN, Request, check_witnesses, draw_witnesses
+from convexsnn.families import GAUSSIAN, Drawn, Request, check_witnesses, draw_witnesses, is_searched
 from convexsnn.network import Hidden, Network
+from convexsnn.search import Round, SearchSettings
 from convexsnn.selection import PathPoint, Score, Validation, is_several, read_betas, train_path
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores
@@ -36,6 +38,8 @@ class SpikingEstimator(BaseEstimator, ABC):
     trained_: Trained
     beta_: float
     path_: list[PathPoint]
+    history_: list[Round]
+    stopped_: str | None
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         rho: float | None = None,
         validation_fraction: float = 0.2,
         witnesses: str | Hidden = "gaussian",
+        search: SearchSettings | Mapping[str, Any] | None = None,
         depth: int = 3,
         branches: int = 2,
         hidden: int = 256,
@@ -72,6 +77,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         self.rho = rho
         self.validation_fraction = validation_fraction
         self.witnesses = witnesses
+        self.search = search
         self.depth = depth
         self.branches = branches
         self.hidden = hidden
@@ -143,17 +149,19 @@ class SpikingEstimator(BaseEstimator, ABC):
         betas = read_betas(self.beta)
         if is_several(betas) and self.rho is not None:
             raise ValueError("rho takes the place of beta: leave it None when there are several betas")
+        width = self.last if is_searched(self.witnesses) else None
         # Until one of several is picked, any of them describes the program, apart from its rho.
         beta = betas[0] if betas else 1.0
         if is_several(betas):
             beta = getattr(self, "beta_", beta)
-        return ProgramSettings(loss, self.penalty, beta, self.rho, self.tol, self.max_iter)
+        return ProgramSettings(loss, self.penalty, beta, self.rho, self.tol, self.max_iter, width=width)
 
     def check_settings(self) -> None:
         """Raise on any bad setting that does not depend on the data, before work is done on it."""
         for flag in ("recurrent", "bias", "per_step", "intercept"):
             check_flag(flag, getattr(self, flag))
         check_witnesses(self.witnesses, self._architecture(n_features=1))
+        read_search(self.search)
         check_integer("timesteps", self.timesteps)
         if check_real("validation_fraction", self.validation_fraction, 0.0, open_minimum=True) >= 1.0:
             raise ValueError(f"validation_fraction must be less than 1, got {self.validation_fraction}")
@@ -204,7 +212,14 @@ class SpikingEstimator(BaseEstimator, ABC):
         array = validate_data(self, X, reset=fitting, dtype=np.float64, ensure_min_samples=2 if fitting else 1)
         return as_sequences(array, timesteps=self.timesteps)
 
-    def _train(self, examples: Examples, settings: ProgramSettings, validation: Any, observer: Observer | None) -> None:
+    def _train(
+        self,
+        examples: Examples,
+        settings: ProgramSettings,
+        validation: Any,
+        observer: Observer | None,
+        checkpoint: str | Path | None = None,
+    ) -> None:
         """Train along the betas, pick one, and train on all examples when some were held out for the pick."""
         betas, seed, observer = read_betas(self.beta), _seed(self.random_state), observer or Observer()
         held = None if validation is None else self._read_validation(validation, examples.targets.shape[1])
@@ -215,7 +230,8 @@ class SpikingEstimator(BaseEstimator, ABC):
         validated = None if held is None else Validation(held.sequences, self._scorer(held))
         # Families that train for a beta do so for the smallest: a penalty too large leaves few neurons of use.
         drawn_for = replace(settings, beta=betas[-1] if betas else DRAWN_FOR_PATH)
-        witnesses = self._draw_witnesses(training, drawn_for, validated, observer)
+        drawn = self._draw_witnesses(training, drawn_for, validated, observer, checkpoint)
+        witnesses = with_constant(drawn.hidden) if self.intercept else drawn.hidden
         path = train_path(
             witnesses,
             training.sequences,
@@ -233,6 +249,8 @@ class SpikingEstimator(BaseEstimator, ABC):
             settings, weights = replace(settings, beta=path.beta), torch.from_numpy(examples.row_weights)
             trained = train(witnesses, examples.sequences, examples.targets, settings, weights, observer, trained.W)
         self.beta_, self.path_ = path.beta, list(path.points)
+        self.history_ = [] if drawn.searched is None else list(drawn.searched.history)
+        self.stopped_ = None if drawn.searched is None else drawn.searched.stopped
         self.trained_, self.network_ = trained, trained.network
 
     def _scorer(self, examples: Examples) -> Score:
@@ -261,8 +279,13 @@ class SpikingEstimator(BaseEstimator, ABC):
         return sequences, self._targets(y, sequences)
 
     def _draw_witnesses(
-        self, examples: Examples, settings: ProgramSettings, validation: Validation | None, observer: Observer
-    ) -> Hidden:
+        self,
+        examples: Examples,
+        settings: ProgramSettings,
+        validation: Validation | None,
+        observer: Observer,
+        checkpoint: str | Path | None,
+    ) -> Drawn:
         """Witnesses of the families and shape that the parameters describe, drawn for these examples."""
         request = Request(
             self._architecture(examples.sequences.n_features),
@@ -274,9 +297,11 @@ class SpikingEstimator(BaseEstimator, ABC):
             validation,
             self.device,
             observer,
+            read_search(self.search),
+            bool(self.intercept),
+            checkpoint,
         )
-        hidden = draw_witnesses(self.witnesses, request)
-        return with_constant(hidden) if self.intercept else hidden
+        return draw_witnesses(self.witnesses, request)
 
     def describes(self, hidden: Hidden) -> bool:
         """Whether fitting with these parameters could have given witnesses of this shape, with these neurons."""
@@ -298,6 +323,17 @@ class SpikingEstimator(BaseEstimator, ABC):
     def _shape_like(self, rows: np.ndarray, sequences: Sequences) -> Any:
         """Rows as users gave labels: one a sequence, or (n, T) / a list of (T_i,) a step."""
         return sequences.unflatten(rows) if self.per_step else rows
+
+
+def read_search(search: Any) -> SearchSettings:
+    """Settings of a search as users give them; ValueError naming what is wrong."""
+    if search is None or isinstance(search, SearchSettings):
+        return search or SearchSettings()
+    if not isinstance(search, Mapping):
+        raise ValueError(f"search must be a SearchSettings or a mapping of its fields, not {search!r}")
+    for name in search:
+        check_choice("search", name, SearchSettings.__dataclass_fields__)
+    return SearchSettings(**search)
 
 
 def _check_device(device: Any) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from convexsnn.estimators.targets import class_labels, sequence_weights, spread_
 from convexsnn.labels import decide, probabilities, split_heads
 from convexsnn.losses import Head
 from convexsnn.network import Hidden
+from convexsnn.search import SearchSettings
 from convexsnn.sequences import Sequences
 from convexsnn.training import Observer, ProgramSettings
 
@@ -67,8 +69,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         Family of the hidden weights: "gaussian", "gaussian-normalized", "gaussian-orthogonal", "heterogeneous" (leaks,
         thresholds, gains and biases drawn neuron by neuron), "reservoir" (tuned to branching ratio 1), "surrogate"
         (trained with surrogate gradients first); several joined by "+", such as "gaussian+reservoir", share the
-        neurons. Or hidden layers of your own (`convexsnn.witnesses.pretrained` reads those of a torch module), which
-        bring their own shape, neurons, readout and dtype.
+        neurons. "search" finds neurons by the program's dual vector, from nothing or from what comes before it, as in
+        "surrogate+search"; rho is then that of `last` neurons throughout. Or hidden layers of your own
+        (`convexsnn.witnesses.pretrained` reads those of a torch module), which bring their own shape, neurons, readout
+        and dtype.
+    search : SearchSettings or mapping of its fields, optional
+        How far "search" goes; see `convexsnn.search.SearchSettings`.
     depth, branches, hidden, last, neuron, leak, threshold, reset, recurrent, bias, readout, dtype
         See `convexsnn.witnesses.Architecture`.
     per_step : bool
@@ -108,6 +114,10 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         One record a beta, from the largest to the smallest: beta, train_score, validation_score, support, seconds,
         status and the certificate of that beta's own weights on the sequences that were trained on for the pick. Empty
         for models from files of format 1.
+    history_ : list of Round
+        One record a round of the search; empty without one.
+    stopped_ : str or None
+        Why the search ended.
 
     References
     ----------
@@ -137,6 +147,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         rho: float | None = None,
         validation_fraction: float = 0.2,
         witnesses: str | Hidden = "gaussian",
+        search: SearchSettings | Mapping[str, Any] | None = None,
         depth: int = 3,
         branches: int = 2,
         hidden: int = 256,
@@ -166,6 +177,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             rho=rho,
             validation_fraction=validation_fraction,
             witnesses=witnesses,
+            search=search,
             depth=depth,
             branches=branches,
             hidden=hidden,
@@ -190,7 +202,14 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         self.output_weights = output_weights
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation: Any = None, observer: Observer | None = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation: Any = None,
+        observer: Observer | None = None,
+        checkpoint: str | Path | None = None,
     ) -> SpikingClassifier:
         """Sample, simulate, solve, certify, reconstruct.
 
@@ -205,6 +224,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             Data on which to score the betas, instead of held out sequences; they are not trained on.
         observer : Observer, optional
             Told of the progress.
+        checkpoint : path, optional
+            Of witnesses="search": a file written after every round, from which a killed fit goes on to the same result.
 
         Raises
         ------
@@ -220,7 +241,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         examples = Examples(sequences, self._encode(labels), row_weights, per_sequence, bool(self.per_step)).weighty()
         if bool((examples.targets == examples.targets[0]).all()):
             raise ValueError("sample_weight leaves only one class: give sequences of two classes a positive weight")
-        self._train(examples, self.program_settings(), validation, observer)
+        self._train(examples, self.program_settings(), validation, observer, checkpoint)
         return self
 
     def _note_classes(self, labels: np.ndarray, sequences: Sequences) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     Parameters
     ----------
     loss : {"auto", "squared"}
-    penalty, beta, rho, validation_fraction, witnesses, per_step, intercept, timesteps, tol, max_iter, device
+    penalty, beta, rho, validation_fraction, witnesses, search, per_step, intercept, timesteps, tol, max_iter, device
         As in `SpikingClassifier`; held out sequences are not stratified.
     random_state
         As in `SpikingClassifier`.
@@ -33,7 +34,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
     Attributes
     ----------
-    network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_
+    network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_, history_, stopped_
         As in `SpikingClassifier`.
 
     References
@@ -52,7 +53,14 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     """
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation: Any = None, observer: Observer | None = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation: Any = None,
+        observer: Observer | None = None,
+        checkpoint: str | Path | None = None,
     ) -> SpikingRegressor:
         """Sample, simulate, solve, certify, reconstruct.
 
@@ -64,6 +72,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         validation : tuple (X_val, y_val), optional
             Data on which to score the betas, instead of held out sequences; they are not trained on.
         observer : Observer, optional
+        checkpoint : path, optional
+            Of witnesses="search", as in `SpikingClassifier.fit`.
 
         Raises
         ------
@@ -76,7 +86,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         per_sequence = sequence_weights(sample_weight, sequences)
         row_weights = spread_weights(per_sequence, sequences, self.per_step)
         examples = Examples(sequences, _columns(values), row_weights, per_sequence, bool(self.per_step)).weighty()
-        self._train(examples, settings, validation, observer)
+        self._train(examples, settings, validation, observer, checkpoint)
         return self
 
     def program_settings(self) -> ProgramSettings:

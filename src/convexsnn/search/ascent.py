@@ -1,4 +1,4 @@
-"""The oracle that trains a whole branch by surrogate gradients; what it gives is scored on true spikes like the rest."""
+"""The oracle that trains a whole branch by surrogate gradients; its columns are scored on true spikes like the rest."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Ascent:
         shape = replace(shape, bias=self.free_bias or shape.bias)
         start = initial_network(shape, self.problem.targets.shape[1], generator)
         if self.free_leak:
-            same = (self.architecture.threshold,) * 2
+            same = self.architecture.threshold, self.architecture.threshold
             spread = Heterogeneity(memory=MEMORY, threshold=same, gain=(1.0, 1.0), bias=0.0)
             start = Network(diversify(start.hidden, generator, spread), start.W)
         seed = int(torch.randint(2**31, (), generator=generator))

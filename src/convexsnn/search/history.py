@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from convexsnn.certificate import relative_gap
+
 
 @dataclass(frozen=True)
 class Round:
@@ -45,6 +47,11 @@ class Round:
     validation_score: float | None
     seconds: float
 
+    @property
+    def relative_gap(self) -> float:
+        """Of this round's dictionary."""
+        return relative_gap(self.objective, self.dual)
+
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON has them."""
         return {
@@ -55,5 +62,5 @@ class Round:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Round:
         """Inverse of `to_dict`. Raises TypeError on fields of wrong names."""
-        missing = {"dual": -math.inf}
-        return cls(**{key: missing.get(key) if value is None else value for key, value in fields.items()})
+        complete: dict[str, Any] = fields | ({"dual": -math.inf} if fields["dual"] is None else {})
+        return cls(**complete)

@@ -82,7 +82,7 @@ class Restarts:
 
     name: ClassVar[str] = "restarts"
 
-    def applies(self, situation: Situation) -> bool:
+    def applies(self, situation: Situation) -> bool:  # noqa: ARG002
         """Always."""
         return True
 
@@ -113,8 +113,8 @@ class Refinement:
         self,
         situation: Situation,
         effort: int,
-        kept: Population | None,
-        generator: torch.Generator,  # noqa: ARG002
+        kept: Population | None,  # noqa: ARG002
+        generator: torch.Generator,
     ) -> Proposal:
         """See the class."""
         assert situation.network is not None
@@ -136,8 +136,8 @@ class Crossing:
         self,
         situation: Situation,
         effort: int,
-        kept: Population | None,
-        generator: torch.Generator,  # noqa: ARG002
+        kept: Population | None,  # noqa: ARG002
+        generator: torch.Generator,
     ) -> Proposal:
         """See the class."""
         assert situation.network is not None
@@ -165,13 +165,13 @@ class Inputs:
         self,
         situation: Situation,
         effort: int,
-        kept: Population | None,
-        generator: torch.Generator,  # noqa: ARG002
+        kept: Population | None,  # noqa: ARG002
+        generator: torch.Generator,
     ) -> Proposal:
         """See the class."""
         space, prefixes = situation.space, situation.pricing.prefixes
         start = space.draw(situation.count, generator)
-        inputs = torch.cat([x for x in prefixes.values])
+        inputs = torch.cat(list(prefixes.values))
         # A prefix pulls as hard as the rows that have it: those below it in the tree count too.
         pull = prefixes.pull(situation.pricing.U).norm(dim=1) + 1e-12
         shape = (situation.count, space.width)

@@ -98,9 +98,9 @@ class Pool:
             branch = self.genomes.branch(b, self.given.dtype)
             parts.append((replace(self.given, branches=(branch,)), self._places(b, kept)))
         branches, weights = [], [self.W[:0]]
-        for hidden, (columns, neurons) in parts:
+        for hidden, (chosen, neurons) in parts:
             W = self.W.new_zeros(hidden.n_last, self.W.shape[1])
-            W[neurons] = self.W[columns]
+            W[neurons] = self.W[chosen]
             cut, left = keep_neurons(hidden, W.any(dim=1))
             branches += cut.branches
             weights.append(W[left])
@@ -108,8 +108,8 @@ class Pool:
 
     def _places(self, owner: int, kept: Tensor) -> tuple[Tensor, Tensor]:
         """The kept columns of one owner, and the last-layer neurons that give them."""
-        columns = torch.nonzero(kept & (self.owner == owner)).flatten()
-        return columns, self.neuron[columns]
+        chosen = torch.nonzero(kept & (self.owner == owner)).flatten()
+        return chosen, self.neuron[chosen]
 
 
 def pool_of(given: Hidden, sequences: Sequences, rows: Tensor, n_outputs: int) -> Pool:

@@ -36,14 +36,8 @@ class StackedLayer:
 
     def map(self, function) -> StackedLayer:
         """`function` of every tensor."""
-        apply = lambda tensor: None if tensor is None else function(tensor)  # noqa: E731
-        return StackedLayer(
-            function(self.weight),
-            apply(self.recurrent),
-            apply(self.bias),
-            function(self.leak),
-            function(self.threshold),
-        )
+        given: dict = {name: None if tensor is None else function(tensor) for name, tensor in vars(self).items()}
+        return StackedLayer(**given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +92,13 @@ class Population:
         return Branch(tuple(self._layer(layer, b, dtype) for layer in self.layers))
 
     def _layer(self, layer: StackedLayer, b: int, dtype: torch.dtype) -> Layer:
-        pick = lambda tensor: None if tensor is None else tensor[b].to(dtype, copy=True)  # noqa: E731
+        def pick(tensor: Tensor) -> Tensor:
+            return tensor[b].to(dtype, copy=True)
+
         lif = self.neuron == "lif"
-        neuron = LIF(pick(layer.leak), pick(layer.threshold), self.reset) if lif else Threshold()  # type: ignore[arg-type]
-        return Layer(pick(layer.weight), neuron, pick(layer.recurrent), pick(layer.bias))  # type: ignore[arg-type]
+        neuron = LIF(pick(layer.leak), pick(layer.threshold), self.reset) if lif else Threshold()
+        recurrent = None if layer.recurrent is None else pick(layer.recurrent)
+        return Layer(pick(layer.weight), neuron, recurrent, None if layer.bias is None else pick(layer.bias))
 
 
 def join(*parts: Population) -> Population:

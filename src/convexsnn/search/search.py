@@ -21,7 +21,7 @@ from convexsnn.search.rounds import advance, begin
 from convexsnn.search.rows import merged_rows
 from convexsnn.search.settings import SearchSettings
 from convexsnn.search.space import Space, input_scale
-from convexsnn.search.state import Searched, State, Task
+from convexsnn.search.state import INTERRUPTED, Searched, State, Task
 from convexsnn.sequences import Sequences
 from convexsnn.surrogate import Problem
 from convexsnn.training import ProgramSettings
@@ -94,18 +94,21 @@ def search(
         state = begin(task, pool, random, Credit.equal(settings.oracles))
     # Seconds are counted over all sittings.
     started = time.perf_counter() - state.history[-1].seconds
-    tell = on_round or (lambda entry: None)
-    interrupted = False
     try:
-        tell(state.history[-1])
+        _tell(on_round, state)
         while (stopped := _why_stop(task, state)) is None:
             state = advance(task, state, started)
             if checkpoint is not None:
                 write_checkpoint(checkpoint, state, of)
-            tell(state.history[-1])
+            _tell(on_round, state)
     except KeyboardInterrupt:
-        stopped, interrupted = "interrupted", True
-    return Searched(state.pool.to_network(), state.history, stopped or "", interrupted)
+        stopped = INTERRUPTED
+    return Searched(state.pool.to_network(), state.history, stopped)
+
+
+def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
+    if on_round is not None:
+        on_round(state.history[-1])
 
 
 def _given(architecture: Architecture, given: Hidden | None) -> Hidden:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 
+# All that there are, in the order in which they are asked.
 ORACLE_NAMES = ("restarts", "refinement", "crossing", "inputs", "ascent")
 
 

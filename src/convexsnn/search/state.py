@@ -20,6 +20,9 @@ from convexsnn.sequences import Sequences
 from convexsnn.training import ProgramSettings
 from convexsnn.validation import Validation
 
+# Why a search ended that Ctrl-C ended.
+INTERRUPTED = "interrupted"
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -96,12 +99,9 @@ class Searched:
         tolerance; certify by solving for the readout once more).
     history : tuple of Round
     stopped : str
-        Why it ended, in words.
-    interrupted : bool
-        Whether it was ended by Ctrl-C.
+        Why it ended, in words; `INTERRUPTED` after Ctrl-C.
     """
 
     network: Network
     history: tuple[Round, ...] = field(repr=False)
     stopped: str
-    interrupted: bool

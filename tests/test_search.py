@@ -1,0 +1,363 @@
+"""The dual-guided search: prefixes, the batched simulator, pricing, rounds, checkpoints."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convexsnn import SpikingClassifier, SpikingRegressor
+from convexsnn.dictionary import build_dictionary
+from convexsnn.losses import LOSSES
+from convexsnn.network import Hidden
+from convexsnn.penalties import PENALTIES
+from convexsnn.program import uniform_weights
+from convexsnn.search import SearchSettings, search
+from convexsnn.search.climb import climb
+from convexsnn.search.credit import Credit
+from convexsnn.search.oracles import ORACLES, Situation
+from convexsnn.search.population import columns, correlate
+from convexsnn.search.prefixes import prefixes_of
+from convexsnn.search.pricing import Pricing, take_best
+from convexsnn.search.space import Space, input_scale
+from convexsnn.sequences import Sequences, as_sequences
+from convexsnn.solvers import SolverOptions, solve
+from convexsnn.training import ProgramSettings, make_program, objective, train
+from convexsnn.witnesses import Architecture
+
+SMALL = SearchSettings(width=4, population=32, generations=8, add=6, rounds=4, block=8, tol=1e-6)
+NO_ASCENT = ("restarts", "refinement", "crossing", "inputs")
+
+
+def bits(n=60, T=5, seed=0):
+    draws = np.random.default_rng(seed).integers(2, size=(n, T))
+    return np.eye(2)[draws], draws[:, 0] ^ draws[:, -1]
+
+
+def ragged(seed=0, n=30, d=2):
+    rng = np.random.default_rng(seed)
+    return as_sequences([rng.integers(-2, 3, size=(rng.integers(1, 6), d)) / 2.0 for _ in range(n)])
+
+
+def space_of(sequences, every_step=False, width=5, free=True, **settings):
+    architecture = Architecture(sequences.n_features, every_step=every_step, **settings)
+    scale = input_scale(prefixes_of(sequences, every_step=every_step), 1.0)
+    return Space(architecture, width, scale, free and architecture.neuron == "lif", free)
+
+
+@given(seed=st.integers(0, 50), every_step=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_prefixes_hold_every_sequence(seed, every_step):
+    sequences = ragged(seed)
+    prefixes = prefixes_of(sequences, every_step=every_step, dtype=torch.float64)
+    step_of = np.repeat(np.arange(len(prefixes.sizes)), prefixes.sizes)
+    first = np.concatenate([[0], np.cumsum(prefixes.sizes)])
+
+    def path(node):
+        t = step_of[node]
+        i, seen = node - first[t], []
+        while t >= 0:
+            seen.append(prefixes.values[t][i].numpy())
+            i = i if prefixes.parents[t] is None else int(prefixes.parents[t][i])
+            t -= 1
+        return np.array(seen[::-1])
+
+    rows = iter(prefixes.node_of_row.tolist())
+    for x, length in zip(sequences.values.numpy(), sequences.lengths.tolist(), strict=True):
+        for end in range(1, length + 1) if every_step else [length]:
+            assert np.array_equal(path(next(rows)), x[:end])
+    paths = {path(node).tobytes() + bytes([step_of[node]]) for node in range(prefixes.n_nodes)}
+    assert len(paths) == prefixes.n_nodes  # no prefix twice
+
+
+@pytest.mark.parametrize("neuron", ["lif", "threshold"])
+@pytest.mark.parametrize("reset", ["soft", "hard", "none", "delayed"])
+@pytest.mark.parametrize("readout", ["spike", "membrane"])
+@pytest.mark.parametrize(("depth", "recurrent"), [(2, True), (3, False), (3, True)])
+def test_batched_simulator_gives_the_columns_of_the_library(neuron, reset, readout, depth, recurrent):
+    if neuron == "threshold" and reset != "soft":
+        pytest.skip("threshold units have no reset")
+    sequences = ragged(3)
+    for every_step in (False, True):
+        space = space_of(
+            sequences, every_step, neuron=neuron, reset=reset, readout=readout, depth=depth, recurrent=recurrent
+        )
+        population = space.draw(6, torch.Generator().manual_seed(1)).map(lambda t: t.to(torch.float64))
+        prefixes = prefixes_of(sequences, every_step=every_step, dtype=torch.float64)
+        branches = tuple(population.branch(b, torch.float64) for b in range(6))
+        hidden = Hidden(sequences.n_features, branches, readout, every_step)
+        dictionary = build_dictionary(hidden, sequences)
+        dense = torch.cat([torch.zeros(dictionary.columns.shape[0], 1), dictionary.columns.dense()], dim=1)
+        expected = dense[:, dictionary.column_of + 1].T > 0
+        owner = torch.arange(6).repeat_interleave(space.width)
+        neuron_index = torch.arange(space.width).repeat(6)
+        assert torch.equal(columns(population, owner, neuron_index, prefixes), expected)
+        U = torch.randn(len(expected[0]), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+        together = correlate(population, prefixes, U).flatten(0, 1)
+        torch.testing.assert_close(together, expected.to(torch.float64) @ U)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared", "logistic", "cross_entropy"])
+@pytest.mark.parametrize("penalty", ["l1", "group"])
+def test_score_is_the_rate_at_which_a_column_lowers_the_objective(loss, penalty):
+    """By the dual, a column's weight w lowers the objective at rate Omega*(d^T U) - rho; finite differences agree."""
+    X, y = bits(80)
+    sequences = as_sequences(X)
+    space = space_of(sequences, depth=2, width=6, recurrent=True)
+    population = space.draw(8, torch.Generator().manual_seed(0))
+    prefixes = prefixes_of(sequences, every_step=False)
+    hidden = Hidden(2, (population.branch(0, torch.float64),), "membrane")
+    dictionary = build_dictionary(hidden, sequences)
+    targets = LOSSES[loss].encode(torch.from_numpy(y), 2)
+    program = make_program(dictionary, targets, uniform_weights(80), ProgramSettings(loss, penalty, rho=0.02))
+    solution = solve(program, SolverOptions(1e-10))
+    pricing = Pricing(prefixes, (solution.U / 0.02).to(torch.float32), PENALTIES[penalty])
+    owner, neuron, scores, _ = take_best(population, pricing, 3)
+    assert len(owner) > 0
+    for column, score in zip(columns(population, owner, neuron, prefixes).to(torch.float64), scores, strict=True):
+        correlation = column @ solution.U
+        if penalty == "l1":
+            direction = torch.zeros_like(correlation)
+            direction[correlation.abs().argmax()] = correlation[correlation.abs().argmax()].sign()
+        else:
+            direction = correlation / correlation.norm()
+        S, step = program.columns.matmul(solution.W), 1e-6
+
+        def value(w, S=S, column=column, direction=direction):
+            moved = S - w * torch.outer(column, direction)
+            return float(program.data_term(moved)) + program.rho * w
+
+        if loss == "hinge":
+            # Not differentiable: the dual is one subgradient, and the rate that it says is a bound on the true one.
+            assert (value(0.0) - value(step)) / step <= program.rho * (float(score) - 1.0) + 1e-6
+        else:
+            measured = (value(0.0) - value(step)) / step
+            assert measured == pytest.approx(program.rho * (float(score) - 1.0), rel=1e-3, abs=2e-5)
+
+
+def test_climbing_never_makes_an_island_worse_without_tournaments():
+    X, y = bits()
+    sequences = as_sequences(X)
+    space = space_of(sequences, depth=3)
+    targets = LOSSES["hinge"].encode(torch.from_numpy(y), 2)
+    pricing = Pricing(prefixes_of(sequences, every_step=False), (targets / 60).to(torch.float32), PENALTIES["l1"])
+    start = space.draw(16, torch.Generator().manual_seed(0))
+    after, fitness = climb(start, space, pricing, 4, torch.Generator().manual_seed(1))
+    assert bool((fitness >= pricing.scores(start).amax(dim=1)).all())
+    torch.testing.assert_close(fitness, pricing.scores(after).amax(dim=1))
+
+
+def test_crossing_keeps_what_the_neurons_of_one_parent_do_on_their_own():
+    """A branch crossed with itself is itself, apart from the connections between the two halves."""
+    sequences = ragged(1)
+    space = space_of(sequences, depth=2, recurrent=False)
+    population = space.draw(4, torch.Generator().manual_seed(0))
+    crossed = space.cross(population, population, torch.Generator().manual_seed(1))
+    prefixes = prefixes_of(sequences, every_step=False)
+    U = torch.randn(len(sequences), 1)
+    torch.testing.assert_close(correlate(crossed, prefixes, U), correlate(population, prefixes, U))
+
+
+@pytest.mark.parametrize("name", sorted(ORACLES))
+def test_oracles_propose_branches_of_the_space(name):
+    X, y = bits()
+    sequences = as_sequences(X)
+    space = space_of(sequences, depth=3, readout="spike")
+    targets = LOSSES["hinge"].encode(torch.from_numpy(y), 2)
+    pricing = Pricing(prefixes_of(sequences, every_step=False), (targets / 60).to(torch.float32), PENALTIES["l1"])
+    network = space.draw(3, torch.Generator().manual_seed(5))
+    situation = Situation(space, pricing, network, 12)
+    proposal = ORACLES[name].propose(situation, 2, None, torch.Generator().manual_seed(0))
+    again = ORACLES[name].propose(situation, 2, None, torch.Generator().manual_seed(0))
+    assert len(proposal.candidates) == 12
+    assert proposal.simulated == 36
+    assert torch.equal(pricing.scores(proposal.candidates), pricing.scores(again.candidates))
+
+
+def test_credit_goes_to_what_pays():
+    credit = Credit.equal(("a", "b"))
+    assert credit.shares(["a", "b"]) == {"a": 0.5, "b": 0.5}
+    credit = credit.after({"a": 1.0}, {"a": 10, "b": 10})
+    shares = credit.shares(["a", "b"])
+    assert shares["a"] > 0.8
+    assert shares["b"] > 0.1
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert credit.shares(["b"]) == {"b": 1.0}
+
+
+def encoded(y, loss, classes=2):
+    return LOSSES[loss].encode(torch.from_numpy(np.asarray(y)), classes)
+
+
+def run(sequences, targets, loss="hinge", penalty="l1", settings=SMALL, architecture=None, **more):
+    architecture = architecture or Architecture(sequences.n_features, depth=3, last=64, readout="spike")
+    program = ProgramSettings(loss, penalty, beta=0.1)
+    return search(architecture, sequences, targets, uniform_weights(len(targets)), program, settings, **more)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared", "logistic", "cross_entropy"])
+@pytest.mark.parametrize("penalty", ["l1", "group"])
+def test_no_round_raises_the_objective_and_the_network_has_it(loss, penalty):
+    X, y = bits(100, 4)
+    sequences, targets = as_sequences(X), encoded(y, loss)
+    found = run(sequences, targets, loss, penalty)
+    values = [entry.objective for entry in found.history]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] < 0.8 * values[0]
+    assert all(entry.dual <= entry.objective + 1e-9 for entry in found.history)
+    settings = ProgramSettings(loss, penalty, beta=0.1, width=64)
+    trained = train(found.network.hidden, sequences, targets, settings)
+    assert trained.certificate.primal == pytest.approx(values[-1], rel=1e-4)
+    reached = objective(found.network, sequences, targets, uniform_weights(100), trained.certificate)
+    assert reached == pytest.approx(values[-1], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture(2, depth=2, last=32, neuron="threshold"),
+        Architecture(2, depth=2, last=32, neuron="threshold", recurrent=True, bias=True),
+        Architecture(2, depth=2, last=32, recurrent=True, reset="hard", dtype="float32"),
+        Architecture(2, depth=3, last=32, every_step=True, readout="spike"),
+    ],
+)
+def test_every_kind_of_neuron_and_rows(architecture):
+    sequences = ragged(4, 60)
+    rows = sequences.rows(architecture.every_step)
+    targets = encoded(np.random.default_rng(0).integers(3, size=rows), "cross_entropy", 3)
+    found = run(sequences, targets, "cross_entropy", architecture=architecture)
+    assert found.history[-1].objective < found.history[0].objective
+    assert found.network.hidden.dtype == architecture.torch_dtype
+
+
+def test_same_seed_same_network():
+    X, y = bits()
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+    one, two, other = (run(sequences, targets, seed=seed) for seed in (3, 3, 4))
+    assert one.network.equals(two.network)
+    assert not one.network.equals(other.network)
+
+
+def test_search_begins_from_what_it_is_given():
+    X, y = bits(120, 6)
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+    space = space_of(sequences, depth=2, width=40, recurrent=True, readout="spike")
+    branch = space.draw(1, torch.Generator().manual_seed(0)).branch(0, torch.float64)
+    hidden = Hidden(2, (branch,), "spike")
+    alone = train(hidden, sequences, targets, ProgramSettings("hinge", beta=0.1, width=64))
+    found = run(sequences, targets, given=hidden)
+    assert found.history[0].objective == pytest.approx(alone.certificate.primal, rel=1e-5)
+    assert found.history[-1].objective < found.history[0].objective
+
+
+def test_a_killed_search_goes_on_to_the_same_network(tmp_path):
+    X, y = bits()
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+    whole = run(sequences, targets)
+    path = tmp_path / "search.safetensors"
+
+    def kill(entry):
+        if entry.number == 2:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        run(sequences, targets, on_round=kill, checkpoint=path)
+    resumed = run(sequences, targets, checkpoint=path)
+    assert resumed.network.equals(whole.network)
+    assert [entry.objective for entry in resumed.history] == [entry.objective for entry in whole.history]
+    with pytest.raises(ValueError, match="of other data, settings or seed"):
+        run(sequences, targets, checkpoint=path, seed=1)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="delete it"):
+        run(sequences, targets, checkpoint=path)
+
+
+def test_interrupted_search_gives_the_best_so_far():
+    X, y = bits()
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+
+    def interrupt(entry):
+        if entry.number == 1:
+            raise KeyboardInterrupt
+
+    found = run(sequences, targets, on_round=interrupt)
+    assert found.stopped == "interrupted"
+    assert len(found.history) == 2
+    assert found.network.hidden.n_last > 0
+
+
+def test_budgets_end_the_search():
+    X, y = bits()
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+    few = SearchSettings(**vars(SMALL) | {"max_columns": 1})
+    assert run(sequences, targets, settings=few).history[-1].support >= 1
+    none = SearchSettings(**vars(SMALL) | {"seconds": 1e-9})
+    assert "seconds are over" in run(sequences, targets, settings=none).stopped
+    assert "4 rounds are done" in run(sequences, targets).stopped
+
+
+def test_bad_input():
+    X, y = bits()
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+    with pytest.raises(ValueError, match="readout must be 'spike' or 'membrane'"):
+        run(sequences, targets, architecture=Architecture(2, readout="analog"))
+    with pytest.raises(ValueError, match="given must have the readout"):
+        run(sequences, targets, given=Hidden(2, (), "membrane"))
+    with pytest.raises(ValueError, match="oracles must be one of"):
+        SearchSettings(oracles=("luck",))
+    with pytest.raises(ValueError, match="width"):
+        SearchSettings(width=0)
+    with pytest.raises(ValueError, match="search must be one of"):
+        SpikingClassifier(witnesses="search", search={"widht": 3}).fit(X, y)
+    with pytest.raises(ValueError, match="once and last"):
+        SpikingClassifier(witnesses="search+gaussian").fit(X, y)
+    with pytest.raises(ValueError, match="analog columns have no scale"):
+        SpikingClassifier(witnesses="search", readout="analog").fit(X, y)
+
+
+def test_classifier_searches_and_is_certified(tmp_path):
+    X, y = bits(200, 6)
+    model = SpikingClassifier(
+        loss="hinge", witnesses="search", search=SMALL, readout="spike", beta=0.01, last=64, intercept=True
+    )
+    model.fit(X, y)
+    assert model.certificate_.holds(1e-6)
+    assert model.certificate_.rho == pytest.approx(0.01 / 8)
+    assert model.certificate_.primal <= model.history_[-1].objective * (1 + 1e-6)
+    assert model.score(X, y) > 0.9
+    assert model.stopped_
+
+
+def test_classifier_searches_on_from_a_family_along_betas():
+    X, y = bits(200, 6)
+    model = SpikingClassifier(witnesses="gaussian+search", search=vars(SMALL), beta=[0.1, 0.01], last=64, hidden=16)
+    model.fit(X, y)
+    assert len(model.path_) == 2
+    assert model.history_[0].columns > 0
+
+
+def test_regressor_searches():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 4, 2))
+    model = SpikingRegressor(witnesses="search", search=SMALL, beta=0.01).fit(X, X[:, -1, 0])
+    assert model.score(X, X[:, -1, 0]) > 0.5
+
+
+def test_labels_that_need_no_neuron_give_an_empty_network():
+    X, _ = bits(40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = SpikingRegressor(witnesses="search", search=SMALL, beta=1e6).fit(X, np.arange(40.0))
+    assert model.network_.hidden.n_last == 0
+    assert not model.predict(X).any()
+
+
+def test_padding_is_never_shown():
+    sequences = ragged(2)
+    shown = Sequences(sequences.values.clone(), sequences.lengths)
+    beyond = torch.arange(shown.n_steps) >= shown.lengths.unsqueeze(1)
+    shown.values[beyond] = 100.0
+    targets = encoded(np.arange(30) % 2, "hinge")
+    assert run(sequences, targets).network.equals(run(shown, targets).network)
