@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convexsnn.bounds import equal_inputs, universal_certificate
 from convexsnn.certificate import Certificate, certify
 from convexsnn.dictionary import build_dictionary
 from convexsnn.reconstruction import reconstruct
@@ -76,6 +77,10 @@ def verify(
     try:
         program = make_program(dictionary, targets, trained.row_weights, settings)
         certificate = certify(program, W, trained.U).with_spike_margin(dictionary.spike_margin)
+        groups = equal_inputs(sequences, trained.witnesses.every_step)
+        readout, primal = trained.witnesses.readout, certificate.primal
+        bound = universal_certificate(program, groups, readout, trained.U, primal)
+        certificate = certificate.with_global_bound(None if stored.global_bound is None else bound)
     except ValueError as error:
         return Verification(None, (str(error),))
     problems = _differences(stored, certificate, trained.witnesses.dtype)
@@ -107,6 +112,27 @@ def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> l
         problems.append(f"the certificate claims lower bound {stored.dual:.12g}, but only {now.dual:.12g} is proved")
     if not _margins_agree(stored.spike_margin, now.spike_margin, dtype):
         problems.append(f"the certificate says spike margin {stored.spike_margin}, recomputed: {now.spike_margin}")
+    return problems + _global_differences(stored, now)
+
+
+def _global_differences(stored: Certificate, now: Certificate) -> list[str]:
+    """What the stored global bound claims and the recomputed one does not; a certificate without one claims nothing."""
+    claim, proved = stored.global_bound, now.global_bound
+    if claim is None:
+        return []
+    if proved is None:
+        return ["the certificate claims a global bound, but none can be proved for this readout"]
+    problems = [
+        f"the global bound says {name} = {getattr(claim, name)!r}, recomputed: {getattr(proved, name)!r}"
+        for name in ("method", "family", "assumptions", "patterns")
+        if getattr(claim, name) != getattr(proved, name)
+    ]
+    if not _close(claim.primal, now.primal):
+        problems.append(f"the global bound says objective {claim.primal:.12g}, recomputed: {now.primal:.12g}")
+    if not _close(claim.kappa, proved.kappa):
+        problems.append(f"the global bound says kappa = {claim.kappa!r}, recomputed: {proved.kappa!r}")
+    if not (proved.value >= claim.value or _close(claim.value, proved.value)):
+        problems.append(f"the global bound claims {claim.value:.12g}, but only {proved.value:.12g} is proved")
     return problems
 
 

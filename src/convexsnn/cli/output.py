@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from convexsnn.certificate import Certificate
+from convexsnn.global_bound import GlobalBound
 from convexsnn.solvers import Progress as SolverProgress
 from convexsnn.solvers import Status
 from convexsnn.training import Observer
@@ -61,6 +62,16 @@ def certificate_facts(certificate: Certificate) -> dict[str, Any]:
         "support": f"{certificate.support} columns, {certificate.nonzeros} weights",
         "arithmetic": certificate.dtype,
         "spike margin": "unknown" if certificate.spike_margin is None else f"{certificate.spike_margin:.2e}",
+    } | _global_facts(certificate.global_bound)
+
+
+def _global_facts(bound: GlobalBound | None) -> dict[str, Any]:
+    """The bound over other hidden weights, apart from the certificate's own."""
+    if bound is None:
+        return {}
+    return {
+        "any network's objective is at least": f"{bound.value:.10g} ({bound.method})",
+        "global relative gap": f"{bound.relative_gap:.2e}",
     }
 
 
