@@ -12,7 +12,7 @@ from torch import Tensor
 from convexsnn.bounds.decisions import Decisions, decisions_of
 from convexsnn.bounds.enumerate import Patterns, arrange, enumerate_patterns
 from convexsnn.bounds.family import Family
-from convexsnn.bounds.realise import realise
+from convexsnn.bounds.realise import needed_decisions, realise
 from convexsnn.columns import BitColumns
 from convexsnn.network import Branch, Hidden
 from convexsnn.sequences import Sequences
@@ -94,7 +94,7 @@ class Arrangement:
         owner = int(self.owner[index])
         start = int((self.owner[:index] == owner).sum())
         decisions = self._decisions[owner]
-        return realise(decisions, self._trains[owner][start], _needed(decisions))
+        return realise(decisions, self._trains[owner][start], needed_decisions(decisions))
 
 
 def enumerate_family(family: Family, sequences: Sequences, *, limit: int = 20_000_000) -> Arrangement:
@@ -157,16 +157,3 @@ def _collect(family: Family, sequences: Sequences, decisions: list[Decisions], e
     columns = BitColumns(torch.from_numpy(np.packbits(np.unpackbits(bits, axis=1), axis=1, bitorder="little")), rows)
     owner = np.concatenate([np.array(own, dtype=np.int64) for own in owners])
     return Arrangement(family, sequences, columns, owner, silent, tuple(decisions), tuple(trains))
-
-
-def _needed(decisions: Decisions) -> NDArray[np.bool_]:
-    """Which decisions of which sequence a row depends on: (m, levels), levels as `trains_of` gives them."""
-    T, m = len(decisions.fire), decisions.n_sequences
-    until = np.zeros(m, dtype=np.int64)
-    np.maximum.at(until, decisions.sequence, decisions.step)
-    spikes = np.arange(T) <= until[:, None]
-    if not decisions.read:
-        return spikes
-    read = np.zeros((m, T), dtype=bool)
-    read[decisions.sequence, decisions.step] = True
-    return np.stack([spikes, read], axis=2).reshape(m, 2 * T)

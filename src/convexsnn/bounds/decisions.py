@@ -8,6 +8,7 @@ tree of linear forms: at the node of history s_1..s_{t-1} the neuron fires when 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -65,7 +66,8 @@ def decisions_of(unit: Unit, family: Family, sequences: Sequences) -> Decisions:
     ValueError
         When the trees have too many nodes: 2^T - 1 a sequence.
     """
-    values, lengths, sequence, step = _distinct(unit, family, sequences)
+    inputs = distinct_inputs(unit, family, sequences)
+    values = inputs.values
     nodes = len(values) * (2 ** values.shape[1] - 1)
     if nodes > MAX_NODES:
         raise ValueError(
@@ -73,37 +75,48 @@ def decisions_of(unit: Unit, family: Family, sequences: Sequences) -> Decisions:
             f"histories are more than the {MAX_NODES:.1e} that can be told apart: use fewer steps"
         )
     fire, read = _grow(unit, family, values)
-    del lengths  # steps beyond a sequence's length decide nothing that is read
-    # p = [w, recurrent weight, bias, size of the threshold, readout bias], as far as the unit has them.
-    theta = family.n_features + unit.self_recurrent + unit.bias if unit.has_threshold else None
-    return Decisions(unit, fire, read, sequence, step, theta)
+    return Decisions(unit, fire, read, inputs.sequence, inputs.step, positions(unit, family).get("threshold"))
 
 
-def _distinct(
-    unit: Unit, family: Family, sequences: Sequences
-) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct sequences (m, T, d) and their lengths, and the sequence and step of every row."""
+def positions(unit: Unit, family: Family) -> dict[str, int]:
+    """Where the parameters of a unit beside its d weights are in p: those that it has, in order."""
+    has = {"recurrent": unit.self_recurrent, "bias": unit.bias, "threshold": unit.has_threshold}
+    has["readout_bias"] = unit.readout_bias
+    return {name: family.n_features + k for k, name in enumerate(name for name in has if has[name])}
+
+
+class Inputs(NamedTuple):
+    """Distinct sequences, float64 (m, T, d), their lengths (m,), and the sequence and step of every row, (rows,)."""
+
+    values: Floats
+    lengths: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    step: NDArray[np.int64]
+
+
+def distinct_inputs(unit: Unit, family: Family, sequences: Sequences) -> Inputs:
+    """The distinct sequences that a family's rows are read from; single steps for units without memory.
+
+    Steps beyond a sequence's length decide nothing that is read.
+    """
     values, lengths = sequences.values.cpu().to(torch.float64), sequences.lengths.cpu()
     rows = [(i, t) for i, T in enumerate(lengths.tolist()) for t in (range(T) if family.every_step else (T - 1,))]
     if unit.memoryless:
         flat = Sequences(torch.stack([values[i, t : t + 1] for i, t in rows]), torch.ones(len(rows), dtype=torch.int64))
         group = equal_inputs(flat, every_step=False).numpy()
         first = np.unique(group, return_index=True)[1]
-        return flat.values.numpy()[first], np.ones(len(first), dtype=np.int64), group, np.zeros_like(group)
+        return Inputs(flat.values.numpy()[first], np.ones(len(first), dtype=np.int64), group, np.zeros_like(group))
     group = equal_inputs(Sequences(values, lengths), every_step=False).numpy()
     first = np.unique(group, return_index=True)[1]
     sequence, step = np.array([group[i] for i, _ in rows]), np.array([t for _, t in rows])
-    return values.numpy()[first], lengths.numpy()[first], sequence, step
+    return Inputs(values.numpy()[first], lengths.numpy()[first], sequence, step)
 
 
 def _grow(unit: Unit, family: Family, values: Floats) -> tuple[list[Floats], list[Floats]]:
     """Forms step by step: membranes as linear forms of p, one a history."""
     m, T, d = values.shape
-    names = [n for n, has in (("recurrent", unit.self_recurrent), ("bias", unit.bias)) if has]
-    names += ["threshold"] if unit.has_threshold else []
-    names += ["readout_bias"] if unit.readout_bias else []
-    at = {name: d + k for k, name in enumerate(names)}
-    r = d + len(names)
+    at = positions(unit, family)
+    r = d + len(at)
     theta = np.zeros(r)
     if unit.has_threshold:
         theta[at["threshold"]] = np.sign(unit.threshold)

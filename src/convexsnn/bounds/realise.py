@@ -58,3 +58,16 @@ def _largest_margin(A: Floats, s: NDArray[np.bool_], theta: int | None, *, ties:
     cost[-1] = -1.0
     result = linprog(cost, A_ub=rows, b_ub=room, bounds=[(-1.0, 1.0)] * r + [(0.0, 1.0)], method="highs")
     return (result.x[:r], float(result.x[r])) if result.status == 0 else None
+
+
+def needed_decisions(decisions: Decisions) -> NDArray[np.bool_]:
+    """Which decisions of which sequence a row depends on: (m, levels), levels as `trains_of` gives them."""
+    T, m = len(decisions.fire), decisions.n_sequences
+    until = np.zeros(m, dtype=np.int64)
+    np.maximum.at(until, decisions.sequence, decisions.step)
+    spikes = np.arange(T) <= until[:, None]
+    if not decisions.read:
+        return spikes
+    read = np.zeros((m, T), dtype=bool)
+    read[decisions.sequence, decisions.step] = True
+    return np.stack([spikes, read], axis=2).reshape(m, 2 * T)
