@@ -18,7 +18,7 @@ ROOMS = [
     ["dictionary", "solvers", "labels", "surrogate"],
     ["reconstruction", "bounds"],
     ["training"],
-    ["selection", "families", "hybrids"],
+    ["selection", "families", "hybrids", "exact"],
     ["estimators", "verification"],
     ["closed_loop", "storage"],
     ["metrics"],

@@ -9,7 +9,7 @@ import torch
 from convexsnn.network import Branch, Hidden, Layer, Readout
 from convexsnn.neurons import LIF, Threshold, lif
 from convexsnn.witnesses import Architecture
-from convexsnn.witnesses.constant import without_constant
+from convexsnn.witnesses.constant import with_constant, without_constant
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,18 @@ class Family:
         unit = Unit(a.neuron, *lif_only, a.bias, a.recurrent)
         wide = max(max(a.layer_sizes(k)) for k in range(a.branches)) > 1
         return cls(a.n_features, (unit,), a.depth - 1, a.recurrent and wide, a.readout, a.every_step, intercept)
+
+    def simplest(self, dtype: torch.dtype = torch.float64) -> Hidden:
+        """One neuron of each kind, with zero weights, and the always-firing one: `of` gives the family back."""
+        zeros = torch.zeros(self.n_features + 5, dtype=dtype)
+        branches = []
+        for unit in self.units:
+            p = zeros.clone()
+            if unit.has_threshold:
+                p[self.n_features + unit.self_recurrent + unit.bias] = 1.0
+            branches.append(unit.branch(p, self.n_features, dtype))
+        hidden = Hidden(self.n_features, tuple(branches), self.readout, self.every_step, dtype)
+        return with_constant(hidden) if self.constant else hidden
 
     def check_enumerable(self) -> None:
         """Raise ValueError where patterns of the family are not those of single neurons on the input."""

@@ -155,7 +155,7 @@ def price_by_milp(
         columns += expression.keys()
         values += expression.values()
     shape = (len(model.rows), len(model.low))
-    matrix = csr_array((values, (rows, columns)), shape=shape)  # type: ignore[index,arg-type]
+    matrix = csr_array((values, (rows, columns)), shape=shape)  # type: ignore[arg-type]
     scale = max(1e-300, float(np.abs(cost).max()))
     result = milp(
         cost / scale,
@@ -176,8 +176,9 @@ def _nodes(inputs: Inputs) -> NDArray[np.int64]:
     """A number for each prefix of each sequence, equal where the prefixes are: (m, T), -1 beyond the length."""
     lengths = torch.from_numpy(inputs.lengths)
     groups = equal_inputs(Sequences(torch.from_numpy(inputs.values), lengths), every_step=True).numpy()
-    nodes = np.full(inputs.values.shape[:2], -1)
-    nodes[np.arange(nodes.shape[1]) < inputs.lengths[:, None]] = groups
+    m, T = inputs.values.shape[:2]
+    nodes = np.full((m, T), -1)
+    nodes[np.arange(T) < inputs.lengths[:, None]] = groups
     return nodes
 
 

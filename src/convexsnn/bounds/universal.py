@@ -77,7 +77,7 @@ def universal_bound(program: ConvexProgram, groups: Tensor, candidates: tuple[Te
     candidates : tuple of float64 tensors of shape (rows, C)
         Dual vectors to try as well, such as that of a solution.
     """
-    program, groups = _on_cpu(program), groups.cpu()
+    program, groups = without_columns(program), groups.cpu()
     tried = [_scaled(program, groups, U.cpu()) for U in candidates]
     kappa = tried[0].kappa if tried else 0.0
     tried += [_scaled(program, groups, capped_dual(program, groups, level)) for level in _levels(program)]
@@ -94,18 +94,28 @@ def _levels(program: ConvexProgram) -> list[float]:
 
 
 def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
-    """The candidate put into the domain of F* and scaled by the t in [0, min(1, 1 / kappa)] that is best."""
-    w = program.row_weights.unsqueeze(1)
-    U = w * program.loss.project_dual(U / w, program.targets)
+    """The candidate put into the domain of F* and scaled as well as can be."""
+    U = in_domain(program, U)
     kappa = universal_kappa(U, groups, program.penalty.name, program.rho)
+    U = best_scaling(program, U, kappa)
+    return Universal(program.dual(U), U, kappa)
+
+
+def in_domain(program: ConvexProgram, U: Tensor) -> Tensor:
+    """The nearest vector in the domain of F*, (rows, C)."""
+    w = program.row_weights.unsqueeze(1)
+    return w * program.loss.project_dual(U / w, program.targets)
+
+
+def best_scaling(program: ConvexProgram, U: Tensor, kappa: float) -> Tensor:
+    """U times the best t in [0, min(1, 1 / kappa)]; all of them are feasible where Omega*(d^T U) <= kappa rho."""
     largest = 1.0 if kappa <= 1.0 else 1.0 / kappa
     inner = minimize_scalar(lambda t: -program.dual(t * U), bounds=(0.0, largest), method="bounded")
-    t = max(0.0, largest, float(inner.x), key=lambda t: program.dual(t * U))  # type: ignore[attr-defined]
-    return Universal(program.dual(t * U), t * U, kappa)
+    return U * max(0.0, largest, float(inner.x), key=lambda t: program.dual(t * U))  # type: ignore[attr-defined]
 
 
-def _on_cpu(program: ConvexProgram) -> ConvexProgram:
-    """The program on the CPU, without columns."""
+def without_columns(program: ConvexProgram) -> ConvexProgram:
+    """The program without columns, on the CPU."""
     none = RealColumns(torch.zeros(0, program.n_rows, dtype=torch.float64))
     targets, weights = program.targets.cpu(), program.row_weights.cpu()
     return replace(program, columns=none, targets=targets, row_weights=weights)
