@@ -33,6 +33,8 @@ from convexsnn.reconstruction import reconstruct
 from convexsnn.sequences import Sequences
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
+from convexsnn.solvers.hinge_linear import HingeLinear
+from convexsnn.solvers.hinge_lp import HingeLP
 from convexsnn.solvers.working_set import solve_by_working_set
 from convexsnn.training import ProgramSettings, Trained
 
@@ -156,6 +158,8 @@ class _Task:
         options, solver = SolverOptions(tol, self.settings.max_iter), solver_for(program)
         if program.n_columns <= WIDE * program.n_rows:
             return program, solver.solve(program, options)
+        if solver.name == HingeLinear.name:  # the simplex method adds columns by itself, and few of them are needed
+            return program, HingeLP().solve(program, options)
         return program, solve_by_working_set(solver.solve, program, options, None, solver.name)
 
     def conclude(
