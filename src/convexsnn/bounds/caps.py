@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds.rows import sum_groups
-from convexsnn.bounds.softmax_caps import softmax_dual
+from convexsnn.bounds.softmax_caps import softmax_dual, softmax_scores
 from convexsnn.losses import head_blocks
 from convexsnn.program import ConvexProgram
 
@@ -35,14 +35,33 @@ def capped_dual(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
     if program.loss.name == "hinge":
         return _hinge(program, groups, rho)
     if program.loss.name == "cross_entropy":
-        blocks = head_blocks(program.loss.heads) or (range(program.n_outputs),)
-        weights = [head.weight for head in program.loss.heads] or [1.0]
-        parts = [
-            softmax_dual(program.targets[:, block.start : block.stop], w * program.row_weights, groups, rho)
-            for block, w in zip(blocks, weights, strict=True)
-        ]
+        parts = [softmax_dual(Y, weights, groups, rho) for Y, weights in _heads(program)]
         return torch.cat(parts, dim=1)
-    return _smooth(program, groups, rho)
+    return program.data_gradient(_smooth_scores(program, groups, rho)[groups])
+
+
+def capped_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
+    """The best scores of the universal program with l1 weight `rho`, one row a group: (groups, C)."""
+    if program.loss.name == "hinge":
+        merged = sum_groups(program.targets * program.row_weights.unsqueeze(1), groups)
+        caps = [((sign * merged).clamp(min=0.0).sum(dim=0) > rho).to(merged.dtype) for sign in (1.0, -1.0)]
+        return torch.where(merged > 0.0, caps[0], torch.where(merged < 0.0, -caps[1], 0.0))
+    if program.loss.name == "cross_entropy":
+        parts = [softmax_scores(Y, weights, groups, rho) for Y, weights in _heads(program)]
+        first = groups.new_zeros(int(groups.max()) + 1)
+        first[groups.flip(0)] = torch.arange(len(groups)).flip(0)
+        return torch.cat(parts, dim=1)[first]
+    return _smooth_scores(program, groups, rho)
+
+
+def _heads(program: ConvexProgram) -> list[tuple[Tensor, Tensor]]:
+    """Targets and row weights of each head of a softmax cross entropy."""
+    blocks = head_blocks(program.loss.heads) or (range(program.n_outputs),)
+    weights = [head.weight for head in program.loss.heads] or [1.0]
+    return [
+        (program.targets[:, block.start : block.stop], w * program.row_weights)
+        for block, w in zip(blocks, weights, strict=True)
+    ]
 
 
 def _hinge(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
@@ -65,8 +84,8 @@ def _hinge(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
     return torch.where(U * merged[groups] > 0.0, U * keep[groups], U)
 
 
-def _smooth(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
-    """Caps by bisection: sum_g max(0, -F_g'(a)) falls with a, and equals rho at the optimal cap."""
+def _smooth_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
+    """The best scores (groups, C); caps by bisection: sum_g max(0, -F_g'(a)) falls with a, and is rho at the optimum."""
 
     def slopes(delta: Tensor) -> Tensor:
         """F_g' at scores (groups, C)."""
@@ -81,7 +100,7 @@ def _smooth(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
         middle = (low + high) / 2.0
         rising = slopes(middle) > 0.0
         low, high = torch.where(rising, low, middle), torch.where(rising, middle, high)
-    return program.data_gradient(((low + high) / 2.0)[groups])
+    return (low + high) / 2.0
 
 
 def _cap(slopes, m: int, outputs: int, rho: float, sign: float) -> Tensor:

@@ -19,7 +19,12 @@ ENTRIES = 2**15
 
 
 def softmax_dual(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Tensor:
-    """The dual vector (rows, C) of the universal program of sum_i w_i CE(y_i, S_i) with l1 weight `rho`.
+    """The dual vector (rows, C) of the universal program; arguments as of `softmax_scores`."""
+    return weights.unsqueeze(1) * (torch.softmax(softmax_scores(Y, weights, groups, rho), dim=1) - Y)
+
+
+def softmax_scores(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Tensor:
+    """The best scores (rows, C) of the universal program of sum_i w_i CE(y_i, S_i) with l1 weight `rho`.
 
     A group of rows with equal input has one score, so only its weight and its mixture q of labels matter, and groups
     with the same mixture (all groups of one label, for instance) have the same best score: the search sees the
@@ -51,11 +56,11 @@ def softmax_dual(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Tens
         gradient = [np.minimum(slope, 0.0).sum(axis=0) + rho, -np.maximum(slope, 0.0).sum(axis=0) + rho]
         return float(value + rho * caps.sum()), np.concatenate(gradient)
 
-    options = {"maxiter": STEPS, "ftol": 1e-15, "gtol": 1e-3 * rho, "maxcor": 30}
+    options = {"maxiter": STEPS, "ftol": 1e-15, "gtol": 1e-9 * rho, "maxfun": 3 * STEPS, "maxcor": 30}
     start, positive = np.zeros(2 * C), [(0, None)] * 2 * C
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=positive, options=options)
-    p = softmax(best_scores(mixtures, found.x[:C], found.x[C:]), axis=1)
-    return w * (torch.from_numpy(p[inverse])[groups] - Y)
+    scores = best_scores(mixtures, found.x[:C], found.x[C:])
+    return torch.from_numpy(scores[inverse])[groups]
 
 
 def _distinct(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
