@@ -105,7 +105,11 @@ def _with_global_claims(
         stored.global_bound, program, groups, trained.witnesses, sequences, trained.U, certificate.primal
     )
     certificate = certificate.with_global_bound(bound)
-    if stored.scope == "global" and bound is not None:
+    if (
+        stored.scope == "global"
+        and bound is not None
+        and (bound.value >= stored.dual or _close(bound.value, stored.dual))
+    ):
         return replace(certificate, scope="global", dual=bound.value)
     return certificate
 

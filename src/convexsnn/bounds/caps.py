@@ -85,7 +85,7 @@ def _hinge(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
 
 
 def _smooth_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
-    """The best scores (groups, C); caps by bisection: sum_g max(0, -F_g'(a)) falls with a, and is rho at the optimum."""
+    """The best scores (groups, C); caps by bisection: sum_g max(0, -F_g'(a)) falls with a and is rho at the best."""
 
     def slopes(delta: Tensor) -> Tensor:
         """F_g' at scores (groups, C)."""

@@ -2,8 +2,8 @@
 
 The universal program min_delta F(delta) + rho sum_c (max(delta_c+) + max(delta_c-)) is reached by nested patterns:
 with levels 0 < l_1 < ... of an output's positive scores, delta+ = sum_j (l_j - l_{j-1}) 1[delta >= l_j], whose weights
-sum to max(delta+); likewise the negative scores. One output has at most n of them (arXiv 2303.03382, Theorem 2.3: n + 2).
-Any patterns of distinct inputs, nested or not, are realised by each of
+sum to max(delta+); likewise the negative scores. One output has at most n of them (arXiv 2303.03382,
+Theorem 2.3: n + 2). Any patterns of distinct inputs, nested or not, are realised by each of
 
 - "lif": a LIF layer without reset whose potential is a projection of the leaky sum of the input that tells all inputs
   apart, with a threshold between each two neighbours (a thermometer), and memoryless LIF neurons that add its steps;
