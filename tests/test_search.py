@@ -207,6 +207,9 @@ def test_no_round_raises_the_objective_and_the_network_has_it(loss, penalty):
     assert values == sorted(values, reverse=True)
     assert values[-1] < 0.8 * values[0]
     assert all(entry.dual <= entry.objective + 1e-9 for entry in found.history)
+    bounds = [entry.global_bound for entry in found.history]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] <= values[-1] + 1e-9
     settings = ProgramSettings(loss, penalty, beta=0.1, width=64)
     trained = train(found.network.hidden, sequences, targets, settings)
     assert trained.certificate.primal == pytest.approx(values[-1], rel=1e-4)
@@ -317,7 +320,7 @@ def test_bad_input():
         SpikingClassifier(witnesses="search", readout="analog").fit(X, y)
 
 
-def test_classifier_searches_and_is_certified(tmp_path):
+def test_classifier_searches_and_is_certified():
     X, y = bits(200, 6)
     model = SpikingClassifier(
         loss="hinge", witnesses="search", search=SMALL, readout="spike", beta=0.01, last=64, intercept=True

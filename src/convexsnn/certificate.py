@@ -9,16 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
+from convexsnn.global_bound import GlobalBound, finite_or_none, relative_gap
 from convexsnn.losses import CrossEntropy, Head
 from convexsnn.program import ConvexProgram
 
+__all__ = ["SCOPES", "Certificate", "certify", "relative_gap"]
+
 SCOPES = ("dictionary", "search", "global")
-
-
-def relative_gap(primal: float, dual: float) -> float:
-    """(primal - dual) / max(|primal|, tiny); inf when one of them is not finite, as then nothing is proved."""
-    gap = primal - dual
-    return gap / max(abs(primal), 1e-300) if math.isfinite(gap) else math.inf
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,9 @@ class Certificate:
     """A duality gap and everything it depends on (theory.md section 3).
 
     With scope ``dictionary`` it says: no readout weights on *this* dictionary reach an objective below `dual`, up to
-    rounding in `dtype`; it says nothing about other hidden weights.
+    rounding in `dtype`; it says nothing about other hidden weights. With scope ``global`` it says so of every network
+    of the family that `global_bound` names. What is known about other hidden weights beside a ``dictionary`` scope is
+    in `global_bound`, with a gap of its own.
 
     Attributes
     ----------
@@ -55,6 +54,8 @@ class Certificate:
         One of `SCOPES`.
     heads : tuple of Head
         Classes and weight of each categorical output of the loss; () where there is one.
+    global_bound : GlobalBound, optional
+        A lower bound on the objective of every network of a family, any hidden weights; None where none was computed.
     """
 
     primal: float
@@ -71,6 +72,7 @@ class Certificate:
     spike_margin: float | None = None
     scope: str = "dictionary"
     heads: tuple[Head, ...] = ()
+    global_bound: GlobalBound | None = None
 
     @property
     def gap(self) -> float:
@@ -95,13 +97,18 @@ class Certificate:
         """The same certificate with the spike margin of the simulation that gave the columns."""
         return replace(self, spike_margin=spike_margin)
 
+    def with_global_bound(self, global_bound: GlobalBound | None) -> Certificate:
+        """The same certificate with a bound on the objective of every network of a family."""
+        return replace(self, global_bound=global_bound)
+
     def to_dict(self) -> dict[str, Any]:
         """All fields, and the two gaps, as plain numbers and strings."""
-        return asdict(self) | {"gap": self.gap, "relative_gap": self.relative_gap}
+        bound = None if self.global_bound is None else self.global_bound.to_dict()
+        return asdict(self) | {"global_bound": bound, "gap": self.gap, "relative_gap": self.relative_gap}
 
     def to_json(self) -> str:
         """`to_dict` as strict JSON (infinite and missing numbers become null)."""
-        clean = {key: _finite_or_none(value) for key, value in self.to_dict().items()}
+        clean = {key: finite_or_none(value) for key, value in self.to_dict().items()}
         return json.dumps(clean, indent=2, allow_nan=False)
 
     @classmethod
@@ -114,6 +121,8 @@ class Certificate:
         if not isinstance(fields, dict):
             raise ValueError("certificate must be a JSON object")
         fields["heads"] = _read_heads(fields.get("heads", []))
+        if fields.get("global_bound") is not None:
+            fields["global_bound"] = GlobalBound.from_dict(fields["global_bound"])
         derived = {key: fields.pop(key) for key in ("gap", "relative_gap") if key in fields}
         for key, missing in (("primal", math.inf), ("dual", -math.inf)):
             if fields.get(key, 0) is None:
@@ -124,7 +133,7 @@ class Certificate:
             raise ValueError(f"certificate has missing or unknown fields: {error}") from error
         certificate._check_types()
         for key, claimed in derived.items():
-            if claimed != _finite_or_none(getattr(certificate, key)):
+            if claimed != finite_or_none(getattr(certificate, key)):
                 raise ValueError(f"certificate field {key!r} is {claimed!r}, but primal and dual give another")
         return certificate
 
@@ -150,10 +159,6 @@ class Certificate:
             f"relative gap {self.relative_gap:.1e} ({self.loss_name} + {self.rho:.3g} {self.penalty}, "
             f"n {self.n}, P {self.P}, C {self.C}, support {self.support}, {self.dtype}{margin})"
         )
-
-
-def _finite_or_none(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read_heads(value: Any) -> tuple[Head, ...]:

@@ -200,7 +200,7 @@ def train_path(
             ),
             seconds=solution.seconds,
             status=solution.status,
-            certificate=solution.certificate.with_spike_margin(prepared.dictionary.spike_margin),
+            certificate=prepared.certificate_of(solution),
         )
         points.append(point)
         if picked is None or _better(point, picked[0]):

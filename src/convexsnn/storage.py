@@ -35,8 +35,8 @@ from convexsnn.tensors import describe_hidden, rebuild_hidden
 from convexsnn.training import Trained
 from convexsnn.witnesses.constant import without_constant
 
-# 1 had one beta a model and no path, 2 one categorical output.
-FORMAT = 3
+# 1 had one beta a model and no path, 2 one categorical output, 3 no global bound.
+FORMAT = 4
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 

@@ -7,13 +7,14 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from convexsnn.bounds import equal_inputs, universal_certificate
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.dictionary import Dictionary, build_dictionary
@@ -177,6 +178,8 @@ class Prepared:
     witnesses : Hidden
     dictionary : Dictionary
     program : ConvexProgram
+    groups : int64 tensor of shape (rows,)
+        The same number for rows with equal input (`equal_inputs`).
     options : SolverOptions
     simulate_seconds : float
     """
@@ -184,13 +187,21 @@ class Prepared:
     witnesses: Hidden
     dictionary: Dictionary
     program: ConvexProgram
+    groups: Tensor
     options: SolverOptions
     simulate_seconds: float
+
+    def certificate_of(self, solution: Solution) -> Certificate:
+        """What was proved about `solution`, which may be at another rho than the program, such as one of a path."""
+        certificate = solution.certificate.with_spike_margin(self.dictionary.spike_margin)
+        program = replace(self.program, rho=certificate.rho)
+        readout, primal = self.witnesses.readout, certificate.primal
+        return certificate.with_global_bound(universal_certificate(program, self.groups, readout, solution.U, primal))
 
     def conclude(self, solution: Solution, solve_seconds: float) -> Trained:
         """Reconstruct the network of `solution`, and warn when it is not certified to tol."""
         tol = self.options.tol
-        certificate = solution.certificate.with_spike_margin(self.dictionary.spike_margin)
+        certificate = self.certificate_of(solution)
         start = time.perf_counter()
         network = reconstruct(self.witnesses, self.dictionary, solution.W)
         reconstruct_seconds = time.perf_counter() - start
@@ -202,6 +213,8 @@ class Prepared:
                 stacklevel=3,
             )
         logger.info("%s", certificate)
+        if certificate.global_bound is not None:
+            logger.info("%s", certificate.global_bound)
         return Trained(
             network=network,
             witnesses=self.witnesses,
@@ -238,7 +251,8 @@ def prepare(
             stacklevel=3,
         )
     options = SolverOptions(settings.tol, settings.max_iter, observer.solved)
-    return Prepared(witnesses, dictionary, program, options, seconds)
+    groups = equal_inputs(sequences, witnesses.every_step)
+    return Prepared(witnesses, dictionary, program, groups, options, seconds)
 
 
 def train(

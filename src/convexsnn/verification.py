@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from convexsnn.bounds import equal_inputs, prove_again
 from convexsnn.certificate import Certificate, certify
 from convexsnn.dictionary import build_dictionary
+from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction import reconstruct
 from convexsnn.sequences import Sequences
 from convexsnn.training import ProgramSettings, Trained, make_program, objective
@@ -76,6 +78,7 @@ def verify(
     try:
         program = make_program(dictionary, targets, trained.row_weights, settings)
         certificate = certify(program, W, trained.U).with_spike_margin(dictionary.spike_margin)
+        certificate = _with_global_claims(certificate, stored, program, trained, sequences)
     except ValueError as error:
         return Verification(None, (str(error),))
     problems = _differences(stored, certificate, trained.witnesses.dtype)
@@ -89,6 +92,26 @@ def verify(
             f"the stored network, run anew, has objective {run:.12g}, the convex program {certificate.primal:.12g}"
         )
     return Verification(certificate, tuple(problems))
+
+
+def _with_global_claims(
+    certificate: Certificate, stored: Certificate, program: ConvexProgram, trained: Trained, sequences: Sequences
+) -> Certificate:
+    """The recomputed certificate with what can be proved anew of the stored one's global bound, and of its scope."""
+    if stored.global_bound is None:
+        return certificate
+    groups = equal_inputs(sequences, trained.witnesses.every_step)
+    bound = prove_again(
+        stored.global_bound, program, groups, trained.witnesses, sequences, trained.U, certificate.primal
+    )
+    certificate = certificate.with_global_bound(bound)
+    if (
+        stored.scope == "global"
+        and bound is not None
+        and (bound.value >= stored.dual or _close(bound.value, stored.dual))
+    ):
+        return replace(certificate, scope="global", dual=bound.value)
+    return certificate
 
 
 def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> list[str]:
@@ -107,6 +130,28 @@ def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> l
         problems.append(f"the certificate claims lower bound {stored.dual:.12g}, but only {now.dual:.12g} is proved")
     if not _margins_agree(stored.spike_margin, now.spike_margin, dtype):
         problems.append(f"the certificate says spike margin {stored.spike_margin}, recomputed: {now.spike_margin}")
+    return problems + _global_differences(stored, now)
+
+
+def _global_differences(stored: Certificate, now: Certificate) -> list[str]:
+    """What the stored global bound claims and the recomputed one does not; a certificate without one claims nothing."""
+    claim, proved = stored.global_bound, now.global_bound
+    if claim is None:
+        return []
+    if proved is None:
+        return ["the certificate claims a global bound, but none can be proved for this readout"]
+    problems = [
+        f"the global bound says {name} = {getattr(claim, name)!r}, recomputed: {getattr(proved, name)!r}"
+        for name in ("method", "family", "assumptions", "patterns")
+        if getattr(claim, name) != getattr(proved, name)
+    ]
+    if not _close(claim.primal, now.primal):
+        problems.append(f"the global bound says objective {claim.primal:.12g}, recomputed: {now.primal:.12g}")
+    # A mixed-integer program that time stopped bounds kappa anew each time.
+    if not (_close(claim.kappa, proved.kappa) or (claim.method == "milp" and proved.kappa <= claim.kappa)):
+        problems.append(f"the global bound says kappa = {claim.kappa!r}, recomputed: {proved.kappa!r}")
+    if not (proved.value >= claim.value or _close(claim.value, proved.value)):
+        problems.append(f"the global bound claims {claim.value:.12g}, but only {proved.value:.12g} is proved")
     return problems
 
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from convexsnn.certificate import Certificate
+from convexsnn.global_bound import GlobalBound
 from convexsnn.search import Round
 from convexsnn.solvers import Progress as SolverProgress
 from convexsnn.solvers import Status
@@ -62,6 +63,16 @@ def certificate_facts(certificate: Certificate) -> dict[str, Any]:
         "support": f"{certificate.support} columns, {certificate.nonzeros} weights",
         "arithmetic": certificate.dtype,
         "spike margin": "unknown" if certificate.spike_margin is None else f"{certificate.spike_margin:.2e}",
+    } | _global_facts(certificate.global_bound)
+
+
+def _global_facts(bound: GlobalBound | None) -> dict[str, Any]:
+    """The bound over other hidden weights, apart from the certificate's own."""
+    if bound is None:
+        return {}
+    return {
+        "any network's objective is at least": f"{bound.value:.10g} ({bound.method})",
+        "global relative gap": f"{bound.relative_gap:.2e}",
     }
 
 
@@ -95,7 +106,8 @@ def progress(tol: float) -> Iterator[Observer]:
             shown = "" if entry.validation_score is None else f", validation {entry.validation_score:.4f}"
             began(
                 f"round {entry.number}: {entry.columns} columns, {entry.support} used, "
-                f"objective {entry.objective:.6g}, gap {entry.relative_gap:.1e}, best score {entry.best_score:.3g}{shown}"
+                f"objective {entry.objective:.6g}, gap {entry.relative_gap:.1e}, "
+                f"global bound {entry.global_bound:.3g}, best score {entry.best_score:.3g}{shown}"
             )
 
         yield Observer(simulated, solved, began, searched)
@@ -122,7 +134,17 @@ def print_path(path: dict[str, Any]) -> None:
 def print_search(search: dict[str, Any]) -> None:
     """The rounds of a search, a line each, and why it ended."""
     table = Table(title="Search", title_justify="left")
-    for column in ("round", "objective", "lower bound", "columns", "used", "best score", "val", "seconds"):
+    for column in (
+        "round",
+        "objective",
+        "lower bound",
+        "global bound",
+        "columns",
+        "used",
+        "best score",
+        "val",
+        "seconds",
+    ):
         table.add_column(column, justify="right", no_wrap=True)
     for entry in search["rounds"]:
         score = entry["validation_score"]
@@ -130,6 +152,7 @@ def print_search(search: dict[str, Any]) -> None:
             str(entry["number"]),
             f"{entry['objective']:.6g}",
             "-" if entry["dual"] is None else f"{entry['dual']:.6g}",
+            f"{entry['global_bound']:.4g}",
             str(entry["columns"]),
             str(entry["support"]),
             f"{entry['best_score']:.3g}",

@@ -21,6 +21,8 @@ class Round:
         Of the best weights on the dictionary; never rises.
     dual : float
         No weights on this round's dictionary reach less.
+    global_bound : float
+        No network whatever its hidden neurons reaches less: the best "universal" bound so far (`convexsnn.bounds`).
     columns : int
         Of the dictionary.
     support : int
@@ -39,6 +41,7 @@ class Round:
     number: int
     objective: float
     dual: float
+    global_bound: float
     columns: int
     support: int
     best_score: float

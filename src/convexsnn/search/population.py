@@ -103,12 +103,13 @@ class Population:
 
 def join(*parts: Population) -> Population:
     """Several populations of one shape as one."""
-    stack = lambda tensors: None if tensors[0] is None else torch.cat(tensors)  # noqa: E731
-    layers = []
-    for same in zip(*(part.layers for part in parts), strict=True):
-        columns = [[getattr(layer, name) for layer in same] for name in StackedLayer.__dataclass_fields__]
-        layers.append(StackedLayer(*(stack(tensors) for tensors in columns)))
-    return replace(parts[0], layers=tuple(layers))
+
+    def together(same: tuple[StackedLayer, ...]) -> StackedLayer:
+        columns = {name: [getattr(layer, name) for layer in same] for name in StackedLayer.__dataclass_fields__}
+        joined: dict = {name: None if tensors[0] is None else torch.cat(tensors) for name, tensors in columns.items()}
+        return StackedLayer(**joined)
+
+    return replace(parts[0], layers=tuple(map(together, zip(*(part.layers for part in parts), strict=True))))
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convexsnn.bounds.universal import universal_bound
 from convexsnn.penalties import PENALTIES
 from convexsnn.search.credit import Credit
 from convexsnn.search.history import Round
@@ -61,7 +62,7 @@ def begin(task: Task, pool: Pool, random: Tensor, credit: Credit) -> State:
     began = time.perf_counter()
     solved = _solve(task, pool, float("inf"))
     nothing = Found(pool, (), 0.0, {}, {})
-    entry = _note(task, solved, nothing, {}, 0, time.perf_counter() - began)
+    entry = _note(task, solved, nothing, {}, None, time.perf_counter() - began)
     return State(solved.pool, solved.U, {}, credit, random, (entry,))
 
 
@@ -79,7 +80,7 @@ def advance(task: Task, state: State, started: float) -> State:
         gains[name] += float(size[j]) * (score - 1.0)
     kept = solved.pool.take(solved.pool.idle <= task.settings.drop_after)
     solved = Solved(kept, solved.U, solved.objective, solved.dual)
-    entry = _note(task, solved, found, admitted, before.number + 1, time.perf_counter() - started)
+    entry = _note(task, solved, found, admitted, before, time.perf_counter() - started)
     helped = before.objective - solved.objective > task.settings.min_drop * abs(before.objective)
     return State(
         pool=kept,
@@ -141,13 +142,18 @@ def _solve(task: Task, pool: Pool, limit: float) -> Solved:
     return Solved(pool.solved(pool.W), solution.U, limit, certificate.dual)
 
 
-def _note(task: Task, solved: Solved, found: Found, admitted: dict[str, int], number: int, seconds: float) -> Round:
-    pool, validation = solved.pool, task.validation
+def _note(
+    task: Task, solved: Solved, found: Found, admitted: dict[str, int], before: Round | None, seconds: float
+) -> Round:
+    pool, validation, rows = solved.pool, task.validation, task.rows
+    program = rows.program(pool.columns, task.program, task.rho)
+    bound = universal_bound(program, rows.exact.node_of_row, (solved.U,)).value
     network = None if validation is None else pool.to_network()
     return Round(
-        number=number,
+        number=0 if before is None else before.number + 1,
         objective=solved.objective,
         dual=solved.dual,
+        global_bound=bound if before is None else max(bound, before.global_bound),
         columns=len(pool),
         support=int(pool.weighty.sum()),
         best_score=found.best_score,

@@ -1,0 +1,122 @@
+"""The optimum of the universal program, min over caps a, b >= 0 of G(a, b) + rho * sum_c (a_c + b_c).
+
+A score delta costs max(delta+) + max(delta-) an output when every pattern can be had (its level sets are nested), so
+the program is one in the caps alone: G(a, b) is the least F over scores in [-b_c, a_c], constant on groups of equal
+rows, and the groups separate. Its gradient at the best scores is the dual vector. For losses that are sums over
+outputs a and b separate as well, and each is the root of a monotone function; the hinge has a closed form; the softmax
+couples the outputs of a head and takes a search over its 2C caps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from convexsnn.bounds.rows import sum_groups
+from convexsnn.bounds.softmax_caps import softmax_dual, softmax_scores
+from convexsnn.losses import head_blocks
+from convexsnn.program import ConvexProgram
+
+# Halvings of an interval: enough to reach neighbouring float64 numbers from any bracket met here.
+HALVINGS = 70
+
+
+def capped_dual(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
+    """The dual vector (rows, C) of the universal program with l1 weight `rho`, feasible up to rounding.
+
+    Parameters
+    ----------
+    program : ConvexProgram
+        Loss, targets and row weights are used.
+    groups : int64 tensor of shape (rows,)
+        As `equal_inputs` gives them.
+    rho : float
+    """
+    if program.loss.name == "hinge":
+        return _hinge(program, groups, rho)
+    if program.loss.name == "cross_entropy":
+        parts = [softmax_dual(Y, weights, groups, rho) for Y, weights in _heads(program)]
+        return torch.cat(parts, dim=1)
+    return program.data_gradient(_smooth_scores(program, groups, rho)[groups])
+
+
+def capped_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
+    """The best scores of the universal program with l1 weight `rho`, one row a group: (groups, C)."""
+    if program.loss.name == "hinge":
+        merged = sum_groups(program.targets * program.row_weights.unsqueeze(1), groups)
+        caps = [((sign * merged).clamp(min=0.0).sum(dim=0) > rho).to(merged.dtype) for sign in (1.0, -1.0)]
+        return torch.where(merged > 0.0, caps[0], torch.where(merged < 0.0, -caps[1], 0.0))
+    if program.loss.name == "cross_entropy":
+        parts = [softmax_scores(Y, weights, groups, rho) for Y, weights in _heads(program)]
+        first = groups.new_zeros(int(groups.max()) + 1)
+        first[groups.flip(0)] = torch.arange(len(groups)).flip(0)
+        return torch.cat(parts, dim=1)[first]
+    return _smooth_scores(program, groups, rho)
+
+
+def _heads(program: ConvexProgram) -> list[tuple[Tensor, Tensor]]:
+    """Targets and row weights of each head of a softmax cross entropy."""
+    blocks = head_blocks(program.loss.heads) or (range(program.n_outputs),)
+    weights = [head.weight for head in program.loss.heads] or [1.0]
+    return [
+        (program.targets[:, block.start : block.stop], w * program.row_weights)
+        for block, w in zip(blocks, weights, strict=True)
+    ]
+
+
+def _hinge(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
+    """F_g is linear between -1 and 1, so each cap is 0 or 1.
+
+    The dual vector with U_i = -y_i w_i on all rows has the value 1; where its positive (negative) parts sum to more
+    than rho over the groups, the majority rows of those groups give way in proportion.
+    """
+    Y, w = program.targets, program.row_weights.unsqueeze(1)
+    U = -Y * w
+    merged = sum_groups(U, groups)
+    majority = sum_groups(torch.where(U * merged[groups] > 0.0, U, 0.0), groups)
+    keep = torch.ones_like(merged)
+    for sign in (1.0, -1.0):
+        part = (sign * merged).clamp(min=0.0)
+        tau = (rho / part.sum(dim=0).clamp(min=1e-300)).clamp(max=1.0)
+        # Of the majority's total |m|, the surplus |s| over the minority shrinks to tau |s|.
+        shrunk = 1.0 - (1.0 - tau) * merged / torch.where(majority != 0.0, majority, 1.0)
+        keep = torch.where(sign * merged > 0.0, shrunk, keep)
+    return torch.where(U * merged[groups] > 0.0, U * keep[groups], U)
+
+
+def _smooth_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
+    """The best scores (groups, C); caps by bisection: sum_g max(0, -F_g'(a)) falls with a and is rho at the best."""
+
+    def slopes(delta: Tensor) -> Tensor:
+        """F_g' at scores (groups, C)."""
+        return sum_groups(program.data_gradient(delta[groups]), groups)
+
+    m = int(groups.max()) + 1
+    caps = [_cap(slopes, m, program.n_outputs, rho, sign) for sign in (1.0, -1.0)]
+    low, high = (-caps[1]).repeat(m, 1), caps[0].repeat(m, 1)
+    low_slope, high_slope = slopes(low), slopes(high)
+    low, high = torch.where(high_slope <= 0.0, high, low), torch.where(low_slope >= 0.0, low, high)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2.0
+        rising = slopes(middle) > 0.0
+        low, high = torch.where(rising, low, middle), torch.where(rising, middle, high)
+    return (low + high) / 2.0
+
+
+def _cap(slopes, m: int, outputs: int, rho: float, sign: float) -> Tensor:
+    """The cap of each output on scores of that sign, shape (outputs,)."""
+
+    def falling(cap: Tensor) -> Tensor:
+        return (-sign * slopes((sign * cap).repeat(m, 1))).clamp(min=0.0).sum(dim=0)
+
+    low, high = torch.zeros(outputs, dtype=torch.float64), torch.ones(outputs, dtype=torch.float64)
+    for _ in range(100):
+        beyond = falling(high) > rho
+        if not bool(beyond.any()):
+            break
+        high = torch.where(beyond, 2.0 * high, high)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2.0
+        beyond = falling(middle) > rho
+        low, high = torch.where(beyond, middle, low), torch.where(beyond, high, middle)
+    return torch.where(falling(torch.zeros_like(low)) <= rho, 0.0, high)

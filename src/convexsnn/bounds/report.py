@@ -1,0 +1,102 @@
+"""Bounds as what a certificate carries, and how each is proved again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from convexsnn.bounds import arrangement as arrangements
+from convexsnn.bounds import universal
+from convexsnn.bounds.arrangement import Arrangement, enumerate_family
+from convexsnn.bounds.family import Family
+from convexsnn.bounds.oracle import exact_oracle
+from convexsnn.bounds.universal import best_scaling, in_domain, universal_bound, without_columns
+from convexsnn.global_bound import GlobalBound
+from convexsnn.network import Hidden, Readout
+from convexsnn.program import ConvexProgram
+from convexsnn.sequences import Sequences
+
+MILP_ASSUMPTIONS = (
+    "the objective has the same rho for every network",
+    "the bound of HiGHS in float64, which satisfies constraints to 1e-6",
+)
+# Time for the mixed-integer programs of one bound.
+SECONDS = 60.0
+
+
+def universal_certificate(
+    program: ConvexProgram, groups: Tensor, readout: Readout, U: Tensor, primal: float
+) -> GlobalBound | None:
+    """The universal bound for a solution's dual vector `U` (rows, C) and objective `primal`.
+
+    None for the analog readout, whose columns have no bound: scaling hidden weights up and W down lowers the penalty.
+    """
+    if readout == "analog":
+        return None
+    bound = universal_bound(program, groups, (U,))
+    return GlobalBound(bound.value, "universal", universal.FAMILY, bound.kappa, primal, universal.ASSUMPTIONS)
+
+
+def arrangement_certificate(
+    program: ConvexProgram, groups: Tensor, arrangement: Arrangement, U: Tensor, primal: float
+) -> GlobalBound:
+    """The bound by all patterns of a family; never below the universal one."""
+    program, U = without_columns(program), in_domain(without_columns(program), U.cpu())
+    kappa = float(program.penalty.dual_norm(arrangement.columns.rmatmul(U))) / program.rho
+    value = _value(program, groups, U, kappa)
+    family, count = str(arrangement.family), arrangement.n_patterns
+    return GlobalBound(value, "arrangement", family, kappa, primal, arrangements.ASSUMPTIONS, count)
+
+
+def milp_certificate(
+    program: ConvexProgram,
+    groups: Tensor,
+    family: Family,
+    sequences: Sequences,
+    U: Tensor,
+    primal: float,
+    *,
+    time_limit: float = SECONDS,
+) -> GlobalBound:
+    """The bound by mixed-integer programs, also where time runs out; never below the universal one."""
+    program, U = without_columns(program), in_domain(without_columns(program), U.cpu())
+    penalty = "l1" if program.n_outputs == 1 else program.penalty.name
+    kappa = exact_oracle(U, family, sequences, penalty=penalty, rho=program.rho, time_limit=time_limit).kappa
+    return milp_bound(family, _value(program, groups, U, kappa), kappa, primal)
+
+
+def milp_bound(family: Family, value: float, kappa: float, primal: float) -> GlobalBound:
+    """The bound that mixed-integer programs gave, as data."""
+    return GlobalBound(value, "milp", str(family), kappa, primal, MILP_ASSUMPTIONS)
+
+
+def prove_again(
+    claim: GlobalBound,
+    program: ConvexProgram,
+    groups: Tensor,
+    witnesses: Hidden,
+    sequences: Sequences,
+    U: Tensor,
+    primal: float,
+) -> GlobalBound | None:
+    """What can be proved now by the method of `claim` over its family, as the witnesses describe it.
+
+    None where the readout has no bound; where the witnesses are of another family, the bound names theirs.
+    """
+    if claim.method == "universal" or witnesses.readout == "analog":
+        return universal_certificate(program, groups, witnesses.readout, U, primal)
+    family = Family.of(witnesses)
+    if witnesses.branches and str(family) != claim.family:
+        family = Family.of(witnesses, intercept=True)
+    if str(family) != claim.family:
+        bound = universal_certificate(program, groups, witnesses.readout, U, primal)
+        return None if bound is None else replace(bound, family=str(family))
+    if claim.method == "milp":
+        return milp_certificate(program, groups, family, sequences, U, primal)
+    return arrangement_certificate(program, groups, enumerate_family(family, sequences), U, primal)
+
+
+def _value(program: ConvexProgram, groups: Tensor, U: Tensor, kappa: float) -> float:
+    """The better of the scaled dual vector's value and the universal bound, whose vector is feasible here too."""
+    return max(program.dual(best_scaling(program, U, kappa)), universal_bound(program, groups).value)

@@ -1,0 +1,121 @@
+"""The universal bound: over all 0/1 patterns that are functions of the input (theory.md section 3, 3).
+
+With U_g the sum of a dual vector's rows over group g of rows with equal input, P_c = sum_g (U_gc)_+ and
+N_c = sum_g (U_gc)_-, no pattern d has |d^T U|_c above max(P_c, N_c). So Omega*(d^T U) is at most max_c max(P_c, N_c)
+for the l1 penalty (attained), and at most the root of the sum of their squares for the row-group penalty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from convexsnn.bounds.caps import capped_dual
+from convexsnn.bounds.rows import sum_groups
+from convexsnn.columns import RealColumns
+from convexsnn.program import ConvexProgram
+
+FAMILY = (
+    "all networks with any number of 0/1 last-layer neurons of any kind, depth, recurrence and weights, which answer "
+    "equal inputs alike"
+)
+ASSUMPTIONS = ("the objective has the same rho for every network", "float64 arithmetic")
+
+
+@dataclass(frozen=True, eq=False)
+class Universal:
+    """A universal lower bound.
+
+    Attributes
+    ----------
+    value : float
+        No network has an objective below.
+    U : float64 tensor of shape (rows, C)
+        The dual vector that proves it: feasible for every pattern.
+    kappa : float
+        Bound on Omega*(d^T U) / rho over all patterns for the first candidate, 0 without candidates.
+    """
+
+    value: float
+    U: Tensor
+    kappa: float
+
+
+def universal_kappa(U: Tensor, groups: Tensor, penalty: str, rho: float) -> float:
+    """An upper bound on Omega*(d^T U) / rho over all patterns d in {0,1}^n that are constant on groups.
+
+    Parameters
+    ----------
+    U : float64 tensor of shape (rows, C)
+    groups : int64 tensor of shape (rows,)
+        As `equal_inputs` gives them.
+    penalty : {"l1", "group"}
+        Exact for l1, and for one output.
+    rho : float
+    """
+    merged = sum_groups(U, groups)
+    largest = torch.maximum(merged.clamp(min=0.0).sum(dim=0), (-merged).clamp(min=0.0).sum(dim=0))
+    return float(largest.amax() if penalty == "l1" else largest.norm()) / rho
+
+
+def universal_bound(program: ConvexProgram, groups: Tensor, candidates: tuple[Tensor, ...] = ()) -> Universal:
+    """The best universal bound that can be had cheaply.
+
+    The bound is itself a convex program, min_delta F(delta) + rho * sum_c (max(delta_c+) + max(delta_c-)) over scores
+    delta constant on groups, for the l1 penalty: its dual vector is found (`capped_dual`) in closed form or by a search
+    in two numbers an output, whatever n. For the row-group penalty with several outputs the same vectors are used at
+    several levels, which is a valid bound, not the best.
+
+    Parameters
+    ----------
+    program : ConvexProgram
+        Its columns are not used.
+    groups : int64 tensor of shape (rows,)
+    candidates : tuple of float64 tensors of shape (rows, C)
+        Dual vectors to try as well, such as that of a solution.
+    """
+    program, groups = without_columns(program), groups.cpu()
+    tried = [_scaled(program, groups, U.cpu()) for U in candidates]
+    kappa = tried[0].kappa if tried else 0.0
+    tried += [_scaled(program, groups, capped_dual(program, groups, level)) for level in _levels(program)]
+    return replace(max(tried, key=lambda bound: bound.value), kappa=kappa)
+
+
+def _levels(program: ConvexProgram) -> list[float]:
+    """Weights of the l1 penalty at which dual vectors are tried."""
+    C = program.n_outputs
+    if program.penalty.name == "l1" or C == 1:
+        return [program.rho]
+    # Vectors of max(P_c, N_c) <= r have a root of squares of at most sqrt(C) r, and may have one of r.
+    return [program.rho * C ** (-k / 6) for k in range(4)]
+
+
+def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
+    """The candidate put into the domain of F* and scaled as well as can be."""
+    U = in_domain(program, U)
+    kappa = universal_kappa(U, groups, program.penalty.name, program.rho)
+    U = best_scaling(program, U, kappa)
+    return Universal(program.dual(U), U, kappa)
+
+
+def in_domain(program: ConvexProgram, U: Tensor) -> Tensor:
+    """The nearest vector in the domain of F*, (rows, C)."""
+    w = program.row_weights.unsqueeze(1)
+    return w * program.loss.project_dual(U / w, program.targets)
+
+
+def best_scaling(program: ConvexProgram, U: Tensor, kappa: float) -> Tensor:
+    """U times the best t in [0, min(1, 1 / kappa)]; all of them are feasible where Omega*(d^T U) <= kappa rho."""
+    largest = 1.0 if kappa <= 1.0 else 1.0 / kappa
+    inner = minimize_scalar(lambda t: -program.dual(t * U), bounds=(0.0, largest), method="bounded")
+    return U * max(0.0, largest, float(inner.x), key=lambda t: program.dual(t * U))  # type: ignore[attr-defined]
+
+
+def without_columns(program: ConvexProgram) -> ConvexProgram:
+    """The program without columns, on the CPU."""
+    none = RealColumns(torch.zeros(0, program.n_rows, dtype=torch.float64))
+    targets, weights = program.targets.cpu(), program.row_weights.cpu()
+    return replace(program, columns=none, targets=targets, row_weights=weights)

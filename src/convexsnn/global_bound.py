@@ -1,0 +1,115 @@
+"""What was proved about the nonconvex training problem itself: a lower bound over every network of a family."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+METHODS = ("universal", "milp", "arrangement")
+
+
+def relative_gap(primal: float, dual: float) -> float:
+    """(primal - dual) / max(|primal|, tiny); inf when one of them is not finite, as then nothing is proved."""
+    gap = primal - dual
+    return gap / max(abs(primal), 1e-300) if math.isfinite(gap) else math.inf
+
+
+@dataclass(frozen=True)
+class GlobalBound:
+    """No network of `family` has a training objective below `value` (theory.md section 3, scope 3).
+
+    Attributes
+    ----------
+    value : float
+        The lower bound, -F*(U) of a vector U that is feasible for every pattern that the family can realise.
+    method : {"universal", "milp", "arrangement"}
+        How the patterns of the family were bounded: by all of {0,1}^n; by a mixed-integer program; by enumeration.
+    family : str
+        The networks that are covered, in words.
+    kappa : float
+        Upper bound on Omega*(d^T U) / rho over the family's patterns d, U the dual vector of the fit: at most 1 when no
+        network of the family can improve on it; inf when it was not computed.
+    primal : float
+        Objective of the fitted network.
+    assumptions : tuple of str
+        What the bound rests on beside the data.
+    patterns : int, optional
+        Distinct patterns that were enumerated.
+    """
+
+    scope: ClassVar[str] = "global"
+    value: float
+    method: str
+    family: str
+    kappa: float
+    primal: float
+    assumptions: tuple[str, ...] = ()
+    patterns: int | None = None
+
+    @property
+    def gap(self) -> float:
+        """Primal minus the bound."""
+        return self.primal - self.value
+
+    @property
+    def relative_gap(self) -> float:
+        """The gap over max(|primal|, tiny); inf when nothing was proved."""
+        return relative_gap(self.primal, self.value)
+
+    def holds(self, tol: float) -> bool:
+        """Whether the relative gap is at most `tol`."""
+        return self.relative_gap <= tol
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, the scope and the two gaps as JSON has them (infinite numbers become None)."""
+        fields = asdict(self) | {"scope": self.scope, "gap": self.gap, "relative_gap": self.relative_gap}
+        fields["assumptions"] = list(self.assumptions)
+        return {name: finite_or_none(value) for name, value in fields.items()}
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> GlobalBound:
+        """Inverse of `to_dict`. Raises ValueError when a field is missing, unknown or of the wrong type."""
+        if not isinstance(fields, dict):
+            raise ValueError("certificate field 'global_bound' must be an object or null")
+        fields = dict(fields)
+        derived = {name: fields.pop(name) for name in ("scope", "gap", "relative_gap") if name in fields}
+        for name, missing in (("value", -math.inf), ("primal", math.inf), ("kappa", math.inf)):
+            if fields.get(name, 0) is None:
+                fields[name] = missing
+        if isinstance(fields.get("assumptions"), list):
+            fields["assumptions"] = tuple(fields["assumptions"])
+        try:
+            bound = cls(**fields)
+        except TypeError as error:
+            raise ValueError(f"certificate field 'global_bound' has missing or unknown fields: {error}") from error
+        bound._check_types()
+        for name, claimed in derived.items():
+            if claimed != finite_or_none(getattr(bound, name)):
+                raise ValueError(f"global_bound field {name!r} is {claimed!r}, but the other fields give another")
+        return bound
+
+    def _check_types(self) -> None:
+        for name in ("value", "kappa", "primal"):
+            number = getattr(self, name)
+            if not isinstance(number, (int, float)) or isinstance(number, bool):
+                raise ValueError(f"global_bound field {name!r} must be a number")
+        if self.method not in METHODS:
+            raise ValueError(f"global_bound field 'method' must be one of {METHODS}, got {self.method!r}")
+        texts = (self.family, *self.assumptions) if isinstance(self.assumptions, tuple) else (None,)
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("global_bound fields 'family' and 'assumptions' must be a string and a list of strings")
+        if self.patterns is not None and (not isinstance(self.patterns, int) or isinstance(self.patterns, bool)):
+            raise ValueError("global_bound field 'patterns' must be an integer or null")
+
+    def __str__(self) -> str:
+        count = "" if self.patterns is None else f", {self.patterns} patterns"
+        return (
+            f"global bound ({self.method}{count}): no network has an objective below {self.value:.9g}, "
+            f"relative gap {self.relative_gap:.1e}; over {self.family}"
+        )
+
+
+def finite_or_none(value: Any) -> Any:
+    """`value`, or None for a float that JSON does not have."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
