@@ -17,7 +17,7 @@ ZERO, ONE = Decimal(0), Decimal(1)
 
 
 def quotient(numerator: int, denominator: int, context: Context) -> Decimal:
-    """numerator / denominator, rounded as `context` says."""
+    """The quotient, rounded as `context` says."""
     # Ints become Decimals exactly whatever their length; only the division rounds.
     return context.divide(Decimal(numerator), Decimal(denominator))
 

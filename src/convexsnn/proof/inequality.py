@@ -139,7 +139,7 @@ def _on_grid(U: np.ndarray, a: np.ndarray, total: int) -> Dyadic:
 
 
 def _feasible_factor(products: np.ndarray, penalty: str, limit: Fraction) -> int:
-    """t * 2**GRID_BITS for the largest such t <= 1 with Omega*(t * products) <= limit."""
+    """The largest t <= 1, as an integer over 2**GRID_BITS, with Omega*(t * products) <= limit."""
     one, room = 1 << GRID_BITS, limit * (1 << GRID_BITS)
     if products.size == 0 or not products.any():
         return one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,8 @@ def bit_product(bits: np.ndarray, integers: np.ndarray) -> np.ndarray:
 
 def _limbs(integers: np.ndarray, limb_bits: int) -> Iterator[np.ndarray]:
     """Signed digits of base 2**limb_bits, the lowest first, as float64 arrays."""
-    size, negative = abs(integers), (integers < 0).astype(bool)
+    size: Any = abs(integers)  # of Python ints, which have bits
+    negative = (integers < 0).astype(bool)
     mask = (1 << limb_bits) - 1
     while size.any():
         digit = (size & mask).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What the proof needs of a loss, in exact arithmetic: bounds of its value and conjugate, and a grid point of its domain.
+"""What the proof needs of a loss, exactly: bounds of its value and conjugate, and a point of its domain.
 
 Scores, targets and dual vectors are integers over a power of two. With row weights a_i / A the data term is
 F(S) = (1/A) sum_i a_i loss(y_i, S_i), and V = A U_i / a_i row by row (theory.md section 2). All functions below return
@@ -136,7 +136,7 @@ def _log_loss_up(scores: np.ndarray, labels: np.ndarray, one: int) -> Decimal:
 
 
 def _simplex(V: Dyadic, Y: Dyadic, heads: Heads) -> Dyadic:
-    """V = w (p - y) with every p exactly in the simplex: clipped, scaled down to sum to one, the rest to the largest."""
+    """V = w (p - y) with every p exactly in the simplex: clipped, scaled down, the rest to the largest."""
     weights, shifts = zip(*((h.weight.numerator, h.weight.denominator.bit_length() - 1) for h in heads), strict=True)
     out, one = np.zeros_like(V.integers), 1 << V.shift
     for head, w, w_shift in zip(heads, weights, shifts, strict=True):

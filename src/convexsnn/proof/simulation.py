@@ -14,8 +14,8 @@ import numpy as np
 
 from .model import Branch, Hidden, Layer
 
-# Sequences simulated at a time.
-CHUNK = 1024
+# Sequences simulated at a time: few enough that the arrays of a layer stay in cache.
+CHUNK = 256
 # Covers the rounding of the bounds themselves.
 SLACK = 1.001
 # Beyond so many binary places products might underflow, and are not taken for exact.
@@ -52,15 +52,23 @@ def simulate(hidden: Hidden, values: np.ndarray, lengths: np.ndarray) -> Spikes:
     tally = _Tally()
     for length in np.unique(lengths).tolist():
         chosen = np.flatnonzero(lengths == length)
-        for start in range(0, len(chosen), CHUNK):
-            index = chosen[start : start + CHUNK]
-            x, column = values[index, :length].astype(hidden.dtype), 0
-            for branch in hidden.branches:
-                for t, read in _run(hidden, branch, x, tally):
-                    at = first[index] + (t if hidden.every_step else 0)
-                    bits[at, column : column + read.shape[1]] = read
-                column += branch.layers[-1].m
+        # Equal sequences are simulated once.
+        distinct, which = np.unique(values[chosen, :length], axis=0, return_inverse=True)
+        for start in range(0, len(distinct), CHUNK):
+            features = _chunk(hidden, distinct[start : start + CHUNK].astype(hidden.dtype), tally)
+            mine = (which.ravel() >= start) & (which.ravel() < start + CHUNK)
+            at, source = first[chosen[mine]], which.ravel()[mine] - start
+            for t, read in enumerate(features):
+                bits[at + t] = read[source]
     return Spikes(bits, tally.decisions, tally.undecided, tally.margin)
+
+
+def _chunk(hidden: Hidden, x: np.ndarray, tally: _Tally) -> list[np.ndarray]:
+    """The features of every step that is read: one step, or all."""
+    branches = [_run(hidden, branch, x, tally) for branch in hidden.branches]
+    steps = x.shape[1] if hidden.every_step else 1
+    silent = np.zeros((len(x), 0), dtype=bool)
+    return [np.concatenate([silent, *(reads[t] for reads in branches)], axis=1) for t in range(steps)]
 
 
 class _Tally:
@@ -93,20 +101,22 @@ class _Cell:
     grid: np.ndarray
 
 
-def _run(hidden: Hidden, branch: Branch, x: np.ndarray, tally: _Tally):
-    """Yield (step, features) of the steps that are read."""
-    zeros = lambda m: np.zeros((len(x), m), dtype=hidden.dtype)  # noqa: E731
+def _run(hidden: Hidden, branch: Branch, x: np.ndarray, tally: _Tally) -> list[np.ndarray]:
+    """The features of one branch at the steps that are read."""
+    zeros = lambda m, dtype: np.zeros((len(x), m), dtype=dtype)  # noqa: E731
     cells = [
-        _Cell(la, zeros(la.m), zeros(la.m).astype(float), zeros(la.m), np.zeros((len(x), la.m))) for la in branch.layers
+        _Cell(la, zeros(la.m, hidden.dtype), zeros(la.m, float), zeros(la.m, hidden.dtype), zeros(la.m, float))
+        for la in branch.layers
     ]
-    places = _places(x).max(initial=0.0)
+    places, reads = _places(x).max(initial=0.0), []
     for t in range(x.shape[1]):
         below, below_places = x[:, t], places
         for cell in cells:
             _step(cell, below, below_places, tally)
             below, below_places = cell.spikes, 0.0
         if hidden.every_step or t == x.shape[1] - 1:
-            yield t, _read(hidden, branch, cells[-1], tally)
+            reads.append(_read(hidden, branch, cells[-1], tally))
+    return reads
 
 
 def _read(hidden: Hidden, branch: Branch, last: _Cell, tally: _Tally) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def _network_problems(program: ExactProgram, proof: Proof, own: Spikes, W: np.nd
     """Whether the stored network, run anew, attains exactly the proved objective."""
     if W.shape != (own.bits.shape[1], program.targets.shape[1]):
         return [f"the stored network.W has shape {W.shape}"]
-    reached = primal_bound(ExactProgram(**(vars(program) | {"columns": own.bits})), W)
+    reached = primal_bound(replace(program, columns=own.bits), W)
     if reached == proof.primal:
         return []
     return [f"the stored network has objective {float(reached)!r}, the convex program {float(proof.primal)!r}"]
