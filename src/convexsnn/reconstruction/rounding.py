@@ -1,0 +1,175 @@
+"""Rounding one neuron's weights to integers so that no example changes sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+# Scales tried, as a share of the largest at which the weights still fit.
+SCALES = (1.0, 0.97, 0.93, 0.88, 0.82, 0.75, 0.67, 0.58, 0.5)
+# A product this small, relative to its terms, is a tie.
+TIE = 1e-9
+# Examples that a search begins with; those that it gets wrong are added, so often.
+WORKING_SET, ROUNDS = 400, 8
+# Weights up to which the integers are also sought by branch and bound.
+MIXED_INTEGER_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What integers are allowed, and how long to search.
+
+    Attributes
+    ----------
+    limit : int
+        Largest size of a weight.
+    step : float
+        Thresholds are multiples of it.
+    effort : int
+        Exchanges a start, and nodes of a branch and bound.
+    generator : numpy Generator
+    """
+
+    limit: int
+    step: float
+    effort: int
+    generator: np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """Signed examples (rows, p) of a neuron, and the sign of its threshold, the last of its weights; 0 without one."""
+
+    rows: np.ndarray
+    sign: float
+
+    @property
+    def free(self) -> int:
+        """Weights that are to be integers."""
+        return self.rows.shape[1] - (self.sign != 0)
+
+    def least(self, candidate: np.ndarray) -> float:
+        """The least product with an example, less what rounding may make of it."""
+        return float((self.rows @ candidate).min(initial=np.inf) - TIE * max(1.0, np.abs(candidate).max(initial=0.0)))
+
+    def take(self, index: np.ndarray) -> Neuron:
+        """The neuron with these examples only."""
+        return Neuron(self.rows[index], self.sign)
+
+    def with_threshold(self, candidate: np.ndarray, step: float) -> np.ndarray:
+        """`candidate` with the threshold in the middle of what the examples allow, or of what they quarrel about."""
+        if self.sign == 0:
+            return candidate
+        products, taken = self.rows[:, :-1] @ candidate[:-1], self.rows[:, -1]
+        # products + taken * theta > 0, and taken is negative where the neuron fires.
+        high = (products[taken < 0] / -taken[taken < 0]).min(initial=np.inf)
+        low = (-products[taken > 0] / taken[taken > 0]).max(initial=-np.inf)
+        if np.isinf(high):
+            high = max(low, 0.0) + max(2.0, abs(low)) if np.isfinite(low) else 2.0 * max(1.0, self.sign)
+        if np.isinf(low):
+            low = high - max(2.0, abs(high))
+        middle = np.round((low + high) / 2 / step) * step
+        return np.append(candidate[:-1], self.sign * max(step, self.sign * middle))
+
+
+def round_neuron(neuron: Neuron, weights: np.ndarray, rounding: Rounding) -> tuple[np.ndarray, bool] | None:
+    """Integers near a multiple of `weights` with rows @ integers > 0, and whether they had to be searched.
+
+    Parameters
+    ----------
+    neuron : Neuron
+    weights : float64 array of shape (p,)
+    rounding : Rounding
+
+    Returns
+    -------
+    (float64 array of shape (p,), bool) or None
+        None when none were found, which is no proof that there are none.
+    """
+    starts = []
+    largest = np.abs(weights[: neuron.free]).max(initial=0.0)
+    for share in SCALES if largest > 0 else (1.0,):
+        scaled = weights * (share * rounding.limit / largest) if largest > 0 else weights
+        candidate = neuron.with_threshold(
+            np.append(np.round(scaled[: neuron.free]), scaled[neuron.free :]), rounding.step
+        )
+        if neuron.least(candidate) > 0:
+            return candidate, False
+        starts.append((-neuron.least(candidate), len(starts), candidate))
+    if rounding.effort == 0:
+        return None
+    found = _search(neuron, weights, min(starts)[2], rounding)
+    return None if found is None else (found, True)
+
+
+def _search(neuron: Neuron, weights: np.ndarray, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
+    """Exchanges, then branch and bound, on the examples nearest to the boundary, and on those they get wrong."""
+    sizes = np.linalg.norm(neuron.rows, axis=1)
+    nearest = np.argsort(neuron.rows @ weights / np.maximum(sizes, 1e-300), kind="stable")
+    searches = [_exchange] + ([_mixed_integer] if neuron.free <= MIXED_INTEGER_SIZE else [])
+    for search in searches:
+        working, candidate = nearest[:WORKING_SET], start
+        for _ in range(ROUNDS):
+            found = search(neuron.take(working), candidate, rounding)
+            if found is None:
+                break
+            found = neuron.with_threshold(found, rounding.step)
+            if neuron.least(found) > 0:
+                return found
+            products = neuron.rows @ found
+            wrong = np.argsort(products, kind="stable")[: WORKING_SET // 4]
+            working, candidate = np.union1d(working, wrong), found
+    return None
+
+
+def _exchange(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
+    """Coordinate descent on the hinge of the examples, steps of one, with random steps where it is stuck."""
+    rows, free, current = neuron.rows, neuron.free, start.copy()
+    if not rows.any():
+        return None
+    aim, reach = float(np.median(np.abs(rows[rows != 0]))), float(np.abs(rows).max())
+    for _ in range(rounding.effort):
+        current = neuron.with_threshold(current, rounding.step)
+        if neuron.least(current) > 0:
+            return current
+        products = rows @ current
+        near = products < aim + reach
+        active, here = rows[near], products[near, None]
+        costs = []
+        for step in (1.0, -1.0):
+            cost = np.maximum(aim - here - step * active[:, :free], 0.0).sum(axis=0)
+            costs.append(np.where(np.abs(current[:free] + step) <= rounding.limit, cost, np.inf))
+        side, k = np.unravel_index(int(np.argmin(costs)), (2, free))
+        if costs[side][k] < np.maximum(aim - here, 0.0).sum() * (1 - 1e-12):
+            current[k] += 1.0 - 2.0 * side
+        elif aim > 1e-3 * reach:
+            aim /= 2  # a smaller aim weighs the wrong examples more
+        else:
+            chosen = rounding.generator.choice(free, size=min(free, 2), replace=False)
+            steps = rounding.generator.choice((-1.0, 1.0), size=len(chosen))
+            current[chosen] = np.clip(current[chosen] + steps, -rounding.limit, rounding.limit)
+    return None
+
+
+def _mixed_integer(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
+    """Any integers that get the examples right, by branch and bound with a limit on its nodes."""
+    rows, free, limit = neuron.rows, neuron.free, float(rounding.limit)
+    has_threshold = free < len(start)
+    # Room for the threshold to be rounded.
+    room = rounding.step * np.abs(rows[:, -1]) if has_threshold else np.zeros(len(rows))
+    room = np.maximum(room, 1e-6 * np.abs(rows).max(initial=1.0))
+    low, high = np.full(len(start), -limit), np.full(len(start), limit)
+    if has_threshold:
+        far = limit * np.abs(rows[:, :free]).sum(axis=1).max(initial=1.0)
+        low[-1], high[-1] = sorted((neuron.sign * rounding.step, neuron.sign * max(far, 1.0)))
+    integral = np.append(np.ones(free), np.zeros(len(start) - free))
+    options = {"node_limit": rounding.effort, "mip_rel_gap": 1.0}
+    constraint = LinearConstraint(rows, room, np.inf)  # type: ignore[arg-type]
+    result = milp(
+        np.zeros(len(start)), integrality=integral, bounds=Bounds(low, high), constraints=constraint, options=options
+    )
+    if result.x is None:
+        return None
+    return np.append(np.round(result.x[:free]), result.x[free:])
