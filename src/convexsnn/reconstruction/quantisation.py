@@ -67,8 +67,8 @@ def quantise(
 
     A neuron's spikes do not change when weights, bias and threshold are scaled together, so each neuron has a scale
     of its own and is stored at scale one. Tried in this order: rounding the weights at several scales, exchanging
-    rounded weights one by one where spikes are wrong, branch and bound for neurons of few inputs, and all again from the
-    weights of widest margin (`widen_margins`). Output weights are left as they are.
+    rounded weights one by one where spikes are wrong, branch and bound for neurons of few inputs, and all again from
+    the weights of widest margin (`widen_margins`). Output weights are left as they are.
 
     Parameters
     ----------

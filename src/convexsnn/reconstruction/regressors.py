@@ -4,8 +4,8 @@ With the spikes of the layer below and of the layer itself given, the potential 
 t is z_t . u with u = (weights from below, recurrent weights, bias, threshold): a row a (sequence, step) pair, for all
 steps at once, so that the weights are shared across time. The regressors are leaky sums:
 
-    below, recurrent, bias   H_t = leak H_{t-1} + h_t                          (hard reset: H starts anew after a spike)
-    threshold                -(A_t + 1), A_t = leak (A_{t-1} + s_{t-1}) for soft, leak A_{t-1} + s_{t-1} for delayed reset
+    below, recurrent, bias   H_t = leak H_{t-1} + h_t, where hard reset begins anew after a spike
+    threshold                -(A_t + 1), A_t = leak (A_{t-1} + s_{t-1}) of soft, leak A_{t-1} + s_{t-1} of delayed
 
 and the plain h_t, without a threshold, for threshold units.
 """

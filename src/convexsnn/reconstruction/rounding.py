@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-# Scales tried, as a share of the largest at which the weights still fit.
-SCALES = (1.0, 0.97, 0.93, 0.88, 0.82, 0.75, 0.67, 0.58, 0.5)
+# Scales tried, as a share of the largest at which the weights still fit; beyond it the largest weights are clipped.
+SCALES = (1.0, 0.97, 0.93, 0.88, 0.82, 0.75, 0.67, 0.58, 0.5, 1.25, 1.6)
 # A product this small, relative to its terms, is a tie.
 TIE = 1e-9
 # Examples that a search begins with; those that it gets wrong are added, so often.
-WORKING_SET, ROUNDS = 400, 8
+WORKING_SET, ROUNDS = 2000, 8
+# Starts of the exchanges: the scales that round best.
+STARTS = 3
 # Weights up to which the integers are also sought by branch and bound.
 MIXED_INTEGER_SIZE = 32
 
@@ -89,67 +91,72 @@ def round_neuron(neuron: Neuron, weights: np.ndarray, rounding: Rounding) -> tup
         None when none were found, which is no proof that there are none.
     """
     starts = []
-    largest = np.abs(weights[: neuron.free]).max(initial=0.0)
+    free, limit = neuron.free, rounding.limit
+    largest = np.abs(weights[:free]).max(initial=0.0)
     for share in SCALES if largest > 0 else (1.0,):
-        scaled = weights * (share * rounding.limit / largest) if largest > 0 else weights
-        candidate = neuron.with_threshold(
-            np.append(np.round(scaled[: neuron.free]), scaled[neuron.free :]), rounding.step
-        )
+        scaled = weights * (share * limit / largest) if largest > 0 else weights
+        rounded = np.append(np.clip(np.round(scaled[:free]), -limit, limit), scaled[free:])
+        candidate = neuron.with_threshold(rounded, rounding.step)
         if neuron.least(candidate) > 0:
             return candidate, False
         starts.append((-neuron.least(candidate), len(starts), candidate))
     if rounding.effort == 0:
         return None
-    found = _search(neuron, weights, min(starts)[2], rounding)
+    found = _search(neuron, weights, [start for *_, start in sorted(starts)[:STARTS]], rounding)
     return None if found is None else (found, True)
 
 
-def _search(neuron: Neuron, weights: np.ndarray, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
+def _search(neuron: Neuron, weights: np.ndarray, starts: list[np.ndarray], rounding: Rounding) -> np.ndarray | None:
     """Exchanges, then branch and bound, on the examples nearest to the boundary, and on those they get wrong."""
     sizes = np.linalg.norm(neuron.rows, axis=1)
     nearest = np.argsort(neuron.rows @ weights / np.maximum(sizes, 1e-300), kind="stable")
-    searches = [_exchange] + ([_mixed_integer] if neuron.free <= MIXED_INTEGER_SIZE else [])
-    for search in searches:
-        working, candidate = nearest[:WORKING_SET], start
+    attempts = [(_exchange, start) for start in starts]
+    if neuron.free <= MIXED_INTEGER_SIZE:
+        attempts.append((_mixed_integer, starts[0]))
+    for search, candidate in attempts:
+        working = nearest[:WORKING_SET]
         for _ in range(ROUNDS):
             found = search(neuron.take(working), candidate, rounding)
             if found is None:
                 break
-            found = neuron.with_threshold(found, rounding.step)
-            if neuron.least(found) > 0:
-                return found
-            products = neuron.rows @ found
-            wrong = np.argsort(products, kind="stable")[: WORKING_SET // 4]
-            working, candidate = np.union1d(working, wrong), found
+            candidate = neuron.with_threshold(found, rounding.step)
+            if neuron.least(candidate) > 0:
+                return candidate
+            wrong = np.argsort(neuron.rows @ candidate, kind="stable")[: WORKING_SET // 4]
+            working = np.union1d(working, wrong)
     return None
 
 
 def _exchange(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
-    """Coordinate descent on the hinge of the examples, steps of one, with random steps where it is stuck."""
+    """Coordinate descent on the hinge of the examples: steps of one, of several sizes for the threshold."""
     rows, free, current = neuron.rows, neuron.free, start.copy()
     if not rows.any():
         return None
     aim, reach = float(np.median(np.abs(rows[rows != 0]))), float(np.abs(rows).max())
+    steps = [(k, 1.0) for k in range(free)]
+    steps += [(free, size) for size in (4.0, 1.0, 0.25, rounding.step) if neuron.sign]
+    at, sizes = (np.array(part) for part in zip(*steps, strict=True))
     for _ in range(rounding.effort):
-        current = neuron.with_threshold(current, rounding.step)
-        if neuron.least(current) > 0:
-            return current
+        middle = neuron.with_threshold(current, rounding.step)
+        if neuron.least(middle) > 0:
+            return middle
         products = rows @ current
-        near = products < aim + reach
-        active, here = rows[near], products[near, None]
+        near = products < aim + 4.0 * reach
+        active, here = rows[near][:, at] * sizes, products[near, None]
         costs = []
-        for step in (1.0, -1.0):
-            cost = np.maximum(aim - here - step * active[:, :free], 0.0).sum(axis=0)
-            costs.append(np.where(np.abs(current[:free] + step) <= rounding.limit, cost, np.inf))
-        side, k = np.unravel_index(int(np.argmin(costs)), (2, free))
-        if costs[side][k] < np.maximum(aim - here, 0.0).sum() * (1 - 1e-12):
-            current[k] += 1.0 - 2.0 * side
+        for side in (1.0, -1.0):
+            moved = current[at] + side * sizes
+            allowed = np.where(at < free, np.abs(moved) <= rounding.limit, moved * neuron.sign > 0)
+            costs.append(np.where(allowed, np.maximum(aim - here - side * active, 0.0).sum(axis=0), np.inf))
+        row, k = np.unravel_index(int(np.argmin(costs)), (2, len(at)))
+        if costs[row][k] < np.maximum(aim - here, 0.0).sum() * (1 - 1e-12):
+            current[at[k]] += sizes[k] * (1.0 - 2.0 * row)
         elif aim > 1e-3 * reach:
             aim /= 2  # a smaller aim weighs the wrong examples more
         else:
             chosen = rounding.generator.choice(free, size=min(free, 2), replace=False)
-            steps = rounding.generator.choice((-1.0, 1.0), size=len(chosen))
-            current[chosen] = np.clip(current[chosen] + steps, -rounding.limit, rounding.limit)
+            jumps = rounding.generator.choice((-1.0, 1.0), size=len(chosen))
+            current[chosen] = np.clip(current[chosen] + jumps, -rounding.limit, rounding.limit)
     return None
 
 
@@ -167,9 +174,8 @@ def _mixed_integer(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.
     integral = np.append(np.ones(free), np.zeros(len(start) - free))
     options = {"node_limit": rounding.effort, "mip_rel_gap": 1.0}
     constraint = LinearConstraint(rows, room, np.inf)  # type: ignore[arg-type]
-    result = milp(
-        np.zeros(len(start)), integrality=integral, bounds=Bounds(low, high), constraints=constraint, options=options
-    )
+    bounds, cost = Bounds(low, high), np.zeros(len(start))
+    result = milp(cost, integrality=integral, bounds=bounds, constraints=constraint, options=options)
     if result.x is None:
         return None
     return np.append(np.round(result.x[:free]), result.x[free:])

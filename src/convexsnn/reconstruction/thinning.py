@@ -39,10 +39,9 @@ class Thinned:
 def thin(program: ConvexProgram, W: Tensor) -> Thinned:
     """Weights on at most n * C + 1 columns with the same outputs and a penalty that is no larger.
 
-    The outputs D W = sum_j |W_j| d_j (W_j / |W_j|)^T are a nonnegative combination of the atoms d_j (W_j / |W_j|)^T, one
-    a column. As long as atoms and a row of their penalties are linearly dependent, a dependency z is followed, in the
-    direction in which the penalty does not rise, until an atom vanishes. (As a penalty that can fall without a change
-    of the outputs does fall, the objective may decrease for weights that were not optimal.)
+    The outputs D W = sum_j d_j W_j^T are a sum of atoms, one a column, which may be weighed anew by factors >= 0. As
+    long as atoms are linearly dependent, a dependency is followed, in the direction in which the penalty does not rise,
+    until an atom vanishes. So the outputs stay as they are, and the penalty falls only where W was not optimal.
 
     Parameters
     ----------
