@@ -22,6 +22,9 @@ from convexsnn.reconstruction.traces import (
 )
 from convexsnn.sequences import Sequences
 
+# How neurons may be rounded; see `Quantised.ways`.
+WAYS = ("plain", "searched", "wide", "wide, searched")
+
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
@@ -100,7 +103,8 @@ def quantise(
         effort,
         np.random.default_rng(check_integer("seed", seed, minimum=0)),
     )
-    branches, failed, ways, largest = [], [], dict.fromkeys(WAYS, 0), 0
+    branches, failed, largest = [], [], 0
+    ways: dict[str, int] = dict.fromkeys(WAYS, 0)
     membrane = network.hidden.readout == "membrane"
     for k, branch in enumerate(trace(network.hidden, distinct_sequences(sequences))):
         layers = []
@@ -115,9 +119,6 @@ def quantise(
         branches.append(Branch(tuple(layers), branch.branch.readout_bias))
     hidden = replace(network.hidden, branches=tuple(branches))
     return Quantised(replace(network, hidden=hidden), bits, tuple(failed), ways, largest.bit_length() + 1)
-
-
-WAYS = ("plain", "searched", "wide", "wide, searched")
 
 
 def _quantise_layer(branch: BranchTrace, i: int, rounding: Rounding, membrane: bool) -> tuple[Layer, dict[int, str]]:

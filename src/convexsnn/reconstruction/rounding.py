@@ -174,7 +174,7 @@ def _mixed_integer(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.
     integral = np.append(np.ones(free), np.zeros(len(start) - free))
     options = {"node_limit": rounding.effort, "mip_rel_gap": 1.0}
     constraint = LinearConstraint(rows, room, np.inf)  # type: ignore[arg-type]
-    bounds, cost = Bounds(low, high), np.zeros(len(start))
+    bounds, cost = Bounds(low, high), np.zeros(len(start))  # type: ignore[arg-type] - arrays are documented
     result = milp(cost, integrality=integral, bounds=bounds, constraints=constraint, options=options)
     if result.x is None:
         return None

@@ -105,7 +105,7 @@ def _without_dependencies(atoms: np.ndarray, costs: np.ndarray) -> np.ndarray:
 def _kernel(matrix: np.ndarray) -> np.ndarray:
     """An orthonormal basis of {z : matrix @ z = 0}, by columns."""
     if matrix.shape[0] > matrix.shape[1]:
-        matrix = np.linalg.qr(matrix, mode="r")
+        matrix = np.linalg.qr(matrix).R
     _, values, right = np.linalg.svd(matrix, full_matrices=True)
     rank = int((values > RANK * values.max(initial=0.0)).sum())
     return right[rank:].T
