@@ -77,7 +77,8 @@ def report(name: str, bits: list[int]) -> None:
     for b in bits:
         quantised, seconds = timed(lambda b=b: quantise(model.network_, sequences, b))
         print(
-            f"  {b} bits: {seconds:.1f} s, {quantised.ways}, failed {len(quantised.failed)}, thresholds of "
+            f"  {b} bits: {seconds:.1f} s, {quantised.ways}, failed {len(quantised.failed)} "
+            f"(excluded {len(quantised.excluded)}), thresholds of "
             f"{quantised.threshold_bits} bits, same spikes {same(model, quantised.network, sequences)}",
             flush=True,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,11 @@ SCALES = (1.0, 0.97, 0.93, 0.88, 0.82, 0.75, 0.67, 0.58, 0.5, 1.25, 1.6)
 # A product this small, relative to its terms, is a tie.
 TIE = 1e-9
 # Examples that a search begins with; those that it gets wrong are added, so often.
-WORKING_SET, ROUNDS = 2000, 8
+WORKING_SET, ROUNDS = 1000, 12
 # Starts of the exchanges: the scales that round best.
 STARTS = 3
-# Weights up to which the integers are also sought by branch and bound.
-MIXED_INTEGER_SIZE = 32
+# Weights up to which integers are sought by branch and bound, and what scipy calls it when there are none.
+MIXED_INTEGER_SIZE, INFEASIBLE = 32, 2
 
 
 @dataclass(frozen=True)
@@ -76,21 +77,15 @@ class Neuron:
         return np.append(candidate[:-1], self.sign * max(step, self.sign * middle))
 
 
-def round_neuron(neuron: Neuron, weights: np.ndarray, rounding: Rounding) -> tuple[np.ndarray, bool] | None:
-    """Integers near a multiple of `weights` with rows @ integers > 0, and whether they had to be searched.
+Search = Callable[[Neuron, np.ndarray], tuple[np.ndarray | None, bool]]
+"""From some examples and the last integers to new ones, or None and whether there are none."""
 
-    Parameters
-    ----------
-    neuron : Neuron
-    weights : float64 array of shape (p,)
-    rounding : Rounding
 
-    Returns
-    -------
-    (float64 array of shape (p,), bool) or None
-        None when none were found, which is no proof that there are none.
-    """
-    starts = []
+def round_plainly(
+    neuron: Neuron, weights: np.ndarray, rounding: Rounding
+) -> tuple[np.ndarray | None, list[np.ndarray]]:
+    """A rounded multiple of `weights` (p,) with rows @ integers > 0, or None; and all rounded multiples, best first."""
+    tried = []
     free, limit = neuron.free, rounding.limit
     largest = np.abs(weights[:free]).max(initial=0.0)
     for share in SCALES if largest > 0 else (1.0,):
@@ -98,33 +93,48 @@ def round_neuron(neuron: Neuron, weights: np.ndarray, rounding: Rounding) -> tup
         rounded = np.append(np.clip(np.round(scaled[:free]), -limit, limit), scaled[free:])
         candidate = neuron.with_threshold(rounded, rounding.step)
         if neuron.least(candidate) > 0:
-            return candidate, False
-        starts.append((-neuron.least(candidate), len(starts), candidate))
-    if rounding.effort == 0:
-        return None
-    found = _search(neuron, weights, [start for *_, start in sorted(starts)[:STARTS]], rounding)
-    return None if found is None else (found, True)
+            return candidate, [candidate]
+        tried.append((-neuron.least(candidate), len(tried), candidate))
+    return None, [candidate for *_, candidate in sorted(tried, key=lambda entry: entry[:2])]
 
 
-def _search(neuron: Neuron, weights: np.ndarray, starts: list[np.ndarray], rounding: Rounding) -> np.ndarray | None:
-    """Exchanges, then branch and bound, on the examples nearest to the boundary, and on those they get wrong."""
+def exchange(neuron: Neuron, weights: np.ndarray, starts: list[np.ndarray], rounding: Rounding) -> np.ndarray | None:
+    """Integers found from one of `starts` by changing one at a time; None is no proof that there are none."""
+    for start in starts[:STARTS]:
+        found, _ = _on_working_set(
+            neuron, weights, lambda part, last: (_exchange(part, last, rounding), False), start, rounding
+        )
+        if found is not None:
+            return found
+    return None
+
+
+def branch_and_bound(neuron: Neuron, weights: np.ndarray, rounding: Rounding) -> tuple[np.ndarray | None, bool]:
+    """Any integers with rows @ integers > 0; without them, whether HiGHS has excluded that there are any.
+
+    (With products of at least half a step of the threshold, so that it can be rounded. This is the word of a solver in
+    floating point, not a certificate.)
+    """
+    return _on_working_set(neuron, weights, lambda part, _: _mixed_integer(part, rounding), weights, rounding)
+
+
+def _on_working_set(
+    neuron: Neuron, weights: np.ndarray, search: Search, start: np.ndarray, rounding: Rounding
+) -> tuple[np.ndarray | None, bool]:
+    """`search` on the examples that `weights` have nearest to the boundary, and then on those that it gets wrong."""
     sizes = np.linalg.norm(neuron.rows, axis=1)
     nearest = np.argsort(neuron.rows @ weights / np.maximum(sizes, 1e-300), kind="stable")
-    attempts = [(_exchange, start) for start in starts]
-    if neuron.free <= MIXED_INTEGER_SIZE:
-        attempts.append((_mixed_integer, starts[0]))
-    for search, candidate in attempts:
-        working = nearest[:WORKING_SET]
-        for _ in range(ROUNDS):
-            found = search(neuron.take(working), candidate, rounding)
-            if found is None:
-                break
-            candidate = neuron.with_threshold(found, rounding.step)
-            if neuron.least(candidate) > 0:
-                return candidate
-            wrong = np.argsort(neuron.rows @ candidate, kind="stable")[: WORKING_SET // 4]
-            working = np.union1d(working, wrong)
-    return None
+    working, candidate = nearest[:WORKING_SET], start
+    for _ in range(ROUNDS):
+        found, excluded = search(neuron.take(working), candidate)
+        if found is None:
+            return None, excluded
+        candidate = neuron.with_threshold(found, rounding.step)
+        if neuron.least(candidate) > 0:
+            return candidate, False
+        wrong = np.argsort(neuron.rows @ candidate, kind="stable")[: WORKING_SET // 4]
+        working = np.union1d(working, wrong)
+    return None, False
 
 
 def _exchange(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
@@ -160,22 +170,20 @@ def _exchange(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.ndarr
     return None
 
 
-def _mixed_integer(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
-    """Any integers that get the examples right, by branch and bound with a limit on its nodes."""
-    rows, free, limit = neuron.rows, neuron.free, float(rounding.limit)
-    has_threshold = free < len(start)
+def _mixed_integer(neuron: Neuron, rounding: Rounding) -> tuple[np.ndarray | None, bool]:
+    rows, free, limit, p = neuron.rows, neuron.free, float(rounding.limit), neuron.rows.shape[1]
     # Room for the threshold to be rounded.
-    room = rounding.step * np.abs(rows[:, -1]) if has_threshold else np.zeros(len(rows))
+    room = rounding.step / 2 * np.abs(rows[:, -1]) if free < p else np.zeros(len(rows))
     room = np.maximum(room, 1e-6 * np.abs(rows).max(initial=1.0))
-    low, high = np.full(len(start), -limit), np.full(len(start), limit)
-    if has_threshold:
-        far = limit * np.abs(rows[:, :free]).sum(axis=1).max(initial=1.0)
-        low[-1], high[-1] = sorted((neuron.sign * rounding.step, neuron.sign * max(far, 1.0)))
-    integral = np.append(np.ones(free), np.zeros(len(start) - free))
-    options = {"node_limit": rounding.effort, "mip_rel_gap": 1.0}
+    low, high = np.full(p, -limit), np.full(p, limit)
+    if free < p:
+        far = max(1.0, limit * float(np.abs(rows[:, :free]).sum(axis=1).max(initial=1.0)))
+        low[-1], high[-1] = sorted((neuron.sign * rounding.step, neuron.sign * far))
+    integral = np.append(np.ones(free), np.zeros(p - free))
+    bounds = Bounds(low, high)  # type: ignore[arg-type] - arrays are documented
     constraint = LinearConstraint(rows, room, np.inf)  # type: ignore[arg-type]
-    bounds, cost = Bounds(low, high), np.zeros(len(start))  # type: ignore[arg-type] - arrays are documented
-    result = milp(cost, integrality=integral, bounds=bounds, constraints=constraint, options=options)
+    options = {"node_limit": rounding.effort}
+    result = milp(np.zeros(p), integrality=integral, bounds=bounds, constraints=constraint, options=options)
     if result.x is None:
-        return None
-    return np.append(np.round(result.x[:free]), result.x[free:])
+        return None, result.status == INFEASIBLE
+    return np.append(np.round(result.x[:free]), result.x[free:]), False
