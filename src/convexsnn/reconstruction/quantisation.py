@@ -82,8 +82,9 @@ def quantise(
 
     A neuron's spikes do not change when weights, bias and threshold are scaled together, so each neuron has a scale
     of its own and is stored at scale one. Tried in this order: rounding the weights at several scales; branch and
-    bound, which decides the matter, for neurons of few inputs; rounding the weights of widest margin (`widen_margins`); and
-    changing rounded weights one by one where spikes are wrong. Output weights are left as they are.
+    bound, which decides the matter, for neurons of few inputs; rounding the weights of widest margin
+    (`widen_margins`); and changing rounded weights one by one where spikes are wrong. Output weights are left as they
+    are.
 
     Parameters
     ----------
