@@ -34,7 +34,12 @@ def trained(tmp_path):
 
 
 def test_fit_writes_three_files_that_agree(trained):
-    assert sorted(p.name for p in trained.iterdir()) == ["certificate.json", "metrics.json", "model.safetensors"]
+    assert sorted(p.name for p in trained.iterdir()) == [
+        "SHA256SUMS",
+        "certificate.json",
+        "metrics.json",
+        "model.safetensors",
+    ]
     certificate = json.loads((trained / "certificate.json").read_text())
     metrics = json.loads((trained / "metrics.json").read_text())
     assert certificate["relative_gap"] <= 1e-6

@@ -19,6 +19,7 @@ from convexsnn.cli.data import DataSet, check_splits, from_file, from_task, stor
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.files import write_atomically
 from convexsnn.metrics import closed_loop_scores, inference_cost, split_scores
+from convexsnn.proof import SUMS, sums_of, verify_exactly
 from convexsnn.search.state import INTERRUPTED
 from convexsnn.selection import is_several, read_betas
 from convexsnn.solvers import Status
@@ -72,6 +73,7 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     interrupted = Status.INTERRUPTED in statuses or estimator.stopped_ == INTERRUPTED
     if not interrupted:
         (out / CHECKPOINT).unlink(missing_ok=True)
+    write_atomically(out / SUMS, sums_of(out).encode())
     return report | {"interrupted": interrupted}
 
 
@@ -213,6 +215,23 @@ def verify(model: Path, task: str | None, file: Path | None, data_dir: Path | No
     }
 
 
+def verify_exact(model: Path, task: str | None, file: Path | None, data_dir: Path | None) -> dict[str, Any]:
+    """`verify`, and beside it under "exact" a proof that shares no code with it; both must hold."""
+    report = verify(model, task, file, data_dir)
+    estimator, extra = load_model(model_file(model))
+    data = _training_data(estimator, extra, task, file, data_dir)
+    if isinstance(data, str):
+        return report
+    start = time.perf_counter()
+    outcome = verify_exactly(model, data.train.X, data.train.y)
+    problems = [f"exactly: {problem}" for problem in outcome.problems]
+    return report | {
+        "holds": report["holds"] and outcome.holds,
+        "problems": [*report["problems"], *problems],
+        "exact": outcome.to_dict() | {"seconds": time.perf_counter() - start},
+    }
+
+
 def failed(reason: str) -> dict[str, Any]:
     """The report of a certificate that could not be recomputed at all."""
     return {"holds": False, "problems": [reason], "recomputed": None}
@@ -223,6 +242,9 @@ def print_verification(report: dict[str, Any]) -> None:
     if report["recomputed"] is not None:
         recomputed = Certificate.from_json(json.dumps(report["recomputed"]))
         output.print_facts("Recomputed", output.certificate_facts(recomputed))
+    exact = report.get("exact", {})
+    if "primal" in exact:
+        output.print_facts("Proved", output.proof_facts(exact))
     for problem in report["problems"]:
         output.say(problem, head="does not hold:", style="bold red")
     if report["holds"]:

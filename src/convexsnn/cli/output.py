@@ -76,6 +76,21 @@ def _global_facts(bound: GlobalBound | None) -> dict[str, Any]:
     }
 
 
+def proof_facts(exact: Mapping[str, Any]) -> dict[str, Any]:
+    """What was proved exactly, and on what it rests; the numbers are rounded outwards."""
+    return {
+        "optimum at most": exact["primal"],
+        "optimum at least": exact["dual"],
+        "gap at most": exact["gap"],
+        "relative gap at most": "unbounded: the objective is zero"
+        if exact["relative_gap"] is None
+        else exact["relative_gap"],
+        "arithmetic": exact["arithmetic"],
+        "seconds": f"{exact['seconds']:.2f}",
+        "trusted": "\n".join(exact["trusted"]),
+    }
+
+
 @contextmanager
 def progress(tol: float) -> Iterator[Observer]:
     """An observer that shows bars on a terminal (standard error) and is quiet otherwise."""

@@ -1,0 +1,12 @@
+"""Proofs without trust: dual <= optimum <= primal from stored files, in exact rational or outwards rounded arithmetic.
+
+This room stands alone: it imports nothing of the rest of the library, and no torch, only numpy, safetensors and the
+standard library. The folder may be copied elsewhere and run there: ``python -m proof MODEL DATA.npz``.
+"""
+
+from .claims import SUMS, sums_of
+from .inequality import ExactProgram, Proof, prove
+from .losses import Head
+from .verification import ExactVerification, verify_exactly
+
+__all__ = ["SUMS", "ExactProgram", "ExactVerification", "Head", "Proof", "prove", "sums_of", "verify_exactly"]

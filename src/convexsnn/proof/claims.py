@@ -1,0 +1,132 @@
+"""What the stored files claim, held against what was proved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from .data import loss_of
+
+# Relative error that the float64 certificate, and beta / sqrt(P_last) in float64, may have.
+ROUNDING = Fraction(1, 10**9)
+RHO_ROUNDING = Fraction(1, 2**50)
+# Rounding of potentials, in units of the spacing of numbers near one in the network's dtype.
+MARGIN_ROUNDING = 1e4
+SUMS = "SHA256SUMS"
+
+
+def rho_problems(header: dict[str, Any], n_last: int) -> list[str]:
+    """Whether the rho of the certificate is that of the settings: beta / sqrt(P_last) to rounding, or rho itself."""
+    parameters, claimed = header["parameters"], Fraction(header["certificate"]["rho"])
+    if parameters["rho"] is not None:
+        wrong = claimed != Fraction(parameters["rho"])
+    else:
+        beta = Fraction(header["fitted"].get("beta", parameters["beta"]))
+        # A search keeps to the rho of the parameter `last`, however many neurons it found.
+        searched = str(parameters["witnesses"]).split("+")[-1].strip() == "search"
+        width = int(parameters["last"]) if searched else n_last
+        # rho = beta / sqrt(P) to rounding, squared: no root is needed.
+        wrong = beta <= 0 or not _close(claimed**2 * width, beta**2, RHO_ROUNDING)
+    named = parameters["beta"]
+    if not isinstance(named, (str, list)) and header["fitted"].get("beta", named) != named:
+        return ["the picked beta is not the one in the parameters"]
+    return ["the certificate's rho is not the one that the model's settings give"] if wrong else []
+
+
+def certificate_problems(header: dict[str, Any], facts: dict[str, Any], primal: Fraction, dual: Fraction) -> list[str]:
+    """Claims of the certificate in a model's header that are not so; `facts` are the fields as they were found."""
+    claimed = header["certificate"]
+    problems = [
+        f"the certificate says {name} = {claimed.get(name)!r}, found: {value!r}"
+        for name, value in (facts | _settings(header)).items()
+        if type(claimed.get(name)) is not type(value) or claimed[name] != value
+    ]
+    for name in ("primal", "dual", "gap", "relative_gap", "rho"):
+        if not isinstance(claimed.get(name), (int, float)):
+            return [*problems, f"the certificate's {name} is not a finite number"]
+    if not _close(Fraction(claimed["primal"]), primal, ROUNDING):
+        problems.append(f"the certificate claims objective {claimed['primal']!r}, but it is {float(primal)!r}")
+    if Fraction(claimed["dual"]) > dual and not _close(Fraction(claimed["dual"]), dual, ROUNDING):
+        problems.append(f"the certificate claims lower bound {claimed['dual']!r}, but only {float(dual)!r} is proved")
+    gap = claimed["primal"] - claimed["dual"]
+    if claimed["gap"] != gap or claimed["relative_gap"] != gap / max(abs(claimed["primal"]), 1e-300):
+        problems.append("the certificate's gaps do not follow from its primal and dual")
+    return problems
+
+
+def _settings(header: dict[str, Any]) -> dict[str, Any]:
+    """Fields of the certificate that settings alone decide; only a proof over the dictionary is made here."""
+    parameters = header["parameters"]
+    loss = loss_of(parameters, header["estimator"])
+    return {"loss": loss, "penalty": parameters["penalty"], "scope": "dictionary", "dtype": "float64"}
+
+
+def margin_problems(header: dict[str, Any], margin: float, unit: float) -> list[str]:
+    """Whether the spike margin is the one that was seen; a difference of potentials is compared to their rounding."""
+    claimed = header["certificate"].get("spike_margin")
+    if isinstance(claimed, float) and abs(claimed - margin) <= MARGIN_ROUNDING * unit:
+        return []
+    if claimed is None and math.isinf(margin):
+        return []
+    return [f"the certificate says spike margin {claimed!r}, found: {margin!r}"]
+
+
+def folder_problems(folder: Path, header: dict[str, Any]) -> list[str]:
+    """Whether certificate.json and metrics.json say what the model's header says, and no file has changed."""
+    problems = []
+    certificate, metrics = (_read_json(folder / name) for name in ("certificate.json", "metrics.json"))
+    if certificate != header["certificate"]:
+        problems.append("certificate.json is not the certificate in the model file")
+    if metrics is None:
+        problems.append("metrics.json cannot be read")
+    else:
+        own, tol = header["certificate"], header["parameters"]["tol"]
+        expected = {"objective": own["primal"], "relative_gap": own["relative_gap"], "columns": own["P"]}
+        expected |= {"certified": own["relative_gap"] <= tol, "status": header["status"], "solver": header["solver"]}
+        problems += [
+            f"metrics.json says {name} = {metrics.get(name)!r}, the model file {value!r}"
+            for name, value in expected.items()
+            if metrics.get(name) != value
+        ]
+    return problems + sum_problems(folder)
+
+
+def sum_problems(folder: Path) -> list[str]:
+    """Files that differ from their SHA-256 in SHA256SUMS, or are not in it; nothing where there is no such file."""
+    sums = folder / SUMS
+    if not sums.is_file():
+        return []
+    try:
+        lines = [line.split("  ", 1) for line in sums.read_text().splitlines()]
+        recorded = {name: digest for digest, name in lines}
+    except (ValueError, OSError):
+        return [f"{SUMS} cannot be read"]
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in _listed(folder)}
+    changed = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
+    return [f"{name} is not the file that was written with the model ({SUMS})" for name in changed]
+
+
+def sums_of(folder: Path) -> str:
+    """The contents of SHA256SUMS for a model's folder, as `sha256sum -c` reads them."""
+    return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in _listed(folder))
+
+
+def _listed(folder: Path) -> list[Path]:
+    names = ("certificate.json", "history.json", "metrics.json", "model.safetensors", "path.json")
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _close(a: Fraction, b: Fraction, rounding: Fraction) -> bool:
+    return abs(a - b) <= rounding * max(abs(a), abs(b))

@@ -1,0 +1,101 @@
+"""Training data as the convex program has them, read from plain arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Sequences and encoded targets.
+
+    Attributes
+    ----------
+    values : float64 array of shape (n, T, d), zero beyond the end of a sequence
+    lengths : int64 array of shape (n,)
+    targets : float64 array of shape (rows, C)
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray
+    targets: np.ndarray
+
+    def digest(self) -> str:
+        """SHA-256 of the three arrays, each after its dtype and shape."""
+        sha = hashlib.sha256()
+        for array in (self.values, self.lengths, self.targets):
+            array = np.ascontiguousarray(array)
+            sha.update(f"{array.dtype.str}{array.shape}".encode())
+            sha.update(array.tobytes())
+        return sha.hexdigest()
+
+
+def read_rows(X: Any, y: Any, header: dict[str, Any]) -> Rows:
+    """X (n, T, d), a list of (T_i, d), or (n, d), and labels y, as the model of this header was trained on them.
+
+    Raises
+    ------
+    ValueError
+        When the data do not fit one another or the model.
+    """
+    parameters = header["parameters"]
+    values, lengths = _sequences(X, int(parameters["timesteps"]))
+    labels = _flatten(y, lengths) if parameters["per_step"] else np.asarray(y)
+    rows = int(lengths.sum()) if parameters["per_step"] else len(lengths)
+    if len(labels) != rows:
+        raise ValueError(f"y has {len(labels)} labels, but X has {rows} rows")
+    return Rows(values, lengths, _targets(labels, header))
+
+
+def _sequences(X: Any, timesteps: int) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(X, (list, tuple)) and len({np.shape(x) for x in X}) > 1:
+        lengths = np.array([len(x) for x in X])
+        values = np.zeros((len(X), lengths.max(), np.shape(X[0])[1]))
+        for row, x in zip(values, X, strict=True):
+            row[: len(x)] = x
+        return values, lengths
+    values = np.array(X, dtype=np.float64)
+    if values.ndim == 2:
+        values = np.repeat(values[:, None, :], timesteps, axis=1)
+    if values.ndim != 3:
+        raise ValueError(f"X must have shape (n, T, d), got {values.shape}")
+    return values, np.full(len(values), values.shape[1])
+
+
+def _flatten(y: Any, lengths: np.ndarray) -> np.ndarray:
+    if len(y) != len(lengths):
+        raise ValueError(f"y has labels for {len(y)} sequences, but X has {len(lengths)}")
+    return np.concatenate([np.asarray(own)[:length] for own, length in zip(y, lengths, strict=True)])
+
+
+def _targets(labels: np.ndarray, header: dict[str, Any]) -> np.ndarray:
+    if header["estimator"] == "SpikingRegressor":
+        return labels.astype(np.float64).reshape(len(labels), -1)
+    classes = header["fitted"]["classes"]
+    if isinstance(header["fitted"]["classes_dtype"], list):
+        if labels.ndim != 2 or labels.shape[1] != len(classes):
+            raise ValueError(f"y must have {len(classes)} outputs, got shape {labels.shape}")
+        return np.concatenate([_one_hot(own, known) for own, known in zip(labels.T, classes, strict=True)], axis=1)
+    hot = _one_hot(labels.reshape(len(labels)), classes)
+    if loss_of(header["parameters"], header["estimator"]) == "cross_entropy":
+        return hot
+    return 2.0 * hot[:, 1:] - 1.0 if len(classes) == 2 else 2.0 * hot - 1.0
+
+
+def _one_hot(labels: np.ndarray, classes: Sequence[Any]) -> np.ndarray:
+    position = {label: k for k, label in enumerate(classes)}
+    try:
+        return np.eye(len(classes))[[position[label] for label in labels.tolist()]]
+    except KeyError as error:
+        raise ValueError(f"y holds a label that the model does not know: {error}") from error
+
+
+def loss_of(parameters: dict[str, Any], estimator: str) -> str:
+    """The loss that a parameter `loss` names."""
+    automatic = "squared" if estimator == "SpikingRegressor" else "cross_entropy"
+    return automatic if parameters["loss"] == "auto" else parameters["loss"]

@@ -1,0 +1,191 @@
+"""The proof itself: dual <= optimum <= primal of the convex program (P) of theory.md section 2, without rounding.
+
+With row weights a_i / A, a 0/1 dictionary D and rho a rational,
+
+    (P)  min_W (1/A) sum_i a_i loss(y_i, (D W)_i) + rho Omega(W)
+
+- primal: the program's objective at the stored W, which no optimum exceeds. Every number in it is a float64, so a
+  rational. Exact for hinge and squared with l1; else rounded up.
+- dual: the stored dual vector is rounded to a grid on which it lies in the domain of the conjugate exactly, and is
+  scaled by a dyadic t so that Omega*(D^T U) <= rho holds in integers. Any such vector gives a lower bound (weak
+  duality), so nothing about the solver, nor the rounding, is trusted. Its value is exact or rounded down.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from .integers import bit_product, floor_divide, to_integers
+from .losses import LOSSES, Dyadic, Head
+
+# Bits of the largest entry of the dual vector on its grid, and of the factor t.
+GRID_BITS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class ExactProgram:
+    """The convex program as exact data.
+
+    Attributes
+    ----------
+    columns : bool array of shape (n, P)
+        D; equal and all-zero columns do no harm.
+    targets : float64 array of shape (n, C)
+        Encoded labels: +-1 for hinge and logistic, one-hot for cross entropy, real for squared.
+    row_weights : float64 array of shape (n,)
+        Positive; normalised to sum to one exactly, so that equal weights are exactly 1/n.
+    loss : {"hinge", "squared", "logistic", "cross_entropy"}
+    penalty : {"l1", "group"}
+    rho : Fraction
+    heads : tuple of Head
+        Of cross entropy; one of all outputs where there is one.
+    """
+
+    columns: np.ndarray
+    targets: np.ndarray
+    row_weights: np.ndarray
+    loss: str
+    penalty: str
+    rho: Fraction
+    heads: tuple[Head, ...]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was proved: dual <= optimum <= primal.
+
+    Attributes
+    ----------
+    primal, dual : Fraction
+        Exact numbers: an upper bound of the objective of W (its value where `exact`), and a lower bound of the optimum.
+    exact : bool
+        Whether rational arithmetic sufficed; else logarithms, exponentials or square roots were rounded outwards.
+    """
+
+    primal: Fraction
+    dual: Fraction
+    exact: bool
+
+    @property
+    def gap(self) -> Fraction:
+        """Primal minus dual."""
+        return self.primal - self.dual
+
+    @property
+    def relative_gap(self) -> Fraction | None:
+        """The gap over |primal|; None where primal is zero and the gap is not."""
+        if self.gap == 0:
+            return Fraction(0)
+        return self.gap / abs(self.primal) if self.primal else None
+
+
+def prove(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> Proof:
+    """Prove dual <= optimum <= primal from weights and any dual candidate.
+
+    Parameters
+    ----------
+    program : ExactProgram
+    W : float64 array of shape (P, C), finite
+    U : float64 array of shape (n, C), finite
+
+    Raises
+    ------
+    ValueError
+        When a shape does not fit, a number is not finite, a row weight or rho is not positive, or the targets are not
+        of the loss.
+    """
+    _check(program, W, U)
+    exact = program.loss in ("hinge", "squared") and (program.penalty == "l1" or W.shape[1] == 1)
+    return Proof(primal_bound(program, W), dual_bound(program, U), exact)
+
+
+def primal_bound(program: ExactProgram, W: np.ndarray) -> Fraction:
+    """An upper bound of the objective at W; its exact value for hinge and squared with l1."""
+    weights, shift = to_integers(W)
+    S = Dyadic(bit_product(program.columns, weights), shift)
+    a = _row_integers(program.row_weights)
+    data = LOSSES[program.loss].value(S, Dyadic.of(program.targets), a, program.heads) / int(a.sum())
+    return data + program.rho * _penalty_up(weights, shift, program.penalty)
+
+
+def dual_bound(program: ExactProgram, U: np.ndarray) -> Fraction:
+    """A lower bound of the optimum from any dual candidate U."""
+    a = _row_integers(program.row_weights)
+    total, loss, Y = int(a.sum()), LOSSES[program.loss], Dyadic.of(program.targets)
+    V = loss.to_domain(_on_grid(U, a, total), Y, program.heads)
+    products = bit_product(program.columns.T, a[:, None] * V.integers)  # total * 2**shift * D^T U
+    t = _feasible_factor(products, program.penalty, program.rho * total * (1 << V.shift))
+    scaled = Dyadic(V.integers * t, V.shift + GRID_BITS)
+    return -loss.conjugate(scaled, Y, a, program.heads) / total
+
+
+def _row_integers(row_weights: np.ndarray) -> np.ndarray:
+    """The row weights as integers a_i without common factor: a_i / sum(a) are the weights, 1/n where they are equal."""
+    a, _ = to_integers(row_weights)
+    return a // math.gcd(*a.tolist())
+
+
+def _on_grid(U: np.ndarray, a: np.ndarray, total: int) -> Dyadic:
+    """V = total U_i / a_i on a grid on which its largest entry has GRID_BITS bits."""
+    integers, shift = to_integers(U)
+    numerators = integers * total
+    largest = max((abs(v) // int(w) for v, w in zip(abs(numerators).max(axis=1), a, strict=True)), default=0)
+    bits = max(0, GRID_BITS - (largest.bit_length() - shift))
+    return Dyadic(floor_divide(numerators << bits, a[:, None] << shift), bits)
+
+
+def _feasible_factor(products: np.ndarray, penalty: str, limit: Fraction) -> int:
+    """The largest t <= 1, as an integer over 2**GRID_BITS, with Omega*(t * products) <= limit."""
+    one, room = 1 << GRID_BITS, limit * (1 << GRID_BITS)
+    if products.size == 0 or not products.any():
+        return one
+    if penalty == "l1":
+        return min(one, int(room // int(abs(products).max())))
+    return min(one, math.isqrt(int(room * room // int((products * products).sum(axis=1).max()))))
+
+
+def _penalty_up(weights: np.ndarray, shift: int, penalty: str) -> Fraction:
+    """Upper bound of Omega of weights / 2**shift: exact for l1, each root rounded up by at most 2**-GRID_BITS else."""
+    if penalty == "l1":
+        return Fraction(int(abs(weights).sum()), 1 << shift)
+    squares = (int(s) << 2 * GRID_BITS for s in (weights * weights).sum(axis=1) if s)
+    return Fraction(sum(_root_up(s) for s in squares), 1 << (shift + GRID_BITS))
+
+
+def _root_up(square: int) -> int:
+    root = math.isqrt(square)
+    return root if root * root == square else root + 1
+
+
+def _check(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> None:
+    (n, P), C = program.columns.shape, program.targets.shape[1]
+    shapes = {"W": (W, (P, C)), "U": (U, (n, C)), "targets": (program.targets, (n, C))}
+    for name, (array, shape) in (shapes | {"row_weights": (program.row_weights, (n,))}).items():
+        if array.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        if array.dtype != np.float64 or not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite float64")
+    if program.columns.dtype != np.bool_:
+        raise ValueError(f"columns must be bool, got {program.columns.dtype}")
+    if not (program.row_weights > 0).all():
+        raise ValueError("row_weights must be positive")
+    if program.rho <= 0:
+        raise ValueError(f"rho must be positive, got {program.rho}")
+    if program.loss not in LOSSES or program.penalty not in ("l1", "group"):
+        raise ValueError(f"loss {program.loss!r} and penalty {program.penalty!r} are not both known")
+    if program.loss in ("hinge", "logistic") and not (abs(program.targets) == 1).all():
+        raise ValueError(f"targets of {program.loss} must be +-1")
+    if program.loss == "cross_entropy":
+        _check_one_hot(program.targets, program.heads)
+
+
+def _check_one_hot(targets: np.ndarray, heads: tuple[Head, ...]) -> None:
+    covered = [c for head in heads for c in range(targets.shape[1])[head.columns]]
+    if covered != list(range(targets.shape[1])) or any(head.weight <= 0 for head in heads):
+        raise ValueError("heads must have positive weights and cover the outputs in order")
+    if not np.isin(targets, (0.0, 1.0)).all() or any((targets[:, h.columns].sum(axis=1) != 1).any() for h in heads):
+        raise ValueError("targets of cross_entropy must be one-hot in each head")

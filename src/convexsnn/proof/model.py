@@ -1,0 +1,136 @@
+"""Reading a model file without torch: the header's facts and the tensors as numpy arrays."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+
+class DamagedModelError(ValueError):
+    """The model file cannot be read, or contradicts itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One hidden layer; `reset` is None for threshold units, which have neither leak nor threshold."""
+
+    weight: np.ndarray
+    recurrent: np.ndarray | None
+    bias: np.ndarray | None
+    reset: str | None
+    leak: np.ndarray
+    threshold: np.ndarray
+
+    @property
+    def m(self) -> int:
+        """Neurons."""
+        return self.weight.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A stack of layers, the last of which is read out."""
+
+    layers: tuple[Layer, ...]
+    readout_bias: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """Parallel branches, and how they are read."""
+
+    n_features: int
+    branches: tuple[Branch, ...]
+    readout: str
+    every_step: bool
+    dtype: np.dtype
+
+    @property
+    def n_last(self) -> int:
+        """Neurons of the last layers of all branches."""
+        return sum(branch.layers[-1].m for branch in self.branches)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model file: `header` is its JSON, `tensors` W, U, row_weights and network.W, float64."""
+
+    header: dict[str, Any]
+    witnesses: Hidden
+    network: Hidden
+    tensors: dict[str, np.ndarray]
+
+
+def read_model(path: Path) -> Model:
+    """Read a model file.
+
+    Raises
+    ------
+    DamagedModelError
+        When the file is missing, truncated, foreign or contradicts itself.
+    """
+    if not path.is_file():
+        raise DamagedModelError(f"there is no model file {path}")
+    try:
+        with safe_open(str(path), framework="np") as file:
+            header = json.loads((file.metadata() or {})["convexsnn"], parse_constant=_refuse)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        witnesses, network = (_hidden(header[name], name, tensors) for name in ("witnesses", "network"))
+        kept = {name: tensors.pop(name) for name in ("W", "U", "row_weights", "network.W")}
+        unknown = [name for name in tensors if not name.startswith(("witnesses.", "network."))]
+        if unknown:
+            raise ValueError(f"it holds tensors that no model has: {unknown}")
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedModelError(f"model file {path} is damaged: {error!r}") from error
+    for name, tensor in kept.items():
+        if tensor.dtype != np.float64 or not np.isfinite(tensor).all():
+            raise DamagedModelError(f"the stored {name} is not finite float64")
+    return Model(header, witnesses, network, kept)
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _hidden(facts: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> Hidden:
+    dtype = {"float64": np.dtype(np.float64), "float32": np.dtype(np.float32)}[facts["dtype"]]
+    if facts["readout"] not in ("spike", "membrane", "analog") or not isinstance(facts["every_step"], bool):
+        raise ValueError("its readout is unknown")
+    branches = []
+    for k, kinds in enumerate(facts["branches"]):
+        layers, below = [], facts["n_features"]
+        for i, kind in enumerate(kinds):
+            layers.append(_layer(kind, f"{prefix}.{k}.{i}.", tensors, below, dtype))
+            below = layers[-1].m
+        branches.append(Branch(tuple(layers), _tensor(tensors, f"{prefix}.{k}.readout_bias", (below,), dtype)))
+        if not layers:
+            raise ValueError(f"branch {k} has no layers")
+    return Hidden(facts["n_features"], tuple(branches), facts["readout"], facts["every_step"], dtype)
+
+
+def _layer(kind: dict[str, str], at: str, tensors: dict[str, np.ndarray], below: int, dtype: np.dtype) -> Layer:
+    m = tensors[at + "weight"].shape[-1]
+    get = lambda name, *shape: _tensor(tensors, at + name, shape, dtype)  # noqa: E731
+    weight, recurrent, bias = get("weight", below, m), get("recurrent", m, m), get("bias", m)
+    leak, threshold, reset = get("leak", m), get("threshold", m), kind.get("reset")
+    if kind["kind"] == "threshold":
+        reset, leak, threshold = None, np.zeros(m, dtype), np.zeros(m, dtype)
+    elif kind["kind"] != "lif" or reset not in ("soft", "hard", "none", "delayed"):
+        raise ValueError(f"the neurons {kind} are unknown")
+    if weight is None or leak is None or threshold is None:
+        raise ValueError(f"{at}leak or {at}threshold is missing")
+    if not ((leak >= 0) & (leak <= 1)).all():
+        raise ValueError(f"{at}leak is not in [0, 1]")
+    return Layer(weight, recurrent, bias, reset, leak, threshold)
+
+
+def _tensor(tensors: dict[str, np.ndarray], name: str, shape: tuple, dtype: np.dtype) -> np.ndarray | None:
+    tensor = tensors.get(name)
+    if tensor is not None and (tensor.shape != shape or tensor.dtype != dtype or not np.isfinite(tensor).all()):
+        raise ValueError(f"tensor {name} must be finite {dtype} of shape {shape}, got {tensor.dtype} {tensor.shape}")
+    return tensor

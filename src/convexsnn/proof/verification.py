@@ -1,0 +1,172 @@
+"""From files and data to a proof: read, simulate, prove, and hold the claims against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import claims
+from .data import Rows, read_rows
+from .decimals import decimal_text
+from .inequality import ExactProgram, Proof, primal_bound, prove
+from .losses import Head
+from .model import DamagedModelError, Model, read_model
+from .simulation import Spikes, simulate
+
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ExactVerification:
+    """The outcome of `verify_exactly`.
+
+    Attributes
+    ----------
+    proof : Proof or None
+        What was proved from the stored weights and dual vector, whatever the files claim; None where nothing could be.
+    problems : tuple of str
+        Claims that do not hold; empty when all do.
+    trusted : tuple of str
+        What the proof rests on.
+    """
+
+    proof: Proof | None
+    problems: tuple[str, ...]
+    trusted: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether an inequality was proved and every claim of the files agrees with it."""
+        return self.proof is not None and not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON has it; numbers are decimals rounded outwards."""
+        facts: dict[str, Any] = {"holds": self.holds, "problems": list(self.problems), "trusted": list(self.trusted)}
+        if self.proof is None:
+            return facts
+        gap = self.proof.relative_gap
+        return facts | {
+            "primal": decimal_text(self.proof.primal, up=True),
+            "dual": decimal_text(self.proof.dual, up=False),
+            "gap": decimal_text(self.proof.gap, up=True, digits=6),
+            "relative_gap": None if gap is None else decimal_text(gap, up=True, digits=6),
+            "arithmetic": "rational" if self.proof.exact else "rational, and decimal rounded outwards",
+        }
+
+
+def verify_exactly(path: Path, X: Any, y: Any) -> ExactVerification:
+    """Prove dual <= optimum <= primal from stored files and training data, and check all that the files claim.
+
+    Parameters
+    ----------
+    path : Path
+        A folder that `convexsnn fit` wrote, or its model file alone.
+    X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d)
+        The training sequences.
+    y : labels, as they were given to `fit`
+
+    References
+    ----------
+    theory.md sections 2 and 3 (weak duality); docs/proofs.md.
+    """
+    try:
+        model = read_model(path / MODEL if path.is_dir() else path)
+        problems = claims.folder_problems(path, model.header) if path.is_dir() else []
+        rows = read_rows(X, y, model.header)
+        return _verify(model, rows, problems)
+    except DamagedModelError as error:
+        return ExactVerification(None, (str(error),))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError, MemoryError) as error:
+        return ExactVerification(None, (f"the stored model cannot be verified on these data: {error!r}",))
+
+
+def _verify(model: Model, rows: Rows, problems: list[str]) -> ExactVerification:
+    header, tensors = model.header, model.tensors
+    for hidden in (model.witnesses, model.network):
+        if hidden.readout == "analog":
+            raise ValueError("exact verification needs 0/1 columns: the analog readout has none; use verify without it")
+        if hidden.n_features != rows.values.shape[2]:
+            raise ValueError(f"X has {rows.values.shape[2]} features, the network {hidden.n_features}")
+    spikes, own = (simulate(hidden, rows.values, rows.lengths) for hidden in (model.witnesses, model.network))
+    program = _program(header, spikes, rows, tensors["row_weights"])
+    proof = prove(program, tensors["W"], tensors["U"])
+    if header["extra"].get("data_sha256") != rows.digest():
+        problems.append("the data are not those the model was trained on (their SHA-256 differs)")
+    problems += claims.rho_problems(header, model.witnesses.n_last)
+    facts = _facts(program, tensors["W"]) | {"heads": [[_width(h), float(h.weight)] for h in _stored_heads(header)]}
+    problems += claims.certificate_problems(header, facts, proof.primal, proof.dual)
+    unit = float(np.finfo(model.witnesses.dtype).eps)
+    problems += claims.margin_problems(header, spikes.margin, unit)
+    if abs(float(tensors["row_weights"].sum()) - 1.0) > 1e-9:
+        problems.append("the row weights do not sum to one")
+    problems += _network_problems(program, proof, own, tensors["network.W"])
+    return ExactVerification(proof, tuple(problems), tuple(_trusted(spikes, own, tensors["row_weights"])))
+
+
+def _program(header: dict[str, Any], spikes: Spikes, rows: Rows, row_weights: np.ndarray) -> ExactProgram:
+    certificate = header["certificate"]
+    heads = _stored_heads(header) or (Head(slice(0, rows.targets.shape[1])),)
+    return ExactProgram(
+        columns=spikes.bits,
+        targets=rows.targets,
+        row_weights=row_weights,
+        loss=certificate["loss"],
+        penalty=certificate["penalty"],
+        rho=Fraction(certificate["rho"]),
+        heads=heads,
+    )
+
+
+def _stored_heads(header: dict[str, Any]) -> tuple[Head, ...]:
+    """The heads that classes and output weights give; () where there is one output."""
+    if not isinstance(header["fitted"].get("classes_dtype"), list):
+        return ()
+    sizes = [len(classes) for classes in header["fitted"]["classes"]]
+    weights = header["parameters"].get("output_weights") or [1.0] * len(sizes)
+    ends = np.cumsum(sizes).tolist()
+    return tuple(Head(slice(e - s, e), Fraction(w)) for s, e, w in zip(sizes, ends, weights, strict=True))
+
+
+def _width(head: Head) -> int:
+    return head.columns.stop - head.columns.start
+
+
+def _facts(program: ExactProgram, W: np.ndarray) -> dict[str, Any]:
+    """Fields of the certificate that can be counted: P is the number of distinct columns that are not all zero."""
+    loud = program.columns[:, program.columns.any(axis=0)]
+    distinct = len(np.unique(np.packbits(loud, axis=0), axis=1).T) if loud.size else 0
+    support, nonzeros = int(W.any(axis=1).sum()), int((W != 0).sum())
+    n, C = program.targets.shape
+    return {"n": n, "P": distinct, "C": C, "support": support, "nonzeros": nonzeros}
+
+
+def _network_problems(program: ExactProgram, proof: Proof, own: Spikes, W: np.ndarray) -> list[str]:
+    """Whether the stored network, run anew, attains exactly the proved objective."""
+    if W.shape != (own.bits.shape[1], program.targets.shape[1]):
+        return [f"the stored network.W has shape {W.shape}"]
+    reached = primal_bound(replace(program, columns=own.bits), W)
+    if reached == proof.primal:
+        return []
+    return [f"the stored network has objective {float(reached)!r}, the convex program {float(proof.primal)!r}"]
+
+
+def _trusted(spikes: Spikes, own: Spikes, row_weights: np.ndarray) -> list[str]:
+    decisions, undecided = (getattr(spikes, name) + getattr(own, name) for name in ("decisions", "undecided"))
+    if undecided:
+        columns = (
+            f"{undecided} of {decisions} spike decisions lie within rounding of their threshold: there the columns are "
+            "those of numpy's arithmetic"
+        )
+    else:
+        columns = f"columns: nothing; all {decisions} spike decisions exceed a bound of their rounding error"
+    weights = "uniform, exactly 1/n" if (row_weights == row_weights[0]).all() else "those stored with the model"
+    return [
+        columns,
+        f"row weights: {weights}",
+        "the data as given, identified by their SHA-256",
+        "integer and decimal arithmetic of Python, and float64 products of integers below 2^53 by numpy",
+    ]

@@ -1,0 +1,136 @@
+"""Weights for spike patterns: one support vector machine a neuron, jointly over all time steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convexsnn.network import Layer
+from convexsnn.neurons import LIF, Neuron
+from convexsnn.reconstruction.regressors import LayerPattern, distinct_prefixes
+from convexsnn.reconstruction.separation import Separation, separate
+
+
+@dataclass(frozen=True, eq=False)
+class Realised:
+    """The outcome of `realise`.
+
+    Attributes
+    ----------
+    layer : Layer or None
+        A layer that gives the spikes; None when one of its neurons cannot.
+    neurons : tuple of Separation
+        Of each neuron: its widest margin, or the proof that there is none. The rows of a proof are those of
+        `LayerPattern.examples`.
+    pattern : LayerPattern
+    """
+
+    layer: Layer | None
+    neurons: tuple[Separation, ...]
+    pattern: LayerPattern
+
+    @property
+    def realisable(self) -> bool:
+        """Whether every neuron has weights."""
+        return self.layer is not None
+
+    @property
+    def refused(self) -> tuple[int, ...]:
+        """The neurons that have none."""
+        return tuple(j for j, neuron in enumerate(self.neurons) if not neuron.separable)
+
+
+def realise(
+    below: Tensor,
+    spikes: Tensor,
+    neuron: Neuron,
+    *,
+    recurrent: bool = False,
+    bias: bool = False,
+    lengths: Tensor | None = None,
+) -> Realised:
+    """Weights, shared across time, with which a layer answers `below` with `spikes`; or a proof that there are none.
+
+    Given all spikes, the potential of each neuron is linear in its weights, bias and threshold (theory.md sections 1
+    and 6), so each neuron is one linear classification over all steps of all sequences.
+
+    Parameters
+    ----------
+    below : float tensor of shape (n, T, n_in)
+        Spikes of the layer below, or the input.
+    spikes : bool tensor of shape (n, T, m)
+        Wanted.
+    neuron : LIF or Threshold
+        Kind, reset, leaks and thresholds of the m neurons. Weights and threshold may be scaled together, so that any
+        positive threshold is as good as any other; the layer has those given.
+    recurrent, bias : bool
+        Whether the layer has recurrent weights, and biases.
+    lengths : int64 tensor of shape (n,), optional
+        Steps of each sequence; None is T.
+
+    Returns
+    -------
+    Realised
+        The margin of each neuron is that of weights, bias and threshold together of norm one. A margin of zero (ties)
+        does not count as realisable.
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit one another.
+    """
+    n, T = below.shape[:2] if below.ndim == 3 else (-1, -1)
+    if spikes.ndim != 3 or tuple(spikes.shape[:2]) != (n, T):
+        raise ValueError(
+            f"below and spikes must have shapes (n, T, n_in) and (n, T, m), got {tuple(below.shape)} and "
+            f"{tuple(spikes.shape)}"
+        )
+    if isinstance(neuron, LIF) and len(neuron.leak) != spikes.shape[2]:
+        raise ValueError(f"neuron holds {len(neuron.leak)} leaks, but spikes are those of {spikes.shape[2]} neurons")
+    steps = np.full(n, T) if lengths is None else lengths.cpu().numpy()
+    if steps.shape != (n,) or (n and not 1 <= steps.min() <= steps.max() <= T):
+        raise ValueError(f"lengths must be {n} integers between 1 and {T}")
+    inputs, fired = (t.detach().cpu().to(torch.float64).numpy() for t in (below, spikes))
+    counted = distinct_prefixes(inputs, fired, steps)
+    pattern = LayerPattern(inputs, fired, counted, neuron, recurrent, bias)
+    neurons = tuple(separate(neuron_rows(pattern, j)) for j in range(spikes.shape[2]))
+    layer = None
+    if all(separation.separable for separation in neurons):
+        layer = layer_of(pattern, [separation.weights for separation in neurons], below.dtype)  # type: ignore[misc]
+    return Realised(layer, neurons, pattern)
+
+
+def neuron_rows(pattern: LayerPattern, j: int) -> np.ndarray:
+    """The signed rows of neuron j, and one that asks for the sign of its threshold."""
+    rows = pattern.examples(j).signed()
+    if not isinstance(pattern.neuron, LIF):
+        return rows
+    theta = float(pattern.neuron.threshold[j])
+    if theta == 0.0:
+        rows = rows.copy()
+        rows[:, -1] = 0.0
+        return rows
+    # So long that it asks for next to no size, only for the sign.
+    sign_row = np.zeros((1, rows.shape[1]))
+    sign_row[0, -1] = np.copysign(10.0 * max(1.0, np.abs(rows).max(initial=0.0)), theta)
+    return np.concatenate([rows, sign_row])
+
+
+def layer_of(pattern: LayerPattern, weights: list[np.ndarray], dtype: torch.dtype) -> Layer:
+    """The layer with these weights (p,) a neuron, each scaled to the neuron's own threshold."""
+    scaled = []
+    for j, u in enumerate(weights):
+        theta = float(pattern.neuron.threshold[j]) if isinstance(pattern.neuron, LIF) else 0.0
+        scaled.append(u * (theta / u[-1]) if theta and u[-1] else u)
+    table = torch.from_numpy(np.column_stack(scaled)).to(dtype)
+    n_in, m = pattern.below.shape[2], len(weights)
+    end = n_in + (m if pattern.recurrent else 0)
+    return Layer(
+        table[:n_in],
+        pattern.neuron,
+        table[n_in:end] if pattern.recurrent else None,
+        table[end] if pattern.bias else None,
+    )
