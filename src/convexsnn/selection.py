@@ -147,6 +147,7 @@ def train_path(
     validation: Validation | None = None,
     row_weights: Tensor | None = None,
     observer: Observer | None = None,
+    start: Tensor | None = None,
 ) -> TrainedPath:
     """Simulate once, solve for every beta from the largest to the smallest, and pick one by its validation score.
 
@@ -164,6 +165,8 @@ def train_path(
         Of the training rows.
     validation : Validation, optional
         Needed when there are several betas.
+    start : float64 tensor of shape (P_last, C), optional
+        Weights of the witnesses' last-layer neurons from which the largest beta is solved, as of `train`.
 
     Raises
     ------
@@ -190,7 +193,8 @@ def train_path(
     begun = time.perf_counter()
     points: list[PathPoint] = []
     picked: tuple[PathPoint, Solution] | None = None
-    solutions = solve_path(prepared.program, rhos, prepared.options)
+    W0 = None if start is None else prepared.dictionary.to_columns(start)
+    solutions = solve_path(prepared.program, rhos, prepared.options, W0)
     for beta, solution in zip(_announced(betas, observer), solutions, strict=False):
         point = PathPoint(
             beta=beta,

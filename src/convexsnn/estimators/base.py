@@ -242,6 +242,8 @@ class SpikingEstimator(BaseEstimator, ABC):
             validation=validated,
             row_weights=torch.from_numpy(training.row_weights),
             observer=observer,
+            # The search has all but solved the program of the smallest beta.
+            start=None if is_several(betas) else _start(drawn, witnesses),
         )
         trained = path.trained
         if split:
@@ -323,6 +325,14 @@ class SpikingEstimator(BaseEstimator, ABC):
     def _shape_like(self, rows: np.ndarray, sequences: Sequences) -> Any:
         """Rows as users gave labels: one a sequence, or (n, T) / a list of (T_i,) a step."""
         return sequences.unflatten(rows) if self.per_step else rows
+
+
+def _start(drawn: Drawn, witnesses: Hidden) -> Tensor | None:
+    """Weights of the witnesses, of which the last may be an always-firing neuron, that a search came to."""
+    if drawn.searched is None:
+        return None
+    W = drawn.searched.network.W
+    return torch.cat([W, W.new_zeros(witnesses.n_last - len(W), W.shape[1])]).to(witnesses.device)
 
 
 def read_search(search: Any) -> SearchSettings:

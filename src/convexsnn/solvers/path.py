@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from convexsnn.checks import check_integer, check_real
 from convexsnn.columns import RealColumns
@@ -20,7 +21,10 @@ UNPACKED_BYTES = 2**30
 
 
 def solve_path(
-    program: ConvexProgram, rhos: Sequence[float], options: SolverOptions | None = None
+    program: ConvexProgram,
+    rhos: Sequence[float],
+    options: SolverOptions | None = None,
+    start: Tensor | None = None,
 ) -> Iterator[Solution]:
     """Solve the same program for each rho, largest to smallest; every point has a certificate of its own.
 
@@ -32,6 +36,8 @@ def solve_path(
         Positive and strictly decreasing. Weights grow as rho falls, so each solution is a good start for the next.
     options : SolverOptions, optional
         Of every point.
+    start : float64 tensor of shape (P, C), optional
+        Weights from which the first point is solved.
 
     Returns
     -------
@@ -48,7 +54,7 @@ def solve_path(
         raise ValueError("rhos must hold at least one number")
     if not all(larger > smaller for larger, smaller in pairwise(rhos)):
         raise ValueError(f"rhos must be strictly decreasing, got {rhos}")
-    return _points(_unpacked(program), rhos, options or SolverOptions())
+    return _points(_unpacked(program), rhos, options or SolverOptions(), start)
 
 
 def _unpacked(program: ConvexProgram) -> ConvexProgram:
@@ -59,8 +65,10 @@ def _unpacked(program: ConvexProgram) -> ConvexProgram:
     return replace(program, columns=RealColumns(program.columns.dense().T.contiguous()))
 
 
-def _points(program: ConvexProgram, rhos: Sequence[float], options: SolverOptions) -> Iterator[Solution]:
-    solver, W = solver_for(program), None
+def _points(
+    program: ConvexProgram, rhos: Sequence[float], options: SolverOptions, W: Tensor | None
+) -> Iterator[Solution]:
+    solver = solver_for(program)
     for rho in rhos:
         solution = solver.solve(replace(program, rho=rho), options, W)
         yield solution

@@ -1,0 +1,169 @@
+"""The dual-guided search on the tasks that random witnesses do not solve, and surrogate gradients for the same time.
+
+    python benchmarks/search.py [--only xor-T14 ...] [--seeds 0 1 2] [--methods search sg] [--out search.jsonl]
+
+Every run is one line of JSON in --out, and is not repeated when it is there already. Prints a Markdown table: mean and
+worst over the seeds. Times are those of one thread (set OMP_NUM_THREADS=1) on whatever else the machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from convexsnn import SpikingClassifier
+from convexsnn.families import pretraining
+from convexsnn.metrics import closed_loop_scores, inference_cost, split_scores
+from convexsnn.network import Network
+from convexsnn.penalties import PENALTIES
+from convexsnn.surrogate import Problem, initial_network, train_surrogate
+from convexsnn.tasks import TaskSettings, load_task
+from convexsnn.validation import Validation
+
+DIGITS = (5, 10, 20, 50, 1000)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task, the estimator's settings and the seconds for the search."""
+
+    task: str
+    timesteps: int
+    seconds: float
+    sizes: tuple[int, int, int] = (2000, 2000, 4000)
+    settings: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] = field(default_factory=dict)
+    digits: tuple[int, ...] = ()
+
+
+def xor(timesteps: int, seconds: float, *, recurrent: bool = False) -> Case:
+    settings = {"loss": "hinge", "beta": 0.01, "readout": "spike", "recurrent": recurrent}
+    return Case("first-last-xor", timesteps, seconds, settings=settings | {"depth": 2 if recurrent else 3})
+
+
+def arithmetic(name: str, base: int) -> Case:
+    settings = {"beta": 0.01, "readout": "spike", "depth": 3}
+    return Case(f"{name}:base-{base}", 6, 200.0, (2000, 500, 500), settings, digits=DIGITS)
+
+
+MNIST = {"beta": 0.01, "tol": 1e-5, "penalty": "group", "depth": 2, "recurrent": True, "readout": "spike"}
+CASES: dict[str, Case] = {
+    "xor-T6": xor(6, 30.0),
+    "xor-T8": xor(8, 60.0),
+    "xor-T11": xor(11, 120.0),
+    "xor-T14": xor(14, 240.0),
+    "xor-T14-rec": xor(14, 45.0, recurrent=True),
+    "xor-T30-rec": xor(30, 240.0, recurrent=True),
+    "xor-T50-rec": xor(50, 480.0, recurrent=True),
+    **{f"addition-{base}": arithmetic("addition", base) for base in (2, 3, 5, 7, 10)},
+    **{f"subtraction-{base}": arithmetic("subtraction", base) for base in (2, 3, 5, 7, 10)},
+    "mnist-T14": Case(
+        "mnist", 14, 400.0, (6000, 2000, 2000), MNIST | {"dtype": "float32"}, {"oracles": ("ascent",), "block": 512}
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", choices=sorted(CASES), default=list(CASES))
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="*", choices=["search", "sg"], default=["search"])
+    parser.add_argument("--out", type=Path, default=Path("search.jsonl"))
+    parser.add_argument("--data-dir", type=Path, default=None)
+    options = parser.parse_args()
+    done = {}
+    if options.out.exists():
+        done = {(row["case"], row["method"], row["seed"]): row for row in map(json.loads, options.out.open())}
+    jobs = [(case, m, seed) for case in options.only for seed in options.seeds for m in options.methods]
+    for name, method, seed in track(jobs, disable=None, description="runs"):
+        if (name, method, seed) not in done:
+            row = {"case": name, "method": method, "seed": seed} | run(CASES[name], method, seed, options.data_dir)
+            done[name, method, seed] = row
+            with options.out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+    print_table([done[job] for job in jobs])
+
+
+def run(case: Case, method: str, seed: int, data_dir: Path | None) -> dict[str, Any]:
+    """One fit, scored on the test split, and in closed loop where the task has one."""
+    folder = data_dir if case.task == "mnist" else None
+    task = load_task(case.task, TaskSettings(*case.sizes, case.timesteps, seed=seed, data_dir=folder))
+    model = SpikingClassifier(
+        **case.settings,
+        witnesses="search",
+        search=case.search | {"seconds": case.seconds},
+        per_step=task.per_step,
+        random_state=seed,
+    )
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if method == "sg":
+            model.set_params(search=case.search | {"rounds": 1, "population": 8, "generations": 1})
+        model.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y))
+    facts: dict[str, Any] = {}
+    if method == "sg":
+        model.network_ = surrogate(model, task, case.seconds, seed)
+    else:
+        certificate = model.certificate_
+        facts = {"objective": certificate.primal, "gap": certificate.relative_gap, "columns": certificate.support}
+        facts |= {"rounds": len(model.history_) - 1, "beta": model.beta_}
+    facts["seconds"] = time.perf_counter() - began
+    facts["test"] = {k: 100.0 * v for k, v in split_scores(model, task.test.X, task.test.y).items()}
+    facts["neurons"] = inference_cost(model.network_, model.sequences(task.test.X)).neurons
+    for digits in case.digits:
+        longer = load_task(case.task, TaskSettings(1, 1, case.sizes[2], digits + 1, seed=seed))
+        scores = closed_loop_scores(model, longer)
+        facts[f"digits {digits}"] = {k: 100.0 * v for k, v in scores.items()}
+    return facts
+
+
+def surrogate(model: SpikingClassifier, task: Any, seconds: float, seed: int) -> Network:
+    """Surrogate gradients alone, on one network of 256 neurons a layer, until the time is up."""
+    sequences, targets = model.training_rows(task.train.X, task.train.y)
+    held, held_targets = model.training_rows(task.val.X, task.val.y)
+    program = model.program_settings()
+    uniform = torch.full((len(targets),), 1.0 / len(targets), dtype=torch.float64)
+    penalty, rho = PENALTIES[program.penalty], program.rho_for(256)
+    problem = Problem(sequences, targets, program.loss_function, penalty, rho, uniform)
+    shape = model._architecture(sequences.n_features)
+    shape = replace(shape, branches=1, hidden=256, last=256, bias=True)
+    settings = replace(pretraining(len(sequences)), epochs=100_000, schedule="constant", learn_leak=True)
+    start = initial_network(shape, targets.shape[1], torch.Generator().manual_seed(seed), settings.gain)
+    began = time.perf_counter()
+
+    def stop(_: Any) -> None:
+        if time.perf_counter() - began > seconds:
+            raise KeyboardInterrupt
+
+    ones = np.ones(len(held_targets))
+    validation = Validation(held, lambda S: model._score_rows(held_targets, S, ones))
+    return train_surrogate(start, problem, settings, seed=seed, validation=validation, on_epoch=stop).network
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    print("| case | method | seeds | test % mean (worst) | columns | neurons | seconds | closed loop, all right % |")
+    print("|---|---|---|---|---|---|---|---|")
+    for case, method in dict.fromkeys((row["case"], row["method"]) for row in rows):
+        own = [row for row in rows if (row["case"], row["method"]) == (case, method)]
+        test = [row["test"]["accuracy"] for row in own]
+        mean = lambda name, own=own: f"{np.mean([row.get(name, np.nan) for row in own]):.0f}"  # noqa: E731
+        loops = [
+            f"{digits}: {min(row[f'digits {digits}']['sequence_accuracy'] for row in own):.1f}"
+            for digits in CASES[case].digits
+        ]
+        cells = [case, method, str(len(own)), f"{np.mean(test):.2f} ({min(test):.2f})"]
+        print(f"| {' | '.join([*cells, mean('columns'), mean('neurons'), mean('seconds'), ', '.join(loops)])} |")
+
+
+if __name__ == "__main__":
+    main()
