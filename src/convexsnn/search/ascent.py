@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,6 +35,8 @@ class Ascent:
     block, width : int
         Neurons of a layer, here and in the branches that other oracles propose.
     free_leak, free_bias : bool
+    repeats : float
+        Steps of all training sequences, which training runs, for each of their distinct prefixes, which scoring runs.
     """
 
     architecture: Architecture
@@ -42,11 +45,20 @@ class Ascent:
     width: int
     free_leak: bool
     free_bias: bool
+    repeats: float
+
+    @property
+    def epoch_cost(self) -> int:
+        """How many small branches could be scored in the time of one pass over the training sequences."""
+        return math.ceil(STEP_COST * self.repeats * max(1.0, self.block / self.width))
+
+    def period(self, simulations: int) -> int:
+        """The ascent is worth the effort of so many rounds, if that of each is `simulations`."""
+        return math.ceil(EPOCHS[0] * self.epoch_cost / simulations)
 
     def propose(self, simulations: int, generator: torch.Generator) -> tuple[Hidden, int]:
         """Train one branch for about as long as `simulations` small ones take; it, and what it took."""
-        unit = STEP_COST * max(1, self.block // self.width)
-        epochs = min(max(simulations // unit, EPOCHS[0]), EPOCHS[1])
+        epochs = min(max(simulations // self.epoch_cost, EPOCHS[0]), EPOCHS[1])
         settings = SurrogateSettings(epochs=epochs, batch_size=64, dropout=0.5, learn_leak=self.free_leak)
         shape = replace(self.architecture, branches=1, hidden=self.block, last=self.block)
         shape = replace(shape, bias=self.free_bias or shape.bias)
@@ -56,4 +68,4 @@ class Ascent:
             spread = Heterogeneity(memory=MEMORY, threshold=same, gain=(1.0, 1.0), bias=0.0)
             start = Network(diversify(start.hidden, generator, spread), start.W)
         seed = int(torch.randint(2**31, (), generator=generator))
-        return train_surrogate(start, self.problem, settings, seed=seed).network.hidden, epochs * unit
+        return train_surrogate(start, self.problem, settings, seed=seed).network.hidden, epochs * self.epoch_cost

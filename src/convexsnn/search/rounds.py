@@ -107,7 +107,10 @@ def _find(task: Task, state: State, generator: torch.Generator) -> Found:
         number = settings.oracles.index(name)
         effort = max(1, round(shares[name] * settings.generations))
         if name == ASCENT:
-            hidden, simulated[name] = task.ascent.propose(effort * settings.population, generator)
+            simulations = effort * settings.population
+            if len(state.history) % task.ascent.period(simulations):
+                continue
+            hidden, simulated[name] = task.ascent.propose(simulations, generator)
             pool, scored = admit_hidden(pool, hidden, number, task.sequences, task.rows, pricing)
             taken += scored
             continue

@@ -144,7 +144,8 @@ def _task(
     space = Space(architecture, settings.width, scale, settings.free_leak and lif, settings.free_bias)
     penalty = PENALTIES[program.penalty]
     problem = Problem(sequences, targets, program.loss_function, penalty, rho, row_weights)
-    ascent = Ascent(architecture, problem, settings.block, settings.width, space.free_leak, settings.free_bias)
+    repeats = int(sequences.lengths.sum()) / rows.exact.n_nodes
+    ascent = Ascent(architecture, problem, settings.block, settings.width, space.free_leak, settings.free_bias, repeats)
     return Task(sequences, rows, space, ascent, program, rho, settings, validation)
 
 
