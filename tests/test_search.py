@@ -1,5 +1,6 @@
 """The dual-guided search: prefixes, the batched simulator, pricing, rounds, checkpoints."""
 
+import json
 import warnings
 
 import numpy as np
@@ -9,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convexsnn import SpikingClassifier, SpikingRegressor
+from convexsnn.cli.app import run as main
 from convexsnn.dictionary import build_dictionary
 from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import uniform_weights
-from convexsnn.search import SearchSettings, search
+from convexsnn.search import SearchSettings, plot_history, search
 from convexsnn.search.climb import climb
 from convexsnn.search.credit import Credit
 from convexsnn.search.oracles import ORACLES, Situation
@@ -24,6 +26,7 @@ from convexsnn.search.pricing import Pricing, take_best
 from convexsnn.search.space import Space, input_scale
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.solvers import SolverOptions, solve
+from convexsnn.storage import load_model
 from convexsnn.training import ProgramSettings, make_program, objective, train
 from convexsnn.witnesses import Architecture
 
@@ -364,3 +367,30 @@ def test_padding_is_never_shown():
     shown.values[beyond] = 100.0
     targets = encoded(np.arange(30) % 2, "hinge")
     assert run(sequences, targets).network.equals(run(shown, targets).network)
+
+
+def test_history_is_plotted():
+    pytest.importorskip("matplotlib")
+    X, y = bits()
+    found = run(as_sequences(X), encoded(y, "hinge"))
+    figure = plot_history(found.history)
+    above, below = figure.axes
+    assert [len(line.get_xdata()) for line in above.lines] == [len(found.history)] * 3
+    assert list(below.lines[1].get_ydata()) == [entry.support for entry in found.history]
+    with pytest.raises(ValueError, match="at least one round"):
+        plot_history(())
+
+
+def test_command_line_searches_verifies_and_goes_on(tmp_path, capsys):
+    out = tmp_path / "run"
+    fit = "fit --task first-last-xor --timesteps 4 --n-train 60 --n-val 20 --n-test 20 --witnesses search --loss hinge"
+    options = ["--search-rounds", "2", "--search-width", "4", "--beta", "0.05", "--out", str(out)]
+    assert main([*fit.split(), *options, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["search"]["rounds"][-1]["number"] == 2
+    assert json.loads((out / "history.json").read_text()) == report["search"]
+    assert not (out / "search.safetensors").exists()
+    loaded, _ = load_model(out / "model.safetensors")
+    assert loaded.stopped_ == "2 rounds are done"
+    assert [entry.to_dict() for entry in loaded.history_] == report["search"]["rounds"]
+    assert main(["verify", "--model", str(out), "--task", "first-last-xor", "--exact", "--json"]) == 0

@@ -1,8 +1,9 @@
 """Dual-guided search: find the neurons worth having (theory.md section 5)."""
 
 from convexsnn.search.history import Round
+from convexsnn.search.plotting import plot_history
 from convexsnn.search.search import search
 from convexsnn.search.settings import SearchSettings
 from convexsnn.search.state import Searched
 
-__all__ = ["Round", "SearchSettings", "Searched", "search"]
+__all__ = ["Round", "SearchSettings", "Searched", "plot_history", "search"]
