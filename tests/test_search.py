@@ -294,6 +294,16 @@ def test_interrupted_search_gives_the_best_so_far():
     assert found.network.hidden.n_last > 0
 
 
+def test_a_closed_global_bound_ends_the_search():
+    """Labels that one input tells apart: two columns reach the universal bound, and the search knows."""
+    X, _ = bits(60, 2)
+    y = X[:, -1, 0].astype(int)
+    found = run(as_sequences(X), encoded(y, "hinge"), settings=SearchSettings(rounds=60, patience=60, width=6))
+    assert "no network goes below" in found.stopped
+    last = found.history[-1]
+    assert last.objective == pytest.approx(last.global_bound, rel=1e-3)
+
+
 def test_budgets_end_the_search():
     X, y = bits()
     sequences, targets = as_sequences(X), encoded(y, "hinge")

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from convexsnn.certificate import relative_gap
 from convexsnn.checks import check_integer
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
@@ -152,6 +153,8 @@ def _task(
 def _why_stop(task: Task, state: State) -> str | None:
     """Why the search is over, in words; None while it is not."""
     settings, last = task.settings, state.history[-1]
+    if relative_gap(last.objective, last.global_bound) <= settings.tol:
+        return f"the objective is within {settings.tol:g} of what no network goes below"
     if state.idle >= settings.patience:
         tried = sum(entry.simulated for entry in state.history[-settings.patience :])
         return (
