@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convexsnn.export.library import library
 from convexsnn.export.wiring import ExportedNetwork, below, refuse, wire
 from convexsnn.network import Layer, Network
 from convexsnn.neurons import LIF
@@ -38,24 +39,20 @@ class NorseCell(nn.Module):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
-        from norse.torch.functional.lif_box import LIFBoxParameters
-        from norse.torch.functional.reset import reset_value
-        from norse.torch.module.lif_box import LIFBoxCell
-
+        box = library("norse.torch.functional.lif_box")
         lif = _checked(layer)
+        reset_value = library("norse.torch.functional.reset").reset_value
         reset = {"soft": Subtract(lif.threshold.clone()), "hard": reset_value}.get(lif.reset, keep)
         zeros = torch.zeros_like(lif.threshold)
-        parameters: Any = LIFBoxParameters
-        p = parameters(
+        p = box.LIFBoxParameters(
             tau_mem_inv=1.0 - lif.leak, v_leak=zeros, v_th=lowered(lif), v_reset=zeros, reset_method=reset
         )
-        self.neuron: Any = LIFBoxCell(p, dt=1.0)  # type: ignore[arg-type]
+        self._state = box.LIFBoxFeedForwardState
+        self.neuron: Any = library("norse.torch.module.lif_box").LIFBoxCell(p, dt=1.0)
 
     def forward(self, current: Tensor, carried: Tensor, spikes: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
         """One step; see `wiring`."""
-        from norse.torch.functional.lif_box import LIFBoxFeedForwardState
-
-        fired, state = self.neuron(current, LIFBoxFeedForwardState(v=carried))
+        fired, state = self.neuron(current, self._state(v=carried))
         return fired, state.v, state.v
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.checks import check_real
-from convexsnn.export.nir import DT
+from convexsnn.export.write_nir import DT
 from convexsnn.network import Branch, Hidden, Layer, Network, Readout
 from convexsnn.neurons import LIF, Reset
 from convexsnn.witnesses import with_constant
@@ -18,14 +18,13 @@ from convexsnn.witnesses.architecture import DTYPES
 WEIGHTS, NEURONS = ("Affine", "Linear"), ("LIF", "IF", "LI")
 
 
-def from_nir(
-    graph: Any, *, dt: float | None = None, every_step: bool | None = None, dtype: str = "float64"
-) -> Network:
+def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = None, dtype: str = "float64") -> Network:
     """A network from a NIR graph: parallel chains of weights and neurons that end in weights and are summed.
 
-    Read are Affine and Linear, LIF and IF (reset to zero), ``LI -> Threshold``, recurrent weights from a layer's neurons to
-    themselves, and `to_nir`'s subgraph of soft reset. A threshold is raised to the next number above, as NIR fires
-    on > and we on >=. Weights come back from `to_nir` up to the rounding of dividing by 1 - leak and of the arrays' dtype.
+    Read are Affine and Linear, LIF and IF (reset to zero), ``LI -> Threshold``, recurrent weights from a layer's
+    neurons to themselves, and `to_nir`'s subgraph of soft reset. A threshold is raised to the next number above, as NIR
+    fires on > and we on >=. Weights come back from `to_nir` up to the rounding of dividing by 1 - leak and of the
+    arrays' dtype.
 
     Parameters
     ----------
@@ -50,6 +49,8 @@ def from_nir(
     notes = dict(getattr(graph, "metadata", None) or {})
     step = check_real("dt", float(notes.get("convexsnn_dt", DT)) if dt is None else dt, 0.0, open_minimum=True)
     reader = _Reader(graph, step, DTYPES[dtype])
+    if not reader.targets(reader.only("Input")):
+        raise ValueError("graph: the Input leads nowhere")
     found = [reader.branch(name) for name in reader.targets(reader.only("Input"))]
     if len({readout for _, _, readout, _ in found}) > 1:
         raise ValueError("graph: some branches are read by their spikes and others by their membrane")
@@ -81,9 +82,6 @@ class _Reader:
     def targets(self, name: str) -> list[str]:
         return [end for start, end in self.edges if start == name]
 
-    def sources(self, name: str) -> list[str]:
-        return [start for start, end in self.edges if end == name]
-
     def only(self, kind: str) -> str:
         names = [name for name in self.nodes if self.kind(name) == kind]
         if len(names) != 1:
@@ -92,8 +90,11 @@ class _Reader:
 
     def branch(self, name: str) -> tuple[Branch, Tensor, Readout, Tensor]:
         """The chain that begins with the weights `name`: its layers, output weights, readout and output bias."""
-        layers, readout = [], "spike"
+        layers, readout, seen = [], "spike", set()
         while True:
+            if name in seen:
+                raise ValueError(f"graph: {name} is fed by a later layer; only a layer's own spikes may come back")
+            seen.add(name)
             weight, bias = self.weights(name)
             ahead = self.forward(name, [])
             if not layers and (ahead == self.only("Output") or self.kind(ahead) in WEIGHTS):

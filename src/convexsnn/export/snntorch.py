@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convexsnn.export.library import library
 from convexsnn.export.wiring import ExportedNetwork, below, refuse, wire
 from convexsnn.network import Layer, Network
 
@@ -20,17 +21,15 @@ class SnnTorchCell(nn.Module):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
-        import snntorch as snn
-
+        snn = library("snntorch")
         lif = refuse(layer, ("soft", "hard", "none", "delayed"), "snnTorch")
         self.reset = lif.reset
         self.feedback = lif.reset == "delayed"
         self.register_buffer("theta", lif.threshold.clone())
         shared: dict[str, Any] = {"beta": lif.leak.clone(), "threshold": below(lif.threshold)}
         if lif.reset == "soft":
-            from convexsnn.export.snntorch_neuron import SoftLeaky
-
-            self.neuron: Any = SoftLeaky(lif.threshold.clone(), **shared)
+            soft = library("convexsnn.export.snntorch_neuron").SoftLeaky
+            self.neuron: Any = soft(lif.threshold.clone(), **shared)
         elif self.feedback:
             V = -lif.threshold
             self.neuron = snn.RLeaky(V=V, all_to_all=False, learn_recurrent=False, reset_mechanism="none", **shared)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convexsnn.export.library import library
 from convexsnn.export.wiring import ExportedNetwork, refuse, wire
 from convexsnn.network import Layer, Network
 
@@ -25,7 +26,6 @@ class SpikingJellyCell(nn.Module):
         distinct, group = torch.unique(pairs, dim=0, return_inverse=True)
         self.nodes = nn.ModuleList(_node(leak, threshold, v_reset) for leak, threshold in distinct.tolist())
         self.memoryless = [leak == 0.0 for leak, _ in distinct.tolist()]
-        self.members: list[Tensor] = []
         for g in range(len(distinct)):
             self.register_buffer(f"members_{g}", torch.nonzero(group == g).flatten())
 
@@ -48,8 +48,7 @@ class SpikingJellyCell(nn.Module):
 
 
 def _node(leak: float, threshold: float, v_reset: float | None) -> nn.Module:
-    from spikingjelly.activation_based import neuron
-
+    neuron = library("spikingjelly.activation_based.neuron")
     shared: dict[str, Any] = {"v_threshold": threshold, "v_reset": v_reset}
     if leak in (0.0, 1.0):  # LIFNode needs 1 < tau < infinity; without memory, the node starts from zero at every step
         return neuron.IFNode(**shared)

@@ -147,7 +147,7 @@ class ExportedNetwork(nn.Module):
             after = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
             start = 0
             for branch in self.branches:
-                end = start + 2 * len(branch.layers)
+                end = start + 2 * len(branch.layers)  # type: ignore[arg-type]
                 read, own = branch(x[t], before[start:end])
                 parts.append(read)
                 after.extend(own)
@@ -161,7 +161,7 @@ class ExportedNetwork(nn.Module):
         """The state before the first step of x (T, n, d)."""
         zeros = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
         for branch in self.branches:
-            for layer in branch.layers:
+            for layer in branch.layers:  # type: ignore[union-attr]
                 empty = torch.zeros(x.shape[1], layer.m, dtype=x.dtype, device=x.device)
                 zeros.append(empty)
                 zeros.append(empty)

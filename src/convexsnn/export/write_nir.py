@@ -1,7 +1,8 @@
 """NIR, the neuromorphic intermediate representation: networks of ours as graphs for other simulators and chips.
 
-NIR's neurons are differential equations; read by Euler steps of `dt` a LIF has leak 1 - dt / tau and multiplies its input
-by dt / tau, so weights are divided by 1 - leak. It fires on >, so thresholds are lowered to the next number below.
+NIR's neurons are differential equations; read by Euler steps of `dt`, a LIF has leak 1 - dt / tau and multiplies its
+input by dt / tau, so weights are divided by 1 - leak. It fires on >, so
+thresholds are lowered to the next number below.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 from convexsnn.checks import check_choice, check_real
+from convexsnn.export.chains import chains_of
+from convexsnn.export.library import library
 from convexsnn.export.norse import ROUNDING_STEPS
 from convexsnn.export.wiring import below, check_neurons, lif_of
 from convexsnn.network import Layer, Network
@@ -24,7 +27,7 @@ SoftReset = Literal["raise", "subgraph"]
 
 
 class _Parts(NamedTuple):
-    """What a graph is made of, and the name of the node that sends a layer's spikes (and its membrane, or None)."""
+    """What a graph is made of."""
 
     nodes: dict[str, Any]
     edges: list[tuple[str, str]]
@@ -37,7 +40,10 @@ def to_nir(
     soft_reset: SoftReset = "raise",
     dtype: Literal["float32", "float64"] = "float32",
 ) -> Any:
-    """A network as a NIR graph: Input, for each branch Affine and neurons a layer, then Affine with W, Output.
+    """A network as a NIR graph: Input, Affine and neurons for each layer, then Affine with W, Output.
+
+    Branches alike in depth and reset are joined into one chain with block-diagonal weights; others stay parallel chains
+    that are summed, which Norse's importer does not do.
 
     Each layer is ``Affine(W / (1 - leak), b / (1 - leak)) -> LIF(tau=dt / (1 - leak), r=1, v_leak=0, v_reset=0)`` for
     hard reset, which the importers of snnTorch, SpikingJelly and Norse read alike, or ``-> LI -> Threshold`` without
@@ -69,8 +75,7 @@ def to_nir(
     ImportError
         Without the package ``nir``.
     """
-    import nir
-
+    nir = library("nir")
     hidden = check_neurons(network)
     check_choice("soft_reset", soft_reset, ("raise", "subgraph"))
     check_choice("dtype", dtype, ("float32", "float64"))
@@ -79,21 +84,19 @@ def to_nir(
     if hidden.readout == "membrane":
         raise ValueError("NIR's neurons send spikes, not their membrane: the membrane readout cannot be expressed")
     parts = _Parts({"input": nir.Input(np.array([hidden.n_features]))}, [])
-    start = 0
-    for k, branch in enumerate(hidden.branches):
+    chains = chains_of(network)
+    for k, (layers, W) in enumerate(chains):
         source = "input"
-        for i, layer in enumerate(branch.layers):
-            analog = hidden.readout == "analog" and layer is branch.last
+        for i, layer in enumerate(layers):
+            analog = hidden.readout == "analog" and layer is layers[-1]
             source = _add_layer(parts, f"{k}_{i}", layer, source, _Export(step, soft_reset, kind, analog))
-        W = network.W[start : start + branch.last.m]
-        start += branch.last.m
         # A bias of zero: several readers know Affine but not Linear.
         zeros = torch.zeros(W.shape[1], dtype=kind)
         parts.nodes[f"output_{k}"] = nir.Affine(weight=_array(W.T, kind), bias=_array(zeros, kind))
         parts.edges.append((source, f"output_{k}"))
-    ends = [f"output_{k}" for k in range(len(hidden.branches))]
+    ends = [f"output_{k}" for k in range(len(chains))]
     end = ends[0]
-    if len(ends) > 1:  # what enters a node is summed, but importers do so for nodes other than Output only
+    if len(ends) > 1:  # what enters a node is summed, but not every importer does so at Output
         C = network.W.shape[1]
         parts.nodes["sum"] = nir.Affine(weight=_array(torch.eye(C), kind), bias=_array(torch.zeros(C), kind))
         parts.edges.extend((name, "sum") for name in ends)
@@ -115,8 +118,7 @@ class _Export(NamedTuple):
 
 def _add_layer(parts: _Parts, at: str, layer: Layer, source: str, how: _Export) -> str:
     """Add one layer fed by the node `source`; the name of the node that is read."""
-    import nir
-
+    nir = library("nir")
     lif = _checked(layer, how)
     gain = 1.0 - lif.leak
     integrates = bool((gain == 0.0).any())
@@ -166,8 +168,8 @@ def _checked(layer: Layer, how: _Export) -> LIF:
         raise ValueError('NIR holds reset "delayed" for positive thresholds only')
     if how.analog and lif.reset != "none":
         raise ValueError(
-            f"the analog readout of neurons of reset {lif.reset!r} cannot be expressed in NIR, whose neurons do not send "
-            'their membrane after reset: only reset "none" can'
+            f"the analog readout of neurons of reset {lif.reset!r} cannot be expressed in NIR, whose neurons do not "
+            'send their membrane after reset: only reset "none" can'
         )
     integrates = lif.leak == 1.0
     if bool(integrates.any()) and not (bool(integrates.all()) and lif.reset == "hard"):
