@@ -16,7 +16,7 @@ ROOMS = [
     ["simulation", "certificate"],
     ["witnesses", "ridge"],
     ["dictionary", "solvers", "labels", "surrogate"],
-    ["reconstruction"],
+    ["reconstruction", "export"],
     ["training"],
     ["selection", "families", "hybrids"],
     ["estimators", "verification"],

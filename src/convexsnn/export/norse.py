@@ -44,9 +44,8 @@ class NorseCell(nn.Module):
         reset_value = library("norse.torch.functional.reset").reset_value
         reset = {"soft": Subtract(lif.threshold.clone()), "hard": reset_value}.get(lif.reset, keep)
         zeros = torch.zeros_like(lif.threshold)
-        p = box.LIFBoxParameters(
-            tau_mem_inv=1.0 - lif.leak, v_leak=zeros, v_th=lowered(lif), v_reset=zeros, reset_method=reset
-        )
+        settings = {"v_leak": zeros, "v_th": lowered(lif), "v_reset": zeros, "reset_method": reset}
+        p = box.LIFBoxParameters(tau_mem_inv=1.0 - lif.leak, **settings)
         self._state = box.LIFBoxFeedForwardState
         self.neuron: Any = library("norse.torch.module.lif_box").LIFBoxCell(p, dt=1.0)
 
@@ -70,8 +69,19 @@ def scaled(layer: Layer) -> Layer:
 
 def lowered(lif: LIF) -> Tensor:
     """Thresholds for a target that fires on > and multiplies its input by 1 - leak."""
-    exact = torch.frexp(1.0 - lif.leak).mantissa == 0.5  # a power of two: dividing by it does not round
-    return torch.where(exact, below(lif.threshold), below(lif.threshold, ROUNDING_STEPS))
+    return torch.where(divides_exactly(lif), below(lif.threshold), below(lif.threshold, ROUNDING_STEPS))
+
+
+def lowered_bias(layer: Layer, bias: Tensor) -> Tensor:
+    """Bias of the membrane readout, lowered like the thresholds: a membrane that equals it may come out lower."""
+    lif = _checked(layer)
+    size = torch.maximum(bias.abs(), lif.threshold.abs())
+    return torch.where(divides_exactly(lif), bias, bias - ROUNDING_STEPS * torch.finfo(bias.dtype).eps * size)
+
+
+def divides_exactly(lif: LIF) -> Tensor:
+    """Where 1 - leak is a power of two: dividing by it does not round."""
+    return torch.frexp(1.0 - lif.leak).mantissa == 0.5
 
 
 def _checked(layer: Layer) -> LIF:
@@ -107,4 +117,4 @@ def to_norse(network: Network) -> ExportedNetwork:
     ValueError
         When the network has no neurons, or one of them leak 1.
     """
-    return wire(network, NorseCell, prepare=scaled)
+    return wire(network, NorseCell, prepare=scaled, prepare_bias=lowered_bias)

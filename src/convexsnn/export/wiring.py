@@ -173,6 +173,7 @@ def wire(
     make_cell: MakeCell,
     *,
     prepare: Callable[[Layer], Layer] = lambda layer: layer,
+    prepare_bias: Callable[[Layer, Tensor], Tensor] = lambda layer, bias: bias,  # noqa: ARG005
     surrogate: Surrogate | None = None,
 ) -> ExportedNetwork:
     """Put the cells that `make_cell` makes of each layer into the shell.
@@ -183,6 +184,8 @@ def wire(
     make_cell : callable (Layer) -> Module
     prepare : callable (Layer) -> Layer
         The weights as the target's cell wants them; `make_cell` is given the layer before this.
+    prepare_bias : callable (Layer, Tensor) -> Tensor
+        The same for the bias of the membrane readout of a last layer.
     surrogate : Surrogate, optional
         Of the membrane readout.
 
@@ -195,7 +198,8 @@ def wire(
     bump = surrogate or Surrogate()
     branches = [
         ExportedBranch(
-            [ExportedLayer(prepare(layer), make_cell(layer)) for layer in branch.layers], _reader(hidden, branch, bump)
+            [ExportedLayer(prepare(layer), make_cell(layer)) for layer in branch.layers],
+            _reader(hidden, branch, prepare_bias, bump),
         )
         for branch in hidden.branches
     ]
@@ -252,10 +256,13 @@ def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return linear
 
 
-def _reader(hidden: Hidden, branch: Branch, surrogate: Surrogate) -> nn.Module:
+def _reader(
+    hidden: Hidden, branch: Branch, prepare_bias: Callable[[Layer, Tensor], Tensor], surrogate: Surrogate
+) -> nn.Module:
     if hidden.readout == "spike":
         return ReadSpikes()
     if hidden.readout == "analog":
         return ReadAnalog()
     zeros = torch.zeros(branch.last.m, dtype=hidden.dtype, device=hidden.device)
-    return ReadMembrane(zeros if branch.readout_bias is None else branch.readout_bias.clone(), surrogate)
+    bias = zeros if branch.readout_bias is None else branch.readout_bias.clone()
+    return ReadMembrane(prepare_bias(branch.last, bias), surrogate)
