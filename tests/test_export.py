@@ -34,10 +34,8 @@ def draw(reset, *, dyadic, recurrent=False, leak=0.9, mixed=False, readout="spik
 
     def layer(n_in, m):
         pick = lambda values: torch.tensor(values, dtype=dtype)[torch.randint(len(values), (m,), generator=g)]  # noqa: E731
-        leaks, thresholds = (
-            pick([0.0, 0.5, 0.75, 0.875] if mixed else [leak]),
-            pick([0.25, 0.5, 1.0] if mixed else [0.5]),
-        )
+        leaks = pick([0.0, 0.5, 0.75, 0.875] if mixed else [leak])
+        thresholds = pick([0.25, 0.5, 1.0] if mixed else [0.5])
         neuron = Threshold() if reset == "threshold" else LIF(leaks, thresholds, reset)
         return Layer(weights(n_in, m), neuron, 0.25 * weights(m, m) if recurrent else None, 0.5 * weights(m))
 

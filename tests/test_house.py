@@ -18,7 +18,7 @@ ROOMS = [
     ["dictionary", "solvers", "labels", "surrogate"],
     ["reconstruction", "export"],
     ["training"],
-    ["selection", "families", "hybrids"],
+    ["selection", "families", "hybrids", "polishing"],
     ["estimators", "verification"],
     ["closed_loop", "storage"],
     ["metrics"],
