@@ -83,7 +83,7 @@ def _last_readout(
     if not after:
         raise ValueError(
             f"the last Linear, {names[linear[-1]]!r}, is followed by the spiking layer {names[spiking[-1]]!r}: spikes "
-            "are not linear in its weights. Pass readout= to solve for a Linear all the same, as if it were read directly"
+            "are not linear in its weights. Pass readout= to solve for a Linear as if it were read directly"
         )
     if len(after) > 1:
         found = ", ".join(repr(names[part]) for part in after)

@@ -226,6 +226,8 @@ def _program(dictionary: Dictionary, labels: Tensor, outputs: int, settings: Pro
 
 def _targets(labels: Tensor, outputs: int, settings: ProgramSettings) -> Tensor:
     """Encoded labels (n, outputs): class indices, or real targets of the squared loss."""
+    if settings.loss == "cross_entropy" and outputs == 1:
+        raise ValueError("cross_entropy needs one output a class, the readout has 1: use loss='logistic' or 'hinge'")
     if labels.is_floating_point():
         values = labels.to(torch.float64).reshape(len(labels), -1)
         if settings.loss != "squared" or values.shape[1] != outputs:
@@ -244,8 +246,6 @@ def _targets(labels: Tensor, outputs: int, settings: ProgramSettings) -> Tensor:
             f"labels lie in {int(labels.min())}..{int(labels.max())}, but a readout of {outputs} outputs has classes "
             f"0..{classes - 1}"
         )
-    if settings.loss == "cross_entropy" and outputs == 1:
-        raise ValueError("cross_entropy needs one output a class, the readout has 1: use loss='logistic' or 'hinge'")
     one_hot = nn.functional.one_hot(labels.long(), classes).to(torch.float64)
     if settings.loss == "cross_entropy":
         return one_hot
