@@ -16,7 +16,7 @@ ROOMS = [
     ["simulation", "certificate"],
     ["witnesses", "ridge"],
     ["dictionary", "solvers", "labels", "surrogate"],
-    ["reconstruction", "export"],
+    ["reconstruction", "export", "cost"],
     ["training"],
     ["selection", "families", "hybrids", "polishing"],
     ["estimators", "verification"],

@@ -55,7 +55,7 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
             f"readout {names[told_readout]!r} is a {type(told_readout).__name__}, which is not linear in "
             "weights that we can solve for: it must be a torch.nn.Linear"
         )
-    spiking = [part for part in order if _spikes(part)]
+    spiking = [part for part in order if is_spiking(part)]
     inside = {inner for part in spiking for inner in part.modules()}
     linear = [part for part in order if isinstance(part, nn.Linear) and part not in inside]
     last = told_readout or _last_readout(linear, spiking if told_spikes is None else [told_spikes], order, names)
@@ -102,6 +102,7 @@ def _told(argument: str, told: str | nn.Module, module: nn.Module, names: dict[n
     return parts[told]
 
 
-def _spikes(part: nn.Module) -> bool:
+def is_spiking(part: nn.Module) -> bool:
+    """Whether a module is one of the spiking layers that we know, by the names of its class and its bases."""
     bases = {base.__name__ for base in type(part).__mro__}
     return bool(bases & SPIKING) and not bases & SILENT

@@ -256,7 +256,9 @@ def _solve(program: ConvexProgram, options: SolverOptions, W0: Tensor) -> Soluti
     """With a solver's whole dictionary as floats where that is small, else in rounds on few columns."""
     solver = solver_for(program)
     if program.loss.smooth and 8 * program.n_rows * program.n_columns > UNPACKED_BYTES:
-        return solve_by_working_set(solver.solve, program, options, W0, solver.name)
+        most = max(1, UNPACKED_BYTES // (4 * 8 * program.n_rows))
+        # From zero: a trained readout has all its weights, and would make every column part of the first working set.
+        return solve_by_working_set(solver.solve, program, options, None, solver.name, most)
     return solve(program, options, W0)
 
 

@@ -134,7 +134,7 @@ class _Tape:
 
 def _check_first(tape: _Tape, loader: Iterable[Any], labels: Tensor) -> int:
     """T, from the first batch, which is run twice."""
-    x, y = _split(next(iter(loader)))
+    x, y = split_batch(next(iter(loader)))
     if len(y) > len(labels) or not torch.equal(y, labels[: len(y)]):
         raise ValueError(_CHANGES)
     watched: list[Any] = []
@@ -169,7 +169,7 @@ def _fill(
     store = kind(len(labels), readout.in_features, steps, pooling, constant=readout.bias is not None)
     row = 0
     for batch in loader:
-        x, y = _split(batch)
+        x, y = split_batch(batch)
         if not torch.equal(labels[row : row + len(y)], y):
             raise ValueError(_CHANGES)
         values = tape(x, len(y))
@@ -193,7 +193,7 @@ def _read_labels(loader: Iterable[Any]) -> Tensor:
         )
     if iter(loader) is loader:
         raise ValueError("loader can be read only once, and is needed twice: pass a DataLoader or a list of batches")
-    labels = [_split(batch)[1] for batch in loader]
+    labels = [split_batch(batch)[1] for batch in loader]
     if not labels or not sum(map(len, labels)):
         raise ValueError("loader is empty")
     if len({(y.dtype, y.shape[1:]) for y in labels}) > 1:
@@ -201,7 +201,7 @@ def _read_labels(loader: Iterable[Any]) -> Tensor:
     return torch.cat(labels)
 
 
-def _split(batch: Any) -> tuple[Any, Tensor]:
+def split_batch(batch: Any) -> tuple[Any, Tensor]:
     """Input and labels of a batch."""
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise ValueError(f"loader must give batches (x, y), got {type(batch).__name__}")
