@@ -313,8 +313,8 @@ def export(
 ) -> int:
     """Write a trained network for other tools: torch's weights as safetensors, or a NIR graph.
 
-    Neither file executes code when it is loaded. For snnTorch, SpikingJelly and Norse, whose networks are Python objects,
-    see `convexsnn.export`.
+    Neither file executes code when it is loaded. For snnTorch, SpikingJelly and Norse, whose networks are Python
+    objects, see `convexsnn.export`.
 
     Parameters
     ----------
