@@ -21,8 +21,9 @@ import torch
 from rich.progress import track
 
 from convexsnn import SpikingClassifier
+from convexsnn.cost import inference_cost
 from convexsnn.families import pretraining
-from convexsnn.metrics import closed_loop_scores, inference_cost, split_scores
+from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.network import Network
 from convexsnn.penalties import PENALTIES
 from convexsnn.surrogate import Problem, initial_network, train_surrogate

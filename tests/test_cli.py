@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from convexsnn import as_sequences, build_dictionary
 from convexsnn.cli.app import run
+from convexsnn.export import from_nir, to_torch
 from convexsnn.storage import load_model, save_model
 from convexsnn.tasks import TaskSettings, load_task
 from helpers import interrupt_run
@@ -49,6 +50,8 @@ def test_fit_writes_three_files_that_agree(trained):
     assert 0 <= metrics["unseen_share"] <= 1
     assert metrics["train"]["accuracy"] > 0.8
     assert metrics["spikes_per_inference"] > 0
+    assert metrics["dense_operations"] >= metrics["effective_acs"] + metrics["effective_macs"] > 0
+    assert 0 <= metrics["activation_sparsity"] <= 1
     assert metrics["certified"] is True
 
 
@@ -531,3 +534,31 @@ def test_as_a_process_quiet_and_with_json_on_standard_output(tmp_path):
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     assert json.loads(finished.stdout)["certificate"]["relative_gap"] <= 1e-6
+
+
+def test_export_to_torch_is_the_state_of_the_module(trained, capsys):
+    out = trained / "net.safetensors"
+    assert run(["export", "--model", str(trained), "--to", "torch", "--out", str(out), "--json"]) == 0
+    network = load_model(trained / "model.safetensors")[0].network_
+    state = to_torch(network).state_dict()
+    written = load_file(out)
+    assert written.keys() == state.keys()
+    assert all(torch.equal(written[name], value) for name, value in state.items())
+    assert json.loads(capsys.readouterr().out)["neurons"] == network.hidden.n_neurons
+
+
+def test_export_to_nir_refuses_what_it_cannot_say_and_writes_the_rest(tmp_path, capsys):
+    nir = pytest.importorskip("nir")
+    model, out = tmp_path / "model", tmp_path / "net.nir"
+    assert fit(model, *XOR, "--readout", "spike", "--reset", "hard", "--leak", "0.5", "--beta", "0.01") == 0
+    assert run(["export", "--model", str(model), "--to", "nir", "--out", str(out)]) == 0
+    network = load_model(model / "model.safetensors")[0].network_
+    back = from_nir(nir.read(out))
+    assert back.hidden.n_neurons == network.hidden.n_neurons
+    assert torch.allclose(back.W, network.W, rtol=1e-6)
+    out.unlink()
+    assert fit(model, *XOR, "--readout", "spike", "--beta", "0.01") == 0
+    assert run(["export", "--model", str(model), "--to", "nir", "--out", str(out)]) == 2
+    assert "soft_reset" in capsys.readouterr().err
+    assert not out.exists()
+    assert run(["export", "--model", str(model), "--to", "nir", "--out", str(out), "--soft-reset"]) == 0

@@ -6,6 +6,7 @@ from convexsnn.dictionary import Dictionary, build_dictionary
 from convexsnn.estimators import SpikingClassifier, SpikingRegressor
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Threshold
+from convexsnn.polishing import Polished, polish
 from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction import reconstruct
 from convexsnn.sequences import Sequences, as_sequences
@@ -25,6 +26,7 @@ __all__ = [
     "Hidden",
     "Layer",
     "Network",
+    "Polished",
     "ProgramSettings",
     "Sequences",
     "SpikingClassifier",
@@ -35,6 +37,7 @@ __all__ = [
     "build_dictionary",
     "certify",
     "gaussian",
+    "polish",
     "predict_closed_loop",
     "reconstruct",
     "simulate",

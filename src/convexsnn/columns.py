@@ -118,6 +118,61 @@ class RealColumns:
         return self.values.to(U.dtype) @ U
 
 
+@dataclass(frozen=True)
+class PlaneColumns:
+    """Columns that are weighted sums of few 0/1 columns, such as spike counts: one bit an entry and plane.
+
+    Attributes
+    ----------
+    packed : uint8 tensor of shape (P, B, ceil(n / 8))
+        ``packed[:, b]`` is the b-th plane, as of `BitColumns`.
+    weights : float64 tensor of shape (B,)
+        An entry is sum_b weights_b * bit_b.
+    n : int
+    """
+
+    packed: Tensor
+    weights: Tensor
+    n: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.n, self.packed.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.packed.device
+
+    def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """All entries as an ``(n, P)`` tensor of `dtype`."""
+        values = torch.zeros(self.shape[1], self.n, dtype=dtype, device=self.device)
+        for plane, weight in zip(self.packed.unbind(dim=1), self.weights.tolist(), strict=True):
+            values.add_(unpack_bits(plane, self.n).to(dtype), alpha=weight)
+        return values.T
+
+    def take(self, index: Tensor) -> PlaneColumns:
+        """The columns named by `index` (int64 tensor), in that order."""
+        return PlaneColumns(self.packed[index], self.weights, self.n)
+
+    def matmul(self, W: Tensor) -> Tensor:
+        """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Columns of weight zero are skipped."""
+        used = torch.nonzero(W.any(dim=1)).flatten()
+        out = W.new_zeros(self.n, W.shape[1])
+        for chosen in used.split(self._block):
+            out += self.take(chosen).dense(W.dtype) @ W[chosen]
+        return out
+
+    def rmatmul(self, U: Tensor) -> Tensor:
+        """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`."""
+        every = torch.arange(self.shape[1], device=self.device)
+        parts = [self.take(chosen).dense(U.dtype).T @ U for chosen in every.split(self._block)]
+        return torch.cat(parts) if len(every) else U.new_zeros(0, U.shape[1])
+
+    @property
+    def _block(self) -> int:
+        return max(1, BLOCK_ENTRIES // max(1, self.n))
+
+
 def pack_bits(bits: Tensor) -> Tensor:
     """Pack a bool tensor (P, n) into a uint8 tensor (P, ceil(n / 8)), least significant bit first, zero padded."""
     count, n = bits.shape

@@ -81,7 +81,7 @@ def build_dictionary(
         stored = torch.cat([part.features.to(torch.float64) for part in chunks]).T.contiguous() + 0.0
     else:
         stored = _pack_rows(part.features for part in chunks)
-    neuron_of, column_of = _distinct_rows(stored)
+    neuron_of, column_of = distinct_rows(stored)
     kept = stored[neuron_of]
     columns = RealColumns(kept) if hidden.readout == "analog" else BitColumns(kept, total)
     return Dictionary(columns, neuron_of, column_of, min(margins))
@@ -112,7 +112,7 @@ def _pack_rows(parts: Iterable[Tensor]) -> Tensor:
     return torch.cat(packed, dim=1)
 
 
-def _distinct_rows(stored: Tensor) -> tuple[Tensor, Tensor]:
+def distinct_rows(stored: Tensor) -> tuple[Tensor, Tensor]:
     """First occurrence of each distinct nonzero row, in order, and the position of each row's among them (or -1)."""
     if len(stored) == 0:
         none = torch.zeros(0, dtype=torch.int64, device=stored.device)

@@ -1,9 +1,8 @@
-"""How good a trained network is, and what it costs to run."""
+"""How good a trained network is."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,35 +13,7 @@ from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.estimators.classes import same_answers
 from convexsnn.estimators.targets import class_labels
 from convexsnn.labels import flatten_steps
-from convexsnn.network import Network
-from convexsnn.sequences import Sequences
-from convexsnn.simulation import simulate_chunks
 from convexsnn.tasks import Split, TaskData
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of inference of a network on given sequences.
-
-    Attributes
-    ----------
-    neurons : int
-        Hidden neurons.
-    synapses : int
-        Nonzero connections, readout included.
-    spikes_per_inference : float
-        Spikes of all hidden neurons, summed over the steps of a sequence, averaged over sequences.
-    """
-
-    neurons: int
-    synapses: int
-    spikes_per_inference: float
-
-
-def inference_cost(network: Network, sequences: Sequences) -> Cost:
-    """Run the hidden layers over `sequences` and count."""
-    spikes = sum(part.n_spikes for part in simulate_chunks(network.hidden, sequences))
-    return Cost(network.hidden.n_neurons, network.n_synapses, spikes / len(sequences))
 
 
 def split_scores(estimator: Estimator, X: Any, y: Any) -> dict[str, float]:

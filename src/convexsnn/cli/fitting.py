@@ -16,9 +16,10 @@ from convexsnn import closed_loop
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output
 from convexsnn.cli.data import DataSet, check_splits, from_file, from_task, stored_task, trained_on
+from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.files import write_atomically
-from convexsnn.metrics import closed_loop_scores, inference_cost, split_scores
+from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.proof import SUMS, sums_of, verify_exactly
 from convexsnn.search.state import INTERRUPTED
 from convexsnn.selection import is_several, read_betas
@@ -129,7 +130,11 @@ def print_report(report: dict[str, Any], out: Path) -> None:
     facts |= {
         "test sequences not seen in training": metrics["unseen_share"],
         "neurons, synapses": f"{metrics['neurons']}, {metrics['synapses']}",
+        "sparsity": f"connections {metrics['connection_sparsity']:.3f}, "
+        f"activations {metrics['activation_sparsity']:.3f}",
         "spikes per inference": f"{metrics['spikes_per_inference']:.1f}",
+        "operations per inference": f"{metrics['effective_acs']:.0f} ACs, {metrics['effective_macs']:.0f} MACs "
+        f"(dense {metrics['dense_operations']:.0f})",
         "seconds": ", ".join(f"{name} {value:.2f}" for name, value in metrics["seconds"].items()),
     }
     if facts["test sequences not seen in training"] is None:

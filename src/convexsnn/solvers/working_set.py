@@ -25,13 +25,19 @@ InnerSolve = Callable[[ConvexProgram, SolverOptions, Tensor | None], Solution]
 
 
 def solve_by_working_set(
-    solve: InnerSolve, program: ConvexProgram, options: SolverOptions, W0: Tensor | None, name: str
+    solve: InnerSolve,
+    program: ConvexProgram,
+    options: SolverOptions,
+    W0: Tensor | None,
+    name: str,
+    most: int | None = None,
 ) -> Solution:
     """Solve `program` by rounds of `solve` on few of its columns, warm-started.
 
     Each round keeps the support and adds the columns with the largest Omega*(d^T U): those that violate the dual
     constraint, and those next to it. A round costs one product D^T U with the whole dictionary, unpacked in blocks;
-    no n x P matrix of floats is ever made.
+    no n x P matrix of floats is ever made. With `most`, rounds have at most so many columns, or twice the support where
+    that is more: less memory, more rounds.
 
     References
     ----------
@@ -41,16 +47,16 @@ def solve_by_working_set(
     zero = program.targets.new_zeros(program.n_columns, program.n_outputs)
     best = Best(zero, torch.zeros_like(program.targets))
     try:
-        status = _rounds(solve, program, journal, best, zero if W0 is None else W0.to(zero))
+        status = _rounds(solve, program, journal, best, zero if W0 is None else W0.to(zero), most or program.n_columns)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     return conclude(program, best.W, best.U, journal, status=status, solver=name)
 
 
-def _rounds(solve: InnerSolve, program: ConvexProgram, journal: Journal, best: Best, W: Tensor) -> Status:
+def _rounds(solve: InnerSolve, program: ConvexProgram, journal: Journal, best: Best, W: Tensor, most: int) -> Status:
     tol = journal.options.tol
     scores = _offer(program, best, W, program.data_gradient(program.columns.matmul(W)))
-    idle, inner_tol, size = 0, FIRST_TOL, FIRST_COLUMNS
+    idle, inner_tol, size = 0, FIRST_TOL, min(FIRST_COLUMNS, most)
     while best.relative_gap > tol:
         if journal.full:
             return Status.MAX_ITER
@@ -68,7 +74,7 @@ def _rounds(solve: InnerSolve, program: ConvexProgram, journal: Journal, best: B
             return Status.INTERRUPTED
         # Without violated columns only accuracy is missing; with them, room for more of them may be.
         violated = int((scores > program.rho * (1.0 + 1e-9)).sum())
-        size = max(size, SURPLUS * int((W != 0.0).any(dim=1).sum()), min(violated, 2 * size))
+        size = max(size, SURPLUS * int((W != 0.0).any(dim=1).sum()), min(violated, 2 * size, most))
         inner_tol = min(ROUND_TOL * best.relative_gap, inner_tol if violated else 0.1 * inner_tol)
         idle = 0 if best.relative_gap < 0.9 * before else idle + 1
     return Status.CONVERGED

@@ -1,0 +1,38 @@
+"""What `convexsnn export` does."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save as serialize
+
+from convexsnn.export import to_nir, to_torch
+from convexsnn.export.library import library
+from convexsnn.files import write_atomically
+from convexsnn.storage import load_model
+
+
+def export(model: Path, to: str, out: Path, *, soft_reset: bool) -> dict[str, Any]:
+    """Write the network of a model file for another tool; returns what was written."""
+    estimator, _ = load_model(model)
+    network = estimator.network_
+    hidden = network.hidden
+    facts = {
+        "inputs": hidden.n_features,
+        "neurons": hidden.n_neurons,
+        "outputs": network.W.shape[1],
+        "readout": hidden.readout,
+        "every_step": hidden.every_step,
+    }
+    if to == "torch":
+        state = {name: tensor.contiguous() for name, tensor in to_torch(network).state_dict().items()}
+        write_atomically(out, serialize(state, metadata={"convexsnn": json.dumps(facts)}))
+        return facts | {"tensors": len(state)}
+    graph = to_nir(network, soft_reset="subgraph" if soft_reset else "raise")
+    buffer = io.BytesIO()
+    library("nir").write(buffer, graph)
+    write_atomically(out, buffer.getvalue())
+    return facts | {"nodes": len(graph.nodes), "dt": graph.metadata["convexsnn_dt"]}

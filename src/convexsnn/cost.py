@@ -1,0 +1,143 @@
+"""What a network costs to run, in NeuroBench's terms.
+
+Per inference means per sequence, all its steps together, averaged over sequences. A synaptic operation is effective
+when its weight and the activation that meets it are both nonzero: an accumulate (AC) where the activations are -1, 0 or
+1 only, such as spikes, else a multiply-accumulate (MAC). Biases and leaks are not counted.
+
+References
+----------
+Yik et al., "The NeuroBench framework for benchmarking neuromorphic computing algorithms and systems", Nature
+Communications 16 (2025): connection sparsity, activation sparsity, synaptic operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convexsnn.network import Layer, Network
+from convexsnn.sequences import Sequences
+from convexsnn.simulation import LayerState, Simulation, simulate_chunks
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of inference of a network on given sequences.
+
+    Attributes
+    ----------
+    neurons : int
+        Hidden neurons.
+    synapses : int
+        Nonzero connections, readout included.
+    connection_sparsity : float
+        Share of connections that are zero; 0 for a network without any.
+    activation_sparsity : float
+        Share of neurons and steps without a spike; 1 for a network without neurons.
+    spikes_per_inference : float
+        Spikes of all hidden neurons, summed over the steps of a sequence, averaged over sequences.
+    effective_acs, effective_macs : float
+        Effective synaptic operations per inference.
+    dense_operations : float
+        Synaptic operations per inference if none were skipped.
+    """
+
+    neurons: int
+    synapses: int
+    connection_sparsity: float
+    activation_sparsity: float
+    spikes_per_inference: float
+    effective_acs: float
+    effective_macs: float
+    dense_operations: float
+
+
+@dataclass
+class Tally:
+    """Sums over an inference run, made into a `Cost` at the end."""
+
+    spikes: float = 0.0
+    activations: float = 0.0
+    acs: float = 0.0
+    macs: float = 0.0
+    dense: float = 0.0
+
+    def operate(self, effective: float, dense: float, *, binary: bool) -> None:
+        """Count the operations of one set of connections."""
+        self.acs += effective if binary else 0.0
+        self.macs += 0.0 if binary else effective
+        self.dense += dense
+
+    def cost(self, *, neurons: int, synapses: int, connections: int, inferences: int) -> Cost:
+        """The sums per inference."""
+        return Cost(
+            neurons=neurons,
+            synapses=synapses,
+            connection_sparsity=1.0 - synapses / connections if connections else 0.0,
+            activation_sparsity=1.0 - self.spikes / self.activations if self.activations else 1.0,
+            spikes_per_inference=self.spikes / inferences,
+            effective_acs=self.acs / inferences,
+            effective_macs=self.macs / inferences,
+            dense_operations=self.dense / inferences,
+        )
+
+
+def inference_cost(network: Network, sequences: Sequences) -> Cost:
+    """Run the hidden layers over `sequences` and count; the readout works once a row of the dictionary."""
+    hidden = network.hidden
+    sequences = sequences.to(hidden.device, hidden.dtype)
+    tally, steps = Tally(), int(sequences.lengths.sum())
+    shown = torch.arange(sequences.n_steps, device=hidden.device) < sequences.lengths.unsqueeze(1)
+    inputs = sequences.values[shown]  # (steps, d)
+    binary, active = is_binary(inputs), (inputs != 0).sum(dim=0)
+    fan_out = (network.W != 0).sum(dim=1)
+    for part in simulate_chunks(hidden, sequences):
+        tally.spikes += part.n_spikes
+        for layer, below, last in _fed_by_spikes(network, part):
+            _count(tally, layer, below, last)
+        tally.operate(_dot((part.features != 0).sum(dim=0), fan_out), 0.0, binary=hidden.readout != "analog")
+    for branch in hidden.branches:
+        first = branch.layers[0].weight
+        tally.operate(_dot(active, (first != 0).sum(dim=1)), 0.0, binary=binary)
+    weights = [tensor for layer in hidden.layers() for tensor in (layer.weight, layer.recurrent) if tensor is not None]
+    tally.dense = float(
+        steps * sum(weight.numel() for weight in weights) + sequences.rows(hidden.every_step) * network.W.numel()
+    )
+    tally.activations = float(steps * hidden.n_neurons)
+    connections = sum(weight.numel() for weight in [*weights, network.W])
+    return tally.cost(
+        neurons=hidden.n_neurons, synapses=network.n_synapses, connections=connections, inferences=len(sequences)
+    )
+
+
+def is_binary(values: Tensor) -> bool:
+    """Whether all entries are -1, 0 or 1."""
+    return bool(((values == 0) | (values.abs() == 1)).all())
+
+
+Own = tuple[Tensor, LayerState]
+"""Spike counts of a layer, and its last state."""
+
+
+def _fed_by_spikes(network: Network, part: Simulation) -> Iterator[tuple[Layer, Tensor | None, Own]]:
+    """Each layer, spike counts of the layer below (None for the input), and its own counts and last state."""
+    for branch, counts, states in zip(network.hidden.branches, part.counts, part.state, strict=True):
+        for i, layer in enumerate(branch.layers):
+            yield layer, counts[i - 1] if i else None, (counts[i], states[i])
+
+
+def _count(tally: Tally, layer: Layer, below: Tensor | None, own: Own) -> None:
+    """Operations that spikes cause: in the layer above, and in their own one step later."""
+    if below is not None:
+        tally.operate(_dot(below, (layer.weight != 0).sum(dim=1)), 0.0, binary=True)
+    if layer.recurrent is not None:
+        counts, last = own
+        earlier = counts - last.spikes.sum(dim=0).to(counts.dtype)  # nothing comes after the last step
+        tally.operate(_dot(earlier, (layer.recurrent != 0).sum(dim=1)), 0.0, binary=True)
+
+
+def _dot(counts: Tensor, fan_out: Tensor) -> float:
+    return float(counts.to(torch.float64) @ fan_out.to(torch.float64))

@@ -1,0 +1,158 @@
+"""Plain torch: a module of `nn.Linear` layers and LIF cells, to be trained, scripted or compiled; and back."""
+
+from __future__ import annotations
+
+from typing import Any, Tuple, cast  # noqa: UP035 - TorchScript reads Tuple
+
+import torch
+from torch import Tensor, nn
+
+from convexsnn.export.wiring import (
+    ExportedLayer,
+    ExportedNetwork,
+    Fire,
+    ReadAnalog,
+    ReadMembrane,
+    lif_of,
+    wire,
+)
+from convexsnn.network import Branch, Hidden, Layer, Network, Readout
+from convexsnn.neurons import LIF, Reset, Threshold
+from convexsnn.surrogate import Surrogate
+from convexsnn.surrogate.module import Gradients
+from convexsnn.witnesses import pretrained, with_constant
+
+
+class LIFCell(nn.Module):
+    """LIF neurons of ours, all resets; carries the membrane after reset. Fires on >=."""
+
+    def __init__(self, neuron: LIF, gradients: Gradients, *, threshold_unit: bool) -> None:
+        super().__init__()
+        self.reset: str = neuron.reset
+        self.detach_reset = gradients.detach_reset
+        self.threshold_unit = threshold_unit
+        self.fire = Fire(gradients.surrogate)
+        learn_leak = gradients.learn_leak and not threshold_unit
+        learn_threshold = gradients.learn_threshold and not threshold_unit
+        self.leak = nn.Parameter(neuron.leak.clone(), requires_grad=learn_leak)
+        self.threshold = nn.Parameter(neuron.threshold.clone(), requires_grad=learn_threshold)
+
+    def forward(self, current: Tensor, carried: Tensor, spikes: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002, UP006
+        """One step; see `wiring`."""
+        potential = self.leak * carried + current
+        if self.reset == "delayed":
+            late = self.fire(carried - self.threshold)
+            potential = potential - (late.detach() if self.detach_reset else late) * self.threshold
+        fired = self.fire(potential - self.threshold)
+        drop = fired.detach() if self.detach_reset else fired
+        membrane = potential
+        if self.reset == "soft":
+            membrane = potential - drop * self.threshold
+        elif self.reset == "hard":
+            membrane = potential * (1.0 - drop)
+        return fired, membrane, membrane
+
+
+def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNetwork:
+    """A network as a plain torch module in its own dtype: ``forward(x, state=None) -> (y, state)``.
+
+    All neurons, resets, readouts, recurrence and branches are held. The module can be trained (surrogate derivatives
+    where a spike has none), scripted with `torch.jit.script` and compiled with `torch.compile`.
+
+    Parameters
+    ----------
+    network : Network
+        Copied.
+    gradients : Gradients, optional
+        What has a gradient, and which; None is "arctan" of width 1 on the weights.
+
+    Returns
+    -------
+    ExportedNetwork
+
+    Raises
+    ------
+    ValueError
+        When the network has no neurons.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from convexsnn import Architecture, Network, gaussian
+    >>> hidden = gaussian(Architecture(2, last=4, hidden=4), torch.Generator().manual_seed(0))
+    >>> module = to_torch(Network(hidden, torch.ones(4, 3).double()))
+    >>> y, state = module(torch.zeros(5, 7, 2).double())
+    >>> y.shape
+    torch.Size([7, 3])
+    """
+    chosen = gradients or Gradients(Surrogate())
+    cell = lambda layer: LIFCell(lif_of(layer), chosen, threshold_unit=isinstance(layer.neuron, Threshold))  # noqa: E731
+    return wire(network, cell, surrogate=chosen.surrogate)
+
+
+def from_torch(module: nn.Module, **settings: Any) -> Network:
+    """A network from a torch module: the inverse of `to_torch`, or a stack of Linear layers and neurons.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        What `to_torch` gave (trained further, perhaps), or a module that `witnesses.pretrained` reads and that ends in
+        a `Linear` without neurons: the output. A bias of the output becomes the weight of an always-firing neuron.
+    **settings
+        Of `witnesses.pretrained`; none for a module of `to_torch`.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    ValueError
+        When the module cannot be expressed exactly; see `pretrained`.
+    """
+    if not isinstance(module, ExportedNetwork):
+        return _from_stack(module, settings)
+    if settings:
+        raise ValueError(f"{', '.join(settings)}: a module of to_torch brings its own settings")
+    parts = [[cast(ExportedLayer, layer) for layer in cast(Any, branch).layers] for branch in module.branches]
+    for layer in (layer for layers in parts for layer in layers):
+        if not isinstance(layer.cell, LIFCell):
+            raise ValueError(f"module holds {type(layer.cell).__name__}: from_torch reads back what to_torch made")
+    reads = [cast(Any, branch).read for branch in module.branches]
+    readout: Readout = "spike"
+    if isinstance(reads[0], (ReadMembrane, ReadAnalog)):
+        readout = "membrane" if isinstance(reads[0], ReadMembrane) else "analog"
+    branches = tuple(
+        Branch(tuple(map(_layer, layers)), _plain(read.bias) if readout == "membrane" else None)
+        for layers, read in zip(parts, reads, strict=True)
+    )
+    first = branches[0].layers[0].weight
+    hidden = Hidden(first.shape[0], branches, readout, module.every_step, first.dtype)
+    return Network(hidden, _plain(module.output.weight).T.to(torch.float64).contiguous())
+
+
+def _layer(layer: ExportedLayer) -> Layer:
+    cell = cast(LIFCell, layer.cell)
+    lif = LIF(_plain(cell.leak), _plain(cell.threshold), cast(Reset, cell.reset))
+    recurrent = None if layer.recurrent is None else _plain(layer.recurrent.weight).T.contiguous()
+    bias = None if layer.linear.bias is None else _plain(layer.linear.bias)
+    neuron = Threshold() if cell.threshold_unit else lif
+    return Layer(_plain(layer.linear.weight).T.contiguous(), neuron, recurrent, bias)
+
+
+def _from_stack(module: nn.Module, settings: dict[str, Any]) -> Network:
+    hidden = pretrained(module, **settings)
+    output = [part for part in module.modules() if isinstance(part, nn.Linear)][-1]
+    if output.in_features != hidden.n_last:
+        raise ValueError(
+            f"module's last Linear reads {output.in_features} neurons, but its last hidden layer has {hidden.n_last}: "
+            "the output must be a Linear without neurons after it"
+        )
+    W = _plain(output.weight).T.to("cpu", torch.float64)
+    if output.bias is not None:
+        hidden, W = with_constant(hidden), torch.cat([W, _plain(output.bias).to("cpu", torch.float64)[None]])
+    return Network(hidden, W.contiguous())
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()

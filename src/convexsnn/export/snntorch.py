@@ -1,0 +1,72 @@
+"""snnTorch: `Leaky` and `RLeaky`, exact for every reset although they fire on >."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convexsnn.export.library import library
+from convexsnn.export.wiring import ExportedNetwork, below, refuse, wire
+from convexsnn.network import Layer, Network
+
+
+class SnnTorchCell(nn.Module):
+    """A `neuron` of snnTorch: it carries its potential before reset, as snnTorch resets in the step after.
+
+    "hard" and "none" are its `Leaky`, "soft" a subclass (`SoftLeaky`), "delayed" is ``RLeaky(V=-threshold)`` without
+    reset: snnTorch's own "subtract" would take off the lowered threshold.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        snn = library("snntorch")
+        lif = refuse(layer, ("soft", "hard", "none", "delayed"), "snnTorch")
+        self.reset = lif.reset
+        self.feedback = lif.reset == "delayed"
+        self.register_buffer("theta", lif.threshold.clone())
+        shared: dict[str, Any] = {"beta": lif.leak.clone(), "threshold": below(lif.threshold)}
+        if lif.reset == "soft":
+            soft = library("convexsnn.export.snntorch_neuron").SoftLeaky
+            self.neuron: Any = soft(lif.threshold.clone(), **shared)
+        elif self.feedback:
+            V = -lif.threshold
+            self.neuron = snn.RLeaky(V=V, all_to_all=False, learn_recurrent=False, reset_mechanism="none", **shared)
+        else:
+            self.neuron = snn.Leaky(reset_mechanism={"hard": "zero", "none": "none"}[lif.reset], **shared)
+
+    def forward(self, current: Tensor, carried: Tensor, spikes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One step; see `wiring`."""
+        fired, potential = self.neuron(current, spikes, carried) if self.feedback else self.neuron(current, carried)
+        fired = fired.to(current.dtype)  # snnTorch's spikes are float32
+        membrane = potential
+        if self.reset == "soft":
+            membrane = potential - fired * self.theta
+        elif self.reset == "hard":
+            membrane = potential * (1.0 - fired)
+        return fired, potential, membrane
+
+
+def to_snntorch(network: Network) -> ExportedNetwork:
+    """A network as a torch module of snnTorch neurons, spike for spike; all neurons of ours are held.
+
+    Thresholds are lowered to the next number below, as snnTorch fires on >. Needs the package ``snntorch``.
+
+    Parameters
+    ----------
+    network : Network
+        Copied; the module is in its dtype.
+
+    Returns
+    -------
+    ExportedNetwork
+        Each layer's neuron is ``branches[k].layers[i].cell.neuron``.
+
+    Raises
+    ------
+    ValueError
+        When the network has no neurons, or a layer of reset "delayed" a threshold that is not positive.
+    """
+    with torch.no_grad():
+        return wire(network, SnnTorchCell)

@@ -1,0 +1,30 @@
+"""A `Leaky` of snnTorch with our soft reset; imported only where snnTorch is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import snntorch
+from torch import Tensor
+
+
+class SoftLeaky(snntorch.Leaky):
+    """mem = beta * (mem - reset * theta) + input: takes off theta before the leak, and theta itself.
+
+    The stock ``reset_mechanism="subtract"`` takes off `threshold` after the leak; an `RLeaky` with V = -beta * theta is
+    the same up to rounding only, which tells on exact ties.
+
+    Parameters
+    ----------
+    theta : float tensor of shape (m,)
+        What a spike takes off.
+    **settings
+        Of `snntorch.Leaky`.
+    """
+
+    def __init__(self, theta: Tensor, **settings: Any) -> None:
+        super().__init__(reset_mechanism="subtract", **settings)
+        self.register_buffer("theta", theta)
+
+    def _base_sub(self, input_: Tensor) -> Tensor:
+        return self.beta.clamp(0, 1) * (self.mem - self.reset * self.theta) + input_

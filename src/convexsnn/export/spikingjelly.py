@@ -1,0 +1,80 @@
+"""SpikingJelly: `LIFNode` and `IFNode`, one a group of neurons that share leak and threshold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convexsnn.export.library import library
+from convexsnn.export.wiring import ExportedNetwork, refuse, wire
+from convexsnn.network import Layer, Network
+
+
+class SpikingJellyCell(nn.Module):
+    """Nodes of SpikingJelly, whose leak and threshold are single numbers: `nodes[g]` has the neurons where group = g.
+
+    It carries the membrane after reset, and sets each node's `v` to it at every step.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        lif = refuse(layer, ("soft", "hard"), "SpikingJelly")
+        v_reset = None if lif.reset == "soft" else 0.0
+        pairs = torch.stack([lif.leak, lif.threshold], dim=1).to(torch.float64)
+        distinct, group = torch.unique(pairs, dim=0, return_inverse=True)
+        self.nodes = nn.ModuleList(_node(leak, threshold, v_reset) for leak, threshold in distinct.tolist())
+        self.memoryless = [leak == 0.0 for leak, _ in distinct.tolist()]
+        for g in range(len(distinct)):
+            self.register_buffer(f"members_{g}", torch.nonzero(group == g).flatten())
+
+    def forward(self, current: Tensor, carried: Tensor, spikes: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        """One step; see `wiring`."""
+        if len(self.nodes) == 1:
+            fired, membrane = self._run(0, current, carried)
+            return fired, membrane, membrane
+        fired, membrane = torch.empty_like(current), torch.empty_like(current)
+        for g in range(len(self.nodes)):
+            members = self.get_buffer(f"members_{g}")
+            fired[:, members], membrane[:, members] = self._run(g, current[:, members], carried[:, members])
+        return fired, membrane, membrane
+
+    def _run(self, g: int, current: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
+        node: Any = self.nodes[g]
+        node.v = torch.zeros_like(carried) if self.memoryless[g] else carried
+        fired = node(current)
+        return fired, node.v
+
+
+def _node(leak: float, threshold: float, v_reset: float | None) -> nn.Module:
+    neuron = library("spikingjelly.activation_based.neuron")
+    shared: dict[str, Any] = {"v_threshold": threshold, "v_reset": v_reset}
+    if leak in (0.0, 1.0):  # LIFNode needs 1 < tau < infinity; without memory, the node starts from zero at every step
+        return neuron.IFNode(**shared)
+    return neuron.LIFNode(tau=1.0 / (1.0 - leak), decay_input=False, **shared)
+
+
+def to_spikingjelly(network: Network) -> ExportedNetwork:
+    """A network as a torch module of SpikingJelly neurons (single-step mode), spike for spike.
+
+    Resets "soft" and "hard" are held; neurons of different leak or threshold become one node a pair of values.
+    SpikingJelly leaks by v - v / tau with tau = 1 / (1 - leak), which is leak * v up to rounding, exactly so where 1 -
+    leak is a power of two. Needs the package ``spikingjelly``.
+
+    Parameters
+    ----------
+    network : Network
+        Copied; the module is in its dtype.
+
+    Returns
+    -------
+    ExportedNetwork
+        Each layer's nodes are ``branches[k].layers[i].cell.nodes``.
+
+    Raises
+    ------
+    ValueError
+        When the network has no neurons, or neurons of reset "none" or "delayed", or threshold units.
+    """
+    return wire(network, SpikingJellyCell)

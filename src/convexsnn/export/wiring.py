@@ -1,0 +1,268 @@
+"""The shell of every exported network: layers, parallel branches, readout and output weights around a target's cells.
+
+A *cell* is a module ``(current, carried, spikes) -> (spikes, carried, membrane)`` for one step, all of shape (n, m):
+what it carries to the next step is its own business, `membrane` is ours after reset. Everything here can be scripted
+and compiled when the cells can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import List, Optional, Tuple, cast  # noqa: UP035 - TorchScript reads these names
+
+import torch
+from torch import Tensor, nn
+
+from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.neurons import LIF
+from convexsnn.surrogate import Surrogate
+from convexsnn.surrogate.shapes import SHAPES
+
+MakeCell = Callable[[Layer], nn.Module]
+"""From a layer (in the dtype of the export) to the target's cell."""
+
+
+class ExportedLayer(nn.Module):
+    """One hidden layer: `linear`, `recurrent` (or None) in `nn.Linear` layout, and the target's `cell`."""
+
+    def __init__(self, layer: Layer, cell: nn.Module) -> None:
+        super().__init__()
+        self.m = layer.m
+        self.linear = linear_of(layer.weight, layer.bias)
+        self.recurrent = None if layer.recurrent is None else linear_of(layer.recurrent, None)
+        self.cell = cell
+
+    def forward(self, below: Tensor, carried: Tensor, spikes: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: UP006
+        """One step: spikes, what is carried to the next step, membrane after reset."""
+        current = self.linear(below)
+        if self.recurrent is not None:
+            current = current + self.recurrent(spikes)
+        return self.cell(current, carried, spikes)
+
+
+class Fire(nn.Module):
+    """1[x >= 0], with a surrogate derivative where a gradient is asked for."""
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        super().__init__()
+        self.width = float(surrogate.width)
+        self.bump = SHAPES[surrogate.shape]
+
+    def forward(self, distance: Tensor) -> Tensor:
+        """Spikes of potentials at `distance` above the threshold."""
+        spikes = (distance >= 0.0).to(distance.dtype)
+        if distance.requires_grad:
+            # Adds exactly zero, and the derivative: no autograd function, as TorchScript has none.
+            flow = self.bump(distance.detach() / self.width) * distance
+            spikes = spikes + (flow - flow.detach())
+        return spikes
+
+
+class ReadSpikes(nn.Module):
+    """Readout "spike"."""
+
+    def forward(self, spikes: Tensor, membrane: Tensor) -> Tensor:  # noqa: ARG002
+        """Features from the last layer's spikes and membranes."""
+        return spikes
+
+
+class ReadAnalog(nn.Module):
+    """Readout "analog"."""
+
+    def forward(self, spikes: Tensor, membrane: Tensor) -> Tensor:  # noqa: ARG002
+        """Features from the last layer's spikes and membranes."""
+        return membrane
+
+
+class ReadMembrane(nn.Module):
+    """Readout "membrane": 1[v - bias >= 0]."""
+
+    def __init__(self, bias: Tensor, surrogate: Surrogate) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(bias)
+        self.fire = Fire(surrogate)
+
+    def forward(self, spikes: Tensor, membrane: Tensor) -> Tensor:  # noqa: ARG002
+        """Features from the last layer's spikes and membranes."""
+        return self.fire(membrane - self.bias)
+
+
+class ExportedBranch(nn.Module):
+    """A stack of layers and its readout."""
+
+    def __init__(self, layers: list[ExportedLayer], read: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.read = read
+
+    def forward(self, x: Tensor, state: List[Tensor]) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006
+        """One step: features (n, m_last), and two tensors a layer, what its cell carries and its spikes."""
+        below, membrane, after = x, x, torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        for i, layer in enumerate(self.layers):
+            below, carried, membrane = layer(below, state[2 * i], state[2 * i + 1])
+            after.append(carried)
+            after.append(below)
+        return self.read(below, membrane), after
+
+
+class ExportedNetwork(nn.Module):
+    """A network of ours in the terms of another library.
+
+    ``forward(x, state=None) -> (y, state)`` with time first: x of shape (T, n, d) in the module's dtype, y of shape
+    (n, C) after the last step, or (T, n, C) when `every_step`. None is the zero state; the state returned goes on where
+    the steps ended. Sequences of unequal length: set `every_step` and read y of each at its own last step.
+
+    Attributes
+    ----------
+    branches : ModuleList of ExportedBranch
+    output : nn.Linear
+        W, without bias.
+    every_step : bool
+    """
+
+    def __init__(self, branches: list[ExportedBranch], output: nn.Linear, *, every_step: bool) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+        self.output = output
+        self.every_step = every_step
+
+    def forward(self, x: Tensor, state: Optional[List[Tensor]] = None) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006, UP045
+        """Outputs and the state after the last step; see the class."""
+        features, after = self.features(x, state)
+        if not self.every_step:
+            return self.output(features[-1]), after
+        return self.output(features), after
+
+    @torch.jit.export
+    def features(self, x: Tensor, state: Optional[List[Tensor]] = None) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006, UP045
+        """What the output layer reads at every step, (T, n, P_last), and the state after the last step."""
+        if x.dim() != 3:
+            raise ValueError("x must have shape (T, n, d), time first")
+        if x.shape[0] == 0:
+            raise ValueError("x must have at least one step")
+        before = self.zero_state(x) if state is None else state
+        steps = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        for t in range(x.shape[0]):
+            parts = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+            after = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+            start = 0
+            for branch in self.branches:
+                end = start + 2 * len(branch.layers)  # type: ignore[arg-type]
+                read, own = branch(x[t], before[start:end])
+                parts.append(read)
+                after.extend(own)
+                start = end
+            steps.append(torch.cat(parts, dim=1))
+            before = after
+        return torch.stack(steps), before
+
+    @torch.jit.export
+    def zero_state(self, x: Tensor) -> List[Tensor]:  # noqa: UP006
+        """The state before the first step of x (T, n, d)."""
+        zeros = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        for branch in self.branches:
+            for layer in branch.layers:  # type: ignore[union-attr]
+                empty = torch.zeros(x.shape[1], layer.m, dtype=x.dtype, device=x.device)
+                zeros.append(empty)
+                zeros.append(empty)
+        return zeros
+
+
+def wire(
+    network: Network,
+    make_cell: MakeCell,
+    *,
+    prepare: Callable[[Layer], Layer] = lambda layer: layer,
+    prepare_bias: Callable[[Layer, Tensor], Tensor] = lambda layer, bias: bias,  # noqa: ARG005
+    surrogate: Surrogate | None = None,
+) -> ExportedNetwork:
+    """Put the cells that `make_cell` makes of each layer into the shell.
+
+    Parameters
+    ----------
+    network : Network
+    make_cell : callable (Layer) -> Module
+    prepare : callable (Layer) -> Layer
+        The weights as the target's cell wants them; `make_cell` is given the layer before this.
+    prepare_bias : callable (Layer, Tensor) -> Tensor
+        The same for the bias of the membrane readout of a last layer.
+    surrogate : Surrogate, optional
+        Of the membrane readout.
+
+    Raises
+    ------
+    ValueError
+        When the network has no neurons.
+    """
+    hidden = check_neurons(network)
+    bump = surrogate or Surrogate()
+    branches = [
+        ExportedBranch(
+            [ExportedLayer(prepare(layer), make_cell(layer)) for layer in branch.layers],
+            _reader(hidden, branch, prepare_bias, bump),
+        )
+        for branch in hidden.branches
+    ]
+    return ExportedNetwork(branches, linear_of(network.W.to(hidden.dtype), None), every_step=hidden.every_step)
+
+
+def check_neurons(network: Network) -> Hidden:
+    """The hidden part of a network; TypeError for anything else, ValueError where it has no neurons."""
+    if not isinstance(network, Network):
+        raise TypeError(
+            f"network must be a convexsnn.Network, such as network_ of an estimator, not {type(network).__name__}"
+        )
+    if not network.hidden.branches:
+        raise ValueError("network has no neurons (no column carries weight): its output is zero, nothing to export")
+    return network.hidden
+
+
+def refuse(layer: Layer, resets: tuple[str, ...], target: str) -> LIF:
+    """The LIF neurons of a layer, threshold units as LIF of leak 0; ValueError for a reset that `target` lacks."""
+    neuron = lif_of(layer)
+    if neuron.reset not in resets:
+        raise ValueError(
+            f"{target} has no neuron with reset {neuron.reset!r} (only {', '.join(map(repr, resets))}): "
+            "use to_torch, which has all"
+        )
+    if neuron.reset == "delayed" and not bool((neuron.threshold > 0).all()):
+        raise ValueError(f"{target} holds reset 'delayed' for positive thresholds only")
+    return neuron
+
+
+def lif_of(layer: Layer) -> LIF:
+    """The neurons of a layer as LIF: threshold units have leak 0, threshold 0 and no reset."""
+    if isinstance(layer.neuron, LIF):
+        return layer.neuron
+    zeros = torch.zeros(layer.m, dtype=layer.weight.dtype, device=layer.weight.device)
+    return LIF(zeros, zeros, "none")
+
+
+def below(threshold: Tensor, steps: int = 1) -> Tensor:
+    """The number `steps` below each threshold in its dtype: v > below(theta) is v >= theta, exact ties included."""
+    for _ in range(steps):
+        threshold = torch.nextafter(threshold, torch.full_like(threshold, -torch.inf))
+    return threshold
+
+
+def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """`weight` of shape (n_in, m) as an `nn.Linear`, copied."""
+    n_in, m = weight.shape
+    linear = nn.Linear(n_in, m, bias=bias is not None, dtype=weight.dtype, device=weight.device)
+    with torch.no_grad():
+        linear.weight.copy_(weight.T)
+        if bias is not None:
+            cast(Tensor, linear.bias).copy_(bias)
+    return linear
+
+
+def _reader(
+    hidden: Hidden, branch: Branch, prepare_bias: Callable[[Layer, Tensor], Tensor], surrogate: Surrogate
+) -> nn.Module:
+    if hidden.readout == "spike":
+        return ReadSpikes()
+    if hidden.readout == "analog":
+        return ReadAnalog()
+    zeros = torch.zeros(branch.last.m, dtype=hidden.dtype, device=hidden.device)
+    bias = zeros if branch.readout_bias is None else branch.readout_bias.clone()
+    return ReadMembrane(prepare_bias(branch.last, bias), surrogate)

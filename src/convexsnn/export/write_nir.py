@@ -1,0 +1,188 @@
+"""NIR, the neuromorphic intermediate representation: networks of ours as graphs for other simulators and chips.
+
+NIR's neurons are differential equations; read by Euler steps of `dt`, a LIF has leak 1 - dt / tau and multiplies its
+input by dt / tau, so weights are divided by 1 - leak. It fires on >, so
+thresholds are lowered to the next number below.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convexsnn.checks import check_choice, check_real
+from convexsnn.export.chains import chains_of
+from convexsnn.export.library import library
+from convexsnn.export.norse import ROUNDING_STEPS
+from convexsnn.export.wiring import below, check_neurons, lif_of
+from convexsnn.network import Layer, Network
+from convexsnn.neurons import LIF
+
+# The file holds no dt: snnTorch's importer has this one built in, SpikingJelly's has it as default.
+DT = 1e-4
+SoftReset = Literal["raise", "subgraph"]
+
+
+class _Parts(NamedTuple):
+    """What a graph is made of."""
+
+    nodes: dict[str, Any]
+    edges: list[tuple[str, str]]
+
+
+def to_nir(
+    network: Network,
+    *,
+    dt: float = DT,
+    soft_reset: SoftReset = "raise",
+    dtype: Literal["float32", "float64"] = "float32",
+) -> Any:
+    """A network as a NIR graph: Input, Affine and neurons for each layer, then Affine with W, Output.
+
+    Branches alike in depth and reset are joined into one chain with block-diagonal weights; others stay parallel chains
+    that are summed, which Norse's importer does not do.
+
+    Each layer is ``Affine(W / (1 - leak), b / (1 - leak)) -> LIF(tau=dt / (1 - leak), r=1, v_leak=0, v_reset=0)`` for
+    hard reset, which the importers of snnTorch, SpikingJelly and Norse read alike, or ``-> LI -> Threshold`` without
+    reset, which they do not read. Recurrent weights are an Affine from the neurons to themselves, taking one step. The
+    graph gives f at every step; reading it at the last one is up to the caller. NIR has no dt and no >=: readers must
+    step with `dt` (norse: ``from_nir(graph, dt=1e-4)``).
+
+    Parameters
+    ----------
+    network : Network
+    dt : float
+        Seconds a step.
+    soft_reset : {"raise", "subgraph"}
+        A NIR LIF resets to a value, so soft reset (and "delayed") is refused, or made of ``LI -> Threshold`` with a
+        Linear that feeds -leak * threshold (or -threshold) back; exact, but no importer that we know reads it.
+    dtype : {"float32", "float64"}
+        Of the arrays; importers compute in float32.
+
+    Returns
+    -------
+    nir.NIRGraph
+        To be written by `nir.write`.
+
+    Raises
+    ------
+    ValueError
+        When the network has no neurons, or what NIR cannot express: soft reset (see above), the membrane readout, the
+        analog readout of neurons that reset, or leak 1 other than in layers of hard reset where all have it.
+    ImportError
+        Without the package ``nir``.
+    """
+    nir = library("nir")
+    hidden = check_neurons(network)
+    check_choice("soft_reset", soft_reset, ("raise", "subgraph"))
+    check_choice("dtype", dtype, ("float32", "float64"))
+    step = check_real("dt", dt, 0.0, open_minimum=True)
+    kind = {"float32": torch.float32, "float64": torch.float64}[dtype]
+    if hidden.readout == "membrane":
+        raise ValueError("NIR's neurons send spikes, not their membrane: the membrane readout cannot be expressed")
+    parts = _Parts({"input": nir.Input(np.array([hidden.n_features]))}, [])
+    chains = chains_of(network)
+    for k, (layers, W) in enumerate(chains):
+        source = "input"
+        for i, layer in enumerate(layers):
+            analog = hidden.readout == "analog" and layer is layers[-1]
+            source = _add_layer(parts, f"{k}_{i}", layer, source, _Export(step, soft_reset, kind, analog))
+        # A bias of zero: several readers know Affine but not Linear.
+        zeros = torch.zeros(W.shape[1], dtype=kind)
+        parts.nodes[f"output_{k}"] = nir.Affine(weight=_array(W.T, kind), bias=_array(zeros, kind))
+        parts.edges.append((source, f"output_{k}"))
+    ends = [f"output_{k}" for k in range(len(chains))]
+    end = ends[0]
+    if len(ends) > 1:  # what enters a node is summed, but not every importer does so at Output
+        C = network.W.shape[1]
+        parts.nodes["sum"] = nir.Affine(weight=_array(torch.eye(C), kind), bias=_array(torch.zeros(C), kind))
+        parts.edges.extend((name, "sum") for name in ends)
+        end = "sum"
+    parts.nodes["output"] = nir.Output(np.array([network.W.shape[1]]))
+    parts.edges.append((end, "output"))
+    facts = {"convexsnn_readout": hidden.readout, "convexsnn_every_step": int(hidden.every_step), "convexsnn_dt": step}
+    return nir.NIRGraph(parts.nodes, parts.edges, metadata=facts, type_check=False)
+
+
+class _Export(NamedTuple):
+    """How a layer is written, and whether its membrane is read."""
+
+    dt: float
+    soft_reset: SoftReset
+    dtype: torch.dtype
+    analog: bool
+
+
+def _add_layer(parts: _Parts, at: str, layer: Layer, source: str, how: _Export) -> str:
+    """Add one layer fed by the node `source`; the name of the node that is read."""
+    nir = library("nir")
+    lif = _checked(layer, how)
+    gain = 1.0 - lif.leak
+    integrates = bool((gain == 0.0).any())
+    if integrates:
+        gain = torch.ones_like(gain)
+    bias = torch.zeros(layer.m, dtype=gain.dtype, device=gain.device) if layer.bias is None else layer.bias
+    array = lambda tensor: _array(tensor, how.dtype)  # noqa: E731
+    weights, neuron = f"affine_{at}", f"neuron_{at}"
+    parts.nodes[weights] = nir.Affine(weight=array((layer.weight / gain).T), bias=array(bias / gain))
+    threshold, zeros, ones = array(_lowered(lif, how.dtype)), np.zeros_like(array(gain)), np.ones_like(array(gain))
+    tau = array(how.dt / gain)
+    if integrates:
+        parts.nodes[neuron] = nir.IF(r=ones / how.dt, v_threshold=threshold, v_reset=zeros)
+        fires = neuron
+    elif lif.reset == "hard":
+        parts.nodes[neuron] = nir.LIF(tau=tau, r=ones, v_leak=zeros, v_threshold=threshold, v_reset=zeros)
+        fires = neuron
+    else:
+        fires = f"threshold_{at}"
+        parts.nodes[neuron] = nir.LI(tau=tau, r=ones, v_leak=zeros)
+        parts.nodes[fires] = nir.Threshold(threshold=threshold)
+        parts.edges.append((neuron, fires))
+    parts.edges.extend([(source, weights), (weights, neuron)])
+    back = None if layer.recurrent is None else (layer.recurrent / gain).T
+    if back is not None:
+        parts.nodes[f"recurrent_{at}"] = nir.Affine(weight=array(back), bias=zeros)
+        parts.edges.extend([(fires, f"recurrent_{at}"), (f"recurrent_{at}", neuron)])
+    if lif.reset in ("soft", "delayed"):
+        drop = lif.threshold * (lif.leak if lif.reset == "soft" else 1.0) / gain
+        parts.nodes[f"reset_{at}"] = nir.Linear(weight=array(torch.diag(-drop)))
+        parts.edges.extend([(fires, f"reset_{at}"), (f"reset_{at}", neuron)])
+    return neuron if how.analog else fires
+
+
+def _checked(layer: Layer, how: _Export) -> LIF:
+    """The layer's neurons as LIF; ValueError for what NIR cannot express."""
+    lif = lif_of(layer)
+    if bool((lif.leak == 0).all()) and lif.reset != "delayed" and not how.analog:
+        lif = LIF(lif.leak, lif.threshold, "hard")  # without memory all resets are alike
+    if lif.reset in ("soft", "delayed") and how.soft_reset == "raise":
+        raise ValueError(
+            f"a NIR LIF resets to a value, not by subtraction: reset {lif.reset!r} cannot be expressed. Pass "
+            'soft_reset="subgraph" for an exact graph of LI, Threshold and feedback that few simulators read, train '
+            'with reset="hard", or use to_snntorch, to_spikingjelly or to_norse'
+        )
+    if lif.reset == "delayed" and not bool((lif.threshold > 0).all()):
+        raise ValueError('NIR holds reset "delayed" for positive thresholds only')
+    if how.analog and lif.reset != "none":
+        raise ValueError(
+            f"the analog readout of neurons of reset {lif.reset!r} cannot be expressed in NIR, whose neurons do not "
+            'send their membrane after reset: only reset "none" can'
+        )
+    integrates = lif.leak == 1.0
+    if bool(integrates.any()) and not (bool(integrates.all()) and lif.reset == "hard"):
+        raise ValueError("leak 1 cannot be expressed in NIR, except hard reset where all neurons of a layer have it")
+    return lif
+
+
+def _lowered(lif: LIF, dtype: torch.dtype) -> Tensor:
+    gain = (1.0 - lif.leak).to(dtype)
+    threshold = lif.threshold.to(dtype)
+    exact = (torch.frexp(gain).mantissa == 0.5) | (gain == 0.0)
+    return torch.where(exact, below(threshold), below(threshold, ROUNDING_STEPS))
+
+
+def _array(tensor: Tensor, dtype: torch.dtype) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().cpu().to(dtype).numpy())

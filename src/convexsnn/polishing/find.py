@@ -1,0 +1,108 @@
+"""Which Linear of a module is the readout, and which layer's spikes it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import nn
+
+# Classes, or bases of classes, whose modules spike: of snnTorch, SpikingJelly, Norse, and of our own exports.
+SPIKING = {
+    "SpikingNeuron",
+    "BaseNode",
+    "SimpleBaseNode",
+    "SNN",
+    "SNNCell",
+    "SNNRecurrent",
+    "SNNRecurrentCell",
+    "LIFCell",
+}
+# Integrators that derive from them and do not spike.
+SILENT = {"NonSpikingBaseNode", "LI", "LICell", "LIBox", "LIBoxCell", "LILinearCell"}
+
+
+class Parts(NamedTuple):
+    """The readout and the layer that spikes before it, with their names in the module."""
+
+    readout: nn.Linear
+    readout_name: str
+    spikes: nn.Module
+    spikes_name: str
+
+
+def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str | nn.Module | None) -> Parts:
+    """Find the readout and the last spiking layer, or check those that were named.
+
+    Modules are taken in the order in which `module` holds them.
+
+    Raises
+    ------
+    TypeError
+        When `module` is not a torch module.
+    ValueError
+        When a named part is not in the module, the readout is not an `nn.Linear`, there is no spiking layer, several
+        Linears could be the readout, or spiking neurons follow it.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, not {type(module).__name__}")
+    names = {part: name for name, part in module.named_modules()}
+    order = list(names)
+    told_readout = None if readout is None else _told("readout", readout, module, names)
+    told_spikes = None if spikes is None else _told("spikes", spikes, module, names)
+    if told_readout is not None and not isinstance(told_readout, nn.Linear):
+        raise ValueError(
+            f"readout {names[told_readout]!r} is a {type(told_readout).__name__}, which is not linear in "
+            "weights that we can solve for: it must be a torch.nn.Linear"
+        )
+    spiking = [part for part in order if is_spiking(part)]
+    inside = {inner for part in spiking for inner in part.modules()}
+    linear = [part for part in order if isinstance(part, nn.Linear) and part not in inside]
+    last = told_readout or _last_readout(linear, spiking if told_spikes is None else [told_spikes], order, names)
+    before = [part for part in spiking if order.index(part) < order.index(last)]
+    if told_spikes is None and not before:
+        raise ValueError(
+            f"module has no spiking layer that we know before its readout {names[last]!r}: pass spikes=, the name "
+            "of the layer whose output it reads"
+        )
+    source = told_spikes or before[-1]
+    assert isinstance(last, nn.Linear)
+    return Parts(last, names[last], source, names[source])
+
+
+def _last_readout(
+    linear: Sequence[nn.Module], spiking: list[nn.Module], order: list[nn.Module], names: dict[nn.Module, str]
+) -> nn.Module:
+    if not spiking:
+        raise ValueError(
+            "module has no spiking layer that we know: pass spikes= and readout=, names of two of its layers"
+        )
+    if not linear:
+        raise ValueError("module has no torch.nn.Linear that could be the readout")
+    after = [part for part in linear if order.index(part) > order.index(spiking[-1])]
+    if not after:
+        raise ValueError(
+            f"the last Linear, {names[linear[-1]]!r}, is followed by the spiking layer {names[spiking[-1]]!r}: spikes "
+            "are not linear in its weights. Pass readout= to solve for a Linear as if it were read directly"
+        )
+    if len(after) > 1:
+        found = ", ".join(repr(names[part]) for part in after)
+        raise ValueError(f"several Linears follow the last spiking layer ({found}): pass readout=, the name of one")
+    return after[0]
+
+
+def _told(argument: str, told: str | nn.Module, module: nn.Module, names: dict[nn.Module, str]) -> nn.Module:
+    if isinstance(told, nn.Module):
+        if told not in names:
+            raise ValueError(f"{argument} must be a layer of module; the {type(told).__name__} given is not in it")
+        return told
+    parts = dict(module.named_modules())
+    if told not in parts or not told:
+        raise ValueError(f"{argument}: module has no layer named {told!r}; it has {', '.join(filter(None, parts))}")
+    return parts[told]
+
+
+def is_spiking(part: nn.Module) -> bool:
+    """Whether a module is one of the spiking layers that we know, by the names of its class and its bases."""
+    bases = {base.__name__ for base in type(part).__mro__}
+    return bool(bases & SPIKING) and not bases & SILENT

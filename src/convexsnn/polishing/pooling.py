@@ -1,0 +1,70 @@
+"""Readouts over time that are linear in the readout weights, and what one column of the dictionary then is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convexsnn.checks import check_choice, check_real
+
+POOLINGS = ("last", "count", "mean", "leaky")
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How outputs at T steps become one: y = sum_t a_t (W s_t + b), so W reads sum_t a_t s_t.
+
+    Attributes
+    ----------
+    kind : {"last", "count", "mean", "leaky"}
+        a_T = 1 alone; a_t = 1; a_t = 1 / T; a_t = leak^(T - t), a leaky integrator read at the last step.
+    leak : float, optional
+        In [0, 1]; for "leaky" only.
+    """
+
+    kind: str = "last"
+    leak: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "max":
+            raise ValueError(
+                "pooling 'max': the maximum over steps is not linear in the readout's weights, and the convex program "
+                f"does not cover it; covered are {', '.join(map(repr, POOLINGS))}"
+            )
+        check_choice("pooling", self.kind, POOLINGS)
+        if (self.kind == "leaky") != (self.leak is not None):
+            raise ValueError("leak goes with pooling='leaky', which needs it")
+        if self.leak is not None:
+            check_real("leak", self.leak, 0.0, 1.0)
+
+    def planes(self, spikes: Tensor) -> Tensor:
+        """Bits (B, n, F) that with `weights` give the pooled spikes of a bool tensor (T, n, F)."""
+        if self.kind == "last":
+            return spikes[-1:]
+        if self.kind == "leaky":
+            return spikes
+        counts = spikes.sum(dim=0, dtype=torch.int32)
+        return torch.stack([(counts >> b) & 1 for b in range(len(spikes).bit_length())]).to(torch.bool)
+
+    def weights(self, steps: int) -> Tensor:
+        """The weight of each plane, float64 (B,), of `steps` steps."""
+        if self.kind == "last":
+            return torch.ones(1, dtype=torch.float64)
+        if self.kind == "leaky":
+            return self._decay(steps)
+        powers = 2.0 ** torch.arange(steps.bit_length(), dtype=torch.float64)
+        return powers / steps if self.kind == "mean" else powers
+
+    def reduce(self, values: Tensor) -> Tensor:
+        """The pooled values (n, F), float64, of a real tensor (T, n, F)."""
+        if self.kind == "last":
+            return values[-1].to(torch.float64)
+        weights = self._decay(len(values)) if self.kind == "leaky" else torch.ones(len(values), dtype=torch.float64)
+        total = torch.einsum("t,tnf->nf", weights.to(values.device), values.to(torch.float64))
+        return total / len(values) if self.kind == "mean" else total
+
+    def _decay(self, steps: int) -> Tensor:
+        assert self.leak is not None
+        return float(self.leak) ** torch.arange(steps - 1, -1, -1, dtype=torch.float64)

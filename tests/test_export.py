@@ -1,0 +1,368 @@
+"""Exported networks spike for spike against the real packages: random and dyadic (tie-rich) weights."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from convexsnn import LIF, Branch, Hidden, Layer, Network, Sequences, Threshold, simulate
+from convexsnn.export import from_nir, from_torch, to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
+from convexsnn.network import same_neurons
+from convexsnn.simulation import initial_state, read, scores, step
+from convexsnn.surrogate import Surrogate
+from convexsnn.surrogate.module import Gradients
+from helpers import generator
+
+TARGETS = {
+    "torch": (to_torch, "torch", ("soft", "hard", "none", "delayed", "threshold")),
+    "snntorch": (to_snntorch, "snntorch", ("soft", "hard", "none", "delayed", "threshold")),
+    "spikingjelly": (to_spikingjelly, "spikingjelly.activation_based", ("soft", "hard")),
+    "norse": (to_norse, "norse.torch", ("soft", "hard", "none", "delayed", "threshold")),
+}
+CASES = [(target, reset) for target, (_, _, resets) in TARGETS.items() for reset in resets]
+T, N, D = 15, 40, 6
+
+
+def draw(reset, *, dyadic, recurrent=False, leak=0.9, mixed=False, readout="spike", dtype=torch.float64, seed=0, C=3):
+    """Two branches of two layers; `mixed` gives every neuron its own leak and threshold."""
+    g = generator(seed)
+
+    def weights(*shape):
+        drawn = torch.randn(*shape, generator=g, dtype=torch.float64)
+        return ((4 * drawn).round() / 8 if dyadic else 0.4 * drawn).to(dtype)
+
+    def layer(n_in, m):
+        pick = lambda values: torch.tensor(values, dtype=dtype)[torch.randint(len(values), (m,), generator=g)]  # noqa: E731
+        leaks = pick([0.0, 0.5, 0.75, 0.875] if mixed else [leak])
+        thresholds = pick([0.25, 0.5, 1.0] if mixed else [0.5])
+        neuron = Threshold() if reset == "threshold" else LIF(leaks, thresholds, reset)
+        return Layer(weights(n_in, m), neuron, 0.25 * weights(m, m) if recurrent else None, 0.5 * weights(m))
+
+    branches = tuple(
+        Branch((layer(D, 20), layer(20, 16)), weights(16) if readout == "membrane" else None) for _ in range(2)
+    )
+    W = torch.randn(32, C, generator=g, dtype=torch.float64)
+    return Network(Hidden(D, branches, readout, True, dtype), W)
+
+
+def inputs(*, dyadic, dtype=torch.float64, seed=1):
+    g = generator(seed)
+    return (torch.randint(2, (T, N, D), generator=g) if dyadic else torch.randn(T, N, D, generator=g)).to(dtype)
+
+
+def spikes_of(network, X):
+    """All spikes of all layers, (T, n, neurons), and the features at every step."""
+    state, spikes, features = initial_state(network.hidden, X.shape[1]), [], []
+    for x in X:
+        state = step(network.hidden, x, state).state
+        spikes.append(torch.cat([layer.spikes for branch in state for layer in branch], dim=1))
+        features.append(read(network.hidden, state)[0].to(X.dtype))
+    return torch.stack(spikes), torch.stack(features)
+
+
+@torch.no_grad()
+def exported_spikes(module, X):
+    state, spikes, features = None, [], []
+    for x in X:
+        read_now, state = module.features(x[None], state)
+        spikes.append(torch.cat(state[1::2], dim=1))
+        features.append(read_now[0])
+    return torch.stack(spikes), torch.stack(features)
+
+
+def check_alike(network, module, X, *, ties=False):
+    """Compare 2 * 36 neurons in every step of every sequence; returns how many spikes were compared."""
+    expected, features = spikes_of(network, X)
+    got, got_features = exported_spikes(module, X)
+    assert 0.02 < float(expected.mean()) < 0.98
+    assert int((got != expected).sum()) == 0
+    assert torch.allclose(got_features, features, rtol=0.0, atol=1e-9 if X.dtype == torch.float64 else 1e-3)
+    if ties:
+        lengths = torch.full((X.shape[1],), len(X))
+        assert simulate(network.hidden, Sequences(X.transpose(0, 1), lengths)).margin == 0.0
+    return expected.numel()
+
+
+@pytest.mark.parametrize(("target", "reset"), CASES)
+def test_spike_for_spike(target, reset):
+    export, package, _ = TARGETS[target]
+    pytest.importorskip(package)
+    compared = 0
+    for dyadic in (False, True):
+        for leak in (0.5, 0.9):
+            network = draw(reset, dyadic=dyadic, leak=leak, recurrent=leak == 0.9)
+            compared += check_alike(network, export(network), inputs(dyadic=dyadic), ties=dyadic and leak == 0.5)
+        mixed = draw(reset, dyadic=dyadic, mixed=True, recurrent=True, readout="membrane", seed=2)
+        compared += check_alike(mixed, export(mixed), inputs(dyadic=dyadic))
+        single = draw(reset, dyadic=dyadic, leak=0.75, readout="analog", dtype=torch.float32, seed=3)
+        compared += check_alike(single, export(single), inputs(dyadic=dyadic, dtype=torch.float32))
+    assert compared >= 300_000  # at least two resets a target
+
+
+@pytest.mark.parametrize("target", ["torch", "snntorch", "spikingjelly"])
+@pytest.mark.parametrize("leak", [0.0, 1.0])
+def test_the_ends_of_the_leak(target, leak):
+    export, package, _ = TARGETS[target]
+    pytest.importorskip(package)
+    for reset in ("soft", "hard"):
+        network = draw(reset, dyadic=True, leak=leak)
+        check_alike(network, export(network), inputs(dyadic=True), ties=True)
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+@pytest.mark.parametrize("readout", ["spike", "membrane", "analog"])
+def test_outputs_are_those_of_the_network(readout, every_step):
+    network = draw("soft", dyadic=False, readout=readout)
+    network = replace(network, hidden=replace(network.hidden, every_step=every_step))
+    X = inputs(dyadic=False)
+    expected = scores(network, Sequences(X.transpose(0, 1), torch.full((N,), T)))
+    with torch.no_grad():
+        y, _ = to_torch(network)(X)
+    assert torch.allclose(y.transpose(0, 1).flatten(0, 1) if every_step else y, expected)
+
+
+def test_state_goes_on_where_it_ended():
+    module, X = to_torch(draw("soft", dyadic=False, recurrent=True)), inputs(dyadic=False)
+    whole, end = module(X)
+    first, state = module(X[:7])
+    second, also_end = module(X[7:], state)
+    assert torch.equal(torch.cat([first, second]), whole)
+    assert all(map(torch.equal, end, also_end))
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard", "none", "delayed"])
+def test_torch_module_can_be_scripted_and_compiled(reset):
+    module, X = to_torch(draw(reset, dyadic=False, recurrent=True, readout="membrane")), inputs(dyadic=False)
+    y, state = module(X)
+    scripted_y, scripted_state = torch.jit.script(module)(X)
+    assert torch.equal(scripted_y, y)
+    assert all(map(torch.equal, scripted_state, state))
+    assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(X)[0], y)
+
+
+@pytest.mark.parametrize("shape", ["arctan", "straight_through"])
+def test_torch_module_has_the_gradients_of_the_trainer(shape):
+    from convexsnn.surrogate.module import TrainableNetwork
+
+    network = draw("soft", dyadic=False, recurrent=True, readout="membrane")
+    gradients = Gradients(Surrogate(shape, 0.5), detach_reset=False, learn_leak=True, learn_threshold=True)
+    module, trainer = to_torch(network, gradients), TrainableNetwork(network, gradients, torch.float64)
+    X = inputs(dyadic=False)[:6, :5]
+    module(X)[0].transpose(0, 1).flatten(0, 1).square().sum().backward()
+    trainer(X.transpose(0, 1), torch.full((5,), 6)).square().sum().backward()
+    for k in range(2):
+        for i in range(2):
+            mine, other = module.branches[k].layers[i], trainer.branches[k][i]
+            assert torch.allclose(mine.linear.weight.grad.T, other.weight.grad)
+            assert torch.allclose(mine.recurrent.weight.grad.T, other.recurrent.grad)
+            assert torch.allclose(mine.cell.leak.grad, other.leak.grad)
+            assert torch.allclose(mine.cell.threshold.grad, other.threshold.grad)
+    assert torch.allclose(module.output.weight.grad.T, trainer.W.grad)
+
+
+@pytest.mark.parametrize("reset", TARGETS["torch"][2])
+def test_round_trip_through_torch_is_exact(reset):
+    network = draw(reset, dyadic=False, recurrent=True, mixed=True, readout="membrane")
+    assert from_torch(to_torch(network)).equals(network)
+
+
+def test_from_torch_reads_a_stack_with_its_output_bias():
+    module = torch.nn.Sequential(torch.nn.Linear(D, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    network = from_torch(module, leak=0.5, threshold=0.2)
+    X = inputs(dyadic=False)
+    sequences = Sequences(X.transpose(0, 1), torch.full((N,), T))
+    hidden = replace(network.hidden, branches=network.hidden.branches[:1])
+    expected = simulate(hidden, sequences).features.double() @ module[2].weight.double().T + module[2].bias.double()
+    assert torch.allclose(scores(network, sequences), expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: to_spikingjelly(draw("none", dyadic=False)), "no neuron with reset 'none'"),
+        (lambda: to_spikingjelly(draw("delayed", dyadic=False)), "no neuron with reset 'delayed'"),
+        (lambda: to_norse(draw("soft", dyadic=False, leak=1.0)), "leak 1"),
+        (
+            lambda: to_torch(Network(replace(draw("soft", dyadic=False).hidden, branches=()), torch.zeros(0, 3))),
+            "no neurons",
+        ),
+        (lambda: from_torch(to_torch(draw("soft", dyadic=False)), leak=0.5), "brings its own"),
+        (lambda: to_torch(draw("soft", dyadic=False))(torch.zeros(3, D).double()), "time first"),
+    ],
+)
+def test_refusals(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_hidden_network_is_not_a_network():
+    with pytest.raises(TypeError, match=r"convexsnn.Network"):
+        to_torch(draw("soft", dyadic=False).hidden)
+
+
+# NIR
+
+
+def identity_output(network):
+    return replace(network, W=torch.eye(32, dtype=torch.float64))
+
+
+def read_by(name, graph):
+    if name == "snntorch":
+        return pytest.importorskip("snntorch.import_nir").import_from_nir(graph)
+    if name == "spikingjelly":
+        return pytest.importorskip("spikingjelly.activation_based.nir_exchange").import_from_nir(graph)
+    return pytest.importorskip("norse.torch").from_nir(graph, dt=1e-4)
+
+
+@torch.no_grad()
+def run_steps(module, X):
+    state, outputs = None, []
+    for x in X:
+        y, state = module(x, state)
+        outputs.append(y)
+    return torch.stack(outputs)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["snntorch", "spikingjelly", "norse"])
+def test_nir_graphs_of_hard_reset_are_read_alike(name, tmp_path):
+    nir = pytest.importorskip("nir")
+    compared = 0
+    for leak in (0.5, 0.9):
+        for dyadic in (False, True):
+            for seed in range(6):
+                network = identity_output(draw("hard", dyadic=dyadic, leak=leak, dtype=torch.float32, seed=seed))
+                nir.write(tmp_path / "graph.nir", to_nir(network))
+                module = read_by(name, nir.read(tmp_path / "graph.nir"))
+                X = inputs(dyadic=dyadic, dtype=torch.float32, seed=seed)
+                expected = spikes_of(network, X)[1]
+                assert int((run_steps(module, X).round() != expected).sum()) == 0
+                compared += expected.numel()
+    assert compared >= 400_000
+
+
+class Integrator(torch.nn.Module):
+    """A leaky integrator by Euler steps of 1e-4, for nirtorch's interpreter."""
+
+    def __init__(self, node):
+        super().__init__()
+        self.share, self.r = torch.from_numpy(1e-4 / node.tau), torch.from_numpy(node.r)
+
+    def forward(self, x, state=None):
+        v = torch.zeros_like(x) if state is None else state
+        v = v + self.share * (self.r * x - v)
+        return v, v
+
+
+class Fires(torch.nn.Module):
+    def __init__(self, node):
+        super().__init__()
+        self.threshold = torch.from_numpy(node.threshold)
+
+    def forward(self, v):
+        return (v > self.threshold).to(v.dtype)
+
+
+def as_linear(node):
+    weight = torch.from_numpy(node.weight)
+    linear = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
+    with torch.no_grad():
+        linear.weight.copy_(weight)
+        linear.bias.copy_(torch.from_numpy(node.bias))
+    return linear
+
+
+def test_nir_graphs_without_reset_run_alike():
+    """Importers know no neurons without reset, so nirtorch runs the graph with the two nodes' definitions."""
+    nir, nirtorch = pytest.importorskip("nir"), pytest.importorskip("nirtorch")
+    compared = 0
+    for dyadic in (False, True):
+        for seed in range(11):
+            network = identity_output(draw("none", dyadic=dyadic, leak=0.5, dtype=torch.float32, seed=seed))
+            nodes = {nir.LI: Integrator, nir.Threshold: Fires, nir.Affine: as_linear}
+            module = nirtorch.nir_to_torch(to_nir(network), nodes)
+            X = inputs(dyadic=dyadic, dtype=torch.float32, seed=seed)
+            expected = spikes_of(network, X)[1]
+            assert int((run_steps(module, X).round() != expected).sum()) == 0
+            compared += expected.numel()
+    assert compared >= 400_000
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard", "none", "delayed", "threshold"])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_nir_round_trip_spikes_alike(reset, recurrent, tmp_path):
+    nir = pytest.importorskip("nir")
+    for mixed in (False, True):
+        if mixed and reset == "delayed":
+            continue
+        network = identity_output(draw(reset, dyadic=True, leak=0.75, mixed=mixed, recurrent=recurrent))
+        nir.write(tmp_path / "graph.nir", to_nir(network, soft_reset="subgraph", dtype="float64"))
+        back = from_nir(nir.read(tmp_path / "graph.nir"))
+        assert back.hidden.every_step
+        X = inputs(dyadic=True)
+        assert torch.equal(spikes_of(back, X)[1], spikes_of(network, X)[1])
+        if reset in ("soft", "delayed", "hard"):
+            assert back.hidden.branches[0].last.neuron.reset == reset
+
+
+def test_nir_round_trip_keeps_outputs_and_settings():
+    pytest.importorskip("nir")
+    network = draw("none", dyadic=True, leak=0.5, readout="analog")
+    back = from_nir(to_nir(network, dtype="float64"))
+    assert back.hidden.readout == "analog"
+    expected = torch.cat([branch.last.neuron.threshold for branch in network.hidden.branches])
+    neuron = LIF(torch.full((32,), 0.5).double(), expected, "none")
+    assert same_neurons(back.hidden.branches[0].last.neuron, neuron)
+    sequences = Sequences(inputs(dyadic=True).transpose(0, 1), torch.full((N,), T))
+    assert torch.allclose(scores(back, sequences), scores(network, sequences))
+
+
+def test_branches_of_unequal_depth_stay_parallel_chains():
+    pytest.importorskip("nir")
+    network = draw("hard", dyadic=True, leak=0.5)
+    first, second = network.hidden.branches
+    short = Branch((replace(second.layers[0], weight=second.layers[0].weight),))
+    hidden = replace(network.hidden, branches=(first, short))
+    uneven = Network(hidden, torch.randn(36, 2, generator=generator(5), dtype=torch.float64))
+    back = from_nir(to_nir(uneven, dtype="float64"))
+    assert [len(branch.layers) for branch in back.hidden.branches] == [2, 1]
+    sequences = Sequences(inputs(dyadic=True).transpose(0, 1), torch.full((N,), T))
+    assert torch.allclose(scores(back, sequences), scores(uneven, sequences))
+
+
+@pytest.mark.parametrize(
+    ("settings", "keywords", "message"),
+    [
+        ({"reset": "soft"}, {}, "resets to a value, not by subtraction"),
+        ({"reset": "delayed"}, {}, "resets to a value"),
+        ({"reset": "hard", "readout": "membrane"}, {}, "membrane readout"),
+        ({"reset": "hard", "readout": "analog"}, {}, "analog readout"),
+        ({"reset": "none", "leak": 1.0}, {}, "leak 1"),
+        ({"reset": "hard"}, {"dt": 0.0}, "dt"),
+        ({"reset": "hard"}, {"soft_reset": "graph"}, "soft_reset must be one of"),
+        ({"reset": "hard"}, {"dtype": "float16"}, "dtype must be one of"),
+    ],
+)
+def test_what_nir_cannot_express_is_refused(settings, keywords, message):
+    pytest.importorskip("nir")
+    reset = settings.pop("reset")
+    with pytest.raises(ValueError, match=message):
+        to_nir(draw(reset, dyadic=False, **settings), **keywords)
+
+
+def test_foreign_nir_graphs_are_refused_by_name():
+    nir = pytest.importorskip("nir")
+    ones = np.ones(3)
+    lif = nir.LIF(tau=2e-4 * ones, r=ones, v_leak=ones, v_threshold=ones, v_reset=0 * ones)
+    synaptic = nir.CubaLIF(tau_syn=ones, tau_mem=ones, r=ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones)
+    weights = lambda: nir.Affine(np.ones((3, 3)), np.zeros(3))  # noqa: E731
+    for nodes, message in [
+        ([weights(), lif, weights()], "v_leak"),
+        ([weights(), synaptic, weights()], "CubaLIF"),
+        ([weights()], "followed by no neurons"),
+        ([weights(), nir.LIF(2e-4 * ones, ones, 0 * ones, ones)], "stands where weights"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            from_nir(nir.NIRGraph.from_list(*nodes))
