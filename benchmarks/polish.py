@@ -54,13 +54,13 @@ class Jelly(nn.Module):
         super().__init__()
         from spikingjelly.activation_based import functional, neuron, surrogate
 
-        self.reset = functional.reset_net
+        self.reset_net = functional.reset_net
         self.inp = nn.Sequential(nn.Flatten(), nn.Linear(side * side, m))
         self.lif = neuron.LIFNode(tau=2.0, surrogate_function=surrogate.ATan(), detach_reset=True, step_mode="m")
         self.out = nn.Linear(m, 10)
 
     def forward(self, x):
-        self.reset(self)
+        self.reset_net(self)
         return self.out(self.lif(self.inp(x).repeat(T, 1, 1))).mean(0)
 
 
