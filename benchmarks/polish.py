@@ -54,13 +54,13 @@ class Jelly(nn.Module):
         super().__init__()
         from spikingjelly.activation_based import functional, neuron, surrogate
 
-        self.reset = functional.reset_net
+        self.reset_net = functional.reset_net
         self.inp = nn.Sequential(nn.Flatten(), nn.Linear(side * side, m))
         self.lif = neuron.LIFNode(tau=2.0, surrogate_function=surrogate.ATan(), detach_reset=True, step_mode="m")
         self.out = nn.Linear(m, 10)
 
     def forward(self, x):
-        self.reset(self)
+        self.reset_net(self)
         return self.out(self.lif(self.inp(x).repeat(T, 1, 1))).mean(0)
 
 
@@ -159,8 +159,8 @@ def main():
     parser.add_argument("--n", type=int, default=4000)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--betas", type=float, nargs="+", default=[0.03, 0.1, 0.3])
-    parser.add_argument("--slack", type=float, default=0.002)
+    parser.add_argument("--betas", type=float, nargs="+", default=[0.003, 0.01, 0.03, 0.1])
+    parser.add_argument("--slack", type=float, default=0.0)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
     arguments = parser.parse_args()
     parts = images(arguments.data_dir, arguments.n)

@@ -12,7 +12,7 @@ from sklearn.linear_model import RidgeClassifierCV
 
 from convexsnn import SpikingClassifier, build_dictionary
 from convexsnn.cli import output
-from convexsnn.metrics import inference_cost
+from convexsnn.cost import inference_cost
 from convexsnn.simulation import simulate
 from convexsnn.tasks import TaskSettings, load_task
 

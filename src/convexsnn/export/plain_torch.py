@@ -7,12 +7,10 @@ from typing import Any, Tuple, cast  # noqa: UP035 - TorchScript reads Tuple
 import torch
 from torch import Tensor, nn
 
+from convexsnn.export.readers import Fire, ReadAnalog, ReadMembrane
 from convexsnn.export.wiring import (
     ExportedLayer,
     ExportedNetwork,
-    Fire,
-    ReadAnalog,
-    ReadMembrane,
     lif_of,
     wire,
 )

@@ -8,15 +8,16 @@ and compiled when the cells can.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import List, Optional, Tuple, cast  # noqa: UP035 - TorchScript reads these names
 
 import torch
 from torch import Tensor, nn
 
-from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.export.readers import reader_of
+from convexsnn.network import Hidden, Layer, Network
 from convexsnn.neurons import LIF
 from convexsnn.surrogate import Surrogate
-from convexsnn.surrogate.shapes import SHAPES
 
 MakeCell = Callable[[Layer], nn.Module]
 """From a layer (in the dtype of the export) to the target's cell."""
@@ -38,53 +39,6 @@ class ExportedLayer(nn.Module):
         if self.recurrent is not None:
             current = current + self.recurrent(spikes)
         return self.cell(current, carried, spikes)
-
-
-class Fire(nn.Module):
-    """1[x >= 0], with a surrogate derivative where a gradient is asked for."""
-
-    def __init__(self, surrogate: Surrogate) -> None:
-        super().__init__()
-        self.width = float(surrogate.width)
-        self.bump = SHAPES[surrogate.shape]
-
-    def forward(self, distance: Tensor) -> Tensor:
-        """Spikes of potentials at `distance` above the threshold."""
-        spikes = (distance >= 0.0).to(distance.dtype)
-        if distance.requires_grad:
-            # Adds exactly zero, and the derivative: no autograd function, as TorchScript has none.
-            flow = self.bump(distance.detach() / self.width) * distance
-            spikes = spikes + (flow - flow.detach())
-        return spikes
-
-
-class ReadSpikes(nn.Module):
-    """Readout "spike"."""
-
-    def forward(self, spikes: Tensor, membrane: Tensor) -> Tensor:  # noqa: ARG002
-        """Features from the last layer's spikes and membranes."""
-        return spikes
-
-
-class ReadAnalog(nn.Module):
-    """Readout "analog"."""
-
-    def forward(self, spikes: Tensor, membrane: Tensor) -> Tensor:  # noqa: ARG002
-        """Features from the last layer's spikes and membranes."""
-        return membrane
-
-
-class ReadMembrane(nn.Module):
-    """Readout "membrane": 1[v - bias >= 0]."""
-
-    def __init__(self, bias: Tensor, surrogate: Surrogate) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(bias)
-        self.fire = Fire(surrogate)
-
-    def forward(self, spikes: Tensor, membrane: Tensor) -> Tensor:  # noqa: ARG002
-        """Features from the last layer's spikes and membranes."""
-        return self.fire(membrane - self.bias)
 
 
 class ExportedBranch(nn.Module):
@@ -199,7 +153,7 @@ def wire(
     branches = [
         ExportedBranch(
             [ExportedLayer(prepare(layer), make_cell(layer)) for layer in branch.layers],
-            _reader(hidden, branch, prepare_bias, bump),
+            reader_of(hidden, branch, partial(prepare_bias, branch.last), bump),
         )
         for branch in hidden.branches
     ]
@@ -254,15 +208,3 @@ def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
         if bias is not None:
             cast(Tensor, linear.bias).copy_(bias)
     return linear
-
-
-def _reader(
-    hidden: Hidden, branch: Branch, prepare_bias: Callable[[Layer, Tensor], Tensor], surrogate: Surrogate
-) -> nn.Module:
-    if hidden.readout == "spike":
-        return ReadSpikes()
-    if hidden.readout == "analog":
-        return ReadAnalog()
-    zeros = torch.zeros(branch.last.m, dtype=hidden.dtype, device=hidden.device)
-    bias = zeros if branch.readout_bias is None else branch.readout_bias.clone()
-    return ReadMembrane(prepare_bias(branch.last, bias), surrogate)

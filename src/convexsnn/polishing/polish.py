@@ -21,6 +21,7 @@ from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.find import find_parts
 from convexsnn.polishing.pooling import Pooling
 from convexsnn.polishing.record import TIMES, Run, record
+from convexsnn.polishing.targets import encode
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.solvers import Solution, SolverOptions, Status, solve, solver_for
 from convexsnn.solvers.working_set import solve_by_working_set
@@ -211,7 +212,7 @@ def _call(module: nn.Module, x: Tensor) -> Any:
 
 
 def _program(dictionary: Dictionary, labels: Tensor, outputs: int, settings: ProgramSettings) -> ConvexProgram:
-    targets = _targets(labels, outputs, settings)
+    targets = encode(labels, outputs, settings.loss)
     if dictionary.columns.shape[1] == 0:
         raise ValueError("the readout reads nothing but zeros: the last spiking layer is silent on the whole loader")
     return ConvexProgram(
@@ -222,34 +223,6 @@ def _program(dictionary: Dictionary, labels: Tensor, outputs: int, settings: Pro
         rho=settings.rho_for(len(dictionary.column_of)),
         row_weights=uniform_weights(len(labels)),
     )
-
-
-def _targets(labels: Tensor, outputs: int, settings: ProgramSettings) -> Tensor:
-    """Encoded labels (n, outputs): class indices, or real targets of the squared loss."""
-    if settings.loss == "cross_entropy" and outputs == 1:
-        raise ValueError("cross_entropy needs one output a class, the readout has 1: use loss='logistic' or 'hinge'")
-    if labels.is_floating_point():
-        values = labels.to(torch.float64).reshape(len(labels), -1)
-        if settings.loss != "squared" or values.shape[1] != outputs:
-            raise ValueError(
-                f"labels are {labels.dtype} of shape {tuple(labels.shape)}: real targets go with loss='squared' and a "
-                f"readout of as many outputs (it has {outputs}); class indices must be integers"
-            )
-        if not bool(torch.isfinite(values).all()):
-            raise ValueError("labels contain NaN or infinity")
-        return values
-    if labels.ndim != 1 or labels.dtype == torch.bool:
-        raise ValueError(f"labels must be class indices (n,), got {labels.dtype} of shape {tuple(labels.shape)}")
-    classes = 2 if outputs == 1 else outputs
-    if int(labels.min()) < 0 or int(labels.max()) >= classes:
-        raise ValueError(
-            f"labels lie in {int(labels.min())}..{int(labels.max())}, but a readout of {outputs} outputs has classes "
-            f"0..{classes - 1}"
-        )
-    one_hot = nn.functional.one_hot(labels.long(), classes).to(torch.float64)
-    if settings.loss == "cross_entropy":
-        return one_hot
-    return 2.0 * (one_hot[:, 1:] if outputs == 1 else one_hot) - 1.0
 
 
 def _solve(program: ConvexProgram, options: SolverOptions, W0: Tensor) -> Solution:
