@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,6 +180,23 @@ def test_oracles_propose_branches_of_the_space(name):
     assert torch.equal(pricing.scores(proposal.candidates), pricing.scores(again.candidates))
 
 
+@pytest.mark.parametrize("stages", [(), 10.0, (1.0, 10.0), (10.0, 10.0, 1.0), (10.0,), (10.0, 0.5), ("a", 1.0)])
+def test_stages_that_do_not_fall_to_one_are_refused(stages):
+    with pytest.raises(ValueError, match="stages"):
+        SearchSettings(stages=stages)
+
+
+def test_a_search_out_of_budget_in_its_first_stage_ends_at_its_own_rho():
+    X, y = bits(100, 5)
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+    for stages in ((1.0,), (100.0, 10.0, 1.0)):
+        found = run(sequences, targets, settings=replace(SMALL, rounds=1, stages=stages))
+        assert found.history[-1].rho == pytest.approx(0.1 / 8.0)
+        settings = ProgramSettings("hinge", beta=0.1, width=64)
+        trained = train(found.network.hidden, sequences, targets, settings)
+        assert trained.certificate.primal == pytest.approx(found.history[-1].objective, rel=1e-4)
+
+
 def test_credit_goes_to_what_pays():
     credit = Credit.equal(("a", "b"))
     assert credit.shares(["a", "b"]) == {"a": 0.5, "b": 0.5}
@@ -206,13 +224,19 @@ def test_no_round_raises_the_objective_and_the_network_has_it(loss, penalty):
     X, y = bits(100, 4)
     sequences, targets = as_sequences(X), encoded(y, loss)
     found = run(sequences, targets, loss, penalty)
+    assert [entry.rho / found.history[-1].rho for entry in found.history] == pytest.approx(
+        sorted((entry.rho / found.history[-1].rho for entry in found.history), reverse=True)
+    )
+    assert found.history[-1].rho == pytest.approx(0.1 / 8.0)
+    for rho in {entry.rho for entry in found.history}:
+        values = [entry.objective for entry in found.history if entry.rho == rho]
+        assert values == sorted(values, reverse=True)
+        bounds = [entry.global_bound for entry in found.history if entry.rho == rho]
+        assert bounds == sorted(bounds)
+        assert bounds[-1] <= values[-1] + 1e-9
     values = [entry.objective for entry in found.history]
-    assert values == sorted(values, reverse=True)
     assert values[-1] < 0.8 * values[0]
     assert all(entry.dual <= entry.objective + 1e-9 for entry in found.history)
-    bounds = [entry.global_bound for entry in found.history]
-    assert bounds == sorted(bounds)
-    assert bounds[-1] <= values[-1] + 1e-9
     settings = ProgramSettings(loss, penalty, beta=0.1, width=64)
     trained = train(found.network.hidden, sequences, targets, settings)
     assert trained.certificate.primal == pytest.approx(values[-1], rel=1e-4)
@@ -397,7 +421,8 @@ def test_command_line_searches_verifies_and_goes_on(tmp_path, capsys):
     options = ["--search-rounds", "2", "--search-width", "4", "--beta", "0.05", "--out", str(out)]
     assert main([*fit.split(), *options, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["search"]["rounds"][-1]["number"] == 2
+    # Two rounds, and one that lowers rho to that of the fit.
+    assert [entry["number"] for entry in report["search"]["rounds"]] == [0, 1, 2, 3]
     assert json.loads((out / "history.json").read_text()) == report["search"]
     assert not (out / "search.safetensors").exists()
     loaded, _ = load_model(out / "model.safetensors")

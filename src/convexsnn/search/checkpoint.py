@@ -22,7 +22,7 @@ from convexsnn.search.population import Population, StackedLayer
 from convexsnn.search.state import State, Task
 from convexsnn.tensors import describe_hidden, rebuild_hidden
 
-FORMAT = 1
+FORMAT = 2
 # What may differ between two sittings of the same search: when to end it.
 BUDGETS = ("rounds", "patience", "seconds", "max_columns")
 
@@ -62,6 +62,7 @@ def write_checkpoint(path: str | Path, state: State, of: str) -> None:
         "rates": state.credit.rates,
         "history": [entry.to_dict() for entry in state.history],
         "idle": state.idle,
+        "stage": state.stage,
         "given": describe_hidden(pool.given, "given", tensors),
         "populations": {
             name: _describe(population, f"population.{name}", tensors) for name, population in populations.items()
@@ -92,7 +93,14 @@ def read_checkpoint(path: str | Path, of: str) -> State:
         )
         history = tuple(Round.from_dict(fields) for fields in header["history"])
         state = State(
-            pool, tensors["U"], populations, Credit(header["rates"]), tensors["random"], history, int(header["idle"])
+            pool,
+            tensors["U"],
+            populations,
+            Credit(header["rates"]),
+            tensors["random"],
+            history,
+            int(header["idle"]),
+            int(header["stage"]),
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"checkpoint {path} cannot be read ({error}): delete it to search anew") from error

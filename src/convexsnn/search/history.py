@@ -17,12 +17,15 @@ class Round:
     ----------
     number : int
         0 is the dictionary that the search began with.
+    rho : float
+        Of this round's program: stages begin with a larger one than that of the result.
     objective : float
-        Of the best weights on the dictionary; never rises.
+        Of the best weights on the dictionary; never rises while rho is the same.
     dual : float
         No weights on this round's dictionary reach less.
     global_bound : float
-        No network whatever its hidden neurons reaches less: the best "universal" bound so far (`convexsnn.bounds`).
+        No network whatever its hidden neurons reaches less at this rho: the best "universal" bound so far
+        (`convexsnn.bounds`).
     columns : int
         Of the dictionary.
     support : int
@@ -39,6 +42,7 @@ class Round:
     """
 
     number: int
+    rho: float
     objective: float
     dual: float
     global_bound: float

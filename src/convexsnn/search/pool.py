@@ -56,6 +56,11 @@ class Pool:
         return len(self.owner)
 
     @property
+    def is_blank(self) -> bool:
+        """Whether there is no column yet but one that always fires."""
+        return bool((self.columns.rmatmul(torch.ones(self.columns.n, 1, dtype=torch.float64)) == self.columns.n).all())
+
+    @property
     def weighty(self) -> Tensor:
         """Which columns carry weight; bool tensor of shape (P,)."""
         return self.W.any(dim=1)

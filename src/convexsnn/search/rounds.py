@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -53,6 +53,7 @@ class Solved:
 
     pool: Pool
     U: Tensor
+    rho: float
     objective: float
     dual: float
 
@@ -60,17 +61,25 @@ class Solved:
 def begin(task: Task, pool: Pool, random: Tensor, credit: Credit) -> State:
     """The state before the first round: the given dictionary, solved."""
     began = time.perf_counter()
-    solved = _solve(task, pool, float("inf"))
-    nothing = Found(pool, (), 0.0, {}, {})
-    entry = _note(task, solved, nothing, {}, None, time.perf_counter() - began)
-    return State(solved.pool, solved.U, {}, credit, random, (entry,))
+    # A larger rho would drop what was given, and is of use only where nothing was.
+    stage = 0 if pool.is_blank else task.last_stage
+    solved = _solve(task, pool, task.rho_at(stage), float("inf"))
+    entry = _note(task, solved, _nothing(pool), {}, None, time.perf_counter() - began)
+    return State(solved.pool, solved.U, {}, credit, random, (entry,), stage=stage)
+
+
+def lower(task: Task, state: State, stage: int, started: float) -> State:
+    """A later stage: the same dictionary, solved for a smaller rho."""
+    solved = _solve(task, state.pool, task.rho_at(stage), float("inf"))
+    entry = _note(task, solved, _nothing(state.pool), {}, state.history[-1], time.perf_counter() - started)
+    return replace(state, pool=solved.pool, U=solved.U, history=(*state.history, entry), idle=0, stage=stage)
 
 
 def advance(task: Task, state: State, started: float) -> State:
     """One round; `started` is the time at which the search began, on the clock of `time.perf_counter`."""
     generator, before, names = state.generator, state.history[-1], task.settings.oracles
     found = _find(task, state, generator)
-    solved = _solve(task, found.pool, before.objective)
+    solved = _solve(task, found.pool, before.rho, before.objective)
     gains, admitted = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
     size = PENALTIES[task.program.penalty].row_norms(solved.pool.W)
     for j, score in enumerate(found.scores, start=len(state.pool)):
@@ -79,7 +88,7 @@ def advance(task: Task, state: State, started: float) -> State:
         # To first order, what a column's weight has lowered the objective by.
         gains[name] += float(size[j]) * (score - 1.0)
     kept = solved.pool.take(solved.pool.idle <= task.settings.drop_after)
-    solved = Solved(kept, solved.U, solved.objective, solved.dual)
+    solved = replace(solved, pool=kept)
     entry = _note(task, solved, found, admitted, before, time.perf_counter() - started)
     helped = before.objective - solved.objective > task.settings.min_drop * abs(before.objective)
     return State(
@@ -90,13 +99,20 @@ def advance(task: Task, state: State, started: float) -> State:
         random=generator.get_state(),
         history=(*state.history, entry),
         idle=0 if helped else state.idle + 1,
+        stage=state.stage,
     )
+
+
+def _nothing(pool: Pool) -> Found:
+    return Found(pool, (), 0.0, {}, {})
 
 
 def _find(task: Task, state: State, generator: torch.Generator) -> Found:
     """Ask every oracle that applies, and admit the best columns of all."""
     settings, pool = task.settings, state.pool
-    pricing = Pricing(task.rows.fast, (state.U / task.rho).to(torch.float32), PENALTIES[task.program.penalty])
+    pricing = Pricing(
+        task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), PENALTIES[task.program.penalty]
+    )
     situation = Situation(task.space, pricing, pool.network, settings.population)
     names = [n for n in settings.oracles if n == ASCENT or ORACLES[n].applies(situation)]
     shares = state.credit.shares(names)
@@ -128,35 +144,36 @@ def _find(task: Task, state: State, generator: torch.Generator) -> Found:
     return Found(pool, tuple(taken), max([best, *taken]), kept, simulated)
 
 
-def _solve(task: Task, pool: Pool, limit: float) -> Solved:
+def _solve(task: Task, pool: Pool, rho: float, limit: float) -> Solved:
     """Solve the program over the pool's columns; the objective is at most `limit`, that of its weights so far."""
-    program = task.rows.program(pool.columns, task.program, task.rho)
+    program = task.rows.program(pool.columns, task.program, rho)
     if len(pool) == 0:
         nothing = torch.zeros_like(program.targets)
         U = program.data_gradient(nothing)
-        return Solved(pool, U, float(program.data_term(nothing)), program.dual(U))
+        return Solved(pool, U, rho, float(program.data_term(nothing)), program.dual(U))
     solution = solve(program, SolverOptions(task.settings.tol, task.program.max_iter), pool.W)
     if solution.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     certificate = solution.certificate
     if certificate.primal < limit:
-        return Solved(pool.solved(solution.W), solution.U, certificate.primal, certificate.dual)
+        return Solved(pool.solved(solution.W), solution.U, rho, certificate.primal, certificate.dual)
     # Solved to a tolerance only: the weights before are as good.
-    return Solved(pool.solved(pool.W), solution.U, limit, certificate.dual)
+    return Solved(pool.solved(pool.W), solution.U, rho, limit, certificate.dual)
 
 
 def _note(
     task: Task, solved: Solved, found: Found, admitted: dict[str, int], before: Round | None, seconds: float
 ) -> Round:
     pool, validation, rows = solved.pool, task.validation, task.rows
-    program = rows.program(pool.columns, task.program, task.rho)
+    program = rows.program(pool.columns, task.program, solved.rho)
     bound = universal_bound(program, rows.exact.node_of_row, (solved.U,)).value
     network = None if validation is None else pool.to_network()
     return Round(
         number=0 if before is None else before.number + 1,
+        rho=solved.rho,
         objective=solved.objective,
         dual=solved.dual,
-        global_bound=bound if before is None else max(bound, before.global_bound),
+        global_bound=bound if before is None or before.rho != solved.rho else max(bound, before.global_bound),
         columns=len(pool),
         support=int(pool.weighty.sum()),
         best_score=found.best_score,

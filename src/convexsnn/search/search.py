@@ -18,7 +18,7 @@ from convexsnn.search.checkpoint import identity, read_checkpoint, write_checkpo
 from convexsnn.search.credit import Credit
 from convexsnn.search.history import Round
 from convexsnn.search.pool import pool_of
-from convexsnn.search.rounds import advance, begin
+from convexsnn.search.rounds import advance, begin, lower
 from convexsnn.search.rows import merged_rows
 from convexsnn.search.settings import SearchSettings
 from convexsnn.search.space import Space, input_scale
@@ -98,9 +98,15 @@ def search(
     try:
         _tell(on_round, state)
         while (stopped := _why_stop(task, state)) is None:
-            state = advance(task, state, started)
+            if _stage_is_over(task, state):
+                state = lower(task, state, state.stage + 1, started)
+            else:
+                state = advance(task, state, started)
             if checkpoint is not None:
                 write_checkpoint(checkpoint, state, of)
+            _tell(on_round, state)
+        if state.stage < task.last_stage:
+            state = lower(task, state, task.last_stage, started)
             _tell(on_round, state)
     except KeyboardInterrupt:
         stopped = INTERRUPTED
@@ -150,12 +156,28 @@ def _task(
     return Task(sequences, rows, space, ascent, program, rho, settings, validation)
 
 
+def _stage_is_over(task: Task, state: State) -> bool:
+    """Whether to go on with a smaller rho: every stage has an equal share of the seconds, and may need less."""
+    if state.stage == task.last_stage:
+        return False
+    settings, last = task.settings, state.history[-1]
+    share = (state.stage + 1) / len(settings.stages)
+    late = settings.seconds is not None and last.seconds >= share * settings.seconds
+    return late or state.idle > 0 or _reached(task, state)
+
+
+def _reached(task: Task, state: State) -> bool:
+    last = state.history[-1]
+    return relative_gap(last.objective, last.global_bound) <= task.settings.tol
+
+
 def _why_stop(task: Task, state: State) -> str | None:
     """Why the search is over, in words; None while it is not."""
     settings, last = task.settings, state.history[-1]
-    if relative_gap(last.objective, last.global_bound) <= settings.tol:
+    final = state.stage == task.last_stage
+    if final and _reached(task, state):
         return f"the objective is within {settings.tol:g} of what no network goes below"
-    if state.idle >= settings.patience:
+    if final and state.idle >= settings.patience:
         tried = sum(entry.simulated for entry in state.history[-settings.patience :])
         return (
             f"{settings.patience} rounds in a row, of {tried} branches, lowered the objective by less than "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from typing import Any
 
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 
@@ -31,6 +33,10 @@ class SearchSettings:
     patience : int
         Rounds in a row that find no improving neuron, or lower the objective by less than `min_drop`, after which the
         search ends.
+    stages : tuple of float
+        Multiples of rho to search at, one after another, the last of them 1. Programs of a large rho have few columns
+        and are solved in no time; a stage ends with the first round that lowers its objective by less than `min_drop`, or
+        with its share of `seconds`. A search that is given a dictionary begins with the last.
     min_drop : float
         Share of the objective.
     seconds : float or None
@@ -56,6 +62,7 @@ class SearchSettings:
     drop_after: int = 2
     rounds: int = 100
     patience: int = 4
+    stages: tuple[float, ...] = (10.0, 1.0)
     min_drop: float = 0.01
     seconds: float | None = None
     max_columns: int | None = None
@@ -70,6 +77,8 @@ class SearchSettings:
             check_integer(name, getattr(self, name))
         check_real("min_drop", self.min_drop, 0.0)
         check_real("tol", self.tol, 0.0, 0.1, open_minimum=True)
+        check_stages(self.stages)
+        object.__setattr__(self, "stages", tuple(map(float, self.stages)))
         if self.seconds is not None:
             check_real("seconds", self.seconds, 0.0, open_minimum=True)
         if self.max_columns is not None:
@@ -81,3 +90,13 @@ class SearchSettings:
         for name in self.oracles:
             check_choice("oracles", name, ORACLE_NAMES)
         object.__setattr__(self, "oracles", tuple(self.oracles))
+
+
+def check_stages(stages: Any) -> None:
+    """Raise ValueError unless `stages` are falling multiples of rho that end with 1."""
+    if not isinstance(stages, (tuple, list)) or not stages:
+        raise ValueError(f"stages must be several multiples of rho that fall to 1, such as (10, 1), not {stages!r}")
+    for i, stage in enumerate(stages):
+        check_real(f"stages[{i}]", stage, 1.0)
+    if stages[-1] != 1.0 or any(a <= b for a, b in itertools.pairwise(stages)):
+        raise ValueError(f"stages must fall to 1, such as (10, 1), got {tuple(stages)}")

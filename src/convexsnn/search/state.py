@@ -38,7 +38,7 @@ class Task:
     ascent : Ascent
     program : ProgramSettings
     rho : float
-        The same in every round.
+        At which the search ends.
     settings : SearchSettings
     validation : Validation or None
     """
@@ -51,6 +51,15 @@ class Task:
     rho: float
     settings: SearchSettings
     validation: Validation | None
+
+    def rho_at(self, stage: int) -> float:
+        """Rho of a stage."""
+        return self.rho * self.settings.stages[stage]
+
+    @property
+    def last_stage(self) -> int:
+        """Number of the stage with which the search ends."""
+        return len(self.settings.stages) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +79,8 @@ class State:
     history : tuple of Round
     idle : int
         Rounds in a row that did not help.
+    stage : int
+        Number of the current of `SearchSettings.stages`.
     """
 
     pool: Pool
@@ -79,6 +90,7 @@ class State:
     random: Tensor
     history: tuple[Round, ...]
     idle: int = 0
+    stage: int = 0
 
     @property
     def generator(self) -> torch.Generator:
