@@ -52,7 +52,7 @@ def xor(timesteps: int, seconds: float, *, recurrent: bool = False) -> Case:
 
 
 def arithmetic(name: str, base: int) -> Case:
-    settings = {"beta": 0.01, "readout": "spike", "depth": 3}
+    settings = {"beta": 0.01, "readout": "spike", "depth": 2}
     return Case(f"{name}:base-{base}", 6, 200.0, (2000, 500, 500), settings, digits=DIGITS)
 
 
@@ -68,7 +68,12 @@ CASES: dict[str, Case] = {
     **{f"addition-{base}": arithmetic("addition", base) for base in (2, 3, 5, 7, 10)},
     **{f"subtraction-{base}": arithmetic("subtraction", base) for base in (2, 3, 5, 7, 10)},
     "mnist-T14": Case(
-        "mnist", 14, 400.0, (6000, 2000, 2000), MNIST | {"dtype": "float32"}, {"oracles": ("ascent",), "block": 512}
+        "mnist",
+        14,
+        400.0,
+        (6000, 2000, 2000),
+        MNIST | {"dtype": "float32"},
+        {"oracles": ("ascent",), "block": 512, "stages": (1.0,)},
     ),
 }
 

@@ -26,10 +26,11 @@ from convexsnn.search.prefixes import prefixes_of
 from convexsnn.search.pricing import Pricing, take_best
 from convexsnn.search.space import Space, input_scale
 from convexsnn.sequences import Sequences, as_sequences
+from convexsnn.simulation import scores as score_outputs
 from convexsnn.solvers import SolverOptions, solve
 from convexsnn.storage import load_model
 from convexsnn.training import ProgramSettings, make_program, objective, train
-from convexsnn.witnesses import Architecture
+from convexsnn.witnesses import Architecture, gaussian
 
 SMALL = SearchSettings(width=4, population=32, generations=8, add=6, rounds=4, block=8, tol=1e-6)
 NO_ASCENT = ("restarts", "refinement", "crossing", "inputs")
@@ -429,3 +430,27 @@ def test_command_line_searches_verifies_and_goes_on(tmp_path, capsys):
     assert loaded.stopped_ == "2 rounds are done"
     assert [entry.to_dict() for entry in loaded.history_] == report["search"]["rounds"]
     assert main(["verify", "--model", str(out), "--task", "first-last-xor", "--exact", "--json"]) == 0
+
+
+def test_pruning_keeps_every_column_and_leaves_out_connections():
+    X, y = bits(120, 6)
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+    long = replace(SMALL, rounds=6)
+    full, pruned = (run(sequences, targets, settings=replace(long, prune=effort)) for effort in (0, 6))
+    assert [entry.objective for entry in full.history] == [entry.objective for entry in pruned.history]
+    weights = [[layer.weight for b in found.network.hidden.branches for layer in b.layers] for found in (full, pruned)]
+    connections = [sum(int((w != 0).sum()) for w in of) for of in weights]
+    assert connections[1] < 0.8 * connections[0]
+    assert pruned.network.hidden.n_neurons <= full.network.hidden.n_neurons
+    seen = [score_outputs(found.network, sequences) for found in (full, pruned)]
+    torch.testing.assert_close(seen[0], seen[1], rtol=0.0, atol=1e-12)
+
+
+def test_pruning_leaves_given_neurons_alone():
+    X, y = bits(60, 4)
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+    hidden = gaussian(Architecture(2, depth=2, hidden=16, last=16, readout="spike"), torch.Generator().manual_seed(0))
+    found = run(sequences, targets, given=hidden, settings=replace(SMALL, rounds=1, oracles=("ascent",)))
+    known = {row.tobytes() for layer in (hidden.branches[0].layers[0],) for row in layer.weight.T.contiguous().numpy()}
+    kept = [row.tobytes() for b in found.network.hidden.branches for row in b.layers[0].weight.T.contiguous().numpy()]
+    assert any(row in known for row in kept)

@@ -17,7 +17,8 @@ from convexsnn.search.ascent import Ascent
 from convexsnn.search.checkpoint import identity, read_checkpoint, write_checkpoint
 from convexsnn.search.credit import Credit
 from convexsnn.search.history import Round
-from convexsnn.search.pool import pool_of
+from convexsnn.search.pool import Pool, pool_of
+from convexsnn.search.pruning import prune
 from convexsnn.search.rounds import advance, begin, lower
 from convexsnn.search.rows import merged_rows
 from convexsnn.search.settings import SearchSettings
@@ -108,9 +109,15 @@ def search(
         if state.stage < task.last_stage:
             state = lower(task, state, task.last_stage, started)
             _tell(on_round, state)
+        pool = _pruned(task, state)
     except KeyboardInterrupt:
-        stopped = INTERRUPTED
-    return Searched(state.pool.to_network(), state.history, stopped)
+        pool, stopped = state.pool, INTERRUPTED
+    return Searched(pool.to_network(), state.history, stopped)
+
+
+def _pruned(task: Task, state: State) -> Pool:
+    s = task.settings
+    return prune(state.pool, task.rows.exact, s.prune * s.generations * s.population, s.population, state.generator)
 
 
 def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:

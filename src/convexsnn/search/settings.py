@@ -35,10 +35,13 @@ class SearchSettings:
         search ends.
     stages : tuple of float
         Multiples of rho to search at, one after another, the last of them 1. Programs of a large rho have few columns
-        and are solved in no time; a stage ends with the first round that lowers its objective by less than `min_drop`, or
-        with its share of `seconds`. A search that is given a dictionary begins with the last.
+        and are solved in no time; a stage ends with the first round that lowers its objective by less than `min_drop`,
+        or with its share of `seconds`. A search that is given a dictionary begins with the last.
     min_drop : float
         Share of the objective.
+    prune : int
+        At the end, the effort of so many rounds is spent on leaving out connections on which no training spike of a
+        column depends.
     seconds : float or None
         Time after which no round is begun; the same seed may then give another network on another day.
     max_columns : int or None
@@ -64,6 +67,7 @@ class SearchSettings:
     patience: int = 4
     stages: tuple[float, ...] = (10.0, 1.0)
     min_drop: float = 0.01
+    prune: int = 2
     seconds: float | None = None
     max_columns: int | None = None
     tol: float = 1e-3
@@ -76,6 +80,7 @@ class SearchSettings:
         for name in ("width", "population", "generations", "add", "drop_after", "rounds", "patience", "block"):
             check_integer(name, getattr(self, name))
         check_real("min_drop", self.min_drop, 0.0)
+        check_integer("prune", self.prune, minimum=0)
         check_real("tol", self.tol, 0.0, 0.1, open_minimum=True)
         check_stages(self.stages)
         object.__setattr__(self, "stages", tuple(map(float, self.stages)))
