@@ -43,7 +43,7 @@ class Cost:
         sizes = ", ".join(f"{count} hyperplanes of rank {rank}" for count, rank in self.planes)
         return (
             f"about {self.candidates:.1e} patterns to visit ({sizes}) and up to {self.columns:.1e} columns: about "
-            f"{self.seconds:.0f} s and {self.bytes / 2**30:.1f} GiB"
+            f"{self.seconds:.2g} s and {self.bytes / 2**30:.2g} GiB"
         )
 
 

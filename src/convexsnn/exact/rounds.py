@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from convexsnn.bounds import equal_inputs, exact_oracle, milp_bound, universal_bound
+from convexsnn.bounds import equal_inputs, exact_oracle, milp_bound, universal_bound, universal_kappa
 from convexsnn.bounds.universal import best_scaling, in_domain, without_columns
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.task import Task, with_branches
@@ -54,7 +54,8 @@ def by_rounds(task: Task, time_limit: float, on_round: Callable[[Round], None] |
     bare, groups = without_columns(task.program(dictionary.columns)), equal_inputs(task.sequences, family.every_step)
     # What holds before anything is priced, and if nothing ever is.
     start = universal_bound(bare, groups)
-    best_U, value, kappa = start.U, start.value, start.kappa
+    best_U, value = start.U, start.value
+    kappa = universal_kappa(start.U, groups, bare.penalty.name, bare.rho)
     solution = task.solve(dictionary.columns, tol / 10)
     solving += solution.seconds
     penalty = "l1" if bare.n_outputs == 1 else bare.penalty.name

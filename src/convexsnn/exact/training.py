@@ -102,9 +102,11 @@ def solve_exactly(
         check_priceable(family, sequences)
         trained = by_rounds(task, how.time_limit, on_round)
     if not trained.certificate.holds(settings.tol):
+        open_bound = how.method == "milp" and trained.status is Status.STALLED
+        advice = "raise time_limit, or take method 'arrangement'" if open_bound else trained.status.value
         warnings.warn(
             f"not certified to tol={settings.tol:g}: global relative gap {trained.certificate.relative_gap:.2e}; "
-            f"{trained.status.value}",
+            f"{advice}",
             ConvergenceWarning,
             stacklevel=2,
         )
