@@ -71,12 +71,12 @@ def test_no_sampled_network_of_the_family_is_better(settings, tmp_path):
 
 def test_scikit_learn_contract_but_for_refusals():
     """Every check passes, or is refused with its cost: the checks' data have up to 10 features."""
-    model = SpikingRegressor(timesteps=1, exact={"limit": 100_000}, **EXACT)
+    model = SpikingRegressor(timesteps=1, exact={"limit": 30_000}, **EXACT)
     failed = [check for check in check_estimator(model, on_fail=None) if check["status"] == "failed"]
     for check in failed:
         reasons = f"{check['exception']} {check['exception'].__cause__}"
         assert "exact training would have" in reasons, check["check_name"]
-    assert len(failed) < 15
+    assert len(failed) < 20
 
 
 @pytest.mark.parametrize(
