@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 from sklearn.exceptions import ConvergenceWarning
 
-from convexsnn.cli import benching, exporting, fitting, output
+from convexsnn.cli import benching, exporting, fitting, output, quantising
 from convexsnn.cli.data import DataSet, from_file, from_task, read_input, read_npz
 from convexsnn.exact import ExactSettings
 from convexsnn.families import is_exact, is_searched
@@ -411,6 +411,51 @@ def export(
     else:
         output.print_facts(f"network in {out}", report)
     return 0
+
+
+@app.command
+def quantise(
+    *,
+    model: Path,
+    out: Path,
+    task: str | None = None,
+    data: Path | None = None,
+    data_dir: Path | None = None,
+    bits: int = 8,
+    effort: int = 300,
+    json: Json = False,
+) -> int:
+    """Give hidden neurons integer weights with exactly the same training spikes, and write the model anew.
+
+    Neurons for which no integers are found keep their real weights, and are listed; then the exit status is 1. The
+    model written has a certificate of its own, of scope "dictionary": that of the columns that carry weight. Output
+    weights stay as they are.
+
+    Parameters
+    ----------
+    model : Path
+        Folder that `convexsnn fit` wrote.
+    out : Path
+        Folder for the files: those that `fit` writes, and quantised.json, which says of each neuron that failed.
+    task : str, optional
+        The task on which the model was trained.
+    data : Path, optional
+        The .npz file on which the model was trained.
+    data_dir : Path, optional
+        Folder with the task's files, where it is not where it was.
+    bits : int
+        Of weights, recurrent weights and biases, sign included; thresholds are in fixed point.
+    effort : int
+        Exchanges tried, and nodes of a branch and bound, a neuron and start; 0 only rounds.
+    """
+    if (task is None) == (data is None):
+        raise ValueError("pass either --task NAME or --data FILE.npz")
+    report = quantising.quantise(model, task, data, data_dir, out, bits, effort)
+    if json:
+        output.print_json(report)
+    else:
+        quantising.print_report(report, out)
+    return 0 if report["complete"] else 1
 
 
 @app.command
