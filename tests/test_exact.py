@@ -234,6 +234,10 @@ def test_the_command_line_trains_verifies_and_refuses(tmp_path, capsys):
     assert run(options) == 0
     assert run(["verify", "--model", out, *data]) == 0
     assert "global" in capsys.readouterr().out
+    assert run(["verify", "--exact", "--model", out, *data]) == 1  # it proves less than is claimed, and says so
+    told = capsys.readouterr().out
+    assert told.count("does not hold") == 1
+    assert "only what it says of its own columns" in told
     assert run([*options, "--exact-limit", "1000"]) == 2
     error = re.sub(r"\s+", " ", capsys.readouterr().err)
     assert "limit = 1000" in error
