@@ -1,5 +1,6 @@
 """Exact training: optimal over its family, refused where it would not end, honest where stopped, kept and verified."""
 
+import itertools
 import math
 import os
 import pickle
@@ -11,22 +12,37 @@ import time
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
-from convexsnn import ProgramSettings, SpikingClassifier, SpikingRegressor
-from convexsnn.bounds import Family, Unit, enumerate_family, enumeration_cost
+from convexsnn import Architecture, ProgramSettings, SpikingClassifier, SpikingRegressor, build_dictionary, solve
+from convexsnn.bounds import (
+    Family,
+    Unit,
+    arrangement_certificate,
+    enumerate_family,
+    enumeration_cost,
+    equal_inputs,
+)
 from convexsnn.bounds.interruptible import interruptibly
 from convexsnn.cli.app import run
 from convexsnn.exact import ExactSettings, solve_exactly
+from convexsnn.losses import LOSSES
+from convexsnn.penalties import PENALTIES
+from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.search import SearchSettings, search
 from convexsnn.sequences import as_sequences
-from convexsnn.solvers import Status
+from convexsnn.solvers import SolverOptions, Status
 from convexsnn.solvers.newton import SemismoothNewton
 from convexsnn.storage import load_model, save_model
+from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
 from convexsnn.verification import verify
-from helpers import draw_sequences, draw_targets
+from helpers import KINDS, draw_sequences, draw_targets, generator
 
+PAIRS = list(itertools.product(LOSSES, PENALTIES))
 EXACT = {"witnesses": "exact", "depth": 2, "readout": "spike", "random_state": 0}
 LIF = Family(2, (Unit("lif", "soft", 0.9, 1.0),))
 
@@ -244,3 +260,40 @@ def test_the_command_line_trains_verifies_and_refuses(tmp_path, capsys):
     assert "GiB" in error
     assert run([*options, "--exact-method", "milp", "--exact-seconds", "30", "--beta", "10"]) == 0
     assert ExactSettings(**load_model(tmp_path / "out" / "model.safetensors")[0].exact).method == "milp"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(PAIRS), st.sampled_from(sorted(KINDS)), st.booleans())
+def test_no_bound_is_above_any_objective_found(seed, pair, kind, every_step):
+    """200 random problems: the universal bound, and that of all patterns, against a search and surrogate gradients."""
+    loss, penalty = pair
+    sequences = draw_sequences(5, 2, 2, seed=seed)
+    shape = {"depth": 2, "branches": 2, "hidden": 2, "last": 2, "leak": 0.9, "readout": "spike"} | KINDS[kind]
+    architecture = Architecture(2, every_step=every_step, **shape)
+    targets = draw_targets(loss, sequences.rows(every_step), 2, seed=seed)
+    weights = uniform_weights(len(targets))
+    program = ProgramSettings(loss, penalty, rho=0.02, tol=1e-4)
+    how = SearchSettings(
+        width=1,
+        population=16,
+        generations=4,
+        rounds=2,
+        oracles=("restarts", "refinement"),
+        free_leak=False,
+        free_bias=False,
+    )
+    found = search(architecture, sequences, targets, weights, program, how, seed=seed)
+    objectives = [entry.objective for entry in found.history]
+    problem = Problem(sequences, targets, program.loss_function, PENALTIES[penalty], 0.02, weights)
+    start = initial_network(architecture, targets.shape[1], generator(seed))
+    trained = train_surrogate(start, problem, SurrogateSettings(epochs=1, batch_size=6), seed=seed).network
+    objectives += [problem.objective(found.network), problem.objective(trained)]
+    groups = equal_inputs(sequences, every_step)
+    convex = ConvexProgram(
+        build_dictionary(trained.hidden, sequences).columns, targets, problem.loss, problem.penalty, 0.02, weights
+    )
+    U = solve(convex, SolverOptions(1e-4)).U
+    arrangement = enumerate_family(Family.of_architecture(architecture), sequences)
+    bounds = [entry.global_bound for entry in found.history]  # universal
+    bounds.append(arrangement_certificate(convex, groups, arrangement, U, math.inf).value)
+    assert max(bounds) <= min(objectives) * (1 + 1e-9), (bounds, objectives)
