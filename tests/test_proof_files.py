@@ -205,7 +205,7 @@ def test_no_mutation_is_believed(fitted, tmp_path, capsys, seed):
         ({"n": 61}, "n = 61"),
         ({"P": 1}, "P = 1"),
         ({"support": 1}, "support = 1"),
-        ({"scope": "global"}, "scope = 'global'"),
+        ({"scope": "global"}, "its scope is 'global'"),
         ({"loss": "squared"}, "loss = 'squared'"),
         ({"penalty": "group"}, "penalty = 'group'"),
         ({"spike_margin": 0.5}, "spike margin"),

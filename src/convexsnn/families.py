@@ -116,7 +116,7 @@ def _surrogate(request: Request, generator: torch.Generator) -> Hidden:
     return result.network.hidden
 
 
-SEARCH = "search"
+SEARCH, EXACT = "search", "exact"
 GAUSSIAN: dict[str, str] = {"gaussian": "standard"} | {
     f"gaussian-{variant}": variant for variant in VARIANTS if variant != "standard"
 }
@@ -140,6 +140,9 @@ def check_witnesses(witnesses: Any, architecture: Architecture) -> None:
             raise ValueError("per_step must be that of the given witnesses (their every_step)")
         return
     names = family_names(witnesses)
+    if EXACT in names:
+        check_exact(architecture)
+        return
     if SEARCH in names and architecture.readout == "analog":
         raise ValueError("readout must be 'spike' or 'membrane' for witnesses='search': analog columns have no scale")
     names = drawn_first(names)
@@ -149,11 +152,28 @@ def check_witnesses(witnesses: Any, architecture: Architecture) -> None:
             raise ValueError("witnesses 'reservoir' are tuned over leak and threshold: neuron must be 'lif'")
 
 
+def check_exact(architecture: Architecture) -> None:
+    """Raise ValueError, naming the argument, unless the network is of single neurons on the input."""
+    a = architecture
+    refusals = {
+        "depth must be 2 (one hidden layer)": a.depth == 2,
+        "readout must be 'spike' or 'membrane'": a.readout != "analog",
+        "branches must equal last (one neuron a branch, which feeds itself alone) with recurrent": not a.recurrent
+        or a.branches == a.last,
+        "dtype must be 'float64'": a.dtype == "float64",
+    }
+    for reason, met in refusals.items():
+        if not met:
+            raise ValueError(f"{reason} for witnesses='exact', which covers single neurons on the input")
+
+
 def family_names(witnesses: Any) -> tuple[str, ...]:
     """The families that a string such as "gaussian+reservoir" names; ValueError for any other."""
     parts = witnesses.split("+") if isinstance(witnesses, str) else [witnesses]
-    known = [*FAMILIES, SEARCH]
+    known = [*FAMILIES, SEARCH, EXACT]
     names = tuple(check_choice("witnesses", part.strip() if isinstance(part, str) else part, known) for part in parts)
+    if EXACT in names and len(names) > 1:
+        raise ValueError(f"witnesses must name 'exact' alone, as it covers every neuron there is, got {witnesses!r}")
     if SEARCH in names[:-1]:
         raise ValueError(f"witnesses must name 'search' once and last, as in 'gaussian+search', got {witnesses!r}")
     return names
@@ -167,6 +187,11 @@ def drawn_first(names: tuple[str, ...]) -> tuple[str, ...]:
 def is_searched(witnesses: Any) -> bool:
     """Whether `witnesses` names a search."""
     return not isinstance(witnesses, Hidden) and SEARCH in family_names(witnesses)
+
+
+def is_exact(witnesses: Any) -> bool:
+    """Whether `witnesses` asks for exact training, which has no witnesses to draw."""
+    return not isinstance(witnesses, Hidden) and EXACT in family_names(witnesses)
 
 
 def draw_witnesses(witnesses: str | Hidden, request: Request) -> Drawn:

@@ -59,6 +59,12 @@ class PathPoint:
         """Columns that carry weight."""
         return self.certificate.support
 
+    def beats(self, best: PathPoint) -> bool:
+        """Whether this point, of a smaller beta, scores strictly better."""
+        if self.validation_score is None:
+            return False
+        return best.validation_score is None or self.validation_score > best.validation_score
+
     def to_dict(self) -> dict[str, Any]:
         """All fields and the support as JSON has them."""
         certificate = json.loads(self.certificate.to_json())
@@ -207,7 +213,7 @@ def train_path(
             certificate=prepared.certificate_of(solution),
         )
         points.append(point)
-        if picked is None or _better(point, picked[0]):
+        if picked is None or point.beats(picked[0]):
             picked = point, solution
     assert picked is not None
     _warn_of_others(points, picked[0], settings.tol)
@@ -238,10 +244,3 @@ def _warn_of_others(points: Sequence[PathPoint], picked: PathPoint, tol: float) 
     if missed:
         reason = f"not certified to tol={tol:g} at beta {missed}, whose scores took part in the pick"
         warnings.warn(reason, ConvergenceWarning, stacklevel=3)
-
-
-def _better(point: PathPoint, best: PathPoint) -> bool:
-    """Whether a smaller beta scores strictly better."""
-    if point.validation_score is None:
-        return False
-    return best.validation_score is None or point.validation_score > best.validation_score

@@ -23,11 +23,12 @@ from torch import Tensor
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
-from convexsnn.estimators.base import read_search
+from convexsnn.estimators.base import read_settings
 from convexsnn.estimators.classes import Classes
+from convexsnn.exact import ExactSettings
 from convexsnn.files import write_atomically
 from convexsnn.network import Hidden, Network
-from convexsnn.search import Round
+from convexsnn.search import Round, SearchSettings
 from convexsnn.selection import PathPoint, read_betas
 from convexsnn.sequences import Sequences
 from convexsnn.solvers import Status
@@ -184,8 +185,9 @@ def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
         parameters["random_state"] = None
     parameters["device"] = str(parameters["device"])
-    if parameters["search"] is not None:
-        parameters["search"] = asdict(read_search(parameters["search"]))
+    for name, kind in (("search", SearchSettings), ("exact", ExactSettings)):
+        if parameters[name] is not None:
+            parameters[name] = asdict(read_settings(name, parameters[name], kind))
     if isinstance(parameters["witnesses"], Hidden):
         parameters["witnesses"] = None  # they are in the file, as the witnesses of what was trained
     weights = parameters.get("class_weight")

@@ -1,6 +1,7 @@
 """Lower bounds on the nonconvex training problem, over every network of a stated family (docs/bounds.md)."""
 
 from convexsnn.bounds.arrangement import Arrangement, enumerate_family
+from convexsnn.bounds.cost import Cost, enumeration_cost
 from convexsnn.bounds.family import Family, Unit
 from convexsnn.bounds.milp import Priced, price_by_milp
 from convexsnn.bounds.oracle import Pricing, exact_oracle
@@ -16,6 +17,7 @@ from convexsnn.bounds.universal import Universal, universal_bound, universal_kap
 
 __all__ = [
     "Arrangement",
+    "Cost",
     "Family",
     "Priced",
     "Pricing",
@@ -23,6 +25,7 @@ __all__ = [
     "Universal",
     "arrangement_certificate",
     "enumerate_family",
+    "enumeration_cost",
     "equal_inputs",
     "exact_oracle",
     "milp_bound",

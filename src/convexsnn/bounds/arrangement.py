@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convexsnn.bounds.cost import cost_of
 from convexsnn.bounds.decisions import Decisions, decisions_of
 from convexsnn.bounds.enumerate import Patterns, arrange, enumerate_patterns
 from convexsnn.bounds.family import Family
@@ -64,29 +66,41 @@ class Arrangement:
         Raises
         ------
         RuntimeError
-            When weights for a column cannot be found, or do not give it in float64.
+            When weights for a column cannot be found, or do not give it in float64; see `realised`.
         """
-        chosen = index.tolist()
-        branches = tuple(self._branch(j) for j in chosen)
-        shape = self.family
-        hidden = Hidden(shape.n_features, branches, shape.readout, shape.every_step)
-        if chosen:
-            wanted = self.columns.take(index).dense() > 0
-            wrong = (simulate(hidden, self.sequences).features != wanted).any(dim=0)
-            if bool(wrong.any()):
-                raise RuntimeError(
-                    f"{int(wrong.sum())} of {len(chosen)} patterns are not given by their witnesses in float64: their "
-                    "margins are within rounding (exact ties, or nearly equal inputs)"
-                )
+        hidden, given = self.realised(index)
+        wrong = len(given) - int(given.sum())
+        if wrong:
+            raise RuntimeError(
+                f"{wrong} of {len(given)} patterns are not given by their witnesses in float64: their margins are "
+                "within rounding (exact ties, or nearly equal inputs)"
+            )
         return hidden
 
-    def _branch(self, index: int) -> Branch:
+    def realised(self, index: Tensor) -> tuple[Hidden, Tensor]:
+        """The network of `witnesses` as far as it can be had, and a bool tensor: which patterns float64 gives.
+
+        Patterns for which there are no weights, or whose weights give another pattern in float64, have no branch.
+        """
+        found = [self._branch(j) for j in index.tolist()]
+        there = torch.tensor([branch is not None for branch in found], dtype=torch.bool)
+        shape = self.family
+        network = lambda branches: Hidden(shape.n_features, branches, shape.readout, shape.every_step)  # noqa: E731
+        hidden = network(tuple(branch for branch in found if branch is not None))
+        if hidden.branches:
+            wanted = self.columns.take(index[there]).dense() > 0
+            there[there.clone()] = (simulate(hidden, self.sequences).features == wanted).all(dim=0)
+        return network(
+            tuple(b for b, right in zip(found, there.tolist(), strict=True) if b is not None and right)
+        ), there
+
+    def _branch(self, index: int) -> Branch | None:
         if self.owner[index] < 0:
             empty = Hidden(self.family.n_features, (), self.family.readout, self.family.every_step)
             return with_constant(empty).branches[0]
         found = self._parameters(index)
         if found is None:
-            raise RuntimeError(f"no weights give pattern {index}: hyperplanes meet within the tolerance of enumeration")
+            return None  # hyperplanes that meet within the tolerance of the enumeration
         unit = self.family.units[self.owner[index]]
         return unit.branch(torch.from_numpy(found[0]), self.family.n_features, torch.float64)
 
@@ -97,7 +111,13 @@ class Arrangement:
         return realise(decisions, self._trains[owner][start], needed_decisions(decisions))
 
 
-def enumerate_family(family: Family, sequences: Sequences, *, limit: int = 20_000_000) -> Arrangement:
+def enumerate_family(
+    family: Family,
+    sequences: Sequences,
+    *,
+    limit: int = 20_000_000,
+    on_visit: Callable[[int, float], object] = lambda done, total: None,  # noqa: ARG005
+) -> Arrangement:
     """Enumerate all patterns of a family.
 
     Parameters
@@ -107,6 +127,8 @@ def enumerate_family(family: Family, sequences: Sequences, *, limit: int = 20_00
     sequences : Sequences
     limit : int
         Refuse when more candidates would be visited.
+    on_visit : callable (int, float), optional
+        Told how many candidates have been visited, and about how many there are.
 
     Raises
     ------
@@ -121,16 +143,17 @@ def enumerate_family(family: Family, sequences: Sequences, *, limit: int = 20_00
     family.check_enumerable()
     decisions = [decisions_of(unit, family, sequences) for unit in family.units]
     arranged = [arrange(own) for own in decisions]
-    candidates = sum(own.candidates for own in arranged)
-    if candidates > limit:
-        sizes = ", ".join(f"{len(own.normals)} hyperplanes of rank {own.normals.shape[1]}" for own in arranged)
-        seconds = candidates * sum(len(own.normals) for own in arranged) * 2e-9
+    cost = cost_of(decisions, arranged, sequences.rows(family.every_step))
+    if cost.candidates > limit:
         raise ValueError(
-            f"sequences and family have about {candidates:.1e} patterns to visit ({sizes}), more than limit = {limit}; "
-            f"this would take about {max(seconds, candidates * 1e-6):.0f} s: use fewer or shorter sequences, fewer "
-            "features, or method 'milp' or 'universal'"
+            f"sequences and family have {cost}; these are more than limit = {limit}: raise it, use fewer or shorter "
+            "sequences, fewer features, or method 'milp' or 'universal'"
         )
-    every = [enumerate_patterns(own, planes) for own, planes in zip(decisions, arranged, strict=True)]
+    every, done = [], 0
+    for own, planes in zip(decisions, arranged, strict=True):
+        patterns = enumerate_patterns(own, planes, lambda k, done=done: on_visit(done + k, cost.candidates))
+        every.append(patterns)
+        done += round(planes.candidates)
     return _collect(family, sequences, decisions, every)
 
 

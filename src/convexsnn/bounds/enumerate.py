@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,9 +91,15 @@ def _split(flat: NDArray, levels: list[Floats]) -> list[NDArray]:
     return [part.reshape(level.shape[:2]) for part, level in zip(np.split(flat, cuts), levels, strict=True)]
 
 
-def enumerate_patterns(decisions: Decisions, arranged: Arranged) -> Patterns:
-    """All distinct columns of a unit, the silent one among them where it can be had."""
+def enumerate_patterns(
+    decisions: Decisions, arranged: Arranged, on_visit: Callable[[int], object] = lambda _: None
+) -> Patterns:
+    """All distinct columns of a unit, the silent one among them where it can be had.
+
+    `on_visit` is told how many sign vectors have been visited.
+    """
     found: dict[bytes, bytes] = {}
+    visited = 0
     for signs in sign_vectors(arranged.normals, affine=arranged.affine, zeros=_has_opposites(arranged)):
         for part in np.array_split(signs, len(signs) * _width(decisions) // 2**24 + 1) if len(signs) else ():
             columns, trains = walk(decisions, arranged, part)
@@ -101,6 +107,8 @@ def enumerate_patterns(decisions: Decisions, arranged: Arranged) -> Patterns:
             _, first = np.unique(_as_keys(packed), return_index=True)
             for key, train in zip(packed[first], np.packbits(trains[first], axis=1), strict=True):
                 found.setdefault(key.tobytes(), train.tobytes())
+        visited += len(signs)
+        on_visit(visited)
     unpack = lambda items: np.array([np.frombuffer(item, dtype=np.uint8) for item in items])  # noqa: E731
     return Patterns(unpack(found.keys()), unpack(found.values()))
 

@@ -30,6 +30,7 @@ from scipy.sparse import csr_array
 
 from convexsnn.bounds.decisions import Floats, Inputs, distinct_inputs, positions
 from convexsnn.bounds.family import Family, Unit
+from convexsnn.bounds.interruptible import interruptibly
 from convexsnn.bounds.ranges import ranges_of, without_input
 from convexsnn.bounds.rows import equal_inputs
 from convexsnn.sequences import Sequences
@@ -157,7 +158,8 @@ def price_by_milp(
     shape = (len(model.rows), len(model.low))
     matrix = csr_array((values, (rows, columns)), shape=shape)  # type: ignore[arg-type]
     scale = max(1e-300, float(np.abs(cost).max()))
-    result = milp(
+    result = interruptibly(
+        milp,
         cost / scale,
         integrality=model.integer,
         bounds=Bounds(model.low, model.high),  # type: ignore[arg-type]

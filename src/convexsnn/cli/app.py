@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 from sklearn.exceptions import ConvergenceWarning
 
-from convexsnn.cli import benching, exporting, fitting, output
+from convexsnn.cli import benching, exporting, fitting, output, quantising
 from convexsnn.cli.data import DataSet, from_file, from_task, read_input, read_npz
-from convexsnn.families import is_searched
+from convexsnn.exact import ExactSettings
+from convexsnn.families import is_exact, is_searched
 from convexsnn.search import SearchSettings
 from convexsnn.storage import ModelFileError, load_model
 from convexsnn.tasks import TaskSettings, list_tasks
@@ -124,7 +125,8 @@ class NetworkOptions:
     witnesses : str
         Family of the hidden weights: gaussian, gaussian-normalized, gaussian-orthogonal, heterogeneous, reservoir,
         surrogate; several joined by + share the neurons, as in gaussian+reservoir. search finds neurons by the dual
-        vector of the program, from nothing or from what comes before it, as in surrogate+search.
+        vector of the program, from nothing or from what comes before it, as in surrogate+search. exact finds, for
+        --depth 2 and little data, a network than which none of its kind is better, and proves it.
     dtype : {"float64", "float32"}
         Arithmetic in which the dynamics are defined.
     """
@@ -220,6 +222,30 @@ class SearchOptions:
         )
 
 
+@Parameter(name="*", group="Exact training (with --witnesses exact)")
+@dataclass(frozen=True)
+class ExactOptions:
+    """How to train exactly; what would cost more is refused beforehand, with an estimate.
+
+    Parameters
+    ----------
+    exact_method : {"arrangement", "milp"}
+        arrangement: over all patterns at once. milp: by rounds of mixed-integer programs, which may end with a gap.
+    exact_limit : int
+        Patterns that arrangement may have to visit.
+    exact_seconds : float
+        Time that arrangement may be expected to take; time after which milp begins no round.
+    """
+
+    exact_method: Literal["arrangement", "milp"] = "arrangement"
+    exact_limit: int = ExactSettings.limit
+    exact_seconds: float = ExactSettings.time_limit
+
+    def settings(self) -> ExactSettings:
+        """As the library has them."""
+        return ExactSettings(self.exact_method, self.exact_limit, self.exact_seconds)
+
+
 @app.command
 def fit(
     *,
@@ -228,6 +254,7 @@ def fit(
     network: NetworkOptions | None = None,
     program: ProgramOptions | None = None,
     search: SearchOptions | None = None,
+    exact: ExactOptions | None = None,
     regression: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     device: str = "cpu",
@@ -255,6 +282,8 @@ def fit(
     parameters["output_weights"] = list(parameters["output_weights"]) or None
     if is_searched(parameters["witnesses"]):
         parameters["search"] = (search or SearchOptions()).settings()
+    if is_exact(parameters["witnesses"]):
+        parameters["exact"] = (exact or ExactOptions()).settings()
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights goes with classes, not with --regression")
     parameters |= {"per_step": data.per_step, "device": device, "random_state": seed}
@@ -382,6 +411,51 @@ def export(
     else:
         output.print_facts(f"network in {out}", report)
     return 0
+
+
+@app.command
+def quantise(
+    *,
+    model: Path,
+    out: Path,
+    task: str | None = None,
+    data: Path | None = None,
+    data_dir: Path | None = None,
+    bits: int = 8,
+    effort: int = 300,
+    json: Json = False,
+) -> int:
+    """Give hidden neurons integer weights with exactly the same training spikes, and write the model anew.
+
+    Neurons for which no integers are found keep their real weights, and are listed; then the exit status is 1. The
+    model written has a certificate of its own, of scope "dictionary": that of the columns that carry weight. Output
+    weights stay as they are.
+
+    Parameters
+    ----------
+    model : Path
+        Folder that `convexsnn fit` wrote.
+    out : Path
+        Folder for the files: those that `fit` writes, and quantised.json, which says of each neuron that failed.
+    task : str, optional
+        The task on which the model was trained.
+    data : Path, optional
+        The .npz file on which the model was trained.
+    data_dir : Path, optional
+        Folder with the task's files, where it is not where it was.
+    bits : int
+        Of weights, recurrent weights and biases, sign included; thresholds are in fixed point.
+    effort : int
+        Exchanges tried, and nodes of a branch and bound, a neuron and start; 0 only rounds.
+    """
+    if (task is None) == (data is None):
+        raise ValueError("pass either --task NAME or --data FILE.npz")
+    report = quantising.quantise(model, task, data, data_dir, out, bits, effort)
+    if json:
+        output.print_json(report)
+    else:
+        quantising.print_report(report, out)
+    return 0 if report["complete"] else 1
 
 
 @app.command

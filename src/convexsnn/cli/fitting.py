@@ -198,7 +198,7 @@ def verify(model: Path, task: str | None, file: Path | None, data_dir: Path | No
             return failed(f"{beside} cannot be read: {error}")
         if claimed != stored:
             problems.append(f"{CERTIFICATE} is not the certificate in {MODEL}")
-    data = _training_data(estimator, extra, task, file, data_dir)
+    data = training_data(estimator, extra, task, file, data_dir)
     if isinstance(data, str):
         return failed(data)
     try:
@@ -224,7 +224,7 @@ def verify_exact(model: Path, task: str | None, file: Path | None, data_dir: Pat
     """`verify`, and beside it under "exact" a proof that shares no code with it; both must hold."""
     report = verify(model, task, file, data_dir)
     estimator, extra = load_model(model_file(model))
-    data = _training_data(estimator, extra, task, file, data_dir)
+    data = training_data(estimator, extra, task, file, data_dir)
     if isinstance(data, str):
         return report
     start = time.perf_counter()
@@ -265,7 +265,7 @@ def model_file(path: Path) -> Path:
     return path / MODEL if path.is_dir() else path
 
 
-def _training_data(
+def training_data(
     estimator: Estimator, extra: dict[str, Any], task: str | None, file: Path | None, data_dir: Path | None
 ) -> DataSet | str:
     """The data to verify on, or why there are none."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,15 +15,19 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from convexsnn.bounds import Family
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
+from convexsnn.estimators.exactly import train_exact_path
 from convexsnn.estimators.examples import Examples, held_out
-from convexsnn.families import GAUSSIAN, Drawn, Request, check_witnesses, draw_witnesses, is_searched
+from convexsnn.exact import ExactSettings, check_cost
+from convexsnn.families import GAUSSIAN, Drawn, Request, check_witnesses, draw_witnesses, is_exact, is_searched
 from convexsnn.network import Hidden, Network
 from convexsnn.search import Round, SearchSettings
-from convexsnn.selection import PathPoint, Score, Validation, is_several, read_betas, train_path
+from convexsnn.selection import Betas, PathPoint, Score, Validation, is_several, read_betas, train_path
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores
+from convexsnn.solvers import Status
 from convexsnn.training import Observer, ProgramSettings, Trained, generator_from_seed, train
 from convexsnn.witnesses import Architecture, gaussian, with_constant
 
@@ -51,6 +55,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         validation_fraction: float = 0.2,
         witnesses: str | Hidden = "gaussian",
         search: SearchSettings | Mapping[str, Any] | None = None,
+        exact: ExactSettings | Mapping[str, Any] | None = None,
         depth: int = 3,
         branches: int = 2,
         hidden: int = 256,
@@ -78,6 +83,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         self.validation_fraction = validation_fraction
         self.witnesses = witnesses
         self.search = search
+        self.exact = exact
         self.depth = depth
         self.branches = branches
         self.hidden = hidden
@@ -149,7 +155,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         betas = read_betas(self.beta)
         if is_several(betas) and self.rho is not None:
             raise ValueError("rho takes the place of beta: leave it None when there are several betas")
-        width = self.last if is_searched(self.witnesses) else None
+        width = self.last if is_searched(self.witnesses) or is_exact(self.witnesses) else None
         # Until one of several is picked, any of them describes the program, apart from its rho.
         beta = betas[0] if betas else 1.0
         if is_several(betas):
@@ -161,7 +167,10 @@ class SpikingEstimator(BaseEstimator, ABC):
         for flag in ("recurrent", "bias", "per_step", "intercept"):
             check_flag(flag, getattr(self, flag))
         check_witnesses(self.witnesses, self._architecture(n_features=1))
-        read_search(self.search)
+        read_settings("search", self.search, SearchSettings)
+        read_settings("exact", self.exact, ExactSettings)
+        if is_exact(self.witnesses) and str(self.device) != "cpu":
+            raise ValueError(f"device must be 'cpu' for witnesses='exact', not {self.device!r}")
         check_integer("timesteps", self.timesteps)
         if check_real("validation_fraction", self.validation_fraction, 0.0, open_minimum=True) >= 1.0:
             raise ValueError(f"validation_fraction must be less than 1, got {self.validation_fraction}")
@@ -228,6 +237,9 @@ class SpikingEstimator(BaseEstimator, ABC):
             mask = held_out(self._strata(examples), self.validation_fraction, seed)
             training, held = examples.take(~mask), examples.take(mask)
         validated = None if held is None else Validation(held.sequences, self._scorer(held))
+        if is_exact(self.witnesses):
+            self._train_exactly(examples, training, settings, betas, validated, observer, split=split)
+            return
         # Families that train for a beta do so for the smallest: a penalty too large leaves few neurons of use.
         drawn_for = replace(settings, beta=betas[-1] if betas else DRAWN_FOR_PATH)
         drawn = self._draw_witnesses(training, drawn_for, validated, observer, checkpoint)
@@ -253,6 +265,35 @@ class SpikingEstimator(BaseEstimator, ABC):
         self.beta_, self.path_ = path.beta, list(path.points)
         self.history_ = [] if drawn.searched is None else list(drawn.searched.history)
         self.stopped_ = None if drawn.searched is None else drawn.searched.stopped
+        self.trained_, self.network_ = trained, trained.network
+
+    def _train_exactly(
+        self,
+        examples: Examples,
+        training: Examples,
+        settings: ProgramSettings,
+        betas: Betas,
+        validation: Validation | None,
+        observer: Observer,
+        *,
+        split: bool,
+    ) -> None:
+        """The same over all networks of the architecture's family; `split` says that `training` is a part."""
+        architecture = self._architecture(examples.sequences.n_features)
+        family = Family.of_architecture(architecture, intercept=bool(self.intercept))
+        how = read_settings("exact", self.exact, ExactSettings)
+        if split and how.method == "arrangement":  # a refusal should not come after half of the work
+            check_cost(family, examples.sequences, how, examples.targets.shape[1])
+        path = train_exact_path(training, settings, family, how, betas, self._scorer(training), validation, observer)
+        trained = path.trained
+        if split and trained.status is not Status.INTERRUPTED:
+            observer.begin(f"beta {path.beta:.3g} on all sequences")
+            last = train_exact_path(
+                examples, settings, family, how, (path.beta,), self._scorer(examples), None, observer
+            )
+            trained = last.trained
+        self.beta_, self.path_ = path.beta, list(path.points)
+        self.history_, self.stopped_ = [], None
         self.trained_, self.network_ = trained, trained.network
 
     def _scorer(self, examples: Examples) -> Score:
@@ -299,7 +340,7 @@ class SpikingEstimator(BaseEstimator, ABC):
             validation,
             self.device,
             observer,
-            read_search(self.search),
+            read_settings("search", self.search, SearchSettings),
             bool(self.intercept),
             checkpoint,
         )
@@ -335,15 +376,18 @@ def _start(drawn: Drawn, witnesses: Hidden) -> Tensor | None:
     return torch.cat([W, W.new_zeros(witnesses.n_last - len(W), W.shape[1])]).to(witnesses.device)
 
 
-def read_search(search: Any) -> SearchSettings:
-    """Settings of a search as users give them; ValueError naming what is wrong."""
-    if search is None or isinstance(search, SearchSettings):
-        return search or SearchSettings()
-    if not isinstance(search, Mapping):
-        raise ValueError(f"search must be a SearchSettings or a mapping of its fields, not {search!r}")
-    for name in search:
-        check_choice("search", name, SearchSettings.__dataclass_fields__)
-    return SearchSettings(**search)
+Settings = TypeVar("Settings", bound=SearchSettings | ExactSettings)
+
+
+def read_settings(name: str, value: Any, kind: type[Settings]) -> Settings:
+    """Settings as users give them to the argument `name`: None, a `kind`, or a mapping; ValueError on anything else."""
+    if value is None or isinstance(value, kind):
+        return value or kind()
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} must be a {kind.__name__} or a mapping of its fields, not {value!r}")
+    for field in value:
+        check_choice(name, field, kind.__dataclass_fields__)
+    return kind(**value)
 
 
 def _check_device(device: Any) -> None:

@@ -27,6 +27,7 @@ from convexsnn.estimators.classes import (
 )
 from convexsnn.estimators.examples import Examples
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights
+from convexsnn.exact import ExactSettings
 from convexsnn.labels import decide, probabilities, split_heads
 from convexsnn.losses import Head
 from convexsnn.network import Hidden
@@ -70,11 +71,14 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         thresholds, gains and biases drawn neuron by neuron), "reservoir" (tuned to branching ratio 1), "surrogate"
         (trained with surrogate gradients first); several joined by "+", such as "gaussian+reservoir", share the
         neurons. "search" finds neurons by the program's dual vector, from nothing or from what comes before it, as in
-        "surrogate+search"; rho is then that of `last` neurons throughout. Or hidden layers of your own
-        (`convexsnn.witnesses.pretrained` reads those of a torch module), which bring their own shape, neurons, readout
-        and dtype.
+        "surrogate+search"; rho is then that of `last` neurons throughout. "exact" finds, for one hidden layer and
+        little data, a network than which none of its family is better (rho as with "search"; the certificate has scope
+        "global"), or refuses with what it would cost. Or hidden layers of your own (`convexsnn.witnesses.pretrained`
+        reads those of a torch module), which bring their own shape, neurons, readout and dtype.
     search : SearchSettings or mapping of its fields, optional
         How far "search" goes; see `convexsnn.search.SearchSettings`.
+    exact : ExactSettings or mapping of its fields, optional
+        How "exact" trains, and at what cost it refuses; see `convexsnn.exact.ExactSettings`.
     depth, branches, hidden, last, neuron, leak, threshold, reset, recurrent, bias, readout, dtype
         See `convexsnn.witnesses.Architecture`.
     per_step : bool
@@ -148,6 +152,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         validation_fraction: float = 0.2,
         witnesses: str | Hidden = "gaussian",
         search: SearchSettings | Mapping[str, Any] | None = None,
+        exact: ExactSettings | Mapping[str, Any] | None = None,
         depth: int = 3,
         branches: int = 2,
         hidden: int = 256,
@@ -178,6 +183,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             validation_fraction=validation_fraction,
             witnesses=witnesses,
             search=search,
+            exact=exact,
             depth=depth,
             branches=branches,
             hidden=hidden,

@@ -25,9 +25,9 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     Parameters
     ----------
     loss : {"auto", "squared"}
-    penalty, beta, rho, validation_fraction, witnesses, search, per_step, intercept, timesteps, tol, max_iter, device
+    penalty, beta, rho, validation_fraction, witnesses, search, exact, per_step, intercept, timesteps, tol, max_iter
         As in `SpikingClassifier`; held out sequences are not stratified.
-    random_state
+    device, random_state
         As in `SpikingClassifier`.
     depth, branches, hidden, last, neuron, leak, threshold, reset, recurrent, bias, readout, dtype
         See `convexsnn.witnesses.Architecture`.

@@ -26,8 +26,8 @@ def rho_problems(header: dict[str, Any], n_last: int) -> list[str]:
         wrong = claimed != Fraction(parameters["rho"])
     else:
         beta = Fraction(header["fitted"].get("beta", parameters["beta"]))
-        # A search keeps to the rho of the parameter `last`, however many neurons it found.
-        searched = str(parameters["witnesses"]).split("+")[-1].strip() == "search"
+        # A search, and exact training, keep to the rho of the parameter `last`, however many neurons they find.
+        searched = str(parameters["witnesses"]).split("+")[-1].strip() in ("search", "exact")
         width = int(parameters["last"]) if searched else n_last
         # rho = beta / sqrt(P) to rounding, squared: no root is needed.
         wrong = beta <= 0 or not _close(claimed**2 * width, beta**2, RHO_ROUNDING)
@@ -40,9 +40,17 @@ def rho_problems(header: dict[str, Any], n_last: int) -> list[str]:
 def certificate_problems(header: dict[str, Any], facts: dict[str, Any], primal: Fraction, dual: Fraction) -> list[str]:
     """Claims of the certificate in a model's header that are not so; `facts` are the fields as they were found."""
     claimed = header["certificate"]
-    problems = [
+    expected = facts | _settings(header)
+    problems = []
+    if claimed.get("scope") == "global":
+        del expected["scope"]
+        problems.append(
+            "its scope is 'global', and only what it says of its own columns is proved exactly; verify without --exact "
+            "proves the bound over all networks again in float64"
+        )
+    problems += [
         f"the certificate says {name} = {claimed.get(name)!r}, found: {value!r}"
-        for name, value in (facts | _settings(header)).items()
+        for name, value in expected.items()
         if type(claimed.get(name)) is not type(value) or claimed[name] != value
     ]
     for name in ("primal", "dual", "gap", "relative_gap", "rho"):
@@ -116,7 +124,7 @@ def sums_of(folder: Path) -> str:
 
 
 def _listed(folder: Path) -> list[Path]:
-    names = ("certificate.json", "history.json", "metrics.json", "model.safetensors", "path.json")
+    names = ("certificate.json", "history.json", "metrics.json", "model.safetensors", "path.json", "quantised.json")
     return [folder / name for name in names if (folder / name).is_file()]
 
 

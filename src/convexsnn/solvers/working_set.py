@@ -62,7 +62,7 @@ def _rounds(solve: InnerSolve, program: ConvexProgram, journal: Journal, best: B
             return Status.MAX_ITER
         if idle >= PATIENCE:
             return Status.STALLED
-        before = best.relative_gap
+        before = best.relative_gap, best.primal
         working = _working_set(scores, W, size)
         inner = SolverOptions(max(inner_tol, 0.5 * tol), journal.options.max_iter, None)
         solution = solve(replace(program, columns=program.columns.take(working)), inner, W[working])
@@ -76,7 +76,8 @@ def _rounds(solve: InnerSolve, program: ConvexProgram, journal: Journal, best: B
         violated = int((scores > program.rho * (1.0 + 1e-9)).sum())
         size = max(size, SURPLUS * int((W != 0.0).any(dim=1).sum()), min(violated, 2 * size, most))
         inner_tol = min(ROUND_TOL * best.relative_gap, inner_tol if violated else 0.1 * inner_tol)
-        idle = 0 if best.relative_gap < 0.9 * before else idle + 1
+        # While columns are few the objective falls, and the bound may not have moved yet.
+        idle = 0 if best.relative_gap < 0.9 * before[0] or best.primal < 0.99 * before[1] else idle + 1
     return Status.CONVERGED
 
 

@@ -1,0 +1,133 @@
+"""What `convexsnn quantise` does."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from convexsnn.certificate import certify
+from convexsnn.cli import output
+from convexsnn.cli.fitting import CERTIFICATE, METRICS, MODEL, collect_metrics, model_file, training_data
+from convexsnn.estimators import Estimator
+from convexsnn.files import write_atomically
+from convexsnn.network import Network
+from convexsnn.proof import SUMS, sums_of
+from convexsnn.reconstruction import Quantised
+from convexsnn.reconstruction import quantise as quantise_network
+from convexsnn.sequences import Sequences
+from convexsnn.solvers.base import Solution
+from convexsnn.storage import data_digest, load_model, save_model
+from convexsnn.training import Observer, prepare
+
+QUANTISED = "quantised.json"
+# Neurons named on the terminal; the file has them all.
+SHOWN = 10
+
+
+def quantise(
+    model: Path, task: str | None, file: Path | None, data_dir: Path | None, out: Path, bits: int, effort: int
+) -> dict[str, Any]:
+    """Write the model with integer weights wherever a neuron keeps its training spikes; says which do not.
+
+    Raises
+    ------
+    ValueError
+        When the data are not those of the model, or `out` is the model's own folder or a file.
+    """
+    if out.exists() and (not out.is_dir() or out.resolve() == model_file(model).resolve().parent):
+        raise ValueError(f"--out {out} must be a folder other than the model's")
+    begun = time.perf_counter()
+    estimator, extra = load_model(model_file(model))
+    data = training_data(estimator, extra, task, file, data_dir)
+    if isinstance(data, str):
+        raise ValueError(data)
+    sequences, targets = estimator.training_rows(data.train.X, data.train.y)
+    if data_digest(sequences, targets) != extra.get("data_sha256"):
+        raise ValueError("the data are not those the model was trained on (their SHA-256 differs)")
+    quantised = quantise_network(estimator.network_, sequences, bits, effort=effort)
+    result = _with_network(estimator, quantised.network, sequences, targets)
+    out.mkdir(parents=True, exist_ok=True)
+    save_model(result, out / MODEL, extra)
+    write_atomically(out / CERTIFICATE, result.certificate_.to_json().encode())
+    facts = describe(quantised)
+    write_atomically(out / QUANTISED, json.dumps(facts, indent=2).encode())
+    metrics = collect_metrics(result, data, time.perf_counter() - begun)
+    write_atomically(out / METRICS, json.dumps(metrics, indent=2, allow_nan=False).encode())
+    write_atomically(out / SUMS, sums_of(out).encode())
+    return facts | {"certificate": json.loads(result.certificate_.to_json()), "metrics": metrics}
+
+
+def describe(quantised: Quantised) -> dict[str, Any]:
+    """Which neurons have integer weights, and how they were found."""
+    neurons = quantised.network.hidden.n_neurons
+    return {
+        "bits": quantised.bits,
+        "threshold_bits": quantised.threshold_bits,
+        "neurons": neurons,
+        "quantised": neurons - len(quantised.failed),
+        "complete": quantised.complete,
+        "ways": quantised.ways,
+        "failed": [list(neuron) for neuron in quantised.failed],
+        "excluded": [list(neuron) for neuron in quantised.excluded],
+    }
+
+
+def print_report(report: dict[str, Any], out: Path) -> None:
+    """How many neurons have integer weights, and which do not."""
+    metrics, failed = report["metrics"], report["failed"]
+    output.print_facts(
+        f"{report['bits']} bits",
+        {
+            "integer weights": f"{report['quantised']} of {report['neurons']} neurons",
+            "thresholds": f"{report['threshold_bits']} bits",
+            "training spikes": "as before, of every neuron",
+            "objective": metrics["objective"],
+            "certificate": "of the columns that carry weight, with the same output weights",
+        },
+    )
+    if failed:
+        names = ", ".join(f"{branch}.{layer}.{neuron}" for branch, layer, neuron in failed[:SHOWN])
+        output.say(
+            f"{len(failed)} neurons keep their real weights (branch.layer.neuron): {names}"
+            f"{', ...' if len(failed) > SHOWN else ''}; branch and bound found that {len(report['excluded'])} of them "
+            f"have no integers; allow more --bits, or more --effort for the others (all are named in {QUANTISED})",
+            head="not complete:",
+            style="bold yellow",
+            to=output.stderr,
+        )
+    output.say(f"written to {out}")
+
+
+def _with_network(estimator: Estimator, network: Network, sequences: Sequences, targets: Any) -> Estimator:
+    """A fitted estimator of the given network, whose neurons are its witnesses, certified anew at the same rho."""
+    before = estimator.trained_
+    parameters = estimator.get_params(deep=False) | {
+        "witnesses": network.hidden,
+        "rho": before.certificate.rho,  # beta / sqrt(P_last) would be another, as P_last is
+        "beta": estimator.beta_,
+        "intercept": False,  # an always-firing neuron that carries weight is one of the network's own
+        "search": None,
+        "exact": None,
+    }
+    result = type(estimator)(**parameters)
+    for name in ("n_features_in_", "classes_", "single_output_", "beta_"):
+        if hasattr(estimator, name):
+            setattr(result, name, getattr(estimator, name))
+    result.path_, result.history_, result.stopped_ = [], [], None
+    settings = result.program_settings()
+    prepared = prepare(network.hidden, sequences, targets, settings, before.row_weights, Observer())
+    W = prepared.dictionary.to_columns(network.W)
+    solution = Solution(
+        W=W,
+        U=before.U,
+        certificate=certify(prepared.program, W, before.U),
+        status=before.status,
+        n_iter=before.n_iter,
+        seconds=0.0,
+        solver=before.solver,
+    )
+    result.trained_ = prepared.conclude(solution, 0.0)
+    result.network_ = result.trained_.network
+    return result

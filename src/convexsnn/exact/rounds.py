@@ -1,0 +1,91 @@
+"""Column generation by exact pricing: no enumeration, and a bound also where time runs out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from convexsnn.bounds import equal_inputs, exact_oracle, milp_bound, universal_bound, universal_kappa
+from convexsnn.bounds.universal import best_scaling, in_domain, without_columns
+from convexsnn.dictionary import build_dictionary
+from convexsnn.exact.task import Task, with_branches
+from convexsnn.solvers.base import Status
+from convexsnn.training import Trained
+
+# Patterns added a round, at most.
+ADDED = 16
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of column generation by exact pricing.
+
+    Attributes
+    ----------
+    columns : int
+        Of the dictionary.
+    primal : float
+        Objective.
+    dictionary_dual : float
+        No weights on this round's dictionary reach less.
+    dual : float
+        The global lower bound so far.
+    kappa : float
+        Bound on Omega*(d^T U) / rho over the family.
+    seconds : float
+        Since the beginning.
+    """
+
+    columns: int
+    primal: float
+    dictionary_dual: float
+    dual: float
+    kappa: float
+    seconds: float
+
+
+def by_rounds(task: Task, time_limit: float, on_round: Callable[[Round], None] | None) -> Trained:
+    """The certificate is that of the best dual vector met, priced over the whole family."""
+    begun, solving = time.perf_counter(), 0.0
+    family, tol, seconds = task.family, task.settings.tol, lambda: time.perf_counter() - begun
+    hidden = family.simplest()
+    dictionary = build_dictionary(hidden, task.sequences)
+    bare, groups = without_columns(task.program(dictionary.columns)), equal_inputs(task.sequences, family.every_step)
+    # What holds before anything is priced, and if nothing ever is.
+    start = universal_bound(bare, groups)
+    best_U, value = start.U, start.value
+    kappa = universal_kappa(start.U, groups, bare.penalty.name, bare.rho)
+    solution = task.solve(dictionary.columns, tol / 10)
+    solving += solution.seconds
+    penalty = "l1" if bare.n_outputs == 1 else bare.penalty.name
+    try:
+        while solution.status is not Status.INTERRUPTED:
+            U, left = in_domain(bare, solution.U), max(1.0, time_limit - seconds())
+            pricing = exact_oracle(
+                U, family, task.sequences, penalty=penalty, rho=bare.rho, count=ADDED, time_limit=left
+            )
+            scaled = best_scaling(bare, U, pricing.kappa)
+            if bare.dual(scaled) > value:
+                best_U, value, kappa = scaled, bare.dual(scaled), pricing.kappa
+            certificate = solution.certificate
+            entry = Round(certificate.P, certificate.primal, certificate.dual, value, pricing.kappa, seconds())
+            task.observer.begin(
+                f"exact: {entry.columns} columns, objective {entry.primal:.6g}, no network below {entry.dual:.6g}"
+            )
+            if on_round is not None:
+                on_round(entry)
+            closed = entry.primal - value <= tol * abs(entry.primal)
+            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
+            if closed or pricing.best <= 1.0 + 1e-9 or seconds() > time_limit:
+                break
+            wider = with_branches(hidden, pricing.witnesses, constant=family.constant)
+            more = build_dictionary(wider, task.sequences)
+            following = task.solve(more.columns, tol / 10)
+            hidden, dictionary, solution = wider, more, following
+            solving += solution.seconds
+    except KeyboardInterrupt:
+        solution = replace(solution, status=Status.INTERRUPTED)
+    times = {"simulate": seconds() - solving, "solve": solving, "reconstruct": 0.0}
+    bound = milp_bound(family, value, kappa, solution.certificate.primal)
+    return task.conclude(hidden, dictionary.to_neurons(solution.W), best_U, bound, solution, times)

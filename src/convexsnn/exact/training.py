@@ -1,0 +1,191 @@
+"""Training to global optimality over a family, and refusing beforehand where that would not end."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from convexsnn.bounds import (
+    Arrangement,
+    Family,
+    arrangement_certificate,
+    enumerate_family,
+    enumeration_cost,
+    equal_inputs,
+)
+from convexsnn.bounds.decisions import decisions_of
+from convexsnn.exact.rounds import Round, by_rounds
+from convexsnn.exact.settings import ExactSettings
+from convexsnn.exact.task import Task, with_branches
+from convexsnn.network import Hidden
+from convexsnn.program import uniform_weights
+from convexsnn.sequences import Sequences
+from convexsnn.solvers.base import Solution, Status
+from convexsnn.training import Observer, ProgramSettings, Trained
+
+
+def solve_exactly(
+    sequences: Sequences,
+    targets: Tensor,
+    settings: ProgramSettings,
+    family: Family,
+    row_weights: Tensor | None = None,
+    *,
+    method: str = "arrangement",
+    limit: int = ExactSettings.limit,
+    time_limit: float = ExactSettings.time_limit,
+    arrangement: Arrangement | None = None,
+    observer: Observer | None = None,
+    on_round: Callable[[Round], None] | None = None,
+) -> Trained:
+    """Train to global optimality over a family.
+
+    Parameters
+    ----------
+    sequences : Sequences
+    targets : float64 tensor of shape (rows, C)
+        Encoded labels.
+    settings : ProgramSettings
+        With rho or width set: beta / sqrt(P_last) depends on the number of neurons, which is an outcome here.
+    family : Family
+    row_weights : float64 tensor of shape (rows,), optional
+        Positive; scaled to sum to one. None is uniform.
+    method, limit, time_limit
+        See `ExactSettings`.
+    arrangement : Arrangement, optional
+        All patterns of this family on these sequences (`enumerate_patterns_of`), so that several programs share them.
+    observer : Observer, optional
+        Told of the progress.
+    on_round : callable (Round), optional
+        Told after each round of "milp".
+
+    Returns
+    -------
+    Trained
+        Its certificate has the scope "global": its dual is the global bound. The dictionary is the patterns that carry
+        weight. Ctrl-C gives the best so far with the gap that it has; only while patterns are enumerated, when there
+        is nothing yet, it is raised.
+
+    Raises
+    ------
+    ValueError
+        Without rho and width, or when the family cannot be enumerated within `limit` and `time_limit`: says what it
+        would cost, before any of it is done.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When the global relative gap is above tol.
+
+    References
+    ----------
+    arXiv 2605.08022 (the convex program over all realisable patterns); theory.md sections 3 and 5.
+    """
+    how = ExactSettings(method, limit, time_limit)
+    if settings.rho is None and settings.width is None:
+        raise ValueError(
+            "settings must have rho (or width): beta / sqrt(P_last) depends on the number of neurons, an outcome here"
+        )
+    weights = uniform_weights(len(targets)) if row_weights is None else row_weights / row_weights.sum()
+    task = Task(sequences, targets, settings, family, weights, observer or Observer())
+    if how.method == "arrangement":
+        begun = time.perf_counter()
+        if arrangement is None:
+            arrangement = enumerate_patterns_of(family, sequences, how, targets.shape[1], task.observer)
+        trained = _over_all_patterns(task, arrangement, time.perf_counter() - begun)
+    else:
+        check_priceable(family, sequences)
+        trained = by_rounds(task, how.time_limit, on_round)
+    if not trained.certificate.holds(settings.tol):
+        open_bound = how.method == "milp" and trained.status is Status.STALLED
+        advice = "raise time_limit, or take method 'arrangement'" if open_bound else trained.status.value
+        warnings.warn(
+            f"not certified to tol={settings.tol:g}: global relative gap {trained.certificate.relative_gap:.2e}; "
+            f"{advice}",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return trained
+
+
+def check_priceable(family: Family, sequences: Sequences) -> None:
+    """Raise ValueError, naming what to change, unless neurons of the family can be priced on these sequences."""
+    family.check_enumerable()
+    for unit in family.units:
+        decisions_of(unit, family, sequences)
+
+
+def enumerate_patterns_of(
+    family: Family, sequences: Sequences, how: ExactSettings, outputs: int = 1, observer: Observer | None = None
+) -> Arrangement:
+    """All patterns of a family; ValueError with an estimate of the cost when that is above the limits of `how`."""
+    check_cost(family, sequences, how, outputs)
+    tell = (observer or Observer()).begin
+    return enumerate_family(
+        family,
+        sequences,
+        limit=how.limit,
+        on_visit=lambda done, total: tell(f"exact: {done:.3g} of about {total:.3g} patterns visited"),
+    )
+
+
+def check_cost(family: Family, sequences: Sequences, how: ExactSettings, outputs: int = 1) -> None:
+    """Raise ValueError with an estimate of the cost when enumerating is above the limits of `how`."""
+    cost = enumeration_cost(family, sequences, outputs)
+    over = [
+        f"{name} = {limit:g}"
+        for name, limit, wanted in (
+            ("limit", how.limit, cost.candidates),
+            ("time_limit", how.time_limit, cost.seconds),
+        )
+        if wanted > limit
+    ]
+    if over:
+        raise ValueError(
+            f"exact training would have {cost} of memory, which is more than {' and '.join(over)}: raise that, use "
+            "fewer or shorter sequences or fewer features, or method = 'milp', which may stop with a gap"
+        )
+
+
+def _over_all_patterns(task: Task, arrangement: Arrangement, enumerated: float) -> Trained:
+    """Solve once over all patterns, and find witnesses for those that carry weight.
+
+    Patterns that float64 cannot give (they need exact ties) are left out, and the rest is solved again; the bound stays
+    that of all patterns.
+    """
+    begun = time.perf_counter()
+    owner = torch.from_numpy(arrangement.owner)
+    allowed, first = torch.arange(len(owner)), None
+    while True:
+        columns = arrangement.columns if first is None else arrangement.columns.take(allowed)
+        solution = task.solve(columns, task.settings.tol)
+        first = first or solution
+        carry = torch.nonzero((solution.W != 0).any(dim=1)).flatten()
+        kept = allowed[carry]
+        own = owner[kept] >= 0
+        found, given = arrangement.realised(kept[own])
+        if bool(given.all()) or solution.status is Status.INTERRUPTED:
+            break
+        allowed = allowed[~torch.isin(allowed, kept[own][~given])]
+    seconds = {"simulate": enumerated, "solve": time.perf_counter() - begun, "reconstruct": 0.0}
+    hidden = with_branches(task.family.simplest(), found, constant=task.family.constant)
+    W = _weights(task, hidden, solution, carry[own][given], carry[~own])
+    groups = equal_inputs(task.sequences, task.family.every_step)
+    program = task.program(arrangement.columns)
+    bound = arrangement_certificate(program, groups, arrangement, first.U, solution.certificate.primal)
+    return task.conclude(hidden, W, first.U, bound, solution, seconds)
+
+
+def _weights(task: Task, hidden: Hidden, solution: Solution, realised: Tensor, constant: Tensor) -> Tensor:
+    """Weights of the neurons: none of the simplest ones, which come first, and of the always-firing one, the last."""
+    W = solution.W.new_zeros(hidden.n_last, solution.W.shape[1])
+    first = len(task.family.units)
+    W[first : first + len(realised)] = solution.W[realised]
+    if len(constant):
+        W[-1] = solution.W[constant[0]]
+    return W

@@ -1,0 +1,299 @@
+"""Exact training: optimal over its family, refused where it would not end, honest where stopped, kept and verified."""
+
+import itertools
+import math
+import os
+import pickle
+import re
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import check_estimator
+
+from convexsnn import Architecture, ProgramSettings, SpikingClassifier, SpikingRegressor, build_dictionary, solve
+from convexsnn.bounds import (
+    Family,
+    Unit,
+    arrangement_certificate,
+    enumerate_family,
+    enumeration_cost,
+    equal_inputs,
+)
+from convexsnn.bounds.interruptible import interruptibly
+from convexsnn.cli.app import run
+from convexsnn.exact import ExactSettings, solve_exactly
+from convexsnn.losses import LOSSES
+from convexsnn.penalties import PENALTIES
+from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.search import SearchSettings, search
+from convexsnn.sequences import as_sequences
+from convexsnn.solvers import SolverOptions, Status
+from convexsnn.solvers.newton import SemismoothNewton
+from convexsnn.storage import load_model, save_model
+from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
+from convexsnn.verification import verify
+from helpers import KINDS, draw_sequences, draw_targets, generator
+
+PAIRS = list(itertools.product(LOSSES, PENALTIES))
+EXACT = {"witnesses": "exact", "depth": 2, "readout": "spike", "random_state": 0}
+LIF = Family(2, (Unit("lif", "soft", 0.9, 1.0),))
+
+
+def problem(n=16, seed=0):
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(n, 2, 2))
+    return X, (X[:, 0, 0] * X[:, 1, 1] > 0).astype(int)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"loss": "hinge", "intercept": True},
+        {"readout": "membrane", "penalty": "group"},
+        {"per_step": True, "loss": "logistic"},
+        {"neuron": "threshold", "recurrent": True, "branches": 512},
+        {"exact": {"method": "milp"}, "loss": "hinge", "beta": 3.0},
+    ],
+)
+def test_no_sampled_network_of_the_family_is_better(settings, tmp_path):
+    """The objective at the same beta is at most that of thousands of sampled neurons; file and verification agree."""
+    X, y = problem(9)
+    y = np.stack([y, 1 - y], axis=1) if settings.get("per_step") else y
+    model = SpikingClassifier(**(EXACT | settings)).fit(X, y)
+    certificate = model.certificate_
+    assert certificate.scope == "global"
+    assert certificate.holds(1e-6)
+    sampled = SpikingClassifier(**(EXACT | settings | {"witnesses": "gaussian", "rho": certificate.rho}))
+    assert sampled.set_params(exact=None).fit(X, y).certificate_.primal >= certificate.dual * (1 - 1e-9)
+    assert certificate.rho == pytest.approx(model.beta / math.sqrt(model.last))
+    save_model(model, tmp_path / "model.safetensors")
+    loaded, _ = load_model(tmp_path / "model.safetensors")
+    assert loaded.certificate_ == certificate
+    assert loaded.get_params().keys() == model.get_params().keys()
+    outcome = verify(loaded.trained_, certificate, *loaded.training_rows(X, y), loaded.program_settings())
+    assert outcome.holds, outcome.problems
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(X), loaded.predict(X))
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_scikit_learn_contract_but_for_refusals():
+    """Every check passes, or is refused with its cost: the checks' data have up to 10 features."""
+    model = SpikingRegressor(timesteps=1, exact={"limit": 30_000}, **EXACT)
+    failed = [check for check in check_estimator(model, on_fail=None) if check["status"] == "failed"]
+    for check in failed:
+        reasons = f"{check['exception']} {check['exception'].__cause__}"
+        assert "exact training would have" in reasons, check["check_name"]
+    assert len(failed) < 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"depth": 3}, "depth must be 2"),
+        ({"recurrent": True}, "branches must equal last"),
+        ({"dtype": "float32"}, "dtype must be 'float64'"),
+        ({"readout": "analog"}, "readout must be"),
+        ({"device": "meta"}, "device must be 'cpu'"),
+        ({"witnesses": "gaussian+exact"}, "'exact' alone"),
+        ({"exact": {"tol": 1e-3}}, "exact must be one of"),
+        ({"exact": {"limit": 0}}, "limit"),
+        ({"exact": {"method": "all"}}, "method"),
+        ({"exact": {"limit": 1000}}, r"visit \(48 hyperplanes of rank 3\).*GiB.*limit = 1000"),
+        ({"exact": {"time_limit": 1e-3}}, "time_limit = 0.001"),
+        ({"exact": {"method": "milp"}, "beta": "path"}, "beta must be numbers"),
+    ],
+)
+def test_refusals_name_the_argument(settings, reason):
+    X, y = problem()
+    begun = time.perf_counter()
+    with pytest.raises(ValueError, match=reason):
+        SpikingClassifier(**(EXACT | settings)).fit(X, y)
+    assert time.perf_counter() - begun < 5
+
+
+def test_a_long_sequence_is_refused_by_both_methods():
+    X = np.zeros((4, 30, 1)) + np.arange(4)[:, None, None]
+    for method in ("arrangement", "milp"):
+        with pytest.raises(ValueError, match="use fewer steps"):
+            SpikingClassifier(**EXACT, exact={"method": method}).fit(X, [0, 1, 0, 1])
+
+
+def test_the_cost_is_an_upper_bound_of_columns():
+    sequences = draw_sequences(12, 2, 2)
+    cost = enumeration_cost(LIF, sequences)
+    assert len(enumerate_family(LIF, sequences).owner) <= cost.columns <= cost.candidates
+    assert enumeration_cost(LIF, sequences, outputs=10).seconds > cost.seconds
+
+
+def test_several_betas_share_an_enumeration_and_each_is_optimal(monkeypatch):
+    calls = []
+    original = enumerate_family
+
+    def counted(*arguments, **options):
+        calls.append(1)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr("convexsnn.exact.training.enumerate_family", counted)
+    (X, y), held = problem(), problem(8, seed=1)
+    model = SpikingClassifier(**EXACT, beta=[0.1, 1.0, 3.0]).fit(X, y, validation=held)
+    assert len(calls) == 1
+    assert [point.beta for point in model.path_] == [3.0, 1.0, 0.1]
+    for point in model.path_:
+        alone = SpikingClassifier(**EXACT, beta=point.beta).fit(X, y)
+        assert alone.certificate_.primal == pytest.approx(point.certificate.primal, rel=2e-6)
+        assert alone.score(*held) == pytest.approx(point.validation_score)
+    assert max(p.validation_score for p in model.path_) == model.score(*held)
+    assert model.certificate_.holds(1e-6)
+    path = SpikingClassifier(**EXACT, beta="path").fit(X, y)
+    assert len(path.path_) == 20
+    assert path.path_[0].certificate.support > 0
+    assert path.trained_.certificate.n == 16  # on all sequences, after the pick
+
+
+def test_patterns_that_need_ties_are_left_out_and_the_gap_says_so(monkeypatch):
+    """What float64 cannot give carries no weight, and the bound still covers it."""
+    sequences, targets = draw_sequences(8, 2, 2), draw_targets("squared", 8, 2)
+    settings = ProgramSettings("squared", rho=0.02)
+    free = solve_exactly(sequences, targets, settings, LIF)
+    arrangement = enumerate_family(LIF, sequences)
+    original, blocked = type(arrangement).realised, []
+
+    def without_first(self, index):  # what carries weight at first cannot be had, ever
+        if not blocked:
+            blocked.extend(index.tolist())
+        there = ~torch.isin(index, torch.tensor(blocked))
+        return original(self, index[there])[0], there
+
+    monkeypatch.setattr(type(arrangement), "realised", without_first)
+    with pytest.warns(ConvergenceWarning, match="global relative gap"):
+        trained = solve_exactly(sequences, targets, settings, LIF)
+    assert trained.certificate.dual == pytest.approx(free.certificate.dual, rel=1e-9)
+    assert trained.certificate.primal > free.certificate.primal
+    assert verify(trained, trained.certificate, sequences, targets, settings).holds
+
+
+def test_ctrl_c_gives_the_best_so_far_with_its_gap(monkeypatch):
+    X, y = problem()
+    iterate = SemismoothNewton._iterate
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SemismoothNewton, "_iterate", interrupted)
+    with pytest.warns(ConvergenceWarning):
+        model = SpikingClassifier(**EXACT, beta=[1.0, 0.1]).fit(X, y, validation=(X, y))
+    assert model.trained_.status is Status.INTERRUPTED
+    assert len(model.path_) == 1
+    certificate = model.certificate_
+    assert certificate.scope == "global"
+    assert verify(model.trained_, certificate, *model.training_rows(X, y), model.program_settings()).holds
+    monkeypatch.setattr(SemismoothNewton, "_iterate", iterate)
+    optimum = SpikingClassifier(**EXACT, beta=1.0).fit(X, y).certificate_
+    assert certificate.dual <= optimum.dual * (1 + 1e-9) < optimum.primal <= certificate.primal * (1 + 1e-6)
+
+
+def test_ctrl_c_in_the_rounds_gives_the_best_so_far():
+    sequences, targets = draw_sequences(8, 2, 2), draw_targets("squared", 8, 2)
+    settings, rounds = ProgramSettings("squared", rho=0.005), []
+
+    def interrupt(entry):
+        rounds.append(entry)
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(ConvergenceWarning):
+        trained = solve_exactly(sequences, targets, settings, LIF, method="milp", on_round=interrupt)
+    assert trained.status is Status.INTERRUPTED
+    assert trained.certificate.primal == pytest.approx(rounds[1].primal)
+    assert trained.certificate.dual == rounds[1].dual >= rounds[0].dual
+    assert rounds[1].primal < rounds[0].primal
+    assert verify(trained, trained.certificate, sequences, targets, settings).holds
+    optimum = solve_exactly(sequences, targets, settings, LIF).certificate
+    assert trained.certificate.dual <= optimum.primal * (1 + 1e-6)
+
+
+def test_a_call_into_compiled_code_does_not_hold_ctrl_c():
+    released = threading.Event()
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        interruptibly(released.wait, 20.0)
+    released.set()
+    assert interruptibly(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        interruptibly(divmod, 7, 0)
+
+
+def test_the_wide_working_set_does_not_stall():
+    """Many columns that differ little: the objective falls for rounds before the bound moves."""
+    random = np.random.default_rng(0)
+    sequences = as_sequences(random.normal(size=(60, 1, 3)))
+    family = Family(3, (Unit("lif", "soft", 0.9, 1.0),))
+    targets = torch.from_numpy(random.choice([-1.0, 1.0], size=(60, 1)))
+    trained = solve_exactly(sequences, targets, ProgramSettings("squared", rho=0.001), family)
+    assert trained.certificate.holds(1e-6)
+
+
+def test_the_command_line_trains_verifies_and_refuses(tmp_path, capsys):
+    X, y = problem()
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    data, out = ["--data", str(tmp_path / "data.npz")], str(tmp_path / "out")
+    options = ["fit", *data, "--witnesses", "exact", "--depth", "2", "--readout", "spike", "--out", out]
+    assert run(options) == 0
+    assert run(["verify", "--model", out, *data]) == 0
+    assert "global" in capsys.readouterr().out
+    assert run(["verify", "--exact", "--model", out, *data]) == 1  # it proves less than is claimed, and says so
+    told = capsys.readouterr().out
+    assert told.count("does not hold") == 1
+    assert "only what it says of its own columns" in told
+    assert run([*options, "--exact-limit", "1000"]) == 2
+    error = re.sub(r"\s+", " ", capsys.readouterr().err)
+    assert "limit = 1000" in error
+    assert "GiB" in error
+    assert run([*options, "--exact-method", "milp", "--exact-seconds", "30", "--beta", "10"]) == 0
+    assert ExactSettings(**load_model(tmp_path / "out" / "model.safetensors")[0].exact).method == "milp"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(PAIRS), st.sampled_from(sorted(KINDS)), st.booleans())
+def test_no_bound_is_above_any_objective_found(seed, pair, kind, every_step):
+    """200 random problems: the universal bound, and that of all patterns, against a search and surrogate gradients."""
+    loss, penalty = pair
+    sequences = draw_sequences(5, 2, 2, seed=seed)
+    shape = {"depth": 2, "branches": 2, "hidden": 2, "last": 2, "leak": 0.9, "readout": "spike"} | KINDS[kind]
+    architecture = Architecture(2, every_step=every_step, **shape)
+    targets = draw_targets(loss, sequences.rows(every_step), 2, seed=seed)
+    weights = uniform_weights(len(targets))
+    program = ProgramSettings(loss, penalty, rho=0.02, tol=1e-4)
+    how = SearchSettings(
+        width=1,
+        population=16,
+        generations=4,
+        rounds=2,
+        oracles=("restarts", "refinement"),
+        free_leak=False,
+        free_bias=False,
+    )
+    found = search(architecture, sequences, targets, weights, program, how, seed=seed)
+    objectives = [entry.objective for entry in found.history]
+    problem = Problem(sequences, targets, program.loss_function, PENALTIES[penalty], 0.02, weights)
+    start = initial_network(architecture, targets.shape[1], generator(seed))
+    trained = train_surrogate(start, problem, SurrogateSettings(epochs=1, batch_size=6), seed=seed).network
+    objectives += [problem.objective(found.network), problem.objective(trained)]
+    groups = equal_inputs(sequences, every_step)
+    convex = ConvexProgram(
+        build_dictionary(trained.hidden, sequences).columns, targets, problem.loss, problem.penalty, 0.02, weights
+    )
+    U = solve(convex, SolverOptions(1e-4)).U
+    arrangement = enumerate_family(Family.of_architecture(architecture), sequences)
+    bounds = [entry.global_bound for entry in found.history]  # universal
+    bounds.append(arrangement_certificate(convex, groups, arrangement, U, math.inf).value)
+    assert max(bounds) <= min(objectives) * (1 + 1e-9), (bounds, objectives)
