@@ -22,8 +22,8 @@ ROOMS = [
     ["selection", "families", "hybrids", "exact", "polishing"],
     ["estimators", "verification"],
     ["closed_loop", "storage"],
-    ["metrics"],
-    ["bench"],
+    ["metrics", "display"],
+    ["bench", "report"],
     ["cli"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}

@@ -17,7 +17,7 @@ from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import uniform_weights
-from convexsnn.search import SearchSettings, plot_history, search
+from convexsnn.search import SearchSettings, search
 from convexsnn.search.climb import climb
 from convexsnn.search.credit import Credit
 from convexsnn.search.oracles import ORACLES, Situation
@@ -402,18 +402,6 @@ def test_padding_is_never_shown():
     shown.values[beyond] = 100.0
     targets = encoded(np.arange(30) % 2, "hinge")
     assert run(sequences, targets).network.equals(run(shown, targets).network)
-
-
-def test_history_is_plotted():
-    pytest.importorskip("matplotlib")
-    X, y = bits()
-    found = run(as_sequences(X), encoded(y, "hinge"))
-    figure = plot_history(found.history)
-    above, below = figure.axes
-    assert [len(line.get_xdata()) for line in above.lines] == [len(found.history)] * 3
-    assert list(below.lines[1].get_ydata()) == [entry.support for entry in found.history]
-    with pytest.raises(ValueError, match="at least one round"):
-        plot_history(())
 
 
 def test_command_line_searches_verifies_and_goes_on(tmp_path, capsys):

@@ -193,6 +193,10 @@ class SpikingEstimator(BaseEstimator, ABC):
     def _score_rows(self, targets: Tensor, S: Tensor, weights: np.ndarray) -> float:
         """What `score` says of outputs S (rows, C)."""
 
+    def score_outputs(self, targets: Tensor, S: Tensor) -> float:
+        """What `score` says of outputs S (rows, C), where the targets, as `training_rows` gives them, are (rows, C)."""
+        return self._score_rows(targets, S, np.ones(len(targets)))
+
     def _strata(self, examples: Examples) -> np.ndarray:
         """The stratum of each sequence, for the split of `validation_fraction`."""
         return np.zeros(len(examples.sequences), dtype=np.int64)

@@ -1,9 +1,8 @@
 """Dual-guided search: find the neurons worth having (theory.md section 5)."""
 
 from convexsnn.search.history import Round
-from convexsnn.search.plotting import plot_history
 from convexsnn.search.search import search
 from convexsnn.search.settings import SearchSettings
 from convexsnn.search.state import Searched
 
-__all__ = ["Round", "SearchSettings", "Searched", "plot_history", "search"]
+__all__ = ["Round", "SearchSettings", "Searched", "search"]
