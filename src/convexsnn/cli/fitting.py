@@ -188,19 +188,29 @@ def _write_arrays(results: dict[str, Any], out: Path) -> dict[str, Any]:
 def verify(model: Path, task: str | None, file: Path | None, data_dir: Path | None) -> dict[str, Any]:
     """Recompute a stored certificate; the report says whether it holds and why not."""
     estimator, extra = load_model(model_file(model))
-    stored = estimator.trained_.certificate
-    problems = []
-    if model.is_dir():
-        beside = model / CERTIFICATE
-        try:
-            claimed = Certificate.from_json(beside.read_text())
-        except (OSError, ValueError) as error:
-            return failed(f"{beside} cannot be read: {error}")
-        if claimed != stored:
-            problems.append(f"{CERTIFICATE} is not the certificate in {MODEL}")
+    problems = stored_claims(model, estimator.trained_.certificate)
     data = training_data(estimator, extra, task, file, data_dir)
     if isinstance(data, str):
         return failed(data)
+    report = recheck(estimator, extra, data)
+    return report | {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
+
+
+def stored_claims(model: Path, stored: Certificate) -> list[str]:
+    """Why the certificate beside a model file, where there is a folder, is not the one within it."""
+    if not model.is_dir():
+        return []
+    beside = model / CERTIFICATE
+    try:
+        claimed = Certificate.from_json(beside.read_text())
+    except (OSError, ValueError) as error:
+        return [f"{beside} cannot be read: {error}"]
+    return [] if claimed == stored else [f"{CERTIFICATE} is not the certificate in {MODEL}"]
+
+
+def recheck(estimator: Estimator, extra: dict[str, Any], data: DataSet) -> dict[str, Any]:
+    """Recompute the certificate of a loaded model on its training data."""
+    problems, stored = [], estimator.trained_.certificate
     try:
         sequences, targets = estimator.training_rows(data.train.X, data.train.y)
         if data_digest(sequences, targets) != extra.get("data_sha256"):

@@ -1,0 +1,103 @@
+"""What `convexsnn report` does: collect what is known of a fit, and write the page."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
+from convexsnn.cli.fitting import METRICS, model_file, recheck, stored_claims
+from convexsnn.estimators import Estimator
+from convexsnn.files import write_atomically
+from convexsnn.report import Material, render
+from convexsnn.storage import data_digest, load_model
+
+PAGE = "report.html"
+
+
+def report(
+    model: Path, file: Path | None, data_dir: Path | None, out: Path | None, inputs: tuple[int, ...], *, verify: bool
+) -> dict[str, Any]:
+    """Write the page of a model's folder; returns where, what was verified and what is missing."""
+    estimator, extra = load_model(model_file(model))
+    data = _load_data(estimator, extra, file, data_dir)
+    missing = data if isinstance(data, str) else ""
+    holds, verdict = _verdict(model, estimator, extra, data, verify=verify)
+    folder = model if model.is_dir() else model.parent
+    material = Material(
+        estimator=estimator,
+        title=trained_on(extra),
+        metrics=_read_metrics(folder),
+        splits={} if isinstance(data, str) else data.splits,
+        source=_source(extra),
+        missing=missing,
+        verdict=verdict,
+        holds=holds,
+        inputs=inputs,
+        version=version("convexsnn"),
+    )
+    out = folder / PAGE if out is None else out
+    write_atomically(out, render(material).encode())
+    return {"page": str(out), "holds": holds, "verdict": list(verdict), "missing": missing}
+
+
+def _load_data(estimator: Estimator, extra: dict[str, Any], file: Path | None, data_dir: Path | None) -> DataSet | str:
+    """The data of the file that was named, or those of the fit; or why they cannot be had."""
+    if file is not None:
+        return from_file(file, per_step=estimator.per_step)
+    without = "there is no confusion matrix, no spike raster and no score against columns: name them with --data FILE"
+    source = extra.get("source")
+    try:
+        if isinstance(source, dict) and source.get("data"):
+            return from_file(Path(str(source["data"])), per_step=estimator.per_step)
+        name, settings, factored = stored_task(extra, **({} if data_dir is None else {"data_dir": data_dir}))
+        return from_task(name, settings, factored=factored)
+    except (ValueError, OSError) as error:
+        return f"The data of the fit cannot be loaded again ({error}), so {without}."
+
+
+def _verdict(
+    model: Path, estimator: Estimator, extra: dict[str, Any], data: DataSet | str, *, verify: bool
+) -> tuple[bool | None, tuple[str, ...]]:
+    """Whether the certificate holds on the data it was made from, None where that was not looked at, and the words."""
+    problems = stored_claims(model, estimator.trained_.certificate)
+    if problems:
+        return False, tuple(f"Does not hold: {problem}." for problem in problems)
+    if isinstance(data, str):
+        return None, ("Checking needs the training data.",)
+    sequences, targets = estimator.training_rows(data.train.X, data.train.y)
+    if data_digest(sequences, targets) != extra.get("data_sha256"):
+        return None, ("The data shown here are not those that the model was trained on (their SHA-256 differs).",)
+    if not verify:
+        return None, ("Checking was turned off.",)
+    outcome = recheck(estimator, extra, data)
+    if not outcome["holds"]:
+        return False, tuple(f"Does not hold: {problem}." for problem in outcome["problems"])
+    again = outcome["recomputed"]
+    return True, (
+        "Checked for this page: the hidden neurons were simulated anew on the training data, and the stored weights "
+        f"and dual vector give objective {again['primal']:.12g} and lower bound {again['dual']:.12g} in float64. "
+        "A proof in exact arithmetic: convexsnn verify --exact.",
+    )
+
+
+def _source(extra: dict[str, Any]) -> dict[str, Any]:
+    source = extra.get("source")
+    settings = source.get("settings") if isinstance(source, dict) else None
+    return settings if isinstance(settings, dict) else {}
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    """What fit measured; nothing where there is no such file. ValueError when there is one that cannot be read."""
+    path = folder / METRICS
+    if not path.is_file():
+        return {}
+    try:
+        metrics = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(metrics, dict):
+        raise ValueError(f"{path} cannot be read: it must hold a JSON object")
+    return metrics

@@ -1,0 +1,137 @@
+"""The tables of a page: settings, data, certificate, scores, cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from convexsnn.certificate import Certificate
+from convexsnn.estimators import Estimator
+from convexsnn.report.material import Material
+
+Rows = list[tuple[str, str]]
+PROVED = {
+    "dictionary": "No output weights on these hidden neurons reach a training objective below the lower bound, for "
+    "this loss, penalty and rho, on these training data, up to rounding in float64. It says nothing about other hidden "
+    "weights, nor about data that were not trained on.",
+    "search": "No better neuron was found by the search that was made: evidence, not proof. The lower bound itself is "
+    "proved for output weights on these hidden neurons only.",
+    "global": "No network of the family named below, whatever its hidden weights, reaches a training objective below "
+    "the lower bound, at this loss, penalty and rho, on these training data, under the assumptions named. It says "
+    "nothing about data that were not trained on.",
+}
+
+
+def number(value: Any) -> str:
+    """As a person reads it."""
+    if value is None:
+        return "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def settings(estimator: Estimator) -> Rows:
+    """The estimator's parameters; what was drawn from them is in the other tables."""
+    return [("estimator", type(estimator).__name__)] + [
+        (name, number(value)) for name, value in sorted(estimator.get_params(deep=False).items()) if value is not None
+    ]
+
+
+def training(material: Material) -> Rows:
+    """What was trained, on what, and how it went."""
+    estimator, metrics = material.estimator, material.metrics
+    trained, hidden = estimator.trained_, estimator.network_.hidden
+    layers = ["-".join(str(layer.m) for layer in branch.layers) for branch in hidden.branches]
+    shape = layers[0] if len(layers) == 1 else f"{len(layers)} branches: {', '.join(layers[:6])}"
+    rows = [
+        ("data", material.title),
+        *((str(name), number(value)) for name, value in material.source.items() if value is not None),
+        ("sequences", ", ".join(f"{n} {split}" for split, n in metrics.get("n", {}).items())),
+        ("input features", number(estimator.n_features_in_)),
+        ("classes", _classes(estimator)),
+        ("hidden neurons sampled or found", number(trained.witnesses.n_neurons)),
+        ("network kept", (shape if layers else "no neurons") + (", ..." if len(layers) > 6 else "")),
+        ("readout", f"{hidden.readout}, {'every step' if hidden.every_step else 'last step'}"),
+        ("beta", number(estimator.beta_)),
+        ("solver", f"{trained.solver}, {trained.n_iter} iterations: {trained.status.value}"),
+        ("search ended", estimator.stopped_ or ""),
+        ("seconds", ", ".join(f"{k} {v:.2f}" for k, v in metrics.get("seconds", trained.seconds).items())),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _classes(estimator: Estimator) -> str:
+    classes = getattr(estimator, "classes_", None)
+    if classes is None:
+        return ""
+    each = [", ".join(map(str, own)) for own in (classes if isinstance(classes, list) else [classes])]
+    return each[0] if len(each) == 1 else "; ".join(f"output {k}: {text}" for k, text in enumerate(each))
+
+
+def certificate(claim: Certificate) -> Rows:
+    """What the certificate says."""
+    rows = [
+        ("scope", claim.scope),
+        ("loss", claim.loss_name),
+        ("penalty", claim.penalty),
+        ("rho", number(claim.rho)),
+        ("arithmetic", claim.dtype),
+        ("objective (primal)", f"{claim.primal:.12g}"),
+        ("lower bound (dual)", f"{claim.dual:.12g}" if math.isfinite(claim.dual) else "none"),
+        ("gap", f"{claim.gap:.3e}"),
+        ("relative gap", f"{claim.relative_gap:.3e}"),
+        ("rows n, columns P, outputs C", f"{claim.n}, {claim.P}, {claim.C}"),
+        ("support", f"{claim.support} columns, {claim.nonzeros} weights"),
+        ("spike margin", "unknown" if claim.spike_margin is None else f"{claim.spike_margin:.3e}"),
+    ]
+    bound = claim.global_bound
+    if bound is None:
+        return [*rows, ("global bound", "none was computed")]
+    rows += [
+        ("global bound", f"{bound.value:.12g} ({bound.method})"),
+        ("global relative gap", f"{bound.relative_gap:.3e}"),
+        ("family of the global bound", bound.family),
+    ]
+    return [*rows, *(("assumption", text) for text in bound.assumptions)]
+
+
+def scores(metrics: Mapping[str, Any]) -> Rows:
+    """Scores of every split that `fit` wrote down."""
+    rows = []
+    for split in ("train", "val", "test", "closed_loop"):
+        for name, value in metrics.get(split, {}).items():
+            shown = f"{value:.4f}" if name == "r2" else f"{100 * value:.2f} %"
+            rows.append((f"{split.replace('_', ' ')} {name.replace('_', ' ')}", shown))
+    if metrics.get("unseen_share") is not None:
+        rows.append(("test sequences not seen in training", f"{100 * metrics['unseen_share']:.1f} %"))
+    return rows
+
+
+def cost(metrics: Mapping[str, Any]) -> Rows:
+    """The cost of inference that `fit` wrote down."""
+    names = {
+        "neurons": "neurons",
+        "synapses": "synapses, readout included",
+        "connection_sparsity": "connection sparsity",
+        "activation_sparsity": "activation sparsity",
+        "spikes_per_inference": "spikes per inference",
+        "effective_acs": "accumulates per inference",
+        "effective_macs": "multiply-accumulates per inference",
+        "dense_operations": "operations per inference if none were skipped",
+    }
+    return [(text, number(metrics[name])) for name, text in names.items() if name in metrics]
+
+
+def path(estimator: Estimator) -> list[tuple[str, ...]]:
+    """One line a beta that was compared, beneath a line of headings."""
+    points = estimator.path_
+    if len(points) < 2:
+        return []
+    scores = ("train score", "validation score", "")
+    lines: list[tuple[str, ...]] = [("beta", "objective", "relative gap", "columns with weight", *scores)]
+    for point in points:
+        scored = ["-" if s is None else f"{s:.4f}" for s in (point.train_score, point.validation_score)]
+        own = point.certificate
+        numbers = (f"{point.beta:.3g}", f"{own.primal:.6g}", f"{own.relative_gap:.1e}", str(point.support))
+        lines.append((*numbers, *scored, "picked" if point.beta == estimator.beta_ else ""))
+    return lines

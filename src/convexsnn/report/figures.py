@@ -1,0 +1,45 @@
+"""Figures as data addresses, so that the page is one file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from convexsnn.display.axes import require_matplotlib
+
+# The same figure is the same bytes: names within it from a fixed salt, and no date.
+SALT: dict[Any, Any] = {"svg.hashsalt": "convexsnn"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in the page.
+
+    Attributes
+    ----------
+    address : str
+        `data:image/svg+xml;base64,...`
+    caption : str
+        Also its text alternative.
+    """
+
+    address: str
+    caption: str
+
+
+def picture(draw: Callable[[Any], Any], caption: str, *, size: tuple[float, float], panels: int = 1) -> Picture:
+    """What `draw` draws on new axes (an array of them when `panels`, one above the other, is more than one)."""
+    require_matplotlib("a report")
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", dpi=150)
+    heights = [2] + [1] * (panels - 1)
+    draw(figure.subplots(panels, 1, sharex=panels > 1, height_ratios=heights))
+    buffer = io.BytesIO()
+    with rc_context(SALT):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return Picture("data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode(), caption)

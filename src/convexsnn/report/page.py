@@ -1,0 +1,209 @@
+"""The page itself: tables, pictures, and plain words where one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import PredictionErrorDisplay
+
+from convexsnn.checks import check_integer
+from convexsnn.cost import Cost
+from convexsnn.display import (
+    BoundsDisplay,
+    CertificateDisplay,
+    ColumnsDisplay,
+    ConfusionDisplay,
+    CostDisplay,
+    RasterDisplay,
+    WeightsDisplay,
+)
+from convexsnn.display.axes import require_matplotlib
+from convexsnn.estimators import SpikingClassifier
+from convexsnn.report import facts
+from convexsnn.report.figures import Picture, picture
+from convexsnn.report.material import Material
+from convexsnn.tasks import Split
+
+# Classes beyond which the numbers in a confusion matrix are too many to read.
+READABLE = 12
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pictures of one section, and what is to be said of them, or why there are none."""
+
+    pictures: tuple[Picture, ...] = ()
+    note: str = ""
+
+
+def render(material: Material) -> str:
+    """The page as HTML.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib or jinja2 (`pip install 'convexsnn[plot]'`).
+    ValueError
+        When `inputs` names a sequence that there is not, or the data do not fit the network.
+    """
+    require_matplotlib("a report")
+    if find_spec("jinja2") is None:
+        raise ImportError("a report needs jinja2: pip install 'convexsnn[plot]'")
+    from jinja2 import Environment, StrictUndefined
+
+    estimator, claim = material.estimator, material.estimator.certificate_
+    template = (files("convexsnn.report") / "page.html").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        material=material,
+        settings=facts.settings(estimator),
+        training=facts.training(material),
+        certificate=facts.certificate(claim),
+        certified=claim.holds(estimator.tol),
+        tol=estimator.tol,
+        proved=facts.PROVED[claim.scope],
+        scores=facts.scores(material.metrics),
+        cost=facts.cost(material.metrics),
+        path=facts.path(estimator),
+        parts={
+            "certificate": certificate_part(material),
+            "bounds": bounds_part(material),
+            "confusion": confusion_part(material),
+            "raster": raster_part(material),
+            "weights": weights_part(material),
+            "columns": columns_part(material),
+            "cost": cost_part(material),
+        },
+    )
+
+
+def certificate_part(material: Material) -> Part:
+    """Objective beside its bounds."""
+    shown = CertificateDisplay(material.estimator.certificate_)
+    return Part((picture(shown.plot, "Training objective of the network, and its lower bounds", size=(7, 2.2)),))
+
+
+def bounds_part(material: Material) -> Part:
+    """The course of the search."""
+    history = material.estimator.history_
+    if not history:
+        return Part(note="The hidden neurons were not searched, so there is no course of bounds over time.")
+    caption = "Objective, lower bound on the dictionary of each round and on any network, against time"
+    return Part((picture(BoundsDisplay(history).plot, caption, size=(7, 5.4), panels=2),))
+
+
+def confusion_part(material: Material) -> Part:
+    """Answers against labels, or predictions against targets."""
+    name = material.shown
+    if name is None:
+        return Part(note=material.missing)
+    estimator, split = material.estimator, material.splits[name]
+    if isinstance(estimator, SpikingClassifier):
+        classes = estimator.classes_ if isinstance(estimator.classes_, list) else [estimator.classes_]
+        return Part(tuple(_confusion(estimator, split, name, k, len(classes)) for k in range(len(classes))))
+    _, targets = estimator.training_rows(split.X, split.y)
+    answers = estimator.predict(split.X)
+    if estimator.per_step:
+        answers = np.concatenate([np.asarray(own) for own in answers])
+    answers = np.asarray(answers).reshape(len(targets), -1)
+    return Part(tuple(_errors(targets[:, k].numpy(), answers[:, k], name, k) for k in range(targets.shape[1])))
+
+
+def _confusion(estimator: SpikingClassifier, split: Split, name: str, output: int, outputs: int) -> Picture:
+    of = f", output {output}" if outputs > 1 else ""
+    classes = estimator.classes_[output] if isinstance(estimator.classes_, list) else estimator.classes_
+    readable = len(classes) <= READABLE
+    settings: dict[str, Any] = {"include_values": readable, "cmap": "Blues", "xticks_rotation": "horizontal"}
+    if any(len(str(label)) > 3 for label in classes):
+        settings["xticks_rotation"] = "vertical"
+    draw = lambda ax: ConfusionDisplay.from_estimator(  # noqa: E731
+        estimator, split.X, split.y, output=output, ax=ax, **settings
+    )
+    return picture(draw, f"Confusion matrix of the {name} split{of}: labels down, answers across", size=(5.4, 4.6))
+
+
+def _errors(targets: np.ndarray, answers: np.ndarray, name: str, output: int) -> Picture:
+    draw = lambda ax: PredictionErrorDisplay(y_true=targets, y_pred=answers).plot(  # noqa: E731
+        ax=ax, kind="actual_vs_predicted", scatter_kwargs={"rasterized": True}
+    )
+    return picture(draw, f"Targets of the {name} split against predictions, output {output}", size=(5.0, 4.6))
+
+
+def raster_part(material: Material) -> Part:
+    """Spikes on chosen inputs."""
+    name = material.shown
+    if name is None:
+        return Part(note=material.missing)
+    split = material.splits[name]
+    chosen = [check_integer("inputs", i, minimum=0, maximum=len(split) - 1) for i in material.inputs]
+    if not material.estimator.network_.hidden.branches:
+        return Part(note="The network has no neurons: all its weights are zero.")
+    return Part(tuple(_raster(material, split, name, i) for i in chosen or _one_a_class(split)))
+
+
+def _raster(material: Material, split: Split, name: str, index: int) -> Picture:
+    estimator = material.estimator
+    one = split.X[index : index + 1]
+    draw = lambda ax: RasterDisplay.from_estimator(estimator, one, ax=ax)  # noqa: E731
+    label, answer = _short(split.y[index]), _short(estimator.predict(one)[0])
+    caption = f"Spikes of the network on sequence {index} of the {name} split: label {label}, answer {answer}"
+    return picture(draw, caption, size=(7, 4.4))
+
+
+def _short(label: Any) -> str:
+    """A label, or the first few of those of many steps, in a caption."""
+    values = np.asarray(label)
+    if values.ndim == 0:
+        return f"{values.item():.4g}" if values.dtype.kind == "f" else str(values.item())
+    text = " ".join(map(_short, values[:12]))
+    return f"({text}{' ...' if len(values) > 12 else ''})"
+
+
+def _one_a_class(split: Split) -> list[int]:
+    """The first sequence of each of up to three classes; of labels at every step, the first sequence."""
+    labels = np.asarray(split.y) if not isinstance(split.y, list) else None
+    if labels is None or labels.ndim != 1 or labels.dtype.kind == "f":
+        return [0]
+    return sorted(np.unique(labels, return_index=True)[1].tolist())[:3]
+
+
+def weights_part(material: Material) -> Part:
+    """Output weights, and what the first layers make of the input."""
+    network = material.estimator.network_
+    if not network.hidden.branches:
+        return Part(note="The network has no neurons: all its weights are zero.")
+    captions = {"readout": "Output weights, the neurons of largest weight first", "input": "Input weights"}
+    draw = lambda which: lambda ax: WeightsDisplay.from_network(network, which=which, ax=ax)  # noqa: E731
+    return Part(tuple(picture(draw(which), caption, size=(7, 3.2)) for which, caption in captions.items()))
+
+
+def columns_part(material: Material) -> Part:
+    """Score against columns, of each split and of a path."""
+    estimator = material.estimator
+    several = [point for point in estimator.path_ if point.validation_score is not None]
+    if not material.splits and not several:
+        return Part(note=material.missing)
+
+    def draw(ax: Any) -> None:
+        for name, split in material.splits.items():
+            ColumnsDisplay.from_estimator(estimator, split.X, split.y, name=f"{name}, largest weights", ax=ax)
+        if several:
+            ColumnsDisplay.from_path(estimator, name="validation, solved anew for each beta", ax=ax)
+
+    note = "Largest weights: the other weights are set to zero, and nothing is solved again. "
+    note += "" if material.splits else material.missing
+    return Part((picture(draw, "Score against columns with weight", size=(7, 3.8)),), note.strip())
+
+
+def cost_part(material: Material) -> Part:
+    """Operations and spikes of an inference, as `fit` measured them."""
+    fields: dict[str, Callable[..., Any]] = Cost.__dataclass_fields__  # type: ignore[assignment]
+    if not fields.keys() <= material.metrics.keys():
+        return Part(note="There is no metrics.json beside the model, in which fit writes the cost of inference.")
+    shown = CostDisplay(Cost(**{name: material.metrics[name] for name in fields}))
+    return Part((picture(shown.plot, "What an inference costs, averaged over sequences", size=(7, 2.4)),))

@@ -1,0 +1,208 @@
+"""The page that `convexsnn report` writes: what is in it, what it says is missing, and how a browser shows it."""
+
+import base64
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from convexsnn.cli.app import run
+
+pytest.importorskip("matplotlib")
+SMALL = ["--hidden", "16", "--last", "48", "--depth", "2"]
+XOR = ["--task", "first-last-xor", "--timesteps", "4", "--loss", "hinge"]
+XOR += ["--n-train", "60", "--n-val", "20", "--n-test", "30"]
+SECTIONS = ("training", "certificate", "bounds", "scores", "raster", "weights", "columns", "cost")
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    out = tmp_path_factory.mktemp("searched") / "run"
+    search = ["--witnesses", "search", "--search-rounds", "2", "--search-width", "4", "--beta", "0.05"]
+    assert run(["fit", *XOR, *search, "--out", str(out)]) == 0
+    return out
+
+
+def fit(out, *arguments):
+    assert run(["fit", *arguments, *SMALL, "--out", str(out)]) == 0
+    return out
+
+
+def page_of(folder, *arguments, status=0):
+    assert run(["report", str(folder), *arguments]) == status
+    return (folder / "report.html").read_text()
+
+
+def section(page, name):
+    return re.search(rf'<section id="{name}">(.*?)</section>', page, re.DOTALL)[1]
+
+
+def pictures(page):
+    return re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)">', page)
+
+
+def save_data(path, **changes):
+    rng = np.random.default_rng(0)
+    X = rng.integers(2, size=(40, 4, 2)).astype(float)
+    arrays = {"X": X, "y": X[:, 0, 0] + X[:, 1, 1], "X_test": X[:10], "y_test": X[:10, 0, 0] + X[:10, 1, 1]}
+    np.savez(path, **(arrays | changes))
+    return path
+
+
+def test_page_of_a_search_has_all_parts_and_the_stored_numbers(searched):
+    page = page_of(searched)
+    certificate = json.loads((searched / "certificate.json").read_text())
+    metrics = json.loads((searched / "metrics.json").read_text())
+    assert re.findall(r'<section id="(\w+)">', page) == list(SECTIONS)
+    said = section(page, "certificate")
+    assert f"{certificate['primal']:.12g}" in said
+    assert f"{certificate['dual']:.12g}" in said
+    assert "Checked for this page" in said
+    assert "says nothing about other hidden" in said
+    assert f"{100 * metrics['test']['accuracy']:.2f} %" in section(page, "scores")
+    assert f"{metrics['synapses']}" in section(page, "cost")
+    counted = {name: len(pictures(section(page, name))) for name in SECTIONS}
+    assert counted == {
+        "training": 0,
+        "certificate": 1,
+        "bounds": 1,
+        "scores": 1,
+        "raster": 2,  # one of each class
+        "weights": 2,
+        "columns": 1,
+        "cost": 1,
+    }
+    assert all(b"<svg" in base64.b64decode(data) for data, _ in pictures(page))
+
+
+def test_page_fetches_nothing_and_is_the_same_twice(searched):
+    page = page_of(searched)
+    assert "<script" not in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert page == page_of(searched)
+    assert run(["verify", "--exact", "--model", str(searched), "--task", "first-last-xor"]) == 0  # the page is no harm
+
+
+def test_chosen_inputs_are_drawn(searched, capsys):
+    raster = section(page_of(searched, "--inputs", "5", "--inputs", "7", "--inputs", "9"), "raster")
+    assert re.findall(r'alt="Spikes of the network on sequence (\d+) of the test split', raster) == ["5", "7", "9"]
+    assert run(["report", str(searched), "--inputs", "30"]) == 2
+    assert "inputs must be an integer from 0 to 29, not 30" in capsys.readouterr().err
+
+
+def test_page_of_a_path_shows_every_beta_and_says_that_nothing_was_searched(tmp_path):
+    page = page_of(fit(tmp_path / "run", *XOR, "--beta", "1", "--beta", "0.1", "--beta", "0.01"))
+    bounds = section(page, "bounds")
+    assert "were not searched" in bounds
+    assert bounds.count("<tr>") == 4
+    assert bounds.count("picked") == 1
+
+
+def test_page_says_what_is_missing_without_data_and_takes_other_data(tmp_path):
+    data = save_data(tmp_path / "mine.npz")
+    folder = fit(tmp_path / "run", "--data", str(data))
+    assert "Checked for this page" in page_of(folder)
+    data.rename(tmp_path / "moved.npz")
+    page = page_of(folder)
+    for name in ("scores", "raster", "columns"):
+        assert "there is no data file" in section(page, name)
+        assert not pictures(section(page, name))
+    assert "not checked for this page" in section(page, "certificate")
+    assert "Checked for this page" in page_of(folder, "--data", str(tmp_path / "moved.npz"))
+    rng = np.random.default_rng(1)
+    other = save_data(tmp_path / "other.npz", X=rng.integers(2, size=(40, 4, 2)).astype(float))
+    page = page_of(folder, "--data", str(other))
+    assert "are not those that the model was trained on" in section(page, "certificate")
+    assert pictures(section(page, "scores"))
+    (folder / "metrics.json").unlink()
+    assert "There is no metrics.json" in section(page_of(folder, "--data", str(other)), "cost")
+
+
+def test_a_certificate_that_does_not_hold_is_called_so(searched, tmp_path):
+    folder = tmp_path / "altered"
+    shutil.copytree(searched, folder)
+    path = folder / "certificate.json"
+    fields = json.loads(path.read_text())
+    fields["dual"] = fields["primal"]
+    path.write_text(json.dumps(fields | {"gap": 0.0, "relative_gap": 0.0}))
+    said = section(page_of(folder, status=1), "certificate")
+    assert "Does not hold: certificate.json is not the certificate in model.safetensors" in said
+    assert "Checked for this page" not in said
+    assert "Checking was turned off" in section(page_of(searched, "--no-verify"), "certificate")
+
+
+def test_names_of_files_and_classes_are_escaped(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.integers(2, size=(40, 4, 2)).astype(float)
+    y = np.where(X[:, 0, 0] > 0, "<b>bold</b>", "plain & simple")
+    data = save_data(tmp_path / "<i>x</i>.npz".replace("/", "_"), X=X, y=y, X_test=X, y_test=y)
+    page = page_of(fit(tmp_path / "run", "--data", str(data)))
+    assert "<b>bold" not in page
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert "<i>" not in page
+
+
+def test_pages_of_steps_of_several_outputs_and_of_regression(tmp_path):
+    adding = ["--task", "addition:base-2", "--factored", "--timesteps", "3", "--n-train", "40", "--n-val", "5"]
+    page = page_of(fit(tmp_path / "adding", *adding, "--n-test", "10"))
+    assert [alt for _, alt in pictures(section(page, "scores"))] == [
+        "Confusion matrix of the test split, output 0: labels down, answers across",
+        "Confusion matrix of the test split, output 1: labels down, answers across",
+    ]
+    X = np.random.default_rng(0).normal(size=(30, 4, 2))
+    data = save_data(tmp_path / "real.npz", X=X, y=X.sum(axis=1), X_test=X, y_test=X.sum(axis=1))
+    page = page_of(fit(tmp_path / "real", "--data", str(data), "--regression"))
+    assert len(pictures(section(page, "scores"))) == 2
+    assert "R^2" not in section(page, "certificate")
+
+
+def test_without_what_draws_it_says_what_to_install(searched, capsys, monkeypatch):
+    monkeypatch.setattr("convexsnn.display.axes.find_spec", lambda _: None)
+    assert run(["report", str(searched)]) == 2
+    assert "pip install 'convexsnn[plot]'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+    with playwright.sync_playwright() as engine:
+        try:
+            opened = engine.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium to be had: {str(error).splitlines()[0]}")
+        yield opened
+        opened.close()
+
+
+def test_page_opens_in_a_browser_without_errors(searched, browser, tmp_path):
+    page_of(searched)
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    complaints, asked = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(request.url[:80]))
+    page.on("request", lambda request: asked.append(request.url))
+    address = (searched / "report.html").as_uri()
+    page.goto(address)
+    assert complaints == []
+    assert [url for url in asked if not url.startswith("data:")] == [address]
+    loaded = page.eval_on_selector_all("img", "all => all.map(i => i.complete && i.naturalWidth > 100)")
+    assert loaded == [True] * 9
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for name in SECTIONS:
+        part = page.locator(f"#{name}")
+        assert part.bounding_box()["height"] > 40
+        part.screenshot(path=tmp_path / f"{name}.png")
+    for name in ("certificate", "bounds", "scores", "raster", "weights", "columns", "cost"):
+        pixels = read_png(tmp_path / f"{name}.png")
+        coloured = np.ptp(pixels[..., :3].astype(int), axis=2) > 60
+        assert coloured.mean() > 2e-4, f"{name} shows no colours of a plot"
+
+
+def read_png(path):
+    from matplotlib.image import imread
+
+    return (imread(path) * 255).round()
