@@ -7,7 +7,7 @@ MNIST ?=
 BENCH ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint types check bench-paper bench-solvers clean
+.PHONY: demo test lint types check docs bench-paper bench-solvers clean
 
 demo: .venv/.ready
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,11 @@ types: .venv/.ready
 	$(BIN)/pyright
 
 check: lint types test
+
+# The site in docs/_build/html; every warning is an error, and the examples are run.
+docs: .venv/.ready-docs
+	rm -rf docs/_build docs/gallery
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # The paper's tables; BENCH: more arguments, e.g. BENCH="--small", BENCH="--cells xor-T8-L5 --methods CVX --jobs 2"
 bench-paper: .venv/.ready
@@ -40,5 +45,9 @@ bench-solvers: .venv/.ready
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+.venv/.ready-docs: .venv/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf docs/_build docs/gallery .venv .pytest_cache .ruff_cache .hypothesis build dist

@@ -91,7 +91,8 @@ def main() -> None:
     last = records[-1]
     gap = 1 - last["global bound over the family"] / last["objective"]
     print(
-        f"{len(records)} rounds, {last['columns']:.0f} columns, objective {last['objective']:.9g}, relative gap {gap:.1e}"
+        f"{len(records)} rounds, {last['columns']:.0f} columns, objective {last['objective']:.9g}, "
+        f"relative gap {gap:.1e}"
     )
 
 

@@ -1,4 +1,8 @@
-"""Train a certified spiking network on sequential digits, and compare it with a ridge readout of the same spikes.
+"""
+Sequential digits, and a ridge readout of the same spikes
+=========================================================
+
+Train a certified spiking network on sequential digits, and compare it with a ridge readout of the same spikes.
 
 Run by ``make demo``; needs no download: the 1797 images of 8 x 8 pixels come with scikit-learn, and are shown by rows.
 """

@@ -1,4 +1,8 @@
-"""A certified network as a NIR graph: written to a file, read back, and run by snnTorch's importer where it is there.
+"""
+A round trip through NIR
+========================
+
+A certified network as a NIR graph: written to a file, read back, and run by snnTorch's importer where it is there.
 
 python examples/nir_round_trip.py
 """

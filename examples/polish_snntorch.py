@@ -1,4 +1,8 @@
-"""Polish an snnTorch network: train it on small digits as usual, then make its readout optimal, sparse and certified.
+"""
+Polish an snnTorch network
+==========================
+
+Polish an snnTorch network: train it on small digits as usual, then make its readout optimal, sparse and certified.
 
 python examples/polish_snntorch.py
 """

@@ -1,0 +1,57 @@
+"""The documentation site: `make docs`."""
+
+import logging
+import re
+from importlib.metadata import version as installed
+
+# aeon sets up logging when it is imported, and every fit logs its certificate.
+logging.getLogger("convexsnn").setLevel(logging.WARNING)
+
+project = "convexsnn"
+author = "The convexsnn authors"
+release = version = installed("convexsnn")
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_gallery.gen_gallery"]
+exclude_patterns = ["_build", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.md5", "gallery/**/*.json"]
+html_theme = "furo"
+html_title = "convexsnn"
+default_role = "code"  # docstrings and pages write `names` between single backticks
+highlight_language = "python"
+
+myst_heading_anchors = 3
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "none"  # docstrings name the types, with shapes
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/(?!demo)\w+\.py",  # `make demo` runs that one
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "write_computation_times": False,
+}
+# Settings that hold functions or patterns cannot be kept between builds.
+suppress_warnings = ["config.cache"]
+
+
+def escape_bars(app, what, name, obj, options, lines):  # noqa: ARG001 - as Sphinx calls it
+    """|v - theta| is an absolute value in our docstrings, never a substitution; code keeps its bars."""
+    for i, line in enumerate(lines):
+        if "|" in line and ">>>" not in line:
+            parts = re.split(r"(`+[^`]*`+)", line)
+            lines[i] = "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
+
+
+def skip_requests(app, what, name, obj, skip, options):  # noqa: ARG001
+    """scikit-learn adds set_fit_request and the like to every estimator; its own documentation has them."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
+
+
+def setup(app):
+    """Connect what is above."""
+    app.connect("autodoc-skip-member", skip_requests)
+    app.connect("autodoc-process-docstring", escape_bars)
