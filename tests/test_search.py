@@ -21,9 +21,9 @@ from convexsnn.search import SearchSettings, search
 from convexsnn.search.climb import climb
 from convexsnn.search.credit import Credit
 from convexsnn.search.oracles import ORACLES, Situation
-from convexsnn.search.population import columns, correlate
 from convexsnn.search.prefixes import prefixes_of
 from convexsnn.search.pricing import Pricing, take_best
+from convexsnn.search.simulator import columns, correlate
 from convexsnn.search.space import Space, input_scale
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores as score_outputs

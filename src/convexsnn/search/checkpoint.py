@@ -24,7 +24,7 @@ from convexsnn.tensors import describe_hidden, rebuild_hidden
 
 FORMAT = 2
 # What may differ between two sittings of the same search: when to end it.
-BUDGETS = ("rounds", "patience", "seconds", "max_columns", "prune")
+BUDGETS = ("rounds", "patience", "seconds", "max_columns", "slim", "prune")
 
 
 def identity(task: Task, given: Hidden, seed: int) -> str:

@@ -11,11 +11,13 @@ from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.dictionary import build_dictionary
 from convexsnn.network import Hidden, Network
 from convexsnn.reconstruction import keep_neurons
-from convexsnn.search.population import Population, columns, join
+from convexsnn.search.population import Population, join
 from convexsnn.search.prefixes import Prefixes
 from convexsnn.search.pricing import Pricing, improving, unlike
 from convexsnn.search.rows import Rows
+from convexsnn.search.simulator import columns
 from convexsnn.sequences import Sequences
+from convexsnn.simulation import scores
 from convexsnn.witnesses.mixture import mix
 
 GIVEN = -1
@@ -111,6 +113,20 @@ class Pool:
             weights.append(W[left])
         return Network(replace(self.given, branches=tuple(branches)), torch.cat(weights))
 
+    def outputs(self, sequences: Sequences, prefixes: Prefixes) -> Tensor:
+        """S = D W of other sequences, whose `prefixes` these are; float64 tensor of shape (rows, C)."""
+        chosen, neurons = self._places(GIVEN, self.weighty)
+        W = self.W.new_zeros(self.given.n_last, self.W.shape[1])
+        W[neurons] = self.W[chosen]
+        cut, left = keep_neurons(self.given, W.any(dim=1))
+        S = scores(Network(cut, W[left]), sequences)
+        found = torch.nonzero(self.weighty & (self.owner != GIVEN)).flatten()
+        if len(found):
+            assert self.genomes is not None
+            seen = columns(self.genomes, self.owner[found], self.neuron[found], prefixes)
+            S = S + seen.T.to(torch.float64) @ self.W[found]
+        return S
+
     def _places(self, owner: int, kept: Tensor) -> tuple[Tensor, Tensor]:
         """The kept columns of one owner, and the last-layer neurons that give them."""
         chosen = torch.nonzero(kept & (self.owner == owner)).flatten()
@@ -164,8 +180,8 @@ def admit_hidden(
     """The pool with the improving columns of other witnesses, which join `given`; and their scores, in its order."""
     dictionary = build_dictionary(hidden, sequences)
     bits = dictionary.columns.dense(torch.uint8).T[:, rows.groups.first] > 0
-    scores = pricing.penalty.row_norms(bits.to(torch.float32) @ pricing.U)
-    order = improving(scores)
+    worth = pricing.penalty.row_norms(bits.to(torch.float32) @ pricing.U)
+    order = improving(worth)
     order = order[unlike(bits[order], len(order))]
     packed = pack_bits(bits[order])
     index = _unknown(pool, packed)
@@ -175,7 +191,7 @@ def admit_hidden(
     neuron = pool.given.n_last + dictionary.neuron_of[order[index]]
     marks = torch.full((len(index),), GIVEN)
     larger = _extended(larger, marks, neuron, torch.full_like(marks, origin), packed[index])
-    return larger, scores[order[index]].tolist()
+    return larger, worth[order[index]].tolist()
 
 
 def _unknown(pool: Pool, packed: Tensor) -> Tensor:

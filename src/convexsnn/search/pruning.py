@@ -9,18 +9,21 @@ from torch import Tensor
 
 from convexsnn.columns import unpack_bits
 from convexsnn.search.pool import GIVEN, Pool
-from convexsnn.search.population import Population, StackedLayer, columns, join
-from convexsnn.search.prefixes import Prefixes
+from convexsnn.search.population import Population, StackedLayer, join
+from convexsnn.search.rows import Rows
+from convexsnn.search.simulator import columns
 
 # Share of connections that one trial leaves out: drawn evenly on a logarithmic axis.
 LEAST, MOST = 0.005, 0.5
 # Share of the trials that leave out whole neurons.
 WHOLE_NEURONS = 0.5
+# With many branches each is tried fewer times at once, so that there may be several generations.
+GENERATIONS, LEAST_AT_ONCE = 8, 16
 # Generations without a success after which a branch is left as it is.
 PATIENCE = 3
 
 
-def prune(pool: Pool, prefixes: Prefixes, trials: int, at_once: int, generator: torch.Generator) -> Pool:
+def prune(pool: Pool, rows: Rows, trials: int, at_once: int, generator: torch.Generator) -> Pool:
     """The pool with searched branches that have fewer connections, and the same columns where these carry weight.
 
     The training objective stays what it is. What a connection did that no training row shows is given up: that is a
@@ -29,12 +32,12 @@ def prune(pool: Pool, prefixes: Prefixes, trials: int, at_once: int, generator: 
     Parameters
     ----------
     pool : Pool
-    prefixes : Prefixes
-        Of the training rows, in the arithmetic of the network to be.
+    rows : Rows
+        Trials are run in float32; what is kept of them is run again in the arithmetic of the network to be.
     trials : int
         Branches run over all training rows, for all branches of the pool together.
     at_once : int
-        Of one branch.
+        Of one branch, at most.
     generator : torch.Generator
     """
     used = pool.owner[pool.weighty & (pool.owner != GIVEN)].unique()
@@ -43,6 +46,7 @@ def prune(pool: Pool, prefixes: Prefixes, trials: int, at_once: int, generator: 
     pool = pool.take(pool.weighty)
     assert pool.genomes is not None
     n_branches = len(pool.genomes)
+    at_once = min(at_once, max(LEAST_AT_ONCE, trials // (GENERATIONS * n_branches)))
     generations = -(-trials // (at_once * n_branches))
     branches = []
     for b in range(n_branches):
@@ -53,7 +57,7 @@ def prune(pool: Pool, prefixes: Prefixes, trials: int, at_once: int, generator: 
                 pool.genomes.take(torch.tensor([b])),
                 pool.neuron[own],
                 wanted,
-                prefixes,
+                rows,
                 generations,
                 at_once,
                 generator,
@@ -66,26 +70,28 @@ def _prune_branch(
     branch: Population,
     neurons: Tensor,
     wanted: Tensor,
-    prefixes: Prefixes,
+    rows: Rows,
     generations: int,
     at_once: int,
     generator: torch.Generator,
 ) -> Population:
     """A population of one, whose `neurons` have the columns `wanted` (P, rows), with fewer connections."""
-    dtype, count = prefixes.values[0].dtype, len(neurons)
+    dtype, count = rows.exact.values[0].dtype, len(neurons)
     owner, neuron = torch.arange(at_once).repeat_interleave(count), neurons.repeat(at_once)
     failures = 0
     for _ in range(generations):
         if failures == PATIENCE:
             break
         trials = _left_out(branch.take(torch.zeros(at_once, dtype=torch.int64)), generator)
-        seen = columns(trials.map(lambda tensor: tensor.to(dtype)), owner, neuron, prefixes)
-        same = (seen.reshape(at_once, count, -1) == wanted).flatten(1).all(dim=1)
-        zeros = torch.where(same, _zeros(trials), -1)
+        seen = columns(trials, owner, neuron, rows.fast).reshape(at_once, count, -1)
+        zeros = torch.where((seen == wanted).flatten(1).all(dim=1), _zeros(trials), -1)
         best = int(zeros.argmax())
         failures += 1
         if zeros[best] > _zeros(branch)[0]:
-            branch, failures = trials.take(torch.tensor([best])), 0
+            trial = trials.take(torch.tensor([best]))
+            exact = columns(trial.map(lambda tensor: tensor.to(dtype)), owner[:count], neurons, rows.exact)
+            if torch.equal(exact, wanted):
+                branch, failures = trial, 0
     return branch
 
 

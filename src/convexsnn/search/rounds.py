@@ -17,7 +17,6 @@ from convexsnn.search.pool import Pool, admit, admit_hidden
 from convexsnn.search.population import Population, join
 from convexsnn.search.pricing import Pricing, take_best
 from convexsnn.search.state import State, Task
-from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions, Status, solve
 
 ASCENT = "ascent"
@@ -164,10 +163,9 @@ def _solve(task: Task, pool: Pool, rho: float, limit: float) -> Solved:
 def _note(
     task: Task, solved: Solved, found: Found, admitted: dict[str, int], before: Round | None, seconds: float
 ) -> Round:
-    pool, validation, rows = solved.pool, task.validation, task.rows
+    pool, rows = solved.pool, task.rows
     program = rows.program(pool.columns, task.program, solved.rho)
     bound = universal_bound(program, rows.exact.node_of_row, (solved.U,)).value
-    network = None if validation is None else pool.to_network()
     return Round(
         number=0 if before is None else before.number + 1,
         rho=solved.rho,
@@ -179,10 +177,6 @@ def _note(
         best_score=found.best_score,
         admitted=admitted,
         simulated=sum(found.simulated.values()),
-        validation_score=(
-            None
-            if validation is None or network is None
-            else validation.score(scores(network, validation.sequences).cpu())
-        ),
+        validation_score=task.validation_score(pool),
         seconds=seconds,
     )

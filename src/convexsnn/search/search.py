@@ -18,10 +18,12 @@ from convexsnn.search.checkpoint import identity, read_checkpoint, write_checkpo
 from convexsnn.search.credit import Credit
 from convexsnn.search.history import Round
 from convexsnn.search.pool import Pool, pool_of
+from convexsnn.search.prefixes import prefixes_of
 from convexsnn.search.pruning import prune
 from convexsnn.search.rounds import advance, begin, lower
 from convexsnn.search.rows import merged_rows
 from convexsnn.search.settings import SearchSettings
+from convexsnn.search.slimming import slim
 from convexsnn.search.space import Space, input_scale
 from convexsnn.search.state import INTERRUPTED, Searched, State, Task
 from convexsnn.sequences import Sequences
@@ -29,6 +31,10 @@ from convexsnn.surrogate import Problem
 from convexsnn.training import ProgramSettings
 from convexsnn.validation import Validation
 from convexsnn.witnesses.architecture import Architecture
+
+# Share of the seconds kept for the last stage. A small rho is content with columns that learn its rows by heart, and
+# the dual vector then asks for no others: what generalises is found before.
+LAST_SHARE = 0.2
 
 
 def search(
@@ -66,7 +72,7 @@ def search(
     given : Hidden, optional
         Witnesses of any other family to begin from.
     validation : Validation, optional
-        Scored after each round, for the record; it decides nothing.
+        Scored after each round for the record; at the end columns that it does not miss are left out (`slim`).
     on_round : callable (Round), optional
     checkpoint : path, optional
         A file written after every round. When it is there already, the search goes on from it and ends as an
@@ -109,15 +115,17 @@ def search(
         if state.stage < task.last_stage:
             state = lower(task, state, task.last_stage, started)
             _tell(on_round, state)
-        pool = _pruned(task, state)
+        pool = _settled(task, state)
     except KeyboardInterrupt:
         pool, stopped = state.pool, INTERRUPTED
     return Searched(pool.to_network(), state.history, stopped)
 
 
-def _pruned(task: Task, state: State) -> Pool:
+def _settled(task: Task, state: State) -> Pool:
+    """Fewer columns where the validation data do not miss them, and fewer connections."""
     s = task.settings
-    return prune(state.pool, task.rows.exact, s.prune * s.generations * s.population, s.population, state.generator)
+    pool = slim(task, state.pool) if s.slim else state.pool
+    return prune(pool, task.rows, s.prune * s.generations * s.population, s.population, state.generator)
 
 
 def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
@@ -160,15 +168,16 @@ def _task(
     problem = Problem(sequences, targets, program.loss_function, penalty, rho, row_weights)
     repeats = int(sequences.lengths.sum()) / rows.exact.n_nodes
     ascent = Ascent(architecture, problem, settings.block, settings.width, space.free_leak, settings.free_bias, repeats)
-    return Task(sequences, rows, space, ascent, program, rho, settings, validation)
+    held = None if validation is None else prefixes_of(validation.sequences, every_step=architecture.every_step)
+    return Task(sequences, rows, space, ascent, program, rho, settings, validation, held)
 
 
 def _stage_is_over(task: Task, state: State) -> bool:
-    """Whether to go on with a smaller rho: every stage has an equal share of the seconds, and may need less."""
+    """Whether to go on with a smaller rho: all stages but the last share most of the seconds, and may need less."""
     if state.stage == task.last_stage:
         return False
     settings, last = task.settings, state.history[-1]
-    share = (state.stage + 1) / len(settings.stages)
+    share = (1.0 - LAST_SHARE) * (state.stage + 1) / task.last_stage
     late = settings.seconds is not None and last.seconds >= share * settings.seconds
     return late or state.idle > 0 or _reached(task, state)
 

@@ -36,9 +36,12 @@ class SearchSettings:
     stages : tuple of float
         Multiples of rho to search at, one after another, the last of them 1. Programs of a large rho have few columns
         and are solved in no time; a stage ends with the first round that lowers its objective by less than `min_drop`,
-        or with its share of `seconds`. A search that is given a dictionary begins with the last.
+        or with its share of `seconds`, of which a fifth is kept for the last. A search that is given a dictionary
+        begins with the last.
     min_drop : float
         Share of the objective.
+    slim : bool
+        At the end, leave out columns as far as the validation score does not fall, where there are validation data.
     prune : int
         At the end, the effort of so many rounds is spent on leaving out connections on which no training spike of a
         column depends.
@@ -67,6 +70,7 @@ class SearchSettings:
     patience: int = 4
     stages: tuple[float, ...] = (10.0, 1.0)
     min_drop: float = 0.01
+    slim: bool = True
     prune: int = 2
     seconds: float | None = None
     max_columns: int | None = None
@@ -88,7 +92,7 @@ class SearchSettings:
             check_real("seconds", self.seconds, 0.0, open_minimum=True)
         if self.max_columns is not None:
             check_integer("max_columns", self.max_columns)
-        for flag in ("free_leak", "free_bias"):
+        for flag in ("slim", "free_leak", "free_bias"):
             check_flag(flag, getattr(self, flag))
         if not isinstance(self.oracles, (tuple, list)) or not self.oracles:
             raise ValueError(f"oracles must be several of {', '.join(ORACLE_NAMES)}, not {self.oracles!r}")

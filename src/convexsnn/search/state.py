@@ -13,6 +13,7 @@ from convexsnn.search.credit import Credit
 from convexsnn.search.history import Round
 from convexsnn.search.pool import Pool
 from convexsnn.search.population import Population
+from convexsnn.search.prefixes import Prefixes
 from convexsnn.search.rows import Rows
 from convexsnn.search.settings import SearchSettings
 from convexsnn.search.space import Space
@@ -41,6 +42,8 @@ class Task:
         At which the search ends.
     settings : SearchSettings
     validation : Validation or None
+    held : Prefixes or None
+        Those of the validation sequences; float32.
     """
 
     sequences: Sequences
@@ -51,6 +54,13 @@ class Task:
     rho: float
     settings: SearchSettings
     validation: Validation | None
+    held: Prefixes | None
+
+    def validation_score(self, pool: Pool) -> float | None:
+        """Of a pool's network, or None without validation data."""
+        if self.validation is None or self.held is None:
+            return None
+        return self.validation.score(pool.outputs(self.validation.sequences, self.held))
 
     def rho_at(self, stage: int) -> float:
         """Rho of a stage."""

@@ -1,0 +1,42 @@
+"""Fewer columns for the same validation score: the last choice of a search that has validation data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from convexsnn.search.pool import Pool
+from convexsnn.search.state import Task
+from convexsnn.solvers import SolverOptions, solve
+from convexsnn.solvers.path import solve_path
+
+# Multiples of rho whose supports are tried, besides that of rho itself.
+LARGEST, POINTS = 100.0, 8
+
+
+def slim(task: Task, pool: Pool) -> Pool:
+    """The fewest of the pool's columns that score best on the validation data.
+
+    The supports along a path of falling rho are tried, each with the weights that are optimal for the search's own rho
+    on these columns alone: so a large rho chooses columns, but does not shrink what they weigh. Without validation data
+    the pool is returned as it is.
+    """
+    if task.validation is None or len(pool) == 0:
+        return pool
+    options = SolverOptions(task.settings.tol, task.program.max_iter)
+    program = task.rows.program(pool.columns, task.program, task.rho)
+    rhos = (task.rho * np.geomspace(LARGEST, 1.0, POINTS + 1)[:-1]).tolist()
+    best, best_score = pool.take(pool.weighty), task.validation_score(pool)
+    for solution in reversed(list(solve_path(program, rhos, options))):
+        few = pool.take(solution.W.any(dim=1))
+        if not 0 < len(few) < len(best):
+            continue
+        debiased = solve(task.rows.program(few.columns, task.program, task.rho), options, few.W)
+        few = replace(few, W=debiased.W).take(debiased.W.any(dim=1))
+        score = task.validation_score(few)
+        assert score is not None
+        # From the most columns to the fewest: of equal scores the later one wins.
+        if best_score is None or score >= best_score:
+            best, best_score = few, score
+    return best
