@@ -1,97 +1,138 @@
-"""Fewer connections for the same columns: what no training spike of a column depends on is left out."""
+"""The last step of a search: the same training columns, by branches with less of a reason to err elsewhere."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from convexsnn.columns import unpack_bits
-from convexsnn.search.pool import GIVEN, Pool
+from convexsnn.search.pool import Pool
 from convexsnn.search.population import Population, StackedLayer, join
-from convexsnn.search.rows import Rows
 from convexsnn.search.simulator import columns
+from convexsnn.search.state import Task
 
 # Share of connections that one trial leaves out: drawn evenly on a logarithmic axis.
 LEAST, MOST = 0.005, 0.5
-# Share of the trials that leave out whole neurons.
+# Share of these trials that leave out whole neurons.
 WHOLE_NEURONS = 0.5
+# Share of the trials that vary numbers instead, where there are validation data to tell which variant is better.
+VARIED = 0.5
 # With many branches each is tried fewer times at once, so that there may be several generations.
 GENERATIONS, LEAST_AT_ONCE = 8, 16
 # Generations without a success after which a branch is left as it is.
-PATIENCE = 3
+PATIENCE = 4
 
 
-def prune(pool: Pool, rows: Rows, trials: int, at_once: int, generator: torch.Generator) -> Pool:
-    """The pool with searched branches that have fewer connections, and the same columns where these carry weight.
+def prune(task: Task, pool: Pool, trials: int, generator: torch.Generator) -> Pool:
+    """The pool with other branches that have the same columns where these carry weight.
 
-    The training objective stays what it is. What a connection did that no training row shows is given up: that is a
-    smaller network, and one with less of a reason to err on other inputs.
+    The training objective stays what it is. Connections on which no training row depends are left out: that is a
+    smaller network, and one with less of a reason to err on other inputs. Of branches that no training row tells apart,
+    validation data may: then the score on these comes first, and the number of connections after it.
 
     Parameters
     ----------
-    pool : Pool
-    rows : Rows
+    task : Task
         Trials are run in float32; what is kept of them is run again in the arithmetic of the network to be.
+    pool : Pool
     trials : int
         Branches run over all training rows, for all branches of the pool together.
-    at_once : int
-        Of one branch, at most.
     generator : torch.Generator
     """
-    used = pool.owner[pool.weighty & (pool.owner != GIVEN)].unique()
-    if pool.genomes is None or len(used) == 0 or trials == 0:
-        return pool
     pool = pool.take(pool.weighty)
-    assert pool.genomes is not None
-    n_branches = len(pool.genomes)
-    at_once = min(at_once, max(LEAST_AT_ONCE, trials // (GENERATIONS * n_branches)))
+    if pool.genomes is None or len(pool.genomes) == 0 or trials == 0:
+        return pool
+    genomes, n_branches = pool.genomes, len(pool.genomes)
+    at_once = min(task.settings.population, max(LEAST_AT_ONCE, trials // (GENERATIONS * n_branches)))
     generations = -(-trials // (at_once * n_branches))
-    branches = []
     for b in range(n_branches):
-        own = torch.nonzero(pool.owner == b).flatten()
+        bench = _Bench.of(task, pool, b)
+        before, branch, after = (genomes.take(part) for part in (slice(b), slice(b, b + 1), slice(b + 1, None)))
+        genomes = join(before, _prune_branch(bench, branch, generations, at_once, generator), after)
+        pool = replace(pool, genomes=genomes)
+    return pool
+
+
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """Where trials of one branch are compared.
+
+    Attributes
+    ----------
+    task : Task
+    neurons : int64 tensor of shape (k,)
+        Those of its last layer whose columns are in the pool.
+    wanted : bool tensor of shape (k, rows)
+        Their columns.
+    W : float64 tensor of shape (k, C)
+    others : float64 tensor of shape (validation rows, C), or None
+        What the rest of the network gives on the validation data.
+    """
+
+    task: Task
+    neurons: Tensor
+    wanted: Tensor
+    W: Tensor
+    others: Tensor | None
+
+    @classmethod
+    def of(cls, task: Task, pool: Pool, b: int) -> _Bench:
+        own = pool.owner == b
         wanted = unpack_bits(pool.columns.packed[own], pool.columns.n) > 0
-        branches.append(
-            _prune_branch(
-                pool.genomes.take(torch.tensor([b])),
-                pool.neuron[own],
-                wanted,
-                rows,
-                generations,
-                at_once,
-                generator,
-            )
-        )
-    return replace(pool, genomes=join(*branches))
+        rest, others = pool.take(~own), None
+        if task.validation is not None and task.held is not None:
+            others = rest.outputs(task.validation.sequences, task.held)
+        return cls(task, pool.neuron[own], wanted, pool.W[own], others)
+
+    def faithful(self, trials: Population) -> Tensor:
+        """Which trials have the wanted columns, in float32; int64 tensor of their numbers."""
+        seen = columns(trials, *self._named(len(trials)), self.task.rows.fast).reshape(len(trials), *self.wanted.shape)
+        return torch.nonzero((seen == self.wanted).flatten(1).all(dim=1)).flatten()
+
+    def holds(self, trial: Population) -> bool:
+        """Whether a population of one has them in the arithmetic of the network to be."""
+        exact = self.task.rows.exact
+        cast = trial.map(lambda tensor: tensor.to(exact.values[0].dtype))
+        return torch.equal(columns(cast, *self._named(1), exact), self.wanted)
+
+    def worth(self, trials: Population) -> list[tuple[float, int]]:
+        """Validation score and connections left out of each, to be compared in this order."""
+        zeros = _zeros(trials).tolist()
+        if self.others is None or self.task.held is None or self.task.validation is None:
+            return [(0.0, count) for count in zeros]
+        seen = columns(trials, *self._named(len(trials)), self.task.held).to(torch.float64)
+        outputs = torch.einsum("bkr,kc->brc", seen.reshape(len(trials), len(self.neurons), -1), self.W)
+        return [(self.task.validation.score(self.others + S), count) for S, count in zip(outputs, zeros, strict=True)]
+
+    def _named(self, count: int) -> tuple[Tensor, Tensor]:
+        return torch.arange(count).repeat_interleave(len(self.neurons)), self.neurons.repeat(count)
 
 
 def _prune_branch(
-    branch: Population,
-    neurons: Tensor,
-    wanted: Tensor,
-    rows: Rows,
-    generations: int,
-    at_once: int,
-    generator: torch.Generator,
+    bench: _Bench, branch: Population, generations: int, at_once: int, generator: torch.Generator
 ) -> Population:
-    """A population of one, whose `neurons` have the columns `wanted` (P, rows), with fewer connections."""
-    dtype, count = rows.exact.values[0].dtype, len(neurons)
-    owner, neuron = torch.arange(at_once).repeat_interleave(count), neurons.repeat(at_once)
-    failures = 0
+    """A population of one that does what `branch` does for the bench, and is worth as much or more."""
+    best, failures = bench.worth(branch)[0], 0
+    varied = 0 if bench.others is None else round(VARIED * at_once)
     for _ in range(generations):
         if failures == PATIENCE:
             break
-        trials = _left_out(branch.take(torch.zeros(at_once, dtype=torch.int64)), generator)
-        seen = columns(trials, owner, neuron, rows.fast).reshape(at_once, count, -1)
-        zeros = torch.where((seen == wanted).flatten(1).all(dim=1), _zeros(trials), -1)
-        best = int(zeros.argmax())
-        failures += 1
-        if zeros[best] > _zeros(branch)[0]:
-            trial = trials.take(torch.tensor([best]))
-            exact = columns(trial.map(lambda tensor: tensor.to(dtype)), owner[:count], neurons, rows.exact)
-            if torch.equal(exact, wanted):
-                branch, failures = trial, 0
+        copies = branch.take(torch.zeros(at_once, dtype=torch.int64))
+        trials = _left_out(copies, generator)
+        if varied:
+            trials = join(
+                trials.take(slice(varied, None)), bench.task.space.mutate(copies.take(slice(0, varied)), generator)
+            )
+        trials = trials.take(bench.faithful(trials))
+        worth, failures = bench.worth(trials) if len(trials) else [], failures + 1
+        for b in sorted(range(len(worth)), key=worth.__getitem__, reverse=True):
+            if worth[b] <= best:
+                break
+            if bench.holds(trial := trials.take(slice(b, b + 1))):
+                branch, best, failures = trial, worth[b], 0
+                break
     return branch
 
 

@@ -32,8 +32,8 @@ from convexsnn.training import ProgramSettings
 from convexsnn.validation import Validation
 from convexsnn.witnesses.architecture import Architecture
 
-# Share of the seconds kept for the last stage. A small rho is content with columns that learn its rows by heart, and
-# the dual vector then asks for no others: what generalises is found before.
+# Share of the rounds and seconds kept for the last stage. A small rho is content with columns that learn its rows by
+# heart, and the dual vector then asks for no others: what generalises is found before.
 LAST_SHARE = 0.2
 
 
@@ -125,7 +125,7 @@ def _settled(task: Task, state: State) -> Pool:
     """Fewer columns where the validation data do not miss them, and fewer connections."""
     s = task.settings
     pool = slim(task, state.pool) if s.slim else state.pool
-    return prune(pool, task.rows, s.prune * s.generations * s.population, s.population, state.generator)
+    return prune(task, pool, s.prune * s.generations * s.population, state.generator)
 
 
 def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
@@ -173,12 +173,13 @@ def _task(
 
 
 def _stage_is_over(task: Task, state: State) -> bool:
-    """Whether to go on with a smaller rho: all stages but the last share most of the seconds, and may need less."""
+    """Whether to go on with a smaller rho: all but the last share most of the rounds and seconds, and may need less."""
     if state.stage == task.last_stage:
         return False
     settings, last = task.settings, state.history[-1]
     share = (1.0 - LAST_SHARE) * (state.stage + 1) / task.last_stage
     late = settings.seconds is not None and last.seconds >= share * settings.seconds
+    late = late or last.number >= share * settings.rounds
     return late or state.idle > 0 or _reached(task, state)
 
 

@@ -36,15 +36,15 @@ class SearchSettings:
     stages : tuple of float
         Multiples of rho to search at, one after another, the last of them 1. Programs of a large rho have few columns
         and are solved in no time; a stage ends with the first round that lowers its objective by less than `min_drop`,
-        or with its share of `seconds`, of which a fifth is kept for the last. A search that is given a dictionary
-        begins with the last.
+        or with its share of `rounds` or `seconds`, of which a fifth is kept for the last. A search that is given a
+        dictionary begins with the last.
     min_drop : float
         Share of the objective.
     slim : bool
         At the end, leave out columns as far as the validation score does not fall, where there are validation data.
     prune : int
-        At the end, the effort of so many rounds is spent on leaving out connections on which no training spike of a
-        column depends.
+        At the end, the effort of so many rounds is spent on branches with the same training columns: with fewer
+        connections, and, where there are validation data, with a better score on these.
     seconds : float or None
         Time after which no round is begun; the same seed may then give another network on another day.
     max_columns : int or None
@@ -68,7 +68,7 @@ class SearchSettings:
     drop_after: int = 2
     rounds: int = 100
     patience: int = 4
-    stages: tuple[float, ...] = (10.0, 1.0)
+    stages: tuple[float, ...] = (50.0, 10.0, 1.0)
     min_drop: float = 0.01
     slim: bool = True
     prune: int = 2
@@ -104,8 +104,8 @@ class SearchSettings:
 def check_stages(stages: Any) -> None:
     """Raise ValueError unless `stages` are falling multiples of rho that end with 1."""
     if not isinstance(stages, (tuple, list)) or not stages:
-        raise ValueError(f"stages must be several multiples of rho that fall to 1, such as (10, 1), not {stages!r}")
+        raise ValueError(f"stages must be several multiples of rho that fall to 1, such as (50, 10, 1), not {stages!r}")
     for i, stage in enumerate(stages):
         check_real(f"stages[{i}]", stage, 1.0)
     if stages[-1] != 1.0 or any(a <= b for a, b in itertools.pairwise(stages)):
-        raise ValueError(f"stages must fall to 1, such as (10, 1), got {tuple(stages)}")
+        raise ValueError(f"stages must fall to 1, such as (50, 10, 1), got {tuple(stages)}")
