@@ -30,6 +30,7 @@ from convexsnn.simulation import scores as score_outputs
 from convexsnn.solvers import SolverOptions, solve
 from convexsnn.storage import load_model
 from convexsnn.training import ProgramSettings, make_program, objective, train
+from convexsnn.validation import Validation
 from convexsnn.witnesses import Architecture, gaussian
 
 SMALL = SearchSettings(width=4, population=32, generations=8, add=6, rounds=7, stages=(10.0, 1.0), block=8, tol=1e-6)
@@ -432,6 +433,26 @@ def test_pruning_keeps_every_column_and_leaves_out_connections():
     assert pruned.network.hidden.n_neurons <= full.network.hidden.n_neurons
     seen = [score_outputs(found.network, sequences) for found in (full, pruned)]
     torch.testing.assert_close(seen[0], seen[1], rtol=0.0, atol=1e-12)
+
+
+def test_the_last_step_leaves_out_what_validation_does_not_miss():
+    X, y = bits(60, 6)
+    held, answers = bits(200, 6, seed=1)
+    validation = Validation(as_sequences(held), lambda S: float(((S[:, 0] > 0.0).numpy() == answers).mean()))
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+    long = replace(SMALL, rounds=8)
+    settings = [replace(long, slim=slim, prune=prune) for slim, prune in ((False, 0), (True, 0), (True, 4))]
+    found = [run(sequences, targets, settings=s, validation=validation) for s in settings]
+    assert found[0].history == tuple(
+        replace(entry, seconds=found[0].history[i].seconds) for i, entry in enumerate(found[2].history)
+    )
+    scores = [validation.score(score_outputs(f.network, validation.sequences)) for f in found]
+    assert scores[0] == pytest.approx(found[0].history[-1].validation_score)
+    assert scores == sorted(scores)
+    columns = [f.network.hidden.n_last for f in found]
+    assert columns[1] < columns[0]
+    outputs = [score_outputs(f.network, sequences) for f in found[1:]]
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=0.0, atol=1e-12)  # pruning changes no training column
 
 
 def test_pruning_leaves_given_neurons_alone():

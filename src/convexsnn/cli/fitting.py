@@ -18,6 +18,7 @@ from convexsnn.cli import output
 from convexsnn.cli.data import DataSet, check_splits, from_file, from_task, stored_task, trained_on
 from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
+from convexsnn.families import is_searched
 from convexsnn.files import write_atomically
 from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.proof import SUMS, sums_of, verify_exactly
@@ -42,7 +43,8 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     check_splits(data, estimator.timesteps)
     out.mkdir(parents=True, exist_ok=True)
     several = is_several(read_betas(estimator.beta))
-    split = data.splits.get("val") if several else None
+    # A search leaves out at its end what the validation data do not miss.
+    split = data.splits.get("val") if several or is_searched(estimator.witnesses) else None
     validation = None if split is None else (split.X, split.y)
     with output.progress(parameters["tol"]) as observer:
         estimator.fit(data.train.X, data.train.y, validation=validation, observer=observer, checkpoint=out / CHECKPOINT)
