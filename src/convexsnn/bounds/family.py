@@ -75,6 +75,11 @@ class Unit:
         """Whether a threshold other than 0 sets the scale of the weights."""
         return self.neuron == "lif" and self.threshold != 0.0
 
+    @property
+    def reset_at_first(self) -> bool:
+        """Whether the first step is after a reset: the membrane of the start, 0, is above a negative threshold."""
+        return self.neuron == "lif" and self.reset == "delayed" and self.threshold < 0.0
+
     def __str__(self) -> str:
         if self.neuron == "threshold":
             name = "threshold units"

@@ -112,7 +112,7 @@ def _by_milp(
     order = torch.argsort(norms, descending=True, stable=True)[:count].tolist()
     chosen = Hidden(family.n_features, tuple(branches[j] for j in order), family.readout, family.every_step)
     best = float(norms[order[0]]) / rho
-    return Pricing(kappa, best, chosen, exact=finished and best >= kappa * (1 - 1e-9))
+    return Pricing(kappa, best, chosen, exact=finished and best >= kappa * (1 - 1e-8))
 
 
 def _branches(priced: Priced, unit, family: Family, sequences: Sequences) -> list:

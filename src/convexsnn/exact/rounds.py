@@ -10,6 +10,7 @@ from convexsnn.bounds import equal_inputs, exact_oracle, milp_bound, universal_b
 from convexsnn.bounds.universal import best_scaling, in_domain, without_columns
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.task import Task, with_branches
+from convexsnn.network import Hidden
 from convexsnn.solvers.base import Status
 from convexsnn.training import Trained
 
@@ -45,17 +46,21 @@ class Round:
     seconds: float
 
 
-def by_rounds(task: Task, time_limit: float, on_round: Callable[[Round], None] | None) -> Trained:
-    """The certificate is that of the best dual vector met, priced over the whole family."""
+def by_rounds(
+    task: Task, time_limit: float, on_round: Callable[[Round], None] | None, start: Hidden | None = None
+) -> Trained:
+    """The certificate is that of the best dual vector met, priced over the whole family; `start` has neurons of it."""
     begun, solving = time.perf_counter(), 0.0
     family, tol, seconds = task.family, task.settings.tol, lambda: time.perf_counter() - begun
     hidden = family.simplest()
+    if start is not None:
+        hidden = with_branches(hidden, start, constant=family.constant)
     dictionary = build_dictionary(hidden, task.sequences)
     bare, groups = without_columns(task.program(dictionary.columns)), equal_inputs(task.sequences, family.every_step)
     # What holds before anything is priced, and if nothing ever is.
-    start = universal_bound(bare, groups)
-    best_U, value = start.U, start.value
-    kappa = universal_kappa(start.U, groups, bare.penalty.name, bare.rho)
+    universal = universal_bound(bare, groups)
+    best_U, value = universal.U, universal.value
+    kappa = universal_kappa(best_U, groups, bare.penalty.name, bare.rho)
     solution = task.solve(dictionary.columns, tol / 10)
     solving += solution.seconds
     penalty = "l1" if bare.n_outputs == 1 else bare.penalty.name
