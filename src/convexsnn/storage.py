@@ -66,8 +66,8 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     check_is_fitted(estimator)
     trained = estimator.trained_
     tensors = {"W": trained.W, "U": trained.U, "row_weights": trained.row_weights, "network.W": trained.network.W}
-    if trained.bound_U is not None:
-        tensors["bound_U"] = trained.bound_U
+    if trained.global_dual is not None:
+        tensors["global_dual"] = trained.global_dual
     header = {
         "format": FORMAT,
         "estimator": type(estimator).__name__,
@@ -115,7 +115,7 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
             solver=header["solver"],
             n_iter=header["n_iter"],
             seconds=header["seconds"],
-            bound_U=tensors.get("bound_U"),
+            global_dual=tensors.get("global_dual"),
         )
         extra = header["extra"]
         _check_consistency(estimator, trained, extra)

@@ -141,7 +141,7 @@ class Trained:
     n_iter : int
     seconds : dict of str to float
         Wall-clock seconds of "simulate", "solve" and "reconstruct".
-    bound_U : float64 tensor of shape (rows, C), optional
+    global_dual : float64 tensor of shape (rows, C), optional
         The dual vector of the certificate's global bound, where that is not `U`.
     """
 
@@ -155,7 +155,7 @@ class Trained:
     solver: str
     n_iter: int
     seconds: dict[str, float]
-    bound_U: Tensor | None = None
+    global_dual: Tensor | None = None
 
 
 def make_program(

@@ -84,7 +84,7 @@ def minimise(program: BinaryProgram, time_limit: float) -> Outcome:
     best, x_best, closed = np.inf, None, np.inf
     start = program.low[program.binary], program.high[program.binary]
     waiting = [(-np.inf, next(ticket), *start)]
-    enough = lambda bound: bound >= best - NEAR * abs(best)  # noqa: E731
+    enough = lambda bound: bound >= (best - NEAR * abs(best) if np.isfinite(best) else np.inf)  # noqa: E731
     while waiting and not enough(waiting[0][0]) and time.perf_counter() < until:
         bound, _, low, high = heapq.heappop(waiting)
         while True:
@@ -113,16 +113,15 @@ class _Relaxation:
     def __init__(self, program: BinaryProgram) -> None:
         self.program, self.transposed = program, csr_array(program.matrix.T)
         self.sizes = abs(self.transposed)
-        matrix, lp = program.matrix, highspy.HighsLp()
-        lp.num_row_, lp.num_col_ = matrix.shape
-        lp.col_cost_, lp.col_lower_, lp.col_upper_ = program.cost, program.low, program.high
-        lp.row_lower_, lp.row_upper_ = program.floor, np.full(matrix.shape[0], highspy.kHighsInf)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
         self.highs = QuietHighs()
         for name, value in (("presolve", "off"), ("solver", "simplex"), ("threads", 1)):
             self.highs.setOptionValue(name, value)
-        self.highs.passModel(lp)
+        matrix, m, n = program.matrix, len(program.floor), len(program.cost)
+        self.highs.addVars(n, program.low, program.high)
+        self.highs.changeColsCost(n, np.arange(n, dtype=np.int32), program.cost)
+        starts, index = (part.astype(np.int32) for part in (matrix.indptr[:-1], matrix.indices))
+        above = np.full(m, highspy.kHighsInf)
+        self.highs.addRows(m, program.floor, above, len(index), starts, index, np.asarray(matrix.data, np.float64))
 
     def solve(self, low: Floats, high: Floats, best: float, seconds: float) -> tuple[float, Floats | None]:
         """A proved bound with these ranges of the binaries, and a point unless there is none that costs less."""
@@ -135,7 +134,7 @@ class _Relaxation:
         lower, upper = program.low.copy(), program.high.copy()
         lower[program.binary], upper[program.binary] = low, high
         if highs.getModelStatus() == highspy.HighsModelStatus.kInfeasible:
-            ray = np.asarray(highs.getDualRay()[-1], dtype=np.float64)
+            ray = np.asarray(highs.getDualRay()[-1], dtype=np.float64)  # type: ignore[attr-defined]
             impossible = max(self._weakly(sign * ray, 0.0 * program.cost, lower, upper) for sign in (1.0, -1.0)) > 0.0
             return (np.inf if impossible else -np.inf), None
         solution = highs.getSolution()

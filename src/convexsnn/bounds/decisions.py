@@ -118,7 +118,7 @@ def distinct_inputs(unit: Unit, family: Family, sequences: Sequences) -> Inputs:
 
 def check_apart(inputs: Inputs) -> None:
     """Raise NearlySpecialError where beginnings of sequences differ, but by no more than rounding."""
-    m, T, d = inputs.values.shape
+    T, d = inputs.values.shape[1:]
     largest = np.abs(inputs.values).max(axis=(0, 1), initial=0.0)
     scaled = inputs.values / np.where(largest > 0.0, largest, 1.0)
     for t in range(T):

@@ -164,7 +164,10 @@ class Family:
         }
         for reason, applies in reasons.items():
             if applies:
-                raise ValueError(f"family must be one of single neurons on the input; it {reason}: use 'universal'")
+                raise ValueError(
+                    f"family must be one of single neurons on the input; it {reason}: only the universal "
+                    "bound, which every fit has, covers it"
+                )
 
     def __str__(self) -> str:
         layers = "one hidden layer" if self.layers == 1 else f"up to {self.layers} hidden layers"

@@ -92,7 +92,7 @@ def sign_vectors(H: Floats, *, affine: bool = False, zeros: bool = True) -> Iter
 
 
 def _signs(values: Floats, volumes: Floats) -> Signs:
-    """Signs of products (k, m) with lines of these volumes (k, 1), whose directions are rounded by about eps / volume."""
+    """Signs of products (k, m) with lines of volumes (k, 1), whose directions are rounded by about eps / volume."""
     size = np.abs(values) * volumes
     if ((size > EXACT) & (size <= DOUBTFUL * EXACT)).any():
         raise NearlySpecialError

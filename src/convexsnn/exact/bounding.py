@@ -32,8 +32,8 @@ def bound_network(
     """The trained network with the best global bound that `how` gives, in its certificate where it is a better one.
 
     The program is solved over the columns of the whole family, by enumeration or by rounds of exact pricing that begin
-    with the network's own neurons. Its dual vector, kept as `Trained.bound_U`, bounds the family better than that of
-    the fit, which knows the sampled columns only. Nothing else about the network changes.
+    with the network's own neurons. Its dual vector, kept as `Trained.global_dual`, bounds the family better than that
+    of the fit, which knows the sampled columns only. Nothing else about the network changes.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def bound_network(
     certificate, weights = trained.certificate, trained.row_weights
     if trained.U.shape != targets.shape:
         raise ValueError(
-            f"X and y must be those that the network was trained on: they have targets of shape {tuple(targets.shape)}, "
-            f"and it had {tuple(trained.U.shape)}"
+            f"X and y must be those that the network was trained on: their targets have shape {tuple(targets.shape)}, "
+            f"its own {tuple(trained.U.shape)}"
         )
     family, dtype = Family.of(trained.witnesses, intercept=intercept), trained.witnesses.dtype
     family.check_enumerable()
@@ -73,7 +73,7 @@ def bound_network(
     if before is not None and not bound.value > before.value * (1.0 + settings.tol / 10):
         return trained
     bound = replace(bound, primal=certificate.primal)
-    return replace(trained, certificate=certificate.with_global_bound(bound), bound_U=U)
+    return replace(trained, certificate=certificate.with_global_bound(bound), global_dual=U)
 
 
 def _by_enumeration(task: Task, trained: Trained, how: ExactSettings) -> tuple[GlobalBound, Tensor]:

@@ -16,6 +16,9 @@ from convexsnn.training import Trained
 
 # Patterns added a round, at most.
 ADDED = 16
+# Share of the time for the pricing of the first rounds: good patterns are found long before it is proved that there are
+# no better ones. It grows by this factor whenever none is found.
+FIRST_SHARE, GROWTH = 1 / 20, 4.0
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,12 @@ def by_rounds(
     solution = task.solve(dictionary.columns, tol / 10)
     solving += solution.seconds
     penalty = "l1" if bare.n_outputs == 1 else bare.penalty.name
+    share = FIRST_SHARE * time_limit
     try:
         while solution.status is not Status.INTERRUPTED:
             U, left = in_domain(bare, solution.U), max(1.0, time_limit - seconds())
             pricing = exact_oracle(
-                U, family, task.sequences, penalty=penalty, rho=bare.rho, count=ADDED, time_limit=left
+                U, family, task.sequences, penalty=penalty, rho=bare.rho, count=ADDED, time_limit=min(left, share)
             )
             scaled = best_scaling(bare, U, pricing.kappa)
             if bare.dual(scaled) > value:
@@ -81,9 +85,14 @@ def by_rounds(
             if on_round is not None:
                 on_round(entry)
             closed = entry.primal - value <= tol * abs(entry.primal)
-            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
-            if closed or pricing.best <= 1.0 + 1e-9 or seconds() > time_limit:
+            if closed or seconds() > time_limit:
                 break
+            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
+            if pricing.best <= 1.0 + 1e-9:
+                if pricing.exact or share >= left:
+                    break
+                share *= GROWTH
+                continue
             wider = with_branches(hidden, pricing.witnesses, constant=family.constant)
             more = build_dictionary(wider, task.sequences)
             following = task.solve(more.columns, tol / 10)
