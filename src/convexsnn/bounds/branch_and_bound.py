@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import highspy
@@ -29,7 +30,9 @@ Floats = NDArray[np.float64]
 # Variables so near 0 or 1 are taken to be integers: then the node is not branched on, and keeps its bound.
 INTEGRAL = 1e-7
 # A node is closed when its bound is within so much of the best point, relatively.
-NEAR = 1e-9
+NEAR = 1e-10
+# Relaxations whose solutions are kept.
+POINTS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,8 @@ class BinaryProgram:
     matrix : sparse array of shape (m, n)
     floor : float64 array of shape (m,)
     binary : int array
+    shown : int
+        The first so many variables are what a search for good points is made for (`Outcome.points`).
     """
 
     cost: Floats
@@ -50,6 +55,7 @@ class BinaryProgram:
     matrix: csr_array
     floor: Floats
     binary: NDArray[np.int32]
+    shown: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +70,14 @@ class Outcome:
         The best point with integral binaries that was met; feasible up to the tolerance of HiGHS.
     finished : bool
         Whether every node was closed; else time was up.
+    points : float64 array of shape (k, shown)
+        The first variables at the last relaxations that were solved, which lie near the best points.
     """
 
     bound: float
     x: Floats | None
     finished: bool
+    points: Floats
 
 
 def minimise(program: BinaryProgram, time_limit: float) -> Outcome:
@@ -82,6 +91,7 @@ def minimise(program: BinaryProgram, time_limit: float) -> Outcome:
     """
     until, relaxation, ticket = time.perf_counter() + time_limit, _Relaxation(program), itertools.count()
     best, x_best, closed = np.inf, None, np.inf
+    points: deque[Floats] = deque(maxlen=POINTS)
     start = program.low[program.binary], program.high[program.binary]
     waiting = [(-np.inf, next(ticket), *start)]
     enough = lambda bound: bound >= (best - NEAR * abs(best) if np.isfinite(best) else np.inf)  # noqa: E731
@@ -90,6 +100,8 @@ def minimise(program: BinaryProgram, time_limit: float) -> Outcome:
         while True:
             proved, x = relaxation.solve(low, high, best, until - time.perf_counter())
             bound = max(bound, proved)
+            if x is not None:
+                points.append(x[: program.shown])
             j = None if x is None or enough(bound) else relaxation.branching(x, low, high)
             if j is None:
                 if x is not None and relaxation.is_integral(x) and (value := float(program.cost @ x)) < best:
@@ -104,7 +116,7 @@ def minimise(program: BinaryProgram, time_limit: float) -> Outcome:
             other[1 if up else 0][j] = 1.0 - up
             heapq.heappush(waiting, (bound, next(ticket), *other))
     lowest = min(closed, waiting[0][0]) if waiting else closed
-    return Outcome(lowest, x_best, bool(enough(lowest)))
+    return Outcome(lowest, x_best, bool(enough(lowest)), np.array(points).reshape(len(points), program.shown))
 
 
 class _Relaxation:

@@ -59,11 +59,14 @@ class Priced:
         Whether it is the optimum of the program, and not what was proved when time was up.
     bits : bool array of shape (m, T) or (2, m, T), optional
         Spikes, and bits read where the membrane is, of the best point found; it may rest on ties.
+    weights : float64 array of shape (k, r)
+        Parameters p of neurons that were met on the way, whose patterns may be good ones.
     """
 
     bound: float
     finished: bool
     bits: NDArray[np.bool_] | None
+    weights: Floats
 
 
 @dataclass
@@ -154,8 +157,9 @@ def price_by_milp(
     special = max(float(scores @ pattern[inputs.step]) for pattern in without_input(unit, family, inputs))
     trivial = _trivial(inputs, nodes, scores)
     if trivial <= 0.0:
-        return Priced(max(0.0, special), True, None)
-    inputs = inputs._replace(values=_unit_scale(inputs.values))
+        return Priced(max(0.0, special), True, None, np.zeros((0, family.n_features + len(positions(unit, family)))))
+    exponent = np.frexp(np.abs(inputs.values).max(axis=(0, 1)))[1]
+    inputs = inputs._replace(values=np.ldexp(inputs.values, -exponent))
     ranges = ranges_of(unit, family, inputs)
     model, spikes, reads = _Model(), {}, {}
     _write(model, unit, family, inputs, nodes, ranges, margin - SLACK, spikes, reads)
@@ -172,17 +176,13 @@ def price_by_milp(
     matrix = csr_array((values, (rows, columns)), shape=shape)  # type: ignore[arg-type]
     binary = np.flatnonzero(model.integer).astype(np.int32)
     low, high = np.array(model.low), np.array(model.high)
-    program = BinaryProgram(cost * (TOTAL / trivial), low, high, matrix, np.array(floor), binary)
+    program = BinaryProgram(cost * (TOTAL / trivial), low, high, matrix, np.array(floor), binary, len(ranges))
     found = minimise(program, time_limit)
     bound = min(trivial, -found.bound * (trivial / TOTAL))
     bits = None if found.x is None else _bits(found.x, nodes, spikes, reads)
-    return Priced(max(0.0, special, bound), found.finished, bits)
-
-
-def _unit_scale(values: Floats) -> Floats:
-    """Every feature (m, T, d) times a power of two that brings its largest size into [0.5, 1)."""
-    _, exponent = np.frexp(np.abs(values).max(axis=(0, 1)))
-    return np.ldexp(values, -exponent)
+    weights = found.points.copy()
+    weights[:, : len(exponent)] = np.ldexp(weights[:, : len(exponent)], -exponent)
+    return Priced(max(0.0, special, bound), found.finished, bits, weights)
 
 
 def _nodes(inputs: Inputs) -> NDArray[np.int64]:
