@@ -12,7 +12,7 @@ from convexsnn.bounds import universal
 from convexsnn.bounds.arrangement import Arrangement, enumerate_family
 from convexsnn.bounds.family import Family
 from convexsnn.bounds.oracle import exact_oracle
-from convexsnn.bounds.universal import best_scaling, in_domain, universal_bound, without_columns
+from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound, universal_bound, without_columns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.network import Hidden, Readout
 from convexsnn.program import ConvexProgram
@@ -111,4 +111,4 @@ def prove_again(
 
 def _value(program: ConvexProgram, groups: Tensor, U: Tensor, kappa: float) -> float:
     """The better of the scaled dual vector's value and the universal bound, whose vector is feasible here too."""
-    return max(program.dual(best_scaling(program, U, kappa)), universal_bound(program, groups).value)
+    return max(lower_bound(program, best_scaling(program, U, kappa)), universal_bound(program, groups).value)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from convexsnn.bounds import equal_inputs, exact_oracle, milp_bound, universal_bound, universal_kappa
-from convexsnn.bounds.universal import best_scaling, in_domain, without_columns
+from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound, without_columns
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.task import Task, with_branches
 from convexsnn.network import Hidden
@@ -75,8 +75,8 @@ def by_rounds(
                 U, family, task.sequences, penalty=penalty, rho=bare.rho, count=ADDED, time_limit=min(left, share)
             )
             scaled = best_scaling(bare, U, pricing.kappa)
-            if bare.dual(scaled) > value:
-                best_U, value, kappa = scaled, bare.dual(scaled), pricing.kappa
+            if lower_bound(bare, scaled) > value:
+                best_U, value, kappa = scaled, lower_bound(bare, scaled), pricing.kappa
             certificate = solution.certificate
             entry = Round(certificate.P, certificate.primal, certificate.dual, value, pricing.kappa, seconds())
             task.observer.begin(
