@@ -107,7 +107,7 @@ def test_universal_bound_is_the_optimum_over_all_patterns(pair, classes):
 def test_rounding_does_not_lift_the_universal_bound(pair, rho):
     """Objectives near zero are differences of numbers near one, and rows of tiny weight: still never above."""
     groups = torch.tensor([0, 1, 2, 3, 0, 2, 1])
-    for seed in range(12):
+    for seed in range(4):
         program = program_over(grouped_patterns(torch.arange(7)), *pair, 3, rho, seed=seed)
         weights = torch.from_numpy(10.0 ** np.random.default_rng(seed).uniform([-3, -300][seed % 2], 0, size=7))
         program = replace(program, row_weights=weights / weights.sum())
@@ -177,7 +177,7 @@ def test_enumeration_misses_nothing_and_each_pattern_has_weights(name, readout, 
             assert simulate(hidden, sequences).margin > 0
 
 
-@settings(max_examples=60)
+@settings(max_examples=35)
 @given(st.sampled_from(sorted(UNITS)), st.sampled_from(PAIRS), st.integers(0, 10**6), st.booleans(), st.integers(2, 3))
 @example("LIF delayed", ("logistic", "l1"), 118, False, 2)  # HiGHS's own branch and bound had a wrong optimum here
 def test_bounds_are_monotone_and_below_what_is_found(name, pair, seed, every_step, classes):
