@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import convexsnn.proof
 from convexsnn import SpikingClassifier, SpikingRegressor, build_dictionary, certify
 from convexsnn.cli.app import run
-from convexsnn.proof import SUMS, sums_of, verify_exactly
+from convexsnn.proof import SUMS, sum_problems, sums_of, verify_exactly
 from convexsnn.storage import data_digest, load_model, save_model
 from convexsnn.training import make_program
 
@@ -142,9 +142,9 @@ def header_end(raw):
 
 
 def mutate(folder, rng):
-    """Change one byte of one file: any of the JSON files, of the model's header, or of its tensors."""
-    where = rng.choice(["certificate.json", "metrics.json", "header", "answers", "tensors"])
-    path = folder / (where if where.endswith(".json") else "model.safetensors")
+    """Change one byte of one file: any of the JSON files, of the seal, of the model's header, or of its tensors."""
+    where = str(rng.choice(["certificate.json", "metrics.json", SUMS, "header", "answers", "tensors"]))
+    path = folder / (where if (folder / where).is_file() else "model.safetensors")
     raw = bytearray(path.read_bytes())
     at = int(rng.integers(len(raw)))
     if where == "header":
@@ -194,6 +194,39 @@ def test_no_mutation_is_believed(fitted, tmp_path, capsys, seed):
         assert float(exact["dual"]) == pytest.approx(true.dual, rel=1e-11)
         assert claimed["primal"] == pytest.approx(true.primal, rel=1e-9)
         assert claimed["dual"] <= true.dual * (1 + 1e-9)
+
+
+def test_no_bit_of_the_seal_can_change(fitted, tmp_path):
+    shutil.copytree(fitted / "m", tmp_path / "m")
+    path = tmp_path / "m" / SUMS
+    raw = path.read_bytes()
+    assert sum_problems(tmp_path / "m") == []
+    for at, byte in enumerate(raw):
+        path.write_bytes(raw[:at] + bytes([byte ^ 1]) + raw[at + 1 :])
+        assert sum_problems(tmp_path / "m"), at
+    path.write_bytes(raw.replace(b"\n", b"\r\n"))
+    assert sum_problems(tmp_path / "m") == [f"{SUMS} is not as it was written"]
+
+
+def test_an_altered_global_bound_is_refused_by_the_command_and_not_vouched_for_by_the_proof(fitted, tmp_path, capsys):
+    """One who alters it everywhere and seals the files anew meets the float64 verifier, which proves it again."""
+    folder = tmp_path / "m"
+    shutil.copytree(fitted / "m", folder)
+    path = folder / "model.safetensors"
+    with safe_open(str(path), "pt") as file:
+        header = json.loads(file.metadata()["convexsnn"])
+    bound = header["certificate"]["global_bound"]
+    bound["value"] *= 1.001
+    bound["gap"] = bound["primal"] - bound["value"]
+    bound["relative_gap"] = bound["gap"] / bound["primal"]
+    save_file(load_file(path), path, {"convexsnn": json.dumps(header)})
+    (folder / "certificate.json").write_text(json.dumps(header["certificate"]))
+    (folder / SUMS).write_text(sums_of(folder))
+    capsys.readouterr()
+    status, report = verify_command(folder, fitted / "data.npz", capsys)
+    assert status == 1
+    assert "global bound claims" in " ".join(report["problems"])
+    assert "not proved here" in verify_exactly(folder, *draw_data()).trusted[-1]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Patterns to weights: what a network did is realised again, what none can do is refused with a proof."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convexsnn import Hidden, Threshold
+from convexsnn.bounds import Family, Unit, enumerate_family
 from convexsnn.network import Branch
 from convexsnn.neurons import RESETS, lif
 from convexsnn.reconstruction import realise, separate
@@ -114,6 +116,37 @@ def test_thresholds_keep_their_value_and_sign():
         realised = realise(sequences.values, spikes_of(layer, sequences) > 0, neuron)
         assert realised.layer.neuron.threshold.item() == theta
         assert torch.equal(spikes_of(realised.layer, sequences), spikes_of(layer, sequences))
+
+
+@pytest.mark.parametrize(
+    ("unit", "neuron"),
+    [
+        (Unit("threshold", "none", 0.0, 0.0, bias=True), Threshold()),
+        (Unit("threshold", "none", 0.0, 0.0, bias=True, self_recurrent=True), Threshold()),
+        *((Unit("lif", reset, 0.7, 1.0), lif(1, 0.7, 1.0, reset)) for reset in RESETS),
+        (Unit("lif", "delayed", 0.7, -1.0), lif(1, 0.7, -1.0, "delayed")),
+    ],
+)
+def test_all_realisable_patterns_are_realised_and_all_others_refused(unit, neuron):
+    """Every one of the 2^8 patterns of four sequences of two steps, against the enumeration of those there are."""
+    sequences = draw_sequences(4, 2, 2 if unit.bias and not unit.self_recurrent else 1, seed=3)
+    family = Family(sequences.n_features, (unit,), every_step=True)
+    arrangement = enumerate_family(family, sequences)
+    columns = (arrangement.columns.dense() > 0).T.tolist()
+    # With a margin: a pattern that only ties give does not count as realisable.
+    realisable = {tuple(bits) for j, bits in enumerate(columns) if arrangement.margin(j)}
+    settings = {"recurrent": unit.self_recurrent, "bias": unit.bias}
+    found = set()
+    for bits in itertools.product((False, True), repeat=8):
+        wanted = torch.tensor(bits).reshape(4, 2, 1)
+        realised = realise(sequences.values, wanted, neuron, **settings)
+        if realised.realisable:
+            found.add(bits)
+            assert torch.equal(spikes_of(realised.layer, sequences, sequences.n_features) > 0, wanted)
+        else:
+            check_certificate(realised.neurons[0], neuron_rows(realised.pattern, 0))
+    assert 4 < len(realisable) < 250
+    assert found - {(False,) * 8} == realisable
 
 
 @given(seed=st.integers(0, 10**6), p=st.integers(1, 6), count=st.integers(1, 30))

@@ -36,8 +36,8 @@ from convexsnn.tensors import describe_hidden, rebuild_hidden
 from convexsnn.training import Trained
 from convexsnn.witnesses.constant import without_constant
 
-# 1 had one beta a model and no path, 2 one categorical output, 3 no global bound.
-FORMAT = 4
+# 1 had one beta a model and no path, 2 one categorical output, 3 no global bound, 4 no dual vector of its own for it.
+FORMAT = 5
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
@@ -66,6 +66,8 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     check_is_fitted(estimator)
     trained = estimator.trained_
     tensors = {"W": trained.W, "U": trained.U, "row_weights": trained.row_weights, "network.W": trained.network.W}
+    if trained.global_dual is not None:
+        tensors["global_dual"] = trained.global_dual
     header = {
         "format": FORMAT,
         "estimator": type(estimator).__name__,
@@ -113,6 +115,7 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
             solver=header["solver"],
             n_iter=header["n_iter"],
             seconds=header["seconds"],
+            global_dual=tensors.get("global_dual"),
         )
         extra = header["extra"]
         _check_consistency(estimator, trained, extra)

@@ -141,6 +141,8 @@ class Trained:
     n_iter : int
     seconds : dict of str to float
         Wall-clock seconds of "simulate", "solve" and "reconstruct".
+    global_dual : float64 tensor of shape (rows, C), optional
+        The dual vector of the certificate's global bound, where that is not `U`.
     """
 
     network: Network
@@ -153,6 +155,7 @@ class Trained:
     solver: str
     n_iter: int
     seconds: dict[str, float]
+    global_dual: Tensor | None = None
 
 
 def make_program(

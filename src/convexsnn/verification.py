@@ -61,6 +61,8 @@ def verify(
     """
     rows, outputs = len(targets), targets.shape[1]
     expected = {"W": (trained.witnesses.n_last, outputs), "U": (rows, outputs), "row_weights": (rows,)}
+    if trained.global_dual is not None:
+        expected["global_dual"] = (rows, outputs)
     problems = [
         f"the stored {name} has shape {tuple(getattr(trained, name).shape)}, but the data and witnesses need {shape}"
         for name, shape in expected.items()
@@ -101,9 +103,8 @@ def _with_global_claims(
     if stored.global_bound is None:
         return certificate
     groups = equal_inputs(sequences, trained.witnesses.every_step)
-    bound = prove_again(
-        stored.global_bound, program, groups, trained.witnesses, sequences, trained.U, certificate.primal
-    )
+    U = trained.U if trained.global_dual is None else trained.global_dual
+    bound = prove_again(stored.global_bound, program, groups, trained.witnesses, sequences, U, certificate.primal)
     certificate = certificate.with_global_bound(bound)
     if (
         stored.scope == "global"

@@ -13,12 +13,14 @@ from convexsnn.bounds.report import (
     universal_certificate,
 )
 from convexsnn.bounds.rows import equal_inputs
+from convexsnn.bounds.sign_vectors import NearlySpecialError
 from convexsnn.bounds.universal import Universal, universal_bound, universal_kappa
 
 __all__ = [
     "Arrangement",
     "Cost",
     "Family",
+    "NearlySpecialError",
     "Priced",
     "Pricing",
     "Unit",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convexsnn.bounds.cost import cost_of
-from convexsnn.bounds.decisions import Decisions, decisions_of
+from convexsnn.bounds.decisions import Decisions, check_apart, decisions_of, distinct_inputs
 from convexsnn.bounds.enumerate import Patterns, arrange, enumerate_patterns
 from convexsnn.bounds.family import Family
 from convexsnn.bounds.realise import needed_decisions, realise
@@ -23,7 +23,7 @@ from convexsnn.witnesses import with_constant
 
 ASSUMPTIONS = (
     "the objective has the same rho for every network",
-    "float64 arithmetic; hyperplanes that meet within 1e-9 are taken to meet exactly",
+    "float64 arithmetic of potentials without rounding; hyperplanes that meet within 1e-14 are taken to meet exactly",
 )
 
 
@@ -133,7 +133,8 @@ def enumerate_family(
     Raises
     ------
     ValueError
-        When the family is not of this kind, or has too many patterns: says how many.
+        When the family is not of this kind, has too many patterns (says how many), or the sequences are so nearly in a
+        special position that float64 cannot tell which patterns there are (`NearlySpecialError`).
 
     References
     ----------
@@ -141,6 +142,8 @@ def enumerate_family(
     recursion over time).
     """
     family.check_enumerable()
+    for unit in family.units:
+        check_apart(distinct_inputs(unit, family, sequences))
     decisions = [decisions_of(unit, family, sequences) for unit in family.units]
     arranged = [arrange(own) for own in decisions]
     cost = cost_of(decisions, arranged, sequences.rows(family.every_step))

@@ -13,14 +13,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from convexsnn.bounds.family import Family, Unit
 from convexsnn.bounds.rows import equal_inputs
+from convexsnn.bounds.sign_vectors import NearlySpecialError
 from convexsnn.sequences import Sequences
 
 Floats = NDArray[np.float64]
 # Nodes of the trees of all sequences together.
 MAX_NODES = 2**20
+# Inputs that differ by less, in units of their largest size, and are not equal, cannot be told apart in float64.
+APART = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,17 @@ def distinct_inputs(unit: Unit, family: Family, sequences: Sequences) -> Inputs:
     return Inputs(values.numpy()[first], lengths.numpy()[first], sequence, step)
 
 
+def check_apart(inputs: Inputs) -> None:
+    """Raise NearlySpecialError where beginnings of sequences differ, but by no more than rounding."""
+    T, d = inputs.values.shape[1:]
+    largest = np.abs(inputs.values).max(axis=(0, 1), initial=0.0)
+    scaled = inputs.values / np.where(largest > 0.0, largest, 1.0)
+    for t in range(T):
+        beginnings = np.unique(scaled[inputs.lengths > t, : t + 1].reshape(-1, (t + 1) * d), axis=0)
+        if KDTree(beginnings).query_pairs(APART, p=np.inf):
+            raise NearlySpecialError
+
+
 def _grow(unit: Unit, family: Family, values: Floats) -> tuple[list[Floats], list[Floats]]:
     """Forms step by step: membranes as linear forms of p, one a history."""
     m, T, d = values.shape
@@ -121,6 +136,7 @@ def _grow(unit: Unit, family: Family, values: Floats) -> tuple[list[Floats], lis
     if unit.has_threshold:
         theta[at["threshold"]] = np.sign(unit.threshold)
     membrane, last = np.zeros((m, 1, r)), np.zeros(1)  # of the only history of length 0, which had no spike
+    late = np.array([float(unit.reset_at_first)])
     fire, read = [], []
     for t in range(T):
         current = np.zeros((m, len(last), r))
@@ -132,10 +148,11 @@ def _grow(unit: Unit, family: Family, values: Floats) -> tuple[list[Floats], lis
         leak = unit.leak if unit.neuron == "lif" else 0.0
         potential = leak * membrane + current
         if unit.neuron == "lif" and unit.reset == "delayed":
-            potential -= last[:, None] * theta
+            potential -= late[:, None] * theta
         fire.append(potential - theta)
         after = _after_reset(unit, potential, theta)
         membrane, last = after, np.tile([0.0, 1.0], len(last))
+        late = last
         if family.readout == "membrane":
             bits = after.copy()
             if unit.readout_bias:

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexsnn.bounds.decisions import Decisions
-from convexsnn.bounds.sign_vectors import Floats, Signs, count_candidates, sign_vectors
+from convexsnn.bounds.sign_vectors import Floats, NearlySpecialError, Signs, count_candidates, sign_vectors
 
 Bits = NDArray[np.bool_]
 # Hyperplanes whose unit normals agree to so many digits are one.
-DIGITS = 9
+DIGITS = 13
+# Singular values, as a share of the largest, that are taken to be zero; those up to the second cannot be told.
+RANK, DOUBTFUL_RANK = 1e-13, 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +62,24 @@ class Arranged:
 
 
 def arrange(decisions: Decisions) -> Arranged:
-    """Reduce the forms of a unit's trees to distinct hyperplanes in coordinates of full rank."""
+    """Reduce the forms of a unit's trees to distinct hyperplanes in coordinates of full rank.
+
+    Raises
+    ------
+    NearlySpecialError
+        When the rank cannot be told: inputs that are nearly, but not exactly, dependent.
+    """
     levels = [*decisions.fire, *decisions.read]
     forms = np.concatenate([level.reshape(-1, decisions.n_parameters) for level in levels])
     theta = decisions.theta
     free = np.delete(forms, theta, axis=1) if theta is not None else forms
+    largest = np.abs(free).max(axis=0, initial=0.0)
+    free = free / np.where(largest > 0.0, largest, 1.0)  # features in units of their own
     values, basis = np.linalg.svd(free, full_matrices=False)[1:]
-    rank = int((values > 1e-10 * max(1e-300, values.max())).sum()) if values.size and values.max() > 0 else 0
+    share = values / max(1e-300, values.max(initial=0.0))
+    if ((share > RANK) & (share <= DOUBTFUL_RANK)).any():
+        raise NearlySpecialError
+    rank = int((share > RANK).sum())
     scale = values[:rank] / np.sqrt(len(free))  # coordinates of comparable size
     reduced = free @ basis[:rank].T / scale
     if theta is not None:

@@ -75,6 +75,11 @@ class Unit:
         """Whether a threshold other than 0 sets the scale of the weights."""
         return self.neuron == "lif" and self.threshold != 0.0
 
+    @property
+    def reset_at_first(self) -> bool:
+        """Whether the first step is after a reset: the membrane of the start, 0, is above a negative threshold."""
+        return self.neuron == "lif" and self.reset == "delayed" and self.threshold < 0.0
+
     def __str__(self) -> str:
         if self.neuron == "threshold":
             name = "threshold units"
@@ -159,7 +164,10 @@ class Family:
         }
         for reason, applies in reasons.items():
             if applies:
-                raise ValueError(f"family must be one of single neurons on the input; it {reason}: use 'universal'")
+                raise ValueError(
+                    f"family must be one of single neurons on the input; it {reason}: only the universal "
+                    "bound, which every fit has, covers it"
+                )
 
     def __str__(self) -> str:
         layers = "one hidden layer" if self.layers == 1 else f"up to {self.layers} hidden layers"

@@ -9,10 +9,12 @@ with finite constants that still covers unrestricted weights:
   threshold above all potentials, a recurrent weight or readout bias larger than all that it competes with. What is left
   out, w = bias = 0, has a handful of patterns, which are scored one by one. Without this, p = 0, where everything is a
   tie, would allow any pattern.
-- Strict inequalities become weak: a silent neuron has v <= theta, where v < theta is meant. That only adds patterns
-  (those that ties would allow to choose), so the optimum is an upper bound. It is loose where many decisions tie at
-  once, such as at w = 0 with a bias that reaches the threshold exactly; a `margin` excludes those, for a family of
-  networks that keep it.
+- Strict inequalities become weak, and both get a slack of SLACK: a silent neuron has v <= theta + SLACK, a firing one
+  v >= theta - SLACK. That only adds patterns (those that near ties would allow to choose), so the optimum is an upper
+  bound, and covers what the rounding of float64 makes of potentials. It is loose where many decisions tie at once, such
+  as at w = 0 with a bias that reaches the threshold exactly; a `margin` excludes those, for a family of networks that
+  keep it.
+- Each feature is scaled, by a power of two, to be about 1 at most, whatever its units.
 
 Products of a binary with a variable in a known range (theta * s of the soft reset, (1 - s) * v of the hard one,
 recurrent weight times s) are exact by their four linear inequalities.
@@ -25,15 +27,21 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
+from convexsnn.bounds.branch_and_bound import BinaryProgram, minimise
 from convexsnn.bounds.decisions import Floats, Inputs, distinct_inputs, positions
 from convexsnn.bounds.family import Family, Unit
-from convexsnn.bounds.interruptible import interruptibly
 from convexsnn.bounds.ranges import ranges_of, without_input
 from convexsnn.bounds.rows import equal_inputs
 from convexsnn.sequences import Sequences
+
+# Potentials, of inputs and weights of about 1, are rounded by far less in float64.
+SLACK = 1e-9
+# By so much wider, relatively, are ranges that rounding might otherwise have made too narrow.
+WIDER = 1e-12
+# The positive scores of a program are scaled to sum to so much: the tolerances of HiGHS are absolute.
+TOTAL = 1e3
 
 Expression = dict[int, float]
 """Coefficients of variables, by number; -1 is the constant."""
@@ -51,11 +59,14 @@ class Priced:
         Whether it is the optimum of the program, and not what was proved when time was up.
     bits : bool array of shape (m, T) or (2, m, T), optional
         Spikes, and bits read where the membrane is, of the best point found; it may rest on ties.
+    weights : float64 array of shape (k, r)
+        Parameters p of neurons that were met on the way, whose patterns may be good ones.
     """
 
     bound: float
     finished: bool
     bits: NDArray[np.bool_] | None
+    weights: Floats
 
 
 @dataclass
@@ -78,8 +89,8 @@ class _Model:
         self.rows.append(combine(*terms))
 
     def value(self, low: float, high: float, expression: Expression) -> int:
-        """A variable equal to an expression."""
-        v = self.add(low, high)
+        """A variable equal to an expression, which lies between `low` <= 0 and `high` >= 0."""
+        v = self.add(low * (1.0 + WIDER), high * (1.0 + WIDER))
         self.nonnegative((1.0, {v: 1.0}), (-1.0, expression))
         self.nonnegative((-1.0, {v: 1.0}), (1.0, expression))
         return v
@@ -130,10 +141,10 @@ def price_by_milp(
     scores : float64 array of shape (rows,)
         u: a column of the dual vector, or its negative.
     time_limit : float
-        Seconds for HiGHS.
+        Seconds.
     margin : float
-        Cover only weights whose potentials stay so far from the threshold, in units of the largest input weight or
-        bias; HiGHS itself knows 1e-6. 0 covers all weights.
+        Cover only weights whose potentials stay so far from the threshold, in units of the largest bias or input
+        weight (times its feature's largest size, rounded to a power of two). 0 covers all weights.
 
     Raises
     ------
@@ -143,9 +154,15 @@ def price_by_milp(
     family.check_enumerable()
     inputs = distinct_inputs(unit, family, sequences)
     nodes = _nodes(inputs)
+    special = max(float(scores @ pattern[inputs.step]) for pattern in without_input(unit, family, inputs))
+    trivial = _trivial(inputs, nodes, scores)
+    if trivial <= 0.0:
+        return Priced(max(0.0, special), True, None, np.zeros((0, family.n_features + len(positions(unit, family)))))
+    exponent = np.frexp(np.abs(inputs.values).max(axis=(0, 1)))[1]
+    inputs = inputs._replace(values=np.ldexp(inputs.values, -exponent))
     ranges = ranges_of(unit, family, inputs)
     model, spikes, reads = _Model(), {}, {}
-    _write(model, unit, family, inputs, nodes, ranges, margin, spikes, reads)
+    _write(model, unit, family, inputs, nodes, ranges, margin - SLACK, spikes, reads)
     shown = reads or spikes
     cost = np.zeros(len(model.low))
     np.add.at(cost, [shown[nodes[i, t]] for i, t in zip(inputs.sequence, inputs.step, strict=True)], -scores)
@@ -157,21 +174,15 @@ def price_by_milp(
         values += expression.values()
     shape = (len(model.rows), len(model.low))
     matrix = csr_array((values, (rows, columns)), shape=shape)  # type: ignore[arg-type]
-    scale = max(1e-300, float(np.abs(cost).max()))
-    result = interruptibly(
-        milp,
-        cost / scale,
-        integrality=model.integer,
-        bounds=Bounds(model.low, model.high),  # type: ignore[arg-type]
-        constraints=LinearConstraint(matrix, lb=np.array(floor)),  # type: ignore[arg-type]
-        options={"time_limit": time_limit, "mip_rel_gap": 1e-9},
-    )
-    trivial = _trivial(inputs, nodes, scores)
-    proved = result.mip_dual_bound
-    bound = trivial if proved is None or not np.isfinite(proved) else min(trivial, -scale * float(proved))
-    bits = None if result.x is None else _bits(result.x, nodes, spikes, reads)
-    special = max(float(scores @ pattern[inputs.step]) for pattern in without_input(unit, family, inputs))
-    return Priced(max(0.0, special, bound), result.status == 0, bits)
+    binary = np.flatnonzero(model.integer).astype(np.int32)
+    low, high = np.array(model.low), np.array(model.high)
+    program = BinaryProgram(cost * (TOTAL / trivial), low, high, matrix, np.array(floor), binary, len(ranges))
+    found = minimise(program, time_limit)
+    bound = min(trivial, -found.bound * (trivial / TOTAL))
+    bits = None if found.x is None else _bits(found.x, nodes, spikes, reads)
+    weights = found.points.copy()
+    weights[:, : len(exponent)] = np.ldexp(weights[:, : len(exponent)], -exponent)
+    return Priced(max(0.0, special, bound), found.finished, bits, weights)
 
 
 def _nodes(inputs: Inputs) -> NDArray[np.int64]:
@@ -227,9 +238,11 @@ def _write(
                 if unit.self_recurrent:
                     fed = model.product(spikes[before], p[at["recurrent"]])
                     terms, size = [*terms, (1.0, {fed: 1.0})], size + reach_of["recurrent"]
-                if unit.neuron == "lif" and unit.reset == "delayed" and theta:
+                if unit.reset == "delayed" and theta:
                     late = model.product(spikes[before], p[at["threshold"]])
                     terms, size = [*terms, (-float(np.sign(unit.threshold)), {late: 1.0})], size + limit
+            elif unit.reset_at_first:
+                terms, size = [*terms, (-1.0, theta)], size + limit
             v = model.value(-size, size, combine(*terms))
             spikes[node] = model.decision(combine((1.0, {v: 1.0}), (-1.0, theta)), size + limit, margin)
             membranes[node] = _reset(model, unit, at, p, v, spikes[node], size)

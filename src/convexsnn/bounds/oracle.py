@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds.arrangement import Arrangement
-from convexsnn.bounds.decisions import decisions_of
+from convexsnn.bounds.decisions import decisions_of, positions
 from convexsnn.bounds.family import Family
 from convexsnn.bounds.milp import Priced, price_by_milp
 from convexsnn.bounds.realise import needed_decisions, realise
@@ -108,18 +108,27 @@ def _by_milp(
     kappa = float(largest.max() if penalty == "l1" else largest.norm()) / rho
     if not branches:
         return Pricing(kappa, 0.0, hidden, exact=False)
-    norms = PENALTIES[penalty].row_norms(simulate(hidden, sequences).features.to(torch.float64).T @ U)
-    order = torch.argsort(norms, descending=True, stable=True)[:count].tolist()
+    features = simulate(hidden, sequences).features
+    norms = PENALTIES[penalty].row_norms(features.to(torch.float64).T @ U)
+    first: dict[bytes, int] = {}  # of neurons with the same column the first is taken
+    for j, column in enumerate(features.T.numpy()):
+        first.setdefault(column.tobytes(), j)
+    order = sorted(first.values(), key=lambda j: -float(norms[j]))[:count]
     chosen = Hidden(family.n_features, tuple(branches[j] for j in order), family.readout, family.every_step)
     best = float(norms[order[0]]) / rho
-    return Pricing(kappa, best, chosen, exact=finished and best >= kappa * (1 - 1e-9))
+    return Pricing(kappa, best, chosen, exact=finished and best >= kappa * (1 - 1e-8))
 
 
 def _branches(priced: Priced, unit, family: Family, sequences: Sequences) -> list:
-    """A branch that gives the program's pattern, when some weights do."""
+    """Branches that give the program's pattern, when some weights do, and those of other neurons that were met."""
+    theta = positions(unit, family).get("threshold")
+    met = priced.weights if theta is None else priced.weights[priced.weights[:, theta] > 0.0]
+    others = [unit.branch(torch.from_numpy(p), family.n_features, torch.float64) for p in met]
     if priced.bits is None:
-        return []
+        return others
     decisions = decisions_of(unit, family, sequences)
     train = np.packbits(priced.bits.reshape(-1))
     found = realise(decisions, train, needed_decisions(decisions))
-    return [] if found is None else [unit.branch(torch.from_numpy(found[0]), family.n_features, torch.float64)]
+    if found is None:
+        return others
+    return [unit.branch(torch.from_numpy(found[0]), family.n_features, torch.float64), *others]

@@ -21,7 +21,9 @@ def ranges_of(unit: Unit, family: Family, inputs: Inputs) -> list[tuple[float, f
     """The interval of each parameter in p that covers all weights with max(|w|, |bias|) = 1.
 
     - threshold (its size): above every potential without spikes nothing fires (or, of a negative threshold, everything
-      does), whatever it is;
+      does), whatever it is. Then membranes after t spikes lie around a level c_t theta, where a reset adds |theta|, and
+      a readout bias can tell the levels apart: they do not mix once their least distance leak^(T-1) theta is more than
+      all that the input adds on both sides;
     - recurrent weight: where it enters a potential it is multiplied by at least leak^(T-2), so beyond all else in the
       potential over that it decides alone;
     - readout bias: beyond all membranes it decides alone.
@@ -29,7 +31,8 @@ def ranges_of(unit: Unit, family: Family, inputs: Inputs) -> list[tuple[float, f
     Raises
     ------
     ValueError
-        When the range of the recurrent weight is too wide for a mixed-integer program.
+        When a range is too wide for a mixed-integer program, or cannot be bounded: with recurrent weights and a readout
+        bias the levels of a membrane are sums of powers of the leak, which may come as near one another as they like.
     """
     at, T = positions(unit, family), inputs.values.shape[1]
     leak = unit.leak if unit.neuron == "lif" else 0.0
@@ -39,23 +42,31 @@ def ranges_of(unit: Unit, family: Family, inputs: Inputs) -> list[tuple[float, f
         quiet.append(leak * quiet[-1] + float(size))
     ranges = [(-1.0, 1.0)] * (family.n_features + unit.self_recurrent + unit.bias)
     theta = WIDER * max(quiet) if unit.has_threshold else 0.0
+    if unit.threshold < 0.0 and unit.readout_bias and unit.reset in ("soft", "delayed") and leak > 0.0:
+        theta *= 2.0 / leak ** (T - 1)
+        _check_range("a negative threshold with a readout bias", theta, T, leak)
     if unit.has_threshold:
         ranges.append((0.0, theta))
     largest, coefficient = max(quiet) + (T + 1) * theta, sum(leak**k for k in range(T))
     if unit.self_recurrent:
-        if unit.threshold < 0.0:
-            raise ValueError("family has recurrent weights and a negative threshold: use 'arrangement' or 'universal'")
+        if unit.threshold < 0.0 or unit.readout_bias:
+            other = "a negative threshold" if unit.threshold < 0.0 else "a readout bias"
+            raise ValueError(f"family has recurrent weights and {other}: use 'arrangement' or 'universal'")
         recurrent = WIDER * largest / (leak ** max(0, T - 2) if leak > 0.0 else 1.0)
-        if recurrent > LARGEST_RANGE:
-            raise ValueError(
-                f"family has recurrent weights that would range to {recurrent:.1e} on {T} steps at leak {leak:g}: "
-                "use 'arrangement' or 'universal'"
-            )
+        _check_range("recurrent weights", recurrent, T, leak)
         ranges[at["recurrent"]] = (-recurrent, recurrent)
         largest += coefficient * recurrent
     if unit.readout_bias:
         ranges.append((-WIDER * largest, WIDER * largest))
     return ranges
+
+
+def _check_range(what: str, end: float, T: int, leak: float) -> None:
+    if end > LARGEST_RANGE:
+        raise ValueError(
+            f"family has {what} that would range to {end:.1e} on {T} steps at leak {leak:g}: use 'arrangement' or "
+            "'universal'"
+        )
 
 
 def without_input(unit: Unit, family: Family, inputs: Inputs) -> Iterator[NDArray[np.float64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from convexsnn.bounds import arrangement as arrangements
@@ -11,7 +12,7 @@ from convexsnn.bounds import universal
 from convexsnn.bounds.arrangement import Arrangement, enumerate_family
 from convexsnn.bounds.family import Family
 from convexsnn.bounds.oracle import exact_oracle
-from convexsnn.bounds.universal import best_scaling, in_domain, universal_bound, without_columns
+from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound, universal_bound, without_columns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.network import Hidden, Readout
 from convexsnn.program import ConvexProgram
@@ -19,7 +20,7 @@ from convexsnn.sequences import Sequences
 
 MILP_ASSUMPTIONS = (
     "the objective has the same rho for every network",
-    "the bound of HiGHS in float64, which satisfies constraints to 1e-6",
+    "float64 arithmetic; the bounds of the branch and bound are evaluated anew from the multipliers that HiGHS gives",
 )
 # Time for the mixed-integer programs of one bound, as much as exact training gives them.
 SECONDS = 600.0
@@ -43,10 +44,16 @@ def universal_certificate(
 def arrangement_certificate(
     program: ConvexProgram, groups: Tensor, arrangement: Arrangement, U: Tensor, primal: float
 ) -> GlobalBound:
-    """The bound by all patterns of a family; never below the universal one."""
-    program, U = without_columns(program), in_domain(without_columns(program), U.cpu())
-    kappa = float(program.penalty.dual_norm(arrangement.columns.rmatmul(U))) / program.rho
-    value = _value(program, groups, U, kappa)
+    """The bound by all patterns of a family; never below the universal one.
+
+    The program's own columns count as well, so that no rounding of potentials puts the bound above the objective of
+    weights on them.
+    """
+    bare = without_columns(program)
+    U = in_domain(bare, U.cpu())
+    own = program.columns.rmatmul(U.to(program.columns.device)).cpu()
+    kappa = max(float(program.penalty.dual_norm(D_U)) for D_U in (arrangement.columns.rmatmul(U), own)) / program.rho
+    value = _value(bare, groups, U, kappa)
     family, count = str(arrangement.family), arrangement.n_patterns
     return GlobalBound(value, "arrangement", family, kappa, primal, arrangements.ASSUMPTIONS, count)
 
@@ -84,14 +91,15 @@ def prove_again(
 ) -> GlobalBound | None:
     """What can be proved now by the method of `claim` over its family, as the witnesses describe it.
 
-    None where the readout has no bound; where the witnesses are of another family, the bound names theirs.
+    None where the readout has no bound; where the witnesses are of another family, or not of float64, of which the
+    methods speak, the bound is the universal one and names their family.
     """
     if claim.method == "universal" or witnesses.readout == "analog":
         return universal_certificate(program, groups, witnesses.readout, U, primal)
     family = Family.of(witnesses)
     if witnesses.branches and str(family) != claim.family:
         family = Family.of(witnesses, intercept=True)
-    if str(family) != claim.family:
+    if str(family) != claim.family or witnesses.dtype != torch.float64:
         bound = universal_certificate(program, groups, witnesses.readout, U, primal)
         return None if bound is None else replace(bound, family=str(family))
     if claim.method == "milp":
@@ -103,4 +111,4 @@ def prove_again(
 
 def _value(program: ConvexProgram, groups: Tensor, U: Tensor, kappa: float) -> float:
     """The better of the scaled dual vector's value and the universal bound, whose vector is feasible here too."""
-    return max(program.dual(best_scaling(program, U, kappa)), universal_bound(program, groups).value)
+    return max(lower_bound(program, best_scaling(program, U, kappa)), universal_bound(program, groups).value)

@@ -18,9 +18,22 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Signs = NDArray[np.int8]
 
-# Sines: hyperplanes within TIE of a line are taken to hold it; sets of smaller volume are taken to be dependent.
-TIE, DEPENDENT = 1e-9, 1e-9
+# Sines, and volumes of unit normals, up to EXACT are taken to be zero: what rounding leaves of exact ties is a tenth.
+EXACT = 1e-14
+# Beyond, but up to so many times that, and for sets of normals up to that volume, it cannot be told: such are refused.
+DOUBTFUL, FLAT = 100.0, 1e-8
 CHUNK_ENTRIES = 2**23
+
+
+class NearlySpecialError(ValueError):
+    """Hyperplanes meet nearly, but not exactly: which faces there are cannot be told in float64."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "sequences are nearly, but not exactly, in a special position (inputs almost equal, or almost linearly "
+            "dependent), so that float64 cannot tell which patterns there are: round X to fewer digits, or use method "
+            "'milp' or 'universal'"
+        )
 
 
 def count_candidates(m: int, r: int, *, affine: bool) -> float:
@@ -40,6 +53,11 @@ def sign_vectors(H: Floats, *, affine: bool = False, zeros: bool = True) -> Iter
         Only the faces where the last coordinate is positive.
     zeros : bool
         False leaves out faces on which a sign is zero where the sign vectors of all their neighbours are given.
+
+    Raises
+    ------
+    NearlySpecialError
+        When hyperplanes meet within rounding of a line, and not so nearly that they may be taken to meet in it.
     """
     m, r = H.shape
     if r == 0 or m == 0:
@@ -54,13 +72,16 @@ def sign_vectors(H: Floats, *, affine: bool = False, zeros: bool = True) -> Iter
     while chunk := list(itertools.islice(subsets, size)):
         chosen = np.array(chunk, dtype=np.int64).reshape(len(chunk), r - 1)
         rays, volumes = _lines(H[chosen])
-        rays, chosen = rays[volumes > DEPENDENT], chosen[volumes > DEPENDENT]
+        apart = volumes > EXACT
+        if (volumes[apart] <= FLAT).any():
+            raise NearlySpecialError
+        rays, chosen, volumes = rays[apart], chosen[apart], volumes[apart, None]
         if affine:
-            kept = np.abs(rays[:, -1]) > TIE
-            rays, chosen = rays[kept] * np.sign(rays[kept, -1:]), chosen[kept]
+            kept = _signs(rays[:, -1:], volumes)[:, 0] != 0
+            rays, chosen, volumes = rays[kept] * np.sign(rays[kept, -1:]), chosen[kept], volumes[kept]
         values = rays @ H.T
         np.put_along_axis(values, chosen, 0.0, axis=1)
-        signs = np.where(np.abs(values) <= TIE, 0, np.sign(values)).astype(np.int8)
+        signs = _signs(values, volumes)
         simple = (signs == 0).sum(axis=1) == r - 1
         for side in (signs,) if affine else (signs, -signs):
             yield _expand(side[simple], chosen[simple], local)
@@ -68,6 +89,14 @@ def sign_vectors(H: Floats, *, affine: bool = False, zeros: bool = True) -> Iter
                 if around.tobytes() not in seen:
                     seen.add(around.tobytes())
                     yield from _degenerate(H, around)
+
+
+def _signs(values: Floats, volumes: Floats) -> Signs:
+    """Signs of products (k, m) with lines of volumes (k, 1), whose directions are rounded by about eps / volume."""
+    size = np.abs(values) * volumes
+    if ((size > EXACT) & (size <= DOUBTFUL * EXACT)).any():
+        raise NearlySpecialError
+    return np.where(size <= EXACT, 0, np.sign(values)).astype(np.int8)
 
 
 def _lines(normals: Floats) -> tuple[Floats, Floats]:

@@ -13,6 +13,8 @@ from convexsnn.bounds.rows import sum_groups
 
 # Steps of the search over caps, and halvings of the interval of each group's log-partition.
 STEPS, HALVINGS = 200, 55
+# Caps that the search tries are cut off there: exp of them is still a float64, and no score needs to be so large.
+LARGEST_CAP = 700.0
 # Entries of mixtures for which the search stays below a second: beyond, groups of mixed labels are not merged in it
 # (its vector is merged all the same when it is scaled, so the bound is valid).
 ENTRIES = 2**15
@@ -76,6 +78,7 @@ def best_scores(mixtures: NDArray[np.float64], a: NDArray[np.float64], b: NDArra
 
     sum_c clip(q_c, exp(-b_c - Z), exp(a_c - Z)) falls with Z and is one at the solution, which is found by bisection.
     """
+    a, b = np.minimum(a, LARGEST_CAP), np.minimum(b, LARGEST_CAP)
     with np.errstate(divide="ignore"):
         logs = np.log(mixtures)
     size = float(np.log(mixtures.shape[1]))
@@ -84,7 +87,9 @@ def best_scores(mixtures: NDArray[np.float64], a: NDArray[np.float64], b: NDArra
     low_p, high_p = np.exp(-b), np.exp(a)
     for _ in range(HALVINGS):
         middle = (low + high) / 2.0
-        scale = np.exp(-middle)
-        falling = np.clip(mixtures, scale * low_p, scale * high_p).sum(axis=1, keepdims=True) > 1.0
+        with np.errstate(over="ignore"):  # a bound of inf is none
+            scale = np.exp(-middle)
+            low_scaled, high_scaled = scale * low_p, scale * high_p
+        falling = np.clip(mixtures, low_scaled, high_scaled).sum(axis=1, keepdims=True) > 1.0
         low, high = np.where(falling, middle, low), np.where(falling, high, middle)
     return np.clip(logs + high, -b, a)

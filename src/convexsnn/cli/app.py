@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 from sklearn.exceptions import ConvergenceWarning
 
-from convexsnn.cli import benching, exporting, fitting, output, quantising, reporting
+from convexsnn.cli import benching, bounding, exporting, fitting, output, quantising, reporting
 from convexsnn.cli.data import DataSet, from_file, from_task, read_input, read_npz
 from convexsnn.exact import ExactSettings
 from convexsnn.families import is_exact, is_searched
@@ -377,6 +377,51 @@ def verify(
     else:
         fitting.print_verification(report)
     return 0 if report["holds"] else 1
+
+
+@app.command
+def bound(
+    *,
+    model: Path,
+    task: str | None = None,
+    data: Path | None = None,
+    data_dir: Path | None = None,
+    method: Literal["arrangement", "milp"] = "arrangement",
+    seconds: float = ExactSettings.time_limit,
+    limit: int = ExactSettings.limit,
+    json: Json = False,
+) -> int:
+    """Bound the objective of every network of a model's kind, and write the bound into its certificate if it is better.
+
+    For networks of one hidden layer (--depth 2) whose neurons do not feed one another. Every fit has the universal
+    bound, over networks of any kind; this one is over its own kind of neurons, any number of them, any weights.
+
+    Parameters
+    ----------
+    model : Path
+        Folder that `convexsnn fit` wrote.
+    task : str, optional
+        The task on which the model was trained.
+    data : Path, optional
+        The .npz file on which the model was trained.
+    data_dir : Path, optional
+        Folder with the task's files, where it is not where it was.
+    method : {"arrangement", "milp"}
+        arrangement: all patterns that these neurons can have; refused beforehand, with an estimate, where it would take
+        too long. milp: mixed-integer programs, whose bound holds however early they are stopped.
+    seconds : float
+        Time that arrangement may be expected to take; time after which milp begins no round.
+    limit : int
+        Patterns that arrangement may have to visit.
+    """
+    if (task is None) == (data is None):
+        raise ValueError("pass either --task NAME or --data FILE.npz")
+    report = bounding.bound(model, task, data, data_dir, ExactSettings(method, limit, seconds))
+    if json:
+        output.print_json(report)
+    else:
+        bounding.print_report(report, model)
+    return 0
 
 
 @app.command

@@ -20,8 +20,9 @@ from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 from convexsnn.estimators.exactly import train_exact_path
 from convexsnn.estimators.examples import Examples, held_out
-from convexsnn.exact import ExactSettings, check_cost
+from convexsnn.exact import ExactSettings, bound_network, check_cost
 from convexsnn.families import GAUSSIAN, Drawn, Request, check_witnesses, draw_witnesses, is_exact, is_searched
+from convexsnn.global_bound import GlobalBound
 from convexsnn.network import Hidden, Network
 from convexsnn.search import Round, SearchSettings
 from convexsnn.selection import Betas, PathPoint, Score, Validation, is_several, read_betas, train_path
@@ -319,6 +320,54 @@ class SpikingEstimator(BaseEstimator, ABC):
             raise ValueError("validation must hold at least two labels")
         ones = np.ones(len(targets))
         return Examples(sequences, targets, ones, np.ones(len(sequences)), bool(self.per_step))
+
+    def tighten_bound(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        method: str = "arrangement",
+        limit: int = ExactSettings.limit,
+        time_limit: float = ExactSettings.time_limit,
+        observer: Observer | None = None,
+    ) -> GlobalBound:
+        """Bound the objective of every network of the fitted neurons' kind; `certificate_` keeps it where it is better.
+
+        Every fit has the universal bound, over networks of any kind. This one is over those of one hidden layer of the
+        kind of neurons that the fit has, any number of them, any weights; it is often far higher.
+
+        Parameters
+        ----------
+        X, y
+            The training data.
+        method : {"arrangement", "milp"}
+            By all patterns that neurons of this kind can have on X, or by mixed-integer programs, which need no
+            enumeration and stop with what is proved when time is up.
+        limit, time_limit
+            "arrangement" is refused beforehand where it would visit more patterns, or is expected to take more seconds;
+            "milp" begins no round after that time.
+        observer : Observer, optional
+            Told of the progress.
+
+        Returns
+        -------
+        GlobalBound
+            That of `certificate_`: the better of the old and the new.
+
+        Raises
+        ------
+        ValueError
+            When X and y are not the training data, or the network is not of one hidden layer of neurons that do not
+            feed one another, in float64, with 0/1 columns, or when it would cost too much: says what it would cost.
+        """
+        sequences, targets = self.training_rows(X, y)
+        how = ExactSettings(method, limit, time_limit)
+        settings, intercept = self.program_settings(), bool(self.intercept)
+        self.trained_ = bound_network(
+            self.trained_, sequences, targets, settings, how, intercept=intercept, observer=observer
+        )
+        assert self.certificate_.global_bound is not None
+        return self.certificate_.global_bound
 
     def training_rows(self, X: Any, y: Any) -> tuple[Sequences, Tensor]:
         """`X` and `y` as the convex program of this fitted estimator has them: sequences, and encoded targets."""

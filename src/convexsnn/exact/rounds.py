@@ -7,14 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from convexsnn.bounds import equal_inputs, exact_oracle, milp_bound, universal_bound, universal_kappa
-from convexsnn.bounds.universal import best_scaling, in_domain, without_columns
+from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound, without_columns
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.task import Task, with_branches
+from convexsnn.network import Hidden
 from convexsnn.solvers.base import Status
 from convexsnn.training import Trained
 
 # Patterns added a round, at most.
 ADDED = 16
+# Share of the time for the pricing of the first rounds: good patterns are found long before it is proved that there are
+# no better ones. It grows by this factor whenever none is found.
+FIRST_SHARE, GROWTH = 1 / 20, 4.0
 
 
 @dataclass(frozen=True)
@@ -45,29 +49,34 @@ class Round:
     seconds: float
 
 
-def by_rounds(task: Task, time_limit: float, on_round: Callable[[Round], None] | None) -> Trained:
-    """The certificate is that of the best dual vector met, priced over the whole family."""
+def by_rounds(
+    task: Task, time_limit: float, on_round: Callable[[Round], None] | None, start: Hidden | None = None
+) -> Trained:
+    """The certificate is that of the best dual vector met, priced over the whole family; `start` has neurons of it."""
     begun, solving = time.perf_counter(), 0.0
     family, tol, seconds = task.family, task.settings.tol, lambda: time.perf_counter() - begun
     hidden = family.simplest()
+    if start is not None:
+        hidden = with_branches(hidden, start, constant=family.constant)
     dictionary = build_dictionary(hidden, task.sequences)
     bare, groups = without_columns(task.program(dictionary.columns)), equal_inputs(task.sequences, family.every_step)
     # What holds before anything is priced, and if nothing ever is.
-    start = universal_bound(bare, groups)
-    best_U, value = start.U, start.value
-    kappa = universal_kappa(start.U, groups, bare.penalty.name, bare.rho)
+    universal = universal_bound(bare, groups)
+    best_U, value = universal.U, universal.value
+    kappa = universal_kappa(best_U, groups, bare.penalty.name, bare.rho)
     solution = task.solve(dictionary.columns, tol / 10)
     solving += solution.seconds
     penalty = "l1" if bare.n_outputs == 1 else bare.penalty.name
+    share = FIRST_SHARE * time_limit
     try:
         while solution.status is not Status.INTERRUPTED:
             U, left = in_domain(bare, solution.U), max(1.0, time_limit - seconds())
             pricing = exact_oracle(
-                U, family, task.sequences, penalty=penalty, rho=bare.rho, count=ADDED, time_limit=left
+                U, family, task.sequences, penalty=penalty, rho=bare.rho, count=ADDED, time_limit=min(left, share)
             )
             scaled = best_scaling(bare, U, pricing.kappa)
-            if bare.dual(scaled) > value:
-                best_U, value, kappa = scaled, bare.dual(scaled), pricing.kappa
+            if lower_bound(bare, scaled) > value:
+                best_U, value, kappa = scaled, lower_bound(bare, scaled), pricing.kappa
             certificate = solution.certificate
             entry = Round(certificate.P, certificate.primal, certificate.dual, value, pricing.kappa, seconds())
             task.observer.begin(
@@ -76,9 +85,14 @@ def by_rounds(task: Task, time_limit: float, on_round: Callable[[Round], None] |
             if on_round is not None:
                 on_round(entry)
             closed = entry.primal - value <= tol * abs(entry.primal)
-            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
-            if closed or pricing.best <= 1.0 + 1e-9 or seconds() > time_limit:
+            if closed or seconds() > time_limit:
                 break
+            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
+            if pricing.best <= 1.0 + 1e-9:
+                if pricing.exact or share >= left:
+                    break
+                share *= GROWTH
+                continue
             wider = with_branches(hidden, pricing.witnesses, constant=family.constant)
             more = build_dictionary(wider, task.sequences)
             following = task.solve(more.columns, tol / 10)

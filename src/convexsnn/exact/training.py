@@ -147,7 +147,7 @@ def check_cost(family: Family, sequences: Sequences, how: ExactSettings, outputs
     ]
     if over:
         raise ValueError(
-            f"exact training would have {cost} of memory, which is more than {' and '.join(over)}: raise that, use "
+            f"enumeration would have {cost} of memory, which is more than {' and '.join(over)}: raise that, use "
             "fewer or shorter sequences or fewer features, or method = 'milp', which may stop with a gap"
         )
 

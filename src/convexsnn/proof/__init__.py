@@ -4,9 +4,19 @@ This room stands alone: it imports nothing of the rest of the library, and no to
 standard library. The folder may be copied elsewhere and run there: ``python -m proof MODEL DATA.npz``.
 """
 
-from .claims import SUMS, sums_of
+from .claims import SUMS, sum_problems, sums_of
 from .inequality import ExactProgram, Proof, prove
 from .losses import Head
 from .verification import ExactVerification, verify_exactly
 
-__all__ = ["SUMS", "ExactProgram", "ExactVerification", "Head", "Proof", "prove", "sums_of", "verify_exactly"]
+__all__ = [
+    "SUMS",
+    "ExactProgram",
+    "ExactVerification",
+    "Head",
+    "Proof",
+    "prove",
+    "sum_problems",
+    "sums_of",
+    "verify_exactly",
+]

@@ -106,7 +106,7 @@ def folder_problems(folder: Path, header: dict[str, Any]) -> list[str]:
 def sum_problems(folder: Path) -> list[str]:
     """Files that differ from their SHA-256 in SHA256SUMS, or are not in it; nothing where there is no such file."""
     sums = folder / SUMS
-    if not sums.is_file():
+    if not sums.is_file() or sums.read_bytes() == sums_of(folder).encode():
         return []
     try:
         lines = [line.split("  ", 1) for line in sums.read_text().splitlines()]
@@ -115,6 +115,8 @@ def sum_problems(folder: Path) -> list[str]:
         return [f"{SUMS} cannot be read"]
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in _listed(folder)}
     changed = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
+    if not changed:
+        return [f"{SUMS} is not as it was written"]
     return [f"{name} is not the file that was written with the model ({SUMS})" for name in changed]
 
 

@@ -58,7 +58,7 @@ class Hidden:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model file: `header` is its JSON, `tensors` W, U, row_weights and network.W, float64."""
+    """A model file: `header` is its JSON, `tensors` W, U, row_weights, network.W and at most global_dual, float64."""
 
     header: dict[str, Any]
     witnesses: Hidden
@@ -82,6 +82,8 @@ def read_model(path: Path) -> Model:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         witnesses, network = (_hidden(header[name], name, tensors) for name in ("witnesses", "network"))
         kept = {name: tensors.pop(name) for name in ("W", "U", "row_weights", "network.W")}
+        if "global_dual" in tensors:
+            kept["global_dual"] = tensors.pop("global_dual")
         unknown = [name for name in tensors if not name.startswith(("witnesses.", "network."))]
         if unknown:
             raise ValueError(f"it holds tensors that no model has: {unknown}")

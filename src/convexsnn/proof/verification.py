@@ -104,7 +104,10 @@ def _verify(model: Model, rows: Rows, problems: list[str]) -> ExactVerification:
     if abs(float(tensors["row_weights"].sum()) - 1.0) > 1e-9:
         problems.append("the row weights do not sum to one")
     problems += _network_problems(program, proof, own, tensors["network.W"])
-    return ExactVerification(proof, tuple(problems), tuple(_trusted(spikes, own, tensors["row_weights"])))
+    trusted = _trusted(spikes, own, tensors["row_weights"])
+    if header["certificate"].get("global_bound") is not None:
+        trusted.append("not proved here: the bound on other hidden weights (global_bound), nor that it is not altered")
+    return ExactVerification(proof, tuple(problems), tuple(trusted))
 
 
 def _program(header: dict[str, Any], spikes: Spikes, rows: Rows, row_weights: np.ndarray) -> ExactProgram:

@@ -82,6 +82,8 @@ class LayerPattern:
         leak, reset = float(self.neuron.leak[j]), self.neuron.reset
         summed, taken = np.zeros_like(inputs), np.zeros_like(own)
         state, debt, last = np.zeros_like(inputs[:, 0]), np.zeros_like(own[:, 0]), np.zeros_like(own[:, 0])
+        if reset == "delayed" and float(self.neuron.threshold[j]) < 0.0:
+            last = np.ones_like(last)  # the membrane of the start, 0, is above the threshold
         for t in range(inputs.shape[1]):
             state = leak * (state * (1 - last)[:, None] if reset == "hard" else state) + inputs[:, t]
             if reset == "soft":

@@ -30,7 +30,7 @@ FEASIBILITY = 1e-9
 ITERATIONS_A_ROW = 100
 
 
-class _QuietHighs(highspy.Highs):
+class QuietHighs(highspy.Highs):
     """HiGHS without output; its constructor enables callbacks, which prints a banner unless silenced before."""
 
     def enableCallbacks(self) -> None:  # noqa: N802 - the name is highspy's
@@ -51,7 +51,7 @@ class RestrictedLP:
         self.scale = float(groups.weights.mean())
         self.working: Tensor = groups.first.new_zeros(0)
         count = len(groups.first)
-        self.highs = _QuietHighs()
+        self.highs = QuietHighs()
         self.stop = False
         self.interior_done = False
         for interrupt in (self.highs.cbSimplexInterrupt, self.highs.cbIpmInterrupt):
