@@ -100,6 +100,30 @@ def test_spike_for_spike(target, reset):
     assert compared >= 300_000  # at least two resets a target
 
 
+def with_threshold(network, threshold):
+    """The same weights, every neuron with this threshold."""
+    branches = []
+    for branch in network.hidden.branches:
+        same = [torch.full_like(layer.neuron.threshold, threshold) for layer in branch.layers]
+        neurons = [replace(layer.neuron, threshold=own) for layer, own in zip(branch.layers, same, strict=True)]
+        layers = [replace(layer, neuron=neuron) for layer, neuron in zip(branch.layers, neurons, strict=True)]
+        branches.append(replace(branch, layers=tuple(layers)))
+    return replace(network, hidden=replace(network.hidden, branches=tuple(branches)))
+
+
+@pytest.mark.parametrize(("target", "reset"), [case for case in CASES if case[1] != "threshold"])
+@pytest.mark.parametrize("threshold", [0.0, -0.25])
+def test_thresholds_that_are_not_positive_are_exact_or_refused(target, reset, threshold):
+    export, package, _ = TARGETS[target]
+    pytest.importorskip(package)
+    network = with_threshold(draw(reset, dyadic=True, leak=0.5), threshold)
+    if target != "torch" and reset == "delayed" or (target, reset, threshold) == ("snntorch", "soft", -0.25):
+        with pytest.raises(ValueError, match="thresholds only"):
+            export(network)
+    else:
+        check_alike(network, export(network), inputs(dyadic=True))
+
+
 @pytest.mark.parametrize("target", ["torch", "snntorch", "spikingjelly"])
 @pytest.mark.parametrize("leak", [0.0, 1.0])
 def test_the_ends_of_the_leak(target, leak):
