@@ -117,7 +117,7 @@ def test_thresholds_that_are_not_positive_are_exact_or_refused(target, reset, th
     export, package, _ = TARGETS[target]
     pytest.importorskip(package)
     network = with_threshold(draw(reset, dyadic=True, leak=0.5), threshold)
-    if target != "torch" and reset == "delayed" or (target, reset, threshold) == ("snntorch", "soft", -0.25):
+    if (target != "torch" and reset == "delayed") or (target, reset, threshold) == ("snntorch", "soft", -0.25):
         with pytest.raises(ValueError, match="thresholds only"):
             export(network)
     else:

@@ -25,8 +25,8 @@ class SnnTorchCell(nn.Module):
         lif = refuse(layer, ("soft", "hard", "none", "delayed"), "snnTorch")
         if lif.reset == "soft" and bool((lif.threshold < 0).any()):
             raise ValueError(
-                "snnTorch holds reset 'soft' for nonnegative thresholds only, as it takes a membrane of zero that is above "
-                "its threshold for one that has just fired: use to_torch, to_spikingjelly or to_norse"
+                "snnTorch holds reset 'soft' for nonnegative thresholds only, as it takes a membrane of zero that is "
+                "above its threshold for one that has just fired: use to_torch, to_spikingjelly or to_norse"
             )
         self.reset = lif.reset
         self.feedback = lif.reset == "delayed"
