@@ -73,11 +73,8 @@ class BitColumns:
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`."""
-        # Written in place: small results kept between the large blocks would keep the allocator from using them again.
-        out = U.new_empty(self.shape[1], U.shape[1])
-        for block in self._blocks(self.shape[1]):
-            out[block] = unpack_bits(self.packed[block], self.n).to(U.dtype) @ U
-        return out
+        parts = [unpack_bits(self.packed[block], self.n).to(U.dtype) @ U for block in self._blocks(self.shape[1])]
+        return torch.cat(parts) if parts else U.new_zeros(0, U.shape[1])
 
     def _blocks(self, count: int) -> Iterator[slice]:
         size = max(1, BLOCK_ENTRIES // max(1, self.n))
@@ -167,10 +164,9 @@ class PlaneColumns:
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`."""
-        out = U.new_empty(self.shape[1], U.shape[1])
-        for chosen in torch.arange(self.shape[1], device=self.device).split(self._block):
-            out[chosen] = self.take(chosen).dense(U.dtype).T @ U
-        return out
+        every = torch.arange(self.shape[1], device=self.device)
+        parts = [self.take(chosen).dense(U.dtype).T @ U for chosen in every.split(self._block)]
+        return torch.cat(parts) if len(every) else U.new_zeros(0, U.shape[1])
 
     @property
     def _block(self) -> int:

@@ -20,29 +20,18 @@ class NormalisedColumns:
 
     Attributes
     ----------
-    n : int
-        Rows of the dictionary.
     scale : float64 tensor of shape (P, 1)
         Weights of the program are ``scale`` times weights of the normalised columns.
     """
 
     def __init__(self, columns: Columns, row_weights: Tensor) -> None:
-        self.n, count = columns.shape
-        n = self.n
+        n, count = columns.shape
         self._columns = columns
-        self._rows: dict[torch.dtype, Tensor] = {}
-        if 0 < n * count * 8 <= DENSE_BYTES:
-            self._rows[torch.float64] = row_weights.new_empty(count, n)
-        squares = row_weights.new_empty(count)
-        for block in _blocks(n, count):
-            rows = columns.take(torch.arange(block.start, block.stop, device=columns.device)).dense().T
-            if self._rows:
-                self._rows[torch.float64][block] = rows
-            squares[block] = rows**2 @ row_weights
-        norms = squares.sqrt()
+        squares = [(columns.take(block).dense() ** 2).T @ row_weights for block in _blocks(n, count, columns.device)]
+        norms = torch.cat(squares).sqrt() if squares else row_weights.new_zeros(0)
         self.scale = torch.where(norms > 0.0, 1.0 / norms, 1.0).unsqueeze(1)
-        if self._rows:
-            self._rows[torch.float64] *= self.scale
+        fits = 0 < n * count * 8 <= DENSE_BYTES
+        self._rows = {torch.float64: columns.dense().T * self.scale} if fits else {}
 
     def matmul(self, W: Tensor) -> Tensor:
         """``D diag(scale) @ W`` for a float64 `W` of shape (P, C)."""
@@ -65,6 +54,6 @@ class NormalisedColumns:
         return self._rows[dtype][index]
 
 
-def _blocks(n: int, count: int) -> Iterator[slice]:
+def _blocks(n: int, count: int, device: torch.device) -> Iterator[Tensor]:
     size = max(1, BLOCK_ENTRIES // max(1, n))
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+    return (torch.arange(start, min(start + size, count), device=device) for start in range(0, count, size))
