@@ -156,13 +156,14 @@ def test_state_goes_on_where_it_ended():
 
 
 @pytest.mark.parametrize("reset", ["soft", "hard", "none", "delayed"])
-def test_torch_module_can_be_scripted_and_compiled(reset):
-    module, X = to_torch(draw(reset, dyadic=False, recurrent=True, readout="membrane")), inputs(dyadic=False)
+def test_torch_module_can_be_scripted_compiled_and_exported(reset):
+    module, X = to_torch(draw(reset, dyadic=False, recurrent=True, readout="membrane")), inputs(dyadic=False)[:3]
     y, state = module(X)
     scripted_y, scripted_state = torch.jit.script(module)(X)
     assert torch.equal(scripted_y, y)
     assert all(map(torch.equal, scripted_state, state))
     assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(X)[0], y)
+    assert torch.equal(torch.export.export(module, (X,)).module()(X)[0], y)
 
 
 @pytest.mark.parametrize("shape", ["arctan", "straight_through"])
