@@ -8,6 +8,7 @@ python examples/nir_round_trip.py
 """
 
 import contextlib
+import io
 import tempfile
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def run_in_snntorch(graph, X):
     """Outputs after the last step, by snnTorch's importer."""
     from snntorch.import_nir import import_from_nir
 
-    module, state = import_from_nir(graph), None
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints the arrays that it reads
+        module, state = import_from_nir(graph), None
     for x in X.float().unbind(dim=1):
         y, state = module(x, state)
     return y
