@@ -5,6 +5,8 @@ TORCH ?= torch==2.13.0
 # Folder of the four MNIST files for the benchmarks; without it they are fetched from OpenML, or skipped offline.
 MNIST ?=
 BENCH ?=
+# Tests run exports in them. Both ask for a torchvision built for the torch above, which nothing of theirs that we call uses.
+WITHOUT_DEPS := norse==1.1.0 spikingjelly==2.0.0
 BIN := .venv/bin
 
 .PHONY: demo test lint types check docs bench-paper bench-solvers clean
@@ -35,18 +37,19 @@ bench-paper: .venv/.ready
 
 # BENCH: more arguments, e.g. BENCH="--programs mnist-ce --betas 0.01 --repeats 5"
 bench-solvers: .venv/.ready
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m pip install --quiet --no-warn-conflicts --editable '.[bench]'
 	$(BIN)/python benchmarks/solvers.py $(if $(MNIST),--mnist $(MNIST)) $(BENCH)
 
-.venv/.ready: pyproject.toml
+.venv/.ready: pyproject.toml Makefile
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "convexsnn needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $(WITHOUT_DEPS)
 	touch $@
 
 .venv/.ready-docs: .venv/.ready
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --no-warn-conflicts --editable '.[docs]'
 	touch $@
 
 clean:

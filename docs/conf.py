@@ -9,6 +9,7 @@ logging.getLogger("convexsnn").setLevel(logging.WARNING)
 
 project = "convexsnn"
 author = "The convexsnn authors"
+copyright = "2026, the convexsnn authors"  # noqa: A001 - as Sphinx calls it
 release = version = installed("convexsnn")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_gallery.gen_gallery"]
 exclude_patterns = ["_build", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.md5", "gallery/**/*.json"]

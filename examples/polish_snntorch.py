@@ -7,6 +7,7 @@ Polish an snnTorch network: train it on small digits as usual, then make its rea
 python examples/polish_snntorch.py
 """
 
+import matplotlib.pyplot as plt
 import snntorch as snn
 import torch
 from sklearn.datasets import load_digits
@@ -14,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from convexsnn import polish
+from convexsnn.display import WeightsDisplay
 from convexsnn.polishing import module_cost
 
 
@@ -60,7 +62,7 @@ def main():
 
     # From here on it is polish.
     loader = DataLoader(TensorDataset(*train_set), batch_size=100)
-    before = module_cost(net, loader)
+    before, trained = module_cost(net, loader), net.out.weight.detach().clone()
     result = polish(net, loader, pooling="count", beta=0.03)
     after = module_cost(net, loader)
     print(f"polished: test accuracy {accuracy(net, *test_set):.4f}")
@@ -68,8 +70,15 @@ def main():
     print(f"objective {result.before.objective:.4f} -> {result.after.objective:.4f}")
     print(f"accumulates an inference {before.effective_acs:.0f} -> {after.effective_acs:.0f}")
     print(result.certificate)
+
+    # The readout before and after: grey is zero.
+    _, panels = plt.subplots(2, 1, figsize=(8, 4.4), layout="constrained", sharex=True)
+    for ax, weight, title in zip(panels, (trained, net.out.weight.detach()), ("trained", "polished"), strict=True):
+        WeightsDisplay(weight.numpy(), "class", "neuron").plot(ax)
+        ax.set_title(f"{title}: {int((weight != 0).sum())} weights")
     return result
 
 
 if __name__ == "__main__":
     main()
+    plt.show()

@@ -1,6 +1,8 @@
 """Displays draw what they say, after scikit-learn's pattern."""
 
 import sys
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,11 +53,16 @@ def searched():
     )
 
 
+def without_breaks(values):
+    values = np.asarray(values, dtype=float)
+    return values[~np.isnan(values)].tolist()
+
+
 def test_bounds_show_every_round(searched):
     both = axes(2)
     shown = BoundsDisplay.from_estimator(searched, ax=both)
     rounds = searched.history_
-    lines = {line.get_label(): list(line.get_ydata()) for line in shown.ax_.lines + shown.columns_ax_.lines}
+    lines = {line.get_label(): without_breaks(line.get_ydata()) for line in shown.ax_.lines + shown.columns_ax_.lines}
     assert lines == {
         "objective": [entry.objective for entry in rounds],
         "lower bound on this dictionary": [entry.dual for entry in rounds],
@@ -63,11 +70,22 @@ def test_bounds_show_every_round(searched):
         "columns": [entry.columns for entry in rounds],
         "with weight": [entry.support for entry in rounds],
     }
-    assert list(shown.ax_.lines[0].get_xdata()) == [entry.seconds for entry in rounds]
+    assert without_breaks(shown.ax_.lines[0].get_xdata()) == [entry.seconds for entry in rounds]
     assert shown.figure_ is both[0].figure
     alone = BoundsDisplay(rounds).plot(axes())
     assert len(alone.ax_.lines) == 3
     assert alone.columns_ax_ is None
+
+
+def test_bounds_of_different_rho_are_not_joined(searched):
+    first = searched.history_[-1]
+    later = replace(first, rho=first.rho / 10, objective=first.objective / 10, seconds=first.seconds + 1)
+    shown = BoundsDisplay([first, later]).plot(axes())
+    assert np.isnan(shown.ax_.lines[0].get_ydata()).tolist() == [False, True, False]
+    assert [text.get_text().split() for text in shown.ax_.texts] == [
+        ["rho", f"{own.rho:.2g}"] for own in (first, later)
+    ]
+    assert not BoundsDisplay([first, first]).plot(axes()).ax_.texts
 
 
 def test_bounds_need_a_search(model):
@@ -114,8 +132,12 @@ def test_raster_shows_the_spikes_that_are_read(model, data):
     assert sum(int(spikes.sum()) for spikes in shown.layers.values()) == one.n_spikes > 0
     assert shown.layers["layer 2"][-1].tolist() == one.features[0].tolist()
     assert np.array_equal(shown.input, X[7])
-    drawn = {name: len(line.get_xdata()) for name, line in zip(shown.layers, shown.ax_.lines, strict=True)}
-    assert drawn == {name: int(spikes.sum()) for name, spikes in shown.layers.items()}
+    assert list(shown.images_) == ["input", *shown.layers]
+    for name, spikes in shown.layers.items():
+        assert np.array_equal(shown.images_[name].get_array(), spikes.T)
+    places = [tuple(image.get_extent()) for image in shown.images_.values()]
+    assert all(place[:2] == (0.5, 5.5) for place in places)
+    assert all(below[3] < above[2] for below, above in pairwise(places))
     with pytest.raises(ValueError, match="index must be an integer from 0 to 79"):
         RasterDisplay.from_estimator(model, X, index=80)
 
@@ -129,7 +151,7 @@ def test_raster_ends_with_the_sequence(model, data):
 def test_weights_of_readout_come_by_size(model):
     shown = WeightsDisplay.from_estimator(model, ax=axes())
     sizes = np.linalg.norm(shown.weights, axis=0)
-    assert shown.weights.shape == model.network_.W.T.shape
+    assert shown.weights.shape == (4, int((model.network_.W != 0).any(dim=1).sum()))
     assert (np.diff(sizes) <= 0).all()
     assert np.array_equal(shown.image_.get_array(), shown.weights)
     first = WeightsDisplay.from_estimator(model, which="input", ax=axes())

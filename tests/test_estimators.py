@@ -3,13 +3,14 @@
 import pickle
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexsnn import SpikingClassifier, SpikingRegressor
@@ -152,6 +153,29 @@ def test_clone_pickle_pipeline_and_grid_search():
     pipeline = make_pipeline(FunctionTransformer(), SpikingClassifier(**SMALL))
     search = GridSearchCV(pipeline, {"spikingclassifier__beta": [0.01, 10.0]}, cv=2).fit(X, y)
     assert search.best_params_["spikingclassifier__beta"] == 0.01
+
+
+def test_cross_validation_in_processes_of_joblib():
+    X, drawn = bits(n=60)
+    y = drawn[:, -1]
+    pipeline = make_pipeline(FunctionTransformer(), SpikingClassifier(**SMALL))
+    alone = cross_val_score(pipeline, X, y, cv=2)
+    assert np.array_equal(cross_val_score(pipeline, X, y, cv=2, n_jobs=2), alone)
+    assert alone.min() > 0.8
+    regressor = make_pipeline(StandardScaler(), SpikingRegressor(timesteps=3, **SMALL))
+    assert cross_val_score(regressor, X[:, -1], y.astype(float), cv=2).min() > 0.5
+
+
+@pytest.mark.parametrize("kind", [SpikingClassifier, SpikingRegressor])
+def test_fitted_estimators_are_kept_by_joblib(kind, tmp_path):
+    X, drawn = bits(n=60)
+    model = kind(beta=[0.1, 0.01], **SMALL).fit(X, drawn[:, -1])
+    joblib.dump(model, tmp_path / "model.joblib")
+    back = joblib.load(tmp_path / "model.joblib")
+    assert np.array_equal(back.predict(X), model.predict(X))
+    assert back.certificate_ == model.certificate_
+    again = clone(back).fit(X, drawn[:, -1])
+    assert np.array_equal(again.predict(X), model.predict(X))
 
 
 def test_a_fit_that_misses_its_tolerance_warns_and_says_so():

@@ -9,21 +9,6 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def test_polish_snntorch(capsys):
-    pytest.importorskip("snntorch")
-    result = runpy.run_path(str(EXAMPLES / "polish_snntorch.py"))["main"]()
-    assert result.certificate.holds(1e-6)
-    assert result.after.synapses < 0.5 * result.before.synapses
-    assert "polished: test accuracy" in capsys.readouterr().out
-
-
-def test_nir_round_trip(capsys):
-    pytest.importorskip("nir")
-    difference = runpy.run_path(str(EXAMPLES / "nir_round_trip.py"))["main"]()
-    assert difference < 1e-5
-    assert "read back" in capsys.readouterr().out
-
-
 @pytest.fixture
 def drawn():
     """pyplot without a screen; afterwards no figure is left."""
@@ -37,6 +22,22 @@ def drawn():
 
 def run_main(name, **settings):
     return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](**settings)
+
+
+def test_polish_snntorch(drawn, capsys):
+    pytest.importorskip("snntorch")
+    result = run_main("polish_snntorch")
+    assert result.certificate.holds(1e-6)
+    assert result.after.synapses < 0.5 * result.before.synapses
+    assert "polished: test accuracy" in capsys.readouterr().out
+    assert drawn() == [4]  # two pictures and their colour bars
+
+
+def test_nir_round_trip(drawn, capsys):
+    pytest.importorskip("nir")
+    assert run_main("nir_round_trip") < 1e-5
+    assert "read back" in capsys.readouterr().out
+    assert drawn() == [2]
 
 
 def test_pipeline_cross_validation(drawn, capsys):

@@ -100,6 +100,30 @@ def test_spike_for_spike(target, reset):
     assert compared >= 300_000  # at least two resets a target
 
 
+def with_threshold(network, threshold):
+    """The same weights, every neuron with this threshold."""
+    branches = []
+    for branch in network.hidden.branches:
+        same = [torch.full_like(layer.neuron.threshold, threshold) for layer in branch.layers]
+        neurons = [replace(layer.neuron, threshold=own) for layer, own in zip(branch.layers, same, strict=True)]
+        layers = [replace(layer, neuron=neuron) for layer, neuron in zip(branch.layers, neurons, strict=True)]
+        branches.append(replace(branch, layers=tuple(layers)))
+    return replace(network, hidden=replace(network.hidden, branches=tuple(branches)))
+
+
+@pytest.mark.parametrize(("target", "reset"), [case for case in CASES if case[1] != "threshold"])
+@pytest.mark.parametrize("threshold", [0.0, -0.25])
+def test_thresholds_that_are_not_positive_are_exact_or_refused(target, reset, threshold):
+    export, package, _ = TARGETS[target]
+    pytest.importorskip(package)
+    network = with_threshold(draw(reset, dyadic=True, leak=0.5), threshold)
+    if (target != "torch" and reset == "delayed") or (target, reset, threshold) == ("snntorch", "soft", -0.25):
+        with pytest.raises(ValueError, match="thresholds only"):
+            export(network)
+    else:
+        check_alike(network, export(network), inputs(dyadic=True))
+
+
 @pytest.mark.parametrize("target", ["torch", "snntorch", "spikingjelly"])
 @pytest.mark.parametrize("leak", [0.0, 1.0])
 def test_the_ends_of_the_leak(target, leak):
@@ -132,13 +156,14 @@ def test_state_goes_on_where_it_ended():
 
 
 @pytest.mark.parametrize("reset", ["soft", "hard", "none", "delayed"])
-def test_torch_module_can_be_scripted_and_compiled(reset):
-    module, X = to_torch(draw(reset, dyadic=False, recurrent=True, readout="membrane")), inputs(dyadic=False)
+def test_torch_module_can_be_scripted_compiled_and_exported(reset):
+    module, X = to_torch(draw(reset, dyadic=False, recurrent=True, readout="membrane")), inputs(dyadic=False)[:3]
     y, state = module(X)
     scripted_y, scripted_state = torch.jit.script(module)(X)
     assert torch.equal(scripted_y, y)
     assert all(map(torch.equal, scripted_state, state))
     assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(X)[0], y)
+    assert torch.equal(torch.export.export(module, (X,)).module()(X)[0], y)
 
 
 @pytest.mark.parametrize("shape", ["arctan", "straight_through"])
@@ -225,22 +250,46 @@ def run_steps(module, X):
     return torch.stack(outputs)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", ["snntorch", "spikingjelly", "norse"])
-def test_nir_graphs_of_hard_reset_are_read_alike(name, tmp_path):
+IMPORTERS = ["snntorch", "spikingjelly", "norse"]
+
+
+def count_read_alike(read, networks, path, **settings):
+    """Write each network, read it back, run both in float32; returns how many spikes were compared."""
     nir = pytest.importorskip("nir")
     compared = 0
-    for leak in (0.5, 0.9):
+    for seed, (network, dyadic) in enumerate(networks):
+        nir.write(path / "graph.nir", to_nir(identity_output(network), **settings))
+        module = read(nir.read(path / "graph.nir"))
+        X = inputs(dyadic=dyadic, dtype=torch.float32, seed=seed)
+        expected = spikes_of(network, X)[1]
+        assert 0.02 < float(expected.mean()) < 0.98
+        assert int((run_steps(module, X).round() != expected).sum()) == 0
+        compared += expected.numel()
+    return compared
+
+
+def single(reset, leaks, seeds, **settings):
+    """Networks in float32 with random and with dyadic weights."""
+    for leak in leaks:
         for dyadic in (False, True):
-            for seed in range(6):
-                network = identity_output(draw("hard", dyadic=dyadic, leak=leak, dtype=torch.float32, seed=seed))
-                nir.write(tmp_path / "graph.nir", to_nir(network))
-                module = read_by(name, nir.read(tmp_path / "graph.nir"))
-                X = inputs(dyadic=dyadic, dtype=torch.float32, seed=seed)
-                expected = spikes_of(network, X)[1]
-                assert int((run_steps(module, X).round() != expected).sum()) == 0
-                compared += expected.numel()
-    assert compared >= 400_000
+            for seed in range(seeds):
+                yield draw(reset, dyadic=dyadic, leak=leak, dtype=torch.float32, seed=seed, **settings), dyadic
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", IMPORTERS)
+@pytest.mark.parametrize("reset", ["hard", "none"])
+def test_nir_graphs_are_read_alike_by_importers(name, reset, tmp_path):
+    read = lambda graph: read_by(name, graph)  # noqa: E731
+    assert count_read_alike(read, single(reset, (0.5, 0.9), 6), tmp_path) >= 400_000
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("reset", ["hard", "none"])
+@pytest.mark.parametrize(("name", "mixed"), [("spikingjelly", False), ("norse", False), ("norse", True)])
+def test_nir_graphs_with_recurrence_and_mixed_neurons_are_read_alike(name, mixed, reset, tmp_path):
+    read = lambda graph: read_by(name, graph)  # noqa: E731
+    count_read_alike(read, single(reset, (0.75,), 2, recurrent=True, mixed=mixed), tmp_path)
 
 
 class Integrator(torch.nn.Module):
@@ -270,24 +319,19 @@ def as_linear(node):
     linear = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
     with torch.no_grad():
         linear.weight.copy_(weight)
-        linear.bias.copy_(torch.from_numpy(node.bias))
+        linear.bias.copy_(torch.from_numpy(getattr(node, "bias", np.zeros(len(weight)))))
     return linear
 
 
-def test_nir_graphs_without_reset_run_alike():
-    """Importers know no neurons without reset, so nirtorch runs the graph with the two nodes' definitions."""
+@pytest.mark.parametrize("reset", ["soft", "delayed"])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_the_subgraph_of_a_soft_reset_runs_alike(reset, recurrent, tmp_path):
+    """No importer knows its nodes, so nirtorch runs the graph with the definitions of the nodes."""
     nir, nirtorch = pytest.importorskip("nir"), pytest.importorskip("nirtorch")
-    compared = 0
-    for dyadic in (False, True):
-        for seed in range(11):
-            network = identity_output(draw("none", dyadic=dyadic, leak=0.5, dtype=torch.float32, seed=seed))
-            nodes = {nir.LI: Integrator, nir.Threshold: Fires, nir.Affine: as_linear}
-            module = nirtorch.nir_to_torch(to_nir(network), nodes)
-            X = inputs(dyadic=dyadic, dtype=torch.float32, seed=seed)
-            expected = spikes_of(network, X)[1]
-            assert int((run_steps(module, X).round() != expected).sum()) == 0
-            compared += expected.numel()
-    assert compared >= 400_000
+    nodes = {nir.LI: Integrator, nir.Threshold: Fires, nir.Affine: as_linear, nir.Linear: as_linear}
+    read = lambda graph: nirtorch.nir_to_torch(graph, nodes)  # noqa: E731
+    networks = single(reset, (0.5,), 6, recurrent=recurrent)
+    assert count_read_alike(read, networks, tmp_path, soft_reset="subgraph") >= 200_000
 
 
 @pytest.mark.parametrize("reset", ["soft", "hard", "none", "delayed", "threshold"])
@@ -303,7 +347,7 @@ def test_nir_round_trip_spikes_alike(reset, recurrent, tmp_path):
         assert back.hidden.every_step
         X = inputs(dyadic=True)
         assert torch.equal(spikes_of(back, X)[1], spikes_of(network, X)[1])
-        if reset in ("soft", "delayed", "hard"):
+        if reset != "threshold":
             assert back.hidden.branches[0].last.neuron.reset == reset
 
 
@@ -356,11 +400,14 @@ def test_foreign_nir_graphs_are_refused_by_name():
     nir = pytest.importorskip("nir")
     ones = np.ones(3)
     lif = nir.LIF(tau=2e-4 * ones, r=ones, v_leak=ones, v_threshold=ones, v_reset=0 * ones)
+    halves = {"tau_syn": 2e-4 * ones, "r": ones, "v_leak": 0 * ones, "v_threshold": ones, "w_in": 2 * ones}
+    lasting = nir.CubaLIF(tau_mem=2e-4 * ones, **halves)
     synaptic = nir.CubaLIF(tau_syn=ones, tau_mem=ones, r=ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones)
     weights = lambda: nir.Affine(np.ones((3, 3)), np.zeros(3))  # noqa: E731
     for nodes, message in [
         ([weights(), lif, weights()], "v_leak"),
         ([weights(), synaptic, weights()], "CubaLIF"),
+        ([weights(), lasting, weights()], "a membrane that lasts"),
         ([weights()], "followed by no neurons"),
         ([weights(), nir.LIF(2e-4 * ones, ones, 0 * ones, ones)], "stands where weights"),
     ]:

@@ -67,3 +67,12 @@ def test_python_in_the_readme_runs():
     for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
         exec(compile(block, "README.md", "exec"), names)
     assert names["model"].certificate_.holds(1e-6)
+
+
+def test_pages_of_the_site_have_names_of_their_own_and_are_all_listed():
+    """Sphinx writes search.html and genindex.html itself, over a page of that name."""
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert not pages & {"search", "genindex", "py-modindex"}
+    index = (ROOT / "docs" / "index.md").read_text()
+    listed = re.search(r"```\{toctree\}.*?\n\n(.*?)```", index, re.DOTALL)[1].split()
+    assert pages <= set(listed)

@@ -235,6 +235,39 @@ class Stateful(Net):
         return self.out(s)
 
 
+class Normed(Net):
+    """A readout whose weight is computed from other parameters."""
+
+    def __init__(self):
+        super().__init__()
+        nn.utils.parametrizations.weight_norm(self.out)
+
+
+class Scaled(nn.Linear):
+    """A Linear by name that computes something else."""
+
+    def forward(self, x):
+        return 2.0 * super().forward(x) ** 2
+
+
+class Squaring(Net):
+    def __init__(self):
+        super().__init__()
+        self.out = Scaled(30, 3)
+
+
+class Noisy:
+    """Other inputs in every pass, with the same labels."""
+
+    def __init__(self):
+        self.passes = 0
+
+    def __iter__(self):
+        self.passes += 1
+        x, y = data()
+        return iter([(x + torch.randn(x.shape, generator=torch.Generator().manual_seed(self.passes)), y)])
+
+
 class Shuffled:
     """Other labels in every pass."""
 
@@ -262,6 +295,8 @@ BAD = {
     "no readout": (nn.Sequential(nn.Linear(5, 4), LIFCell()), {}, "followed by the spiking layer"),
     "two candidates": (Twice(), {}, "several Linears"),
     "nonlinear readout": (Net(), {"readout": "lif"}, "not linear"),
+    "computed readout": (Normed(), {}, "weight is computed"),
+    "readout that squares": (Squaring(), {}, "does not give W x"),
     "unknown readout": (Net(), {"readout": "head"}, "no layer named 'head'"),
     "foreign readout": (Net(), {"readout": nn.Linear(30, 3)}, "not in it"),
     "spikes do not spike": (Net(), {"spikes": "inp"}, "does not spike"),
@@ -296,6 +331,7 @@ def test_bad_modules_and_settings(case):
         ([(torch.zeros(0, 5), torch.zeros(0).long())], "loader is empty"),
         (iter(loader()), "only once"),
         (Shuffled(), "changes between passes"),
+        (Noisy(), "changes between passes"),
         (Shrinking(), "changes between passes"),
         ([torch.zeros(4, 5)], "batches"),
         ([(torch.zeros(4, 5), 1)], "one row a sequence"),

@@ -56,6 +56,15 @@ def test_page_of_a_search_has_all_parts_and_the_stored_numbers(searched):
     certificate = json.loads((searched / "certificate.json").read_text())
     metrics = json.loads((searched / "metrics.json").read_text())
     assert re.findall(r'<section id="(\w+)">', page) == list(SECTIONS)
+    tiles = dict(re.findall(r"<li><strong>(.*?)</strong> (.*?)</li>", page))
+    tiles = {name: value for value, name in tiles.items()}
+    assert tiles["test accuracy"] == f"{100 * metrics['test']['accuracy']:.2f} %"
+    assert tiles["neurons"] == f"{metrics['neurons']:,}"
+    assert float(tiles["relative gap to the best output weights"]) == pytest.approx(
+        certificate["relative_gap"], rel=0.05
+    )
+    bound = certificate["global_bound"]["relative_gap"]
+    assert tiles["relative gap to the bound on any network"] == f"{100 * bound:.3g} %"
     said = section(page, "certificate")
     assert f"{certificate['primal']:.12g}" in said
     assert f"{certificate['dual']:.12g}" in said
@@ -191,7 +200,15 @@ def test_page_opens_in_a_browser_without_errors(searched, browser, tmp_path):
     assert [url for url in asked if not url.startswith("data:")] == [address]
     loaded = page.eval_on_selector_all("img", "all => all.map(i => i.complete && i.naturalWidth > 100)")
     assert loaded == [True] * 9
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for width in (360, 1000, 1366):  # a telephone, and laptops
+        page.set_viewport_size({"width": width, "height": 768})
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    tiles, training = page.locator(".summary"), page.locator("#training")
+    assert training.bounding_box()["y"] + 100 < 768  # both on the first screen
+    assert tiles.bounding_box()["height"] < 200
+    tops = page.eval_on_selector_all("#raster img", "all => all.map(i => i.getBoundingClientRect().top)")
+    assert len(tops) == 2
+    assert len(set(tops)) == 1  # side by side
     for name in SECTIONS:
         part = page.locator(f"#{name}")
         assert part.bounding_box()["height"] > 40

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from convexsnn.display.axes import axes_for
@@ -16,6 +17,8 @@ from convexsnn.search import Round
 @dataclass(eq=False)
 class BoundsDisplay:
     """Objective, the dictionary's lower bound and the global bound of each round, against seconds.
+
+    Lines are broken where a stage of the search ends and rho becomes smaller.
 
     Parameters
     ----------
@@ -76,18 +79,33 @@ class BoundsDisplay:
 
     def _plot_bounds(self) -> None:
         history = self.history
-        seconds = [entry.seconds for entry in history]
-        self.ax_.plot(seconds, [entry.objective for entry in history], marker="o", label="objective")
-        self.ax_.plot(seconds, [entry.dual for entry in history], ls="--", label="lower bound on this dictionary")
-        self.ax_.plot(seconds, [entry.global_bound for entry in history], ls=":", label="lower bound on any network")
+        self._plot("objective", [entry.objective for entry in history], marker="o")
+        self._plot("lower bound on this dictionary", [entry.dual for entry in history], ls="--", marker=".")
+        self._plot("lower bound on any network", [entry.global_bound for entry in history], ls=":", marker=".")
         if min(entry.global_bound for entry in history) > 0.0:
             self.ax_.set_yscale("log")
         self.ax_.set_ylabel("training objective")
         self.ax_.legend()
+        stages = self._stages()
+        for k in stages if len(stages) > 1 else ():
+            place = {"x": history[k].seconds, "y": 1.0, "transform": self.ax_.get_xaxis_transform()}
+            self.ax_.text(s=f" rho {history[k].rho:.2g}", va="bottom", fontsize="small", **place)
+            self.ax_.vlines(history[k].seconds, 0.0, 1.0, colors="C7", lw=0.8, transform=place["transform"])
 
     def _plot_columns(self) -> None:
         seconds = [entry.seconds for entry in self.history]
         self.columns_ax_.plot(seconds, [entry.columns for entry in self.history], label="columns")
         self.columns_ax_.plot(seconds, [entry.support for entry in self.history], label="with weight")
         self.columns_ax_.set_ylabel("columns")
+        self.columns_ax_.set_ylim(bottom=0)
         self.columns_ax_.legend()
+
+    def _stages(self) -> list[int]:
+        """The first round of each rho: objectives of different rho are not to be compared."""
+        return [k for k, entry in enumerate(self.history) if k == 0 or entry.rho != self.history[k - 1].rho]
+
+    def _plot(self, label: str, values: list[float], **style: Any) -> None:
+        """A line against seconds, broken where rho changes."""
+        starts = self._stages()[1:]
+        seconds = np.insert([entry.seconds for entry in self.history], starts, np.nan)
+        self.ax_.plot(seconds, np.insert(values, starts, np.nan), label=label, **style)

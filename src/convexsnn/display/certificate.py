@@ -53,7 +53,8 @@ class CertificateDisplay:
         values = self.values
         self.bars_ = self.ax_.barh(list(values), list(values.values()), color=["C0", "C1", "C2"][: len(values)])
         self.ax_.bar_label(self.bars_, labels=[f"{value:.6g}" for value in values.values()], padding=3)
-        self.ax_.margins(x=0.15)
+        self.ax_.margins(x=0.25)  # room for the numbers
+        self.ax_.locator_params(axis="x", nbins=5)
         self.ax_.invert_yaxis()
         self.ax_.set_xlabel("training objective")
         return self

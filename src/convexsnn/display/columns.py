@@ -14,6 +14,9 @@ from convexsnn.display.axes import axes_for
 from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.simulation import simulate_chunks
 
+# Up to so many columns the axis is even, beyond it grows by factors.
+FEW = 30
+
 
 @dataclass(eq=False)
 class ColumnsDisplay:
@@ -103,7 +106,11 @@ class ColumnsDisplay:
         self.ax_ = axes_for("ColumnsDisplay", ax, figsize=(6.4, 3.6))
         self.figure_ = self.ax_.figure
         (self.line_,) = self.ax_.plot(self.columns, self.scores, marker=".", label=self.name)
-        self.ax_.set_xscale("symlog", linthresh=1)
+        if max(line.get_xdata().max() for line in self.ax_.lines) > FEW:
+            self.ax_.set_xscale("symlog", linthresh=1)
+            self.ax_.xaxis.set_major_formatter("{x:g}")
+        else:
+            self.ax_.xaxis.get_major_locator().set_params(integer=True)
         self.ax_.set(xlabel="columns with weight", ylabel=self.ylabel)
         self.ax_.legend()
         return self

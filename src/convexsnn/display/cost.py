@@ -55,7 +55,7 @@ class CostDisplay:
         self.figure_ = self.ax_.figure
         values = self.values
         self.bars_ = self.ax_.barh(list(values), list(values.values()), color=["C7", "C1", "C0", "C2"])
-        self.ax_.bar_label(self.bars_, labels=[f"{value:.4g}" for value in values.values()], padding=3)
+        self.ax_.bar_label(self.bars_, labels=[f"{value:,.0f}" for value in values.values()], padding=3)
         self.ax_.set_xscale("symlog", linthresh=1)
         self.ax_.margins(x=0.2)
         self.ax_.invert_yaxis()

@@ -18,13 +18,15 @@ from convexsnn.network import Hidden
 from convexsnn.reconstruction.traces import trace
 from convexsnn.sequences import Sequences
 
-# Beyond so many spikes they are drawn as pixels: a vector file of them would be large.
-VECTOR_SPIKES = 4000
+# A layer of few neurons is drawn as high as this share of all, so that it can be seen beside a large one.
+LEAST = 0.12
+# Up to so many steps, or neurons in all, white lines tell one from the next.
+RULED = 48
 
 
 @dataclass(eq=False)
 class RasterDisplay:
-    """Time to the right, neurons upwards, layer on layer, the input below.
+    """A cell for each spike: time to the right, neurons upwards, layer on layer, the input below.
 
     Parameters
     ----------
@@ -35,12 +37,15 @@ class RasterDisplay:
 
     Attributes
     ----------
+    images_ : dict of str to matplotlib AxesImage
+        Of the input and of each layer, by name; arrays of shape (m, T).
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     """
 
     input: np.ndarray
     layers: Mapping[str, np.ndarray]
+    images_: Any = field(init=False, repr=False)
     ax_: Any = field(init=False, repr=False)
     figure_: Any = field(init=False, repr=False)
 
@@ -73,26 +78,30 @@ class RasterDisplay:
         """Draw on `ax`, or in a new figure. Raises ImportError without matplotlib."""
         self.ax_ = axes_for("RasterDisplay", ax, figsize=(6.4, 4.8))
         self.figure_ = self.ax_.figure
-        heights = {"input": self.input.shape[1]} | {name: spikes.shape[1] for name, spikes in self.layers.items()}
-        gap = 0.03 * sum(heights.values())
-        many = sum(int(spikes.sum()) for spikes in self.layers.values()) > VECTOR_SPIKES
-        bottom, ticks = 0.0, []
-        for k, (name, height) in enumerate(heights.items()):
-            if name == "input":
-                self._plot_input(bottom, rasterized=self.input.size > VECTOR_SPIKES)
-            else:
-                at, neuron = np.nonzero(self.layers[name])
-                self.ax_.plot(at + 1, bottom + neuron, "|", color=f"C{k - 1}", rasterized=many)
-            ticks.append((bottom + (height - 1) / 2, f"{name}\n({height})"))
-            bottom += height + gap
+        from matplotlib.colors import LinearSegmentedColormap
+
+        shown = {"input": np.abs(self.input)} | {name: spikes.astype(float) for name, spikes in self.layers.items()}
+        total = sum(cells.shape[1] for cells in shown.values())
+        bottom, ticks, self.images_ = 0.0, [], {}
+        for k, (name, cells) in enumerate(shown.items()):
+            top = bottom + max(cells.shape[1] / total, LEAST)
+            colors = LinearSegmentedColormap.from_list(name, ["white", "black" if k == 0 else f"C{k - 1}"])
+            settings = {"cmap": colors, "vmin": 0.0, "vmax": cells.max(initial=0.0) or 1.0, "interpolation": "none"}
+            extent = (0.5, len(cells) + 0.5, bottom, top)
+            self.images_[name] = self.ax_.imshow(cells.T, origin="lower", aspect="auto", extent=extent, **settings)
+            self._rule(cells.shape, bottom, top, ruled=total <= RULED)
+            ticks.append(((bottom + top) / 2, f"{name}\n({cells.shape[1]})"))
+            bottom = top + 0.03
         self.ax_.set_yticks([place for place, _ in ticks], [text for _, text in ticks])
-        self.ax_.set(xlabel="step", xlim=(0.5, len(self.input) + 0.5), ylim=(-1.0 - gap / 2, bottom))
+        self.ax_.set(xlabel="step", xlim=(0.5, len(self.input) + 0.5), ylim=(-0.02, bottom))
         self.ax_.xaxis.get_major_locator().set_params(integer=True)
         return self
 
-    def _plot_input(self, bottom: float, *, rasterized: bool) -> None:
-        largest = np.abs(self.input).max(initial=0.0)
-        shade = np.abs(self.input) / largest if largest else np.zeros_like(self.input)
-        at, feature = np.nonzero(shade)
-        colors = np.column_stack([np.zeros((len(at), 3)), shade[at, feature]])
-        self.ax_.scatter(at + 1, bottom + feature, marker="s", s=12, c=colors, linewidths=0, rasterized=rasterized)
+    def _rule(self, shape: tuple[int, int], bottom: float, top: float, *, ruled: bool) -> None:
+        """Lines between the cells of one layer."""
+        steps, m = shape
+        lines = {"colors": "white", "linewidths": 1.5}
+        if steps <= RULED:
+            self.ax_.vlines(np.arange(1, steps) + 0.5, bottom, top, **lines)
+        if ruled:
+            self.ax_.hlines(np.linspace(bottom, top, m + 1), 0.5, steps + 0.5, **lines)

@@ -55,8 +55,8 @@ class WeightsDisplay:
         ----------
         network : Network
         which : {"readout", "input"}
-            The output weights, the neurons of largest weight first; or what the first layers of all branches, side by
-            side, give to each input feature.
+            The output weights of the neurons that have one, the largest first; or what the first layers of all
+            branches, side by side, give to each input feature.
         ax : matplotlib Axes, optional
 
         Raises
@@ -69,7 +69,9 @@ class WeightsDisplay:
             raise ValueError("the network has no neurons, so there are no weights to draw")
         if which == "readout":
             order = torch.argsort(network.W.norm(dim=1), descending=True, stable=True)
-            return cls(network.W[order].T.cpu().numpy(), "output", "neuron, by size of weight").plot(ax)
+            used = int((network.W != 0).any(dim=1).sum())
+            name = f"neuron, by size of weight ({used} of {len(network.W)} have one)"
+            return cls(network.W[order[:used]].T.cpu().numpy(), "output", name).plot(ax)
         first = torch.cat([branch.layers[0].weight for branch in network.hidden.branches], dim=1)
         return cls(first.double().cpu().numpy(), "input feature", "neuron of the first layers").plot(ax)
 
@@ -78,10 +80,12 @@ class WeightsDisplay:
         self.ax_ = axes_for("WeightsDisplay", ax, figsize=(6.4, 3.2))
         self.figure_ = self.ax_.figure
         self.ax_.set_xlabel(self.columns)
+        self.ax_.xaxis.get_major_locator().set_params(integer=True)
         if len(self.weights) == 1:
             self.image_ = None
             row = self.weights[0]
-            self.ax_.bar(np.arange(len(row)), row, width=1.0, color=np.where(row > 0, "C3", "C0"))
+            self.ax_.bar(np.arange(len(row)), row, color=np.where(row > 0, "C3", "C0"))
+            self.ax_.axhline(0.0, color="black", lw=0.8)
             self.ax_.set_ylabel("weight")
             return self
         largest = float(np.abs(self.weights).max(initial=0.0)) or 1.0

@@ -55,7 +55,8 @@ def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNe
     """A network as a plain torch module in its own dtype: ``forward(x, state=None) -> (y, state)``.
 
     All neurons, resets, readouts, recurrence and branches are held. The module can be trained (surrogate derivatives
-    where a spike has none), scripted with `torch.jit.script` and compiled with `torch.compile`.
+    where a spike has none), scripted with `torch.jit.script`, compiled with `torch.compile` and exported with
+    `torch.export`.
 
     Parameters
     ----------

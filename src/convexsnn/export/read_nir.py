@@ -15,16 +15,16 @@ from convexsnn.neurons import LIF, Reset
 from convexsnn.witnesses import with_constant
 from convexsnn.witnesses.architecture import DTYPES
 
-WEIGHTS, NEURONS = ("Affine", "Linear"), ("LIF", "IF", "LI")
+WEIGHTS, NEURONS = ("Affine", "Linear"), ("LIF", "IF", "LI", "CubaLIF")
 
 
 def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = None, dtype: str = "float64") -> Network:
     """A network from a NIR graph: parallel chains of weights and neurons that end in weights and are summed.
 
-    Read are Affine and Linear, LIF and IF (reset to zero), ``LI -> Threshold``, recurrent weights from a layer's
-    neurons to themselves, and `to_nir`'s subgraph of soft reset. A threshold is raised to the next number above, as NIR
-    fires on > and we on >=. Weights come back from `to_nir` up to the rounding of dividing by 1 - leak and of the
-    arrays' dtype.
+    Read are Affine and Linear, LIF and IF (reset to zero), CubaLIF whose membrane forgets within a step (no reset),
+    ``LI -> Threshold``, recurrent weights from a layer's neurons to themselves, and `to_nir`'s subgraph of soft reset.
+    A threshold is raised to the next number above, as NIR fires on > and we on >=. Weights come back from `to_nir` up
+    to the rounding of dividing by 1 - leak and of the arrays' dtype.
 
     Parameters
     ----------
@@ -150,11 +150,8 @@ class _Reader:
             if np.any(getattr(node, rest, 0.0) != 0.0):
                 raise ValueError(f"graph: {name} has {rest} other than 0, which no neuron of ours has")
         m = weight.shape[1]
-        gain, leak = self.tensor(node.r).expand(m) * self.dt, torch.ones(m, dtype=self.dtype)
-        if kind != "IF":
-            share = self.dt / self.tensor(node.tau).expand(m)
-            gain, leak = self.tensor(node.r).expand(m) * share, 1.0 - share
-        fires, reset = name, "hard"
+        gain, leak = self.gain_and_leak(name, m)
+        fires, reset = name, "none" if kind == "CubaLIF" else "hard"
         if kind == "LI":
             ahead = self.thresholds(name)
             if len(ahead) != 1:
@@ -177,6 +174,23 @@ class _Reader:
         neuron = LIF(leak, threshold, reset)  # type: ignore[arg-type]
         rec = None if recurrent is None else recurrent * gain
         return Layer(weight * gain, neuron, rec, kept if bool(kept.any()) else None), fires
+
+    def gain_and_leak(self, name: str, m: int) -> tuple[Tensor, Tensor]:
+        """What the neurons `name` multiply their input and their membrane by at a step."""
+        node, kind = self.nodes[name], self.kind(name)
+        r = self.tensor(node.r).expand(m)
+        if kind == "IF":
+            return r * self.dt, torch.ones(m, dtype=self.dtype)
+        if kind != "CubaLIF":
+            share = self.dt / self.tensor(node.tau).expand(m)
+            return r * share, 1.0 - share
+        if not np.allclose(node.tau_mem, self.dt, rtol=1e-6, atol=0.0):
+            raise ValueError(
+                f"graph: {name} is a CubaLIF with a membrane that lasts (tau_mem other than dt={self.dt:g}) and a "
+                "synaptic current besides; no neuron of ours has both"
+            )
+        share = self.dt / self.tensor(node.tau_syn).expand(m)
+        return self.tensor(node.w_in).expand(m) * share * r, 1.0 - share
 
     def reset_of(self, back: Tensor, leak: Tensor, threshold: Tensor) -> Reset:
         """Which reset a feedback stands for: "none" for ordinary recurrence."""

@@ -23,6 +23,11 @@ class SnnTorchCell(nn.Module):
         super().__init__()
         snn = library("snntorch")
         lif = refuse(layer, ("soft", "hard", "none", "delayed"), "snnTorch")
+        if lif.reset == "soft" and bool((lif.threshold < 0).any()):
+            raise ValueError(
+                "snnTorch holds reset 'soft' for nonnegative thresholds only, as it takes a membrane of zero that is "
+                "above its threshold for one that has just fired: use to_torch, to_spikingjelly or to_norse"
+            )
         self.reset = lif.reset
         self.feedback = lif.reset == "delayed"
         self.register_buffer("theta", lif.threshold.clone())
@@ -49,7 +54,7 @@ class SnnTorchCell(nn.Module):
 
 
 def to_snntorch(network: Network) -> ExportedNetwork:
-    """A network as a torch module of snnTorch neurons, spike for spike; all neurons of ours are held.
+    """A network as a torch module of snnTorch neurons, spike for spike; all resets of ours are held.
 
     Thresholds are lowered to the next number below, as snnTorch fires on >. Needs the package ``snntorch``.
 
@@ -66,7 +71,8 @@ def to_snntorch(network: Network) -> ExportedNetwork:
     Raises
     ------
     ValueError
-        When the network has no neurons, or a layer of reset "delayed" a threshold that is not positive.
+        When the network has no neurons, or a layer of reset "delayed" a threshold that is not positive, or one of reset
+        "soft" a negative one.
     """
     with torch.no_grad():
         return wire(network, SnnTorchCell)

@@ -1,8 +1,11 @@
 """NIR, the neuromorphic intermediate representation: networks of ours as graphs for other simulators and chips.
 
 NIR's neurons are differential equations; read by Euler steps of `dt`, a LIF has leak 1 - dt / tau and multiplies its
-input by dt / tau, so weights are divided by 1 - leak. It fires on >, so
-thresholds are lowered to the next number below.
+input by dt / tau, so weights are divided by 1 - leak. It fires on >, so thresholds are lowered to the next number
+below.
+
+No NIR neuron fires without a reset. But a CubaLIF whose membrane forgets within a step (tau_mem = dt) has nothing to
+reset: its membrane is its synaptic current, which leaks and is never reset. That is a LIF neuron of reset "none".
 """
 
 from __future__ import annotations
@@ -46,10 +49,12 @@ def to_nir(
     that are summed, which Norse's importer does not do.
 
     Each layer is ``Affine(W / (1 - leak), b / (1 - leak)) -> LIF(tau=dt / (1 - leak), r=1, v_leak=0, v_reset=0)`` for
-    hard reset, which the importers of snnTorch, SpikingJelly and Norse read alike, or ``-> LI -> Threshold`` without
-    reset, which they do not read. Recurrent weights are an Affine from the neurons to themselves, taking one step. The
-    graph gives f at every step; reading it at the last one is up to the caller. NIR has no dt and no >=: readers must
-    step with `dt` (norse: ``from_nir(graph, dt=1e-4)``).
+    hard reset, and ``Affine(W, b) -> CubaLIF(tau_syn=dt / (1 - leak), w_in=1 / (1 - leak), tau_mem=dt, r=1)`` without
+    reset; the importers of snnTorch, SpikingJelly and Norse read both alike. Without reset it is ``LI -> Threshold``,
+    which they do not read, where the membrane is the readout or a threshold is not positive. Recurrent weights are
+    an Affine from the neurons to themselves, taking one step. The graph gives f at every step; reading it at the
+    last one is up to the caller. NIR has no dt and no >=: readers must step with `dt` (norse: ``from_nir(graph,
+    dt=1e-4)``).
 
     Parameters
     ----------
@@ -120,37 +125,57 @@ def _add_layer(parts: _Parts, at: str, layer: Layer, source: str, how: _Export) 
     """Add one layer fed by the node `source`; the name of the node that is read."""
     nir = library("nir")
     lif = _checked(layer, how)
-    gain = 1.0 - lif.leak
-    integrates = bool((gain == 0.0).any())
-    if integrates:
-        gain = torch.ones_like(gain)
-    bias = torch.zeros(layer.m, dtype=gain.dtype, device=gain.device) if layer.bias is None else layer.bias
+    kind = _kind(lif, how)
+    ones = torch.ones_like(lif.leak)
+    gain = 1.0 - lif.leak if kind in ("LIF", "LI") else ones
+    bias = torch.zeros_like(gain) if layer.bias is None else layer.bias
     array = lambda tensor: _array(tensor, how.dtype)  # noqa: E731
-    weights, neuron = f"affine_{at}", f"neuron_{at}"
+    weights, neuron, fires = f"affine_{at}", f"neuron_{at}", f"neuron_{at}"
     parts.nodes[weights] = nir.Affine(weight=array((layer.weight / gain).T), bias=array(bias / gain))
-    threshold, zeros, ones = array(_lowered(lif, how.dtype)), np.zeros_like(array(gain)), np.ones_like(array(gain))
-    tau = array(how.dt / gain)
-    if integrates:
-        parts.nodes[neuron] = nir.IF(r=ones / how.dt, v_threshold=threshold, v_reset=zeros)
-        fires = neuron
-    elif lif.reset == "hard":
-        parts.nodes[neuron] = nir.LIF(tau=tau, r=ones, v_leak=zeros, v_threshold=threshold, v_reset=zeros)
-        fires = neuron
-    else:
+    parts.nodes[neuron] = _neurons(kind, lif, how)
+    if kind == "LI":
         fires = f"threshold_{at}"
-        parts.nodes[neuron] = nir.LI(tau=tau, r=ones, v_leak=zeros)
-        parts.nodes[fires] = nir.Threshold(threshold=threshold)
+        parts.nodes[fires] = nir.Threshold(threshold=array(_lowered(lif, how.dtype)))
         parts.edges.append((neuron, fires))
     parts.edges.extend([(source, weights), (weights, neuron)])
-    back = None if layer.recurrent is None else (layer.recurrent / gain).T
-    if back is not None:
-        parts.nodes[f"recurrent_{at}"] = nir.Affine(weight=array(back), bias=zeros)
+    if layer.recurrent is not None:
+        back = array((layer.recurrent / gain).T)
+        parts.nodes[f"recurrent_{at}"] = nir.Affine(weight=back, bias=array(0.0 * ones))
         parts.edges.extend([(fires, f"recurrent_{at}"), (f"recurrent_{at}", neuron)])
     if lif.reset in ("soft", "delayed"):
         drop = lif.threshold * (lif.leak if lif.reset == "soft" else 1.0) / gain
         parts.nodes[f"reset_{at}"] = nir.Linear(weight=array(torch.diag(-drop)))
         parts.edges.extend([(fires, f"reset_{at}"), (f"reset_{at}", neuron)])
     return neuron if how.analog else fires
+
+
+def _kind(lif: LIF, how: _Export) -> Literal["LIF", "IF", "CubaLIF", "LI"]:
+    """Which neurons of NIR are these; LI is followed by a Threshold."""
+    if lif.reset == "hard":
+        return "IF" if bool((lif.leak == 1.0).all()) else "LIF"
+    # snnTorch takes a membrane of zero for one that has just fired where a threshold is not positive.
+    plain = lif.reset == "none" and not how.analog and bool((lif.threshold > 0.0).all())
+    return "CubaLIF" if plain else "LI"
+
+
+def _neurons(kind: str, lif: LIF, how: _Export) -> Any:
+    nir = library("nir")
+    array = lambda tensor: _array(tensor, how.dtype)  # noqa: E731
+    gain, threshold, ones = 1.0 - lif.leak, array(_lowered(lif, how.dtype)), array(torch.ones_like(lif.leak))
+    rest = {"v_threshold": threshold, "v_reset": 0.0 * ones}
+    if kind == "IF":
+        return nir.IF(r=ones / how.dt, **rest)
+    if kind == "LIF":
+        return nir.LIF(tau=array(how.dt / gain), r=ones, v_leak=0.0 * ones, **rest)
+    if kind == "LI":
+        return nir.LI(tau=array(how.dt / gain), r=ones, v_leak=0.0 * ones)
+    # Times in float64: readers compare tau_mem with their dt, and in float32 it may come out below it.
+    exact = lambda tensor: _array(tensor, torch.float64)  # noqa: E731
+    times = {
+        "tau_syn": exact(how.dt / gain.double()),
+        "tau_mem": exact(torch.full_like(gain, how.dt, dtype=torch.float64)),
+    }
+    return nir.CubaLIF(**times, w_in=exact(1.0 / gain.double()), r=ones, v_leak=0.0 * ones, **rest)
 
 
 def _checked(layer: Layer, how: _Export) -> LIF:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from convexsnn.cost import Cost, Tally, is_binary
 from convexsnn.polishing.find import is_spiking
-from convexsnn.polishing.record import Run, as_it_was, split_batch
+from convexsnn.polishing.record import as_it_was, split_batch
+from convexsnn.polishing.tape import Run
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CONVOLVE: dict[type, Any] = {

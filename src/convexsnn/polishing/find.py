@@ -41,8 +41,8 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
     TypeError
         When `module` is not a torch module.
     ValueError
-        When a named part is not in the module, the readout is not an `nn.Linear`, there is no spiking layer, several
-        Linears could be the readout, or spiking neurons follow it.
+        When a named part is not in the module, the readout is not an `nn.Linear` or its weight not a parameter, there
+        is no spiking layer, several Linears could be the readout, or spiking neurons follow it.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, not {type(module).__name__}")
@@ -67,6 +67,11 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
         )
     source = told_spikes or before[-1]
     assert isinstance(last, nn.Linear)
+    if not {"weight", "bias"} <= last._parameters.keys():
+        raise ValueError(
+            f"readout {names[last]!r}: its weight is computed from other parameters (weight_norm and the like), so it "
+            "cannot be set; remove that first, e.g. with torch.nn.utils.parametrize.remove_parametrizations"
+        )
     return Parts(last, names[last], source, names[source])
 
 

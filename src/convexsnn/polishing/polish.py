@@ -20,7 +20,8 @@ from convexsnn.labels import decide
 from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.find import find_parts
 from convexsnn.polishing.pooling import Pooling
-from convexsnn.polishing.record import TIMES, Run, record
+from convexsnn.polishing.record import record
+from convexsnn.polishing.tape import TIMES, Run
 from convexsnn.polishing.targets import encode
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.solvers import Solution, SolverOptions, Status, solve, solver_for

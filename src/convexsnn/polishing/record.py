@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,7 @@ from convexsnn.dictionary import Dictionary
 from convexsnn.polishing.find import Parts
 from convexsnn.polishing.pooling import Pooling
 from convexsnn.polishing.storage import BitStore, RealStore, Store
-
-TIMES = ("steps", "first", "batch")
-Run = Callable[[nn.Module, Tensor], Any]
+from convexsnn.polishing.tape import Run, Tape, Watched, check_layers
 
 
 class _NotBitsError(Exception):
@@ -52,19 +50,20 @@ def record(module: nn.Module, parts: Parts, loader: Iterable[Any], pooling: Pool
     Raises
     ------
     ValueError
-        When the loader is empty, can be read only once, or gives other labels in the second pass; when the named layer
-        does not spike, the module answers differently to the same batch, or shapes are not as declared.
+        When the loader is empty, can be read only once, or gives other labels or another first batch in the second
+        pass; when the named layer does not spike, the readout does not give W x + b, the module answers differently to
+        the same batch, or shapes are not as declared.
     """
     labels = _read_labels(loader)
     with as_it_was(module), torch.no_grad():
         module.eval()
-        tape = _Tape(parts, time, run, module)
-        steps = _check_first(tape, loader, labels)
+        tape = Tape(parts, time, run, module)
+        first = _check_first(tape, loader, labels)
         try:
-            store, bits = _fill(BitStore, tape, loader, labels, steps, pooling), True
+            store, bits = _fill(BitStore, tape, loader, labels, first, pooling), True
         except _NotBitsError:
-            store, bits = _fill(RealStore, tape, loader, labels, steps, pooling), False
-    return Recorded(store.dictionary(), labels, steps, bits)
+            store, bits = _fill(RealStore, tape, loader, labels, first, pooling), False
+    return Recorded(store.dictionary(), labels, len(first), bits)
 
 
 @contextmanager
@@ -88,91 +87,44 @@ def _attributes(part: nn.Module) -> dict[str, Any]:
     return {name: value.copy() if isinstance(value, dict) else value for name, value in part.__dict__.items()}
 
 
-class _Tape:
-    """Runs the module on a batch and gives what its readout read, (T, n, F)."""
-
-    def __init__(self, parts: Parts, time: str, run: Run, module: nn.Module) -> None:
-        self.parts, self.time, self.run, self.module = parts, time, run, module
-
-    def __call__(self, x: Any, rows: int, watched: list[Any] | None = None) -> Tensor:
-        heard: list[Tensor] = []
-        hooks = [self.parts.readout.register_forward_pre_hook(lambda _, given: heard.append(given[0].detach()))]
-        if watched is not None:
-            hooks.append(self.parts.spikes.register_forward_hook(lambda _, __, out: watched.append(out)))
-        weight = self.parts.readout.weight
-        try:
-            self.run(self.module, x.to(weight.device) if isinstance(x, Tensor) else x)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        if not heard:
-            raise ValueError(f"readout {self.parts.readout_name!r} was not called when the module ran")
-        return self._over_time(heard, rows)
-
-    def _over_time(self, heard: list[Tensor], rows: int) -> Tensor:
-        shapes = {tuple(given.shape) for given in heard}
-        seen = f"readout {self.parts.readout_name!r} was called {len(heard)} times, with inputs of shape {shapes}"
-        declared = f"{seen}; the batch has {rows} labels and time={self.time!r} was declared"
-        if len(shapes) != 1:
-            raise ValueError(f"{seen}: they must be alike")
-        if self.time == "steps":
-            if heard[0].ndim != 2 or len(heard[0]) != rows:
-                raise ValueError(f"{declared}: expected one call a step with inputs (n, F)")
-            return torch.stack(heard)
-        if len(heard) != 1:
-            raise ValueError(f"{declared}: expected one call a batch (time='steps' is for one a step)")
-        given = heard[0]
-        if given.ndim == 2 and self.time == "first" and len(given) % rows == 0:
-            given = given.unflatten(0, (-1, rows))  # time and batch flattened together, time first
-        if given.ndim == 3 and self.time == "batch":
-            given = given.transpose(0, 1)
-        if given.ndim != 3 or given.shape[1] != rows:
-            wanted = "(T, n, F)" if self.time == "first" else "(n, T, F)"
-            raise ValueError(f"{declared}: expected an input {wanted}")
-        return given
-
-
-def _check_first(tape: _Tape, loader: Iterable[Any], labels: Tensor) -> int:
-    """T, from the first batch, which is run twice."""
+def _check_first(tape: Tape, loader: Iterable[Any], labels: Tensor) -> Tensor:
+    """What the readout reads of the first batch, which is run twice."""
     x, y = split_batch(next(iter(loader)))
     if len(y) > len(labels) or not torch.equal(y, labels[: len(y)]):
-        raise ValueError(_CHANGES)
-    watched: list[Any] = []
+        raise ValueError(f"{_CHANGES}: its labels differ. {_FIXED}")
+    watched = Watched([], [])
     first = tape(x, len(y), watched)
-    name = tape.parts.spikes_name
-    if not watched:
-        raise ValueError(f"spiking layer {name!r} was not called when the module ran")
-    for out in watched:
-        spikes = out[0] if isinstance(out, (tuple, list)) else out
-        if not bool(((spikes == 0) | (spikes == 1)).all()):
-            raise ValueError(f"spikes: layer {name!r} gives values other than 0 and 1, so it does not spike")
+    check_layers(tape.parts, watched)
     if not torch.equal(tape(x, len(y)), first):
         raise ValueError(
             "module reads the same batch differently the second time: it keeps state between batches, or is random. "
             "Pass run=, a function of module and batch that resets its state (or seeds it) and then calls it"
         )
-    return len(first)
+    return first
 
 
-_CHANGES = "loader changes between passes: its labels differ. Use a DataLoader with shuffle=False"
+_CHANGES = "loader changes between passes"
+_FIXED = "Use a DataLoader with shuffle=False, and no random transforms"
 
 
 def _fill(
     kind: type[BitStore] | type[RealStore],
-    tape: _Tape,
+    tape: Tape,
     loader: Iterable[Any],
     labels: Tensor,
-    steps: int,
+    first: Tensor,
     pooling: Pooling,
 ) -> Store:
-    readout = tape.parts.readout
+    readout, steps = tape.parts.readout, len(first)
     store = kind(len(labels), readout.in_features, steps, pooling, constant=readout.bias is not None)
     row = 0
     for batch in loader:
         x, y = split_batch(batch)
         if not torch.equal(labels[row : row + len(y)], y):
-            raise ValueError(_CHANGES)
+            raise ValueError(f"{_CHANGES}: its labels differ. {_FIXED}")
         values = tape(x, len(y))
+        if row == 0 and not torch.equal(values, first):
+            raise ValueError(f"{_CHANGES}: the readout reads other values of its first batch. {_FIXED}")
         if len(values) != steps and pooling.kind != "last":
             raise ValueError(f"loader gives batches of {steps} and {len(values)} steps: pad them to the same length")
         if kind is BitStore and not bool(((values == 0) | (values == 1)).all()):
@@ -182,7 +134,7 @@ def _fill(
         store.add(values)
         row += len(y)
     if row != len(labels):
-        raise ValueError(_CHANGES)
+        raise ValueError(f"{_CHANGES}: it gave {len(labels)} rows, then {row}. {_FIXED}")
     return store
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from convexsnn.certificate import Certificate
 from convexsnn.estimators import Estimator
-from convexsnn.report.material import Material
+from convexsnn.report.material import SHOWN, Material
 
 Rows = list[tuple[str, str]]
 PROVED = {
@@ -30,10 +30,36 @@ def number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def settings(estimator: Estimator) -> Rows:
-    """The estimator's parameters; what was drawn from them is in the other tables."""
-    return [("estimator", type(estimator).__name__)] + [
-        (name, number(value)) for name, value in sorted(estimator.get_params(deep=False).items()) if value is not None
+def summary(material: Material) -> Rows:
+    """The few numbers that a reader looks for first, largest in the page."""
+    claim, metrics = material.estimator.certificate_, material.metrics
+    split = next((name for name in SHOWN if metrics.get(name)), None)
+    rows = [] if split is None else scores({split: metrics[split]})[:1]
+    rows.append(("relative gap to the best output weights", gap(claim.relative_gap)))
+    if claim.global_bound is not None:
+        rows.append(("relative gap to the bound on any network", gap(claim.global_bound.relative_gap)))
+    network = material.estimator.network_
+    rows += [("neurons", f"{network.hidden.n_neurons:,}"), ("synapses", f"{network.n_synapses:,}")]
+    if "effective_acs" in metrics:
+        rows.append(("operations an inference", f"{metrics['effective_acs'] + metrics['effective_macs']:,.0f}"))
+    return rows
+
+
+def gap(value: float) -> str:
+    """A relative gap in percent, or as a power of ten where it is small."""
+    if not math.isfinite(value):
+        return "unknown"
+    return f"{100 * value:.3g} %" if value >= 1e-3 else f"{value:.1e}"
+
+
+def settings(material: Material) -> Rows:
+    """The estimator's parameters and those of the task; what was drawn from them is in the other tables."""
+    estimator = material.estimator
+    parameters = sorted(estimator.get_params(deep=False).items())
+    return [
+        ("estimator", type(estimator).__name__),
+        *((name, number(value)) for name, value in parameters if value is not None),
+        *((f"data: {name}", number(value)) for name, value in material.source.items() if value is not None),
     ]
 
 
@@ -45,13 +71,13 @@ def training(material: Material) -> Rows:
     shape = layers[0] if len(layers) == 1 else f"{len(layers)} branches: {', '.join(layers[:6])}"
     rows = [
         ("data", material.title),
-        *((str(name), number(value)) for name, value in material.source.items() if value is not None),
         ("sequences", ", ".join(f"{n} {split}" for split, n in metrics.get("n", {}).items())),
         ("input features", number(estimator.n_features_in_)),
         ("classes", _classes(estimator)),
         ("hidden neurons sampled or found", number(trained.witnesses.n_neurons)),
         ("network kept", (shape if layers else "no neurons") + (", ..." if len(layers) > 6 else "")),
         ("readout", f"{hidden.readout}, {'every step' if hidden.every_step else 'last step'}"),
+        ("loss, penalty", f"{estimator.certificate_.loss_name}, {estimator.certificate_.penalty}"),
         ("beta", number(estimator.beta_)),
         ("solver", f"{trained.solver}, {trained.n_iter} iterations: {trained.status.value}"),
         ("search ended", estimator.stopped_ or ""),
@@ -82,7 +108,7 @@ def certificate(claim: Certificate) -> Rows:
         ("relative gap", f"{claim.relative_gap:.3e}"),
         ("rows n, columns P, outputs C", f"{claim.n}, {claim.P}, {claim.C}"),
         ("support", f"{claim.support} columns, {claim.nonzeros} weights"),
-        ("spike margin", "unknown" if claim.spike_margin is None else f"{claim.spike_margin:.3e}"),
+        ("spike margin", _margin(claim.spike_margin)),
     ]
     bound = claim.global_bound
     if bound is None:
@@ -93,6 +119,12 @@ def certificate(claim: Certificate) -> Rows:
         ("family of the global bound", bound.family),
     ]
     return [*rows, *(("assumption", text) for text in bound.assumptions)]
+
+
+def _margin(margin: float | None) -> str:
+    if margin is None:
+        return "unknown"
+    return f"{margin:.3e}" if margin else "0: a membrane meets its threshold exactly"
 
 
 def scores(metrics: Mapping[str, Any]) -> Rows:
@@ -110,16 +142,16 @@ def scores(metrics: Mapping[str, Any]) -> Rows:
 def cost(metrics: Mapping[str, Any]) -> Rows:
     """The cost of inference that `fit` wrote down."""
     names = {
-        "neurons": "neurons",
-        "synapses": "synapses, readout included",
-        "connection_sparsity": "connection sparsity",
-        "activation_sparsity": "activation sparsity",
-        "spikes_per_inference": "spikes per inference",
-        "effective_acs": "accumulates per inference",
-        "effective_macs": "multiply-accumulates per inference",
-        "dense_operations": "operations per inference if none were skipped",
+        "neurons": ("neurons", "{:,}"),
+        "synapses": ("synapses, readout included", "{:,}"),
+        "connection_sparsity": ("connection sparsity", "{:.1%}"),
+        "activation_sparsity": ("activation sparsity", "{:.1%}"),
+        "spikes_per_inference": ("spikes per inference", "{:,.1f}"),
+        "effective_acs": ("accumulates per inference", "{:,.1f}"),
+        "effective_macs": ("multiply-accumulates per inference", "{:,.1f}"),
+        "dense_operations": ("operations per inference if none were skipped", "{:,.1f}"),
     }
-    return [(text, number(metrics[name])) for name, text in names.items() if name in metrics]
+    return [(text, form.format(metrics[name])) for name, (text, form) in names.items() if name in metrics]
 
 
 def path(estimator: Estimator) -> list[tuple[str, ...]]:

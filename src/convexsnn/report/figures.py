@@ -11,7 +11,13 @@ from typing import Any
 from convexsnn.display.axes import require_matplotlib
 
 # The same figure is the same bytes: names within it from a fixed salt, and no date.
-SALT: dict[Any, Any] = {"svg.hashsalt": "convexsnn"}
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "convexsnn",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 9,
+    "legend.frameon": False,
+}
 
 
 @dataclass(frozen=True)
@@ -24,10 +30,13 @@ class Picture:
         `data:image/svg+xml;base64,...`
     caption : str
         Also its text alternative.
+    width : int
+        In pixels of the page, beyond which it is not enlarged.
     """
 
     address: str
     caption: str
+    width: int
 
 
 def picture(draw: Callable[[Any], Any], caption: str, *, size: tuple[float, float], panels: int = 1) -> Picture:
@@ -36,10 +45,11 @@ def picture(draw: Callable[[Any], Any], caption: str, *, size: tuple[float, floa
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained", dpi=150)
-    heights = [2] + [1] * (panels - 1)
-    draw(figure.subplots(panels, 1, sharex=panels > 1, height_ratios=heights))
     buffer = io.BytesIO()
-    with rc_context(SALT):
+    with rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        heights = [2] + [1] * (panels - 1)
+        draw(figure.subplots(panels, 1, sharex=panels > 1, height_ratios=heights))
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return Picture("data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode(), caption)
+    address = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Picture(address, caption, round(96 * size[0]))

@@ -61,7 +61,8 @@ def render(material: Material) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         material=material,
-        settings=facts.settings(estimator),
+        summary=facts.summary(material),
+        settings=facts.settings(material),
         training=facts.training(material),
         certificate=facts.certificate(claim),
         certified=claim.holds(estimator.tol),
@@ -85,7 +86,7 @@ def render(material: Material) -> str:
 def certificate_part(material: Material) -> Part:
     """Objective beside its bounds."""
     shown = CertificateDisplay(material.estimator.certificate_)
-    return Part((picture(shown.plot, "Training objective of the network, and its lower bounds", size=(7, 2.2)),))
+    return Part((picture(shown.plot, "Training objective of the network, and its lower bounds", size=(6, 2.2)),))
 
 
 def bounds_part(material: Material) -> Part:
@@ -94,7 +95,7 @@ def bounds_part(material: Material) -> Part:
     if not history:
         return Part(note="The hidden neurons were not searched, so there is no course of bounds over time.")
     caption = "Objective, lower bound on the dictionary of each round and on any network, against time"
-    return Part((picture(BoundsDisplay(history).plot, caption, size=(7, 5.4), panels=2),))
+    return Part((picture(BoundsDisplay(history).plot, caption, size=(8, 4.8), panels=2),))
 
 
 def confusion_part(material: Material) -> Part:
@@ -124,14 +125,14 @@ def _confusion(estimator: SpikingClassifier, split: Split, name: str, output: in
     draw = lambda ax: ConfusionDisplay.from_estimator(  # noqa: E731
         estimator, split.X, split.y, output=output, ax=ax, **settings
     )
-    return picture(draw, f"Confusion matrix of the {name} split{of}: labels down, answers across", size=(5.4, 4.6))
+    return picture(draw, f"Confusion matrix of the {name} split{of}: labels down, answers across", size=(4.8, 4.0))
 
 
 def _errors(targets: np.ndarray, answers: np.ndarray, name: str, output: int) -> Picture:
     draw = lambda ax: PredictionErrorDisplay(y_true=targets, y_pred=answers).plot(  # noqa: E731
         ax=ax, kind="actual_vs_predicted", scatter_kwargs={"rasterized": True}
     )
-    return picture(draw, f"Targets of the {name} split against predictions, output {output}", size=(5.0, 4.6))
+    return picture(draw, f"Targets of the {name} split against predictions, output {output}", size=(4.8, 4.0))
 
 
 def raster_part(material: Material) -> Part:
@@ -152,7 +153,7 @@ def _raster(material: Material, split: Split, name: str, index: int) -> Picture:
     draw = lambda ax: RasterDisplay.from_estimator(estimator, one, ax=ax)  # noqa: E731
     label, answer = _short(split.y[index]), _short(estimator.predict(one)[0])
     caption = f"Spikes of the network on sequence {index} of the {name} split: label {label}, answer {answer}"
-    return picture(draw, caption, size=(7, 4.4))
+    return picture(draw, caption, size=(4.8, 3.6))
 
 
 def _short(label: Any) -> str:
@@ -179,7 +180,7 @@ def weights_part(material: Material) -> Part:
         return Part(note="The network has no neurons: all its weights are zero.")
     captions = {"readout": "Output weights, the neurons of largest weight first", "input": "Input weights"}
     draw = lambda which: lambda ax: WeightsDisplay.from_network(network, which=which, ax=ax)  # noqa: E731
-    return Part(tuple(picture(draw(which), caption, size=(7, 3.2)) for which, caption in captions.items()))
+    return Part(tuple(picture(draw(which), caption, size=(6, 3.2)) for which, caption in captions.items()))
 
 
 def columns_part(material: Material) -> Part:
@@ -197,7 +198,7 @@ def columns_part(material: Material) -> Part:
 
     note = "Largest weights: the other weights are set to zero, and nothing is solved again. "
     note += "" if material.splits else material.missing
-    return Part((picture(draw, "Score against columns with weight", size=(7, 3.8)),), note.strip())
+    return Part((picture(draw, "Score against columns with weight", size=(8, 3.4)),), note.strip())
 
 
 def cost_part(material: Material) -> Part:
@@ -206,4 +207,4 @@ def cost_part(material: Material) -> Part:
     if not fields.keys() <= material.metrics.keys():
         return Part(note="There is no metrics.json beside the model, in which fit writes the cost of inference.")
     shown = CostDisplay(Cost(**{name: material.metrics[name] for name in fields}))
-    return Part((picture(shown.plot, "What an inference costs, averaged over sequences", size=(7, 2.4)),))
+    return Part((picture(shown.plot, "What an inference costs, averaged over sequences", size=(6, 2.2)),))

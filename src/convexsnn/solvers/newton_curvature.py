@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convexsnn.columns import BLOCK_ENTRIES
 from convexsnn.losses import Rows
 from convexsnn.solvers.newton_columns import NormalisedColumns
 
@@ -18,6 +19,8 @@ STALE_SHARE = 0.1
 # The matrix is made anew when it holds this many times the entries in use, and has room for some more than it holds.
 SURPLUS = 2.0
 ROOM = 1.1
+# Rows of the matrix made at a time, or more where they are short: each needs two vectors as long as the training data.
+ENTRIES = 128
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,12 @@ class CurvatureMatrix:
         start, self._count = self._count, self._count + len(column)
         self._reserve(self._count)
         self._position[column, output] = torch.arange(start, self._count, device=column.device)
+        size = max(ENTRIES, BLOCK_ENTRIES // max(1, len(self._curvature.diagonal)))
+        for begin in range(0, len(column), size):
+            self._fill(start + begin, column[begin : begin + size], output[begin : begin + size])
+
+    def _fill(self, start: int, column: Tensor, output: Tensor) -> None:
+        """The rows from `start` on, of entries that have their positions."""
         rows = self._columns.rows(column, self._dtype)
         for other in range(len(self._outputs)):
             held = torch.nonzero(self._position[:, other] >= 0).flatten()
@@ -89,9 +98,11 @@ class CurvatureMatrix:
             position = self._position[held, other]
             # Above the diagonal nothing is needed: new rows before the first of these entries are left out.
             first = max(0, int(position.min()) - start)
+            if first >= len(column):
+                continue
             h = self._curvature_against(other).to(self._dtype)
             part = (rows[first:] * h[output[first:]]) @ self._columns.rows(held, self._dtype).T
-            self._matrix[start + first : self._count].index_copy_(1, position, part)
+            self._matrix[start + first : start + len(column)].index_copy_(1, position, part)
 
     def _curvature_against(self, other: int) -> Tensor:
         """H's entries between each of the outputs and one of them, shape (outputs, n)."""

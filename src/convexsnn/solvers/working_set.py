@@ -14,6 +14,8 @@ from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Statu
 # Columns of the first working set, and how many times the support a later one holds at least.
 FIRST_COLUMNS = 512
 SURPLUS = 2
+# Where rounds are held to fewer columns than that: some beside the support, or nothing could enter.
+LEAST_SURPLUS = 1.25
 # A round is solved to this part of the gap that the whole dictionary has left: the columns will change anyway. The
 # first gap says nothing yet, so the first round is solved to a fixed one.
 ROUND_TOL = 0.2
@@ -36,8 +38,8 @@ def solve_by_working_set(
 
     Each round keeps the support and adds the columns with the largest Omega*(d^T U): those that violate the dual
     constraint, and those next to it. A round costs one product D^T U with the whole dictionary, unpacked in blocks;
-    no n x P matrix of floats is ever made. With `most`, rounds have at most so many columns, or twice the support where
-    that is more: less memory, more rounds.
+    no n x P matrix of floats is ever made. With `most`, rounds have at most so many columns, or 1.25 times the support
+    where that is more: less memory, more rounds.
 
     References
     ----------
@@ -74,7 +76,8 @@ def _rounds(solve: InnerSolve, program: ConvexProgram, journal: Journal, best: B
             return Status.INTERRUPTED
         # Without violated columns only accuracy is missing; with them, room for more of them may be.
         violated = int((scores > program.rho * (1.0 + 1e-9)).sum())
-        size = max(size, SURPLUS * int((W != 0.0).any(dim=1).sum()), min(violated, 2 * size, most))
+        support = int((W != 0.0).any(dim=1).sum())
+        size = max(size, min(SURPLUS * support, max(most, int(LEAST_SURPLUS * support))), min(violated, 2 * size, most))
         inner_tol = min(ROUND_TOL * best.relative_gap, inner_tol if violated else 0.1 * inner_tol)
         # While columns are few the objective falls, and the bound may not have moved yet.
         idle = 0 if best.relative_gap < 0.9 * before[0] or best.primal < 0.99 * before[1] else idle + 1
