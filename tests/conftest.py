@@ -1,3 +1,4 @@
+import signal
 import sys
 from pathlib import Path
 
@@ -12,3 +13,5 @@ settings.register_profile(
 )
 settings.load_profile("default")
 torch.set_num_threads(1)  # pytest-xdist runs one worker a core
+# Shells start background jobs with SIGINT ignored; tests of Ctrl-C need it also there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
