@@ -47,12 +47,19 @@ def prune(task: Task, pool: Pool, trials: int, generator: torch.Generator) -> Po
     genomes, n_branches = pool.genomes, len(pool.genomes)
     at_once = min(task.settings.population, max(LEAST_AT_ONCE, trials // (GENERATIONS * n_branches)))
     generations = -(-trials // (at_once * n_branches))
+    held, total = task.held, None
+    if task.validation is not None and held is not None:
+        total = pool.outputs(task.validation.sequences, held)
     for b in range(n_branches):
-        bench = _Bench.of(task, pool, b)
         before, branch, after = (genomes.take(part) for part in (slice(b), slice(b, b + 1), slice(b + 1, None)))
-        genomes = join(before, _prune_branch(bench, branch, generations, at_once, generator), after)
-        pool = replace(pool, genomes=genomes)
-    return pool
+        bench = _Bench.of(task, pool, b)
+        if total is not None:
+            total = total - bench.outputs(branch)[0]
+        branch = _prune_branch(replace(bench, others=total), branch, generations, at_once, generator)
+        if total is not None:
+            total = total + bench.outputs(branch)[0]
+        genomes = join(before, branch, after)
+    return replace(pool, genomes=genomes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +82,14 @@ class _Bench:
     neurons: Tensor
     wanted: Tensor
     W: Tensor
-    others: Tensor | None
+    others: Tensor | None = None
 
     @classmethod
     def of(cls, task: Task, pool: Pool, b: int) -> _Bench:
+        """Of the pool's branch number `b`."""
         own = pool.owner == b
         wanted = unpack_bits(pool.columns.packed[own], pool.columns.n) > 0
-        rest, others = pool.take(~own), None
-        if task.validation is not None and task.held is not None:
-            others = rest.outputs(task.validation.sequences, task.held)
-        return cls(task, pool.neuron[own], wanted, pool.W[own], others)
+        return cls(task, pool.neuron[own], wanted, pool.W[own])
 
     def faithful(self, trials: Population) -> Tensor:
         """Which trials have the wanted columns, in float32; int64 tensor of their numbers."""
@@ -100,11 +105,16 @@ class _Bench:
     def worth(self, trials: Population) -> list[tuple[float, int]]:
         """Validation score and connections left out of each, to be compared in this order."""
         zeros = _zeros(trials).tolist()
-        if self.others is None or self.task.held is None or self.task.validation is None:
+        if self.others is None or self.task.validation is None:
             return [(0.0, count) for count in zeros]
+        outputs = self.others + self.outputs(trials)
+        return [(self.task.validation.score(S), count) for S, count in zip(outputs, zeros, strict=True)]
+
+    def outputs(self, trials: Population) -> Tensor:
+        """What each gives on the validation data: float64 tensor of shape (trials, validation rows, C)."""
+        assert self.task.held is not None
         seen = columns(trials, *self._named(len(trials)), self.task.held).to(torch.float64)
-        outputs = torch.einsum("bkr,kc->brc", seen.reshape(len(trials), len(self.neurons), -1), self.W)
-        return [(self.task.validation.score(self.others + S), count) for S, count in zip(outputs, zeros, strict=True)]
+        return torch.einsum("bkr,kc->brc", seen.reshape(len(trials), len(self.neurons), -1), self.W)
 
     def _named(self, count: int) -> tuple[Tensor, Tensor]:
         return torch.arange(count).repeat_interleave(len(self.neurons)), self.neurons.repeat(count)
