@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
-from convexsnn.columns import BLOCK_ENTRIES, Columns
+from convexsnn.columns import Columns
 
 # A dictionary is unpacked once when its float64 entries fit in this many bytes, else product by product.
 DENSE_BYTES = 2**31
@@ -27,8 +25,7 @@ class NormalisedColumns:
     def __init__(self, columns: Columns, row_weights: Tensor) -> None:
         n, count = columns.shape
         self._columns = columns
-        squares = [(columns.take(block).dense() ** 2).T @ row_weights for block in _blocks(n, count, columns.device)]
-        norms = torch.cat(squares).sqrt() if squares else row_weights.new_zeros(0)
+        norms = columns.squares(row_weights).sqrt()
         self.scale = torch.where(norms > 0.0, 1.0 / norms, 1.0).unsqueeze(1)
         fits = 0 < n * count * 8 <= DENSE_BYTES
         self._rows = {torch.float64: columns.dense().T * self.scale} if fits else {}
@@ -53,7 +50,3 @@ class NormalisedColumns:
             self._rows[dtype] = self._rows[torch.float64].to(dtype)
         return self._rows[dtype][index]
 
-
-def _blocks(n: int, count: int, device: torch.device) -> Iterator[Tensor]:
-    size = max(1, BLOCK_ENTRIES // max(1, n))
-    return (torch.arange(start, min(start + size, count), device=device) for start in range(0, count, size))
