@@ -59,11 +59,15 @@ class SemismoothNewton:
         journal = Journal(options)
         zero = program.targets.new_zeros(program.n_columns, program.n_outputs)
         best = Best(zero, torch.zeros_like(program.targets))
-        try:
-            status = self._iterate(program, journal, zero if W0 is None else W0.to(zero), best)
-        except KeyboardInterrupt:
-            status = Status.INTERRUPTED
+        status = self.improve(program, journal, best, None if W0 is None else W0.to(zero))
         return conclude(program, best.W, best.U, journal, status=status, solver=self.name)
+
+    def improve(self, program: ConvexProgram, journal: Journal, best: Best, W0: Tensor | None = None) -> Status:
+        """Go on from `W0`, or the best weights so far, and keep the best of what is found in `best`."""
+        try:
+            return self._iterate(program, journal, best.W if W0 is None else W0, best)
+        except KeyboardInterrupt:
+            return Status.INTERRUPTED
 
     def _iterate(self, program: ConvexProgram, journal: Journal, W0: Tensor, best: Best) -> Status:
         tol = journal.options.tol

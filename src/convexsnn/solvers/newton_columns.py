@@ -49,4 +49,3 @@ class NormalisedColumns:
         if dtype not in self._rows:
             self._rows[dtype] = self._rows[torch.float64].to(dtype)
         return self._rows[dtype][index]
-

@@ -1,0 +1,71 @@
+"""Newton's method on the active set, for the squared and the logistic loss with the l1 penalty."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from convexsnn.program import ConvexProgram
+from convexsnn.solvers.active_set_descent import Descent
+from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
+from convexsnn.solvers.curvature_store import CurvatureStore
+from convexsnn.solvers.newton import SemismoothNewton
+
+
+class ActiveSetNewton:
+    """Proximal Newton steps on few columns, output by output, with rho falling to the program's; see `Descent`.
+
+    The l1 penalty and these losses are sums over the outputs, so each output is a program of its own. Where a step finds
+    no descent (columns that depend on each other, in the last digits) the semismooth Newton method goes on from there.
+    With one output the row-group penalty is the l1 penalty, and is taken too.
+    """
+
+    name: ClassVar[str] = "active_set_newton"
+    losses: ClassVar[frozenset[str]] = frozenset({"squared", "logistic"})
+    penalties: ClassVar[frozenset[str]] = frozenset({"l1"})
+
+    def prepare(self, program: ConvexProgram) -> CurvatureStore:
+        """What programs that differ from this one in rho alone have in common."""
+        return CurvatureStore(program.columns)
+
+    def solve(
+        self,
+        program: ConvexProgram,
+        options: SolverOptions,
+        W0: Tensor | None = None,
+        prepared: CurvatureStore | None = None,
+    ) -> Solution:
+        """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given."""
+        journal = Journal(options)
+        store = self.prepare(program) if prepared is None else prepared
+        outputs = [_one_output(program, c, W0, store) for c in range(program.n_outputs)]
+        try:
+            status = self._iterate(outputs, journal)
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        best = _together([output.best for output in outputs])
+        if status is Status.STALLED:
+            status = SemismoothNewton().improve(program, journal, best)
+        return conclude(program, best.W, best.U, journal, status=status, solver=self.name)
+
+    def _iterate(self, outputs: list[Descent], journal: Journal) -> Status:
+        def record() -> None:
+            journal.record(sum(output.best.primal for output in outputs), sum(output.best.dual for output in outputs))
+
+        for output in outputs:
+            output.begin()
+        statuses = {output.solve(journal, record) for output in outputs}
+        return next((s for s in (Status.MAX_ITER, Status.STALLED) if s in statuses), Status.CONVERGED)
+
+
+def _one_output(program: ConvexProgram, c: int, W0: Tensor | None, store: CurvatureStore) -> Descent:
+    part = replace(program, targets=program.targets[:, c : c + 1])
+    return Descent(part, store, None if W0 is None else W0[:, c : c + 1])
+
+
+def _together(parts: list[Best]) -> Best:
+    W, U = torch.cat([part.W for part in parts], dim=1), torch.cat([part.U for part in parts], dim=1)
+    return Best(W, U, sum(part.primal for part in parts), sum(part.dual for part in parts))
