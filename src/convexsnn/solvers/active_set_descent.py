@@ -84,9 +84,7 @@ class Descent:
         curvature = self._program.row_weights * loss.curvature(self._scores).diagonal[:, 0]
         H = self._store.matrix(working, curvature)
         H.diagonal().mul_(1.0 + self._ridge)
-        violated = torch.where(slope.abs() > self._level, -slope.sign(), 0.0)
-        signs = torch.where(before == 0.0, violated, before.sign())
-        after = minimise(H, H @ before - slope, self._level, signs)
+        after = minimise(H, H @ before - slope, self._level, before)
         if after is not None and self._search(working, before, after, slope):
             self._ridge = max(RIDGE, self._ridge / RIDGE_FACTOR)
         else:
