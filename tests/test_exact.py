@@ -182,9 +182,10 @@ def test_patterns_that_need_ties_are_left_out_and_the_gap_says_so(monkeypatch):
 
 def test_ctrl_c_gives_the_best_so_far_with_its_gap(monkeypatch):
     X, y = problem()
-    with monkeypatch.context() as patch, pytest.warns(ConvergenceWarning):
+    with monkeypatch.context() as patch:
         interrupt_run(patch, 1)
-        model = SpikingClassifier(**EXACT, beta=[1.0, 0.1]).fit(X, y, validation=(X, y))
+        with pytest.warns(ConvergenceWarning):
+            model = SpikingClassifier(**EXACT, beta=[1.0, 0.1]).fit(X, y, validation=(X, y))
     assert model.trained_.status is Status.INTERRUPTED
     assert len(model.path_) == 1
     certificate = model.certificate_

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -18,37 +19,54 @@ from convexsnn.solvers.pivoting import minimise
 RELAXATION = 4.0
 # How many violated columns a step takes in besides the support: so many, or this part of the support if that is more.
 LEAST_GROWTH, GROWTH = 64, 0.5
-# A share of the diagonal is added to the curvature. It grows by this factor where a step fails and shrinks after others.
+# A share of the diagonal is added to the curvature. It grows by a factor where a step fails and shrinks after others.
 RIDGE, LARGEST_RIDGE, RIDGE_FACTOR = 1e-7, 1e4, 100.0
 HALVINGS = 20
 # Steps at the program's rho that improve neither the certificate nor the objective before the method gives up.
 PATIENCE = 12
 
 
+@dataclass(frozen=True)
+class Point:
+    """Weights W (P, 1), scores D W (n, 1), the dual vector U = grad F there, and the products D^T U (P,)."""
+
+    W: Tensor
+    scores: Tensor
+    U: Tensor
+    products: Tensor
+
+
 class Descent:
     """Proximal Newton steps on the support and the most violated columns.
 
-    A step minimises the quadratic model of F at W, plus rho |W|_1, over these columns exactly (`minimise`), and searches
-    along the line to that minimum. One product of the whole dictionary with U = grad F(D W) finds the violated columns
-    and certifies the step.
+    A step minimises the quadratic model of F at W, plus rho |W|_1, over these columns exactly (`minimise`), and
+    searches along the line to that minimum. One product of the whole dictionary with U = grad F(D W) finds the
+    violated columns and certifies the step.
 
     Attributes
     ----------
     best : Best
         Weights (P, 1) and dual vector (n, 1), feasible, with their objectives.
+    point : Point or None
+        Where the iteration is; None before `begin`.
     """
 
-    def __init__(self, program: ConvexProgram, store: CurvatureStore, W0: Tensor | None) -> None:
+    def __init__(
+        self, program: ConvexProgram, store: CurvatureStore, W0: Tensor | None, known: Point | None = None
+    ) -> None:
+        """Start from `W0` (P, 1), or zero; `known` is the point of `W0` where it is known already."""
         self._program, self._store = program, store
         Y = program.targets
-        self._W = Y.new_zeros(program.n_columns, 1) if W0 is None else W0.to(Y)
+        self._start = Y.new_zeros(program.n_columns, 1) if W0 is None else W0.to(Y)
         self._ridge = RIDGE
-        self.best = Best(self._W, torch.zeros_like(Y))
+        self.best = Best(self._start, torch.zeros_like(Y))
+        self.point = known
 
     def begin(self) -> None:
         """Certify the first weights."""
-        self._arrive(self._program.columns.matmul(self._W))
-        self._level = self._program.rho if bool(self._W.any()) else max(self._program.rho, self._largest)
+        known = self.point or self._point(self._start, self._program.columns.matmul(self._start))
+        self._arrive(known)
+        self._level = self._program.rho if bool(known.W.any()) else max(self._program.rho, self._largest)
 
     def solve(self, journal: Journal, record: Callable[[], None]) -> Status:
         """Step until the gap is within the tolerance; `record` is called after each step, to note it in the journal."""
@@ -67,52 +85,59 @@ class Descent:
             record()
         return Status.CONVERGED
 
-    def _arrive(self, scores: Tensor) -> None:
-        """Certify the weights, whose scores are given, and price all columns."""
-        program = self._program
-        self._scores, U = scores, program.data_gradient(scores)
-        self._products = program.columns.rmatmul(U)[:, 0]
-        self._largest = float(self._products.abs().max()) if len(self._products) else 0.0
-        primal = float(program.data_term(scores)) + program.rho * float(self._W.abs().sum())
-        U = U / max(1.0, self._largest / program.rho)
-        self.best.offer(self._W, primal, U, program.dual(U))
+    def _point(self, W: Tensor, scores: Tensor) -> Point:
+        """Price all columns at weights `W`, whose scores are given."""
+        U = self._program.data_gradient(scores)
+        return Point(W, scores, U, self._program.columns.rmatmul(U)[:, 0])
+
+    def _arrive(self, point: Point) -> None:
+        """Go to a point, and certify it."""
+        program, self.point = self._program, point
+        self._largest = float(point.products.abs().max()) if len(point.products) else 0.0
+        primal = float(program.data_term(point.scores)) + program.rho * float(point.W.abs().sum())
+        U = point.U / max(1.0, self._largest / program.rho)
+        self.best.offer(point.W, primal, U, program.dual(U))
 
     def _step(self) -> None:
-        working = self._working_set()
-        before, slope = self._W[working, 0], self._products[working]
+        point = cast(Point, self.point)
+        working = self._working_set(point)
+        before, slope = point.W[working, 0], point.products[working]
         loss = cast(SmoothLoss, self._program.loss)
-        curvature = self._program.row_weights * loss.curvature(self._scores).diagonal[:, 0]
+        curvature = self._program.row_weights * loss.curvature(point.scores).diagonal[:, 0]
         H = self._store.matrix(working, curvature)
         H.diagonal().mul_(1.0 + self._ridge)
         after = minimise(H, H @ before - slope, self._level, before)
-        if after is not None and self._search(working, before, after, slope):
-            self._ridge = max(RIDGE, self._ridge / RIDGE_FACTOR)
-        else:
+        reached = None if after is None else self._search(point, working, after)
+        if reached is None:
             self._ridge *= RIDGE_FACTOR
+        else:
+            self._arrive(reached)
+            self._ridge = max(RIDGE, self._ridge / RIDGE_FACTOR)
 
-    def _working_set(self) -> Tensor:
-        used = self._W[:, 0] != 0.0
-        excess = torch.where(used, 0.0, self._products.abs() - self._level)
+    def _working_set(self, point: Point) -> Tensor:
+        used = point.W[:, 0] != 0.0
+        excess = torch.where(used, 0.0, point.products.abs() - self._level)
         most = min(int((excess > 0.0).sum()), max(LEAST_GROWTH, int(GROWTH * int(used.sum()))))
         wanted = used.clone()
         wanted[excess.topk(most).indices] = True
         return torch.nonzero(wanted).flatten()
 
-    def _search(self, working: Tensor, before: Tensor, after: Tensor, slope: Tensor) -> bool:
-        """Go towards `after` as far as the objective falls enough; False where it does not fall at all."""
-        program, change = self._program, after - before
+    def _search(self, point: Point, working: Tensor, after: Tensor) -> Point | None:
+        """Go towards `after` as far as the objective falls enough; None where it does not fall at all."""
+        program, before = self._program, point.W[working, 0]
+        change = after - before
         scores = program.columns.take(working).matmul(change.unsqueeze(1))
-        value = float(program.data_term(self._scores)) + self._level * float(before.abs().sum())
-        decrease = float(slope @ change) + self._level * float(after.abs().sum() - before.abs().sum())
+        value = float(program.data_term(point.scores)) + self._level * float(before.abs().sum())
+        penalty = self._level * float(after.abs().sum() - before.abs().sum())
+        decrease = float(point.products[working] @ change) + penalty
         length = 1.0
         for _ in range(HALVINGS):
             weights = after if length == 1.0 else before + length * change
-            reached = self._scores + length * scores
+            reached = point.scores + length * scores
             now = float(program.data_term(reached)) + self._level * float(weights.abs().sum())
             if now <= value + 1e-4 * length * decrease + 1e-14 * abs(value):
-                self._W = self._W.clone()
-                self._W[working, 0] = weights
-                self._arrive(reached)
-                return True
+                W = point.W.clone()
+                W[working, 0] = weights
+                return self._point(W, reached)
             length /= 2.0
-        return False
+        return None

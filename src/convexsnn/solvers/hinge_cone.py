@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convexsnn.program import ConvexProgram
@@ -24,7 +26,17 @@ class HingeCone:
     losses: ClassVar[frozenset[str]] = frozenset({"hinge"})
     penalties: ClassVar[frozenset[str]] = frozenset({"group"})
 
-    def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
+    def prepare(self, program: ConvexProgram) -> NDArray[np.int64]:
+        """Which rows of the dictionary are equal."""
+        return equal_rows(program.columns)
+
+    def solve(
+        self,
+        program: ConvexProgram,
+        options: SolverOptions,
+        W0: Tensor | None = None,
+        prepared: NDArray[np.int64] | None = None,
+    ) -> Solution:
         """Solve to `options.tol`; `W0` (P, C) only helps to choose the columns of the first round."""
         if program.loss.name not in self.losses or program.penalty.name not in self.penalties:
             raise ValueError(
@@ -32,11 +44,12 @@ class HingeCone:
                 f"got {program.loss.name} with {program.penalty.name}"
             )
         if program.n_outputs == 1:
-            return HingeLinear().solve(program, options, W0)
+            return HingeLinear().solve(program, options, W0, prepared)
         journal = Journal(options)
         rounds = Rounds(program, ConeInteriorPoint, options.tol, W0)
         try:
-            groups = merge_rows(equal_rows(program.columns), program.targets, program.row_weights)
+            labels = equal_rows(program.columns) if prepared is None else prepared
+            groups = merge_rows(labels, program.targets, program.row_weights)
             status = rounds.solve(groups, journal, lambda: journal.record(rounds.primal, rounds.dual))
         except KeyboardInterrupt:
             status = Status.INTERRUPTED

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convexsnn.penalties import L1
@@ -28,7 +30,17 @@ class HingeLinear:
     losses: ClassVar[frozenset[str]] = frozenset({"hinge"})
     penalties: ClassVar[frozenset[str]] = frozenset({"l1"})
 
-    def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
+    def prepare(self, program: ConvexProgram) -> NDArray[np.int64]:
+        """Which rows of the dictionary are equal."""
+        return equal_rows(program.columns)
+
+    def solve(
+        self,
+        program: ConvexProgram,
+        options: SolverOptions,
+        W0: Tensor | None = None,
+        prepared: NDArray[np.int64] | None = None,
+    ) -> Solution:
         """Solve to `options.tol`; `W0` (P, C) only helps to choose the columns of the first round."""
         refuse_other_programs(self.name, program)
         journal = Journal(options)
@@ -39,7 +51,7 @@ class HingeLinear:
 
         statuses = set()
         try:
-            labels = None
+            labels = prepared
             for rounds in outputs:
                 if rounds.closed:
                     continue

@@ -46,32 +46,67 @@ class SemismoothNewton:
     losses: ClassVar[frozenset[str]] = frozenset({"squared", "logistic", "cross_entropy"})
     penalties: ClassVar[frozenset[str]] = frozenset({"l1", "group"})
 
-    def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
+    def prepare(self, program: ConvexProgram) -> NormalisedColumns | None:
+        """The normalised columns, where they fit in `DENSE_BYTES`."""
+        if self._is_large(program):
+            return None
+        return NormalisedColumns(program.columns, program.row_weights)
+
+    def solve(
+        self,
+        program: ConvexProgram,
+        options: SolverOptions,
+        W0: Tensor | None = None,
+        prepared: NormalisedColumns | None = None,
+    ) -> Solution:
         """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given.
 
         Dictionaries that do not fit in `DENSE_BYTES` as floats are solved by rounds on a working set of columns.
         """
-        if 8 * program.n_rows * program.n_columns > DENSE_BYTES:
+        if prepared is None and self._is_large(program):
             return solve_by_working_set(self._solve, program, options, W0, self.name)
-        return self._solve(program, options, W0)
+        return self._solve(program, options, W0, prepared)
 
-    def _solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None) -> Solution:
+    def _is_large(self, program: ConvexProgram) -> bool:
+        return 8 * program.n_rows * program.n_columns > DENSE_BYTES
+
+    def _solve(
+        self,
+        program: ConvexProgram,
+        options: SolverOptions,
+        W0: Tensor | None,
+        prepared: NormalisedColumns | None = None,
+    ) -> Solution:
         journal = Journal(options)
         zero = program.targets.new_zeros(program.n_columns, program.n_outputs)
         best = Best(zero, torch.zeros_like(program.targets))
-        status = self.improve(program, journal, best, None if W0 is None else W0.to(zero))
+        status = self.improve(program, journal, best, None if W0 is None else W0.to(zero), prepared)
         return conclude(program, best.W, best.U, journal, status=status, solver=self.name)
 
-    def improve(self, program: ConvexProgram, journal: Journal, best: Best, W0: Tensor | None = None) -> Status:
+    def improve(
+        self,
+        program: ConvexProgram,
+        journal: Journal,
+        best: Best,
+        W0: Tensor | None = None,
+        prepared: NormalisedColumns | None = None,
+    ) -> Status:
         """Go on from `W0`, or the best weights so far, and keep the best of what is found in `best`."""
         try:
-            return self._iterate(program, journal, best.W if W0 is None else W0, best)
+            return self._iterate(program, journal, best.W if W0 is None else W0, best, prepared)
         except KeyboardInterrupt:
             return Status.INTERRUPTED
 
-    def _iterate(self, program: ConvexProgram, journal: Journal, W0: Tensor, best: Best) -> Status:
+    def _iterate(
+        self,
+        program: ConvexProgram,
+        journal: Journal,
+        W0: Tensor,
+        best: Best,
+        columns: NormalisedColumns | None,
+    ) -> Status:
         tol = journal.options.tol
-        columns = NormalisedColumns(program.columns, program.row_weights)
+        columns = columns or NormalisedColumns(program.columns, program.row_weights)
         weights = program.n_columns * program.n_outputs
         small = program.n_rows * program.n_columns <= SMALL_ENTRIES or weights <= SMALL_WEIGHTS
         step = ProximalStep(program, columns, best, tol, torch.float64 if small else torch.float32)

@@ -49,7 +49,9 @@ def _exchange_blocks(H: Tensor, b: Tensor, penalty: float, start: Tensor) -> Ten
         x = _on_face(H, b, penalty, signs, active)
         if x is None:
             return None
-        wanted = _entering(H[:, active] @ x[active] - b, torch.where(x * signs < 0.0, 0.0, signs), penalty, signs == 0.0)
+        wanted = _entering(
+            H[:, active] @ x[active] - b, torch.where(x * signs < 0.0, 0.0, signs), penalty, signs == 0.0
+        )
         wrong = int((wanted != signs).sum())
         if not wrong:
             return x
