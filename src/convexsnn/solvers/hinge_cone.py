@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
 from convexsnn.solvers.cone_interior import ConeInteriorPoint
-from convexsnn.solvers.hinge_linear import HingeLinear
+from convexsnn.solvers.hinge_linear import HingeLinear, HingeShared
 from convexsnn.solvers.hinge_rounds import Rounds
 from convexsnn.solvers.merge_rows import equal_rows, merge_rows
 
@@ -26,16 +24,16 @@ class HingeCone:
     losses: ClassVar[frozenset[str]] = frozenset({"hinge"})
     penalties: ClassVar[frozenset[str]] = frozenset({"group"})
 
-    def prepare(self, program: ConvexProgram) -> NDArray[np.int64]:
+    def prepare(self, program: ConvexProgram) -> HingeShared:
         """Which rows of the dictionary are equal."""
-        return equal_rows(program.columns)
+        return HingeLinear().prepare(program)
 
     def solve(
         self,
         program: ConvexProgram,
         options: SolverOptions,
         W0: Tensor | None = None,
-        prepared: NDArray[np.int64] | None = None,
+        prepared: HingeShared | None = None,
     ) -> Solution:
         """Solve to `options.tol`; `W0` (P, C) only helps to choose the columns of the first round."""
         if program.loss.name not in self.losses or program.penalty.name not in self.penalties:
@@ -48,7 +46,7 @@ class HingeCone:
         journal = Journal(options)
         rounds = Rounds(program, ConeInteriorPoint, options.tol, W0)
         try:
-            labels = equal_rows(program.columns) if prepared is None else prepared
+            labels = equal_rows(program.columns) if prepared is None else prepared.labels
             groups = merge_rows(labels, program.targets, program.row_weights)
             status = rounds.solve(groups, journal, lambda: journal.record(rounds.primal, rounds.dual))
         except KeyboardInterrupt:
