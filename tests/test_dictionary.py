@@ -72,6 +72,7 @@ def test_duplicates_and_silent_neurons_are_remembered():
 @pytest.mark.parametrize("every_step", [False, True])
 def test_dictionary_holds_the_columns_of_the_simulation(monkeypatch, readout, every_step):
     monkeypatch.setattr(simulation_module, "CHUNK_FLOATS", 500)  # several chunks, of sizes that are no multiple of 8
+    monkeypatch.setattr(simulation_module, "LEAST_SEQUENCES", 1)
     hidden = draw_hidden(readout=readout, every_step=every_step)
     sequences = draw_sequences(n=43, ragged=True)
     dictionary = build_dictionary(hidden, sequences)
@@ -88,6 +89,7 @@ def test_dictionary_holds_the_columns_of_the_simulation(monkeypatch, readout, ev
 
 def test_progress_counts_rows(monkeypatch):
     monkeypatch.setattr(simulation_module, "CHUNK_FLOATS", 500)
+    monkeypatch.setattr(simulation_module, "LEAST_SEQUENCES", 1)
     seen = []
     build_dictionary(draw_hidden(), draw_sequences(n=30), lambda done, total: seen.append((done, total)))
     assert seen[-1] == (30, 30)

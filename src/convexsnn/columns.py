@@ -212,6 +212,16 @@ def pack_bits(bits: Tensor) -> Tensor:
     return packed
 
 
+def pack_rows(bits: Tensor) -> Tensor:
+    """Pack a bool tensor (n, P) along its rows into (ceil(n / 8), P): the transpose of what `pack_bits` makes of bits.T.
+
+    Rows are read as they lie in memory.
+    """
+    if bits.device.type == "cpu":
+        return torch.from_numpy(np.packbits(bits.numpy(), axis=0, bitorder="little"))
+    return pack_bits(bits.T).T
+
+
 def unpack_bits(packed: Tensor, n: int) -> Tensor:
     """Inverse of `pack_bits`: a uint8 tensor (P, n) of zeros and ones."""
     if packed.device.type == "cpu":
