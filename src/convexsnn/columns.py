@@ -213,10 +213,7 @@ def pack_bits(bits: Tensor) -> Tensor:
 
 
 def pack_rows(bits: Tensor) -> Tensor:
-    """Pack a bool tensor (n, P) along its rows into (ceil(n / 8), P): the transpose of what `pack_bits` makes of bits.T.
-
-    Rows are read as they lie in memory.
-    """
+    """The transpose of ``pack_bits(bits.T)`` for a bool tensor (n, P), whose rows are read as they lie in memory."""
     if bits.device.type == "cpu":
         return torch.from_numpy(np.packbits(bits.numpy(), axis=0, bitorder="little"))
     return pack_bits(bits.T).T

@@ -19,8 +19,16 @@ from convexsnn.solvers.pivoting import minimise
 RELAXATION = 4.0
 # How many violated columns a step takes in besides the support: so many, or this part of the support if that is more.
 LEAST_GROWTH, GROWTH = 64, 0.5
-# A share of the diagonal is added to the curvature. It grows by a factor where a step fails and shrinks after others.
-RIDGE, LARGEST_RIDGE, RIDGE_FACTOR = 1e-7, 1e4, 100.0
+# A share of its diagonal is added to the matrix of the model. It grows by this factor where the matrix is not definite
+# enough, and shrinks by it after other steps.
+RIDGE, RIDGE_FACTOR = 1e-7, 100.0
+# A share of the largest curvature is added to that of every row where the model goes too far, because columns are used
+# only where the loss is nearly flat: this share at first, then it grows and shrinks by this factor.
+DAMPING, DAMPING_FACTOR = 1e-4, 10.0
+# Of both: larger ones do not help.
+LARGEST = 1e4
+# A step shorter than this part of the one to the minimum of the model went too far.
+SHORT = 0.5
 HALVINGS = 20
 # Steps at the program's rho that improve neither the certificate nor the objective before the method gives up.
 PATIENCE = 12
@@ -58,7 +66,7 @@ class Descent:
         self._program, self._store = program, store
         Y = program.targets
         self._start = Y.new_zeros(program.n_columns, 1) if W0 is None else W0.to(Y)
-        self._ridge = RIDGE
+        self._ridge, self._damping = RIDGE, 0.0
         self.best = Best(self._start, torch.zeros_like(Y))
         self.point = known
 
@@ -75,7 +83,7 @@ class Descent:
         while self.best.relative_gap > tol:
             if journal.full:
                 return Status.MAX_ITER
-            if idle >= PATIENCE or self._ridge > LARGEST_RIDGE:
+            if idle >= PATIENCE or max(self._ridge, self._damping) > LARGEST:
                 return Status.STALLED
             primal, gap = self.best.primal, self.best.relative_gap
             self._level = max(self._program.rho, self._level / RELAXATION)
@@ -104,15 +112,20 @@ class Descent:
         before, slope = point.W[working, 0], point.products[working]
         loss = cast(SmoothLoss, self._program.loss)
         curvature = self._program.row_weights * loss.curvature(point.scores).diagonal[:, 0]
-        H = self._store.matrix(working, curvature)
+        H = self._store.matrix(working, curvature + self._damping * curvature.max())
         H.diagonal().mul_(1.0 + self._ridge)
         after = minimise(H, H @ before - slope, self._level, before)
-        reached = None if after is None else self._search(point, working, after)
-        if reached is None:
+        if after is None:
             self._ridge *= RIDGE_FACTOR
-        else:
+            return
+        self._ridge = max(RIDGE, self._ridge / RIDGE_FACTOR)
+        length, reached = self._search(point, working, after)
+        if reached is not None:
             self._arrive(reached)
-            self._ridge = max(RIDGE, self._ridge / RIDGE_FACTOR)
+        if length < SHORT:
+            self._damping = max(DAMPING, self._damping * DAMPING_FACTOR)
+        else:
+            self._damping = self._damping / DAMPING_FACTOR if self._damping > DAMPING / DAMPING_FACTOR else 0.0
 
     def _working_set(self, point: Point) -> Tensor:
         used = point.W[:, 0] != 0.0
@@ -122,8 +135,8 @@ class Descent:
         wanted[excess.topk(most).indices] = True
         return torch.nonzero(wanted).flatten()
 
-    def _search(self, point: Point, working: Tensor, after: Tensor) -> Point | None:
-        """Go towards `after` as far as the objective falls enough; None where it does not fall at all."""
+    def _search(self, point: Point, working: Tensor, after: Tensor) -> tuple[float, Point | None]:
+        """Go towards `after` as far as the objective falls enough: the share of the way, and the point (None at 0)."""
         program, before = self._program, point.W[working, 0]
         change = after - before
         scores = program.columns.take(working).matmul(change.unsqueeze(1))
@@ -138,6 +151,6 @@ class Descent:
             if now <= value + 1e-4 * length * decrease + 1e-14 * abs(value):
                 W = point.W.clone()
                 W[working, 0] = weights
-                return self._point(W, reached)
+                return length, self._point(W, reached)
             length /= 2.0
-        return None
+        return 0.0, None
