@@ -71,10 +71,17 @@ class Descent:
         self.point = known
 
     def begin(self) -> None:
-        """Certify the first weights."""
-        known = self.point or self._point(self._start, self._program.columns.matmul(self._start))
-        self._arrive(known)
-        self._level = self._program.rho if bool(known.W.any()) else max(self._program.rho, self._largest)
+        """Certify the first weights, or zero where that is better."""
+        self.start_from(self.point or self._point(self._start, self._program.columns.matmul(self._start)))
+        zero = torch.zeros_like(self._start)
+        scores = torch.zeros_like(self._program.targets)
+        if self.best.primal > float(self._program.data_term(scores)):
+            self.start_from(self._point(zero, scores))
+
+    def start_from(self, point: Point) -> None:
+        """Certify a point, from which the next step begins."""
+        self._arrive(point)
+        self._level = self._program.rho if bool(point.W.any()) else max(self._program.rho, self._largest)
 
     def solve(self, journal: Journal, record: Callable[[], None]) -> Status:
         """Step until the gap is within the tolerance; `record` is called after each step, to note it in the journal."""
