@@ -34,7 +34,11 @@ class NormalisedColumns:
         """``D diag(scale) @ W`` for a float64 `W` of shape (P, C)."""
         if not self._rows:
             return self._columns.matmul(self.scale * W)
-        return self._rows[torch.float64].T @ W
+        rows, used = self._rows[torch.float64], torch.nonzero(W.any(dim=1)).flatten()
+        # Most weights are zero, and the rows of the others are soon gathered.
+        if 2 * len(used) < len(W):
+            rows, W = rows[used], W[used]
+        return (W.T @ rows).T
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``diag(scale) D.T @ U`` for a float64 `U` of shape (n, C)."""
