@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import convexsnn.columns as columns_module
 import convexsnn.simulation as simulation_module
 from convexsnn import Branch, Hidden, Layer, Threshold, as_sequences, build_dictionary, simulate
-from convexsnn.columns import BitColumns, RealColumns, pack_bits, unpack_bits
+from convexsnn.columns import BitColumns, RealColumns, pack_bits, pack_rows, unpack_bits
 from helpers import draw_hidden, draw_sequences
 
 
@@ -19,6 +19,7 @@ def test_bits_round_trip(n, P, seed):
     packed = pack_bits(bits)
     assert packed.shape == (P, -(-n // 8))
     assert torch.equal(unpack_bits(packed, n) > 0, bits)
+    assert torch.equal(pack_rows(bits.T), packed.T)
     for i in range(n):
         assert torch.equal((packed[:, i // 8] >> (i % 8)) & 1 > 0, bits[:, i])
 
