@@ -10,6 +10,7 @@ from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram
 from convexsnn.sequences import Sequences, as_sequences
+from convexsnn.solvers.active_set import ActiveSetNewton
 from convexsnn.solvers.newton import SemismoothNewton
 
 KINDS = {
@@ -58,13 +59,19 @@ def draw_program(
 
 
 def interrupt_run(monkeypatch, call):
-    """Make the Newton solver be interrupted in its `call`-th run."""
-    iterate, calls = SemismoothNewton._iterate, []
+    """Make the Newton solvers be interrupted in their `call`-th run."""
+    calls = []
 
-    def interrupted(*arguments):
-        calls.append(1)
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        return iterate(*arguments)
+    def interrupt(solver):
+        iterate = solver._iterate
 
-    monkeypatch.setattr(SemismoothNewton, "_iterate", interrupted)
+        def interrupted(*arguments):
+            calls.append(1)
+            if len(calls) == call:
+                raise KeyboardInterrupt
+            return iterate(*arguments)
+
+        monkeypatch.setattr(solver, "_iterate", interrupted)
+
+    for solver in (ActiveSetNewton, SemismoothNewton):
+        interrupt(solver)

@@ -39,6 +39,8 @@ def test_feasible_dual_is_feasible(pair, seed):
     feasible = program.feasible_dual(U)
     assert float(program.penalty.dual_norm(program.columns.rmatmul(feasible))) <= program.rho * (1 + 1e-12)
     assert math.isfinite(program.dual(feasible))
+    # What is feasible comes back as it is, so that a certificate can be computed again from the vectors it names.
+    assert torch.equal(program.feasible_dual(feasible), feasible)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

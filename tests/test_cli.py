@@ -326,7 +326,7 @@ def test_ctrl_c_is_said_and_exits_with_130(tmp_path, capsys, monkeypatch):
         patch.setattr("convexsnn.training.build_dictionary", interrupt)
         assert fit(tmp_path / "m", *XOR) == 130
     assert "interrupted; nothing was written" in capsys.readouterr().err
-    monkeypatch.setattr("convexsnn.solvers.newton.SemismoothNewton._iterate", interrupt)
+    interrupt_run(monkeypatch, 1)
     assert fit(tmp_path / "m", *XOR) == 130
     assert "the best network so far" in capsys.readouterr().err
     assert json.loads((tmp_path / "m" / "metrics.json").read_text())["status"] == "INTERRUPTED"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import convexsnn.columns as columns_module
 import convexsnn.simulation as simulation_module
 from convexsnn import Branch, Hidden, Layer, Threshold, as_sequences, build_dictionary, simulate
-from convexsnn.columns import BitColumns, RealColumns, pack_bits, unpack_bits
+from convexsnn.columns import BitColumns, RealColumns, pack_bits, pack_rows, unpack_bits
 from helpers import draw_hidden, draw_sequences
 
 
@@ -19,13 +19,14 @@ def test_bits_round_trip(n, P, seed):
     packed = pack_bits(bits)
     assert packed.shape == (P, -(-n // 8))
     assert torch.equal(unpack_bits(packed, n) > 0, bits)
-    expected = np.packbits(bits.numpy(), axis=1, bitorder="little").reshape(packed.shape)
-    assert np.array_equal(packed.numpy(), expected)
+    assert torch.equal(pack_rows(bits.T), packed.T)
+    for i in range(n):
+        assert torch.equal((packed[:, i // 8] >> (i % 8)) & 1 > 0, bits[:, i])
 
 
 @pytest.mark.parametrize("block", [1, 50, 2**20])
 def test_products_are_those_of_the_matrix(monkeypatch, block):
-    monkeypatch.setattr(columns_module, "BLOCK_ENTRIES", block)
+    monkeypatch.setattr(columns_module, "CPU_BLOCK_ENTRIES", block)
     rng = np.random.default_rng(0)
     dense = torch.from_numpy(rng.random((13, 21)) < 0.4)
     W, U = torch.from_numpy(rng.normal(size=(21, 2))), torch.from_numpy(rng.normal(size=(13, 2)))
@@ -36,6 +37,7 @@ def test_products_are_those_of_the_matrix(monkeypatch, block):
         assert torch.equal(columns.dense(), matrix)
         assert torch.allclose(columns.matmul(W), matrix @ W)
         assert torch.allclose(columns.rmatmul(U), matrix.T @ U)
+        assert torch.allclose(columns.squares(U[:, 0] ** 2), (matrix**2).T @ U[:, 0] ** 2)
         chosen = torch.tensor([4, 0, 20])
         assert torch.equal(columns.take(chosen).dense(), matrix[:, chosen])
 
@@ -71,6 +73,7 @@ def test_duplicates_and_silent_neurons_are_remembered():
 @pytest.mark.parametrize("every_step", [False, True])
 def test_dictionary_holds_the_columns_of_the_simulation(monkeypatch, readout, every_step):
     monkeypatch.setattr(simulation_module, "CHUNK_FLOATS", 500)  # several chunks, of sizes that are no multiple of 8
+    monkeypatch.setattr(simulation_module, "LEAST_SEQUENCES", 1)
     hidden = draw_hidden(readout=readout, every_step=every_step)
     sequences = draw_sequences(n=43, ragged=True)
     dictionary = build_dictionary(hidden, sequences)
@@ -87,6 +90,7 @@ def test_dictionary_holds_the_columns_of_the_simulation(monkeypatch, readout, ev
 
 def test_progress_counts_rows(monkeypatch):
     monkeypatch.setattr(simulation_module, "CHUNK_FLOATS", 500)
+    monkeypatch.setattr(simulation_module, "LEAST_SEQUENCES", 1)
     seen = []
     build_dictionary(draw_hidden(), draw_sequences(n=30), lambda done, total: seen.append((done, total)))
     assert seen[-1] == (30, 30)

@@ -36,11 +36,10 @@ from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.search import SearchSettings, search
 from convexsnn.sequences import as_sequences
 from convexsnn.solvers import SolverOptions, Status
-from convexsnn.solvers.newton import SemismoothNewton
 from convexsnn.storage import load_model, save_model
 from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
 from convexsnn.verification import verify
-from helpers import KINDS, draw_sequences, draw_targets, generator
+from helpers import KINDS, draw_sequences, draw_targets, generator, interrupt_run
 
 PAIRS = list(itertools.product(LOSSES, PENALTIES))
 EXACT = {"witnesses": "exact", "depth": 2, "readout": "spike", "random_state": 0}
@@ -183,20 +182,15 @@ def test_patterns_that_need_ties_are_left_out_and_the_gap_says_so(monkeypatch):
 
 def test_ctrl_c_gives_the_best_so_far_with_its_gap(monkeypatch):
     X, y = problem()
-    iterate = SemismoothNewton._iterate
-
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(SemismoothNewton, "_iterate", interrupted)
-    with pytest.warns(ConvergenceWarning):
-        model = SpikingClassifier(**EXACT, beta=[1.0, 0.1]).fit(X, y, validation=(X, y))
+    with monkeypatch.context() as patch:
+        interrupt_run(patch, 1)
+        with pytest.warns(ConvergenceWarning):
+            model = SpikingClassifier(**EXACT, beta=[1.0, 0.1]).fit(X, y, validation=(X, y))
     assert model.trained_.status is Status.INTERRUPTED
     assert len(model.path_) == 1
     certificate = model.certificate_
     assert certificate.scope == "global"
     assert verify(model.trained_, certificate, *model.training_rows(X, y), model.program_settings()).holds
-    monkeypatch.setattr(SemismoothNewton, "_iterate", iterate)
     optimum = SpikingClassifier(**EXACT, beta=1.0).fit(X, y).certificate_
     assert certificate.dual <= optimum.dual * (1 + 1e-9) < optimum.primal <= certificate.primal * (1 + 1e-6)
 

@@ -233,7 +233,7 @@ def test_interrupt_while_highs_runs():
     timer = threading.Timer(0.7, _thread.interrupt_main)
     timer.start()
     try:
-        solution = solve(program)
+        solution = HingeLP().solve(program, SolverOptions())
         timer.join()
     except KeyboardInterrupt:
         pytest.skip("the interrupt came after the solve")

@@ -86,6 +86,7 @@ def test_chunks_join_to_the_whole(monkeypatch, every_step):
     sequences = draw_sequences(n=37, ragged=True)
     whole = simulate(hidden, sequences)
     monkeypatch.setattr(simulation_module, "CHUNK_FLOATS", 600)
+    monkeypatch.setattr(simulation_module, "LEAST_SEQUENCES", 1)
     parts = list(simulate_chunks(hidden, sequences))
     assert len(parts) > 2
     assert torch.equal(torch.cat([p.features for p in parts]), whole.features)

@@ -1,4 +1,4 @@
-"""The semismooth Newton solver against CVXPY + Clarabel, and at the edges of what a program can be."""
+"""The Newton solvers of the smooth losses against CVXPY + Clarabel, and at the edges of what a program can be."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES, Rows
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
-from convexsnn.solvers import newton_columns, newton_system
+from convexsnn.solvers import Solver, curvature_store, newton_columns, newton_system
+from convexsnn.solvers.active_set import ActiveSetNewton
 from convexsnn.solvers.base import Progress, SolverOptions, Status
 from convexsnn.solvers.newton import SemismoothNewton
 from convexsnn.solvers.newton_curvature import CurvatureMatrix
@@ -23,6 +24,13 @@ from convexsnn.tasks import TaskSettings, load_task
 from convexsnn.training import Observer, ProgramSettings, prepare
 
 PAIRS = [(loss, penalty) for loss in ("squared", "logistic", "cross_entropy") for penalty in ("l1", "group")]
+RUNS = [
+    *[(SemismoothNewton(), *pair) for pair in PAIRS],
+    (ActiveSetNewton(), "squared", "l1"),
+    (ActiveSetNewton(), "logistic", "l1"),
+]
+RUN_NAMES = ["-".join((solver.name, loss, penalty)) for solver, loss, penalty in RUNS]
+each_run = pytest.mark.parametrize(("solver", "loss", "penalty"), RUNS, ids=RUN_NAMES)
 
 
 def make_program(
@@ -78,7 +86,7 @@ def reference_value(program: ConvexProgram) -> float:
     return float(problem.value)
 
 
-@pytest.mark.parametrize(("loss", "penalty"), PAIRS)
+@each_run
 @pytest.mark.parametrize(
     "shape",
     [
@@ -88,18 +96,18 @@ def reference_value(program: ConvexProgram) -> float:
     ],
     ids=["tall", "wide", "real"],
 )
-def test_agrees_with_clarabel(loss: str, penalty: str, shape: dict) -> None:
+def test_agrees_with_clarabel(solver: Solver, loss: str, penalty: str, shape: dict) -> None:
     program = make_program(loss, penalty, level=0.05, **shape)
-    solution = SemismoothNewton().solve(program, SolverOptions(tol=1e-7))
+    solution = solver.solve(program, SolverOptions(tol=1e-7))
     assert solution.status is Status.CONVERGED
     value = reference_value(program)
     assert solution.certificate.primal == pytest.approx(value, rel=1e-6)
     assert solution.certificate.dual == pytest.approx(value, rel=1e-6)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    pair=st.sampled_from(PAIRS),
+    run=st.sampled_from(RUNS),
     n=st.integers(1, 60),
     count=st.integers(1, 70),
     n_classes=st.sampled_from([2, 3, 10]),
@@ -109,7 +117,7 @@ def test_agrees_with_clarabel(loss: str, penalty: str, shape: dict) -> None:
     seed=st.integers(0, 10**6),
 )
 def test_certified_on_any_program(
-    pair: tuple[str, str],
+    run: tuple[Solver, str, str],
     n: int,
     count: int,
     n_classes: int,
@@ -118,18 +126,19 @@ def test_certified_on_any_program(
     weighted: bool,
     seed: int,
 ) -> None:
+    solver, loss, penalty = run
     program = make_program(
-        *pair, n=n, count=count, n_classes=n_classes, level=level, kind=kind, weighted=weighted, seed=seed
+        loss, penalty, n=n, count=count, n_classes=n_classes, level=level, kind=kind, weighted=weighted, seed=seed
     )
-    solution = SemismoothNewton().solve(program, SolverOptions())
+    solution = solver.solve(program, SolverOptions())
     assert solution.status is Status.CONVERGED
     assert solution.certificate.relative_gap >= -1e-12
 
 
-@pytest.mark.parametrize(("loss", "penalty"), PAIRS)
+@each_run
 @pytest.mark.parametrize("level", [1e-7, 1.0 + 1e-9, 1e6])
-def test_extreme_rho(loss: str, penalty: str, level: float) -> None:
-    solution = SemismoothNewton().solve(make_program(loss, penalty, level=level), SolverOptions())
+def test_extreme_rho(solver: Solver, loss: str, penalty: str, level: float) -> None:
+    solution = solver.solve(make_program(loss, penalty, level=level), SolverOptions())
     assert solution.status is Status.CONVERGED
     if level > 1.0:
         assert solution.n_iter == 0
@@ -137,8 +146,8 @@ def test_extreme_rho(loss: str, penalty: str, level: float) -> None:
         assert abs(solution.certificate.relative_gap) < 1e-14
 
 
-@pytest.mark.parametrize(("loss", "penalty"), PAIRS)
-def test_no_columns(loss: str, penalty: str) -> None:
+@each_run
+def test_no_columns(solver: Solver, loss: str, penalty: str) -> None:
     program = make_program(loss, penalty, count=5)
     empty = ConvexProgram(
         program.columns.take(torch.zeros(0, dtype=torch.int64)),
@@ -148,20 +157,23 @@ def test_no_columns(loss: str, penalty: str) -> None:
         program.rho,
         program.row_weights,
     )
-    solution = SemismoothNewton().solve(empty, SolverOptions())
+    solution = solver.solve(empty, SolverOptions())
     assert solution.W.shape == (0, program.n_outputs)
     assert solution.status is Status.CONVERGED
 
 
-@pytest.mark.parametrize(("loss", "penalty"), PAIRS)
-def test_float32_systems_and_packed_columns(loss: str, penalty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_run
+def test_float32_systems_and_packed_columns(
+    solver: Solver, loss: str, penalty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The arithmetic and the memory layout of large programs, on a small one, give the same answer."""
     program = make_program(loss, penalty, n=60, count=50, level=0.02)
-    plain = SemismoothNewton().solve(program, SolverOptions())
+    plain = solver.solve(program, SolverOptions())
     monkeypatch.setattr("convexsnn.solvers.newton.SMALL_ENTRIES", 0)
+    monkeypatch.setattr(curvature_store, "SMALL_ENTRIES", 0)
     monkeypatch.setattr(newton_columns, "DENSE_BYTES", 0)
     monkeypatch.setattr(newton_system, "COUPLED_LIMIT", 0)
-    frugal = SemismoothNewton().solve(program, SolverOptions())
+    frugal = solver.solve(program, SolverOptions())
     assert frugal.status is Status.CONVERGED
     assert frugal.certificate.primal == pytest.approx(plain.certificate.primal, rel=1e-6)
 
@@ -177,14 +189,15 @@ def test_warm_start_is_used_and_result_is_deterministic() -> None:
     assert warm.n_iter < cold.n_iter
 
 
-def test_interrupt_returns_the_best_point() -> None:
+@pytest.mark.parametrize("solver", [ActiveSetNewton(), SemismoothNewton()])
+def test_interrupt_returns_the_best_point(solver: Solver) -> None:
     program = make_program("logistic", "l1", level=0.001)
 
     def interrupt(progress: Progress) -> None:
         if progress.iteration == 3:
             raise KeyboardInterrupt
 
-    solution = SemismoothNewton().solve(program, SolverOptions(tol=1e-9, callback=interrupt))
+    solution = solver.solve(program, SolverOptions(tol=1e-9, callback=interrupt))
     assert solution.status is Status.INTERRUPTED
     assert solution.n_iter == 3
     assert solution.certificate.primal == pytest.approx(solution.history[-1].primal, rel=1e-12)

@@ -179,9 +179,15 @@ def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
 
     `U` is made feasible first (`ConvexProgram.feasible_dual`), so no property of the solver that gave it is assumed.
     """
-    return Certificate(
+    return certify_feasible(program, W, U)[1]
+
+
+def certify_feasible(program: ConvexProgram, W: Tensor, U: Tensor) -> tuple[Tensor, Certificate]:
+    """The dual candidate `U` made feasible, and the certificate of `W` and it; see `certify`."""
+    U = program.feasible_dual(U)
+    certificate = Certificate(
         primal=program.primal(W),
-        dual=program.dual(program.feasible_dual(U)),
+        dual=program.dual(U),
         loss=program.loss.name,
         penalty=program.penalty.name,
         rho=program.rho,
@@ -192,3 +198,4 @@ def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
         nonzeros=int((W != 0).sum()),
         heads=program.loss.heads,
     )
+    return U, certificate

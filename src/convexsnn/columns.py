@@ -1,8 +1,8 @@
-"""The columns of a dictionary, and the only two products the convex program needs of them.
+"""The columns of a dictionary, and the only products the convex program needs of them.
 
 A dictionary may have far more entries than fit in memory as floats, so 0/1 columns are kept at one bit an entry and
-unpacked block by block. Both classes have the same interface: ``shape``, ``device``, ``matmul``, ``rmatmul``,
-``dense``, ``take``.
+unpacked block by block. All classes have the same interface: ``shape``, ``device``, ``matmul``, ``rmatmul``,
+``squares``, ``dense``, ``take``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-# Entries unpacked at a time: 2**23 float64 are 64 MiB, small beside any machine and large enough for full BLAS speed.
-BLOCK_ENTRIES = 2**23
+# Entries unpacked at a time. On a CPU 2**17 float64 (1 MiB) stay in cache, and their buffer is used again: products
+# with blocks of 2**23 entries were measured to be ten times slower, nearly all of it in fresh pages of memory.
+CPU_BLOCK_ENTRIES, BLOCK_ENTRIES = 2**17, 2**23
+LEAST_BLOCK_COLUMNS = 16
 
 
 class Columns(Protocol):
@@ -27,6 +30,7 @@ class Columns(Protocol):
     def device(self) -> torch.device: ...
     def matmul(self, W: Tensor) -> Tensor: ...
     def rmatmul(self, U: Tensor) -> Tensor: ...
+    def squares(self, weights: Tensor) -> Tensor: ...
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor: ...
     def take(self, index: Tensor) -> Columns: ...
 
@@ -66,19 +70,28 @@ class BitColumns:
         """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Columns of weight zero are skipped."""
         used = torch.nonzero(W.any(dim=1)).flatten()
         out = W.new_zeros(self.n, W.shape[1])
-        for block in self._blocks(len(used)):
-            chosen = used[block]
-            out += unpack_bits(self.packed[chosen], self.n).to(W.dtype).T @ W[chosen]
+        for block, rows in self._unpacked(self.packed[used], W.dtype):
+            out.addmm_(rows.T, W[used[block]])
         return out
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`."""
-        parts = [unpack_bits(self.packed[block], self.n).to(U.dtype) @ U for block in self._blocks(self.shape[1])]
-        return torch.cat(parts) if parts else U.new_zeros(0, U.shape[1])
+        out = U.new_empty(self.shape[1], U.shape[1])
+        for block, rows in self._unpacked(self.packed, U.dtype):
+            torch.mm(rows, U, out=out[block])
+        return out
 
-    def _blocks(self, count: int) -> Iterator[slice]:
-        size = max(1, BLOCK_ENTRIES // max(1, self.n))
-        return (slice(start, min(start + size, count)) for start in range(0, count, size))
+    def squares(self, weights: Tensor) -> Tensor:
+        """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
+        return self.rmatmul(weights.unsqueeze(1)).squeeze(1)
+
+    def _unpacked(self, packed: Tensor, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+        """Blocks of columns and their entries as rows, which are valid until the next block."""
+        size = block_columns(self.n, self.device)
+        buffer = torch.empty(min(size, len(packed)), self.n, dtype=dtype, device=self.device)
+        for start in range(0, len(packed), size):
+            block = slice(start, min(start + size, len(packed)))
+            yield block, buffer[: block.stop - start].copy_(unpack_bits(packed[block], self.n))
 
 
 @dataclass(frozen=True)
@@ -116,6 +129,11 @@ class RealColumns:
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C)."""
         return self.values.to(U.dtype) @ U
+
+    def squares(self, weights: Tensor) -> Tensor:
+        """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
+        parts = [block**2 @ weights for block in self.values.split(block_columns(self.shape[0], self.device))]
+        return torch.cat(parts)
 
 
 @dataclass(frozen=True)
@@ -158,23 +176,32 @@ class PlaneColumns:
         """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Columns of weight zero are skipped."""
         used = torch.nonzero(W.any(dim=1)).flatten()
         out = W.new_zeros(self.n, W.shape[1])
-        for chosen in used.split(self._block):
+        for chosen in used.split(block_columns(self.n, self.device)):
             out += self.take(chosen).dense(W.dtype) @ W[chosen]
         return out
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`."""
         every = torch.arange(self.shape[1], device=self.device)
-        parts = [self.take(chosen).dense(U.dtype).T @ U for chosen in every.split(self._block)]
+        parts = [self.take(chosen).dense(U.dtype).T @ U for chosen in every.split(block_columns(self.n, self.device))]
         return torch.cat(parts) if len(every) else U.new_zeros(0, U.shape[1])
 
-    @property
-    def _block(self) -> int:
-        return max(1, BLOCK_ENTRIES // max(1, self.n))
+    def squares(self, weights: Tensor) -> Tensor:
+        """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
+        every = torch.arange(self.shape[1], device=self.device).split(block_columns(self.n, self.device))
+        return torch.cat([self.take(chosen).dense(weights.dtype).T ** 2 @ weights for chosen in every])
+
+
+def block_columns(n: int, device: torch.device) -> int:
+    """How many columns of `n` entries to unpack at a time: some, so that products see matrices."""
+    entries = CPU_BLOCK_ENTRIES if device.type == "cpu" else BLOCK_ENTRIES
+    return max(LEAST_BLOCK_COLUMNS, entries // max(1, n))
 
 
 def pack_bits(bits: Tensor) -> Tensor:
     """Pack a bool tensor (P, n) into a uint8 tensor (P, ceil(n / 8)), least significant bit first, zero padded."""
+    if bits.device.type == "cpu":
+        return torch.from_numpy(np.packbits(bits.numpy(), axis=1, bitorder="little"))
     count, n = bits.shape
     padded = bits.new_zeros(count, -(-n // 8) * 8)
     padded[:, :n] = bits
@@ -185,8 +212,17 @@ def pack_bits(bits: Tensor) -> Tensor:
     return packed
 
 
+def pack_rows(bits: Tensor) -> Tensor:
+    """The transpose of ``pack_bits(bits.T)`` for a bool tensor (n, P), whose rows are read as they lie in memory."""
+    if bits.device.type == "cpu":
+        return torch.from_numpy(np.packbits(bits.numpy(), axis=0, bitorder="little"))
+    return pack_bits(bits.T).T
+
+
 def unpack_bits(packed: Tensor, n: int) -> Tensor:
     """Inverse of `pack_bits`: a uint8 tensor (P, n) of zeros and ones."""
+    if packed.device.type == "cpu":
+        return torch.from_numpy(np.unpackbits(packed.numpy(), axis=1, count=n, bitorder="little"))
     shifts = torch.arange(8, dtype=torch.uint8, device=packed.device)
     bits = (packed.unsqueeze(-1) >> shifts) & 1
     return bits.flatten(start_dim=1)[:, :n]

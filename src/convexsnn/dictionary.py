@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
+from convexsnn.columns import BitColumns, Columns, RealColumns, pack_rows
 from convexsnn.network import Hidden
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import Simulation, simulate_chunks
@@ -103,13 +103,13 @@ def _pack_rows(parts: Iterable[Tensor]) -> Tensor:
     """Bool row blocks (r, P) as bits (P, ceil(rows / 8)), never holding more than a block unpacked."""
     packed, rest = [], None
     for part in parts:
-        rows = part if rest is None else torch.cat([rest, part])
+        rows = part if rest is None or not len(rest) else torch.cat([rest, part])
         whole = len(rows) // 8 * 8
-        packed.append(pack_bits(rows[:whole].T))
+        packed.append(pack_rows(rows[:whole]))
         rest = rows[whole:]
     if rest is not None and len(rest):
-        packed.append(pack_bits(rest.T))
-    return torch.cat(packed, dim=1)
+        packed.append(pack_rows(rest))
+    return torch.cat(packed).T.contiguous()
 
 
 def distinct_rows(stored: Tensor) -> tuple[Tensor, Tensor]:

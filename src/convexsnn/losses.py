@@ -229,18 +229,17 @@ class CrossEntropy:
         total = V.new_zeros(len(V))
         for w, v, y in self._blocks(V, Y):
             p = v / w + y
-            # The simplex has no interior in R^C: a float64 row is accepted when it sums to one within rounding.
-            inside = (p >= 0.0).all(dim=1) & ((p.sum(dim=1) - 1.0).abs() <= 1e-12)
-            total = total + torch.where(inside, w * torch.special.xlogy(p, p).sum(dim=1), torch.inf)
+            total = total + torch.where(_in_simplex(p), w * torch.special.xlogy(p, p).sum(dim=1), torch.inf)
         return total
 
     def project_dual(self, V: Tensor, Y: Tensor) -> Tensor:
-        """Clip p = V / w + Y to be nonnegative and normalise it to sum to one, head by head."""
+        """Clip p = V / w + Y to be nonnegative and normalise it to sum to one, head by head, where it is no such p."""
         parts = []
         for w, v, y in self._blocks(V, Y):
             p = (v / w + y).clamp(min=0.0)
             total = p.sum(dim=1, keepdim=True)
-            parts.append(w * (torch.where(total > 0.0, p / total, y) - y))
+            inside = _in_simplex(v / w + y).unsqueeze(1)
+            parts.append(torch.where(inside, v, w * (torch.where(total > 0.0, p / total, y) - y)))
         return torch.cat(parts, dim=1)
 
     def _blocks(self, A: Tensor, B: Tensor) -> Iterator[tuple[float, Tensor, Tensor]]:
@@ -250,6 +249,11 @@ class CrossEntropy:
         for head, block in zip(self.heads, head_blocks(self.heads), strict=True):
             chosen = slice(block.start, block.stop)
             yield head.weight, A[:, chosen], B[:, chosen]
+
+
+def _in_simplex(p: Tensor) -> Tensor:
+    """Which rows of p (n, C) are probabilities; the simplex has no interior, so their sum is one within rounding."""
+    return (p >= 0.0).all(dim=1) & ((p.sum(dim=1) - 1.0).abs() <= 1e-12)
 
 
 def head_blocks(heads: tuple[Head, ...]) -> tuple[range, ...]:

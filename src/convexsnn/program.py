@@ -11,6 +11,9 @@ from convexsnn.columns import Columns
 from convexsnn.losses import Loss
 from convexsnn.penalties import Penalty
 
+# A dual vector that is scaled to be feasible is scaled by this much more, so that rounding does not undo it.
+SCALING_MARGIN = 1e-14
+
 
 @dataclass(frozen=True)
 class ConvexProgram:
@@ -101,11 +104,15 @@ class ConvexProgram:
         Scaling by t in [0, 1] keeps U in the domain of every loss here, so any U of shape (n, C) gives a valid bound.
         """
         w = self.row_weights.unsqueeze(1)
-        U = w * self.loss.project_dual(U.to(torch.float64) / w, self.targets)
+        U = U.to(torch.float64)
+        V = U / w
+        projected = self.loss.project_dual(V, self.targets)
+        # What is feasible comes back as it is, bit for bit, so that a certificate can be computed again from it.
+        U = torch.where(projected == V, U, w * projected)
         if not bool(torch.isfinite(U).all()):
             raise ValueError("the dual vector U must be finite")
         kappa = float(self.penalty.dual_norm(self.columns.rmatmul(U))) / self.rho
-        return U / kappa if kappa > 1.0 else U
+        return U / (kappa * (1.0 + SCALING_MARGIN)) if kappa > 1.0 else U
 
 
 def uniform_weights(n: int, device: torch.device | str = "cpu") -> Tensor:

@@ -16,6 +16,9 @@ from convexsnn.sequences import Sequences
 # Floats of state and current held at a time by `simulate_chunks`: 2**20 float64 are 8 MiB, which stay in cache
 # (chunks ten times larger were measured to be two to three times slower on a CPU).
 CHUNK_FLOATS = 2**20
+# Chunks of wide networks have at least so many sequences all the same, unless that takes more floats than this: every
+# step reads all weights, which is worth it for many sequences only.
+LEAST_SEQUENCES, MOST_FLOATS = 96, 2**26
 
 
 class LayerState(NamedTuple):
@@ -182,7 +185,8 @@ def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -
 def simulate_chunks(hidden: Hidden, sequences: Sequences) -> Iterator[Simulation]:
     """Like `simulate`, in chunks of sequences that bound the memory; concatenated features are those of `simulate`."""
     steps = sequences.n_steps if hidden.every_step else 1
-    size = max(1, CHUNK_FLOATS // max(1, 4 * hidden.n_neurons + steps * hidden.n_last))
+    floats = max(1, 4 * hidden.n_neurons + steps * hidden.n_last)
+    size = max(1, CHUNK_FLOATS // floats, min(LEAST_SEQUENCES, MOST_FLOATS // floats))
     for start in range(0, len(sequences), size):
         yield simulate(hidden, sequences.take(slice(start, start + size)))
 

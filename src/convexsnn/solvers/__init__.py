@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from convexsnn.program import ConvexProgram
+from convexsnn.solvers.active_set import ActiveSetNewton
 from convexsnn.solvers.base import Callback, Progress, Solution, Solver, SolverOptions, Status
 from convexsnn.solvers.hinge_cone import HingeCone
 from convexsnn.solvers.hinge_linear import HingeLinear
@@ -13,7 +14,7 @@ from convexsnn.solvers.newton import SemismoothNewton
 __all__ = ["SOLVERS", "Callback", "Progress", "Solution", "Solver", "SolverOptions", "Status", "solve", "solver_for"]
 
 # In order of preference.
-SOLVERS: tuple[Solver, ...] = (HingeLinear(), HingeCone(), SemismoothNewton())
+SOLVERS: tuple[Solver, ...] = (HingeLinear(), HingeCone(), ActiveSetNewton(), SemismoothNewton())
 
 
 def solver_for(program: ConvexProgram) -> Solver:

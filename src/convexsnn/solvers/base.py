@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
-from convexsnn.certificate import Certificate, certify, relative_gap
+from convexsnn.certificate import Certificate, certify_feasible, relative_gap
 from convexsnn.program import ConvexProgram
 
 
@@ -86,13 +86,21 @@ class Solution:
 
 
 class Solver(Protocol):
-    """A solver declares the losses and penalties it takes and solves any program made of them."""
+    """A solver declares the losses and penalties it takes and solves any program made of them.
+
+    `prepare` computes what programs that differ in rho alone have in common, and `solve` takes it, and may add to it
+    what the next of these programs can use. It computes it itself where it is not given.
+    """
 
     name: ClassVar[str]
     losses: ClassVar[frozenset[str]]
     penalties: ClassVar[frozenset[str]]
 
-    def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution: ...
+    def prepare(self, program: ConvexProgram) -> Any: ...
+
+    def solve(
+        self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None, prepared: Any = None
+    ) -> Solution: ...
 
 
 @dataclass
@@ -150,8 +158,7 @@ def conclude(
     program: ConvexProgram, W: Tensor, U: Tensor, journal: Journal, *, status: Status, solver: str
 ) -> Solution:
     """Make the Solution of (W, U): the certificate is recomputed here, and CONVERGED is granted by it alone."""
-    U = program.feasible_dual(U)
-    certificate = certify(program, W, U)
+    U, certificate = certify_feasible(program, W, U)
     if certificate.holds(journal.options.tol):
         status = Status.CONVERGED
     elif status is Status.CONVERGED:

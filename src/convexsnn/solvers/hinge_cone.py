@@ -9,7 +9,7 @@ from torch import Tensor
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
 from convexsnn.solvers.cone_interior import ConeInteriorPoint
-from convexsnn.solvers.hinge_linear import HingeLinear
+from convexsnn.solvers.hinge_linear import HingeLinear, HingeShared
 from convexsnn.solvers.hinge_rounds import Rounds
 from convexsnn.solvers.merge_rows import equal_rows, merge_rows
 
@@ -24,7 +24,17 @@ class HingeCone:
     losses: ClassVar[frozenset[str]] = frozenset({"hinge"})
     penalties: ClassVar[frozenset[str]] = frozenset({"group"})
 
-    def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
+    def prepare(self, program: ConvexProgram) -> HingeShared:
+        """Which rows of the dictionary are equal."""
+        return HingeLinear().prepare(program)
+
+    def solve(
+        self,
+        program: ConvexProgram,
+        options: SolverOptions,
+        W0: Tensor | None = None,
+        prepared: HingeShared | None = None,
+    ) -> Solution:
         """Solve to `options.tol`; `W0` (P, C) only helps to choose the columns of the first round."""
         if program.loss.name not in self.losses or program.penalty.name not in self.penalties:
             raise ValueError(
@@ -32,11 +42,12 @@ class HingeCone:
                 f"got {program.loss.name} with {program.penalty.name}"
             )
         if program.n_outputs == 1:
-            return HingeLinear().solve(program, options, W0)
+            return HingeLinear().solve(program, options, W0, prepared)
         journal = Journal(options)
         rounds = Rounds(program, ConeInteriorPoint, options.tol, W0)
         try:
-            groups = merge_rows(equal_rows(program.columns), program.targets, program.row_weights)
+            labels = equal_rows(program.columns) if prepared is None else prepared.labels
+            groups = merge_rows(labels, program.targets, program.row_weights)
             status = rounds.solve(groups, journal, lambda: journal.record(rounds.primal, rounds.dual))
         except KeyboardInterrupt:
             status = Status.INTERRUPTED

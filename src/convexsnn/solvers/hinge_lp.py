@@ -42,7 +42,16 @@ class HingeLP:
     losses: ClassVar[frozenset[str]] = frozenset({"hinge"})
     penalties: ClassVar[frozenset[str]] = frozenset({"l1"})
 
-    def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
+    def prepare(self, program: ConvexProgram) -> None:
+        """Nothing."""
+
+    def solve(
+        self,
+        program: ConvexProgram,
+        options: SolverOptions,
+        W0: Tensor | None = None,
+        prepared: None = None,  # noqa: ARG002 - there is nothing
+    ) -> Solution:
         """Solve to `options.tol`; columns in the support of `W0` (P, C) start in the working set."""
         refuse_other_programs(self.name, program)
         run = _Run(program, options, W0)

@@ -15,7 +15,10 @@ from convexsnn.solvers.merge_rows import RowGroups
 # Columns of the first restricted program, and the growth of the working set when they do not suffice. An iteration
 # costs C (m P^2 + P^3), so that dictionaries of this size are solved at once and larger ones in rounds.
 FIRST_COLUMNS = 1500
-GROWTH = 0.5
+# A round adds the violated columns, up to the first of these parts of those it has, and the next ones up to the second.
+GROWTH, COMPANY = 0.5, 0.15
+# A round whose own gap is below this part of the gap that all columns leave has no more to say than which are missing.
+ROUND_SHARE = 0.1
 # Iterations without a smaller complementarity after which the arithmetic is taken to be exhausted.
 PATIENCE = 15
 
@@ -67,16 +70,18 @@ class Rounds:
         """Whether the gap is within the tolerance."""
         return self._closed(self.primal, self.dual)
 
-    def solve(self, groups: RowGroups, journal: Journal, record: Callable[[], None]) -> Status:
+    def solve(
+        self, groups: RowGroups, journal: Journal, record: Callable[[], None], likely: Tensor | None = None
+    ) -> Status:
         """Add columns until the gap over the whole dictionary is within the tolerance, or say why that failed.
 
-        `record` is called after each iteration, and has to make an entry in the journal.
+        `record` is called after each iteration, and has to make an entry in the journal. The first round is over the
+        columns `likely` (int64), or where nothing is known of the support over many.
         """
         if self.closed:
             return Status.CONVERGED
         self._groups = groups
-        strongest = self.scores.norm(dim=1).argsort(descending=True, stable=True)[:FIRST_COLUMNS]
-        working = torch.cat([strongest, torch.nonzero(self.W.any(dim=1)).flatten()]).unique()
+        working = self._first_columns(likely)
         while True:
             status = self._solve_restricted(working, journal, record)
             if status is not Status.CONVERGED or self.closed:
@@ -85,6 +90,11 @@ class Rounds:
             if not len(violated):
                 return Status.STALLED
             working = torch.cat([working, violated])
+
+    def _first_columns(self, likely: Tensor | None) -> Tensor:
+        strongest = self.scores.norm(dim=1).argsort(descending=True, stable=True)[:FIRST_COLUMNS]
+        support = torch.nonzero(self.W.any(dim=1)).flatten()
+        return torch.cat([strongest if likely is None else likely, support]).unique()
 
     def _solve_restricted(self, working: Tensor, journal: Journal, record: Callable[[], None]) -> Status:
         """Iterate until the gap over the columns `working` is within the tolerance."""
@@ -101,7 +111,8 @@ class Rounds:
             primal = self._offer_weights(point, working, scale)
             self.scores = self._offer_dual(groups.spread(-Y * point.a * scale))
             record()
-            if self._closed(primal, point.dual * scale):
+            gap = primal - point.dual * scale
+            if gap <= max(0.5 * self._tol * primal, ROUND_SHARE * (primal - self.dual)):
                 return Status.CONVERGED
             # The gap of the sparse weights may stand still for long when rho is tiny; mu shows whether steps are made.
             mu = point.complementarity()
@@ -139,10 +150,14 @@ class Rounds:
         return scores
 
     def _violated(self, working: Tensor) -> Tensor:
-        excess = self.scores.norm(dim=1) - self.program.rho
-        excess[working] = 0.0
-        count = min(int((excess > 0.0).sum()), int(GROWTH * len(working)))
-        return excess.argsort(descending=True, stable=True)[:count]
+        """Columns to add: those that violate the dual constraint most, and with them those next to it; or none."""
+        norms = self.scores.norm(dim=1)
+        norms[working] = -1.0
+        violated = int((norms > self.program.rho).sum())
+        if not violated:
+            return working[:0]
+        count = max(min(violated, int(GROWTH * len(working))), int(COMPANY * len(working)), 1)
+        return norms.argsort(descending=True, stable=True)[: min(count, len(norms) - len(working))]
 
     def _closed(self, primal: float, dual: float) -> bool:
         # Half the tolerance leaves room for the rounding of the final certificate, which is computed afresh.

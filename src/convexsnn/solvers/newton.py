@@ -13,6 +13,7 @@ from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
 from convexsnn.solvers.newton_columns import DENSE_BYTES, NormalisedColumns
 from convexsnn.solvers.newton_step import DualPoint, ProximalStep
+from convexsnn.solvers.newton_system import Preconditioner
 from convexsnn.solvers.working_set import solve_by_working_set
 
 # Outer iterations that improve neither the certificate nor the objective before the solver gives up.
@@ -46,31 +47,67 @@ class SemismoothNewton:
     losses: ClassVar[frozenset[str]] = frozenset({"squared", "logistic", "cross_entropy"})
     penalties: ClassVar[frozenset[str]] = frozenset({"l1", "group"})
 
-    def solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None) -> Solution:
+    def prepare(self, program: ConvexProgram) -> Preconditioner | None:
+        """The normalised columns and the factors over them, where the columns fit in `DENSE_BYTES`."""
+        return None if self._is_large(program) else _preconditioner(program)
+
+    def solve(
+        self,
+        program: ConvexProgram,
+        options: SolverOptions,
+        W0: Tensor | None = None,
+        prepared: Preconditioner | None = None,
+    ) -> Solution:
         """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given.
 
         Dictionaries that do not fit in `DENSE_BYTES` as floats are solved by rounds on a working set of columns.
         """
-        if 8 * program.n_rows * program.n_columns > DENSE_BYTES:
+        if prepared is None and self._is_large(program):
             return solve_by_working_set(self._solve, program, options, W0, self.name)
-        return self._solve(program, options, W0)
+        return self._solve(program, options, W0, prepared)
 
-    def _solve(self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None) -> Solution:
+    def _is_large(self, program: ConvexProgram) -> bool:
+        return 8 * program.n_rows * program.n_columns > DENSE_BYTES
+
+    def _solve(
+        self,
+        program: ConvexProgram,
+        options: SolverOptions,
+        W0: Tensor | None,
+        prepared: Preconditioner | None = None,
+    ) -> Solution:
         journal = Journal(options)
         zero = program.targets.new_zeros(program.n_columns, program.n_outputs)
         best = Best(zero, torch.zeros_like(program.targets))
-        try:
-            status = self._iterate(program, journal, zero if W0 is None else W0.to(zero), best)
-        except KeyboardInterrupt:
-            status = Status.INTERRUPTED
+        status = self.improve(program, journal, best, None if W0 is None else W0.to(zero), prepared)
         return conclude(program, best.W, best.U, journal, status=status, solver=self.name)
 
-    def _iterate(self, program: ConvexProgram, journal: Journal, W0: Tensor, best: Best) -> Status:
+    def improve(
+        self,
+        program: ConvexProgram,
+        journal: Journal,
+        best: Best,
+        W0: Tensor | None = None,
+        prepared: Preconditioner | None = None,
+    ) -> Status:
+        """Go on from `W0`, or the best weights so far, and keep the best of what is found in `best`."""
+        try:
+            return self._iterate(program, journal, best.W if W0 is None else W0, best, prepared)
+        except KeyboardInterrupt:
+            return Status.INTERRUPTED
+
+    def _iterate(
+        self,
+        program: ConvexProgram,
+        journal: Journal,
+        W0: Tensor,
+        best: Best,
+        prepared: Preconditioner | None,
+    ) -> Status:
         tol = journal.options.tol
-        columns = NormalisedColumns(program.columns, program.row_weights)
-        weights = program.n_columns * program.n_outputs
-        small = program.n_rows * program.n_columns <= SMALL_ENTRIES or weights <= SMALL_WEIGHTS
-        step = ProximalStep(program, columns, best, tol, torch.float64 if small else torch.float32)
+        preconditioner = prepared or _preconditioner(program)
+        columns = preconditioner.columns
+        step = ProximalStep(program, preconditioner, best, tol)
         W = W0 / columns.scale
         point = step.dual_point(columns.matmul(W))
         step.offer(W, float(program.data_term(point.scores)), point)
@@ -93,6 +130,13 @@ class SemismoothNewton:
             idle = 0 if advanced or relaxed > 1.0 else idle + 1
             journal.record(best.primal, best.dual)
         return Status.CONVERGED
+
+
+def _preconditioner(program: ConvexProgram) -> Preconditioner:
+    weights = program.n_columns * program.n_outputs
+    small = program.n_rows * program.n_columns <= SMALL_ENTRIES or weights <= SMALL_WEIGHTS
+    columns = NormalisedColumns(program.columns, program.row_weights)
+    return Preconditioner(columns, torch.float64 if small else torch.float32)
 
 
 def _start(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
-from convexsnn.columns import BLOCK_ENTRIES, Columns
+from convexsnn.columns import Columns
 
 # A dictionary is unpacked once when its float64 entries fit in this many bytes, else product by product.
 DENSE_BYTES = 2**31
@@ -27,8 +25,7 @@ class NormalisedColumns:
     def __init__(self, columns: Columns, row_weights: Tensor) -> None:
         n, count = columns.shape
         self._columns = columns
-        squares = [(columns.take(block).dense() ** 2).T @ row_weights for block in _blocks(n, count, columns.device)]
-        norms = torch.cat(squares).sqrt() if squares else row_weights.new_zeros(0)
+        norms = columns.squares(row_weights).sqrt()
         self.scale = torch.where(norms > 0.0, 1.0 / norms, 1.0).unsqueeze(1)
         fits = 0 < n * count * 8 <= DENSE_BYTES
         self._rows = {torch.float64: columns.dense().T * self.scale} if fits else {}
@@ -37,7 +34,11 @@ class NormalisedColumns:
         """``D diag(scale) @ W`` for a float64 `W` of shape (P, C)."""
         if not self._rows:
             return self._columns.matmul(self.scale * W)
-        return self._rows[torch.float64].T @ W
+        rows, used = self._rows[torch.float64], torch.nonzero(W.any(dim=1)).flatten()
+        # Most weights are zero, and the rows of the others are soon gathered.
+        if 2 * len(used) < len(W):
+            rows, W = rows[used], W[used]
+        return (W.T @ rows).T
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``diag(scale) D.T @ U`` for a float64 `U` of shape (n, C)."""
@@ -52,8 +53,3 @@ class NormalisedColumns:
         if dtype not in self._rows:
             self._rows[dtype] = self._rows[torch.float64].to(dtype)
         return self._rows[dtype][index]
-
-
-def _blocks(n: int, count: int, device: torch.device) -> Iterator[Tensor]:
-    size = max(1, BLOCK_ENTRIES // max(1, n))
-    return (torch.arange(start, min(start + size, count), device=device) for start in range(0, count, size))

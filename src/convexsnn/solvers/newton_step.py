@@ -11,7 +11,6 @@ from torch import Tensor
 from convexsnn.losses import Rows, SmoothLoss
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Best
-from convexsnn.solvers.newton_columns import NormalisedColumns
 from convexsnn.solvers.newton_prox import PROX, Prox, apply_rows
 from convexsnn.solvers.newton_system import Preconditioner, conjugate_gradients
 
@@ -54,14 +53,11 @@ class ProximalStep:
     U = grad F(S) is S - D prox(z(U)). Newton's method runs over S, which keeps U in the domain of F*.
     """
 
-    def __init__(
-        self, program: ConvexProgram, columns: NormalisedColumns, best: Best, tol: float, dtype: torch.dtype
-    ) -> None:
-        """`dtype` is that of the factors at first (float64 once float32 no longer helps); all else is float64."""
-        self._program, self._columns, self._best, self._tol = program, columns, best, tol
+    def __init__(self, program: ConvexProgram, preconditioner: Preconditioner, best: Best, tol: float) -> None:
+        self._program, self._preconditioner, self._best, self._tol = program, preconditioner, best, tol
+        self._columns = preconditioner.columns
         self._loss = cast(SmoothLoss, program.loss)
-        self._threshold = program.rho * columns.scale
-        self._preconditioner = Preconditioner(columns, dtype)
+        self._threshold = program.rho * self._columns.scale
 
     def dual_point(self, scores: Tensor) -> DualPoint:
         U = self._program.data_gradient(scores)

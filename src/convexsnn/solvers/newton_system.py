@@ -27,13 +27,13 @@ class Preconditioner:
 
     Attributes
     ----------
+    columns : NormalisedColumns
     dtype : torch.dtype
-        Arithmetic of the factors.
+        Arithmetic of the factors: float64 once float32 no longer helps.
     """
 
     def __init__(self, columns: NormalisedColumns, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-        self._columns = columns
+        self.columns, self.dtype = columns, dtype
         self._kept: dict[range, tuple[CurvatureMatrix, Factor]] = {}
         self._factors: list[Factor | RevisedFactor] = []
         self._new = False
@@ -50,7 +50,7 @@ class Preconditioner:
     def _factor(self, outputs: range, active: Tensor, curvature: Rows, inverse: Rows) -> Factor | RevisedFactor:
         matrix, base = self._kept.get(outputs, (None, None))
         if matrix is None or not matrix.serves(active, curvature, self.dtype):
-            matrix = CurvatureMatrix(self._columns, outputs, curvature, self.dtype)
+            matrix = CurvatureMatrix(self.columns, outputs, curvature, self.dtype)
         entries = matrix.require(active)
         revised = None if base is None else base.revised(matrix, entries, inverse)
         if base is None or revised is None:

@@ -11,13 +11,9 @@ import torch
 from torch import Tensor
 
 from convexsnn.checks import check_integer, check_real
-from convexsnn.columns import RealColumns
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
-
-# Dictionaries of up to this many bytes as floats are unpacked once for the whole path.
-UNPACKED_BYTES = 2**30
 
 
 def solve_path(
@@ -54,23 +50,16 @@ def solve_path(
         raise ValueError("rhos must hold at least one number")
     if not all(larger > smaller for larger, smaller in pairwise(rhos)):
         raise ValueError(f"rhos must be strictly decreasing, got {rhos}")
-    return _points(_unpacked(program), rhos, options or SolverOptions(), start)
-
-
-def _unpacked(program: ConvexProgram) -> ConvexProgram:
-    """The program with its columns as floats where they fit: every point would unpack them anew."""
-    fits = 8 * program.n_rows * program.n_columns <= UNPACKED_BYTES
-    if not fits or isinstance(program.columns, RealColumns):
-        return program
-    return replace(program, columns=RealColumns(program.columns.dense().T.contiguous()))
+    return _points(program, rhos, options or SolverOptions(), start)
 
 
 def _points(
     program: ConvexProgram, rhos: Sequence[float], options: SolverOptions, W: Tensor | None
 ) -> Iterator[Solution]:
     solver = solver_for(program)
+    prepared = solver.prepare(program)
     for rho in rhos:
-        solution = solver.solve(replace(program, rho=rho), options, W)
+        solution = solver.solve(replace(program, rho=rho), options, W, prepared)
         yield solution
         if solution.status is Status.INTERRUPTED:
             return
