@@ -60,7 +60,7 @@ MNIST = {"beta": 0.01, "tol": 1e-5, "penalty": "group", "depth": 2, "recurrent":
 CASES: dict[str, Case] = {
     "xor-T6": xor(6, 30.0),
     "xor-T8": xor(8, 60.0),
-    "xor-T11": xor(11, 120.0),
+    "xor-T11": xor(11, 240.0),
     "xor-T14": xor(14, 240.0),
     "xor-T14-rec": xor(14, 45.0, recurrent=True),
     "xor-T30-rec": xor(30, 240.0, recurrent=True),

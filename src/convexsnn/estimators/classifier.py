@@ -227,7 +227,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         sample_weight : array of shape (n,), optional
             Nonnegative weight of each sequence; sequences of weight zero are as if absent.
         validation : tuple (X_val, y_val), optional
-            Data on which to score the betas, instead of held out sequences; they are not trained on.
+            Not trained on. Scores the betas, instead of held out sequences; and a search leaves out the columns that
+            these do not miss.
         observer : Observer, optional
             Told of the progress.
         checkpoint : path, optional

@@ -70,7 +70,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         y : array of shape (n,) or (n, C); with per_step (n, T), (n, T, C) or a list of (T_i,) or (T_i, C) arrays
         sample_weight : array of shape (n,), optional
         validation : tuple (X_val, y_val), optional
-            Data on which to score the betas, instead of held out sequences; they are not trained on.
+            Not trained on. Scores the betas, instead of held out sequences; and a search leaves out the columns that
+            these do not miss.
         observer : Observer, optional
         checkpoint : path, optional
             Of witnesses="search", as in `SpikingClassifier.fit`.
