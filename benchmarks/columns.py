@@ -46,7 +46,14 @@ CASES = {
         (64, 128, 256, 512, 1024),
         {"loss": "hinge", "depth": 3, "readout": "spike", "beta": 0.01},
     ),
-    "digits": Case("digits", (1203, 297, 297), None, 60.0, (256, 1024, 4096), RECURRENT | {"tol": 1e-4}),
+    "digits": Case(
+        "digits",
+        (1203, 297, 297),
+        None,
+        60.0,
+        (256, 1024, 4096),
+        {"depth": 2, "penalty": "group", "beta": 0.01, "tol": 1e-4},
+    ),
     "mnist-T14": Case(
         "mnist",
         (6000, 2000, 2000),

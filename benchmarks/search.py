@@ -21,21 +21,26 @@ import torch
 from rich.progress import track
 
 from convexsnn import SpikingClassifier
+from convexsnn.bench.methods import SENSIBLE, SENSIBLE_START
 from convexsnn.cost import inference_cost
 from convexsnn.families import pretraining
 from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.network import Network
 from convexsnn.penalties import PENALTIES
-from convexsnn.surrogate import Problem, initial_network, train_surrogate
+from convexsnn.search import SearchSettings, search
+from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
 from convexsnn.tasks import TaskSettings, load_task
 from convexsnn.validation import Validation
+from convexsnn.witnesses.heterogeneous import diversify
 
 DIGITS = (5, 10, 20, 50, 1000)
+# Of the time, for the surrogate gradients that a search goes on from.
+SG_SHARE = 0.3
 
 
 @dataclass(frozen=True)
 class Case:
-    """A task, the estimator's settings and the seconds for the search."""
+    """A task, the estimator's settings, the seconds for the search; and the trainer that it is compared with."""
 
     task: str
     timesteps: int
@@ -44,6 +49,8 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
     digits: tuple[int, ...] = ()
+    sg_neurons: int = 256
+    sg: SurrogateSettings | None = None
 
 
 def xor(timesteps: int, seconds: float, *, recurrent: bool = False) -> Case:
@@ -74,6 +81,8 @@ CASES: dict[str, Case] = {
         (6000, 2000, 2000),
         MNIST | {"dtype": "float32"},
         {"oracles": ("ascent",), "block": 512, "stages": (1.0,)},
+        sg_neurons=512,
+        sg=SENSIBLE,
     ),
 }
 
@@ -82,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=sorted(CASES), default=list(CASES))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
-    parser.add_argument("--methods", nargs="*", choices=["search", "sg"], default=["search"])
+    parser.add_argument("--methods", nargs="*", choices=["search", "sg", "sg+search"], default=["search"])
     parser.add_argument("--out", type=Path, default=Path("search.jsonl"))
     parser.add_argument("--data-dir", type=Path, default=None)
     options = parser.parse_args()
@@ -111,17 +120,24 @@ def run(case: Case, method: str, seed: int, data_dir: Path | None) -> dict[str, 
         random_state=seed,
     )
     began = time.perf_counter()
+    facts: dict[str, Any] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if method == "sg":
-            model.set_params(search=case.search | {"rounds": 1, "population": 8, "generations": 1})
+        if method != "search":
+            # Only so that the estimator knows the data; its network is replaced.
+            model.set_params(search=case.search | {"rounds": 1, "population": 8, "generations": 1, "prune": 0})
         model.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y))
-    facts: dict[str, Any] = {}
-    if method == "sg":
-        model.network_ = surrogate(model, task, case.seconds, seed)
-    else:
+        if method != "search":
+            share = 1.0 if method == "sg" else SG_SHARE
+            trained = Surrogate.of(case, model, task, share * case.seconds, seed)
+            model.network_ = trained.network
+            if method == "sg+search":
+                score = 100.0 * split_scores(model, task.test.X, task.test.y)["accuracy"]
+                facts |= {"sg objective": trained.problem.objective(trained.network), "sg test": score}
+                model = trained.searched(case, model, (1.0 - share) * case.seconds, seed, task)
+    if method != "sg":
         certificate = model.certificate_
-        facts = {"objective": certificate.primal, "gap": certificate.relative_gap, "columns": certificate.support}
+        facts |= {"objective": certificate.primal, "gap": certificate.relative_gap, "columns": certificate.support}
         facts |= {"rounds": len(model.history_) - 1, "beta": model.beta_}
     facts["seconds"] = time.perf_counter() - began
     facts["test"] = {k: 100.0 * v for k, v in split_scores(model, task.test.X, task.test.y).items()}
@@ -133,27 +149,59 @@ def run(case: Case, method: str, seed: int, data_dir: Path | None) -> dict[str, 
     return facts
 
 
-def surrogate(model: SpikingClassifier, task: Any, seconds: float, seed: int) -> Network:
-    """Surrogate gradients alone, on one network of 256 neurons a layer, until the time is up."""
-    sequences, targets = model.training_rows(task.train.X, task.train.y)
-    held, held_targets = model.training_rows(task.val.X, task.val.y)
-    program = model.program_settings()
-    uniform = torch.full((len(targets),), 1.0 / len(targets), dtype=torch.float64)
-    penalty, rho = PENALTIES[program.penalty], program.rho_for(256)
-    problem = Problem(sequences, targets, program.loss_function, penalty, rho, uniform)
-    shape = model._architecture(sequences.n_features)
-    shape = replace(shape, branches=1, hidden=256, last=256, bias=True)
-    settings = replace(pretraining(len(sequences)), epochs=100_000, schedule="constant", learn_leak=True)
-    start = initial_network(shape, targets.shape[1], torch.Generator().manual_seed(seed), settings.gain)
-    began = time.perf_counter()
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """A network of surrogate gradients alone, and the problem that it was trained on."""
 
-    def stop(_: Any) -> None:
-        if time.perf_counter() - began > seconds:
-            raise KeyboardInterrupt
+    network: Network
+    problem: Problem
+    validation: Validation
 
-    ones = np.ones(len(held_targets))
-    validation = Validation(held, lambda S: model._score_rows(held_targets, S, ones))
-    return train_surrogate(start, problem, settings, seed=seed, validation=validation, on_epoch=stop).network
+    @classmethod
+    def of(cls, case: Case, model: SpikingClassifier, task: Any, seconds: float, seed: int) -> Surrogate:
+        """One branch of `case.sg_neurons` neurons a layer, trained until the time is up; its best epoch."""
+        sequences, targets = model.training_rows(task.train.X, task.train.y)
+        held, held_targets = model.training_rows(task.val.X, task.val.y)
+        program = model.program_settings()
+        uniform = torch.full((len(targets),), 1.0 / len(targets), dtype=torch.float64)
+        penalty, rho = PENALTIES[program.penalty], program.rho_for(case.sg_neurons)
+        problem = Problem(sequences, targets, program.loss_function, penalty, rho, uniform)
+        shape = model._architecture(sequences.n_features)
+        shape = replace(shape, branches=1, hidden=case.sg_neurons, last=case.sg_neurons, bias=True)
+        settings = case.sg or replace(pretraining(len(sequences)), epochs=100_000, schedule="constant", learn_leak=True)
+        generator = torch.Generator().manual_seed(seed)
+        start = initial_network(shape, targets.shape[1], generator, settings.gain)
+        if case.sg:
+            start = Network(diversify(start.hidden, generator, SENSIBLE_START), start.W)
+        began = time.perf_counter()
+
+        def stop(_: Any) -> None:
+            if time.perf_counter() - began > seconds:
+                raise KeyboardInterrupt
+
+        ones = np.ones(len(held_targets))
+        validation = Validation(held, lambda S: model._score_rows(held_targets, S, ones))
+        trained = train_surrogate(start, problem, settings, seed=seed, validation=validation, on_epoch=stop)
+        return cls(trained.network, problem, validation)
+
+    def searched(self, case: Case, model: SpikingClassifier, seconds: float, seed: int, task: Any) -> SpikingClassifier:
+        """Search on from the hidden layers, at the same rho, and fit the readout of what was found."""
+        p, settings = self.problem, replace(model.program_settings(), rho=self.problem.rho)
+        found = search(
+            model._architecture(p.sequences.n_features),
+            p.sequences,
+            p.targets,
+            p.row_weights,
+            settings,
+            SearchSettings(**case.search, seconds=seconds),
+            seed=seed,
+            given=self.network.hidden,
+            validation=self.validation,
+        )
+        final = SpikingClassifier(**case.settings | {"witnesses": found.network.hidden, "rho": p.rho})
+        final.fit(task.train.X, task.train.y)
+        final.history_ = list(found.history)
+        return final
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

@@ -440,7 +440,7 @@ def test_the_last_step_leaves_out_what_validation_does_not_miss():
     held, answers = bits(200, 6, seed=1)
     validation = Validation(as_sequences(held), lambda S: float(((S[:, 0] > 0.0).numpy() == answers).mean()))
     sequences, targets = as_sequences(X), encoded(y, "hinge")
-    long = replace(SMALL, rounds=8)
+    long = replace(SMALL, rounds=6, stages=(1.0,))
     settings = [replace(long, slim=slim, prune=prune) for slim, prune in ((False, 0), (True, 0), (True, 4))]
     found = [run(sequences, targets, settings=s, validation=validation) for s in settings]
     assert found[0].history == tuple(

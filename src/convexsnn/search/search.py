@@ -35,6 +35,8 @@ from convexsnn.witnesses.architecture import Architecture
 # Share of the rounds and seconds kept for the last stage. A small rho is content with columns that learn its rows by
 # heart, and the dual vector then asks for no others: what generalises is found before.
 LAST_SHARE = 0.2
+# Rounds in a row without help after which a stage that is not the last ends.
+STAGE_PATIENCE = 3
 
 
 def search(
@@ -180,7 +182,7 @@ def _stage_is_over(task: Task, state: State) -> bool:
     share = (1.0 - LAST_SHARE) * (state.stage + 1) / task.last_stage
     late = settings.seconds is not None and last.seconds >= share * settings.seconds
     late = late or last.number >= share * settings.rounds
-    return late or state.idle > 0 or _reached(task, state)
+    return late or state.idle >= min(STAGE_PATIENCE, settings.patience) or _reached(task, state)
 
 
 def _reached(task: Task, state: State) -> bool:

@@ -35,7 +35,7 @@ class SearchSettings:
         search ends.
     stages : tuple of float
         Multiples of rho to search at, one after another, the last of them 1. Programs of a large rho have few columns
-        and are solved in no time; a stage ends with the first round that lowers its objective by less than `min_drop`,
+        and are solved in no time; a stage ends when three rounds in a row lower its objective by less than `min_drop`,
         or with its share of `rounds` or `seconds`, of which a fifth is kept for the last. A search that is given a
         dictionary begins with the last.
     min_drop : float
