@@ -436,8 +436,8 @@ def test_pruning_keeps_every_column_and_leaves_out_connections():
 
 
 def test_the_last_step_leaves_out_what_validation_does_not_miss():
-    X, y = bits(60, 6)
-    held, answers = bits(200, 6, seed=1)
+    X, y = bits(60, 4)
+    held, answers = bits(20, 4, seed=1)
     validation = Validation(as_sequences(held), lambda S: float(((S[:, 0] > 0.0).numpy() == answers).mean()))
     sequences, targets = as_sequences(X), encoded(y, "hinge")
     long = replace(SMALL, rounds=6, stages=(1.0,))
