@@ -69,7 +69,7 @@ CASES: dict[str, Case] = {
     "xor-T8": xor(8, 60.0),
     "xor-T11": xor(11, 240.0),
     "xor-T14": xor(14, 240.0),
-    "xor-T14-rec": xor(14, 45.0, recurrent=True),
+    "xor-T14-rec": xor(14, 35.0, recurrent=True),
     "xor-T30-rec": xor(30, 240.0, recurrent=True),
     "xor-T50-rec": xor(50, 480.0, recurrent=True),
     **{f"addition-{base}": arithmetic("addition", base) for base in (2, 3, 5, 7, 10)},
