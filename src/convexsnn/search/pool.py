@@ -105,27 +105,28 @@ class Pool:
             branch = self.genomes.branch(b, self.given.dtype)
             parts.append((replace(self.given, branches=(branch,)), self._places(b, kept)))
         branches, weights = [], [self.W[:0]]
-        for hidden, (chosen, neurons) in parts:
-            W = self.W.new_zeros(hidden.n_last, self.W.shape[1])
-            W[neurons] = self.W[chosen]
-            cut, left = keep_neurons(hidden, W.any(dim=1))
-            branches += cut.branches
-            weights.append(W[left])
+        for hidden, places in parts:
+            part = self._cut(hidden, *places)
+            branches += part.hidden.branches
+            weights.append(part.W)
         return Network(replace(self.given, branches=tuple(branches)), torch.cat(weights))
 
     def outputs(self, sequences: Sequences, prefixes: Prefixes) -> Tensor:
         """S = D W of other sequences, whose `prefixes` these are; float64 tensor of shape (rows, C)."""
-        chosen, neurons = self._places(GIVEN, self.weighty)
-        W = self.W.new_zeros(self.given.n_last, self.W.shape[1])
-        W[neurons] = self.W[chosen]
-        cut, left = keep_neurons(self.given, W.any(dim=1))
-        S = scores(Network(cut, W[left]), sequences)
+        S = scores(self._cut(self.given, *self._places(GIVEN, self.weighty)), sequences)
         found = torch.nonzero(self.weighty & (self.owner != GIVEN)).flatten()
         if len(found):
             assert self.genomes is not None
             seen = columns(self.genomes, self.owner[found], self.neuron[found], prefixes)
             S = S + seen.T.to(torch.float64) @ self.W[found]
         return S
+
+    def _cut(self, hidden: Hidden, chosen: Tensor, neurons: Tensor) -> Network:
+        """`hidden` cut down to what its last-layer `neurons` need, with the weights of the columns `chosen`."""
+        W = self.W.new_zeros(hidden.n_last, self.W.shape[1])
+        W[neurons] = self.W[chosen]
+        cut, left = keep_neurons(hidden, W.any(dim=1))
+        return Network(cut, W[left])
 
     def _places(self, owner: int, kept: Tensor) -> tuple[Tensor, Tensor]:
         """The kept columns of one owner, and the last-layer neurons that give them."""
