@@ -25,9 +25,10 @@ from convexsnn.search.prefixes import prefixes_of
 from convexsnn.search.pricing import Pricing, take_best
 from convexsnn.search.simulator import columns, correlate
 from convexsnn.search.space import Space, input_scale
+from convexsnn.search.state import INTERRUPTED
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores as score_outputs
-from convexsnn.solvers import SolverOptions, solve
+from convexsnn.solvers import SolverOptions, Status, solve
 from convexsnn.storage import load_model
 from convexsnn.training import ProgramSettings, make_program, objective, train
 from convexsnn.validation import Validation
@@ -453,6 +454,19 @@ def test_the_last_step_leaves_out_what_validation_does_not_miss():
     assert columns[1] < columns[0]
     outputs = [score_outputs(f.network, sequences) for f in found[1:]]
     torch.testing.assert_close(outputs[0], outputs[1], rtol=0.0, atol=1e-12)  # pruning changes no training column
+
+
+def test_ctrl_c_in_the_last_step_is_not_swallowed(monkeypatch):
+    """A solver that is interrupted returns its best point: the search must not go on from it."""
+
+    def interrupted(program, rhos, options):  # noqa: ARG001 - as the solvers call it
+        yield replace(solve(program, options), status=Status.INTERRUPTED)
+
+    monkeypatch.setattr("convexsnn.search.slimming.solve_path", interrupted)
+    X, y = bits(60, 4)
+    validation = Validation(as_sequences(X), lambda S: float(((S[:, 0] > 0.0).numpy() == y).mean()))
+    found = run(as_sequences(X), encoded(y, "hinge"), settings=replace(SMALL, rounds=2), validation=validation)
+    assert found.stopped == INTERRUPTED
 
 
 def test_pruning_leaves_given_neurons_alone():

@@ -23,7 +23,7 @@ from convexsnn.search.state import State, Task
 from convexsnn.tensors import describe_hidden, rebuild_hidden
 
 FORMAT = 2
-# What may differ between two sittings of the same search: when to end it.
+# What may differ between two sittings of the same search: when to end it, and what is done at its end.
 BUDGETS = ("rounds", "patience", "seconds", "max_columns", "slim", "prune")
 
 

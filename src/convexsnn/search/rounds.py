@@ -62,14 +62,14 @@ def begin(task: Task, pool: Pool, random: Tensor, credit: Credit) -> State:
     began = time.perf_counter()
     # A larger rho would drop what was given, and is of use only where nothing was.
     stage = 0 if pool.is_blank else task.last_stage
-    solved = _solve(task, pool, task.rho_at(stage), float("inf"))
+    solved = solve_pool(task, pool, task.rho_at(stage), float("inf"))
     entry = _note(task, solved, _nothing(pool), {}, None, time.perf_counter() - began)
     return State(solved.pool, solved.U, {}, credit, random, (entry,), stage=stage)
 
 
 def lower(task: Task, state: State, stage: int, started: float) -> State:
     """A later stage: the same dictionary, solved for a smaller rho."""
-    solved = _solve(task, state.pool, task.rho_at(stage), float("inf"))
+    solved = solve_pool(task, state.pool, task.rho_at(stage), float("inf"))
     entry = _note(task, solved, _nothing(state.pool), {}, state.history[-1], time.perf_counter() - started)
     return replace(state, pool=solved.pool, U=solved.U, history=(*state.history, entry), idle=0, stage=stage)
 
@@ -78,7 +78,7 @@ def advance(task: Task, state: State, started: float) -> State:
     """One round; `started` is the time at which the search began, on the clock of `time.perf_counter`."""
     generator, before, names = state.generator, state.history[-1], task.settings.oracles
     found = _find(task, state, generator)
-    solved = _solve(task, found.pool, before.rho, before.objective)
+    solved = solve_pool(task, found.pool, before.rho, before.objective)
     gains, admitted = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
     size = PENALTIES[task.program.penalty].row_norms(solved.pool.W)
     for j, score in enumerate(found.scores, start=len(state.pool)):
@@ -143,8 +143,11 @@ def _find(task: Task, state: State, generator: torch.Generator) -> Found:
     return Found(pool, tuple(taken), max([best, *taken]), kept, simulated)
 
 
-def _solve(task: Task, pool: Pool, rho: float, limit: float) -> Solved:
-    """Solve the program over the pool's columns; the objective is at most `limit`, that of its weights so far."""
+def solve_pool(task: Task, pool: Pool, rho: float, limit: float) -> Solved:
+    """Solve the program over the pool's columns; the objective is at most `limit`, that of its weights so far.
+
+    Raises KeyboardInterrupt where the solver was interrupted.
+    """
     program = task.rows.program(pool.columns, task.program, rho)
     if len(pool) == 0:
         nothing = torch.zeros_like(program.targets)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from convexsnn.search.pool import Pool
+from convexsnn.search.rounds import solve_pool
 from convexsnn.search.state import Task
-from convexsnn.solvers import SolverOptions, solve
+from convexsnn.solvers import SolverOptions, Status
 from convexsnn.solvers.path import solve_path
 
 # Multiples of rho whose supports are tried, besides that of rho itself.
@@ -28,12 +27,15 @@ def slim(task: Task, pool: Pool) -> Pool:
     program = task.rows.program(pool.columns, task.program, task.rho)
     rhos = (task.rho * np.geomspace(LARGEST, 1.0, POINTS + 1)[:-1]).tolist()
     best, best_score = pool.take(pool.weighty), task.validation_score(pool)
-    for solution in reversed(list(solve_path(program, rhos, options))):
+    solutions = list(solve_path(program, rhos, options))
+    if any(solution.status is Status.INTERRUPTED for solution in solutions):
+        raise KeyboardInterrupt
+    for solution in reversed(solutions):
         few = pool.take(solution.W.any(dim=1))
         if not 0 < len(few) < len(best):
             continue
-        debiased = solve(task.rows.program(few.columns, task.program, task.rho), options, few.W)
-        few = replace(few, W=debiased.W).take(debiased.W.any(dim=1))
+        debiased = solve_pool(task, few, task.rho, float("inf")).pool
+        few = debiased.take(debiased.weighty)
         score = task.validation_score(few)
         assert score is not None
         # From the most columns to the fewest: of equal scores the later one wins.
