@@ -78,8 +78,7 @@ class DataOptions:
 
     def load(self, seed: int) -> DataSet:
         """The data these options name."""
-        if (self.task is None) == (self.data is None):
-            raise ValueError("pass either --task NAME or --data FILE.npz")
+        _check_one_source(self.task, self.data)
         names = ("n_train", "n_val", "n_test", "min_timesteps", "permute", "data_dir", "factored")
         chosen = {name: getattr(self, name) for name in names}
         if self.data is not None:
@@ -366,8 +365,7 @@ def verify(
         Also prove the gap in exact rational arithmetic (hinge, squared) or with all rounding outwards (logistic,
         cross_entropy), by code that shares nothing with the solver, and check all files that `fit` wrote.
     """
-    if (task is None) == (data is None):
-        raise ValueError("pass either --task NAME or --data FILE.npz")
+    _check_one_source(task, data)
     try:
         report = (fitting.verify_exact if exact else fitting.verify)(model, task, data, data_dir)
     except ModelFileError as error:
@@ -414,8 +412,7 @@ def bound(
     limit : int
         Patterns that arrangement may have to visit.
     """
-    if (task is None) == (data is None):
-        raise ValueError("pass either --task NAME or --data FILE.npz")
+    _check_one_source(task, data)
     report = bounding.bound(model, task, data, data_dir, ExactSettings(method, limit, seconds))
     if json:
         output.print_json(report)
@@ -536,8 +533,7 @@ def quantise(
     effort : int
         Exchanges tried, and nodes of a branch and bound, a neuron and start; 0 only rounds.
     """
-    if (task is None) == (data is None):
-        raise ValueError("pass either --task NAME or --data FILE.npz")
+    _check_one_source(task, data)
     report = quantising.quantise(model, task, data, data_dir, out, bits, effort)
     if json:
         output.print_json(report)
@@ -649,6 +645,12 @@ def ablation(
     """
     report = benching.ablation(out, base, axes, seeds, jobs=jobs, device=device, data_dir=data_dir, plots=plots)
     return _print_bench(report, out, json)
+
+
+def _check_one_source(task: str | None, data: Path | None) -> None:
+    """Raise ValueError unless exactly one of the two is given."""
+    if (task is None) == (data is None):
+        raise ValueError("pass either --task NAME or --data FILE.npz")
 
 
 def _print_bench(report: dict[str, Any], out: Path, json: bool) -> int:
