@@ -37,8 +37,8 @@ def identity(task: Task, given: Hidden, seed: int) -> str:
         "targets": task.rows.targets,
         "weights": task.rows.groups.weights,
     }
-    if task.validation is not None:
-        tensors["validation"] = task.validation.sequences.values
+    if task.held is not None:
+        tensors["validation"] = task.held.validation.sequences.values
     description = describe_hidden(given, "given", tensors)
     facts = (settings, task.space.architecture, task.program, task.rho, seed, description)
     digest = hashlib.sha256(repr(facts).encode())

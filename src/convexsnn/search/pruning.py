@@ -47,9 +47,7 @@ def prune(task: Task, pool: Pool, trials: int, generator: torch.Generator) -> Po
     genomes, n_branches = pool.genomes, len(pool.genomes)
     at_once = min(task.settings.population, max(LEAST_AT_ONCE, trials // (GENERATIONS * n_branches)))
     generations = -(-trials // (at_once * n_branches))
-    held, total = task.held, None
-    if task.validation is not None and held is not None:
-        total = pool.outputs(task.validation.sequences, held)
+    total = None if task.held is None else task.held.outputs(pool)
     for b in range(n_branches):
         before, branch, after = (genomes.take(part) for part in (slice(b), slice(b, b + 1), slice(b + 1, None)))
         bench = _Bench.of(task, pool, b)
@@ -105,15 +103,15 @@ class _Bench:
     def worth(self, trials: Population) -> list[tuple[float, int]]:
         """Validation score and connections left out of each, to be compared in this order."""
         zeros = _zeros(trials).tolist()
-        if self.others is None or self.task.validation is None:
+        if self.others is None or self.task.held is None:
             return [(0.0, count) for count in zeros]
-        outputs = self.others + self.outputs(trials)
-        return [(self.task.validation.score(S), count) for S, count in zip(outputs, zeros, strict=True)]
+        outputs, score = self.others + self.outputs(trials), self.task.held.validation.score
+        return [(score(S), count) for S, count in zip(outputs, zeros, strict=True)]
 
     def outputs(self, trials: Population) -> Tensor:
         """What each gives on the validation data: float64 tensor of shape (trials, validation rows, C)."""
         assert self.task.held is not None
-        seen = columns(trials, *self._named(len(trials)), self.task.held).to(torch.float64)
+        seen = columns(trials, *self._named(len(trials)), self.task.held.prefixes).to(torch.float64)
         return torch.einsum("bkr,kc->brc", seen.reshape(len(trials), len(self.neurons), -1), self.W)
 
     def _named(self, count: int) -> tuple[Tensor, Tensor]:

@@ -180,6 +180,6 @@ def _note(
         best_score=found.best_score,
         admitted=admitted,
         simulated=sum(found.simulated.values()),
-        validation_score=task.validation_score(pool),
+        validation_score=None if task.held is None else task.held.score(pool),
         seconds=seconds,
     )

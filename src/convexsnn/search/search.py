@@ -25,7 +25,7 @@ from convexsnn.search.rows import merged_rows
 from convexsnn.search.settings import SearchSettings
 from convexsnn.search.slimming import slim
 from convexsnn.search.space import Space, input_scale
-from convexsnn.search.state import INTERRUPTED, Searched, State, Task
+from convexsnn.search.state import INTERRUPTED, Held, Searched, State, Task
 from convexsnn.sequences import Sequences
 from convexsnn.surrogate import Problem
 from convexsnn.training import ProgramSettings
@@ -170,8 +170,10 @@ def _task(
     problem = Problem(sequences, targets, program.loss_function, penalty, rho, row_weights)
     repeats = int(sequences.lengths.sum()) / rows.exact.n_nodes
     ascent = Ascent(architecture, problem, settings.block, settings.width, space.free_leak, settings.free_bias, repeats)
-    held = None if validation is None else prefixes_of(validation.sequences, every_step=architecture.every_step)
-    return Task(sequences, rows, space, ascent, program, rho, settings, validation, held)
+    held = None
+    if validation is not None:
+        held = Held(validation, prefixes_of(validation.sequences, every_step=architecture.every_step))
+    return Task(sequences, rows, space, ascent, program, rho, settings, held)
 
 
 def _stage_is_over(task: Task, state: State) -> bool:

@@ -21,12 +21,13 @@ def slim(task: Task, pool: Pool) -> Pool:
     on these columns alone: so a large rho chooses columns, but does not shrink what they weigh. Without validation data
     the pool is returned as it is.
     """
-    if task.validation is None or len(pool) == 0:
+    held = task.held
+    if held is None or len(pool) == 0:
         return pool
     options = SolverOptions(task.settings.tol, task.program.max_iter)
     program = task.rows.program(pool.columns, task.program, task.rho)
     rhos = (task.rho * np.geomspace(LARGEST, 1.0, POINTS + 1)[:-1]).tolist()
-    best, best_score = pool.take(pool.weighty), task.validation_score(pool)
+    best, best_score = pool.take(pool.weighty), held.score(pool)
     solutions = list(solve_path(program, rhos, options))
     if any(solution.status is Status.INTERRUPTED for solution in solutions):
         raise KeyboardInterrupt
@@ -36,9 +37,8 @@ def slim(task: Task, pool: Pool) -> Pool:
             continue
         debiased = solve_pool(task, few, task.rho, float("inf")).pool
         few = debiased.take(debiased.weighty)
-        score = task.validation_score(few)
-        assert score is not None
+        score = held.score(few)
         # From the most columns to the fewest: of equal scores the later one wins.
-        if best_score is None or score >= best_score:
+        if score >= best_score:
             best, best_score = few, score
     return best

@@ -26,6 +26,29 @@ INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, eq=False)
+class Held:
+    """Validation data as a search runs them.
+
+    Attributes
+    ----------
+    validation : Validation
+    prefixes : Prefixes
+        Of its sequences; float32.
+    """
+
+    validation: Validation
+    prefixes: Prefixes
+
+    def outputs(self, pool: Pool) -> Tensor:
+        """What a pool's network gives; float64 tensor of shape (rows, C)."""
+        return pool.outputs(self.validation.sequences, self.prefixes)
+
+    def score(self, pool: Pool) -> float:
+        """The validation score of a pool's network."""
+        return self.validation.score(self.outputs(pool))
+
+
+@dataclass(frozen=True, eq=False)
 class Task:
     """What is searched for; all that does not change from round to round.
 
@@ -41,9 +64,7 @@ class Task:
     rho : float
         At which the search ends.
     settings : SearchSettings
-    validation : Validation or None
-    held : Prefixes or None
-        Those of the validation sequences; float32.
+    held : Held or None
     """
 
     sequences: Sequences
@@ -53,14 +74,7 @@ class Task:
     program: ProgramSettings
     rho: float
     settings: SearchSettings
-    validation: Validation | None
-    held: Prefixes | None
-
-    def validation_score(self, pool: Pool) -> float | None:
-        """Of a pool's network, or None without validation data."""
-        if self.validation is None or self.held is None:
-            return None
-        return self.validation.score(pool.outputs(self.validation.sequences, self.held))
+    held: Held | None
 
     def rho_at(self, stage: int) -> float:
         """Rho of a stage."""
