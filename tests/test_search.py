@@ -477,3 +477,96 @@ def test_pruning_leaves_given_neurons_alone():
     known = {row.tobytes() for layer in (hidden.branches[0].layers[0],) for row in layer.weight.T.contiguous().numpy()}
     kept = [row.tobytes() for b in found.network.hidden.branches for row in b.layers[0].weight.T.contiguous().numpy()]
     assert any(row in known for row in kept)
+
+
+def test_effort_ends_the_search_and_bounds_its_rounds():
+    X, y = bits()
+    sequences, targets = as_sequences(X), encoded(y, "hinge")
+    branch = prefixes_of(sequences, every_step=False).n_nodes * 2 * SMALL.width
+    # A round of two generations of 32 branches is a twentieth of the effort.
+    limited = replace(SMALL, effort=2 * 32 * branch / 0.05, rounds=100, patience=100, oracles=NO_ASCENT)
+    found = run(sequences, targets, settings=limited)
+    assert "neuron steps is spent" in found.stopped
+    assert all(entry.simulated <= 8 * 32 for entry in found.history)  # each of four oracles: two, of one at least
+    assert found.network.equals(run(sequences, targets, settings=limited).network)
+
+
+def never_perfect(X, y):
+    """A validation score of at most 0.99."""
+    return Validation(as_sequences(X), lambda S: 0.99 * float(((S[:, 0] > 0.0).numpy() == y).mean()))
+
+
+@pytest.fixture
+def attempted():
+    """A search of easy labels that has time for several attempts, and none of which is perfect."""
+    X, y = bits(60, 4)
+    held, answers = bits(200, 7, seed=1)
+    how = {
+        "settings": replace(SMALL, rounds=60, patience=1, prune=1, attempts=3),
+        "validation": never_perfect(held[:, -4:], answers),
+    }
+    return as_sequences(X), encoded(y, "hinge"), how
+
+
+def test_what_the_first_attempt_leaves_is_for_another(attempted):
+    sequences, targets, how = attempted
+    found = run(sequences, targets, **how)
+    assert {entry.attempt for entry in found.history} == {1, 2, 3}
+    assert [entry.number for entry in found.history] == list(range(len(found.history)))
+    validation = how["validation"]
+
+    def score(seen):
+        return validation.score(score_outputs(seen.network, validation.sequences))
+
+    alone = run(sequences, targets, **(how | {"settings": replace(how["settings"], attempts=1)}))
+    assert score(found) >= score(alone)
+    given_none = run(sequences, targets, settings=how["settings"])
+    assert {entry.attempt for entry in given_none.history} == {1}  # nothing tells attempts apart
+
+
+def test_a_search_killed_in_a_later_attempt_goes_on_to_the_same_network(attempted, tmp_path):
+    sequences, targets, how = attempted
+    whole, path = run(sequences, targets, **how), tmp_path / "search.safetensors"
+    last = next(entry.number for entry in whole.history if entry.attempt == 3)
+
+    def kill(entry):
+        if entry.number == last + 1:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        run(sequences, targets, **how, on_round=kill, checkpoint=path)
+    resumed = run(sequences, targets, **how, checkpoint=path)
+    assert resumed.network.equals(whole.network)
+    assert [entry.objective for entry in resumed.history] == [entry.objective for entry in whole.history]
+
+
+def test_ctrl_c_in_a_later_attempt_gives_the_best_of_those_before(attempted):
+    sequences, targets, how = attempted
+
+    def interrupt(entry):
+        if entry.attempt == 2:
+            raise KeyboardInterrupt
+
+    found = run(sequences, targets, **how, on_round=interrupt)
+    alone = run(sequences, targets, **(how | {"settings": replace(how["settings"], attempts=1)}))
+    assert found.stopped == INTERRUPTED
+    assert found.network.equals(alone.network)
+
+
+def test_ctrl_c_in_the_training_of_an_ascent_ends_the_search(monkeypatch):
+    """The trainer keeps its best epoch when it is interrupted: the search must not go on from there."""
+    X, y = bits(60, 4)
+    monkeypatch.setattr("convexsnn.surrogate.run.Run.epoch", interrupt_now)
+    found = run(as_sequences(X), encoded(y, "hinge"), settings=replace(SMALL, oracles=("ascent",)))
+    assert found.stopped == INTERRUPTED
+
+
+def interrupt_now(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_search_whose_only_oracle_does_not_apply_finds_nothing_and_ends():
+    X, y = bits(30, 3)
+    found = run(as_sequences(X), encoded(y, "hinge"), settings=replace(SMALL, oracles=("refinement",), patience=2))
+    assert "2 rounds in a row" in found.stopped
+    assert found.network.hidden.n_last == 0

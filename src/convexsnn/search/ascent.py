@@ -12,10 +12,11 @@ from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, tra
 from convexsnn.witnesses.architecture import Architecture
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify
 
-# Passes over the training sequences, whatever the effort.
-EPOCHS = (8, 40)
-# A step of training takes about as long as running a branch this many times.
-STEP_COST = 4
+BATCH = 64
+# At least so many steps, in at least so many passes over the training sequences; and at most MOST times as many.
+STEPS, EPOCHS, MOST = 2000, 10, 2
+# A step of a neuron in training takes about as long as so many in scoring, and one more for so many inputs.
+PASSES, INPUTS_A_STEP = 6, 45
 # Steps over which free leaks remember at first.
 MEMORY = (1.0, 30.0)
 
@@ -32,34 +33,50 @@ class Ascent:
     architecture : Architecture
         Of the search; its numbers of neurons and branches are not used.
     problem : Problem
-    block, width : int
-        Neurons of a layer, here and in the branches that other oracles propose.
+    block : int
+        Neurons of a layer.
     free_leak, free_bias : bool
-    repeats : float
-        Steps of all training sequences, which training runs, for each of their distinct prefixes, which scoring runs.
+    branch : int
+        Neuron steps of running one small branch, such as other oracles propose, over all training rows.
     """
 
     architecture: Architecture
     problem: Problem
     block: int
-    width: int
     free_leak: bool
     free_bias: bool
-    repeats: float
+    branch: int
 
     @property
     def epoch_cost(self) -> int:
         """How many small branches could be scored in the time of one pass over the training sequences."""
-        return math.ceil(STEP_COST * self.repeats * max(1.0, self.block / self.width))
+        a, steps = self.architecture, int(self.problem.sequences.lengths.sum())
+        fans = [a.n_features, *[self.block] * (a.depth - 2)]
+        fed_back = self.block if a.recurrent else 0
+        cost = sum(PASSES + (fan + fed_back) / INPUTS_A_STEP for fan in fans)
+        return math.ceil(steps * self.block * cost / self.branch)
+
+    @property
+    def least_epochs(self) -> int:
+        """Fewer train nothing."""
+        return max(EPOCHS, math.ceil(STEPS / math.ceil(len(self.problem.sequences) / BATCH)))
 
     def period(self, simulations: int) -> int:
         """The ascent is worth the effort of so many rounds, if that of each is `simulations`."""
-        return math.ceil(EPOCHS[0] * self.epoch_cost / simulations)
+        return math.ceil(self.least_cost / simulations)
+
+    @property
+    def least_cost(self) -> int:
+        """How many small branches could be scored in the time of the least training."""
+        return self.least_epochs * self.epoch_cost
 
     def propose(self, simulations: int, generator: torch.Generator) -> tuple[Hidden, int]:
-        """Train one branch for about as long as `simulations` small ones take; it, and what it took."""
-        epochs = min(max(simulations // self.epoch_cost, EPOCHS[0]), EPOCHS[1])
-        settings = SurrogateSettings(epochs=epochs, batch_size=64, dropout=0.5, learn_leak=self.free_leak)
+        """Train one branch for about as long as `simulations` small ones take; it, and what it took.
+
+        Raises KeyboardInterrupt where training was interrupted.
+        """
+        epochs = min(max(simulations // self.epoch_cost, self.least_epochs), MOST * self.least_epochs)
+        settings = SurrogateSettings(epochs=epochs, batch_size=BATCH, dropout=0.5, learn_leak=self.free_leak)
         shape = replace(self.architecture, branches=1, hidden=self.block, last=self.block)
         shape = replace(shape, bias=self.free_bias or shape.bias)
         start = initial_network(shape, self.problem.targets.shape[1], generator)
@@ -68,4 +85,7 @@ class Ascent:
             spread = Heterogeneity(memory=MEMORY, threshold=same, gain=(1.0, 1.0), bias=0.0)
             start = Network(diversify(start.hidden, generator, spread), start.W)
         seed = int(torch.randint(2**31, (), generator=generator))
-        return train_surrogate(start, self.problem, settings, seed=seed).network.hidden, epochs * self.epoch_cost
+        trained = train_surrogate(start, self.problem, settings, seed=seed)
+        if trained.interrupted:
+            raise KeyboardInterrupt
+        return trained.network.hidden, epochs * self.epoch_cost

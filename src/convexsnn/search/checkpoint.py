@@ -19,12 +19,13 @@ from convexsnn.search.credit import Credit
 from convexsnn.search.history import Round
 from convexsnn.search.pool import Pool
 from convexsnn.search.population import Population, StackedLayer
-from convexsnn.search.state import State, Task
+from convexsnn.search.state import Settled, State, Task
 from convexsnn.tensors import describe_hidden, rebuild_hidden
 
-FORMAT = 2
+FORMAT = 3
 # What may differ between two sittings of the same search: when to end it, and what is done at its end.
-BUDGETS = ("rounds", "patience", "seconds", "max_columns", "slim", "prune")
+BUDGETS = ("rounds", "patience", "attempts", "seconds", "max_columns", "slim", "prune")
+POOL_TENSORS = ("owner", "neuron", "origin", "idle", "W")
 
 
 def identity(task: Task, given: Hidden, seed: int) -> str:
@@ -51,23 +52,20 @@ def identity(task: Task, given: Hidden, seed: int) -> str:
 
 def write_checkpoint(path: str | Path, state: State, of: str) -> None:
     """Write `state` of the search whose `identity` is `of`. Raises OSError when the file cannot be written."""
-    pool = state.pool
-    tensors = {name: getattr(pool, name) for name in ("owner", "neuron", "origin", "idle", "W")}
-    tensors |= {"packed": pool.columns.packed, "U": state.U, "random": state.random}
-    populations = dict(state.kept) | ({} if pool.genomes is None else {"": pool.genomes})
+    tensors = {"U": state.U, "random": state.random}
     header: dict[str, Any] = {
         "format": FORMAT,
         "identity": of,
-        "n": pool.columns.n,
         "rates": state.credit.rates,
         "history": [entry.to_dict() for entry in state.history],
         "idle": state.idle,
         "stage": state.stage,
-        "given": describe_hidden(pool.given, "given", tensors),
-        "populations": {
-            name: _describe(population, f"population.{name}", tensors) for name, population in populations.items()
-        },
+        "spent": state.spent,
+        "pool": _describe_pool(state.pool, "pool", tensors),
+        "kept": {name: _describe(population, f"kept.{name}", tensors) for name, population in state.kept.items()},
     }
+    if state.best is not None:
+        header |= {"best": _describe_pool(state.best.pool, "best", tensors), "score": state.best.score}
     ready = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_atomically(path, serialize(ready, metadata={"convexsnn_search": json.dumps(header)}))
 
@@ -81,32 +79,44 @@ def read_checkpoint(path: str | Path, of: str) -> State:
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']} is not {FORMAT}")
         same = header["identity"] == of
-        populations = {
-            name: _rebuild(description, f"population.{name}", tensors)
-            for name, description in header["populations"].items()
-        }
-        pool = Pool(
-            given=rebuild_hidden(header["given"], "given", tensors),
-            genomes=populations.pop("", None),
-            columns=BitColumns(tensors["packed"], int(header["n"])),
-            **{name: tensors[name] for name in ("owner", "neuron", "origin", "idle", "W")},
-        )
-        history = tuple(Round.from_dict(fields) for fields in header["history"])
+        best = None
+        if "best" in header:
+            best = Settled(_rebuild_pool(header["best"], "best", tensors), float(header["score"]))
         state = State(
-            pool,
-            tensors["U"],
-            populations,
-            Credit(header["rates"]),
-            tensors["random"],
-            history,
-            int(header["idle"]),
-            int(header["stage"]),
+            pool=_rebuild_pool(header["pool"], "pool", tensors),
+            U=tensors["U"],
+            kept={name: _rebuild(facts, f"kept.{name}", tensors) for name, facts in header["kept"].items()},
+            credit=Credit(header["rates"]),
+            random=tensors["random"],
+            history=tuple(Round.from_dict(fields) for fields in header["history"]),
+            idle=int(header["idle"]),
+            stage=int(header["stage"]),
+            spent=float(header["spent"]),
+            best=best,
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"checkpoint {path} cannot be read ({error}): delete it to search anew") from error
     if not same:
         raise ValueError(f"checkpoint {path} is of other data, settings or seed: name another file, or delete it")
     return state
+
+
+def _describe_pool(pool: Pool, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    tensors |= {f"{prefix}.{name}": getattr(pool, name) for name in POOL_TENSORS}
+    tensors[f"{prefix}.packed"] = pool.columns.packed
+    genomes = None if pool.genomes is None else _describe(pool.genomes, f"{prefix}.genomes", tensors)
+    return {"n": pool.columns.n, "genomes": genomes, "given": describe_hidden(pool.given, f"{prefix}.given", tensors)}
+
+
+def _rebuild_pool(facts: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Pool:
+    """Inverse of `_describe_pool`."""
+    genomes = facts["genomes"]
+    return Pool(
+        given=rebuild_hidden(facts["given"], f"{prefix}.given", tensors),
+        genomes=None if genomes is None else _rebuild(genomes, f"{prefix}.genomes", tensors),
+        columns=BitColumns(tensors[f"{prefix}.packed"], int(facts["n"])),
+        **{name: tensors[f"{prefix}.{name}"] for name in POOL_TENSORS},
+    )
 
 
 def _describe(population: Population, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:

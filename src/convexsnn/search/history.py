@@ -39,6 +39,8 @@ class Round:
     validation_score : float or None
     seconds : float
         Since the search began, over all its sittings.
+    attempt : int
+        The first search from nothing is 1.
     """
 
     number: int
@@ -53,6 +55,7 @@ class Round:
     simulated: int
     validation_score: float | None
     seconds: float
+    attempt: int = 1
 
     @property
     def relative_gap(self) -> float:

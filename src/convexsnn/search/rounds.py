@@ -16,7 +16,7 @@ from convexsnn.search.oracles import ORACLES, Situation
 from convexsnn.search.pool import Pool, admit, admit_hidden
 from convexsnn.search.population import Population, join
 from convexsnn.search.pricing import Pricing, take_best
-from convexsnn.search.state import State, Task
+from convexsnn.search.state import Settled, State, Task, spent
 from convexsnn.solvers import SolverOptions, Status, solve
 
 ASCENT = "ascent"
@@ -57,14 +57,26 @@ class Solved:
     dual: float
 
 
-def begin(task: Task, pool: Pool, random: Tensor, credit: Credit) -> State:
+def begin(task: Task, pool: Pool, random: Tensor) -> State:
     """The state before the first round: the given dictionary, solved."""
     began = time.perf_counter()
     # A larger rho would drop what was given, and is of use only where nothing was.
     stage = 0 if pool.is_blank else task.last_stage
     solved = solve_pool(task, pool, task.rho_at(stage), float("inf"))
     entry = _note(task, solved, _nothing(pool), {}, None, time.perf_counter() - began)
-    return State(solved.pool, solved.U, {}, credit, random, (entry,), stage=stage)
+    return State(solved.pool, solved.U, {}, Credit.equal(task.settings.oracles), random, (entry,), stage=stage)
+
+
+def begin_again(task: Task, pool: Pool, state: State, best: Settled, spent: float, started: float) -> State:
+    """Another attempt from the dictionary that the search began with; chance goes on."""
+    first, before = begin(task, pool, state.random), state.history[-1]
+    entry = replace(
+        first.history[0],
+        number=before.number + 1,
+        seconds=time.perf_counter() - started,
+        attempt=before.attempt + 1,
+    )
+    return replace(first, history=(*state.history, entry), spent=spent, best=best)
 
 
 def lower(task: Task, state: State, stage: int, started: float) -> State:
@@ -99,6 +111,8 @@ def advance(task: Task, state: State, started: float) -> State:
         history=(*state.history, entry),
         idle=0 if helped else state.idle + 1,
         stage=state.stage,
+        spent=state.spent,
+        best=state.best,
     )
 
 
@@ -113,17 +127,25 @@ def _find(task: Task, state: State, generator: torch.Generator) -> Found:
         task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), PENALTIES[task.program.penalty]
     )
     situation = Situation(task.space, pricing, pool.network, settings.population)
-    names = [n for n in settings.oracles if n == ASCENT or ORACLES[n].applies(situation)]
+    left = (1.0 - spent(task, state)) * task.effort.simulations
+    alone = settings.oracles == (ASCENT,)
+    names = [
+        name
+        for name in settings.oracles
+        if (alone or task.ascent.least_cost <= left if name == ASCENT else ORACLES[name].applies(situation))
+    ]
+    if not names:
+        return _nothing(pool)
     shares = state.credit.shares(names)
     kept, simulated, parts, origin = dict(state.kept), {}, [], []
     taken: list[float] = []
     best = 0.0
     for name in names:
         number = settings.oracles.index(name)
-        effort = max(1, round(shares[name] * settings.generations))
+        effort = max(1, round(shares[name] * task.effort.generations))
         if name == ASCENT:
             simulations = effort * settings.population
-            if len(state.history) % task.ascent.period(simulations):
+            if not alone and len(state.history) % task.ascent.period(simulations):
                 continue
             hidden, simulated[name] = task.ascent.propose(simulations, generator)
             pool, scored = admit_hidden(pool, hidden, number, task.sequences, task.rows, pricing)
@@ -182,4 +204,5 @@ def _note(
         simulated=sum(found.simulated.values()),
         validation_score=None if task.held is None else task.held.score(pool),
         seconds=seconds,
+        attempt=1 if before is None else before.attempt,
     )

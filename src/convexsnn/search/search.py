@@ -15,26 +15,28 @@ from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.search.ascent import Ascent
 from convexsnn.search.checkpoint import identity, read_checkpoint, write_checkpoint
-from convexsnn.search.credit import Credit
+from convexsnn.search.effort import Effort
 from convexsnn.search.history import Round
-from convexsnn.search.pool import Pool, pool_of
+from convexsnn.search.pool import pool_of
 from convexsnn.search.prefixes import prefixes_of
 from convexsnn.search.pruning import prune
-from convexsnn.search.rounds import advance, begin, lower
+from convexsnn.search.rounds import advance, begin, begin_again, lower
 from convexsnn.search.rows import merged_rows
 from convexsnn.search.settings import SearchSettings
 from convexsnn.search.slimming import slim
 from convexsnn.search.space import Space, input_scale
-from convexsnn.search.state import INTERRUPTED, Held, Searched, State, Task
+from convexsnn.search.state import INTERRUPTED, Held, Searched, Settled, State, Task, spent
 from convexsnn.sequences import Sequences
 from convexsnn.surrogate import Problem
 from convexsnn.training import ProgramSettings
 from convexsnn.validation import Validation
 from convexsnn.witnesses.architecture import Architecture
 
-# Share of the rounds and seconds kept for the last stage. A small rho is content with columns that learn its rows by
+# Share of the effort kept for the last stage. A small rho is content with columns that learn its rows by
 # heart, and the dual vector then asks for no others: what generalises is found before.
 LAST_SHARE = 0.2
+# What accuracy and R^2 cannot exceed.
+PERFECT = 1.0
 # Rounds in a row without help after which a stage that is not the last ends.
 STAGE_PATIENCE = 3
 
@@ -95,39 +97,51 @@ def search(
     check_integer("seed", seed, minimum=0)
     given = _given(architecture, given)
     task = _task(architecture, sequences, targets, row_weights, program, settings, validation)
+    nothing_yet = pool_of(given, sequences, task.rows.groups.first, targets.shape[1])
     of = "" if checkpoint is None else identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
         state = read_checkpoint(checkpoint, of)
     else:
         random = torch.Generator().manual_seed(seed).get_state()
-        pool = pool_of(given, sequences, task.rows.groups.first, targets.shape[1])
-        state = begin(task, pool, random, Credit.equal(settings.oracles))
+        state = begin(task, nothing_yet, random)
     # Seconds are counted over all sittings.
     started = time.perf_counter() - state.history[-1].seconds
     try:
         _tell(on_round, state)
-        while (stopped := _why_stop(task, state)) is None:
-            if _stage_is_over(task, state):
-                state = lower(task, state, state.stage + 1, started)
+        while True:
+            if (stopped := _why_stop(task, state)) is None:
+                over = _stage_is_over(task, state)
+                state = lower(task, state, state.stage + 1, started) if over else advance(task, state, started)
             else:
-                state = advance(task, state, started)
+                if state.stage < task.last_stage:
+                    state = lower(task, state, task.last_stage, started)
+                    _tell(on_round, state)
+                best = _settled(task, state).better(state.best)
+                if not _is_worth_another(task, state, best) or not nothing_yet.is_blank:
+                    break
+                state = begin_again(task, nothing_yet, state, best, spent(task, state), started)
             if checkpoint is not None:
                 write_checkpoint(checkpoint, state, of)
             _tell(on_round, state)
-        if state.stage < task.last_stage:
-            state = lower(task, state, task.last_stage, started)
-            _tell(on_round, state)
-        pool = _settled(task, state)
+        pool = best.pool
     except KeyboardInterrupt:
-        pool, stopped = state.pool, INTERRUPTED
+        pool, stopped = (state.pool if state.best is None else state.best.pool), INTERRUPTED
     return Searched(pool.to_network(), state.history, stopped)
 
 
-def _settled(task: Task, state: State) -> Pool:
+def _settled(task: Task, state: State) -> Settled:
     """Fewer columns where the validation data do not miss them, and fewer connections."""
-    s = task.settings
-    pool = slim(task, state.pool) if s.slim else state.pool
-    return prune(task, pool, s.prune * s.generations * s.population, state.generator)
+    pool = slim(task, state.pool) if task.settings.slim else state.pool
+    pool = prune(task, pool, task.effort.trials, state.generator)
+    return Settled(pool, 0.0 if task.held is None else task.held.score(pool))
+
+
+def _is_worth_another(task: Task, state: State, best: Settled) -> bool:
+    """Whether to begin again from nothing: the validation score tells attempts apart that have all learned the rows."""
+    attempt = state.history[-1].attempt
+    if task.held is None or best.score >= PERFECT or attempt >= task.settings.attempts:
+        return False
+    return spent(task, state) * (1.0 + 1.0 / attempt) <= 1.0
 
 
 def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
@@ -168,23 +182,22 @@ def _task(
     space = Space(architecture, settings.width, scale, settings.free_leak and lif, settings.free_bias)
     penalty = PENALTIES[program.penalty]
     problem = Problem(sequences, targets, program.loss_function, penalty, rho, row_weights)
-    repeats = int(sequences.lengths.sum()) / rows.exact.n_nodes
-    ascent = Ascent(architecture, problem, settings.block, settings.width, space.free_leak, settings.free_bias, repeats)
+    effort = Effort.of(settings, rows.exact, architecture.depth - 1)
+    ascent = Ascent(architecture, problem, settings.block, space.free_leak, settings.free_bias, effort.branch)
     held = None
     if validation is not None:
         held = Held(validation, prefixes_of(validation.sequences, every_step=architecture.every_step))
-    return Task(sequences, rows, space, ascent, program, rho, settings, held)
+    return Task(sequences, rows, space, ascent, program, rho, settings, effort, held)
 
 
 def _stage_is_over(task: Task, state: State) -> bool:
     """Whether to go on with a smaller rho: all but the last share most of the rounds and seconds, and may need less."""
     if state.stage == task.last_stage:
         return False
-    settings, last = task.settings, state.history[-1]
-    share = (1.0 - LAST_SHARE) * (state.stage + 1) / task.last_stage
-    late = settings.seconds is not None and last.seconds >= share * settings.seconds
-    late = late or last.number >= share * settings.rounds
-    return late or state.idle >= min(STAGE_PATIENCE, settings.patience) or _reached(task, state)
+    # Of what was left when this attempt began.
+    since = (spent(task, state) - state.spent) / (1.0 - state.spent)
+    late = since >= (1.0 - LAST_SHARE) * (state.stage + 1) / task.last_stage
+    return late or state.idle >= min(STAGE_PATIENCE, task.settings.patience) or _reached(task, state)
 
 
 def _reached(task: Task, state: State) -> bool:
@@ -206,8 +219,10 @@ def _why_stop(task: Task, state: State) -> str | None:
         )
     if last.number >= settings.rounds:
         return f"{settings.rounds} rounds are done"
-    if settings.seconds is not None and last.seconds >= settings.seconds:
-        return f"{settings.seconds:g} seconds are over"
+    if spent(task, state) >= 1.0:
+        if settings.seconds is not None:
+            return f"{settings.seconds:g} seconds are over"
+        return f"the effort of {settings.effort:g} neuron steps is spent"
     if settings.max_columns is not None and last.support >= settings.max_columns:
         return f"{last.support} columns carry weight, of at most {settings.max_columns}"
     return None

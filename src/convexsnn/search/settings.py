@@ -10,6 +10,7 @@ from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 
 # All that there are, in the order in which they are asked.
 ORACLE_NAMES = ("restarts", "refinement", "crossing", "inputs", "ascent")
+COUNTS = ("width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "block")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,10 @@ class SearchSettings:
     population : int
         Branches that an oracle varies at once.
     generations : int
-        Generations of hill climbing a round, shared among the oracles by what each has gained.
+        Generations of hill climbing a round, at most, shared among the oracles by what each has gained.
+    effort : float
+        Neuron steps that the search may take, each of one neuron for one step of one distinct prefix: about two
+        nanoseconds on one core. A round takes a twentieth of it at most, and the last step a tenth.
     add : int
         Columns added in a round, at most.
     drop_after : int
@@ -36,17 +40,21 @@ class SearchSettings:
     stages : tuple of float
         Multiples of rho to search at, one after another, the last of them 1. Programs of a large rho have few columns
         and are solved in no time; a stage ends when three rounds in a row lower its objective by less than `min_drop`,
-        or with its share of `rounds` or `seconds`, of which a fifth is kept for the last. A search that is given a
+        or with its share of `rounds` and `effort`, of which a fifth is kept for the last. A search that is given a
         dictionary begins with the last.
+    attempts : int
+        Searches from nothing, at most, of which the one with the best validation score is kept. Another is begun where
+        one has ended, none has reached a validation score of 1, and what is left of `effort` or `seconds` is as much as
+        one has taken; never without validation data, nor from given witnesses.
     min_drop : float
         Share of the objective.
     slim : bool
         At the end, leave out columns as far as the validation score does not fall, where there are validation data.
     prune : int
-        At the end, the effort of so many rounds is spent on branches with the same training columns: with fewer
-        connections, and, where there are validation data, with a better score on these.
+        At the end, the effort of so many rounds, at most, is spent on branches with the same training columns: with
+        fewer connections, and, where there are validation data, with a better score on these.
     seconds : float or None
-        Time after which no round is begun; the same seed may then give another network on another day.
+        Time to search, instead of `effort`; the same seed may then give another network on another day.
     max_columns : int or None
         Support at which the search ends.
     tol : float
@@ -64,11 +72,13 @@ class SearchSettings:
     width: int = 12
     population: int = 256
     generations: int = 40
+    effort: float = 5e9
     add: int = 24
     drop_after: int = 2
     rounds: int = 100
     patience: int = 4
     stages: tuple[float, ...] = (50.0, 10.0, 1.0)
+    attempts: int = 8
     min_drop: float = 0.01
     slim: bool = True
     prune: int = 2
@@ -81,8 +91,9 @@ class SearchSettings:
     block: int = 256
 
     def __post_init__(self) -> None:
-        for name in ("width", "population", "generations", "add", "drop_after", "rounds", "patience", "block"):
+        for name in COUNTS:
             check_integer(name, getattr(self, name))
+        check_real("effort", self.effort, 0.0, open_minimum=True)
         check_real("min_drop", self.min_drop, 0.0)
         check_integer("prune", self.prune, minimum=0)
         check_real("tol", self.tol, 0.0, 0.1, open_minimum=True)

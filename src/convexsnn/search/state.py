@@ -10,6 +10,7 @@ from torch import Tensor
 from convexsnn.network import Network
 from convexsnn.search.ascent import Ascent
 from convexsnn.search.credit import Credit
+from convexsnn.search.effort import Effort
 from convexsnn.search.history import Round
 from convexsnn.search.pool import Pool
 from convexsnn.search.population import Population
@@ -64,6 +65,7 @@ class Task:
     rho : float
         At which the search ends.
     settings : SearchSettings
+    effort : Effort
     held : Held or None
     """
 
@@ -74,6 +76,7 @@ class Task:
     program: ProgramSettings
     rho: float
     settings: SearchSettings
+    effort: Effort
     held: Held | None
 
     def rho_at(self, stage: int) -> float:
@@ -84,6 +87,28 @@ class Task:
     def last_stage(self) -> int:
         """Number of the stage with which the search ends."""
         return len(self.settings.stages) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """What an attempt came to.
+
+    Attributes
+    ----------
+    pool : Pool
+        After the last step.
+    score : float
+        Its validation score; 0 without validation data.
+    """
+
+    pool: Pool
+    score: float
+
+    def better(self, other: Settled | None) -> Settled:
+        """Of two the one with the better score, or as good a one with fewer columns."""
+        if other is None or (self.score, -len(self.pool)) > (other.score, -len(other.pool)):
+            return self
+        return other
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +130,10 @@ class State:
         Rounds in a row that did not help.
     stage : int
         Number of the current of `SearchSettings.stages`.
+    spent : float
+        Share of the effort that was spent before the current attempt.
+    best : Settled or None
+        Of the attempts before.
     """
 
     pool: Pool
@@ -115,6 +144,8 @@ class State:
     history: tuple[Round, ...]
     idle: int = 0
     stage: int = 0
+    spent: float = 0.0
+    best: Settled | None = None
 
     @property
     def generator(self) -> torch.Generator:
@@ -122,6 +153,13 @@ class State:
         generator = torch.Generator()
         generator.set_state(self.random)
         return generator
+
+
+def spent(task: Task, state: State) -> float:
+    """Share of the effort that is spent."""
+    last = state.history[-1]
+    simulated = sum(entry.simulated for entry in state.history) + (last.attempt - 1) * task.effort.trials
+    return task.effort.spent(last.number, simulated, last.seconds)
 
 
 @dataclass(frozen=True, eq=False)

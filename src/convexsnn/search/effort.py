@@ -1,0 +1,65 @@
+"""How much a search may do, in steps of neurons: so that what it does hangs on no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convexsnn.search.prefixes import Prefixes
+from convexsnn.search.settings import SearchSettings
+
+# What one neuron takes for one step of one distinct prefix, about, on one core of 2026 (benchmarks/simulator.py).
+SECONDS_A_STEP = 2e-9
+# Shares of the effort: that of a round, at most, and that which is kept for the last step.
+ROUND, LAST_STEP = 0.05, 0.1
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a search may spend.
+
+    Attributes
+    ----------
+    settings : SearchSettings
+    branch : int
+        Neuron steps of running one small branch over all training rows.
+    """
+
+    settings: SearchSettings
+    branch: int
+
+    @classmethod
+    def of(cls, settings: SearchSettings, prefixes: Prefixes, layers: int) -> Effort:
+        """For branches of so many layers."""
+        return cls(settings, prefixes.n_nodes * layers * settings.width)
+
+    @property
+    def total(self) -> float:
+        """Neuron steps; with `seconds`, about as many as these suffice for."""
+        seconds = self.settings.seconds
+        return self.settings.effort if seconds is None else seconds / SECONDS_A_STEP
+
+    @property
+    def generations(self) -> int:
+        """Of hill climbing in a round: those asked for, or as many as its share of the effort suffices for."""
+        afforded = int(ROUND * self.total / (self.settings.population * self.branch))
+        return max(1, min(self.settings.generations, afforded))
+
+    @property
+    def trials(self) -> int:
+        """Branches to be run for pruning."""
+        asked = self.settings.prune * self.settings.generations * self.settings.population
+        return min(asked, int(LAST_STEP * self.total / self.branch))
+
+    @property
+    def simulations(self) -> float:
+        """Branches that all rounds together may run over the training rows."""
+        return (1.0 - LAST_STEP) * self.total / self.branch
+
+    def spent(self, rounds: int, simulated: int, seconds: float) -> float:
+        """Share that has been spent of what there was for all but the last step."""
+        settings = self.settings
+        if settings.seconds is None:
+            most = simulated / self.simulations
+        else:
+            most = seconds / ((1.0 - LAST_STEP) * settings.seconds)
+        return max(most, rounds / settings.rounds)
