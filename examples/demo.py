@@ -2,7 +2,8 @@
 Sequential digits, and a ridge readout of the same spikes
 =========================================================
 
-Train a certified spiking network on sequential digits, and compare it with a ridge readout of the same spikes.
+Search for the neurons of a spiking network for sequential digits, certify its readout, and compare it with a ridge
+readout of the same spikes.
 
 Run by ``make demo``; needs no download: the 1797 images of 8 x 8 pixels come with scikit-learn, and are shown by rows.
 """
@@ -24,7 +25,7 @@ from convexsnn.tasks import TaskSettings, load_task
 def main() -> None:
     """Train, certify, compare, print."""
     task = load_task("digits", TaskSettings(seed=0))
-    model = SpikingClassifier(penalty="group", depth=2, last=2048, beta=0.1, random_state=0)
+    model = SpikingClassifier(penalty="group", depth=2, recurrent=True, beta=0.03, random_state=0)
     start = time.perf_counter()
     with output.progress(model.tol) as observer:
         model.fit(task.train.X, task.train.y, observer=observer)
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def fit_ridge(model: SpikingClassifier, task) -> tuple[dict[str, float], int]:
-    """A ridge readout of the witnesses that `model` sampled, its strength chosen by leave-one-out on training data."""
+    """A ridge readout of the neurons that `model` found, its strength chosen by leave-one-out on training data."""
     witnesses = model.trained_.witnesses
     train, test = (model.sequences(part.X) for part in (task.train, task.test))
     neurons = build_dictionary(witnesses, train).neuron_of

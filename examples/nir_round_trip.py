@@ -27,7 +27,14 @@ def main():
     """Train with hard reset and the spike readout, which NIR can express; export; compare outputs."""
     task = load_task("first-last-xor", TaskSettings(timesteps=4, seed=0))
     model = SpikingClassifier(
-        reset="hard", leak=0.5, readout="spike", loss="hinge", beta=0.01, dtype="float32", random_state=0
+        witnesses="gaussian",
+        reset="hard",
+        leak=0.5,
+        readout="spike",
+        loss="hinge",
+        beta=0.01,
+        dtype="float32",
+        random_state=0,
     ).fit(task.train.X, task.train.y)
     print(model.certificate_)
     network, sequences = model.network_, as_sequences(task.test.X)

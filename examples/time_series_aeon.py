@@ -24,7 +24,7 @@ def main(seconds=10, rounds=8):
     X, X_test = (X - mean) / scale, (X_test - mean) / scale
     print(f"{len(X)} training and {len(X_test)} test series of {X.shape[1]} steps")
 
-    random = SpikingClassifier(beta=0.03, random_state=0).fit(X, y)
+    random = SpikingClassifier(witnesses="gaussian", beta=0.03, random_state=0).fit(X, y)
     searched = SpikingClassifier(
         beta=0.03, witnesses="search", search={"seconds": seconds, "rounds": rounds}, random_state=0
     ).fit(X, y)

@@ -10,7 +10,7 @@ from convexsnn.estimators.examples import held_out
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 
-SMALL = {"depth": 2, "hidden": 32, "last": 64, "random_state": 0}
+SMALL = {"witnesses": "gaussian", "depth": 2, "hidden": 32, "last": 64, "random_state": 0}
 BETAS = [1.0, 0.03, 0.2]
 
 
@@ -20,7 +20,10 @@ def expected_failures(_):
 
 
 @parametrize_with_checks(
-    [SpikingClassifier(random_state=0, beta=[0.1, 1.0]), SpikingRegressor(random_state=0, beta="path")],
+    [
+        SpikingClassifier(witnesses="gaussian", random_state=0, beta=[0.1, 1.0]),
+        SpikingRegressor(witnesses="gaussian", random_state=0, beta="path"),
+    ],
     expected_failed_checks=expected_failures,
 )
 def test_scikit_learn_contract(estimator, check):

@@ -387,7 +387,7 @@ def test_costs_are_said_and_other_families_refused():
 
 def test_analog_readout_has_no_bound():
     X, y = np.random.default_rng(0).normal(size=(8, 3, 2)), np.arange(8) % 2
-    model = SpikingClassifier(readout="analog", hidden=4, last=8, random_state=0).fit(X, y)
+    model = SpikingClassifier(witnesses="gaussian", readout="analog", hidden=4, last=8, random_state=0).fit(X, y)
     assert model.certificate_.global_bound is None
 
 

@@ -20,7 +20,7 @@ from convexsnn.storage import load_model, save_model
 from convexsnn.tasks import TaskSettings, load_task
 from helpers import interrupt_run
 
-SMALL = ["--hidden", "16", "--last", "48", "--depth", "2"]
+SMALL = ["--witnesses", "gaussian", "--hidden", "16", "--last", "48", "--depth", "2"]
 XOR = ["--task", "first-last-xor", "--timesteps", "4", "--n-train", "60", "--n-val", "20", "--n-test", "30"]
 
 

@@ -14,7 +14,15 @@ from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.tasks import TaskSettings, load_task
 from helpers import KINDS
 
-SMALL = {"depth": 3, "hidden": 8, "last": 16, "per_step": True, "random_state": 0, "beta": 0.02}
+SMALL = {
+    "witnesses": "gaussian",
+    "depth": 3,
+    "hidden": 8,
+    "last": 16,
+    "per_step": True,
+    "random_state": 0,
+    "beta": 0.02,
+}
 
 
 def draw_data(n=30, T=6, d=3, seed=0, *, ragged=False):

@@ -21,7 +21,7 @@ from convexsnn.display import (
 from convexsnn.simulation import simulate
 
 figures = pytest.importorskip("matplotlib.figure")
-SMALL = {"hidden": 16, "last": 48, "random_state": 0}
+SMALL = {"witnesses": "gaussian", "hidden": 16, "last": 48, "random_state": 0}
 
 
 def axes(n=1):

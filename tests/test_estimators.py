@@ -15,10 +15,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexsnn import SpikingClassifier, SpikingRegressor
 
-SMALL = {"depth": 2, "hidden": 32, "last": 64, "random_state": 0}
+SMALL = {"witnesses": "gaussian", "depth": 2, "hidden": 32, "last": 64, "random_state": 0}
 
 
-@parametrize_with_checks([SpikingClassifier(random_state=0), SpikingRegressor(random_state=0)])
+GAUSSIAN = {"witnesses": "gaussian", "random_state": 0}
+QUICK = {"search": {"rounds": 3, "effort": 2e7, "population": 16}, "random_state": 0}
+
+
+@parametrize_with_checks([kind(**how) for how in (GAUSSIAN, QUICK) for kind in (SpikingClassifier, SpikingRegressor)])
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
 

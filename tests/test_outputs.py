@@ -24,7 +24,7 @@ seeds = st.integers(0, 100_000)
 weights = st.floats(-3, 3).map(lambda x: 10.0**x)
 several_heads = st.lists(st.builds(Head, st.integers(1, 4), weights), min_size=1, max_size=4).map(tuple)
 THREE = (Head(3, 1.0), Head(1, 0.5), Head(2, 4.0))
-SMALL = {"depth": 2, "hidden": 32, "last": 64, "random_state": 0}
+SMALL = {"witnesses": "gaussian", "depth": 2, "hidden": 32, "last": 64, "random_state": 0}
 
 
 def draw(heads, n=6, seed=0, scale=3.0):

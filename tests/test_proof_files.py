@@ -34,7 +34,7 @@ def save(estimator, X, y, path):
     return path
 
 
-SMALL = {"hidden": 12, "last": 40, "random_state": 0, "beta": 0.05}
+SMALL = {"witnesses": "gaussian", "hidden": 12, "last": 40, "random_state": 0, "beta": 0.05}
 
 
 @pytest.mark.parametrize("loss", ["hinge", "squared", "logistic", "cross_entropy"])

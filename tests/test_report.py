@@ -11,7 +11,7 @@ import pytest
 from convexsnn.cli.app import run
 
 pytest.importorskip("matplotlib")
-SMALL = ["--hidden", "16", "--last", "48", "--depth", "2"]
+SMALL = ["--witnesses", "gaussian", "--hidden", "16", "--last", "48", "--depth", "2"]
 XOR = ["--task", "first-last-xor", "--timesteps", "4", "--loss", "hinge"]
 XOR += ["--n-train", "60", "--n-val", "20", "--n-test", "30"]
 SECTIONS = ("training", "certificate", "bounds", "scores", "raster", "weights", "columns", "cost")

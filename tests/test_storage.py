@@ -18,7 +18,9 @@ from helpers import KINDS
 def fitted(**settings):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 4, 2)), rng.integers(3, size=40)
-    model = SpikingClassifier(**({"hidden": 8, "last": 24, "depth": 3, "random_state": 0} | settings))
+    model = SpikingClassifier(
+        **({"witnesses": "gaussian", "hidden": 8, "last": 24, "depth": 3, "random_state": 0} | settings)
+    )
     return model.fit(X, np.array(["a", "b", "c"])[y]), X
 
 
@@ -48,7 +50,7 @@ def test_round_trip(tmp_path, kind, dtype):
 
 def test_regressor_round_trip(tmp_path):
     X, y = np.random.default_rng(0).normal(size=(30, 3, 2)), np.arange(30.0)
-    model = SpikingRegressor(last=16, random_state=np.random.RandomState(3)).fit(X, y)
+    model = SpikingRegressor(witnesses="gaussian", last=16, random_state=np.random.RandomState(3)).fit(X, y)
     save_model(model, tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")
     assert np.array_equal(loaded.predict(X), model.predict(X))

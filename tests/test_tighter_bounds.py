@@ -12,7 +12,7 @@ from convexsnn.cli.app import run
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 
-SHAPE = {"depth": 2, "leak": 0.9, "hidden": 8, "last": 40, "random_state": 0}
+SHAPE = {"witnesses": "gaussian", "depth": 2, "leak": 0.9, "hidden": 8, "last": 40, "random_state": 0}
 
 
 def problem(n=10, seed=0):

@@ -145,7 +145,10 @@ def check_witnesses(witnesses: Any, architecture: Architecture) -> None:
         check_exact(architecture)
         return
     if SEARCH in names and architecture.readout == "analog":
-        raise ValueError("readout must be 'spike' or 'membrane' for witnesses='search': analog columns have no scale")
+        raise ValueError(
+            "readout must be 'spike' or 'membrane' for witnesses='search', as analog columns have no scale: "
+            "name a family that is drawn, such as witnesses='gaussian'"
+        )
     names = drawn_first(names)
     shares = [_share(architecture, i, len(names)) for i in range(len(names))]
     for name, share in zip(names, shares, strict=True):

@@ -122,10 +122,11 @@ class NetworkOptions:
     readout : {"spike", "membrane", "analog"}
         What the output reads of the last layers.
     witnesses : str
-        Family of the hidden weights: gaussian, gaussian-normalized, gaussian-orthogonal, heterogeneous, reservoir,
-        surrogate; several joined by + share the neurons, as in gaussian+reservoir. search finds neurons by the dual
-        vector of the program, from nothing or from what comes before it, as in surrogate+search. exact finds, for
-        --depth 2 and little data, a network than which none of its kind is better, and proves it.
+        Where hidden weights come from. search finds neurons by the dual vector of the program, from nothing or from
+        what comes before it, as in surrogate+search. Families that are drawn, with --hidden and --branches: gaussian,
+        gaussian-normalized, gaussian-orthogonal, heterogeneous, reservoir, surrogate; several joined by + share the
+        neurons, as in gaussian+reservoir. exact finds, for --depth 2 and little data, a network than which none of its
+        kind is better, and proves it.
     dtype : {"float64", "float32"}
         Arithmetic in which the dynamics are defined.
     """
@@ -141,7 +142,7 @@ class NetworkOptions:
     recurrent: bool = False
     bias: bool = False
     readout: Literal["spike", "membrane", "analog"] = "membrane"
-    witnesses: str = "gaussian"
+    witnesses: str = "search"
     dtype: Literal["float64", "float32"] = "float64"
 
 
@@ -185,15 +186,17 @@ class ProgramOptions:
     max_iter: int = 1000
 
 
-@Parameter(name="*", group="Search (with --witnesses search)")
+@Parameter(name="*", group="Search (unless --witnesses names another family)")
 @dataclass(frozen=True)
 class SearchOptions:
     """How far to search.
 
     Parameters
     ----------
+    search_effort : float
+        Neuron steps that the search may take: 1e9 are about two seconds on one core, solving not counted.
     search_seconds : float, optional
-        Time after which no round is begun.
+        Time to search, instead of --search-effort.
     search_rounds : int
         At most so many rounds.
     search_width : int
@@ -204,6 +207,7 @@ class SearchOptions:
         Where candidates come from, joined by +: restarts, refinement, crossing, inputs, ascent.
     """
 
+    search_effort: float = SearchSettings.effort
     search_seconds: float | None = None
     search_rounds: int = SearchSettings.rounds
     search_width: int = SearchSettings.width
@@ -215,6 +219,7 @@ class SearchOptions:
         return SearchSettings(
             width=self.search_width,
             rounds=self.search_rounds,
+            effort=self.search_effort,
             seconds=self.search_seconds,
             max_columns=self.search_columns,
             oracles=tuple(part.strip() for part in self.search_oracles.split("+")),

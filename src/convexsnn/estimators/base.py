@@ -54,7 +54,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
         validation_fraction: float = 0.2,
-        witnesses: str | Hidden = "gaussian",
+        witnesses: str | Hidden = "search",
         search: SearchSettings | Mapping[str, Any] | None = None,
         exact: ExactSettings | Mapping[str, Any] | None = None,
         depth: int = 3,

@@ -67,14 +67,15 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         (stratified by class, unless per_step) for the pick; the network is then trained on all sequences at the picked
         beta.
     witnesses : str or Hidden
-        Family of the hidden weights: "gaussian", "gaussian-normalized", "gaussian-orthogonal", "heterogeneous" (leaks,
-        thresholds, gains and biases drawn neuron by neuron), "reservoir" (tuned to branching ratio 1), "surrogate"
-        (trained with surrogate gradients first); several joined by "+", such as "gaussian+reservoir", share the
-        neurons. "search" finds neurons by the program's dual vector, from nothing or from what comes before it, as in
-        "surrogate+search"; rho is then that of `last` neurons throughout. "exact" finds, for one hidden layer and
-        little data, a network than which none of its family is better (rho as with "search"; the certificate has scope
-        "global"), or refuses with what it would cost. Or hidden layers of your own (`convexsnn.witnesses.pretrained`
-        reads those of a torch module), which bring their own shape, neurons, readout and dtype.
+        Where hidden weights come from. "search" finds neurons by the program's dual vector, from nothing or from what
+        comes before it, as in "surrogate+search"; rho is then that of `last` neurons throughout, and `hidden` and
+        `branches` are not used. Families that are drawn, in less time: "gaussian", "gaussian-normalized",
+        "gaussian-orthogonal", "heterogeneous" (leaks, thresholds, gains and biases drawn neuron by neuron), "reservoir"
+        (tuned to branching ratio 1), "surrogate" (trained with surrogate gradients first); several joined by "+", such
+        as "gaussian+reservoir", share the neurons. "exact" finds, for one hidden layer and little data, a network than
+        which none of its family is better (rho as with "search"; the certificate has scope "global"), or refuses with
+        what it would cost. Or hidden layers of your own (`convexsnn.witnesses.pretrained` reads those of a torch
+        module), which bring their own shape, neurons, readout and dtype.
     search : SearchSettings or mapping of its fields, optional
         How far "search" goes; see `convexsnn.search.SearchSettings`.
     exact : ExactSettings or mapping of its fields, optional
@@ -150,7 +151,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
         validation_fraction: float = 0.2,
-        witnesses: str | Hidden = "gaussian",
+        witnesses: str | Hidden = "search",
         search: SearchSettings | Mapping[str, Any] | None = None,
         exact: ExactSettings | Mapping[str, Any] | None = None,
         depth: int = 3,
