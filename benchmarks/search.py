@@ -53,9 +53,9 @@ class Case:
     sg: SurrogateSettings | None = None
 
 
-def xor(timesteps: int, seconds: float, *, recurrent: bool = False) -> Case:
-    settings = {"loss": "hinge", "beta": 0.01, "readout": "spike", "recurrent": recurrent}
-    return Case("first-last-xor", timesteps, seconds, settings=settings | {"depth": 2 if recurrent else 3})
+def xor(timesteps: int, seconds: float, *, depth: int = 3, recurrent: bool = False) -> Case:
+    settings = {"loss": "hinge", "beta": 0.01, "readout": "spike", "recurrent": recurrent, "depth": depth}
+    return Case("first-last-xor", timesteps, seconds, settings=settings)
 
 
 def arithmetic(name: str, base: int) -> Case:
@@ -67,11 +67,11 @@ MNIST = {"beta": 0.01, "tol": 1e-5, "penalty": "group", "depth": 2, "recurrent":
 CASES: dict[str, Case] = {
     "xor-T6": xor(6, 30.0),
     "xor-T8": xor(8, 60.0),
-    "xor-T11": xor(11, 240.0),
-    "xor-T14": xor(14, 240.0),
-    "xor-T14-rec": xor(14, 35.0, recurrent=True),
-    "xor-T30-rec": xor(30, 240.0, recurrent=True),
-    "xor-T50-rec": xor(50, 480.0, recurrent=True),
+    "xor-T11": xor(11, 270.0, depth=4),
+    "xor-T14": xor(14, 270.0, depth=4),
+    "xor-T14-rec": xor(14, 50.0, depth=2, recurrent=True),
+    "xor-T30-rec": xor(30, 240.0, depth=2, recurrent=True),
+    "xor-T50-rec": xor(50, 480.0, depth=2, recurrent=True),
     **{f"addition-{base}": arithmetic("addition", base) for base in (2, 3, 5, 7, 10)},
     **{f"subtraction-{base}": arithmetic("subtraction", base) for base in (2, 3, 5, 7, 10)},
     "mnist-T14": Case(
