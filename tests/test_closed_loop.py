@@ -110,7 +110,16 @@ def addition(request):
     task = load_task("addition", TaskSettings(n_train=300, n_val=10, n_test=200, timesteps=5))
     task = task.factored() if request.param else task
     model = SpikingClassifier(
-        depth=3, branches=4, hidden=32, last=128, bias=True, readout="spike", per_step=True, beta=0.03, random_state=1
+        witnesses="gaussian",
+        depth=3,
+        branches=4,
+        hidden=32,
+        last=128,
+        bias=True,
+        readout="spike",
+        per_step=True,
+        beta=0.03,
+        random_state=1,
     )
     return task, model.fit(task.train.X, task.train.y)
 
