@@ -14,7 +14,7 @@ from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify
 
 BATCH = 64
 # At least so many steps, in at least so many passes over the training sequences; and at most MOST times as many.
-STEPS, EPOCHS, MOST = 2000, 10, 2
+STEPS, EPOCHS, MOST = 4000, 10, 2
 # A step of a neuron in training takes about as long as so many in scoring, and one more for so many inputs.
 PASSES, INPUTS_A_STEP = 6, 45
 # Steps over which free leaks remember at first.
