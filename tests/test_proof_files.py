@@ -113,7 +113,7 @@ def fitted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("proof")
     X, y = draw_data()
     np.savez(folder / "data.npz", X=X, y=y)
-    options = ["--hidden", "12", "--last", "40", "--loss", "hinge", "--beta", "0.05"]
+    options = ["--witnesses", "gaussian", "--hidden", "12", "--last", "40", "--loss", "hinge", "--beta", "0.05"]
     assert run(["fit", "--data", str(folder / "data.npz"), *options, "--out", str(folder / "m")]) == 0
     return folder
 
