@@ -47,7 +47,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     >>> from convexsnn import SpikingRegressor
     >>> X = np.random.default_rng(0).normal(size=(200, 5, 3))
     >>> y = X[:, -1, 0] + 1.0
-    >>> model = SpikingRegressor(beta=0.01, random_state=0).fit(X, y)
+    >>> model = SpikingRegressor(beta=0.01, search={"effort": 1e9}, random_state=0).fit(X, y)
     >>> bool(model.score(X, y) > 0.9)
     True
     """
