@@ -60,7 +60,6 @@ def write_checkpoint(path: str | Path, state: State, of: str) -> None:
         "history": [entry.to_dict() for entry in state.history],
         "idle": state.idle,
         "stage": state.stage,
-        "spent": state.spent,
         "pool": _describe_pool(state.pool, "pool", tensors),
         "kept": {name: _describe(population, f"kept.{name}", tensors) for name, population in state.kept.items()},
     }
@@ -91,7 +90,6 @@ def read_checkpoint(path: str | Path, of: str) -> State:
             history=tuple(Round.from_dict(fields) for fields in header["history"]),
             idle=int(header["idle"]),
             stage=int(header["stage"]),
-            spent=float(header["spent"]),
             best=best,
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convexsnn.search.history import Round
 from convexsnn.search.prefixes import Prefixes
 from convexsnn.search.settings import SearchSettings
 
@@ -55,11 +56,14 @@ class Effort:
         """Branches that all rounds together may run over the training rows."""
         return (1.0 - LAST_STEP) * self.total / self.branch
 
-    def spent(self, rounds: int, simulated: int, seconds: float) -> float:
-        """Share that has been spent of what there was for all but the last step."""
-        settings = self.settings
+    def spent(self, history: tuple[Round, ...]) -> float:
+        """Share that rounds have spent of what there was for all but the last step."""
+        if not history:
+            return 0.0
+        settings, last = self.settings, history[-1]
         if settings.seconds is None:
-            most = simulated / self.simulations
+            pruned = (last.attempt - 1) * self.trials
+            most = (sum(entry.simulated for entry in history) + pruned) / self.simulations
         else:
-            most = seconds / ((1.0 - LAST_STEP) * settings.seconds)
-        return max(most, rounds / settings.rounds)
+            most = last.seconds / ((1.0 - LAST_STEP) * settings.seconds)
+        return max(most, last.number / settings.rounds)

@@ -16,7 +16,7 @@ from convexsnn.search.oracles import ORACLES, Situation
 from convexsnn.search.pool import Pool, admit, admit_hidden
 from convexsnn.search.population import Population, join
 from convexsnn.search.pricing import Pricing, take_best
-from convexsnn.search.state import Settled, State, Task, spent
+from convexsnn.search.state import Settled, State, Task
 from convexsnn.solvers import SolverOptions, Status, solve
 
 ASCENT = "ascent"
@@ -67,7 +67,7 @@ def begin(task: Task, pool: Pool, random: Tensor) -> State:
     return State(solved.pool, solved.U, {}, Credit.equal(task.settings.oracles), random, (entry,), stage=stage)
 
 
-def begin_again(task: Task, pool: Pool, state: State, best: Settled, spent: float, started: float) -> State:
+def begin_again(task: Task, pool: Pool, state: State, best: Settled, started: float) -> State:
     """Another attempt from the dictionary that the search began with; chance goes on."""
     first, before = begin(task, pool, state.random), state.history[-1]
     entry = replace(
@@ -76,7 +76,7 @@ def begin_again(task: Task, pool: Pool, state: State, best: Settled, spent: floa
         seconds=time.perf_counter() - started,
         attempt=before.attempt + 1,
     )
-    return replace(first, history=(*state.history, entry), spent=spent, best=best)
+    return replace(first, history=(*state.history, entry), best=best)
 
 
 def lower(task: Task, state: State, stage: int, started: float) -> State:
@@ -102,7 +102,8 @@ def advance(task: Task, state: State, started: float) -> State:
     solved = replace(solved, pool=kept)
     entry = _note(task, solved, found, admitted, before, time.perf_counter() - started)
     helped = before.objective - solved.objective > task.settings.min_drop * abs(before.objective)
-    return State(
+    return replace(
+        state,
         pool=kept,
         U=solved.U,
         kept=found.kept,
@@ -110,9 +111,6 @@ def advance(task: Task, state: State, started: float) -> State:
         random=generator.get_state(),
         history=(*state.history, entry),
         idle=0 if helped else state.idle + 1,
-        stage=state.stage,
-        spent=state.spent,
-        best=state.best,
     )
 
 
@@ -127,13 +125,15 @@ def _find(task: Task, state: State, generator: torch.Generator) -> Found:
         task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), PENALTIES[task.program.penalty]
     )
     situation = Situation(task.space, pricing, pool.network, settings.population)
-    left = (1.0 - spent(task, state)) * task.effort.simulations
     alone = settings.oracles == (ASCENT,)
-    names = [
-        name
-        for name in settings.oracles
-        if (alone or task.ascent.least_cost <= left if name == ASCENT else ORACLES[name].applies(situation))
-    ]
+    left = (1.0 - task.effort.spent(state.history)) * task.effort.simulations
+
+    def applies(name: str) -> bool:
+        if name == ASCENT:
+            return alone or task.ascent.least_cost <= left
+        return ORACLES[name].applies(situation)
+
+    names = [name for name in settings.oracles if applies(name)]
     if not names:
         return _nothing(pool)
     shares = state.credit.shares(names)

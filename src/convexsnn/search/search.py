@@ -17,7 +17,7 @@ from convexsnn.search.ascent import Ascent
 from convexsnn.search.checkpoint import identity, read_checkpoint, write_checkpoint
 from convexsnn.search.effort import Effort
 from convexsnn.search.history import Round
-from convexsnn.search.pool import pool_of
+from convexsnn.search.pool import Pool, pool_of
 from convexsnn.search.prefixes import prefixes_of
 from convexsnn.search.pruning import prune
 from convexsnn.search.rounds import advance, begin, begin_again, lower
@@ -25,7 +25,7 @@ from convexsnn.search.rows import merged_rows
 from convexsnn.search.settings import SearchSettings
 from convexsnn.search.slimming import slim
 from convexsnn.search.space import Space, input_scale
-from convexsnn.search.state import INTERRUPTED, Held, Searched, Settled, State, Task, spent
+from convexsnn.search.state import INTERRUPTED, Held, Searched, Settled, State, Task
 from convexsnn.sequences import Sequences
 from convexsnn.surrogate import Problem
 from convexsnn.training import ProgramSettings
@@ -97,15 +97,14 @@ def search(
     check_integer("seed", seed, minimum=0)
     given = _given(architecture, given)
     task = _task(architecture, sequences, targets, row_weights, program, settings, validation)
-    nothing_yet = pool_of(given, sequences, task.rows.groups.first, targets.shape[1])
     of = "" if checkpoint is None else identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
         state = read_checkpoint(checkpoint, of)
     else:
         random = torch.Generator().manual_seed(seed).get_state()
-        state = begin(task, nothing_yet, random)
+        state = begin(task, _first(task, given), random)
     # Seconds are counted over all sittings.
-    started = time.perf_counter() - state.history[-1].seconds
+    started, best = time.perf_counter() - state.history[-1].seconds, state.best
     try:
         _tell(on_round, state)
         while True:
@@ -116,17 +115,22 @@ def search(
                 if state.stage < task.last_stage:
                     state = lower(task, state, task.last_stage, started)
                     _tell(on_round, state)
-                best = _settled(task, state).better(state.best)
-                if not _is_worth_another(task, state, best) or not nothing_yet.is_blank:
+                best = _settled(task, state).better(best)
+                if not _is_worth_another(task, state, best) or not (first := _first(task, given)).is_blank:
                     break
-                state = begin_again(task, nothing_yet, state, best, spent(task, state), started)
+                state = begin_again(task, first, state, best, started)
             if checkpoint is not None:
                 write_checkpoint(checkpoint, state, of)
             _tell(on_round, state)
         pool = best.pool
     except KeyboardInterrupt:
-        pool, stopped = (state.pool if state.best is None else state.best.pool), INTERRUPTED
+        pool, stopped = (state.pool if best is None else best.pool), INTERRUPTED
     return Searched(pool.to_network(), state.history, stopped)
+
+
+def _first(task: Task, given: Hidden) -> Pool:
+    """What every attempt begins with."""
+    return pool_of(given, task.sequences, task.rows.groups.first, task.rows.targets.shape[1])
 
 
 def _settled(task: Task, state: State) -> Settled:
@@ -141,7 +145,7 @@ def _is_worth_another(task: Task, state: State, best: Settled) -> bool:
     attempt = state.history[-1].attempt
     if task.held is None or best.score >= PERFECT or attempt >= task.settings.attempts:
         return False
-    return spent(task, state) * (1.0 + 1.0 / attempt) <= 1.0
+    return task.effort.spent(state.history) * (1.0 + 1.0 / attempt) <= 1.0
 
 
 def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
@@ -191,12 +195,14 @@ def _task(
 
 
 def _stage_is_over(task: Task, state: State) -> bool:
-    """Whether to go on with a smaller rho: all but the last share most of the rounds and seconds, and may need less."""
+    """Whether to go on with a smaller rho: all but the last share most of the effort, and may need less."""
     if state.stage == task.last_stage:
         return False
-    # Of what was left when this attempt began.
-    since = (spent(task, state) - state.spent) / (1.0 - state.spent)
-    late = since >= (1.0 - LAST_SHARE) * (state.stage + 1) / task.last_stage
+    # Of what the attempts before have left to this one.
+    before = task.effort.spent(tuple(e for e in state.history if e.attempt < state.history[-1].attempt))
+    late = (task.effort.spent(state.history) - before) / (1.0 - before) >= (1.0 - LAST_SHARE) * (
+        state.stage + 1
+    ) / task.last_stage
     return late or state.idle >= min(STAGE_PATIENCE, task.settings.patience) or _reached(task, state)
 
 
@@ -219,7 +225,7 @@ def _why_stop(task: Task, state: State) -> str | None:
         )
     if last.number >= settings.rounds:
         return f"{settings.rounds} rounds are done"
-    if spent(task, state) >= 1.0:
+    if task.effort.spent(state.history) >= 1.0:
         if settings.seconds is not None:
             return f"{settings.seconds:g} seconds are over"
         return f"the effort of {settings.effort:g} neuron steps is spent"

@@ -130,8 +130,6 @@ class State:
         Rounds in a row that did not help.
     stage : int
         Number of the current of `SearchSettings.stages`.
-    spent : float
-        Share of the effort that was spent before the current attempt.
     best : Settled or None
         Of the attempts before.
     """
@@ -144,7 +142,6 @@ class State:
     history: tuple[Round, ...]
     idle: int = 0
     stage: int = 0
-    spent: float = 0.0
     best: Settled | None = None
 
     @property
@@ -153,13 +150,6 @@ class State:
         generator = torch.Generator()
         generator.set_state(self.random)
         return generator
-
-
-def spent(task: Task, state: State) -> float:
-    """Share of the effort that is spent."""
-    last = state.history[-1]
-    simulated = sum(entry.simulated for entry in state.history) + (last.attempt - 1) * task.effort.trials
-    return task.effort.spent(last.number, simulated, last.seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +162,7 @@ class Searched:
         The neurons whose columns carry weight, and their weights in the last round's program (solved to the search's
         tolerance; certify by solving for the readout once more).
     history : tuple of Round
+        Of all attempts; the network is that of one of them.
     stopped : str
         Why it ended, in words; `INTERRUPTED` after Ctrl-C.
     """
