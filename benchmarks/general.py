@@ -38,12 +38,13 @@ def trend(n: int, rng: np.random.Generator, T: int = 30) -> Drawn:
     t, X, y = np.arange(T), np.zeros((n, T, 1)), rng.integers(6, size=n)
     for x, kind in zip(X, y, strict=True):
         x[:, 0] = rng.normal(size=T)
+        up = 1 if kind in (2, 4) else -1
         if kind == 1:
             x[:, 0] += 1.5 * rng.uniform(1, 2) * np.sin(2 * np.pi * t / rng.uniform(8, 12))
         elif kind in (2, 3):
-            x[:, 0] += (5 - 2 * kind) * rng.uniform(0.1, 0.25) * t
+            x[:, 0] += up * rng.uniform(0.1, 0.25) * t
         elif kind in (4, 5):
-            x[:, 0] += (9 - 2 * kind) * (t >= rng.integers(10, 20)) * rng.uniform(2, 5)
+            x[:, 0] += up * (t >= rng.integers(10, 20)) * rng.uniform(2, 5)
     return X, y
 
 
