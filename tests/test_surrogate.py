@@ -196,3 +196,30 @@ def test_problem_checks_its_rows():
             1.0,
             problem.row_weights,
         )
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_equal_sequences_are_merged_without_a_change_of_objective_or_gradient(every_step):
+    sequences = draw_sequences(40, 5, 2, ragged=True)
+    again = torch.arange(80) % 40
+    twice = sequences.take(again)
+    rows = twice.rows(every_step)
+    labels = torch.from_numpy(np.random.default_rng(1).integers(3, size=rows // 2)).repeat(2)
+    # One sequence keeps its twin, but with another label: these two are not equal.
+    labels[0] = (labels[0] + 1) % 3
+    weights = torch.rand(rows, generator=generator(2), dtype=torch.float64)
+    loss = LOSSES["cross_entropy"]
+    problem = Problem(twice, loss.encode(labels, 3), loss, PENALTIES["l1"], 0.01, weights / weights.sum())
+    merged = problem.merged(every_step=every_step)
+    assert len(merged.sequences) == 41
+    hidden = draw_hidden("LIF soft", readout="analog", every_step=every_step, d=2)
+    network = with_weights(hidden)
+    assert merged.objective(network) == pytest.approx(problem.objective(network), rel=1e-12)
+    gradients = []
+    for one in (problem, merged):
+        module = TrainableNetwork(network, Gradients(Surrogate()), torch.float64)
+        batch = one.batch(torch.arange(len(one.sequences)), every_step=every_step)
+        (batch.row_weights @ loss.value(module(batch.values, batch.lengths), batch.targets)).backward()
+        gradients.append([p.grad for p in module.parameters()])
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)

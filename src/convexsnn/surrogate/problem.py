@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,6 +67,28 @@ class Problem:
         cast = lambda tensor: tensor.to(device=device, dtype=dtype)  # noqa: E731
         sequences = self.sequences.to(device, dtype)
         return Problem(sequences, cast(self.targets), self.loss, self.penalty, self.rho, cast(self.row_weights))
+
+    def merged(self, *, every_step: bool) -> Problem:
+        """The same problem with equal sequences of equal targets as one of their total weight.
+
+        Objective and gradients are the same up to rounding: 2000 random sequences of 8 bits are 256.
+        """
+        sequences, n = self.sequences, len(self.sequences)
+        counts = sequences.lengths if every_step else torch.ones_like(sequences.lengths)
+        has_row = torch.arange(int(counts.max()), device=counts.device) < counts.unsqueeze(1)
+        targets = self.targets.new_zeros(*has_row.shape, self.targets.shape[1])
+        weights = self.row_weights.new_zeros(has_row.shape)
+        targets[has_row], weights[has_row] = self.targets, self.row_weights
+        parts = sequences.lengths.unsqueeze(1), sequences.values.flatten(1), targets.flatten(1)
+        key = torch.cat([part.to(torch.float64) for part in parts], dim=1).cpu().numpy()
+        _, first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)
+        if len(first) == n:
+            return self
+        kept = torch.from_numpy(first).to(counts.device)
+        into = torch.from_numpy(group.ravel()).to(counts.device)
+        total = weights.new_zeros(len(first), weights.shape[1]).index_add_(0, into, weights)
+        rows = has_row[kept]
+        return replace(self, sequences=sequences.take(kept), targets=targets[kept][rows], row_weights=total[rows])
 
     def batch(self, index: Tensor, *, every_step: bool) -> Batch:
         """The sequences named by `index` (int64), in that order."""

@@ -41,6 +41,8 @@ class Run:
     ) -> None:
         self._settings, self._seed, self._validation = settings, seed, validation
         self._device, self._every_step = start.W.device, start.hidden.every_step
+        if settings.batch_size is None and settings.dropout == 0.0:
+            problem = problem.merged(every_step=self._every_step)
         self._problem = problem.to(self._device, torch.float32)
         self._module = TrainableNetwork(start, settings.gradients)
         for place, layer in self._module.hidden_layers():
