@@ -1,8 +1,11 @@
 """The dual-guided search: prefixes, the batched simulator, pricing, rounds, checkpoints."""
 
 import json
+import sys
 import warnings
 from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,14 +21,17 @@ from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import uniform_weights
 from convexsnn.search import SearchSettings, search
+from convexsnn.search.attempts import chosen, together
 from convexsnn.search.climb import climb
 from convexsnn.search.credit import Credit
 from convexsnn.search.oracles import ORACLES, Situation
+from convexsnn.search.pool import admit, pool_of, united
 from convexsnn.search.prefixes import prefixes_of
 from convexsnn.search.pricing import Pricing, take_best
+from convexsnn.search.probes import PIECES, probes
 from convexsnn.search.simulator import columns, correlate
 from convexsnn.search.space import Space, input_scale
-from convexsnn.search.state import INTERRUPTED
+from convexsnn.search.state import INTERRUPTED, Settled
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores as score_outputs
 from convexsnn.solvers import SolverOptions, Status, solve
@@ -551,6 +557,116 @@ def test_ctrl_c_in_a_later_attempt_gives_the_best_of_those_before(attempted):
     alone = run(sequences, targets, **(how | {"settings": replace(how["settings"], attempts=1)}))
     assert found.stopped == INTERRUPTED
     assert found.network.equals(alone.network)
+
+
+def right_always(held, answers):
+    return Validation(as_sequences(held), lambda S: float(((S[:, 0] > 0.0).numpy() == answers).mean()))
+
+
+@pytest.mark.parametrize(("jury", "attempts"), [(1, 1), (2, 2), (3, 3)])
+def test_attempts_that_are_right_on_all_validation_data_are_as_many_as_the_jury(attempted, jury, attempts):
+    sequences, targets, how = attempted
+    X, y = bits(60, 4)
+    how = how | {"validation": right_always(X, y), "settings": replace(how["settings"], jury=jury, attempts=8)}
+    found = run(sequences, targets, **how)
+    assert found.history[-1].attempt == attempts
+    assert how["validation"].score(score_outputs(found.network, sequences)) == 1.0
+
+
+class Voice:
+    """What `chosen` asks of a pool: answers, and columns."""
+
+    def __init__(self, rule, columns):
+        self.rule, self.columns = rule, columns
+
+    def __len__(self):
+        return self.columns
+
+    def outputs(self, sequences, prefixes):
+        assert len(prefixes.node_of_row) == len(sequences)
+        return self.rule(sequences.values)[:, None]
+
+
+def test_of_equal_attempts_the_one_is_kept_that_agrees_with_the_others():
+    X, _ = bits(60, 4)
+    sequences = as_sequences(X)
+    task = SimpleNamespace(
+        sequences=sequences,
+        space=SimpleNamespace(architecture=SimpleNamespace(every_step=False)),
+        program=SimpleNamespace(heads=()),
+    )
+    first = Voice(lambda x: x[:, 0, 1] - 0.5, 9)
+    same = Voice(lambda x: 3.0 * (x[:, 0, 1] - 0.5), 8)
+    other = Voice(lambda x: torch.where(x[:, :, 1].sum(dim=1) > 0.0, x[:, 0, 1] - 0.5, 1.0), 2)  # errs on 0000 alone
+
+    def settled(*scored):
+        return tuple(Settled(pool, score) for pool, score in scored)
+
+    assert chosen(task, settled((first, 1.0), (other, 1.0), (same, 1.0)), 0) is same
+    assert chosen(task, settled((other, 1.0), (other, 0.9), (first, 0.9)), 0) is other
+    assert chosen(task, settled((first, 1.0), (other, 1.0)), 0) is other  # no majority: the smallest
+    assert chosen(task, settled((other, 0.9), (first, 1.0)), 0) is first
+
+
+def test_probes_are_training_sequences_put_together_anew():
+    lengths = (3, 5, 2)
+    sequences = as_sequences([np.arange(10.0 * i, 10.0 * i + n)[:, None] for i, n in enumerate(lengths)])
+    for every_step in (False, True):
+        shown = probes(sequences, every_step=every_step, generator=torch.Generator().manual_seed(0))
+        assert len(shown) > 20
+        assert len(torch.unique(shown.values, dim=0)) > 10
+        for x, length in zip(shown.values[..., 0].tolist(), shown.lengths.tolist(), strict=True):
+            assert all(step == 0.0 for step in x[length:])
+            if every_step:
+                assert length > max(lengths)
+                assert all(step % 10 < lengths[int(step // 10)] for step in x[:length])
+                # Pieces: most steps follow the step before in its own sequence, or begin another piece.
+                assert sum(b != a + 1 for a, b in pairwise(x[:length])) <= PIECES
+            else:
+                assert [step % 10 for step in x[:length]] == list(range(length))
+                assert sum(b != a + 1 for a, b in pairwise(x[:length])) <= 1
+
+
+def test_the_columns_of_two_pools_in_one():
+    sequences, rows = as_sequences(bits(60, 4)[0]), torch.arange(60)
+    shape = Architecture(2, depth=2, hidden=8, last=8, readout="spike")
+    drawn = [gaussian(shape, torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    space, prefixes = space_of(sequences, depth=2, readout="spike"), prefixes_of(sequences, every_step=False)
+    found = [space.draw(6, torch.Generator().manual_seed(seed)) for seed in (2, 3)]
+    pools = []
+    for hidden, population in zip(drawn, found, strict=True):
+        pool = pool_of(hidden, sequences, rows, 1)
+        own = torch.arange(6)
+        pool, _ = admit(pool, population, own, own % 5, torch.zeros_like(own), prefixes)
+        pools.append(replace(pool, W=torch.randn(len(pool), 1, generator=torch.Generator().manual_seed(4)).double()))
+    both = united(*pools)
+    assert len(both) > max(map(len, pools))
+    packed = [{row.tobytes() for row in pool.columns.packed.numpy()} for pool in (*pools, both)]
+    assert packed[2] == packed[0] | packed[1]
+    assert len(packed[2]) == len(both)
+    torch.testing.assert_close(both.outputs(sequences, prefixes), pools[0].outputs(sequences, prefixes))
+    # Each column is that of the neuron that it names.
+    weighted = replace(both, W=torch.randn(len(both), 1, generator=torch.Generator().manual_seed(5)).double())
+    told = weighted.columns.dense(torch.float64) @ weighted.W
+    torch.testing.assert_close(weighted.outputs(sequences, prefixes), told)
+    torch.testing.assert_close(score_outputs(weighted.to_network(), sequences), told)
+    assert len(united(both, pools[1])) == len(both)
+
+
+def test_the_columns_of_all_attempts_are_kept_where_they_score_better(attempted, monkeypatch):
+    sequences, targets, how = attempted
+    seen = []
+
+    def recorded(task, settled):
+        seen.append((settled, together(task, settled)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(sys.modules["convexsnn.search.search"], "together", recorded)
+    run(sequences, targets, **how)
+    ((attempts, all_of_them),) = seen
+    assert len(attempts) == 3
+    assert all_of_them[:3] == attempts
+    assert len(all_of_them) == 4
 
 
 def test_ctrl_c_in_the_training_of_an_ascent_ends_the_search(monkeypatch):

@@ -22,9 +22,9 @@ from convexsnn.search.population import Population, StackedLayer
 from convexsnn.search.state import Settled, State, Task
 from convexsnn.tensors import describe_hidden, rebuild_hidden
 
-FORMAT = 3
+FORMAT = 4
 # What may differ between two sittings of the same search: when to end it, and what is done at its end.
-BUDGETS = ("rounds", "patience", "attempts", "seconds", "max_columns", "slim", "prune")
+BUDGETS = ("rounds", "patience", "attempts", "jury", "seconds", "max_columns", "slim", "prune")
 POOL_TENSORS = ("owner", "neuron", "origin", "idle", "W")
 
 
@@ -62,9 +62,11 @@ def write_checkpoint(path: str | Path, state: State, of: str) -> None:
         "stage": state.stage,
         "pool": _describe_pool(state.pool, "pool", tensors),
         "kept": {name: _describe(population, f"kept.{name}", tensors) for name, population in state.kept.items()},
+        "settled": [
+            {"pool": _describe_pool(one.pool, f"settled.{i}", tensors), "score": one.score}
+            for i, one in enumerate(state.settled)
+        ],
     }
-    if state.best is not None:
-        header |= {"best": _describe_pool(state.best.pool, "best", tensors), "score": state.best.score}
     ready = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_atomically(path, serialize(ready, metadata={"convexsnn_search": json.dumps(header)}))
 
@@ -78,9 +80,6 @@ def read_checkpoint(path: str | Path, of: str) -> State:
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']} is not {FORMAT}")
         same = header["identity"] == of
-        best = None
-        if "best" in header:
-            best = Settled(_rebuild_pool(header["best"], "best", tensors), float(header["score"]))
         state = State(
             pool=_rebuild_pool(header["pool"], "pool", tensors),
             U=tensors["U"],
@@ -90,7 +89,10 @@ def read_checkpoint(path: str | Path, of: str) -> State:
             history=tuple(Round.from_dict(fields) for fields in header["history"]),
             idle=int(header["idle"]),
             stage=int(header["stage"]),
-            best=best,
+            settled=tuple(
+                Settled(_rebuild_pool(facts["pool"], f"settled.{i}", tensors), float(facts["score"]))
+                for i, facts in enumerate(header["settled"])
+            ),
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"checkpoint {path} cannot be read ({error}): delete it to search anew") from error

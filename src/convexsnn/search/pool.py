@@ -195,6 +195,24 @@ def admit_hidden(
     return larger, worth[order[index]].tolist()
 
 
+def united(pool: Pool, other: Pool) -> Pool:
+    """The columns of both: those of `other` that `pool` has not follow, with weight zero."""
+    new = torch.zeros(len(other), dtype=torch.bool)
+    new[_unknown(pool, other.columns.packed)] = True
+    other = other.take(new)
+    found, owner, neuron = other.owner != GIVEN, other.owner.clone(), other.neuron.clone()
+    genomes = other.genomes if pool.genomes is None else pool.genomes
+    if pool.genomes is not None and other.genomes is not None:
+        owner[found] += len(pool.genomes)
+        genomes = join(pool.genomes, other.genomes)
+    given = pool.given
+    if not bool(found.all()):
+        neuron[~found] += given.n_last
+        given = mix(given, other.given) if given.branches else other.given
+    larger = replace(pool, given=given, genomes=genomes)
+    return _extended(larger, owner, neuron, other.origin, other.columns.packed)
+
+
 def _unknown(pool: Pool, packed: Tensor) -> Tensor:
     """Which of new columns are not all zero, nor equal to one before them or in the pool."""
     known, new = {row.tobytes() for row in pool.columns.packed.numpy()}, []

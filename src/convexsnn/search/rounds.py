@@ -16,7 +16,7 @@ from convexsnn.search.oracles import ORACLES, Situation
 from convexsnn.search.pool import Pool, admit, admit_hidden
 from convexsnn.search.population import Population, join
 from convexsnn.search.pricing import Pricing, take_best
-from convexsnn.search.state import Settled, State, Task
+from convexsnn.search.state import State, Task
 from convexsnn.solvers import SolverOptions, Status, solve
 
 ASCENT = "ascent"
@@ -67,7 +67,7 @@ def begin(task: Task, pool: Pool, random: Tensor) -> State:
     return State(solved.pool, solved.U, {}, Credit.equal(task.settings.oracles), random, (entry,), stage=stage)
 
 
-def begin_again(task: Task, pool: Pool, state: State, best: Settled, started: float) -> State:
+def begin_again(task: Task, pool: Pool, state: State, started: float) -> State:
     """Another attempt from the dictionary that the search began with; chance goes on."""
     first, before = begin(task, pool, state.random), state.history[-1]
     entry = replace(
@@ -76,7 +76,7 @@ def begin_again(task: Task, pool: Pool, state: State, best: Settled, started: fl
         seconds=time.perf_counter() - started,
         attempt=before.attempt + 1,
     )
-    return replace(first, history=(*state.history, entry), best=best)
+    return replace(first, history=(*state.history, entry), settled=state.settled)
 
 
 def lower(task: Task, state: State, stage: int, started: float) -> State:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,18 +15,17 @@ from convexsnn.checks import check_integer
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.search.ascent import Ascent
+from convexsnn.search.attempts import chosen, is_worth_another, settle, together
 from convexsnn.search.checkpoint import identity, read_checkpoint, write_checkpoint
 from convexsnn.search.effort import Effort
 from convexsnn.search.history import Round
 from convexsnn.search.pool import Pool, pool_of
 from convexsnn.search.prefixes import prefixes_of
-from convexsnn.search.pruning import prune
 from convexsnn.search.rounds import advance, begin, begin_again, lower
 from convexsnn.search.rows import merged_rows
 from convexsnn.search.settings import SearchSettings
-from convexsnn.search.slimming import slim
 from convexsnn.search.space import Space, input_scale
-from convexsnn.search.state import INTERRUPTED, Held, Searched, Settled, State, Task
+from convexsnn.search.state import INTERRUPTED, Held, Searched, State, Task
 from convexsnn.sequences import Sequences
 from convexsnn.surrogate import Problem
 from convexsnn.training import ProgramSettings
@@ -35,8 +35,6 @@ from convexsnn.witnesses.architecture import Architecture
 # Share of the effort kept for the last stage. A small rho is content with columns that learn its rows by
 # heart, and the dual vector then asks for no others: what generalises is found before.
 LAST_SHARE = 0.2
-# What accuracy and R^2 cannot exceed.
-PERFECT = 1.0
 # Rounds in a row without help after which a stage that is not the last ends.
 STAGE_PATIENCE = 3
 
@@ -104,7 +102,7 @@ def search(
         random = torch.Generator().manual_seed(seed).get_state()
         state = begin(task, _first(task, given), random)
     # Seconds are counted over all sittings.
-    started, best = time.perf_counter() - state.history[-1].seconds, state.best
+    started = time.perf_counter() - state.history[-1].seconds
     try:
         _tell(on_round, state)
         while True:
@@ -115,37 +113,22 @@ def search(
                 if state.stage < task.last_stage:
                     state = lower(task, state, task.last_stage, started)
                     _tell(on_round, state)
-                best = _settled(task, state).better(best)
-                if not _is_worth_another(task, state, best) or not (first := _first(task, given)).is_blank:
+                state = replace(state, settled=(*state.settled, settle(task, state)))
+                if not is_worth_another(task, state) or not (first := _first(task, given)).is_blank:
                     break
-                state = begin_again(task, first, state, best, started)
+                state = begin_again(task, first, state, started)
             if checkpoint is not None:
                 write_checkpoint(checkpoint, state, of)
             _tell(on_round, state)
-        pool = best.pool
+        pool = chosen(task, together(task, state.settled), seed)
     except KeyboardInterrupt:
-        pool, stopped = (state.pool if best is None else best.pool), INTERRUPTED
+        pool, stopped = (chosen(task, state.settled, seed) if state.settled else state.pool), INTERRUPTED
     return Searched(pool.to_network(), state.history, stopped)
 
 
 def _first(task: Task, given: Hidden) -> Pool:
     """What every attempt begins with."""
     return pool_of(given, task.sequences, task.rows.groups.first, task.rows.targets.shape[1])
-
-
-def _settled(task: Task, state: State) -> Settled:
-    """Fewer columns where the validation data do not miss them, and fewer connections."""
-    pool = slim(task, state.pool) if task.settings.slim else state.pool
-    pool = prune(task, pool, task.effort.trials, state.generator)
-    return Settled(pool, 0.0 if task.held is None else task.held.score(pool))
-
-
-def _is_worth_another(task: Task, state: State, best: Settled) -> bool:
-    """Whether to begin again from nothing: the validation score tells attempts apart that have all learned the rows."""
-    attempt = state.history[-1].attempt
-    if task.held is None or best.score >= PERFECT or attempt >= task.settings.attempts:
-        return False
-    return task.effort.spent(state.history) * (1.0 + 1.0 / attempt) <= 1.0
 
 
 def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:

@@ -10,7 +10,7 @@ from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 
 # All that there are, in the order in which they are asked.
 ORACLE_NAMES = ("restarts", "refinement", "crossing", "inputs", "ascent")
-COUNTS = ("width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "block")
+COUNTS = ("width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury", "block")
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,12 @@ class SearchSettings:
         or with its share of `rounds` and `effort`, of which a fifth is kept for the last. A search that is given a
         dictionary begins with the last.
     attempts : int
-        Searches from nothing, at most, of which the one with the best validation score is kept. Another is begun where
-        one has ended, none has reached a validation score of 1, and what is left of `effort` or `seconds` is as much as
-        one has taken; never without validation data, nor from given witnesses.
+        Searches from nothing, at most. Another is begun where one has ended and what is left of `effort` or `seconds`
+        is as much as one has taken; never without validation data, nor from given witnesses. The one with the best
+        validation score is kept, or the columns of all, where their program has a better score.
+    jury : int
+        Attempts with a validation score of 1 after which no other is begun. Of three or more that one is kept which
+        agrees most with the others on training sequences put together anew.
     min_drop : float
         Share of the objective.
     slim : bool
@@ -79,6 +82,7 @@ class SearchSettings:
     patience: int = 4
     stages: tuple[float, ...] = (50.0, 10.0, 1.0)
     attempts: int = 8
+    jury: int = 3
     min_drop: float = 0.01
     slim: bool = True
     prune: int = 2

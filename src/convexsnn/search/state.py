@@ -104,12 +104,6 @@ class Settled:
     pool: Pool
     score: float
 
-    def better(self, other: Settled | None) -> Settled:
-        """Of two the one with the better score, or as good a one with fewer columns."""
-        if other is None or (self.score, -len(self.pool)) > (other.score, -len(other.pool)):
-            return self
-        return other
-
 
 @dataclass(frozen=True, eq=False)
 class State:
@@ -130,8 +124,8 @@ class State:
         Rounds in a row that did not help.
     stage : int
         Number of the current of `SearchSettings.stages`.
-    best : Settled or None
-        Of the attempts before.
+    settled : tuple of Settled
+        The attempts before.
     """
 
     pool: Pool
@@ -142,7 +136,7 @@ class State:
     history: tuple[Round, ...]
     idle: int = 0
     stage: int = 0
-    best: Settled | None = None
+    settled: tuple[Settled, ...] = ()
 
     @property
     def generator(self) -> torch.Generator:
@@ -162,7 +156,7 @@ class Searched:
         The neurons whose columns carry weight, and their weights in the last round's program (solved to the search's
         tolerance; certify by solving for the readout once more).
     history : tuple of Round
-        Of all attempts; the network is that of one of them.
+        Of all attempts; the network is that of one of them, or has columns of several.
     stopped : str
         Why it ended, in words; `INTERRUPTED` after Ctrl-C.
     """

@@ -1,0 +1,71 @@
+"""Several attempts of a search: when to begin another, and what to keep of all."""
+
+from __future__ import annotations
+
+import torch
+
+from convexsnn.labels import decide
+from convexsnn.search.pool import Pool, united
+from convexsnn.search.prefixes import prefixes_of
+from convexsnn.search.probes import probes
+from convexsnn.search.pruning import prune
+from convexsnn.search.rounds import solve_pool
+from convexsnn.search.slimming import slim
+from convexsnn.search.state import Settled, State, Task
+
+# What accuracy and R^2 cannot exceed.
+PERFECT = 1.0
+# With fewer voices there is no majority.
+LEAST_VOICES = 3
+
+
+def settle(task: Task, state: State) -> Settled:
+    """What an attempt came to, with fewer columns where the validation data do not miss them, and fewer connections."""
+    pool = slim(task, state.pool) if task.settings.slim else state.pool
+    return _scored(task, prune(task, pool, task.effort.trials, state.generator))
+
+
+def is_worth_another(task: Task, state: State) -> bool:
+    """Whether to begin again from nothing: the validation score tells attempts apart that have all learned the rows."""
+    attempt = state.history[-1].attempt
+    right = sum(settled.score >= PERFECT for settled in state.settled)
+    if task.held is None or right >= task.settings.jury or attempt >= task.settings.attempts:
+        return False
+    return task.effort.spent(state.history) * (1.0 + 1.0 / attempt) <= 1.0
+
+
+def together(task: Task, settled: tuple[Settled, ...]) -> tuple[Settled, ...]:
+    """The attempts and, where none is right on all validation data, the program over the columns of all of them."""
+    if len(settled) < 2 or max(one.score for one in settled) >= PERFECT:
+        return settled
+    pool = settled[0].pool
+    for one in settled[1:]:
+        pool = united(pool, one.pool)
+    pool = solve_pool(task, pool, task.rho, float("inf")).pool
+    return *settled, _scored(task, slim(task, pool) if task.settings.slim else pool.take(pool.weighty))
+
+
+def chosen(task: Task, settled: tuple[Settled, ...], seed: int) -> Pool:
+    """That with the best validation score; of equals the one that agrees most with the others, then the smallest.
+
+    Agreement is on training sequences taken apart and put together anew: inputs of the same kind without labels.
+    Networks that have learned the same rule err there each in its own way, if at all.
+    """
+    best = max(one.score for one in settled)
+    equals = [one.pool for one in settled if one.score == best]
+    voices = _agreement(task, equals, seed) if len(equals) >= LEAST_VOICES else [0.0] * len(equals)
+    return max(zip(voices, equals, strict=True), key=lambda pair: (pair[0], -len(pair[1])))[1]
+
+
+def _scored(task: Task, pool: Pool) -> Settled:
+    return Settled(pool, 0.0 if task.held is None else task.held.score(pool))
+
+
+def _agreement(task: Task, pools: list[Pool], seed: int) -> list[float]:
+    """For each pool's network the mean share of answers that it has in common with the others."""
+    every_step = task.space.architecture.every_step
+    shown = probes(task.sequences, every_step=every_step, generator=torch.Generator().manual_seed(seed))
+    prefixes = prefixes_of(shown, every_step=every_step)
+    answers = [decide(pool.outputs(shown, prefixes), task.program.heads) for pool in pools]
+    alike = torch.tensor([[float((a == b).double().mean()) for b in answers] for a in answers], dtype=torch.float64)
+    return alike.mean(dim=1).tolist()
