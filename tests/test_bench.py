@@ -158,6 +158,19 @@ def test_commands_write_json_tables_and_plots(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "q").exists()
 
 
+def test_an_ablation_of_a_task_with_labels_a_step(tmp_path, monkeypatch):
+    small = methods.replace(
+        BASES["addition"], sizes=(60, 30, 30), fit=BASES["addition"].fit | {"hidden": 16, "last": 32}
+    )
+    monkeypatch.setitem(BASES, "addition", small)
+    monkeypatch.setitem(AXES, "n_train", (30, 60))
+    arguments = ["bench", "ablation", "--base", "addition", "--axes", "n_train", "--seeds", "0", "--no-plots"]
+    assert command([*arguments, "--out", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "ablation.json").read_text())["rows"]
+    assert [row["value"] for row in rows] == [30, 60]
+    assert all(row["train"] > 25.0 for row in rows)  # four answers a step: above chance
+
+
 def test_ablation_jobs_have_names_that_are_files():
     work = ablation_jobs("digits", list(AXES), (0, 1), "cpu", None)
     assert len({job.slug for job in work}) == 2 * sum(map(len, AXES.values()))

@@ -33,6 +33,11 @@ BASES: dict[str, Base] = {
         (2000, 2000, 4000),
         _NETWORK | {"timesteps": 8, "depth": 5, "hidden": 500, "last": 1000, "loss": "hinge", "beta": 0.01},
     ),
+    "addition": Base(
+        "addition:base-2",
+        (1000, 1000, 1000),
+        _NETWORK | {"timesteps": 6, "depth": 3, "hidden": 512, "last": 1024, "loss": "cross_entropy", "beta": 0.01},
+    ),
     "digits": Base(
         "digits",
         (1000, 297, 500),
@@ -47,7 +52,7 @@ BASES: dict[str, Base] = {
 
 # The settings that are varied, one at a time, and the values they take.
 AXES: dict[str, tuple[Any, ...]] = {
-    "n_train": (125, 250, 500, 1000, 2000, 4000),
+    "n_train": (30, 60, 125, 250, 500, 1000, 2000, 4000),
     "branches": (1, 2, 4, 8, 16),
     "last": (64, 128, 256, 512, 1024, 2048),
     "depth": (2, 3, 5, 8, 12),
@@ -100,7 +105,7 @@ def run_job(settings: dict[str, Any], scratch: Path) -> Rows:  # noqa: ARG001 - 
         task = load_task(chosen.task, asked)
     except (ValueError, OSError) as error:
         raise JobSkippedError(f"{base}, {axis} {value}: {error}") from error
-    model = SpikingClassifier(**fit, device=settings["device"], random_state=seed)
+    model = SpikingClassifier(**fit, per_step=task.per_step, device=settings["device"], random_state=seed)
     begun = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the row has the gap

@@ -634,7 +634,7 @@ def ablation(
     out : Path
         Folder for the files.
     base : str
-        xor, digits or mnist: the task and the settings around which one is varied.
+        xor, addition, digits or mnist: the task and the settings around which one is varied.
     axes : str
         n_train, branches, last, depth, timesteps, beta, witnesses; given several times for several; otherwise all.
     seeds : int

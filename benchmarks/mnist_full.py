@@ -1,0 +1,94 @@
+"""Sequential MNIST with all 60 000 images, row by row: surrogate gradients, and the convex readout of the same neurons.
+
+    python benchmarks/mnist_full.py [--data-dir DIR] [--seed 0] [--out mnist-full]
+
+One recurrent layer of LIF neurons; the spikes of the last step are the only readout. 2000 of the images are for
+validation. Training goes on from the checkpoint in --out after it has been killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from convexsnn import SpikingClassifier
+from convexsnn.labels import decide
+from convexsnn.losses import LOSSES
+from convexsnn.network import Network
+from convexsnn.penalties import PENALTIES
+from convexsnn.program import uniform_weights
+from convexsnn.sequences import as_sequences
+from convexsnn.simulation import scores
+from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
+from convexsnn.tasks import TaskSettings, load_task
+from convexsnn.validation import Validation
+from convexsnn.witnesses import Architecture, Heterogeneity, diversify
+
+SIZES, TIMESTEPS = (58_000, 2000, 10_000), 28
+MEMORY = Heterogeneity(memory=(1.0, 30.0), threshold=(1.0, 1.0), gain=(1.0, 1.0), bias=0.0)
+BETAS = (0.01, 0.03, 0.1, 0.3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, default=None)
+    parser.add_argument("--out", type=Path, default=Path("mnist-full"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--neurons", type=int, default=640)
+    parser.add_argument("--epochs", type=int, default=18)
+    parser.add_argument("--dropout", type=float, default=0.3)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    task = load_task("mnist", TaskSettings(*SIZES, TIMESTEPS, seed=options.seed, data_dir=options.data_dir))
+    loss, labels = LOSSES["cross_entropy"], torch.from_numpy(np.asarray(task.train.y, dtype=np.int64))
+    held = torch.from_numpy(np.asarray(task.val.y, dtype=np.int64))
+    shape = Architecture(
+        task.train.X.shape[2],
+        depth=2,
+        branches=1,
+        last=options.neurons,
+        recurrent=True,
+        bias=True,
+        readout="spike",
+        dtype="float32",
+    )
+    generator = torch.Generator().manual_seed(options.seed)
+    start = initial_network(shape, 10, generator)
+    start = Network(diversify(start.hidden, generator, MEMORY), start.W).to(options.device)
+    targets, rho = loss.encode(labels, 10), 0.01 / options.neurons**0.5
+    sequences = as_sequences(task.train.X)
+    problem = Problem(sequences, targets, loss, PENALTIES["group"], rho, uniform_weights(len(labels)))
+    settings = SurrogateSettings(
+        epochs=options.epochs,
+        batch_size=128,
+        learning_rate=3e-3,
+        dropout=options.dropout,
+        learn_leak=True,
+        learn_threshold=True,
+    )
+    trained = train_surrogate(
+        start,
+        problem,
+        settings,
+        seed=options.seed,
+        validation=Validation(as_sequences(task.val.X), lambda S: float((decide(S) == held).double().mean())),
+        on_epoch=lambda epoch: print(epoch, flush=True),
+        checkpoint=options.out / f"sg-{options.seed}.safetensors",
+    )
+    network, answers = trained.network.to("cpu"), np.asarray(task.test.y)
+    right = (decide(scores(network, as_sequences(task.test.X))).numpy() == answers).mean()
+    print(f"SG: test {100 * right:.2f} %, objective {problem.objective(trained.network):.5f}", flush=True)
+    began = time.perf_counter()
+    model = SpikingClassifier(witnesses=network.hidden, penalty="group", beta=list(BETAS), device=options.device)
+    model.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y))
+    test, seconds = 100.0 * model.score(task.test.X, task.test.y), time.perf_counter() - began
+    print(f"SG-CVX: test {test:.2f} %, beta {model.beta_}, {seconds:.0f} s; {model.certificate_}")
+
+
+if __name__ == "__main__":
+    main()
