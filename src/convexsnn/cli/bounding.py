@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from convexsnn.cli import output
-from convexsnn.cli.fitting import CERTIFICATE, MODEL, stored_claims, training_data
+from convexsnn.cli.folder import CERTIFICATE, MODEL
+from convexsnn.cli.options import FitData
+from convexsnn.cli.verifying import stored_claims
 from convexsnn.exact import ExactSettings
 from convexsnn.files import write_atomically
 from convexsnn.global_bound import GlobalBound
@@ -15,9 +17,7 @@ from convexsnn.proof import SUMS, sum_problems, sums_of
 from convexsnn.storage import data_digest, load_model, save_model
 
 
-def bound(
-    model: Path, task: str | None, file: Path | None, data_dir: Path | None, how: ExactSettings
-) -> dict[str, Any]:
+def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
     """Bound every network of a model's kind, and keep the bound in the model's folder where it is better.
 
     Raises
@@ -33,10 +33,8 @@ def bound(
     problems = [*sum_problems(model), *stored_claims(model, estimator.trained_.certificate)]
     if problems:
         raise ValueError("; ".join(problems))
-    data = training_data(estimator, extra, task, file, data_dir)
-    if isinstance(data, str):
-        raise ValueError(data)
-    X, y = data.train.X, data.train.y
+    train = source.load(estimator, extra).train
+    X, y = train.X, train.y
     if data_digest(*estimator.training_rows(X, y)) != extra.get("data_sha256"):
         raise ValueError("the data are not those the model was trained on (their SHA-256 differs)")
     before = estimator.certificate_.global_bound

@@ -1,36 +1,27 @@
-"""What the commands fit, predict and verify do, apart from reading their options."""
+"""What `convexsnn fit` does, apart from reading its options."""
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from convexsnn import closed_loop
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output
-from convexsnn.cli.data import DataSet, check_splits, from_file, from_task, stored_task, trained_on
+from convexsnn.cli.data import DataSet, check_splits
+from convexsnn.cli.folder import CERTIFICATE, CHECKPOINT, HISTORY, METRICS, MODEL, PATH
 from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.families import is_searched
 from convexsnn.files import write_atomically
 from convexsnn.metrics import closed_loop_scores, split_scores
-from convexsnn.proof import SUMS, sums_of, verify_exactly
+from convexsnn.proof import SUMS, sums_of
 from convexsnn.search.state import INTERRUPTED
 from convexsnn.selection import is_several, read_betas
 from convexsnn.solvers import Status
-from convexsnn.storage import data_digest, load_model, save_model
-from convexsnn.tasks import load_task
-from convexsnn.verification import verify as verify_certificate
-
-MODEL, CERTIFICATE, METRICS, PATH = "model.safetensors", "certificate.json", "metrics.json", "path.json"
-HISTORY, CHECKPOINT = "history.json", "search.safetensors"
+from convexsnn.storage import data_digest, save_model
 
 
 def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: bool) -> dict[str, Any]:
@@ -143,150 +134,3 @@ def print_report(report: dict[str, Any], out: Path) -> None:
         del facts["test sequences not seen in training"]
     output.print_facts("Network", facts)
     output.say(f"written to {out}")
-
-
-def predict(estimator: Estimator, X: Any, out: Path) -> dict[str, Any]:
-    """Write predictions to an .npz file."""
-    results: dict[str, Any] = {"prediction": estimator.predict(X)}
-    if isinstance(estimator, SpikingClassifier):
-        several = isinstance(estimator.classes_, list)
-        results |= _numbered("scores", estimator.decision_function(X), several)
-        if hasattr(estimator, "predict_proba"):
-            results |= _numbered("probabilities", estimator.predict_proba(X), several)
-    return _write_arrays(results, out)
-
-
-def predict_closed_loop(estimator: Estimator, extra: dict[str, Any], X: Any, out: Path) -> dict[str, Any]:
-    """Write predictions in closed loop, and the inputs that were generated, to an .npz file."""
-    # Only the task's rules are needed, not its data.
-    name, settings, factored = stored_task(extra, n_train=1, n_val=1, n_test=1)
-    task = load_task(name, settings)
-    loop = closed_loop.FeedbackLoop.of_task(task.factored() if factored else task)
-    labels, inputs = closed_loop.predict_closed_loop(estimator, X, loop, return_inputs=True)  # type: ignore[arg-type]
-    return _write_arrays({"prediction": labels, "inputs": inputs}, out)
-
-
-def _numbered(name: str, value: Any, several: bool) -> dict[str, Any]:
-    """What an estimator says of each output, under names with the number of the output where there are several."""
-    return {f"{name}_{k}": part for k, part in enumerate(value)} if several else {name: value}
-
-
-def _write_arrays(results: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Write arrays, or lists of arrays with their lengths, to an .npz file; returns dtype and shape of each."""
-    arrays = {}
-    for name, value in results.items():
-        if isinstance(value, list):
-            arrays["lengths"] = np.array([len(v) for v in value])
-            value = np.concatenate(value)
-        if value.dtype.hasobject:
-            value = value.astype(str)
-        arrays[name] = value
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomically(out, buffer.getvalue())
-    return {name: f"{array.dtype} {array.shape}" for name, array in arrays.items()}
-
-
-def verify(model: Path, task: str | None, file: Path | None, data_dir: Path | None) -> dict[str, Any]:
-    """Recompute a stored certificate; the report says whether it holds and why not."""
-    estimator, extra = load_model(model_file(model))
-    problems = stored_claims(model, estimator.trained_.certificate)
-    data = training_data(estimator, extra, task, file, data_dir)
-    if isinstance(data, str):
-        return failed(data)
-    report = recheck(estimator, extra, data)
-    return report | {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
-
-
-def stored_claims(model: Path, stored: Certificate) -> list[str]:
-    """Why the certificate beside a model file, where there is a folder, is not the one within it."""
-    if not model.is_dir():
-        return []
-    beside = model / CERTIFICATE
-    try:
-        claimed = Certificate.from_json(beside.read_text())
-    except (OSError, ValueError) as error:
-        return [f"{beside} cannot be read: {error}"]
-    return [] if claimed == stored else [f"{CERTIFICATE} is not the certificate in {MODEL}"]
-
-
-def recheck(estimator: Estimator, extra: dict[str, Any], data: DataSet) -> dict[str, Any]:
-    """Recompute the certificate of a loaded model on its training data."""
-    problems, stored = [], estimator.trained_.certificate
-    try:
-        sequences, targets = estimator.training_rows(data.train.X, data.train.y)
-        if data_digest(sequences, targets) != extra.get("data_sha256"):
-            problems.append("the data are not those the model was trained on (their SHA-256 differs)")
-        outcome = verify_certificate(estimator.trained_, stored, sequences, targets, estimator.program_settings())
-    except (ValueError, TypeError, RuntimeError, IndexError, ArithmeticError) as error:
-        return failed(f"the stored model cannot be run on these data: {error}")
-    weights = estimator.trained_.row_weights
-    recomputed = outcome.recomputed
-    return {
-        "holds": outcome.holds and not problems,
-        "problems": [*problems, *outcome.problems],
-        "certified_to_tol": bool(recomputed and recomputed.holds(estimator.tol)),
-        "tol": estimator.tol,
-        "uniform_row_weights": bool(torch.all(weights == weights[0])),
-        "recomputed": None if recomputed is None else json.loads(recomputed.to_json()),
-    }
-
-
-def verify_exact(model: Path, task: str | None, file: Path | None, data_dir: Path | None) -> dict[str, Any]:
-    """`verify`, and beside it under "exact" a proof that shares no code with it; both must hold."""
-    report = verify(model, task, file, data_dir)
-    estimator, extra = load_model(model_file(model))
-    data = training_data(estimator, extra, task, file, data_dir)
-    if isinstance(data, str):
-        return report
-    start = time.perf_counter()
-    outcome = verify_exactly(model, data.train.X, data.train.y)
-    problems = [f"exactly: {problem}" for problem in outcome.problems]
-    return report | {
-        "holds": report["holds"] and outcome.holds,
-        "problems": [*report["problems"], *problems],
-        "exact": outcome.to_dict() | {"seconds": time.perf_counter() - start},
-    }
-
-
-def failed(reason: str) -> dict[str, Any]:
-    """The report of a certificate that could not be recomputed at all."""
-    return {"holds": False, "problems": [reason], "recomputed": None}
-
-
-def print_verification(report: dict[str, Any]) -> None:
-    """The recomputed certificate, and the verdict."""
-    if report["recomputed"] is not None:
-        recomputed = Certificate.from_json(json.dumps(report["recomputed"]))
-        output.print_facts("Recomputed", output.certificate_facts(recomputed))
-    exact = report.get("exact", {})
-    if "primal" in exact:
-        output.print_facts("Proved", output.proof_facts(exact))
-    for problem in report["problems"]:
-        output.say(problem, head="does not hold:", style="bold red")
-    if report["holds"]:
-        output.say("", head="the certificate holds", style="bold green")
-        if not report["uniform_row_weights"]:
-            output.say("note: the rows are weighted; the weights are those stored with the model")
-        if not report["certified_to_tol"]:
-            output.say(f"note: its gap is above tol = {report['tol']:g}, so the fit is not certified to tol")
-
-
-def model_file(path: Path) -> Path:
-    """The model file of a folder, or the file itself."""
-    return path / MODEL if path.is_dir() else path
-
-
-def training_data(
-    estimator: Estimator, extra: dict[str, Any], task: str | None, file: Path | None, data_dir: Path | None
-) -> DataSet | str:
-    """The data to verify on, or why there are none."""
-    if file is not None:
-        return from_file(file, per_step=estimator.per_step)
-    if trained_on(extra) != task:
-        return f"the model was trained on {trained_on(extra)}, not on task {task}"
-    try:
-        name, settings, factored = stored_task(extra, **({} if data_dir is None else {"data_dir": data_dir}))
-    except ValueError as error:
-        return str(error)
-    return from_task(name, settings, factored=factored)

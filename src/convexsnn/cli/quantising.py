@@ -9,7 +9,9 @@ from typing import Any
 
 from convexsnn.certificate import certify
 from convexsnn.cli import output
-from convexsnn.cli.fitting import CERTIFICATE, METRICS, MODEL, collect_metrics, model_file, training_data
+from convexsnn.cli.fitting import collect_metrics
+from convexsnn.cli.folder import CERTIFICATE, METRICS, MODEL, model_file
+from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.files import write_atomically
 from convexsnn.network import Network
@@ -26,9 +28,7 @@ QUANTISED = "quantised.json"
 SHOWN = 10
 
 
-def quantise(
-    model: Path, task: str | None, file: Path | None, data_dir: Path | None, out: Path, bits: int, effort: int
-) -> dict[str, Any]:
+def quantise(model: Path, source: FitData, out: Path, bits: int, effort: int) -> dict[str, Any]:
     """Write the model with integer weights wherever a neuron keeps its training spikes; says which do not.
 
     Raises
@@ -40,9 +40,7 @@ def quantise(
         raise ValueError(f"--out {out} must be a folder other than the model's")
     begun = time.perf_counter()
     estimator, extra = load_model(model_file(model))
-    data = training_data(estimator, extra, task, file, data_dir)
-    if isinstance(data, str):
-        raise ValueError(data)
+    data = source.load(estimator, extra)
     sequences, targets = estimator.training_rows(data.train.X, data.train.y)
     if data_digest(sequences, targets) != extra.get("data_sha256"):
         raise ValueError("the data are not those the model was trained on (their SHA-256 differs)")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
-from convexsnn.cli.fitting import METRICS, model_file, recheck, stored_claims
+from convexsnn.cli.folder import METRICS, model_file
+from convexsnn.cli.verifying import recheck, stored_claims
 from convexsnn.estimators import Estimator
 from convexsnn.files import write_atomically
 from convexsnn.report import Material, render

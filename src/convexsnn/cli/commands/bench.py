@@ -1,0 +1,103 @@
+"""`convexsnn bench paper` and `convexsnn bench ablation`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from convexsnn.cli import benching, output
+from convexsnn.cli.options import Json
+
+
+def paper(
+    *,
+    out: Path,
+    cells: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    methods: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    seeds: Annotated[tuple[int, ...], Parameter(negative="")] = (),
+    small: Annotated[bool, Parameter(negative="")] = False,
+    jobs: int = 1,
+    device: str = "cpu",
+    data_dir: Path | None = None,
+    json: Json = False,
+) -> int:
+    """Rerun the paper's tables: test accuracy of each cell and method beside the paper's figure.
+
+    Writes paper.json and paper.md, and one file a finished run in jobs/: run the same command again to go on.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the files.
+    cells : str
+        xor-T6-L5 ..., mnist-T14-L3 ..., addition-base2 ...; given several times for several; otherwise all.
+    methods : str
+        CVX, CVX-an, CVX-FT (gaussian witnesses; analog; fine-tuned), R, R-CVX, R-CVX-an (reservoir), SG, SG-CVX,
+        SG-CVX-an, SG-CVX-same (surrogate gradients as in the paper), SG+, SG+-CVX (with a sensible trainer). Methods
+        that share their hidden layers run together. Otherwise all.
+    seeds : int
+        Given several times for several; otherwise 0, 1 and 2, or 0 with --small.
+    small : bool
+        One cell of each task, cut down to about a minute each.
+    jobs : int
+        Processes; with more than one, each has one thread.
+    device : str
+        cpu, cuda, ...
+    data_dir : Path, optional
+        Folder with the four IDX files of MNIST.
+    """
+    report = benching.paper(out, cells, methods, seeds, small=small, jobs=jobs, device=device, data_dir=data_dir)
+    return _print_bench(report, out, json)
+
+
+def ablation(
+    *,
+    out: Path,
+    base: str = "digits",
+    axes: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    seeds: Annotated[tuple[int, ...], Parameter(negative="")] = (),
+    jobs: int = 1,
+    device: str = "cpu",
+    data_dir: Path | None = None,
+    plots: bool = True,
+    json: Json = False,
+) -> int:
+    """Vary one setting at a time: accuracy and gap as tables and plots.
+
+    Writes ablation.json, ablation.md, a plot an axis, and one file a finished run in jobs/: run the same command again
+    to go on.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the files.
+    base : str
+        xor, addition, digits or mnist: the task and the settings around which one is varied.
+    axes : str
+        n_train, branches, last, depth, timesteps, beta, witnesses; given several times for several; otherwise all.
+    seeds : int
+        Given several times for several; otherwise 0, 1 and 2.
+    jobs : int
+        Processes; with more than one, each has one thread.
+    device : str
+        cpu, cuda, ...
+    data_dir : Path, optional
+        Folder with the four IDX files of MNIST.
+    plots : bool
+        Write the plots (they need matplotlib).
+    """
+    report = benching.ablation(out, base, axes, seeds, jobs=jobs, device=device, data_dir=data_dir, plots=plots)
+    return _print_bench(report, out, json)
+
+
+def _print_bench(report: dict[str, Any], out: Path, json: bool) -> int:
+    if json:
+        output.print_json(report)
+    else:
+        output.say(report["table"])
+        for reason in dict.fromkeys(report["skipped"].values()):
+            output.say(reason, head="skipped:", style="bold yellow", to=output.stderr)
+        output.say(f"written to {out}")
+    return 0

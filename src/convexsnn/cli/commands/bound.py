@@ -1,0 +1,44 @@
+"""`convexsnn bound`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from convexsnn.cli import bounding, output
+from convexsnn.cli.options import FitData, Json
+from convexsnn.exact import ExactSettings
+
+
+def bound(
+    *,
+    model: Path,
+    source: FitData | None = None,
+    method: Literal["arrangement", "milp"] = "arrangement",
+    seconds: float = ExactSettings.time_limit,
+    limit: int = ExactSettings.limit,
+    json: Json = False,
+) -> int:
+    """Bound the objective of every network of a model's kind, and write the bound into its certificate if it is better.
+
+    For networks of one hidden layer (--depth 2) whose neurons do not feed one another. Every fit has the universal
+    bound, over networks of any kind; this one is over its own kind of neurons, any number of them, any weights.
+
+    Parameters
+    ----------
+    model : Path
+        Folder that `convexsnn fit` wrote.
+    method : {"arrangement", "milp"}
+        arrangement: all patterns that these neurons can have; refused beforehand, with an estimate, where it would take
+        too long. milp: mixed-integer programs, whose bound holds however early they are stopped.
+    seconds : float
+        Time that arrangement may be expected to take; time after which milp begins no round.
+    limit : int
+        Patterns that arrangement may have to visit.
+    """
+    report = bounding.bound(model, source or FitData(), ExactSettings(method, limit, seconds))
+    if json:
+        output.print_json(report)
+    else:
+        bounding.print_report(report, model)
+    return 0

@@ -1,0 +1,68 @@
+"""`convexsnn fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from convexsnn.cli import fitting, output
+from convexsnn.cli.options import DataOptions, ExactOptions, Json, NetworkOptions, ProgramOptions, SearchOptions
+from convexsnn.families import is_exact, is_searched
+
+# As shells have it: 128 + SIGINT.
+INTERRUPTED = 130
+
+
+def fit(
+    *,
+    out: Path,
+    source: DataOptions | None = None,
+    network: NetworkOptions | None = None,
+    program: ProgramOptions | None = None,
+    search: SearchOptions | None = None,
+    exact: ExactOptions | None = None,
+    regression: Annotated[bool, Parameter(negative="")] = False,
+    seed: int = 0,
+    device: str = "cpu",
+    json: Json = False,
+) -> int:
+    """Train a network and write model.safetensors, certificate.json and metrics.json; of several betas also path.json.
+
+    A search writes history.json as well. It keeps its state in search.safetensors, from which a killed fit goes on.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the files.
+    regression : bool
+        Real targets (squared loss) instead of classes.
+    seed : int
+        Of the data and of the hidden weights.
+    device : str
+        cpu, cuda, ...
+    """
+    data = (source or DataOptions()).load(seed)
+    parameters = vars(network or NetworkOptions()) | vars(program or ProgramOptions())
+    beta = parameters["beta"]
+    parameters["beta"] = beta[0] if len(beta) == 1 else list(beta)
+    parameters["output_weights"] = list(parameters["output_weights"]) or None
+    if is_searched(parameters["witnesses"]):
+        parameters["search"] = (search or SearchOptions()).settings()
+    if is_exact(parameters["witnesses"]):
+        parameters["exact"] = (exact or ExactOptions()).settings()
+    if regression and parameters.pop("output_weights") is not None:
+        raise ValueError("--output-weights goes with classes, not with --regression")
+    parameters |= {"per_step": data.per_step, "device": device, "random_state": seed}
+    if data.timesteps is not None:
+        parameters["timesteps"] = data.timesteps
+    report = fitting.fit(data, parameters, out, regression=regression)
+    if json:
+        output.print_json(report)
+    else:
+        fitting.print_report(report, out)
+    if report["interrupted"]:
+        output.say(f"interrupted: the best network so far is in {out}", to=output.stderr)
+        return INTERRUPTED
+    return 0

@@ -1,0 +1,53 @@
+"""`convexsnn report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from convexsnn.cli import output, reporting
+from convexsnn.cli.options import Json
+
+
+def report(
+    model: Path,
+    *,
+    data: Path | None = None,
+    data_dir: Path | None = None,
+    out: Path | None = None,
+    inputs: Annotated[tuple[int, ...], Parameter(negative="")] = (),
+    verify: bool = True,
+    json: Json = False,
+) -> int:
+    """Write one HTML page of a fit: settings, certificate, bounds, confusion, spikes, weights, cost.
+
+    The page holds all its pictures and fetches nothing. Exits 1 when the certificate was checked and does not hold; the
+    page then says so.
+
+    Parameters
+    ----------
+    model : Path
+        Folder that `convexsnn fit` wrote.
+    data : Path, optional
+        An .npz file to show, instead of the data of the fit.
+    data_dir : Path, optional
+        Folder with the task's files, where it is not where it was.
+    out : Path, optional
+        The page; report.html in the model's folder where it is left out.
+    inputs : int
+        Sequences of the test split, or of the training split where there is none, whose spikes are drawn; given
+        several times for several; otherwise the first of each of up to three classes.
+    verify : bool
+        Check the certificate anew on the training data, as `convexsnn verify` does.
+    """
+    written = reporting.report(model, data, data_dir, out, inputs, verify=verify)
+    if json:
+        output.print_json(written)
+    else:
+        for line in (*written["verdict"], written["missing"]):
+            if line:
+                output.say(line)
+        output.say(f"written to {written['page']}")
+    return 1 if written["holds"] is False else 0

@@ -1,0 +1,43 @@
+"""`convexsnn verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from convexsnn.cli import output, verifying
+from convexsnn.cli.options import FitData, Json
+from convexsnn.storage import ModelFileError
+
+
+def verify(
+    *,
+    model: Path,
+    source: FitData | None = None,
+    exact: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> int:
+    """Check a certificate anew: simulate the witnesses and recompute primal and dual from the stored vectors.
+
+    Exits 1, with the reason, when the stored certificate does not hold. A task is loaded with the settings with which
+    the model was trained.
+
+    Parameters
+    ----------
+    model : Path
+        Folder that `convexsnn fit` wrote.
+    exact : bool
+        Also prove the gap in exact rational arithmetic (hinge, squared) or with all rounding outwards (logistic,
+        cross_entropy), by code that shares nothing with the solver, and check all files that `fit` wrote.
+    """
+    try:
+        report = (verifying.verify_exact if exact else verifying.verify)(model, source or FitData())
+    except ModelFileError as error:
+        report = verifying.failed(str(error))
+    if json:
+        output.print_json(report)
+    else:
+        verifying.print_verification(report)
+    return 0 if report["holds"] else 1

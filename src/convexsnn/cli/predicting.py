@@ -1,0 +1,57 @@
+"""What `convexsnn predict` does."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convexsnn import closed_loop
+from convexsnn.cli.data import stored_task
+from convexsnn.estimators import Estimator, SpikingClassifier
+from convexsnn.files import write_atomically
+from convexsnn.tasks import load_task
+
+
+def predict(estimator: Estimator, X: Any, out: Path) -> dict[str, Any]:
+    """Write predictions to an .npz file."""
+    results: dict[str, Any] = {"prediction": estimator.predict(X)}
+    if isinstance(estimator, SpikingClassifier):
+        several = isinstance(estimator.classes_, list)
+        results |= _numbered("scores", estimator.decision_function(X), several)
+        if hasattr(estimator, "predict_proba"):
+            results |= _numbered("probabilities", estimator.predict_proba(X), several)
+    return _write_arrays(results, out)
+
+
+def predict_closed_loop(estimator: Estimator, extra: dict[str, Any], X: Any, out: Path) -> dict[str, Any]:
+    """Write predictions in closed loop, and the inputs that were generated, to an .npz file."""
+    # Only the task's rules are needed, not its data.
+    name, settings, factored = stored_task(extra, n_train=1, n_val=1, n_test=1)
+    task = load_task(name, settings)
+    loop = closed_loop.FeedbackLoop.of_task(task.factored() if factored else task)
+    labels, inputs = closed_loop.predict_closed_loop(estimator, X, loop, return_inputs=True)  # type: ignore[arg-type]
+    return _write_arrays({"prediction": labels, "inputs": inputs}, out)
+
+
+def _numbered(name: str, value: Any, several: bool) -> dict[str, Any]:
+    """What an estimator says of each output, under names with the number of the output where there are several."""
+    return {f"{name}_{k}": part for k, part in enumerate(value)} if several else {name: value}
+
+
+def _write_arrays(results: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write arrays, or lists of arrays with their lengths, to an .npz file; returns dtype and shape of each."""
+    arrays = {}
+    for name, value in results.items():
+        if isinstance(value, list):
+            arrays["lengths"] = np.array([len(v) for v in value])
+            value = np.concatenate(value)
+        if value.dtype.hasobject:
+            value = value.astype(str)
+        arrays[name] = value
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(out, buffer.getvalue())
+    return {name: f"{array.dtype} {array.shape}" for name, array in arrays.items()}

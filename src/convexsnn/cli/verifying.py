@@ -1,0 +1,106 @@
+"""What `convexsnn verify` does."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from convexsnn.certificate import Certificate
+from convexsnn.cli import output
+from convexsnn.cli.data import DataSet
+from convexsnn.cli.folder import CERTIFICATE, MODEL, model_file
+from convexsnn.cli.options import FitData, OtherDataError
+from convexsnn.estimators import Estimator
+from convexsnn.proof import verify_exactly
+from convexsnn.storage import data_digest, load_model
+from convexsnn.verification import verify as verify_certificate
+
+
+def verify(model: Path, source: FitData) -> dict[str, Any]:
+    """Recompute a stored certificate; the report says whether it holds and why not."""
+    estimator, extra = load_model(model_file(model))
+    problems = stored_claims(model, estimator.trained_.certificate)
+    try:
+        data = source.load(estimator, extra)
+    except OtherDataError as error:
+        return failed(str(error))
+    report = recheck(estimator, extra, data)
+    return report | {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
+
+
+def stored_claims(model: Path, stored: Certificate) -> list[str]:
+    """Why the certificate beside a model file, where there is a folder, is not the one within it."""
+    if not model.is_dir():
+        return []
+    beside = model / CERTIFICATE
+    try:
+        claimed = Certificate.from_json(beside.read_text())
+    except (OSError, ValueError) as error:
+        return [f"{beside} cannot be read: {error}"]
+    return [] if claimed == stored else [f"{CERTIFICATE} is not the certificate in {MODEL}"]
+
+
+def recheck(estimator: Estimator, extra: dict[str, Any], data: DataSet) -> dict[str, Any]:
+    """Recompute the certificate of a loaded model on its training data."""
+    problems, stored = [], estimator.trained_.certificate
+    try:
+        sequences, targets = estimator.training_rows(data.train.X, data.train.y)
+        if data_digest(sequences, targets) != extra.get("data_sha256"):
+            problems.append("the data are not those the model was trained on (their SHA-256 differs)")
+        outcome = verify_certificate(estimator.trained_, stored, sequences, targets, estimator.program_settings())
+    except (ValueError, TypeError, RuntimeError, IndexError, ArithmeticError) as error:
+        return failed(f"the stored model cannot be run on these data: {error}")
+    weights = estimator.trained_.row_weights
+    recomputed = outcome.recomputed
+    return {
+        "holds": outcome.holds and not problems,
+        "problems": [*problems, *outcome.problems],
+        "certified_to_tol": bool(recomputed and recomputed.holds(estimator.tol)),
+        "tol": estimator.tol,
+        "uniform_row_weights": bool(torch.all(weights == weights[0])),
+        "recomputed": None if recomputed is None else json.loads(recomputed.to_json()),
+    }
+
+
+def verify_exact(model: Path, source: FitData) -> dict[str, Any]:
+    """`verify`, and beside it under "exact" a proof that shares no code with it; both must hold."""
+    report = verify(model, source)
+    try:
+        data = source.load(*load_model(model_file(model)))
+    except OtherDataError:
+        return report
+    start = time.perf_counter()
+    outcome = verify_exactly(model, data.train.X, data.train.y)
+    problems = [f"exactly: {problem}" for problem in outcome.problems]
+    return report | {
+        "holds": report["holds"] and outcome.holds,
+        "problems": [*report["problems"], *problems],
+        "exact": outcome.to_dict() | {"seconds": time.perf_counter() - start},
+    }
+
+
+def failed(reason: str) -> dict[str, Any]:
+    """The report of a certificate that could not be recomputed at all."""
+    return {"holds": False, "problems": [reason], "recomputed": None}
+
+
+def print_verification(report: dict[str, Any]) -> None:
+    """The recomputed certificate, and the verdict."""
+    if report["recomputed"] is not None:
+        recomputed = Certificate.from_json(json.dumps(report["recomputed"]))
+        output.print_facts("Recomputed", output.certificate_facts(recomputed))
+    exact = report.get("exact", {})
+    if "primal" in exact:
+        output.print_facts("Proved", output.proof_facts(exact))
+    for problem in report["problems"]:
+        output.say(problem, head="does not hold:", style="bold red")
+    if report["holds"]:
+        output.say("", head="the certificate holds", style="bold green")
+        if not report["uniform_row_weights"]:
+            output.say("note: the rows are weighted; the weights are those stored with the model")
+        if not report["certified_to_tol"]:
+            output.say(f"note: its gap is above tol = {report['tol']:g}, so the fit is not certified to tol")
