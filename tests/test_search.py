@@ -573,6 +573,17 @@ def test_attempts_that_are_right_on_all_validation_data_are_as_many_as_the_jury(
     assert how["validation"].score(score_outputs(found.network, sequences)) == 1.0
 
 
+def test_no_second_attempt_is_begun_where_three_do_not_fit(attempted):
+    sequences, targets, how = attempted
+    X, y = bits(60, 4)
+    how = how | {"validation": right_always(X, y)}
+    one = run(sequences, targets, **(how | {"settings": replace(how["settings"], attempts=1)}))
+    took = one.history[-1].number
+    for rounds, attempts in ((2.5 * took, 1), (4.0 * took, 3)):
+        found = run(sequences, targets, **(how | {"settings": replace(how["settings"], rounds=int(rounds))}))
+        assert found.history[-1].attempt == attempts
+
+
 class Voice:
     """What `chosen` asks of a pool: answers, and columns."""
 
@@ -603,7 +614,8 @@ def test_of_equal_attempts_the_one_is_kept_that_agrees_with_the_others():
         return tuple(Settled(pool, score) for pool, score in scored)
 
     assert chosen(task, settled((first, 1.0), (other, 1.0), (same, 1.0)), 0) is same
-    assert chosen(task, settled((other, 1.0), (other, 0.9), (first, 0.9)), 0) is other
+    assert chosen(task, settled((other, 1.0), (same, 0.9), (first, 0.9)), 0) is other  # the score comes first
+    assert chosen(task, settled((other, 1.0), (first, 1.0), (same, 0.9)), 0) is first  # all have a voice
     assert chosen(task, settled((first, 1.0), (other, 1.0)), 0) is other  # no majority: the smallest
     assert chosen(task, settled((other, 0.9), (first, 1.0)), 0) is first
 

@@ -26,12 +26,16 @@ def settle(task: Task, state: State) -> Settled:
 
 
 def is_worth_another(task: Task, state: State) -> bool:
-    """Whether to begin again from nothing: the validation score tells attempts apart that have all learned the rows."""
-    attempt = state.history[-1].attempt
+    """Whether to begin again from nothing: the validation score tells attempts apart that have all learned the rows.
+
+    Where one is right on all of them, others are only begun if they suffice for a majority.
+    """
+    made, jury = len(state.settled), task.settings.jury
     right = sum(settled.score >= PERFECT for settled in state.settled)
-    if task.held is None or right >= task.settings.jury or attempt >= task.settings.attempts:
+    if task.held is None or right >= jury or made >= task.settings.attempts:
         return False
-    return task.effort.spent(state.history) * (1.0 + 1.0 / attempt) <= 1.0
+    more = max(1, min(jury, LEAST_VOICES) - made) if right else 1
+    return task.effort.spent(state.history) * (1.0 + more / made) <= 1.0
 
 
 def together(task: Task, settled: tuple[Settled, ...]) -> tuple[Settled, ...]:
@@ -51,10 +55,11 @@ def chosen(task: Task, settled: tuple[Settled, ...], seed: int) -> Pool:
     Agreement is on training sequences taken apart and put together anew: inputs of the same kind without labels.
     Networks that have learned the same rule err there each in its own way, if at all.
     """
-    best = max(one.score for one in settled)
-    equals = [one.pool for one in settled if one.score == best]
-    voices = _agreement(task, equals, seed) if len(equals) >= LEAST_VOICES else [0.0] * len(equals)
-    return max(zip(voices, equals, strict=True), key=lambda pair: (pair[0], -len(pair[1])))[1]
+    voices = [0.0] * len(settled)
+    if len(settled) >= LEAST_VOICES:
+        voices = _agreement(task, [one.pool for one in settled], seed)
+    ranked = zip(settled, voices, strict=True)
+    return max(ranked, key=lambda pair: (pair[0].score, pair[1], -len(pair[0].pool)))[0].pool
 
 
 def _scored(task: Task, pool: Pool) -> Settled:

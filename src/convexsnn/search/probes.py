@@ -48,7 +48,7 @@ def _pieces(sequences: Sequences, count: int, generator: torch.Generator) -> Seq
     place = (drawn * sequences.n_steps + start).flatten() - before
     step = torch.arange(int(flat.sum())) + place.repeat_interleave(flat)
     lengths = length.sum(dim=1)
-    values = sequences.values.flatten(0, 1)[step].split(lengths.tolist())
+    values = list(sequences.values.flatten(0, 1)[step].split(lengths.tolist()))
     return Sequences(pad_sequence(values, batch_first=True), lengths)
 
 

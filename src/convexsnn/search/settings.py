@@ -47,8 +47,9 @@ class SearchSettings:
         is as much as one has taken; never without validation data, nor from given witnesses. The one with the best
         validation score is kept, or the columns of all, where their program has a better score.
     jury : int
-        Attempts with a validation score of 1 after which no other is begun. Of three or more that one is kept which
-        agrees most with the others on training sequences put together anew.
+        Attempts with a validation score of 1 after which no other is begun; after the first only if at least three fit
+        into the effort. Of several with the best score that one is kept which agrees most with all attempts on training
+        sequences put together anew.
     min_drop : float
         Share of the objective.
     slim : bool
