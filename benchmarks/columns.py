@@ -2,7 +2,8 @@
 
     python benchmarks/columns.py [--tasks xor-T8 digits mnist-T14] [--data-dir DIR] [--figure docs/figures/columns.svg]
 
-Each family is drawn or searched once a size; every point is a fit of its own for another beta on those neurons. The
+Each family is drawn or searched once a size. Every point is a support: the columns that a larger rho leaves, with the
+weights that are optimal for the smallest rho on these columns alone (a large rho would also shrink what they weigh). The
 table says how many columns each needs at least to reach an accuracy.
 """
 
@@ -18,9 +19,11 @@ import matplotlib as mpl
 import numpy as np
 
 from convexsnn import SpikingClassifier
+from convexsnn.network import Hidden
 from convexsnn.tasks import TaskSettings, load_task
 
-FACTORS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+# Multiples of rho by which columns are chosen.
+FACTORS = (1.0, 3.0, 10.0, 20.0, 30.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Case:
     search: dict[str, Any] = field(default_factory=dict)
 
 
-RECURRENT = {"depth": 2, "recurrent": True, "readout": "spike", "beta": 0.01}
+RECURRENT = {"depth": 2, "recurrent": True, "readout": "spike", "beta": 0.03}
 CASES = {
     "xor-T8": Case(
         "first-last-xor",
@@ -51,8 +54,9 @@ CASES = {
         (1203, 297, 297),
         None,
         60.0,
-        (256, 1024, 4096),
-        {"depth": 2, "penalty": "group", "beta": 0.03, "tol": 1e-3},
+        (1024, 4096),
+        {"depth": 2, "penalty": "group", "beta": 0.1, "tol": 1e-3},
+        {"oracles": ("ascent",), "stages": (1.0,)},
     ),
     "mnist-T14": Case(
         "mnist",
@@ -68,14 +72,20 @@ Point = tuple[int, float]
 
 
 def points(case: Case, task: Any, witnesses: Any, **more: Any) -> list[Point]:
-    """Columns and test accuracy for each beta, on the neurons that the smallest beta's fit has drawn or found."""
+    """Columns and test accuracy for each multiple of rho, on the neurons that the first fit has drawn or found."""
     settings = case.settings | {"random_state": 0}
     first = SpikingClassifier(**settings, witnesses=witnesses, **more).fit(task.train.X, task.train.y)
-    hidden, found = first.network_.hidden, []
+    rho, found = first.certificate_.rho, []
+
+    def refit(hidden: Hidden, factor: float) -> SpikingClassifier:
+        again = settings | {"witnesses": hidden, "rho": rho * factor}
+        return SpikingClassifier(**again).fit(task.train.X, task.train.y)
+
     for factor in FACTORS:
-        model = SpikingClassifier(**settings | {"witnesses": hidden, "beta": settings["beta"] * factor})
-        model.fit(task.train.X, task.train.y)
-        found.append((model.certificate_.support, 100.0 * model.score(task.test.X, task.test.y)))
+        few = refit(first.network_.hidden, factor)
+        if few.certificate_.support:
+            model = refit(few.network_.hidden, 1.0)
+            found.append((model.certificate_.support, 100.0 * model.score(task.test.X, task.test.y)))
     return found
 
 
