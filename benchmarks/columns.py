@@ -3,8 +3,8 @@
     python benchmarks/columns.py [--tasks xor-T8 digits mnist-T14] [--data-dir DIR] [--figure docs/figures/columns.svg]
 
 Each family is drawn or searched once a size. Every point is a support: the columns that a larger rho leaves, with the
-weights that are optimal for the smallest rho on these columns alone (a large rho also shrinks what they weigh). The table
-says how many columns each needs at least to reach an accuracy.
+weights that are optimal for the smallest rho on these columns alone: a large rho also shrinks what they weigh. The
+table says how many columns each needs at least to reach an accuracy.
 """
 
 from __future__ import annotations
