@@ -582,6 +582,8 @@ def test_no_second_attempt_is_begun_where_three_do_not_fit(attempted):
     for rounds, attempts in ((2.5 * took, 1), (4.0 * took, 3)):
         found = run(sequences, targets, **(how | {"settings": replace(how["settings"], rounds=int(rounds))}))
         assert found.history[-1].attempt == attempts
+    found = run(sequences, targets, **(how | {"settings": replace(how["settings"], attempts=2)}))
+    assert found.history[-1].attempt == 1
 
 
 class Voice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from convexsnn.labels import decide
 from convexsnn.search.pool import Pool, united
@@ -17,6 +18,8 @@ from convexsnn.search.state import Settled, State, Task
 PERFECT = 1.0
 # With fewer voices there is no majority.
 LEAST_VOICES = 3
+# Of probes: a dictionary of all their rows would be larger than that of the training data.
+STEPS_AT_ONCE = 200_000
 
 
 def settle(task: Task, state: State) -> Settled:
@@ -32,9 +35,9 @@ def is_worth_another(task: Task, state: State) -> bool:
     """
     made, jury = len(state.settled), task.settings.jury
     right = sum(settled.score >= PERFECT for settled in state.settled)
-    if task.held is None or right >= jury or made >= task.settings.attempts:
-        return False
     more = max(1, min(jury, LEAST_VOICES) - made) if right else 1
+    if task.held is None or right >= jury or made + more > task.settings.attempts:
+        return False
     return task.effort.spent(state.history) * (1.0 + more / made) <= 1.0
 
 
@@ -55,11 +58,12 @@ def chosen(task: Task, settled: tuple[Settled, ...], seed: int) -> Pool:
     Agreement is on training sequences taken apart and put together anew: inputs of the same kind without labels.
     Networks that have learned the same rule err there each in its own way, if at all.
     """
+    best = max(one.score for one in settled)
+    equals = [i for i, one in enumerate(settled) if one.score == best]
     voices = [0.0] * len(settled)
-    if len(settled) >= LEAST_VOICES:
+    if len(equals) > 1 and len(settled) >= LEAST_VOICES:
         voices = _agreement(task, [one.pool for one in settled], seed)
-    ranked = zip(settled, voices, strict=True)
-    return max(ranked, key=lambda pair: (pair[0].score, pair[1], -len(pair[0].pool)))[0].pool
+    return settled[max(equals, key=lambda i: (voices[i], -len(settled[i].pool)))].pool
 
 
 def _scored(task: Task, pool: Pool) -> Settled:
@@ -70,7 +74,13 @@ def _agreement(task: Task, pools: list[Pool], seed: int) -> list[float]:
     """For each pool's network the mean share of answers that it has in common with the others."""
     every_step = task.space.architecture.every_step
     shown = probes(task.sequences, every_step=every_step, generator=torch.Generator().manual_seed(seed))
-    prefixes = prefixes_of(shown, every_step=every_step)
-    answers = [decide(pool.outputs(shown, prefixes), task.program.heads) for pool in pools]
-    alike = torch.tensor([[float((a == b).double().mean()) for b in answers] for a in answers], dtype=torch.float64)
+    size = max(1, STEPS_AT_ONCE // shown.n_steps)
+    answers: list[list[Tensor]] = [[] for _ in pools]
+    for first in range(0, len(shown), size):
+        part = shown.take(slice(first, first + size))
+        prefixes = prefixes_of(part, every_step=every_step)
+        for pool, given in zip(pools, answers, strict=True):
+            given.append(decide(pool.outputs(part, prefixes), task.program.heads))
+    whole = [torch.cat(given) for given in answers]
+    alike = torch.tensor([[float((a == b).double().mean()) for b in whole] for a in whole], dtype=torch.float64)
     return alike.mean(dim=1).tolist()
