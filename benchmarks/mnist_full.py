@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from convexsnn import SpikingClassifier
+from convexsnn.bench.methods import SENSIBLE, SENSIBLE_START
 from convexsnn.labels import decide
 from convexsnn.losses import LOSSES
 from convexsnn.network import Network
@@ -23,13 +25,12 @@ from convexsnn.penalties import PENALTIES
 from convexsnn.program import uniform_weights
 from convexsnn.sequences import as_sequences
 from convexsnn.simulation import scores
-from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
-from convexsnn.tasks import TaskSettings, load_task
+from convexsnn.surrogate import Problem, initial_network, train_surrogate
+from convexsnn.tasks import Split, TaskSettings, load_task
 from convexsnn.validation import Validation
-from convexsnn.witnesses import Architecture, Heterogeneity, diversify
+from convexsnn.witnesses import Architecture, diversify
 
 SIZES, TIMESTEPS = (58_000, 2000, 10_000), 28
-MEMORY = Heterogeneity(memory=(1.0, 30.0), threshold=(1.0, 1.0), gain=(1.0, 1.0), bias=0.0)
 BETAS = (0.01, 0.03, 0.1, 0.3)
 
 
@@ -46,7 +47,6 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     task = load_task("mnist", TaskSettings(*SIZES, TIMESTEPS, seed=options.seed, data_dir=options.data_dir))
     loss, labels = LOSSES["cross_entropy"], torch.from_numpy(np.asarray(task.train.y, dtype=np.int64))
-    held = torch.from_numpy(np.asarray(task.val.y, dtype=np.int64))
     shape = Architecture(
         task.train.X.shape[2],
         depth=2,
@@ -59,35 +59,34 @@ def main() -> None:
     )
     generator = torch.Generator().manual_seed(options.seed)
     start = initial_network(shape, 10, generator)
-    start = Network(diversify(start.hidden, generator, MEMORY), start.W).to(options.device)
+    start = Network(diversify(start.hidden, generator, SENSIBLE_START), start.W).to(options.device)
     targets, rho = loss.encode(labels, 10), 0.01 / options.neurons**0.5
     sequences = as_sequences(task.train.X)
     problem = Problem(sequences, targets, loss, PENALTIES["group"], rho, uniform_weights(len(labels)))
-    settings = SurrogateSettings(
-        epochs=options.epochs,
-        batch_size=128,
-        learning_rate=3e-3,
-        dropout=options.dropout,
-        learn_leak=True,
-        learn_threshold=True,
-    )
+    settings = replace(SENSIBLE, epochs=options.epochs, batch_size=128, learning_rate=3e-3, dropout=options.dropout)
     trained = train_surrogate(
         start,
         problem,
         settings,
         seed=options.seed,
-        validation=Validation(as_sequences(task.val.X), lambda S: float((decide(S) == held).double().mean())),
+        validation=accuracy(task.val),
         on_epoch=lambda epoch: print(epoch, flush=True),
         checkpoint=options.out / f"sg-{options.seed}.safetensors",
     )
-    network, answers = trained.network.to("cpu"), np.asarray(task.test.y)
-    right = (decide(scores(network, as_sequences(task.test.X))).numpy() == answers).mean()
+    network, tested = trained.network.to("cpu"), accuracy(task.test)
+    right = tested.score(scores(network, tested.sequences))
     print(f"SG: test {100 * right:.2f} %, objective {problem.objective(trained.network):.5f}", flush=True)
     began = time.perf_counter()
     model = SpikingClassifier(witnesses=network.hidden, penalty="group", beta=list(BETAS), device=options.device)
     model.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y))
     test, seconds = 100.0 * model.score(task.test.X, task.test.y), time.perf_counter() - began
     print(f"SG-CVX: test {test:.2f} %, beta {model.beta_}, {seconds:.0f} s; {model.certificate_}")
+
+
+def accuracy(split: Split) -> Validation:
+    """The share of right answers on a split."""
+    labels = torch.from_numpy(np.asarray(split.y, dtype=np.int64))
+    return Validation(as_sequences(split.X), lambda S: float((decide(S) == labels).double().mean()))
 
 
 if __name__ == "__main__":

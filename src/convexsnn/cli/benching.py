@@ -22,6 +22,7 @@ from convexsnn.bench.methods import run_job as run_paper
 from convexsnn.bench.paper import paper_jobs, paper_table
 from convexsnn.checks import check_choice, check_integer
 from convexsnn.cli import output
+from convexsnn.cli.options import RunOptions
 from convexsnn.files import write_atomically
 
 
@@ -29,18 +30,15 @@ def paper(
     out: Path,
     cells: Sequence[str],
     methods: Sequence[str],
-    seeds: Sequence[int],
+    runs: RunOptions,
     *,
     small: bool,
-    jobs: int,
-    device: str,
-    data_dir: Path | None,
 ) -> dict[str, Any]:
     """Run the paper's cells and write paper.json and paper.md."""
     chosen = choose_cells(tuple(cells), small=small)
     wanted = tuple(check_choice("methods", method, METHODS) for method in methods) or METHODS
-    work = paper_jobs(chosen, wanted, _seeds(seeds, small=small), device, data_dir)
-    rows, skipped = _run(work, run_paper, out, jobs)
+    work = paper_jobs(chosen, wanted, _seeds(runs.seeds, small=small), runs.device, runs.data_dir)
+    rows, skipped = _run(work, run_paper, out, runs.jobs)
     kept = [row for row in rows if row["method"] in wanted]
     return _write(out, "paper", kept, skipped, paper_table(kept, wanted))
 
@@ -49,11 +47,8 @@ def ablation(
     out: Path,
     base: str,
     axes: Sequence[str],
-    seeds: Sequence[int],
+    runs: RunOptions,
     *,
-    jobs: int,
-    device: str,
-    data_dir: Path | None,
     plots: bool,
 ) -> dict[str, Any]:
     """Run ablations and write ablation.json, ablation.md and the plots."""
@@ -61,8 +56,8 @@ def ablation(
     chosen = [check_choice("axes", axis, AXES) for axis in axes] or list(AXES)
     if plots and find_spec("matplotlib") is None:
         raise ValueError("plots need matplotlib: pip install 'convexsnn[plot]', or pass --no-plots")
-    work = ablation_jobs(base, chosen, _seeds(seeds, small=False), device, data_dir)
-    rows, skipped = _run(work, run_ablation, out, jobs)
+    work = ablation_jobs(base, chosen, _seeds(runs.seeds, small=False), runs.device, runs.data_dir)
+    rows, skipped = _run(work, run_ablation, out, runs.jobs)
     report = _write(out, "ablation", rows, skipped, ablation_table(rows))
     return report | {"plots": [str(path) for path in plot_ablations(rows, out)] if plots else []}
 

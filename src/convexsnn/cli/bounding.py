@@ -14,7 +14,7 @@ from convexsnn.exact import ExactSettings
 from convexsnn.files import write_atomically
 from convexsnn.global_bound import GlobalBound
 from convexsnn.proof import SUMS, sum_problems, sums_of
-from convexsnn.storage import data_digest, load_model, save_model
+from convexsnn.storage import load_model, save_model
 
 
 def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
@@ -33,14 +33,11 @@ def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
     problems = [*sum_problems(model), *stored_claims(model, estimator.trained_.certificate)]
     if problems:
         raise ValueError("; ".join(problems))
-    train = source.load(estimator, extra).train
-    X, y = train.X, train.y
-    if data_digest(*estimator.training_rows(X, y)) != extra.get("data_sha256"):
-        raise ValueError("the data are not those the model was trained on (their SHA-256 differs)")
+    train = source.load_unchanged(estimator, extra)[0].train
     before = estimator.certificate_.global_bound
     with output.progress(estimator.tol) as observer:
         after = estimator.tighten_bound(
-            X, y, method=how.method, limit=how.limit, time_limit=how.time_limit, observer=observer
+            train.X, train.y, method=how.method, limit=how.limit, time_limit=how.time_limit, observer=observer
         )
     improved = after is not before
     if improved:

@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from torch import Tensor
 
 from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
 from convexsnn.estimators import Estimator
 from convexsnn.exact import ExactSettings
 from convexsnn.search import SearchSettings
+from convexsnn.sequences import Sequences
+from convexsnn.storage import data_digest
 from convexsnn.tasks import TaskSettings
 
 Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output instead of tables.")]
+
+
+OTHER_DATA = "the data are not those the model was trained on (their SHA-256 differs)"
 
 
 class OtherDataError(ValueError):
@@ -238,6 +244,29 @@ class ExactOptions:
         return ExactSettings(self.exact_method, self.exact_limit, self.exact_seconds)
 
 
+@Parameter(name="*", group="Runs")
+@dataclass(frozen=True)
+class RunOptions:
+    """How many runs of a benchmark, and where.
+
+    Parameters
+    ----------
+    seeds : int
+        Given several times for several; otherwise 0, 1 and 2, or 0 for small cells.
+    jobs : int
+        Processes; with more than one, each has one thread.
+    device : str
+        cpu, cuda, ...
+    data_dir : Path, optional
+        Folder with the four IDX files of MNIST.
+    """
+
+    seeds: Annotated[tuple[int, ...], Parameter(negative="")] = ()
+    jobs: int = 1
+    device: str = "cpu"
+    data_dir: Path | None = None
+
+
 @Parameter(name="*", group="Data of the fit")
 @dataclass(frozen=True)
 class FitData:
@@ -270,6 +299,14 @@ class FitData:
         except ValueError as error:
             raise OtherDataError(str(error)) from error
         return from_task(name, settings, factored=factored)
+
+    def load_unchanged(self, estimator: Estimator, extra: dict[str, Any]) -> tuple[DataSet, Sequences, Tensor]:
+        """The data, and their rows in the program; ValueError unless they are those of the fit to the last bit."""
+        data = self.load(estimator, extra)
+        sequences, targets = estimator.training_rows(data.train.X, data.train.y)
+        if data_digest(sequences, targets) != extra.get("data_sha256"):
+            raise ValueError(OTHER_DATA)
+        return data, sequences, targets
 
 
 def check_one_source(task: str | None, data: Path | None) -> None:

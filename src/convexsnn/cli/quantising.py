@@ -20,7 +20,7 @@ from convexsnn.reconstruction import Quantised
 from convexsnn.reconstruction import quantise as quantise_network
 from convexsnn.sequences import Sequences
 from convexsnn.solvers.base import Solution
-from convexsnn.storage import data_digest, load_model, save_model
+from convexsnn.storage import load_model, save_model
 from convexsnn.training import Observer, prepare
 
 QUANTISED = "quantised.json"
@@ -40,10 +40,7 @@ def quantise(model: Path, source: FitData, out: Path, bits: int, effort: int) ->
         raise ValueError(f"--out {out} must be a folder other than the model's")
     begun = time.perf_counter()
     estimator, extra = load_model(model_file(model))
-    data = source.load(estimator, extra)
-    sequences, targets = estimator.training_rows(data.train.X, data.train.y)
-    if data_digest(sequences, targets) != extra.get("data_sha256"):
-        raise ValueError("the data are not those the model was trained on (their SHA-256 differs)")
+    data, sequences, targets = source.load_unchanged(estimator, extra)
     quantised = quantise_network(estimator.network_, sequences, bits, effort=effort)
     result = _with_network(estimator, quantised.network, sequences, targets)
     out.mkdir(parents=True, exist_ok=True)

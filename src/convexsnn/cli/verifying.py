@@ -13,15 +13,18 @@ from convexsnn.certificate import Certificate
 from convexsnn.cli import output
 from convexsnn.cli.data import DataSet
 from convexsnn.cli.folder import CERTIFICATE, MODEL, model_file
-from convexsnn.cli.options import FitData, OtherDataError
+from convexsnn.cli.options import OTHER_DATA, FitData, OtherDataError
 from convexsnn.estimators import Estimator
 from convexsnn.proof import verify_exactly
 from convexsnn.storage import data_digest, load_model
 from convexsnn.verification import verify as verify_certificate
 
 
-def verify(model: Path, source: FitData) -> dict[str, Any]:
-    """Recompute a stored certificate; the report says whether it holds and why not."""
+def verify(model: Path, source: FitData, *, exact: bool) -> dict[str, Any]:
+    """Recompute a stored certificate; the report says whether it holds and why not.
+
+    With `exact`, beside it under "exact" a proof that shares no code with this; both must hold.
+    """
     estimator, extra = load_model(model_file(model))
     problems = stored_claims(model, estimator.trained_.certificate)
     try:
@@ -29,7 +32,20 @@ def verify(model: Path, source: FitData) -> dict[str, Any]:
     except OtherDataError as error:
         return failed(str(error))
     report = recheck(estimator, extra, data)
-    return report | {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
+    report |= {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
+    return report | _prove(model, data, report) if exact else report
+
+
+def _prove(model: Path, data: DataSet, report: dict[str, Any]) -> dict[str, Any]:
+    """What an exact proof adds to a report, and changes in it."""
+    start = time.perf_counter()
+    outcome = verify_exactly(model, data.train.X, data.train.y)
+    problems = [f"exactly: {problem}" for problem in outcome.problems]
+    return {
+        "holds": report["holds"] and outcome.holds,
+        "problems": [*report["problems"], *problems],
+        "exact": outcome.to_dict() | {"seconds": time.perf_counter() - start},
+    }
 
 
 def stored_claims(model: Path, stored: Certificate) -> list[str]:
@@ -50,7 +66,7 @@ def recheck(estimator: Estimator, extra: dict[str, Any], data: DataSet) -> dict[
     try:
         sequences, targets = estimator.training_rows(data.train.X, data.train.y)
         if data_digest(sequences, targets) != extra.get("data_sha256"):
-            problems.append("the data are not those the model was trained on (their SHA-256 differs)")
+            problems.append(OTHER_DATA)
         outcome = verify_certificate(estimator.trained_, stored, sequences, targets, estimator.program_settings())
     except (ValueError, TypeError, RuntimeError, IndexError, ArithmeticError) as error:
         return failed(f"the stored model cannot be run on these data: {error}")
@@ -63,23 +79,6 @@ def recheck(estimator: Estimator, extra: dict[str, Any], data: DataSet) -> dict[
         "tol": estimator.tol,
         "uniform_row_weights": bool(torch.all(weights == weights[0])),
         "recomputed": None if recomputed is None else json.loads(recomputed.to_json()),
-    }
-
-
-def verify_exact(model: Path, source: FitData) -> dict[str, Any]:
-    """`verify`, and beside it under "exact" a proof that shares no code with it; both must hold."""
-    report = verify(model, source)
-    try:
-        data = source.load(*load_model(model_file(model)))
-    except OtherDataError:
-        return report
-    start = time.perf_counter()
-    outcome = verify_exactly(model, data.train.X, data.train.y)
-    problems = [f"exactly: {problem}" for problem in outcome.problems]
-    return report | {
-        "holds": report["holds"] and outcome.holds,
-        "problems": [*report["problems"], *problems],
-        "exact": outcome.to_dict() | {"seconds": time.perf_counter() - start},
     }
 
 

@@ -41,6 +41,7 @@ class Run:
     ) -> None:
         self._settings, self._seed, self._validation = settings, seed, validation
         self._device, self._every_step = start.W.device, start.hidden.every_step
+        # Dropout silences other neurons in each copy of a sequence.
         if settings.batch_size is None and settings.dropout == 0.0:
             problem = problem.merged(every_step=self._every_step)
         self._problem = problem.to(self._device, torch.float32)

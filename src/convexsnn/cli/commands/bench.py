@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from convexsnn.cli import benching, output
-from convexsnn.cli.options import Json
+from convexsnn.cli.options import Json, RunOptions
 
 
 def paper(
@@ -16,11 +16,8 @@ def paper(
     out: Path,
     cells: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     methods: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    seeds: Annotated[tuple[int, ...], Parameter(negative="")] = (),
     small: Annotated[bool, Parameter(negative="")] = False,
-    jobs: int = 1,
-    device: str = "cpu",
-    data_dir: Path | None = None,
+    runs: RunOptions | None = None,
     json: Json = False,
 ) -> int:
     """Rerun the paper's tables: test accuracy of each cell and method beside the paper's figure.
@@ -37,18 +34,10 @@ def paper(
         CVX, CVX-an, CVX-FT (gaussian witnesses; analog; fine-tuned), R, R-CVX, R-CVX-an (reservoir), SG, SG-CVX,
         SG-CVX-an, SG-CVX-same (surrogate gradients as in the paper), SG+, SG+-CVX (with a sensible trainer). Methods
         that share their hidden layers run together. Otherwise all.
-    seeds : int
-        Given several times for several; otherwise 0, 1 and 2, or 0 with --small.
     small : bool
         One cell of each task, cut down to about a minute each.
-    jobs : int
-        Processes; with more than one, each has one thread.
-    device : str
-        cpu, cuda, ...
-    data_dir : Path, optional
-        Folder with the four IDX files of MNIST.
     """
-    report = benching.paper(out, cells, methods, seeds, small=small, jobs=jobs, device=device, data_dir=data_dir)
+    report = benching.paper(out, cells, methods, runs or RunOptions(), small=small)
     return _print_bench(report, out, json)
 
 
@@ -57,10 +46,7 @@ def ablation(
     out: Path,
     base: str = "digits",
     axes: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    seeds: Annotated[tuple[int, ...], Parameter(negative="")] = (),
-    jobs: int = 1,
-    device: str = "cpu",
-    data_dir: Path | None = None,
+    runs: RunOptions | None = None,
     plots: bool = True,
     json: Json = False,
 ) -> int:
@@ -77,18 +63,10 @@ def ablation(
         xor, addition, digits or mnist: the task and the settings around which one is varied.
     axes : str
         n_train, branches, last, depth, timesteps, beta, witnesses; given several times for several; otherwise all.
-    seeds : int
-        Given several times for several; otherwise 0, 1 and 2.
-    jobs : int
-        Processes; with more than one, each has one thread.
-    device : str
-        cpu, cuda, ...
-    data_dir : Path, optional
-        Folder with the four IDX files of MNIST.
     plots : bool
         Write the plots (they need matplotlib).
     """
-    report = benching.ablation(out, base, axes, seeds, jobs=jobs, device=device, data_dir=data_dir, plots=plots)
+    report = benching.ablation(out, base, axes, runs or RunOptions(), plots=plots)
     return _print_bench(report, out, json)
 
 

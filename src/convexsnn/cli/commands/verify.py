@@ -33,7 +33,7 @@ def verify(
         cross_entropy), by code that shares nothing with the solver, and check all files that `fit` wrote.
     """
     try:
-        report = (verifying.verify_exact if exact else verifying.verify)(model, source or FitData())
+        report = verifying.verify(model, source or FitData(), exact=exact)
     except ModelFileError as error:
         report = verifying.failed(str(error))
     if json:
