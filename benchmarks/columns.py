@@ -1,80 +1,107 @@
-"""Test accuracy against the columns that carry weight: searched neurons and gaussian ones of the same kind.
+"""Test accuracy against the columns that carry weight: searched neurons and gaussian ones.
 
-    python benchmarks/columns.py [--tasks xor-T8 digits mnist-T14] [--data-dir DIR] [--figure docs/figures/columns.svg]
+    python benchmarks/columns.py [--tasks xor-T8 digits mnist-T14] [--data-dir DIR] [--out columns.json]
+                                 [--figure docs/figures/columns.svg]
 
-Each family is drawn or searched once a size. Every point is a support: the columns that a larger rho leaves, with the
-weights that are optimal for the smallest rho on these columns alone: a large rho also shrinks what they weigh. The
-table says how many columns each needs at least to reach an accuracy.
+A searched network is sought anew for each size. Of random neurons a few large dictionaries are drawn, without and, on
+images, with recurrent weights, which the searched neurons have there. Every point is a support: the columns that a
+larger rho leaves, with the weights that are optimal for the smallest rho on these columns alone: a large rho also
+shrinks what they weigh. The table says how many columns each needs at least to reach an accuracy. Points are written
+to --out as they come, and are not computed again when they are there already.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from rich.progress import track
 
 from convexsnn import SpikingClassifier
+from convexsnn.files import write_atomically
 from convexsnn.network import Hidden
 from convexsnn.tasks import TaskSettings, load_task
 
 # Multiples of rho by which columns are chosen.
-FACTORS = (1.0, 3.0, 10.0, 20.0, 30.0, 60.0)
+FACTORS = (1.0, 3.0, 10.0, 20.0, 30.0, 60.0, 100.0)
+SEARCHED = "searched"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A task, its sizes, the estimator's settings, the seconds of the search and the sizes of gaussian dictionaries."""
+    """A task, its sizes, the estimator's settings, the searches, and gaussian dictionaries by number of neurons.
+
+    `recurrent` says whether searched neurons have recurrent weights, and random ones are tried with them, too.
+    """
 
     task: str
     sizes: tuple[int, int, int]
     timesteps: int | None
-    seconds: float
+    settings: dict[str, Any]
+    searches: tuple[dict[str, Any], ...]
     gaussian: tuple[int, ...]
-    settings: dict[str, Any] = field(default_factory=dict)
-    search: dict[str, Any] = field(default_factory=dict)
+    recurrent: bool = False
+
+    def families(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each curve's label with the settings of one of its fits, which are one dictionary each."""
+        for search in self.searches:
+            how = {"prune": 0, "slim": False} | search
+            yield SEARCHED, {"witnesses": "search", "search": how, "recurrent": self.recurrent}
+        for recurrent in (False, True)[: 1 + self.recurrent]:
+            for last in self.gaussian:
+                drawn = {"witnesses": "gaussian", "last": last, "hidden": last // 2, "recurrent": recurrent}
+                yield "gaussian, recurrent" if recurrent else "gaussian", drawn
 
 
-RECURRENT = {"depth": 2, "recurrent": True, "readout": "spike", "beta": 0.03}
+def trained(block: int, dropout: float) -> dict[str, Any]:
+    """One branch of so many neurons that surrogate gradients give, once."""
+    once = {"oracles": ("ascent",), "stages": (1.0,), "rounds": 1, "attempts": 1, "effort": 2e11}
+    return once | {"block": block, "dropout": dropout}
+
+
+SMALL = tuple(trained(block, dropout) for block, dropout in ((8, 0.0), (16, 0.0), (24, 0.0), (32, 0.0), (64, 0.1)))
 CASES = {
     "xor-T8": Case(
         "first-last-xor",
         (2000, 2000, 4000),
         8,
-        60.0,
-        (64, 128, 256, 512, 1024),
         {"loss": "hinge", "depth": 3, "readout": "spike", "beta": 0.01},
+        ({},),
+        (64, 128, 256, 512, 1024),
     ),
     "digits": Case(
         "digits",
         (1203, 297, 297),
         None,
-        60.0,
-        (1024, 4096),
         {"depth": 2, "penalty": "group", "beta": 0.1, "tol": 1e-3},
-        {"oracles": ("ascent",), "stages": (1.0,)},
+        SMALL,
+        (1024, 4096),
+        recurrent=True,
     ),
     "mnist-T14": Case(
         "mnist",
         (6000, 2000, 2000),
         14,
-        240.0,
-        (1024, 4096),
-        RECURRENT | {"tol": 1e-3, "penalty": "group", "dtype": "float32"},
-        {"oracles": ("ascent",), "block": 512, "stages": (1.0,)},
+        {"depth": 2, "readout": "spike", "beta": 0.03, "tol": 1e-3, "penalty": "group", "dtype": "float32"},
+        SMALL,
+        (512, 1024, 2048),
+        recurrent=True,
     ),
 }
 Point = tuple[int, float]
 
 
-def points(case: Case, task: Any, witnesses: Any, **more: Any) -> list[Point]:
+def points(case: Case, task: Any, chosen: dict[str, Any]) -> list[Point]:
     """Columns and test accuracy for each multiple of rho, on the neurons that the first fit has drawn or found."""
-    settings = case.settings | {"random_state": 0}
-    first = SpikingClassifier(**settings, witnesses=witnesses, **more).fit(task.train.X, task.train.y)
+    settings = case.settings | chosen | {"random_state": 0}
+    first = SpikingClassifier(**settings).fit(task.train.X, task.train.y)
     rho, found = first.certificate_.rho, []
 
     def refit(hidden: Hidden, factor: float) -> SpikingClassifier:
@@ -82,50 +109,104 @@ def points(case: Case, task: Any, witnesses: Any, **more: Any) -> list[Point]:
         return SpikingClassifier(**again).fit(task.train.X, task.train.y)
 
     for factor in FACTORS:
-        few = refit(first.network_.hidden, factor)
+        few = first if factor == 1.0 else refit(first.network_.hidden, factor)
         if few.certificate_.support:
-            model = refit(few.network_.hidden, 1.0)
+            model = few if factor == 1.0 else refit(few.network_.hidden, 1.0)
             found.append((model.certificate_.support, 100.0 * model.score(task.test.X, task.test.y)))
     return found
 
 
-def needed(found: list[Point], accuracy: float) -> str:
-    reached = [columns for columns, score in found if score >= accuracy]
-    return str(min(reached)) if reached else "-"
+@dataclass(frozen=True)
+class Results:
+    """Points of each dictionary, by task and settings, kept in a file."""
+
+    path: Path
+    points: dict[str, list[Point]] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, path: Path) -> Results:
+        return cls(path, json.loads(path.read_text()) if path.exists() else {})
+
+    def add(self, key: str, found: list[Point]) -> None:
+        self.points[key] = found
+        write_atomically(self.path, json.dumps(self.points, indent=1).encode())
+
+
+def key_of(name: str, settings: dict[str, Any]) -> str:
+    return f"{name} {json.dumps(settings, sort_keys=True)}"
+
+
+def compute(results: Results, names: list[str], data_dir: Path | None) -> None:
+    """What is not there yet."""
+    jobs = [(name, chosen) for name in names for _, chosen in CASES[name].families()]
+    for name, chosen in track(jobs, description="dictionaries", disable=None):
+        key = key_of(name, chosen)
+        if key not in results.points:
+            case = CASES[name]
+            folder = data_dir if case.task == "mnist" else None
+            task = load_task(case.task, TaskSettings(*case.sizes, case.timesteps, seed=0, data_dir=folder))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                results.add(key, points(case, task, chosen))
+
+
+def curves(results: Results, name: str) -> dict[str, list[Point]]:
+    """Points of a task by label."""
+    found: dict[str, list[Point]] = {}
+    for label, chosen in CASES[name].families():
+        found.setdefault(label, []).extend(results.points[key_of(name, chosen)])
+    return found
+
+
+def needed(found: list[Point], accuracy: float) -> int | None:
+    """The fewest columns with which so much is reached."""
+    return min((columns for columns, score in found if score >= accuracy), default=None)
+
+
+def print_table(name: str, found: dict[str, list[Point]]) -> None:
+    """At the best accuracy of random neurons, a little below it, and what only searched ones reach."""
+    random = [point for label, some in found.items() if label != SEARCHED for point in some]
+    best, most = max(score for _, score in random), max(score for _, score in found[SEARCHED])
+    for level in sorted({best - 10.0, best - 5.0, best - 1.0, best, most}):
+        ours, theirs = needed(found[SEARCHED], level), needed(random, level)
+        ratio = f"{theirs / ours:.0f}" if ours and theirs else "-"
+        print(f"| {name} | {level:.1f} | {ours or '-'} | {theirs or '-'} | {ratio} |", flush=True)
+
+
+def draw(results: Results, names: list[str], path: Path) -> None:
+    """One panel a task; lines join the fewest columns that reach each accuracy."""
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "columns"  # the same file from the same points
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.6), layout="constrained")
+    for name, ax in zip(names, np.atleast_1d(axes), strict=True):
+        for label, found in curves(results, name).items():
+            front, best = [], -np.inf
+            for columns, score in sorted(found):
+                if score > best:
+                    front, best = [*front, (columns, score)], score
+            (line,) = ax.plot(*zip(*front, strict=True), "-", label=label)
+            ax.plot(*zip(*found, strict=True), ".", color=line.get_color(), markersize=4)
+        ax.set(xscale="log", xlabel="columns with weight", ylabel="test accuracy, %", title=name)
+        ax.legend()
+    figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="*", choices=sorted(CASES), default=list(CASES))
     parser.add_argument("--data-dir", type=Path, default=None)
+    parser.add_argument("--out", type=Path, default=Path("columns.json"))
     parser.add_argument("--figure", type=Path, default=None)
     options = parser.parse_args()
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(options.tasks), figsize=(4.2 * len(options.tasks), 3.6), layout="constrained")
-    print("| task | test % | columns, searched | columns, gaussian |\n|---|---|---|---|")
-    for name, ax in zip(options.tasks, np.atleast_1d(axes), strict=True):
-        case = CASES[name]
-        folder = options.data_dir if case.task == "mnist" else None
-        task = load_task(case.task, TaskSettings(*case.sizes, case.timesteps, seed=0, data_dir=folder))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            how = case.search | {"seconds": case.seconds, "prune": 0}
-            searched = points(case, task, "search", search=how)
-            gaussian = [
-                p for last in case.gaussian for p in points(case, task, "gaussian", last=last, hidden=last // 2)
-            ]
-        best = max(score for _, score in gaussian)
-        levels = sorted({best, best - 1.0, best - 5.0, max(score for _, score in searched)})
-        for level in levels:
-            print(f"| {name} | {level:.1f} | {needed(searched, level)} | {needed(gaussian, level)} |", flush=True)
-        for label, found in (("searched", searched), ("gaussian", gaussian)):
-            ax.plot(*zip(*sorted(found), strict=True), ".", label=label)
-        ax.set(xscale="log", xlabel="columns with weight", ylabel="test accuracy, %", title=name)
-        ax.legend()
+    results = Results.at(options.out)
+    compute(results, options.tasks, options.data_dir)
+    print("| task | test % | columns, searched | columns, gaussian | ratio |\n|---|---|---|---|---|")
+    for name in options.tasks:
+        print_table(name, curves(results, name))
     if options.figure is not None:
-        figure.savefig(options.figure)
+        draw(results, options.tasks, options.figure)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify
 BATCH = 64
 # At least so many steps, in at least so many passes over the training sequences; and at most MOST times as many.
 STEPS, EPOCHS, MOST = 4000, 10, 2
+# Adam's steps are as long for every weight: a sum of fewer weights bears longer ones. At so many neurons it is RATE.
+RATE, RATE_BLOCK, MOST_RATE = 2e-3, 512, 1e-2
 # A step of a neuron in training takes about as long as so many in scoring, and one more for so many inputs.
 PASSES, INPUTS_A_STEP = 6, 45
 # Steps over which free leaks remember at first.
@@ -35,6 +37,7 @@ class Ascent:
     problem : Problem
     block : int
         Neurons of a layer.
+    dropout : float
     free_leak, free_bias : bool
     branch : int
         Neuron steps of running one small branch, such as other oracles propose, over all training rows.
@@ -43,6 +46,7 @@ class Ascent:
     architecture: Architecture
     problem: Problem
     block: int
+    dropout: float
     free_leak: bool
     free_bias: bool
     branch: int
@@ -55,6 +59,11 @@ class Ascent:
         fed_back = self.block if a.recurrent else 0
         cost = sum(PASSES + (fan + fed_back) / INPUTS_A_STEP for fan in fans)
         return math.ceil(steps * self.block * cost / self.branch)
+
+    @property
+    def learning_rate(self) -> float:
+        """In inverse proportion to the width, within reason."""
+        return min(MOST_RATE, RATE * RATE_BLOCK / self.block)
 
     @property
     def least_epochs(self) -> int:
@@ -76,7 +85,13 @@ class Ascent:
         Raises KeyboardInterrupt where training was interrupted.
         """
         epochs = min(max(simulations // self.epoch_cost, self.least_epochs), MOST * self.least_epochs)
-        settings = SurrogateSettings(epochs=epochs, batch_size=BATCH, dropout=0.5, learn_leak=self.free_leak)
+        settings = SurrogateSettings(
+            epochs=epochs,
+            batch_size=BATCH,
+            learning_rate=self.learning_rate,
+            dropout=self.dropout,
+            learn_leak=self.free_leak,
+        )
         shape = replace(self.architecture, branches=1, hidden=self.block, last=self.block)
         shape = replace(shape, bias=self.free_bias or shape.bias)
         start = initial_network(shape, self.problem.targets.shape[1], generator)

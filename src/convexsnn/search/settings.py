@@ -70,7 +70,9 @@ class SearchSettings:
     oracles : tuple of str
         Some of "restarts", "refinement", "crossing", "inputs", "ascent".
     block : int
-        Neurons of every layer of a branch that "ascent" trains.
+        Neurons of every layer of a branch that "ascent" trains: 16 to 64 for a network of few columns.
+    dropout : float
+        Share of its spikes that are silenced while it trains; less for small blocks.
     """
 
     width: int = 12
@@ -94,12 +96,15 @@ class SearchSettings:
     free_bias: bool = True
     oracles: tuple[str, ...] = ORACLE_NAMES
     block: int = 256
+    dropout: float = 0.5
 
     def __post_init__(self) -> None:
         for name in COUNTS:
             check_integer(name, getattr(self, name))
         check_real("effort", self.effort, 0.0, open_minimum=True)
         check_real("min_drop", self.min_drop, 0.0)
+        if check_real("dropout", self.dropout, 0.0) >= 1.0:
+            raise ValueError(f"dropout must be less than 1, got {self.dropout}")
         check_integer("prune", self.prune, minimum=0)
         check_real("tol", self.tol, 0.0, 0.1, open_minimum=True)
         check_stages(self.stages)
