@@ -66,7 +66,9 @@ def trained(block: int, dropout: float) -> dict[str, Any]:
     return once | {"block": block, "dropout": dropout}
 
 
-SMALL = tuple(trained(block, dropout) for block, dropout in ((8, 0.0), (16, 0.0), (24, 0.0), (32, 0.0), (64, 0.1)))
+SMALL = tuple(
+    trained(block, dropout) for block, dropout in ((8, 0.0), (12, 0.0), (16, 0.0), (24, 0.0), (32, 0.0), (64, 0.1))
+)
 CASES = {
     "xor-T8": Case(
         "first-last-xor",
@@ -91,7 +93,7 @@ CASES = {
         14,
         {"depth": 2, "readout": "spike", "beta": 0.03, "tol": 1e-3, "penalty": "group", "dtype": "float32"},
         SMALL,
-        (512, 1024, 2048),
+        (512, 1024),
         recurrent=True,
     ),
 }
