@@ -698,7 +698,7 @@ def test_the_ascent_trains_small_blocks_with_long_steps(monkeypatch, block, rate
     """Steps of a length fit for 512 neurons left blocks of 16 at 68 % on digits instead of 75."""
     asked = []
 
-    def spy(start, problem, settings, **more):
+    def spy(start, _problem, settings, **_):
         asked.append((start.hidden.n_last, settings.learning_rate, settings.dropout))
         raise KeyboardInterrupt
 

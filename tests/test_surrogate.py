@@ -112,6 +112,27 @@ def test_bad_settings_name_themselves():
             SurrogateSettings(**settings)
 
 
+@pytest.mark.parametrize("readout", ["spike", "membrane", "analog"])
+@pytest.mark.parametrize("every_step", [False, True])
+def test_dropout_silences_what_is_read_of_a_last_layer(readout, every_step):
+    """With one hidden layer and another readout than spikes it silenced nothing."""
+    architecture = Architecture(3, depth=2, branches=1, last=40, readout=readout, every_step=every_step)
+    start = initial_network(architecture, 1, generator(0))
+    module = TrainableNetwork(Network(start.hidden, torch.eye(40, dtype=torch.float64)), Gradients(Surrogate()))
+    sequences = draw_sequences(5, 6, 3, ragged=every_step)
+    values, lengths = sequences.values.to(torch.float32) + 2.0, sequences.lengths
+    whole, thin = module(values, lengths), module(values, lengths, 0.5, generator(1))
+    scaled = torch.isclose(thin, 2.0 * whole)
+    assert bool((scaled | (thin == 0.0)).all())
+    silenced = (thin == 0.0) & (whole != 0.0)
+    share = float(silenced.sum() / (whole != 0.0).sum())
+    assert 0.3 < share < 0.7
+    if every_step:  # for all steps of a sequence
+        first = slice(0, int(lengths[0]))
+        neither = (whole[first] != 0.0).any(0) & (silenced[first].any(0) & (thin[first] != 0.0).any(0))
+        assert not bool(neither.any())
+
+
 def xor_problem(every_step=False, n=120, T=4):
     rng = np.random.default_rng(0)
     sequences = draw_sequences(n, T, 3, ragged=every_step)

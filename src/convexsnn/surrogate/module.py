@@ -121,23 +121,23 @@ class TrainableNetwork(nn.Module):
         values : float tensor of shape (n, T, d)
         lengths : int64 tensor of shape (n,)
         dropout : float
-            Share of spikes silenced: whole neurons, for all steps of a sequence, the others scaled up.
+            Share of spikes silenced: whole neurons, for all steps of a sequence, the others scaled up. Of the last
+            layer it is the readout's column that is silenced.
         generator : torch.Generator, optional
             Of the dropout, on the device of `values`.
         """
-        x = values.transpose(0, 1).contiguous()
-        thinned = lambda h: _thin(h, dropout, generator) if dropout > 0.0 else h  # noqa: E731
+        x, every_step = values.transpose(0, 1).contiguous(), self._template.every_step
+        thinning = _Thinning(len(values), dropout, generator)
         features = []
         for layers, bias in zip(self._layers(), self.readout_bias, strict=True):
-            below, membrane = x, x
-            for layer in layers:
-                spikes, membrane = layer(below)
-                below = thinned(spikes)
-            if self.readout == "spike":
-                features.append(_rows(below, lengths, every_step=self._template.every_step))
-            else:
-                v = _rows(membrane, lengths, every_step=self._template.every_step)
-                features.append(v if self.readout == "analog" else _Fire.apply(v - bias, self.surrogate))
+            below = x
+            for layer in layers[:-1]:
+                below = thinning.of_states(layer(below)[0])
+            spikes, membrane = layers[-1](below)
+            column = _rows(spikes if self.readout == "spike" else membrane, lengths, every_step=every_step)
+            if self.readout == "membrane":
+                column = _Fire.apply(column - bias, self.surrogate)
+            features.append(thinning.of_rows(column, lengths if every_step else None))
         return torch.cat(features, dim=1) @ self.W
 
     def hidden_layers(self) -> Iterator[tuple[int, TrainableLayer]]:
@@ -185,6 +185,26 @@ def _rows(states: Tensor, lengths: Tensor, *, every_step: bool) -> Tensor:
     return states[lengths - 1, torch.arange(n, device=lengths.device)]
 
 
-def _thin(spikes: Tensor, dropout: float, generator: torch.Generator | None) -> Tensor:
-    mask = torch.rand(spikes.shape[1:], generator=generator, device=spikes.device) >= dropout
-    return spikes * (mask.to(spikes.dtype) / (1.0 - dropout))
+@dataclass(frozen=True)
+class _Thinning:
+    """Dropout: whole neurons, for all steps of a sequence."""
+
+    n_sequences: int
+    share: float
+    generator: torch.Generator | None
+
+    def of_states(self, h: Tensor) -> Tensor:
+        """Of (T, n, m)."""
+        return h * self._mask(h) if self.share > 0.0 else h
+
+    def of_rows(self, h: Tensor, lengths: Tensor | None) -> Tensor:
+        """Of (rows, m): a row a sequence, or so many rows of each."""
+        if self.share == 0.0:
+            return h
+        mask = self._mask(h)
+        return h * (mask if lengths is None else mask.repeat_interleave(lengths, dim=0))
+
+    def _mask(self, h: Tensor) -> Tensor:
+        shape = (self.n_sequences, h.shape[-1])
+        kept = torch.rand(shape, generator=self.generator, device=h.device) >= self.share
+        return kept.to(h.dtype) / (1.0 - self.share)
