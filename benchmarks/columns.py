@@ -66,9 +66,8 @@ def trained(block: int, dropout: float) -> dict[str, Any]:
     return once | {"block": block, "dropout": dropout}
 
 
-SMALL = tuple(
-    trained(block, dropout) for block, dropout in ((8, 0.0), (12, 0.0), (16, 0.0), (24, 0.0), (32, 0.0), (64, 0.1))
-)
+SIZES = ((8, 0.0), (12, 0.0), (16, 0.0), (24, 0.0), (32, 0.0), (64, 0.1), (128, 0.2), (256, 0.3))
+TRAINED = tuple(trained(block, dropout) for block, dropout in SIZES)
 CASES = {
     "xor-T8": Case(
         "first-last-xor",
@@ -83,7 +82,7 @@ CASES = {
         (1203, 297, 297),
         None,
         {"depth": 2, "penalty": "group", "beta": 0.1, "tol": 1e-3},
-        SMALL,
+        TRAINED,
         (1024, 4096),
         recurrent=True,
     ),
@@ -92,7 +91,7 @@ CASES = {
         (6000, 2000, 2000),
         14,
         {"depth": 2, "readout": "spike", "beta": 0.03, "tol": 1e-3, "penalty": "group", "dtype": "float32"},
-        SMALL,
+        TRAINED,
         (512, 1024),
         recurrent=True,
     ),
@@ -127,7 +126,8 @@ class Results:
 
     @classmethod
     def at(cls, path: Path) -> Results:
-        return cls(path, json.loads(path.read_text()) if path.exists() else {})
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        return cls(path, {key: [tuple(point) for point in found] for key, found in kept.items()})
 
     def add(self, key: str, found: list[Point]) -> None:
         self.points[key] = found
@@ -191,7 +191,7 @@ def draw(results: Results, names: list[str], path: Path) -> None:
             (line,) = ax.plot(*zip(*front, strict=True), "-", label=label)
             ax.plot(*zip(*found, strict=True), ".", color=line.get_color(), markersize=4)
         ax.set(xscale="log", xlabel="columns with weight", ylabel="test accuracy, %", title=name)
-        ax.legend()
+        ax.legend(fontsize="small")
     figure.savefig(path, metadata={"Date": None})
 
 
