@@ -36,6 +36,7 @@ from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores as score_outputs
 from convexsnn.solvers import SolverOptions, Status, solve
 from convexsnn.storage import load_model
+from convexsnn.surrogate import train_surrogate
 from convexsnn.training import ProgramSettings, make_program, objective, train
 from convexsnn.validation import Validation
 from convexsnn.witnesses import Architecture, gaussian
@@ -428,6 +429,22 @@ def test_command_line_searches_verifies_and_goes_on(tmp_path, capsys):
     assert loaded.stopped_ == "2 rounds are done"
     assert [entry.to_dict() for entry in loaded.history_] == report["search"]["rounds"]
     assert main(["verify", "--model", str(out), "--task", "first-last-xor", "--exact", "--json"]) == 0
+
+
+def test_command_line_sets_the_branches_that_ascent_trains(tmp_path, monkeypatch):
+    asked = []
+
+    def spy(start, problem, settings, **more):
+        asked.append((start.hidden.n_last, settings.dropout))
+        return train_surrogate(start, problem, replace(settings, epochs=2), **more)
+
+    monkeypatch.setattr("convexsnn.search.ascent.train_surrogate", spy)
+    fit = "fit --task first-last-xor --timesteps 4 --n-train 60 --n-val 20 --n-test 20 --loss hinge --search-rounds 1"
+    ascent = "--search-oracles ascent --search-block 8 --search-dropout 0.1"
+    assert main([*fit.split(), *ascent.split(), "--out", str(tmp_path / "run")]) == 0
+    assert set(asked) == {(8, 0.1)}
+    bad = "--search-dropout 1.5"
+    assert main([*fit.split(), *bad.split(), "--out", str(tmp_path / "bad")]) == 2
 
 
 def test_pruning_keeps_every_column_and_leaves_out_connections():

@@ -199,6 +199,10 @@ class SearchOptions:
         Columns with weight at which the search ends.
     search_oracles : str
         Where candidates come from, joined by +: restarts, refinement, crossing, inputs, ascent.
+    search_block : int
+        Neurons of every layer of a branch that ascent trains by surrogate gradients.
+    search_dropout : float
+        Share of its spikes silenced meanwhile; less for small blocks.
     """
 
     search_effort: float = SearchSettings.effort
@@ -207,6 +211,8 @@ class SearchOptions:
     search_width: int = SearchSettings.width
     search_columns: int | None = None
     search_oracles: str = "+".join(SearchSettings.oracles)
+    search_block: int = SearchSettings.block
+    search_dropout: float = SearchSettings.dropout
 
     def settings(self) -> SearchSettings:
         """As the library has them."""
@@ -217,6 +223,8 @@ class SearchOptions:
             seconds=self.search_seconds,
             max_columns=self.search_columns,
             oracles=tuple(part.strip() for part in self.search_oracles.split("+")),
+            block=self.search_block,
+            dropout=self.search_dropout,
         )
 
 
