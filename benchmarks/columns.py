@@ -29,8 +29,8 @@ from convexsnn.files import write_atomically
 from convexsnn.network import Hidden
 from convexsnn.tasks import TaskSettings, load_task
 
-# Multiples of rho by which columns are chosen.
-FACTORS = (1.0, 3.0, 10.0, 20.0, 30.0, 60.0, 100.0)
+# Multiples of rho by which columns are chosen, beside rho itself.
+FACTORS = (3.0, 10.0, 20.0, 30.0, 60.0, 100.0)
 SEARCHED = "searched"
 
 
@@ -100,20 +100,23 @@ Point = tuple[int, float]
 
 
 def points(case: Case, task: Any, chosen: dict[str, Any]) -> list[Point]:
-    """Columns and test accuracy for each multiple of rho, on the neurons that the first fit has drawn or found."""
+    """Columns and test accuracy for rho and its multiples, on the neurons that the first fit has drawn or found."""
     settings = case.settings | chosen | {"random_state": 0}
     first = SpikingClassifier(**settings).fit(task.train.X, task.train.y)
-    rho, found = first.certificate_.rho, []
+    rho = first.certificate_.rho
 
     def refit(hidden: Hidden, factor: float) -> SpikingClassifier:
         again = settings | {"witnesses": hidden, "rho": rho * factor}
         return SpikingClassifier(**again).fit(task.train.X, task.train.y)
 
+    def point(model: SpikingClassifier) -> Point:
+        return model.certificate_.support, 100.0 * model.score(task.test.X, task.test.y)
+
+    found = [point(first)] if first.certificate_.support else []
     for factor in FACTORS:
-        few = first if factor == 1.0 else refit(first.network_.hidden, factor)
+        few = refit(first.network_.hidden, factor)
         if few.certificate_.support:
-            model = few if factor == 1.0 else refit(few.network_.hidden, 1.0)
-            found.append((model.certificate_.support, 100.0 * model.score(task.test.X, task.test.y)))
+            found.append(point(refit(few.network_.hidden, 1.0)))
     return found
 
 

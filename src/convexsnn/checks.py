@@ -39,6 +39,14 @@ def check_real(
     return number
 
 
+def check_share(name: str, value: Any, *, open_minimum: bool = False) -> float:
+    """`value` as a float in [0, 1), or (0, 1) when `open_minimum`."""
+    share = check_real(name, value, 0.0, open_minimum=open_minimum)
+    if share >= 1.0:
+        raise ValueError(f"{name} must be less than 1, got {value}")
+    return share
+
+
 def check_flag(name: str, value: Any) -> bool:
     """`value` as a bool; ValueError for anything that is not one, such as the string "no"."""
     if isinstance(value, bool) or type(value).__name__ == "bool":  # the latter is numpy's

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from convexsnn.bounds import Family
 from convexsnn.certificate import Certificate
-from convexsnn.checks import check_choice, check_flag, check_integer, check_real
+from convexsnn.checks import check_choice, check_flag, check_integer, check_share
 from convexsnn.estimators.exactly import train_exact_path
 from convexsnn.estimators.examples import Examples, held_out
 from convexsnn.exact import ExactSettings, bound_network, check_cost
@@ -173,8 +173,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         if is_exact(self.witnesses) and str(self.device) != "cpu":
             raise ValueError(f"device must be 'cpu' for witnesses='exact', not {self.device!r}")
         check_integer("timesteps", self.timesteps)
-        if check_real("validation_fraction", self.validation_fraction, 0.0, open_minimum=True) >= 1.0:
-            raise ValueError(f"validation_fraction must be less than 1, got {self.validation_fraction}")
+        check_share("validation_fraction", self.validation_fraction, open_minimum=True)
         _check_device(self.device)
 
     def _forget(self) -> None:

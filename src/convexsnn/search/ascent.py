@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from convexsnn.network import Hidden, Network
+from convexsnn.search.settings import SearchSettings
 from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
 from convexsnn.witnesses.architecture import Architecture
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify
@@ -35,35 +36,32 @@ class Ascent:
     architecture : Architecture
         Of the search; its numbers of neurons and branches are not used.
     problem : Problem
-    block : int
-        Neurons of a layer.
-    dropout : float
-    free_leak, free_bias : bool
+    settings : SearchSettings
+    free_leak : bool
+        Whether there are leaks, and they are searched.
     branch : int
         Neuron steps of running one small branch, such as other oracles propose, over all training rows.
     """
 
     architecture: Architecture
     problem: Problem
-    block: int
-    dropout: float
+    settings: SearchSettings
     free_leak: bool
-    free_bias: bool
     branch: int
 
     @property
     def epoch_cost(self) -> int:
         """How many small branches could be scored in the time of one pass over the training sequences."""
         a, steps = self.architecture, int(self.problem.sequences.lengths.sum())
-        fans = [a.n_features, *[self.block] * (a.depth - 2)]
-        fed_back = self.block if a.recurrent else 0
+        fans = [a.n_features, *[self.settings.block] * (a.depth - 2)]
+        fed_back = self.settings.block if a.recurrent else 0
         cost = sum(PASSES + (fan + fed_back) / INPUTS_A_STEP for fan in fans)
-        return math.ceil(steps * self.block * cost / self.branch)
+        return math.ceil(steps * self.settings.block * cost / self.branch)
 
     @property
     def learning_rate(self) -> float:
         """In inverse proportion to the width, within reason."""
-        return min(MOST_RATE, RATE * RATE_BLOCK / self.block)
+        return min(MOST_RATE, RATE * RATE_BLOCK / self.settings.block)
 
     @property
     def least_epochs(self) -> int:
@@ -89,11 +87,11 @@ class Ascent:
             epochs=epochs,
             batch_size=BATCH,
             learning_rate=self.learning_rate,
-            dropout=self.dropout,
+            dropout=self.settings.dropout,
             learn_leak=self.free_leak,
         )
-        shape = replace(self.architecture, branches=1, hidden=self.block, last=self.block)
-        shape = replace(shape, bias=self.free_bias or shape.bias)
+        shape = replace(self.architecture, branches=1, hidden=self.settings.block, last=self.settings.block)
+        shape = replace(shape, bias=self.settings.free_bias or shape.bias)
         start = initial_network(shape, self.problem.targets.shape[1], generator)
         if self.free_leak:
             same = self.architecture.threshold, self.architecture.threshold

@@ -170,8 +170,7 @@ def _task(
     penalty = PENALTIES[program.penalty]
     problem = Problem(sequences, targets, program.loss_function, penalty, rho, row_weights)
     effort = Effort.of(settings, rows.exact, architecture.depth - 1)
-    block, dropout, free_bias = settings.block, settings.dropout, settings.free_bias
-    ascent = Ascent(architecture, problem, block, dropout, space.free_leak, free_bias, effort.branch)
+    ascent = Ascent(architecture, problem, settings, space.free_leak, effort.branch)
     held = None
     if validation is not None:
         held = Held(validation, prefixes_of(validation.sequences, every_step=architecture.every_step))

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from convexsnn.checks import check_choice, check_flag, check_integer, check_real
+from convexsnn.checks import check_choice, check_flag, check_integer, check_real, check_share
 
 # All that there are, in the order in which they are asked.
 ORACLE_NAMES = ("restarts", "refinement", "crossing", "inputs", "ascent")
@@ -103,8 +103,7 @@ class SearchSettings:
             check_integer(name, getattr(self, name))
         check_real("effort", self.effort, 0.0, open_minimum=True)
         check_real("min_drop", self.min_drop, 0.0)
-        if check_real("dropout", self.dropout, 0.0) >= 1.0:
-            raise ValueError(f"dropout must be less than 1, got {self.dropout}")
+        check_share("dropout", self.dropout)
         check_integer("prune", self.prune, minimum=0)
         check_real("tol", self.tol, 0.0, 0.1, open_minimum=True)
         check_stages(self.stages)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.checks import check_integer, check_real
+from convexsnn.checks import check_integer, check_real, check_share
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
@@ -88,8 +88,7 @@ def rho_grid(program: ConvexProgram, number: int = 20, smallest_ratio: float = 1
         When `number` is less than 2, `smallest_ratio` not in (0, 1), or W = 0 is optimal for every rho.
     """
     check_integer("number", number, minimum=2)
-    if check_real("smallest_ratio", smallest_ratio, 0.0, open_minimum=True) >= 1.0:
-        raise ValueError(f"smallest_ratio must be less than 1, got {smallest_ratio}")
+    check_share("smallest_ratio", smallest_ratio, open_minimum=True)
     largest = largest_rho(program)
     if largest == 0.0:
         raise ValueError("program has W = 0 as its solution for every rho, so there is no grid")

@@ -127,17 +127,17 @@ class TrainableNetwork(nn.Module):
             Of the dropout, on the device of `values`.
         """
         x, every_step = values.transpose(0, 1).contiguous(), self._template.every_step
-        thinning = _Thinning(len(values), dropout, generator)
+        thinned = _Thinning(len(values), dropout, generator)
         features = []
         for layers, bias in zip(self._layers(), self.readout_bias, strict=True):
             below = x
             for layer in layers[:-1]:
-                below = thinning.of_states(layer(below)[0])
+                below = thinned(layer(below)[0])
             spikes, membrane = layers[-1](below)
             column = _rows(spikes if self.readout == "spike" else membrane, lengths, every_step=every_step)
             if self.readout == "membrane":
                 column = _Fire.apply(column - bias, self.surrogate)
-            features.append(thinning.of_rows(column, lengths if every_step else None))
+            features.append(thinned(column, lengths if every_step else None))
         return torch.cat(features, dim=1) @ self.W
 
     def hidden_layers(self) -> Iterator[tuple[int, TrainableLayer]]:
@@ -193,18 +193,11 @@ class _Thinning:
     share: float
     generator: torch.Generator | None
 
-    def of_states(self, h: Tensor) -> Tensor:
-        """Of (T, n, m)."""
-        return h * self._mask(h) if self.share > 0.0 else h
-
-    def of_rows(self, h: Tensor, lengths: Tensor | None) -> Tensor:
-        """Of (rows, m): a row a sequence, or so many rows of each."""
+    def __call__(self, h: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Of states (T, n, m), of rows (n, m), or, given `lengths`, of so many rows of each sequence."""
         if self.share == 0.0:
             return h
-        mask = self._mask(h)
-        return h * (mask if lengths is None else mask.repeat_interleave(lengths, dim=0))
-
-    def _mask(self, h: Tensor) -> Tensor:
         shape = (self.n_sequences, h.shape[-1])
         kept = torch.rand(shape, generator=self.generator, device=h.device) >= self.share
-        return kept.to(h.dtype) / (1.0 - self.share)
+        mask = kept.to(h.dtype) / (1.0 - self.share)
+        return h * (mask if lengths is None else mask.repeat_interleave(lengths, dim=0))

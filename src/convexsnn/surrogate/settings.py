@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from convexsnn.checks import check_choice, check_flag, check_integer, check_real
+from convexsnn.checks import check_choice, check_flag, check_integer, check_real, check_share
 from convexsnn.surrogate.module import Gradients
 from convexsnn.surrogate.shapes import Surrogate
 
@@ -80,8 +80,7 @@ class SurrogateSettings:
         check_real("weight_decay", self.weight_decay, 0.0)
         if self.clip_norm is not None:
             check_real("clip_norm", self.clip_norm, 0.0, open_minimum=True)
-        if check_real("dropout", self.dropout, 0.0) >= 1.0:
-            raise ValueError(f"dropout must be less than 1, got {self.dropout}")
+        check_share("dropout", self.dropout)
         if self.patience is not None:
             check_integer("patience", self.patience)
         check_real("gain", self.gain, 0.0, open_minimum=True)
