@@ -11,6 +11,7 @@ from convexsnn.program import uniform_weights
 from convexsnn.simulation import scores
 from convexsnn.surrogate import Problem, Surrogate, SurrogateSettings, initial_network, train_surrogate
 from convexsnn.surrogate.module import Gradients, TrainableNetwork
+from convexsnn.surrogate.run import TRAINED_AT_ONCE
 from convexsnn.surrogate.scan import ScanSettings, scan
 from convexsnn.surrogate.shapes import SHAPES
 from convexsnn.validation import Validation
@@ -156,6 +157,19 @@ def test_training_lowers_the_objective(settings):
     assert problem.objective(result.network) < 0.8 * problem.objective(start)
     assert len(result.history) == 30
     assert result.epoch == 30
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_the_gradient_of_a_batch_may_be_taken_piece_by_piece(monkeypatch, every_step):
+    problem, start = xor_problem(every_step), small_network(every_step)
+    settings = SurrogateSettings(epochs=3, batch_size=None, clip_norm=0.1)
+    histories = []
+    for at_once in (1000, 7):
+        monkeypatch.setitem(TRAINED_AT_ONCE, "cpu", at_once)
+        result = train_surrogate(start, problem, settings, seed=1)
+        histories.append([epoch.objective for epoch in result.history])
+        assert histories[-1][0] == pytest.approx(problem.objective(start), rel=1e-5)
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("every_step", [False, True])

@@ -145,19 +145,21 @@ def _fine_tuned(setup: Setup, model: SpikingClassifier) -> dict[str, Any]:
 
 
 def _reservoir(setup: Setup) -> Iterator[dict[str, Any]]:
+    """The paper's R on snnTorch's neuron, tuned and read there, and convex readouts of its weights in our neuron."""
     with _timed() as tuning:
         generator = torch.Generator().manual_seed(setup.seed)
-        tuned = tune_reservoir(setup.architecture(), setup.sequences("train"), generator)
+        tuned = tune_reservoir(setup.architecture(reset="delayed"), setup.sequences("train"), generator)
         hidden = tuned.hidden.to(setup.device)
     facts: dict[str, Any] = {"reservoir": asdict(tuned.chosen)}
     tuning_seconds = tuning()
-    model, row = _convex(setup, "R-CVX", hidden, **facts)
+    soft = _with_reset(hidden, "soft")
+    model, row = _convex(setup, "R-CVX", soft, **facts)
     yield row
-    analog = replace(hidden, readout="analog")
     if "R-CVX-an" in setup.methods:
-        yield _convex(setup, "R-CVX-an", analog, **facts)[1]
+        yield _convex(setup, "R-CVX-an", replace(soft, readout="analog"), **facts)[1]
     with _timed() as seconds:
         one_hot = LOSSES["cross_entropy"].encode(setup.labels("train"), setup.n_classes)
+        analog = replace(hidden, readout="analog")
         fit = fit_ridge(analog, setup.sequences("train"), 2.0 * one_hot - 1.0, validation=setup.validation())
     yield _row(setup, "R", _with_network(model, fit.network), tuning_seconds + seconds(), lam=fit.lam, **facts)
 

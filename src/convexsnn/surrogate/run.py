@@ -12,12 +12,15 @@ from torch import Tensor
 from convexsnn.network import Network
 from convexsnn.surrogate.checkpoint import Epoch, Snapshot
 from convexsnn.surrogate.module import TrainableNetwork
-from convexsnn.surrogate.problem import Batch, Problem
+from convexsnn.surrogate.problem import Problem
 from convexsnn.surrogate.settings import SurrogateSettings
 from convexsnn.validation import Validation
 
 # Sequences scored at a time on validation data.
 SCORED_AT_ONCE = 512
+# Sequences whose gradients are computed at a time: more do not fit a processor's cache. Of a full batch of 6000 it
+# takes a quarter of the time (`benchmarks/surrogate.py`) and hardly any memory.
+TRAINED_AT_ONCE = {"cpu": 128, "cuda": 8192}
 
 
 class Run:
@@ -69,7 +72,7 @@ class Run:
         batches = list(self._batches(number))
         for i, index in enumerate(batches):
             rate = self._settings.rate((number - 1 + i / len(batches)) / self._settings.epochs)
-            objectives.append(self._step(self._problem.batch(index, every_step=self._every_step), rate, generator))
+            objectives.append(self._step(index, rate, generator))
         objective = float(torch.stack(objectives).mean())
         if not math.isfinite(objective):
             raise ValueError(f"the objective is not finite in epoch {number}: lower learning_rate, or set clip_norm")
@@ -114,22 +117,28 @@ class Run:
         order = torch.randperm(n, generator=torch.Generator().manual_seed(_mix(self._seed, number)))
         return iter(order.to(self._device).split(size))
 
-    def _step(self, batch: Batch, rate: float, generator: torch.Generator) -> Tensor:
-        """One step of Adam; the objective before it."""
+    def _step(self, index: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+        """One step of Adam on the sequences named by `index`; the objective before it."""
         settings, problem, module = self._settings, self._problem, self._module
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.zero_grad()
-        S = module(batch.values, batch.lengths, settings.dropout, generator)
-        objective = batch.row_weights @ problem.loss.value(S, batch.targets)
+        objective = torch.zeros((), device=self._device)
+        for piece in index.split(TRAINED_AT_ONCE.get(self._device.type, len(index))):
+            batch = problem.batch(piece, every_step=self._every_step)
+            S = module(batch.values, batch.lengths, settings.dropout, generator)
+            loss = len(piece) / len(index) * (batch.row_weights @ problem.loss.value(S, batch.targets))
+            loss.backward()
+            objective += loss.detach()
         if settings.path_norm:
-            objective = objective + problem.rho * problem.penalty.value(module.W)
-        objective.backward()
+            norm = problem.rho * problem.penalty.value(module.W)
+            norm.backward()
+            objective += norm.detach()
         if settings.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(module.parameters(), settings.clip_norm)
         self._optimizer.step()
         module.clamp_()
-        return objective.detach()
+        return objective
 
     @torch.no_grad()
     def _score(self) -> float | None:
