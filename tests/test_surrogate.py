@@ -1,5 +1,7 @@
 """Surrogate-gradient training: exact forward, gradients as automatic differentiation has them, and resuming."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -170,6 +172,22 @@ def test_the_gradient_of_a_batch_may_be_taken_piece_by_piece(monkeypatch, every_
         histories.append([epoch.objective for epoch in result.history])
         assert histories[-1][0] == pytest.approx(problem.objective(start), rel=1e-5)
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-5)
+
+
+def test_a_finished_run_at_a_constant_rate_can_be_made_longer(tmp_path):
+    problem, start, file = xor_problem(), small_network(), tmp_path / "checkpoint.safetensors"
+    settings = SurrogateSettings(epochs=5, batch_size=32, schedule="constant")
+    whole = train_surrogate(start, problem, settings, seed=2)
+    train_surrogate(start, problem, replace(settings, epochs=2), seed=2, checkpoint=file)
+    longer = train_surrogate(start, problem, settings, seed=2, checkpoint=file)
+    assert longer.network.equals(whole.network)
+    assert [epoch.number for epoch in longer.history] == [1, 2, 3, 4, 5]
+    with pytest.raises(ValueError, match="is of 5 epochs, more than epochs=4"):
+        train_surrogate(start, problem, replace(settings, epochs=4), seed=2, checkpoint=file)
+    file.unlink()
+    train_surrogate(start, problem, replace(settings, epochs=2, schedule="cosine"), seed=2, checkpoint=file)
+    with pytest.raises(ValueError, match="another network, data, seed"):  # its rates depend on the epochs
+        train_surrogate(start, problem, replace(settings, schedule="cosine"), seed=2, checkpoint=file)
 
 
 @pytest.mark.parametrize("every_step", [False, True])

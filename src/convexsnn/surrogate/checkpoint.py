@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,12 @@ class Snapshot:
 
 
 def identity(start: Network, problem: Problem, settings: SurrogateSettings, seed: int, frozen_layers: int) -> str:
-    """SHA-256 of everything that the course of training depends on."""
+    """SHA-256 of everything that the course of training depends on.
+
+    At a constant learning rate that is not the number of epochs: a run can be made longer.
+    """
+    if settings.schedule == "constant":
+        settings = replace(settings, epochs=1)
     digest = hashlib.sha256(repr((settings, seed, frozen_layers, problem.loss, problem.penalty, problem.rho)).encode())
     hidden = start.hidden
     digest.update(repr((hidden.n_features, hidden.readout, hidden.every_step, hidden.dtype)).encode())

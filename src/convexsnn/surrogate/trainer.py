@@ -64,15 +64,16 @@ def train_surrogate(
     on_epoch : callable (Epoch), optional
     checkpoint : path, optional
         A file written after every epoch. When it is there already, training goes on from it and ends with the network
-        that an uninterrupted run would have given; a finished one is returned at once.
+        that an uninterrupted run would have given; a finished one is returned at once. With a constant learning rate
+        `settings.epochs` may have grown since.
     frozen_layers : int
         The first so many layers of every branch keep their weights.
 
     Raises
     ------
     ValueError
-        When the checkpoint is damaged, or of another start, problem, seed or settings; when there is nothing to train;
-        when the objective is not finite (the message says what to do).
+        When the checkpoint is damaged, of another start, problem, seed or settings, or of more epochs than asked for;
+        when there is nothing to train; when the objective is not finite (the message says what to do).
     """
     settings = settings or SurrogateSettings()
     check_integer("seed", seed, minimum=0)
@@ -80,7 +81,13 @@ def train_surrogate(
     run = Run(start, problem, settings, seed, validation, frozen_layers)
     of = "" if checkpoint is None else identity(start, problem, settings, seed, frozen_layers)
     if checkpoint is not None and Path(checkpoint).exists():
-        run.restore(read_checkpoint(checkpoint, of))
+        snapshot = read_checkpoint(checkpoint, of)
+        if len(snapshot.history) > settings.epochs:
+            raise ValueError(
+                f"checkpoint {checkpoint} is of {len(snapshot.history)} epochs, more than epochs={settings.epochs}: "
+                "name another file, or set epochs higher"
+            )
+        run.restore(snapshot)
     interrupted, began = False, time.perf_counter()
     try:
         while not run.finished:
