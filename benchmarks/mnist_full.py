@@ -13,22 +13,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from convexsnn import SpikingClassifier
-from convexsnn.bench.methods import SENSIBLE, SENSIBLE_START
+from convexsnn.bench.methods import SENSIBLE
 from convexsnn.labels import decide
-from convexsnn.losses import LOSSES
-from convexsnn.network import Network
-from convexsnn.penalties import PENALTIES
-from convexsnn.program import uniform_weights
 from convexsnn.sequences import as_sequences
 from convexsnn.simulation import scores
-from convexsnn.surrogate import Problem, initial_network, train_surrogate
+from convexsnn.surrogate import train_surrogate
 from convexsnn.tasks import Split, TaskSettings, load_task
 from convexsnn.validation import Validation
-from convexsnn.witnesses import Architecture, diversify
+from mnist_readout import labels_of, problem_of, start_of
 
 SIZES, TIMESTEPS = (58_000, 2000, 10_000), 28
 BETAS = (0.01, 0.03, 0.1, 0.3)
@@ -46,23 +39,8 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     task = load_task("mnist", TaskSettings(*SIZES, TIMESTEPS, seed=options.seed, data_dir=options.data_dir))
-    loss, labels = LOSSES["cross_entropy"], torch.from_numpy(np.asarray(task.train.y, dtype=np.int64))
-    shape = Architecture(
-        task.train.X.shape[2],
-        depth=2,
-        branches=1,
-        last=options.neurons,
-        recurrent=True,
-        bias=True,
-        readout="spike",
-        dtype="float32",
-    )
-    generator = torch.Generator().manual_seed(options.seed)
-    start = initial_network(shape, 10, generator)
-    start = Network(diversify(start.hidden, generator, SENSIBLE_START), start.W).to(options.device)
-    targets, rho = loss.encode(labels, 10), 0.01 / options.neurons**0.5
-    sequences = as_sequences(task.train.X)
-    problem = Problem(sequences, targets, loss, PENALTIES["group"], rho, uniform_weights(len(labels)))
+    start = start_of(task, options.seed, options.neurons).to(options.device)
+    problem = problem_of(task.train, options.neurons, "group")
     settings = replace(SENSIBLE, epochs=options.epochs, batch_size=128, learning_rate=3e-3, dropout=options.dropout)
     trained = train_surrogate(
         start,
@@ -85,7 +63,7 @@ def main() -> None:
 
 def accuracy(split: Split) -> Validation:
     """The share of right answers on a split."""
-    labels = torch.from_numpy(np.asarray(split.y, dtype=np.int64))
+    labels = labels_of(split)
     return Validation(as_sequences(split.X), lambda S: float((decide(S) == labels).double().mean()))
 
 

@@ -87,12 +87,13 @@ def train_and_read(settings: dict[str, Any], scratch: Path) -> Rows:
     ]
 
 
-def start_of(task: TaskData, seed: int) -> Network:
+def start_of(task: TaskData, seed: int, neurons: int = NEURONS) -> Network:
+    """One recurrent layer with leaks of 1 to 30 steps, read by its last spikes."""
     architecture = Architecture(
         task.train.X.shape[2],
         depth=2,
         branches=1,
-        last=NEURONS,
+        last=neurons,
         recurrent=True,
         bias=True,
         readout="spike",
@@ -103,10 +104,12 @@ def start_of(task: TaskData, seed: int) -> Network:
     return Network(diversify(start.hidden, generator, SENSIBLE_START), start.W)
 
 
-def problem_of(split: Split) -> Problem:
-    targets = LOSSES["cross_entropy"].encode(labels_of(split), 10)
-    rho, weights = 0.01 / NEURONS**0.5, uniform_weights(len(targets))
-    return Problem(as_sequences(split.X), targets, LOSSES["cross_entropy"], PENALTIES["l1"], rho, weights)
+def problem_of(split: Split, neurons: int = NEURONS, penalty: str = "l1") -> Problem:
+    """Cross entropy with beta = 0.01."""
+    loss, labels = LOSSES["cross_entropy"], labels_of(split)
+    weights = uniform_weights(len(labels))
+    rho = 0.01 / neurons**0.5
+    return Problem(as_sequences(split.X), loss.encode(labels, 10), loss, PENALTIES[penalty], rho, weights)
 
 
 def labels_of(split: Split) -> torch.Tensor:

@@ -46,6 +46,25 @@ def test_every_method_gives_a_row(cell, tmp_path):
     assert ("Closed loop" in table) == bool(cell.digits)
 
 
+def test_the_reservoir_is_tuned_and_read_with_the_papers_neuron_and_solved_with_ours(tmp_path, monkeypatch):
+    resets = {"tuned": [], "ridge": [], "convex": []}
+
+    def noting(what, function, place):
+        def call(*arguments, **more):
+            hidden = arguments[place]
+            neurons = hidden.neurons(1) if what == "tuned" else hidden.branches[0].last.neuron
+            resets[what].append(neurons.reset)
+            return function(*arguments, **more)
+
+        return call
+
+    monkeypatch.setattr(methods, "tune_reservoir", noting("tuned", methods.tune_reservoir, 0))
+    monkeypatch.setattr(methods, "fit_ridge", noting("ridge", methods.fit_ridge, 0))
+    monkeypatch.setattr(methods, "_convex", noting("convex", methods._convex, 2))
+    run_all(XOR, tmp_path, ("R", "R-CVX", "R-CVX-an"))
+    assert resets == {"tuned": ["delayed"], "ridge": ["delayed"], "convex": ["soft", "soft"]}
+
+
 def test_a_killed_bench_goes_on_and_ends_with_the_same_table(tmp_path, monkeypatch):
     chosen = ("SG", "CVX", "R")
     whole = run_all(XOR, tmp_path / "whole", chosen)
