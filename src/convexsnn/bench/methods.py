@@ -152,7 +152,7 @@ def _reservoir(setup: Setup) -> Iterator[dict[str, Any]]:
         hidden = tuned.hidden.to(setup.device)
     facts: dict[str, Any] = {"reservoir": asdict(tuned.chosen)}
     tuning_seconds = tuning()
-    soft = _with_reset(hidden, "soft")
+    soft = with_reset(hidden, "soft")
     model, row = _convex(setup, "R-CVX", soft, **facts)
     yield row
     if "R-CVX-an" in setup.methods:
@@ -188,7 +188,7 @@ def _surrogate(setup: Setup) -> Iterator[dict[str, Any]]:
     same, row = _convex(setup, "SG-CVX-same", network.hidden)
     yield _row(setup, "SG", _with_network(same, network), seconds(), learning_rate=rate)
     yield row
-    soft = _with_reset(network.hidden, "soft")
+    soft = with_reset(network.hidden, "soft")
     if "SG-CVX" in setup.methods:
         yield _convex(setup, "SG-CVX", replace(soft, readout="membrane"))[1]
     if "SG-CVX-an" in setup.methods:
@@ -300,7 +300,8 @@ def _with_network(model: SpikingClassifier, network: Network) -> SpikingClassifi
     return other
 
 
-def _with_reset(hidden: Hidden, reset: Any) -> Hidden:
+def with_reset(hidden: Hidden, reset: Any) -> Hidden:
+    """The same weights, leaks and thresholds in LIF neurons of another reset."""
     branches = []
     for branch in hidden.branches:
         layers = tuple(replace(la, neuron=replace(la.neuron, reset=reset)) for la in branch.layers)  # type: ignore[call-arg]
