@@ -19,7 +19,7 @@ from convexsnn.validation import Validation
 # Sequences scored at a time on validation data.
 SCORED_AT_ONCE = 512
 # Sequences whose gradients are computed at a time: more do not fit a processor's cache. Of a full batch of 6000 it
-# takes a quarter of the time (`benchmarks/surrogate.py`) and hardly any memory.
+# takes less than a third of the time (`benchmarks/surrogate.py`) and hardly any memory.
 TRAINED_AT_ONCE = {"cpu": 128, "cuda": 8192}
 
 
