@@ -14,18 +14,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.progress import track
 
 from convexsnn import SpikingClassifier
 from convexsnn.bench.cells import CELLS, Cell
 from convexsnn.bench.jobs import Job, Rows, run_jobs
-from convexsnn.bench.methods import Setup, with_reset
-from convexsnn.labels import decide
-from convexsnn.network import Network
-from convexsnn.simulation import scores
-from convexsnn.surrogate import PAPER_BASELINE, initial_network, train_surrogate
-from convexsnn.tasks import TaskSettings, load_task
+from convexsnn.bench.methods import baseline_start, load_setup, with_reset
+from convexsnn.surrogate import PAPER_BASELINE, train_surrogate
 
 BETA = 0.01
 
@@ -58,11 +53,9 @@ def main() -> None:
 def train_and_read(settings: dict[str, Any], scratch: Path) -> Rows:
     """Train, for longer from the checkpoint of fewer epochs where there is one, and read the weights as SG-CVX does."""
     cell, seed, rate = Cell(**settings["cell"]), settings["seed"], settings["rate"]
-    asked = TaskSettings(*cell.sizes, cell.timesteps, data_dir=settings["data_dir"], seed=seed)
-    setup = Setup(cell, load_task(cell.task, asked), seed, "cpu", scratch, ("SG", "SG-CVX"))
-    architecture = setup.architecture(reset="delayed", readout="spike")
+    setup = load_setup(cell, seed, settings["data_dir"], scratch)
     network = train_surrogate(
-        initial_network(architecture, setup.n_classes, torch.Generator().manual_seed(seed)),
+        baseline_start(setup),
         setup.problem("cross_entropy", 1.0, cell.last),
         replace(PAPER_BASELINE, epochs=settings["epochs"], learning_rate=rate, surrogate=settings["surrogate"]),
         seed=seed,
@@ -71,14 +64,12 @@ def train_and_read(settings: dict[str, Any], scratch: Path) -> Rows:
     hidden = replace(with_reset(network.hidden, "soft"), readout="membrane")
     model = SpikingClassifier(loss=cell.loss, witnesses=hidden, beta=BETA, random_state=seed)
     model.fit(setup.task.train.X, setup.task.train.y)
-    found = {"rate": rate, "epochs": settings["epochs"], "train": accuracy(setup, network, "train")}
-    return [found | {"SG": accuracy(setup, network, "test"), "SG-CVX": accuracy(setup, model.network_, "test")}]
-
-
-def accuracy(setup: Setup, network: Network, split: str) -> float:
-    """In percent."""
-    right = decide(scores(network, setup.sequences(split))) == setup.labels(split)
-    return 100.0 * float(right.double().mean())
+    percent = {
+        "train": setup.accuracy(network, "train"),
+        "SG": setup.accuracy(network, "test"),
+        "SG-CVX": setup.accuracy(model.network_, "test"),
+    }
+    return [{"rate": rate, "epochs": settings["epochs"], **{name: 100.0 * share for name, share in percent.items()}}]
 
 
 if __name__ == "__main__":

@@ -14,16 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from convexsnn import SpikingClassifier
-from convexsnn.bench.methods import SENSIBLE
-from convexsnn.labels import decide
-from convexsnn.sequences import as_sequences
-from convexsnn.simulation import scores
+from convexsnn.bench.cells import CELLS
+from convexsnn.bench.methods import SENSIBLE, load_setup, sensible_start
+from convexsnn.penalties import PENALTIES
 from convexsnn.surrogate import train_surrogate
-from convexsnn.tasks import Split, TaskSettings, load_task
-from convexsnn.validation import Validation
-from mnist_readout import labels_of, problem_of, start_of
 
-SIZES, TIMESTEPS = (58_000, 2000, 10_000), 28
+CELL = replace(CELLS["mnist-T14-L3"], timesteps=28, sizes=(58_000, 2000, 10_000))
 BETAS = (0.01, 0.03, 0.1, 0.3)
 
 
@@ -38,33 +34,29 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    task = load_task("mnist", TaskSettings(*SIZES, TIMESTEPS, seed=options.seed, data_dir=options.data_dir))
-    start = start_of(task, options.seed, options.neurons).to(options.device)
-    problem = problem_of(task.train, options.neurons, "group")
+    setup = load_setup(CELL, options.seed, options.data_dir, options.out)
+    start = sensible_start(setup, options.neurons).to(options.device)
+    problem = replace(setup.problem("cross_entropy", 0.01, options.neurons), penalty=PENALTIES["group"])
     settings = replace(SENSIBLE, epochs=options.epochs, batch_size=128, learning_rate=3e-3, dropout=options.dropout)
     trained = train_surrogate(
         start,
         problem,
         settings,
         seed=options.seed,
-        validation=accuracy(task.val),
+        validation=setup.validation(),
         on_epoch=lambda epoch: print(epoch, flush=True),
         checkpoint=options.out / f"sg-{options.seed}.safetensors",
     )
-    network, tested = trained.network.to("cpu"), accuracy(task.test)
-    right = tested.score(scores(network, tested.sequences))
-    print(f"SG: test {100 * right:.2f} %, objective {problem.objective(trained.network):.5f}", flush=True)
+    network, task = trained.network.to("cpu"), setup.task
+    print(
+        f"SG: test {100 * setup.accuracy(network, 'test'):.2f} %, objective {problem.objective(trained.network):.5f}",
+        flush=True,
+    )
     began = time.perf_counter()
     model = SpikingClassifier(witnesses=network.hidden, penalty="group", beta=list(BETAS), device=options.device)
     model.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y))
     test, seconds = 100.0 * model.score(task.test.X, task.test.y), time.perf_counter() - began
     print(f"SG-CVX: test {test:.2f} %, beta {model.beta_}, {seconds:.0f} s; {model.certificate_}")
-
-
-def accuracy(split: Split) -> Validation:
-    """The share of right answers on a split."""
-    labels = labels_of(split)
-    return Validation(as_sequences(split.X), lambda S: float((decide(S) == labels).double().mean()))
 
 
 if __name__ == "__main__":

@@ -18,24 +18,15 @@ from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
 
-import numpy as np
-import torch
 from rich.progress import track
 
-from convexsnn import Architecture, Network, SpikingClassifier, as_sequences
+from convexsnn import SpikingClassifier
 from convexsnn.bench.cells import CELLS
 from convexsnn.bench.jobs import Job, Rows, run_jobs
-from convexsnn.bench.methods import SENSIBLE, SENSIBLE_BETAS, SENSIBLE_START
-from convexsnn.labels import decide
-from convexsnn.losses import LOSSES
-from convexsnn.penalties import PENALTIES
-from convexsnn.program import uniform_weights
-from convexsnn.simulation import scores
-from convexsnn.surrogate import Problem, initial_network, train_surrogate
-from convexsnn.tasks import Split, TaskData, TaskSettings, load_task
-from convexsnn.witnesses import diversify
+from convexsnn.bench.methods import SENSIBLE, SENSIBLE_BETAS, load_setup, sensible_start
+from convexsnn.surrogate import train_surrogate
 
-SIZES, NEURONS = (6000, 2000, 10_000), 512
+CELL, NEURONS = replace(CELLS["mnist-T14-L3"], sizes=(6000, 2000, 10_000)), 512
 
 
 def main() -> None:
@@ -61,65 +52,29 @@ def main() -> None:
 def train_and_read(settings: dict[str, Any], scratch: Path) -> Rows:
     """Train, for longer from the checkpoint of fewer epochs where there is one; fit the convex readout."""
     seed, epochs, constant = settings["seed"], settings["epochs"], settings["schedule"] == "constant"
-    data_dir = None if settings["data_dir"] is None else Path(settings["data_dir"])
-    timesteps = CELLS["mnist-T14-L3"].timesteps
-    task = load_task("mnist", TaskSettings(*SIZES, timesteps, data_dir=data_dir, seed=seed))
+    setup = load_setup(CELL, seed, settings["data_dir"], scratch)
     trained = train_surrogate(
-        start_of(task, seed),
-        problem_of(task.train),
+        sensible_start(setup, NEURONS),
+        setup.problem("cross_entropy", 0.01, NEURONS),
         replace(SENSIBLE, epochs=epochs, schedule=settings["schedule"], learning_rate=settings["learning_rate"]),
         seed=seed,
         checkpoint=scratch.with_name(f"sg-{seed}-{settings['learning_rate']:g}.safetensors") if constant else None,
     ).network
     model = SpikingClassifier(witnesses=trained.hidden, penalty="group", beta=list(SENSIBLE_BETAS), random_state=seed)
+    task = setup.task
     model.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y))
     certificate = model.certificate_
     return [
         {
             "seed": seed,
             "epochs": epochs,
-            "train": accuracy(trained, task.train),
-            "SG": accuracy(trained, task.test),
-            "SG-CVX": accuracy(model.network_, task.test),
+            "train": 100.0 * setup.accuracy(trained, "train"),
+            "SG": 100.0 * setup.accuracy(trained, "test"),
+            "SG-CVX": 100.0 * setup.accuracy(model.network_, "test"),
             "columns": certificate.support,
             "relative_gap": certificate.relative_gap,
         }
     ]
-
-
-def start_of(task: TaskData, seed: int, neurons: int = NEURONS) -> Network:
-    """One recurrent layer with leaks of 1 to 30 steps, read by its last spikes."""
-    architecture = Architecture(
-        task.train.X.shape[2],
-        depth=2,
-        branches=1,
-        last=neurons,
-        recurrent=True,
-        bias=True,
-        readout="spike",
-        dtype="float32",
-    )
-    generator = torch.Generator().manual_seed(seed)
-    start = initial_network(architecture, 10, generator)
-    return Network(diversify(start.hidden, generator, SENSIBLE_START), start.W)
-
-
-def problem_of(split: Split, neurons: int = NEURONS, penalty: str = "l1") -> Problem:
-    """Cross entropy with beta = 0.01."""
-    loss, labels = LOSSES["cross_entropy"], labels_of(split)
-    weights = uniform_weights(len(labels))
-    rho = 0.01 / neurons**0.5
-    return Problem(as_sequences(split.X), loss.encode(labels, 10), loss, PENALTIES[penalty], rho, weights)
-
-
-def labels_of(split: Split) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(split.y, dtype=np.int64))
-
-
-def accuracy(network: Network, split: Split) -> float:
-    """In percent."""
-    right = decide(scores(network, as_sequences(split.X))) == labels_of(split)
-    return 100.0 * float(right.double().mean())
 
 
 def show(rows: Rows) -> None:

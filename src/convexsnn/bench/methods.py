@@ -93,10 +93,15 @@ class Setup:
         }
         return Architecture(self.sequences("train").n_features, **(settings | changes))
 
-    def validation(self) -> Validation:
-        """Accuracy on the validation split."""
-        labels = self.labels("val")
-        return Validation(self.sequences("val"), lambda S: float((decide(S) == labels).double().mean()))
+    def validation(self, split: str = "val") -> Validation:
+        """The share of right rows of a split."""
+        labels = self.labels(split)
+        return Validation(self.sequences(split), lambda S: float((decide(S) == labels).double().mean()))
+
+    def accuracy(self, network: Network, split: str) -> float:
+        """The share of rows of a split that a network has right."""
+        validation = self.validation(split)
+        return validation.score(scores(network, validation.sequences).cpu())
 
     def problem(self, loss: str, beta: float, n_last: int) -> Problem:
         """The training problem with l1; rho = beta / sqrt(P_last)."""
@@ -106,17 +111,27 @@ class Setup:
         return Problem(self.sequences("train"), targets, LOSSES[loss], PENALTIES["l1"], beta / n_last**0.5, weights)
 
 
+def load_setup(
+    cell: Cell,
+    seed: int,
+    data_dir: str | Path | None,
+    scratch: Path,
+    device: str = "cpu",
+    methods: tuple[str, ...] = (),
+) -> Setup:
+    """A cell with its data. Raises ValueError or OSError when they are not to be had."""
+    n_train, n_val, n_test = cell.sizes
+    asked = TaskSettings(n_train, n_val, n_test, cell.timesteps, data_dir=data_dir, seed=seed)
+    return Setup(cell, load_task(cell.task, asked), seed, device, scratch, methods)
+
+
 def run_job(settings: dict[str, Any], scratch: Path) -> Rows:
     """All methods of one group on one cell with one seed; `settings` as `paper.jobs` makes them."""
-    cell = Cell(**settings["cell"])
-    seed, device = settings["seed"], settings["device"]
-    n_train, n_val, n_test = cell.sizes
-    asked = TaskSettings(n_train, n_val, n_test, cell.timesteps, data_dir=settings["data_dir"], seed=seed)
+    cell, methods = Cell(**settings["cell"]), tuple(settings["methods"])
     try:
-        task = load_task(cell.task, asked)
+        setup = load_setup(cell, settings["seed"], settings["data_dir"], scratch, settings["device"], methods)
     except (ValueError, OSError) as error:
         raise JobSkippedError(f"{cell.name}: {error}") from error
-    setup = Setup(cell, task, seed, device, scratch, tuple(settings["methods"]))
     with warnings.catch_warnings():
         # Rows say whether they are certified.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -169,18 +184,16 @@ def _surrogate(setup: Setup) -> Iterator[dict[str, Any]]:
 
     ... and in the neuron and with the readout that it was trained with ("same").
     """
-    cell, validation = setup.cell, setup.validation()
+    cell = setup.cell
     problem = setup.problem("cross_entropy", 1.0, cell.last)
     best: tuple[float, float, Network] | None = None
     with _timed() as seconds:
         for rate in cell.rates:
-            generator = torch.Generator().manual_seed(setup.seed)
-            architecture = setup.architecture(reset="delayed", readout="spike")
-            start = initial_network(architecture, setup.n_classes, generator).to(setup.device)
+            start = baseline_start(setup).to(setup.device)
             settings = replace(PAPER_BASELINE, epochs=cell.epochs, learning_rate=rate)
             checkpoint = setup.scratch.with_name(f"{setup.scratch.name}.{rate:g}.safetensors")
             result = train_surrogate(start, problem, settings, seed=setup.seed, checkpoint=checkpoint)
-            score = validation.score(scores(result.network, validation.sequences).cpu())
+            score = setup.accuracy(result.network, "val")
             if best is None or score > best[0]:
                 best = score, rate, result.network
     assert best is not None
@@ -199,12 +212,7 @@ def _recurrent(setup: Setup) -> Iterator[dict[str, Any]]:
     """A sensible trainer in place of the paper's, and the convex readout of the same hidden layer."""
     last = min(512, setup.cell.last)
     with _timed() as seconds:
-        architecture = setup.architecture(
-            depth=2, branches=1, last=last, recurrent=True, bias=True, readout="spike", dtype="float32"
-        )
-        generator = torch.Generator().manual_seed(setup.seed)
-        start = initial_network(architecture, setup.n_classes, generator)
-        start = Network(diversify(start.hidden, generator, SENSIBLE_START), start.W).to(setup.device)
+        start = sensible_start(setup, last).to(setup.device)
         problem = setup.problem("cross_entropy", 0.01, last)
         result = train_surrogate(
             start,
@@ -220,6 +228,22 @@ def _recurrent(setup: Setup) -> Iterator[dict[str, Any]]:
     own = problem.objective(result.network)
     yield _row(setup, "SG+", _with_network(model, result.network), seconds(), epoch=result.epoch, objective=own)
     yield row
+
+
+def baseline_start(setup: Setup) -> Network:
+    """Where the paper's SG begins: the cell's network of snnTorch's neurons."""
+    architecture = setup.architecture(reset="delayed", readout="spike")
+    return initial_network(architecture, setup.n_classes, torch.Generator().manual_seed(setup.seed))
+
+
+def sensible_start(setup: Setup, last: int) -> Network:
+    """Where SG+ begins: one recurrent layer of `last` neurons with leaks of their own, read by its spikes."""
+    architecture = setup.architecture(
+        depth=2, branches=1, last=last, recurrent=True, bias=True, readout="spike", dtype="float32"
+    )
+    generator = torch.Generator().manual_seed(setup.seed)
+    start = initial_network(architecture, setup.n_classes, generator)
+    return Network(diversify(start.hidden, generator, SENSIBLE_START), start.W)
 
 
 @dataclass(frozen=True)
