@@ -10,7 +10,7 @@ from convexsnn.cli.app import run
 from convexsnn.simulation import simulate
 from convexsnn.storage import load_model
 
-ARGUMENTS = ["--depth", "3", "--hidden", "12", "--last", "24", "--loss", "hinge", "--beta", "0.05"]
+ARGUMENTS = ["--depth", "3", "--last", "24", "--loss", "hinge", "--beta", "0.05"]
 
 
 @pytest.fixture(params=[[], ["--intercept", "--penalty", "group", "--beta", "0.5"]], ids=["plain", "intercept, betas"])

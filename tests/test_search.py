@@ -367,6 +367,9 @@ def test_bad_input():
         SpikingClassifier(witnesses="search+gaussian").fit(X, y)
     with pytest.raises(ValueError, match="analog columns have no scale"):
         SpikingClassifier(witnesses="search", readout="analog").fit(X, y)
+    for shape in ({"hidden": 16}, {"branches": 4}, {"hidden": 16, "branches": 4}):
+        with pytest.raises(ValueError, match=f"^{' and '.join(shape)} would have no effect on witnesses='search'"):
+            SpikingClassifier(**shape).fit(X, y)
 
 
 def test_classifier_searches_and_is_certified():

@@ -149,11 +149,25 @@ def check_witnesses(witnesses: Any, architecture: Architecture) -> None:
             "readout must be 'spike' or 'membrane' for witnesses='search', as analog columns have no scale: "
             "name a family that is drawn, such as witnesses='gaussian'"
         )
+    if names == (SEARCH,):
+        check_searched_shape(architecture)
     names = drawn_first(names)
     shares = [_share(architecture, i, len(names)) for i in range(len(names))]
     for name, share in zip(names, shares, strict=True):
         if name == "reservoir" and share.neuron != "lif":
             raise ValueError("witnesses 'reservoir' are tuned over leak and threshold: neuron must be 'lif'")
+
+
+def check_searched_shape(architecture: Architecture) -> None:
+    """Raise ValueError where the shape of families that are drawn is asked of a search from nothing."""
+    usual = Architecture.__dataclass_fields__
+    asked = [name for name in ("hidden", "branches") if getattr(architecture, name) != usual[name].default]
+    if asked:
+        raise ValueError(
+            f"{' and '.join(asked)} would have no effect on witnesses='search', which finds as many branches as it "
+            "needs, each with the search's width: set that instead, or name a family that is drawn, such as "
+            "witnesses='gaussian' or 'gaussian+search'"
+        )
 
 
 def check_exact(architecture: Architecture) -> None:

@@ -69,7 +69,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     witnesses : str or Hidden
         Where hidden weights come from. "search" finds neurons by the program's dual vector, from nothing or from what
         comes before it, as in "surrogate+search"; rho is then that of `last` neurons throughout, and `hidden` and
-        `branches` are not used. Families that are drawn, in less time: "gaussian", "gaussian-normalized",
+        `branches` are refused. Families that are drawn, in less time: "gaussian", "gaussian-normalized",
         "gaussian-orthogonal", "heterogeneous" (leaks, thresholds, gains and biases drawn neuron by neuron), "reservoir"
         (tuned to branching ratio 1), "surrogate" (trained with surrogate gradients first); several joined by "+", such
         as "gaussian+reservoir", share the neurons. "exact" finds, for one hidden layer and little data, a network than
