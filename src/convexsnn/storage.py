@@ -23,7 +23,7 @@ from torch import Tensor
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
-from convexsnn.estimators.base import read_settings
+from convexsnn.estimators.arguments import read_settings
 from convexsnn.estimators.classes import Classes
 from convexsnn.exact import ExactSettings
 from convexsnn.files import write_atomically

@@ -6,18 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from convexsnn.bounds import Family
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
+from convexsnn.estimators.arguments import check_device, is_sequential, read_settings, seed_of
 from convexsnn.estimators.exactly import train_exact_path
 from convexsnn.estimators.examples import Examples, held_out
 from convexsnn.exact import ExactSettings, bound_network, check_cost
@@ -174,7 +174,7 @@ class SpikingEstimator(BaseEstimator, ABC):
             raise ValueError(f"device must be 'cpu' for witnesses='exact', not {self.device!r}")
         check_integer("timesteps", self.timesteps)
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)
-        _check_device(self.device)
+        check_device(self.device)
 
     def _forget(self) -> None:
         """Drop what an earlier fit left, so that a fit that fails leaves an unfitted estimator."""
@@ -210,7 +210,7 @@ class SpikingEstimator(BaseEstimator, ABC):
 
     def _read(self, X: Any, *, fitting: bool) -> Sequences:
         """Sequences of any accepted form of X; sets or checks `n_features_in_`."""
-        if _is_sequential(X):
+        if is_sequential(X):
             sequences = as_sequences(X)
             if fitting:
                 if sequences.rows(self.per_step) < 2:
@@ -234,7 +234,7 @@ class SpikingEstimator(BaseEstimator, ABC):
         checkpoint: str | Path | None = None,
     ) -> None:
         """Train along the betas, pick one, and train on all examples when some were held out for the pick."""
-        betas, seed, observer = read_betas(self.beta), _seed(self.random_state), observer or Observer()
+        betas, seed, observer = read_betas(self.beta), seed_of(self.random_state), observer or Observer()
         held = None if validation is None else self._read_validation(validation, examples.targets.shape[1])
         training = examples
         if split := is_several(betas) and held is None:
@@ -388,7 +388,7 @@ class SpikingEstimator(BaseEstimator, ABC):
             examples.targets,
             torch.from_numpy(examples.row_weights / examples.row_weights.sum()),
             settings,
-            _seed(self.random_state),
+            seed_of(self.random_state),
             validation,
             self.device,
             observer,
@@ -426,43 +426,3 @@ def _start(drawn: Drawn, witnesses: Hidden) -> Tensor | None:
         return None
     W = drawn.searched.network.W
     return torch.cat([W, W.new_zeros(witnesses.n_last - len(W), W.shape[1])]).to(witnesses.device)
-
-
-Settings = TypeVar("Settings", bound=SearchSettings | ExactSettings)
-
-
-def read_settings(name: str, value: Any, kind: type[Settings]) -> Settings:
-    """Settings as users give them to the argument `name`: None, a `kind`, or a mapping; ValueError on anything else."""
-    if value is None or isinstance(value, kind):
-        return value or kind()
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} must be a {kind.__name__} or a mapping of its fields, not {value!r}")
-    for field in value:
-        check_choice(name, field, kind.__dataclass_fields__)
-    return kind(**value)
-
-
-def _check_device(device: Any) -> None:
-    try:
-        if torch.device(device).type == "meta":
-            raise TypeError("meta tensors hold no numbers")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(f"device {device!r} is not to be had here: {str(error).splitlines()[0]}") from error
-
-
-def _is_sequential(X: Any) -> bool:
-    """Whether X is (n, T, d) or a list of (T_i, d), rather than 2-D (or an array that `as_sequences` refuses)."""
-    if isinstance(X, (list, tuple)):
-        return len(X) > 0 and all(np.ndim(x) == 2 for x in X)
-    return getattr(X, "ndim", 2) >= 3
-
-
-def _seed(random_state: Any) -> int:
-    """An integer `random_state` is itself the seed, so that seed 0 names the same network everywhere."""
-    if isinstance(random_state, (int, np.integer)):
-        return check_integer("random_state", random_state, minimum=0, maximum=np.iinfo(np.int64).max)
-    try:
-        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-    except ValueError as error:
-        raise ValueError(f"random_state must be an integer, a numpy RandomState or None: {error}") from error
