@@ -68,8 +68,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         beta.
     witnesses : str or Hidden
         Where hidden weights come from. "search" finds neurons by the program's dual vector, from nothing or from what
-        comes before it, as in "surrogate+search"; rho is then that of `last` neurons throughout, and `hidden` and
-        `branches` are refused. Families that are drawn, in less time: "gaussian", "gaussian-normalized",
+        comes before it, as in "surrogate+search"; rho is then that of `last` neurons throughout; with "search" alone
+        `hidden` and `branches` are refused. Families that are drawn, in less time: "gaussian", "gaussian-normalized",
         "gaussian-orthogonal", "heterogeneous" (leaks, thresholds, gains and biases drawn neuron by neuron), "reservoir"
         (tuned to branching ratio 1), "surrogate" (trained with surrogate gradients first); several joined by "+", such
         as "gaussian+reservoir", share the neurons. "exact" finds, for one hidden layer and little data, a network than
