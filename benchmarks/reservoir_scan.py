@@ -64,8 +64,8 @@ def main() -> None:
     parser.add_argument("--at", nargs=3, type=float, metavar=("LEAK", "THRESHOLD", "SCALE"))
     options = parser.parse_args()
     grid = ReservoirGrid()
-    settings = list(itertools.product(grid.leaks, grid.thresholds, grid.input_scales))
-    settings = [tuple(options.at)] if options.at else settings
+    everywhere = itertools.product(grid.leaks, grid.thresholds, grid.input_scales)
+    settings = [tuple(options.at)] if options.at else list(everywhere)
     warnings.simplefilter("ignore")  # of settings at which nothing fires
     for name in options.cells:
         runs = [scan(name, seed, settings) for seed in options.seeds]
