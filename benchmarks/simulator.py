@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from convexsnn.search.prefixes import prefixes_of
+from convexsnn.prefixes import prefixes_of
 from convexsnn.search.simulator import CHUNK_FLOATS, correlate
 from convexsnn.search.space import Space, input_scale
 from convexsnn.sequences import as_sequences

@@ -26,7 +26,7 @@ from convexsnn.search.climb import climb
 from convexsnn.search.credit import Credit
 from convexsnn.search.oracles import ORACLES, Situation
 from convexsnn.search.pool import admit, pool_of, united
-from convexsnn.search.prefixes import prefixes_of
+from convexsnn.prefixes import prefixes_of
 from convexsnn.search.pricing import Pricing, take_best
 from convexsnn.search.probes import PIECES, probes
 from convexsnn.search.simulator import columns, correlate

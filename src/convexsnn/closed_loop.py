@@ -116,7 +116,7 @@ def predict_closed_loop(
         raise ValueError("estimator must be fitted with per_step=True: in closed loop every step needs an answer")
     sequences = estimator.sequences(X)
     table = _input_table(loop, estimator, sequences.n_features)
-    heads = estimator.program_settings().heads
+    heads = estimator.loss_function.heads
     answers, inputs = _run(estimator.network_, sequences, heads, loop, table)
     labels = class_labels_of((answers if heads else answers[:, 0]).numpy(), estimator.classes_)
     if not return_inputs:

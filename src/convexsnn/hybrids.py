@@ -11,12 +11,12 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from convexsnn.checks import check_integer, check_real
-from convexsnn.network import Hidden, Network
+from convexsnn.network import Network
+from convexsnn.problem import Problem
 from convexsnn.simulation import scores
-from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
-from convexsnn.training import ProgramSettings, Trained, train
-from convexsnn.validation import Validation
-from convexsnn.witnesses import Architecture
+from convexsnn.solvers.base import SolverOptions
+from convexsnn.surrogate import SurrogateSettings, train_surrogate
+from convexsnn.training import Trained, train
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,11 @@ def convex_readout(network: Network, problem: Problem, tol: float = 1e-6) -> Tra
     tol : float
         Relative duality gap to certify.
     """
-    settings = ProgramSettings(
-        problem.loss.name, problem.penalty.name, rho=problem.rho, tol=tol, heads=problem.loss.heads
-    )
-    start = network.W.to(torch.float64)
-    return train(network.hidden, problem.sequences, problem.targets, settings, problem.row_weights, start=start)
+    return train(problem, network.hidden, SolverOptions(tol), start=network.W.to(torch.float64))
 
 
 def fine_tune(
-    network: Network,
-    problem: Problem,
-    settings: SurrogateSettings | None = None,
-    *,
-    seed: int = 0,
-    validation: Validation | None = None,
+    network: Network, problem: Problem, settings: SurrogateSettings | None = None, *, seed: int = 0
 ) -> Network:
     """Surrogate gradients on all weights of a network, such as a reconstructed one; never worse than it.
 
@@ -98,10 +89,9 @@ def fine_tune(
     ----------
     network : Network
     problem : Problem
+        With validation data, "worse" is their score; without, the objective.
     settings : SurrogateSettings, optional
     seed : int
-    validation : Validation, optional
-        With it, "worse" is the score on these; without it, the objective.
 
     Returns
     -------
@@ -110,10 +100,10 @@ def fine_tune(
     """
     if network.hidden.n_last == 0:
         return network  # no output weight, nothing to tune
-    tuned = train_surrogate(network, problem, settings, seed=seed, validation=validation).network
-    if validation is None:
+    tuned = train_surrogate(network, problem, settings, seed=seed).network
+    if (validation := problem.validation) is None:
         return tuned if problem.objective(tuned) < problem.objective(network) else network
-    score = lambda candidate: validation.score(scores(candidate, validation.sequences).cpu())  # noqa: E731
+    score = lambda candidate: validation.score_of(scores(candidate, validation.sequences).cpu())  # noqa: E731
     return tuned if score(tuned) > score(network) else network
 
 
@@ -170,48 +160,6 @@ def alternate(
     return Alternated(log.network, log.trained, tuple(log.stages))
 
 
-def stack_layers(
-    architecture: Architecture,
-    problem: Problem,
-    settings: SurrogateSettings | None = None,
-    *,
-    seed: int = 0,
-    validation: Validation | None = None,
-) -> Network:
-    """Train layer by layer: each as the last hidden layer of a shallower network, which is then frozen.
-
-    Parameters
-    ----------
-    architecture : Architecture
-    problem : Problem
-        Its rho is that of every depth.
-    settings : SurrogateSettings, optional
-        Of each depth.
-    seed : int
-    validation : Validation, optional
-        For early stopping at each depth.
-
-    Returns
-    -------
-    Network
-        Of the full depth; follow it with `convex_readout`.
-    """
-    settings = settings or SurrogateSettings()
-    generator = torch.Generator().manual_seed(seed)
-    outputs = problem.targets.shape[1]
-    network = initial_network(architecture, outputs, generator, settings.gain)
-    fresh = network.hidden
-    for depth in range(1, architecture.depth):
-        grown = _grow(network.hidden, fresh, depth)
-        bound = grown.n_last**-0.5
-        W = (2.0 * torch.rand(grown.n_last, outputs, generator=generator, dtype=torch.float64) - 1.0) * bound
-        start = Network(grown, W).to(problem.targets.device)
-        network = train_surrogate(
-            start, problem, settings, seed=seed, validation=validation, frozen_layers=depth - 1
-        ).network
-    return network
-
-
 class _Log:
     """The best network so far and the stages that led to it."""
 
@@ -255,12 +203,3 @@ class _Log:
         self.stages.append(stage)
         if self._tell is not None:
             self._tell(stage)
-
-
-def _grow(trained: Hidden, fresh: Hidden, depth: int) -> Hidden:
-    """`depth` layers a branch: the trained ones below, and a fresh one on top."""
-    branches = []
-    for old, new in zip(trained.branches, fresh.branches, strict=True):
-        kept = old.layers[: depth - 1]
-        branches.append(replace(new, layers=(*kept, new.layers[depth - 1].to(old.last.weight.device))))
-    return replace(fresh, branches=tuple(branches))

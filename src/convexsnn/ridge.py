@@ -109,7 +109,7 @@ def fit_ridge(
     points = []
     for lam, W in zip(ordered, solutions, strict=True):
         residual = features @ W - targets.to(features.device)
-        score = None if validation is None or held is None else validation.score((held @ W).cpu())
+        score = None if validation is None or held is None else validation.score_of((held @ W).cpu())
         points.append(RidgePoint(lam, float((residual**2).sum() + lam * (W**2).sum()), score))
     best = max(range(len(points)), key=lambda i: (points[i].validation_score or 0.0, -i))
     return RidgeFit(Network(hidden, solutions[best]), ordered[best], tuple(points))

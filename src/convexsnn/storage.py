@@ -7,14 +7,11 @@ written beside their target and moved there, so that a full disk or a crash leav
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from sklearn.utils.validation import check_is_fitted
@@ -23,21 +20,20 @@ from torch import Tensor
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
-from convexsnn.estimators.arguments import read_settings
 from convexsnn.estimators.classes import Classes
-from convexsnn.exact import ExactSettings
+from convexsnn.families import family_from_dict, family_of
 from convexsnn.files import write_atomically
 from convexsnn.network import Hidden, Network
-from convexsnn.search import Round, SearchSettings
-from convexsnn.selection import PathPoint, read_betas
-from convexsnn.sequences import Sequences
+from convexsnn.regularisation import Regularisation
+from convexsnn.search import Round
+from convexsnn.selection import PathPoint
 from convexsnn.solvers import Status
 from convexsnn.tensors import describe_hidden, rebuild_hidden
 from convexsnn.training import Trained
 from convexsnn.witnesses.constant import without_constant
 
-# 1 had one beta a model and no path, 2 one categorical output, 3 no global bound, 4 no dual vector of its own for it.
-FORMAT = 5
+# 6: witness families with settings of their own. Older files are of versions that were never released.
+FORMAT = 6
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
@@ -80,6 +76,7 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
         "solver": trained.solver,
         "n_iter": trained.n_iter,
         "seconds": trained.seconds,
+        "data_digest": trained.data_digest,
         "extra": extra or {},
     }
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -96,14 +93,13 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     """
     header, tensors = _read_file(Path(path))
     try:
-        estimator = ESTIMATORS[header["estimator"]](**_parameters(header["parameters"]))
+        witnesses = rebuild_hidden(header["witnesses"], "witnesses", tensors)
+        parameters = _parameters(header["parameters"], witnesses)
+        estimator = ESTIMATORS[header["estimator"]](**parameters)
         estimator.device = "cpu"  # where the tensors now are, whatever the model was trained on
         for name, value in _attributes(header["fitted"]).items():
             setattr(estimator, name, value)
         estimator.beta_ = _picked_beta(estimator, header["fitted"])
-        witnesses = rebuild_hidden(header["witnesses"], "witnesses", tensors)
-        if estimator.witnesses is None:
-            estimator.witnesses = without_constant(witnesses) if estimator.intercept else witnesses
         trained = Trained(
             network=Network(rebuild_hidden(header["network"], "network", tensors), tensors["network.W"]),
             witnesses=witnesses,
@@ -115,6 +111,7 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
             solver=header["solver"],
             n_iter=header["n_iter"],
             seconds=header["seconds"],
+            data_digest=header["data_digest"],
             global_dual=tensors.get("global_dual"),
         )
         extra = header["extra"]
@@ -129,7 +126,6 @@ def _check_consistency(estimator: Estimator, trained: Trained, extra: Any) -> No
     """Raise ValueError when the header contradicts itself or the tensors."""
     if not isinstance(extra, dict):
         raise ValueError("extra is not an object")
-    estimator.program_settings()
     estimator.check_settings()
     hidden, kind = trained.witnesses, lambda h: (h.n_features, h.readout, h.every_step, h.dtype)
     if not estimator.describes(hidden):
@@ -151,16 +147,6 @@ def _check_consistency(estimator: Estimator, trained: Trained, extra: Any) -> No
         raise ValueError("W, U and the network's W differ in outputs")
 
 
-def data_digest(sequences: Sequences, targets: Tensor) -> str:
-    """SHA-256 of training data as the convex program has them, to recognise them again."""
-    digest = hashlib.sha256()
-    for tensor in (sequences.values.to(torch.float64), sequences.lengths, targets.to(torch.float64)):
-        array = np.ascontiguousarray(tensor.cpu().numpy())
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}")
@@ -177,8 +163,9 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             raise ValueError("format must be a positive integer")
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} is a safetensors file, but not one that convexsnn wrote") from error
-    if newest > FORMAT:
-        raise ModelFileError(f"model file {path} has format {newest}; this version reads up to {FORMAT}: upgrade")
+    if newest != FORMAT:
+        advice = "upgrade" if newest > FORMAT else "fit the model anew"
+        raise ModelFileError(f"model file {path} has format {newest}; this version reads {FORMAT}: {advice}")
     return header, tensors
 
 
@@ -188,18 +175,17 @@ def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
         parameters["random_state"] = None
     parameters["device"] = str(parameters["device"])
-    for name, kind in (("search", SearchSettings), ("exact", ExactSettings)):
-        if parameters[name] is not None:
-            parameters[name] = asdict(read_settings(name, parameters[name], kind))
-    if isinstance(parameters["witnesses"], Hidden):
-        parameters["witnesses"] = None  # they are in the file, as the witnesses of what was trained
+    parameters["witnesses"] = family_of(parameters["witnesses"]).to_dict()
     weights = parameters.get("class_weight")
     if isinstance(weights, dict):
         parameters["class_weight"] = [[_plain(key), float(value)] for key, value in weights.items()]
-    return {name: _plain(value) for name, value in parameters.items()}
+    return {name: value if name == "witnesses" else _plain(value) for name, value in parameters.items()}
 
 
-def _parameters(plain: dict[str, Any]) -> dict[str, Any]:
+def _parameters(plain: dict[str, Any], witnesses: Hidden) -> dict[str, Any]:
+    """Inverse of `_plain_parameters`; layers that were given are the stored witnesses."""
+    given = without_constant(witnesses) if plain["intercept"] else witnesses
+    plain = plain | {"witnesses": family_from_dict(plain["witnesses"], given)}
     if isinstance(plain.get("class_weight"), list):
         return plain | {"class_weight": dict(plain["class_weight"])}
     return plain
@@ -255,7 +241,7 @@ def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _picked_beta(estimator: Estimator, facts: dict[str, Any]) -> float:
     """The stored beta; ValueError when it is none of those that the parameters name."""
-    betas = read_betas(estimator.beta)
+    betas = Regularisation.read(estimator.beta).betas
     picked = check_real("beta", facts.get("beta", estimator.beta), 0.0, open_minimum=True)
     if betas is not None and picked not in betas:
         raise ValueError(f"the picked beta {picked} is not among the parameters' {list(betas)}")

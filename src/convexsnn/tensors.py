@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from convexsnn.network import DTYPES, Branch, Hidden, Layer
@@ -57,3 +59,17 @@ def rebuild_hidden(description: dict[str, Any], prefix: str, tensors: dict[str, 
         description["every_step"],
         DTYPES[description["dtype"]],
     )
+
+
+def digest_of(hidden: Hidden) -> str:
+    """SHA-256 of a hidden network: its settings and every number in it."""
+    tensors: dict[str, Tensor] = {}
+    description = describe_hidden(hidden, "", tensors)
+    parts = {name: digest_of_tensor(tensor) for name, tensor in tensors.items()}
+    return hashlib.sha256(repr((description, parts)).encode()).hexdigest()
+
+
+def digest_of_tensor(tensor: Tensor) -> str:
+    """SHA-256 of a tensor: its dtype, its shape and every number in it."""
+    array = np.ascontiguousarray(tensor.detach().cpu().numpy())
+    return hashlib.sha256(f"{array.dtype.str}{array.shape}".encode() + array.tobytes()).hexdigest()

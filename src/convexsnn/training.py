@@ -1,4 +1,4 @@
-"""The main path: witnesses and sequences in, a certified network out."""
+"""From a problem and hidden layers to a certified network."""
 
 from __future__ import annotations
 
@@ -6,117 +6,29 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Protocol
 
-import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from convexsnn.bounds import equal_inputs, universal_certificate
 from convexsnn.certificate import Certificate
-from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.dictionary import Dictionary, build_dictionary
-from convexsnn.losses import Head, Loss, loss_of
 from convexsnn.network import Hidden, Network
-from convexsnn.penalties import PENALTIES
-from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.observer import Observer
+from convexsnn.problem import Problem
+from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction import reconstruct
-from convexsnn.sequences import Sequences
-from convexsnn.simulation import scores
-from convexsnn.solvers import solve
-from convexsnn.solvers.base import Progress, Solution, SolverOptions, Status
+from convexsnn.solvers.base import Solution, SolverOptions, Status
+from convexsnn.solvers.path import largest_rho, rho_grid, solve_path
+from convexsnn.validation import Validation
 
-# Below it the numbers in the solvers leave the range of float64.
-SMALLEST_RHO = 1e-100
+# The betas of "path": how many, and the last as a share of the level at which W = 0 is optimal.
+PATH_POINTS, PATH_RATIO = 20, 1e-3
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ProgramSettings:
-    """The convex program and how far to solve it.
-
-    Attributes
-    ----------
-    loss : {"hinge", "squared", "logistic", "cross_entropy"}
-    penalty : {"l1", "group"}
-    beta : float
-        Weight of the path norm, > 0.
-    rho : float, optional
-        Weight of the penalty in the convex program, > 0; None is beta / sqrt(P_last) (the paper's).
-    tol : float
-        Relative duality gap to reach, in (0, 1).
-    max_iter : int
-        Limit on the solver's outer iterations.
-    heads : tuple of Head
-        Classes and weight of each categorical output of cross_entropy; () where there is one.
-    width : int, optional
-        P_last in beta / sqrt(P_last); None is the number of last-layer neurons. A search, which adds and drops neurons,
-        keeps to one rho by it.
-    """
-
-    loss: str = "cross_entropy"
-    penalty: str = "l1"
-    beta: float = 0.1
-    rho: float | None = None
-    tol: float = 1e-6
-    max_iter: int = 1000
-    heads: tuple[Head, ...] = ()
-    width: int | None = None
-
-    def __post_init__(self) -> None:
-        loss_of(self.loss, self.heads)
-        check_choice("penalty", self.penalty, PENALTIES)
-        check_real("beta", self.beta, 0.0, open_minimum=True)
-        if self.rho is not None:
-            check_real("rho", self.rho, 0.0, open_minimum=True)
-        check_real("tol", self.tol, 0.0, 1.0, open_minimum=True)
-        check_integer("max_iter", self.max_iter)
-        if self.width is not None:
-            check_integer("width", self.width)
-
-    def width_for(self, n_last: int) -> int:
-        """`width`, or `n_last` when it is None."""
-        return n_last if self.width is None else self.width
-
-    def rho_for(self, n_last: int) -> float:
-        """`rho`, or beta / sqrt(P_last) when it is None."""
-        rho = float(self.rho) if self.rho is not None else float(self.beta) / math.sqrt(max(1, self.width_for(n_last)))
-        if rho < SMALLEST_RHO:
-            raise ValueError(f"beta (or rho) is too small: rho = {rho:g} must be at least {SMALLEST_RHO:g}")
-        return rho
-
-    @property
-    def loss_function(self) -> Loss:
-        """The loss named by `loss`, of the given heads."""
-        return loss_of(self.loss, self.heads)
-
-
-@dataclass(frozen=True)
-class Observer:
-    """Whom to tell about long work; both are called from the thread that works.
-
-    Attributes
-    ----------
-    simulated : callable (rows done, rows in all), optional
-    solved : callable (Progress), optional
-    began : callable (str), optional
-        Told in words which of several programs is solved next.
-    searched : callable (convexsnn.search.Round), optional
-        Told of each round of a search.
-    """
-
-    simulated: Callable[[int, int], None] | None = None
-    solved: Callable[[Progress], None] | None = None
-    began: Callable[[str], None] | None = None
-    searched: Callable[[Any], None] | None = None
-
-    def begin(self, what: str) -> None:
-        """Say what is solved next."""
-        if self.began is not None:
-            self.began(what)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +46,16 @@ class Trained:
     U : float64 tensor of shape (rows, C)
         A feasible dual vector.
     row_weights : float64 tensor of shape (rows,)
+        Summing to one.
     certificate : Certificate
     status : Status
         Why the solver stopped.
     solver : str
     n_iter : int
     seconds : dict of str to float
-        Wall-clock seconds of "simulate", "solve" and "reconstruct".
+        Wall-clock seconds of "simulate", "solve", "bound" (the global bound) and "reconstruct".
+    data_digest : str
+        SHA-256 of the sequences and targets that were trained on (`Problem.data_digest`).
     global_dual : float64 tensor of shape (rows, C), optional
         The dual vector of the certificate's global bound, where that is not `U`.
     """
@@ -155,115 +70,242 @@ class Trained:
     solver: str
     n_iter: int
     seconds: dict[str, float]
+    data_digest: str
     global_dual: Tensor | None = None
 
 
-def make_program(
-    dictionary: Dictionary, targets: Tensor, row_weights: Tensor, settings: ProgramSettings
-) -> ConvexProgram:
-    """The convex program of `settings` over a dictionary, with targets (rows, C) and row weights (rows,)."""
-    return ConvexProgram(
-        columns=dictionary.columns,
-        targets=targets,
-        loss=settings.loss_function,
-        penalty=PENALTIES[settings.penalty],
-        rho=settings.rho_for(len(dictionary.column_of)),
-        row_weights=row_weights,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """Simulated witnesses and the convex program over their columns: all that comes before solving.
+class Fit(Protocol):
+    """Output weights for one rho, with what was proved about them.
 
     Attributes
     ----------
-    witnesses : Hidden
-    dictionary : Dictionary
-    program : ConvexProgram
-    groups : int64 tensor of shape (rows,)
-        The same number for rows with equal input (`equal_inputs`).
-    options : SolverOptions
-    simulate_seconds : float
+    certificate : Certificate
+    status : Status
+        Why the solver stopped.
+    seconds : float
+        Of the solver.
     """
 
+    @property
+    def certificate(self) -> Certificate: ...
+    @property
+    def status(self) -> Status: ...
+    @property
+    def seconds(self) -> float: ...
+
+    def score_of(self, rows: Validation) -> float:
+        """The score of the network on some rows."""
+        ...
+
+    def conclude(self) -> Trained:
+        """The network; warns where its certificate does not reach the tolerance."""
+        ...
+
+
+class ColumnSource(Protocol):
+    """Where the columns of a problem's program come from: witnesses that were simulated, or exact pricing.
+
+    Attributes
+    ----------
+    problem : Problem
+    n_last : int
+        P_last, in rho = beta / sqrt(P_last).
+    """
+
+    @property
+    def problem(self) -> Problem: ...
+    @property
+    def n_last(self) -> int: ...
+
+    def fits(self, rhos: Sequence[float], start: Tensor | None = None) -> Iterator[Fit]:
+        """A fit for each rho, from the largest to the smallest, each made when it is asked for."""
+        ...
+
+    def path_of_rhos(self) -> list[float]:
+        """20 values in geometric progression: from just below the level at which W = 0 is optimal to 1e-3 of it."""
+        ...
+
+    def on(self, problem: Problem) -> ColumnSource:
+        """The same source for another problem."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedColumns:
+    """The columns that witnesses realise on a problem's sequences.
+
+    Attributes
+    ----------
+    problem : Problem
+    witnesses : Hidden
+    dictionary : Dictionary
+    n_last : int
+        P_last, in rho = beta / sqrt(P_last): of the witnesses, or that of the search that found them.
+    options : SolverOptions
+    observer : Observer
+    seconds : float
+        That the simulation took.
+    """
+
+    problem: Problem
     witnesses: Hidden
     dictionary: Dictionary
-    program: ConvexProgram
-    groups: Tensor
+    n_last: int
     options: SolverOptions
-    simulate_seconds: float
+    observer: Observer
+    seconds: float
 
-    def certificate_of(self, solution: Solution) -> Certificate:
-        """What was proved about `solution`, which may be at another rho than the program, such as one of a path."""
-        certificate = solution.certificate.with_spike_margin(self.dictionary.spike_margin)
-        program = replace(self.program, rho=certificate.rho)
-        readout, primal = self.witnesses.readout, certificate.primal
-        return certificate.with_global_bound(universal_certificate(program, self.groups, readout, solution.U, primal))
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        witnesses: Hidden,
+        options: SolverOptions | None = None,
+        observer: Observer | None = None,
+        n_last: int | None = None,
+    ) -> SimulatedColumns:
+        """Simulate witnesses on the problem's sequences.
 
-    def conclude(self, solution: Solution, solve_seconds: float) -> Trained:
-        """Reconstruct the network of `solution`, and warn when it is not certified to tol."""
-        tol = self.options.tol
-        certificate = self.certificate_of(solution)
-        start = time.perf_counter()
-        network = reconstruct(self.witnesses, self.dictionary, solution.W)
-        reconstruct_seconds = time.perf_counter() - start
-        if not certificate.holds(tol):
+        Warns
+        -----
+        UserWarning
+            When no witness ever fires on these sequences.
+        """
+        observer = observer or Observer()
+        if witnesses.every_step != problem.every_step:
+            raise ValueError("witnesses must be read at the steps of the problem's rows: their every_step is another")
+        begun = time.perf_counter()
+        dictionary = build_dictionary(witnesses, problem.input, observer.simulated)
+        seconds = time.perf_counter() - begun
+        if dictionary.columns.shape[1] == 0:
             warnings.warn(
-                f"not certified to tol={tol:g}: relative gap {certificate.relative_gap:.2e} after "
+                "no last-layer neuron fires on any training sequence, so the network's output is zero: scale the input "
+                "up, or lower threshold",
+                stacklevel=3,
+            )
+        width = len(dictionary.column_of) if n_last is None else n_last
+        given = options or SolverOptions()
+        told = replace(given, callback=given.callback or observer.solved)
+        return cls(problem, witnesses, dictionary, width, told, observer, seconds)
+
+    def fits(self, rhos: Sequence[float], start: Tensor | None = None) -> Iterator[SimulatedFit]:
+        """See `ColumnSource`; `start` (P_last, C) has weights of the witnesses from which the first is solved."""
+        W0 = None if start is None else self.dictionary.to_columns(start)
+        for solution in solve_path(self.program, rhos, self.options, W0):
+            yield self.fit_of(solution)
+
+    def fit_of(self, solution: Solution) -> SimulatedFit:
+        """A solution of the program at its own rho, with the certificate completed."""
+        problem = self.problem.at(solution.certificate.rho)
+        begun = time.perf_counter()
+        bound = problem.universal_certificate(self.witnesses.readout, solution.U, solution.certificate.primal)
+        certificate = solution.certificate.with_spike_margin(self.dictionary.spike_margin).with_global_bound(bound)
+        return SimulatedFit(self, solution, certificate, time.perf_counter() - begun)
+
+    def path_of_rhos(self) -> list[float]:
+        """See `ColumnSource`; one rho where W = 0 is optimal for every one."""
+        return path_of_rhos(self.program, self.n_last)
+
+    def on(self, problem: Problem) -> SimulatedColumns:
+        """The same witnesses on another problem's sequences."""
+        return SimulatedColumns.of(problem, self.witnesses, self.options, self.observer, self.n_last)
+
+    @cached_property
+    def program(self) -> ConvexProgram:
+        """The convex program over the columns."""
+        return self.problem.program(self.dictionary.columns)
+
+    @cached_property
+    def held(self) -> Dictionary | None:
+        """The same witnesses on the validation data."""
+        validation = self.problem.validation
+        if validation is None:
+            return None
+        return build_dictionary(self.witnesses, validation.sequences, self.observer.simulated)
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedFit:
+    """Output weights of simulated witnesses; see `Fit`.
+
+    Attributes
+    ----------
+    source : SimulatedColumns
+    solution : Solution
+    certificate : Certificate
+        With spike margin and global bound.
+    bound_seconds : float
+    """
+
+    source: SimulatedColumns
+    solution: Solution
+    certificate: Certificate
+    bound_seconds: float
+
+    @property
+    def status(self) -> Status:
+        """Why the solver stopped."""
+        return self.solution.status
+
+    @property
+    def seconds(self) -> float:
+        """Of the solver."""
+        return self.solution.seconds
+
+    def score_of(self, rows: Validation) -> float:
+        """The score of the network on the training rows, or on the validation data."""
+        source, W = self.source, self.solution.W
+        if rows.sequences is source.problem.sequences:
+            return rows.score_of(source.program.columns.matmul(W).cpu())
+        held = source.held
+        assert held is not None
+        return rows.score_of(held.columns.matmul(held.to_columns(source.dictionary.to_neurons(W))).cpu())
+
+    def conclude(self) -> Trained:
+        """Reconstruct the network, and warn when it is not certified to the tolerance."""
+        source, solution, tol = self.source, self.solution, self.source.options.tol
+        begun = time.perf_counter()
+        network = reconstruct(source.witnesses, source.dictionary, solution.W)
+        seconds = {"simulate": source.seconds, "solve": solution.seconds, "bound": self.bound_seconds}
+        seconds["reconstruct"] = time.perf_counter() - begun
+        if not self.certificate.holds(tol):
+            warnings.warn(
+                f"not certified to tol={tol:g}: relative gap {self.certificate.relative_gap:.2e} after "
                 f"{solution.n_iter} iterations; {solution.status.value}",
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        logger.info("%s", certificate)
-        if certificate.global_bound is not None:
-            logger.info("%s", certificate.global_bound)
+        logger.info("%s", self.certificate)
+        if self.certificate.global_bound is not None:
+            logger.info("%s", self.certificate.global_bound)
         return Trained(
             network=network,
-            witnesses=self.witnesses,
-            W=self.dictionary.to_neurons(solution.W),
+            witnesses=source.witnesses,
+            W=source.dictionary.to_neurons(solution.W),
             U=solution.U,
-            row_weights=self.program.row_weights,
-            certificate=certificate,
+            row_weights=source.program.row_weights,
+            certificate=self.certificate,
             status=solution.status,
             solver=solution.solver,
             n_iter=solution.n_iter,
-            seconds={"simulate": self.simulate_seconds, "solve": solve_seconds, "reconstruct": reconstruct_seconds},
+            seconds=seconds,
+            data_digest=source.problem.data_digest,
         )
 
 
-def prepare(
-    witnesses: Hidden,
-    sequences: Sequences,
-    targets: Tensor,
-    settings: ProgramSettings,
-    row_weights: Tensor | None,
-    observer: Observer,
-) -> Prepared:
-    """Simulate witnesses and form the convex program over their columns; arguments and warnings as of `train`."""
-    start = time.perf_counter()
-    dictionary = build_dictionary(witnesses, sequences, observer.simulated)
-    seconds = time.perf_counter() - start
-    device = dictionary.columns.device
-    weights = uniform_weights(len(targets)) if row_weights is None else row_weights / row_weights.sum()
-    program = make_program(dictionary, targets.to(device), weights.to(device), settings)
-    if program.n_columns == 0:
-        warnings.warn(
-            "no last-layer neuron fires on any training sequence, so the network's output is zero: scale the input up, "
-            "or lower threshold",
-            stacklevel=3,
-        )
-    options = SolverOptions(settings.tol, settings.max_iter, observer.solved)
-    groups = equal_inputs(sequences, witnesses.every_step)
-    return Prepared(witnesses, dictionary, program, groups, options, seconds)
+def path_of_rhos(program: ConvexProgram, n_last: int) -> list[float]:
+    """The rhos of beta="path" for a program; one, that of beta 1, where W = 0 is optimal for every one."""
+    if largest_rho(program) == 0.0:
+        return [1.0 / math.sqrt(n_last)]
+    # The first of the grid is the level itself, where there is nothing to see.
+    return rho_grid(program, PATH_POINTS + 1, PATH_RATIO)[1:]
 
 
 def train(
+    problem: Problem,
     witnesses: Hidden,
-    sequences: Sequences,
-    targets: Tensor,
-    settings: ProgramSettings,
-    row_weights: Tensor | None = None,
+    options: SolverOptions | None = None,
+    *,
     observer: Observer | None = None,
     start: Tensor | None = None,
 ) -> Trained:
@@ -271,16 +313,14 @@ def train(
 
     Parameters
     ----------
+    problem : Problem
     witnesses : Hidden
-    sequences : Sequences
-    targets : float64 tensor of shape (rows, C)
-        Encoded labels, one row a dictionary row.
-    settings : ProgramSettings
-    row_weights : float64 tensor of shape (rows,), optional
-        Positive; scaled to sum to one. None is uniform.
+        Their every_step is that of the problem.
+    options : SolverOptions, optional
+        To what relative gap, and for how many iterations at most.
     observer : Observer, optional
     start : float64 tensor of shape (P_last, C), optional
-        Weights of the witnesses' last-layer neurons to start the solver from, such as `Trained.W` of a similar program.
+        Weights of the witnesses' last-layer neurons to start the solver from, such as `Trained.W` of a similar problem.
 
     Warns
     -----
@@ -289,22 +329,6 @@ def train(
     UserWarning
         When no witness ever fires on these sequences.
     """
-    prepared = prepare(witnesses, sequences, targets, settings, row_weights, observer or Observer())
-    begun = time.perf_counter()
-    W0 = None if start is None else prepared.dictionary.to_columns(start)
-    solution = solve(prepared.program, prepared.options, W0)
-    return prepared.conclude(solution, time.perf_counter() - begun)
-
-
-def objective(
-    network: Network, sequences: Sequences, targets: Tensor, row_weights: Tensor, certificate: Certificate
-) -> float:
-    """The training objective of a network, by running it: F(f(x)) + rho * Omega(W)."""
-    S = scores(network, sequences)
-    data = row_weights @ loss_of(certificate.loss, certificate.heads).value(S, targets)
-    return float(data + certificate.rho * PENALTIES[certificate.penalty].value(network.W))
-
-
-def generator_from_seed(seed: int) -> torch.Generator:
-    """A CPU generator, the only source of randomness that witnesses take."""
-    return torch.Generator().manual_seed(seed)
+    source = SimulatedColumns.of(problem, witnesses, options, observer)
+    (fit,) = source.fits([problem.rho], start)
+    return fit.conclude()

@@ -6,15 +6,14 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
-from convexsnn.bounds import equal_inputs, prove_again
+from convexsnn.bounds import prove_again
 from convexsnn.certificate import Certificate, certify
 from convexsnn.dictionary import build_dictionary
+from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction import reconstruct
-from convexsnn.sequences import Sequences
-from convexsnn.training import ProgramSettings, Trained, make_program, objective
+from convexsnn.training import Trained
 
 # Relative error that recomputing in float64 may make (other block sizes, other BLAS).
 ROUNDING = 1e-9
@@ -43,9 +42,7 @@ class Verification:
         return not self.problems
 
 
-def verify(
-    trained: Trained, stored: Certificate, sequences: Sequences, targets: Tensor, settings: ProgramSettings
-) -> Verification:
+def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verification:
     """Simulate the witnesses anew and recompute primal and dual from the stored W and dual vector.
 
     Parameters
@@ -54,12 +51,10 @@ def verify(
         As loaded.
     stored : Certificate
         The claim to check.
-    sequences, targets
-        The training data, as `training_rows` of the estimator gives them.
-    settings : ProgramSettings
-        Of the estimator.
+    problem : Problem
+        The training data, with the rho of the estimator's settings; the row weights are those of `trained`.
     """
-    rows, outputs = len(targets), targets.shape[1]
+    rows, outputs = problem.targets.shape
     expected = {"W": (trained.witnesses.n_last, outputs), "U": (rows, outputs), "row_weights": (rows,)}
     if trained.global_dual is not None:
         expected["global_dual"] = (rows, outputs)
@@ -75,12 +70,13 @@ def verify(
     ]
     if problems:
         return Verification(None, tuple(problems))
-    dictionary = build_dictionary(trained.witnesses, sequences)
+    dictionary = build_dictionary(trained.witnesses, problem.input)
     W = dictionary.to_columns(trained.W)
     try:
-        program = make_program(dictionary, targets, trained.row_weights, settings)
+        problem = replace(problem, row_weights=trained.row_weights)
+        program = problem.program(dictionary.columns)
         certificate = certify(program, W, trained.U).with_spike_margin(dictionary.spike_margin)
-        certificate = _with_global_claims(certificate, stored, program, trained, sequences)
+        certificate = _with_global_claims(certificate, stored, program, trained, problem)
     except ValueError as error:
         return Verification(None, (str(error),))
     problems = _differences(stored, certificate, trained.witnesses.dtype)
@@ -88,7 +84,7 @@ def verify(
         problems.append("the stored W has weights on neurons that are silent or give the column of an earlier one")
     if not reconstruct(trained.witnesses, dictionary, W).equals(trained.network):
         problems.append("the stored network is not the one that the stored witnesses and W give")
-    run = objective(trained.network, sequences, targets, trained.row_weights, certificate)
+    run = problem.objective(trained.network)
     if not _close(run, certificate.primal):
         problems.append(
             f"the stored network, run anew, has objective {run:.12g}, the convex program {certificate.primal:.12g}"
@@ -97,12 +93,12 @@ def verify(
 
 
 def _with_global_claims(
-    certificate: Certificate, stored: Certificate, program: ConvexProgram, trained: Trained, sequences: Sequences
+    certificate: Certificate, stored: Certificate, program: ConvexProgram, trained: Trained, problem: Problem
 ) -> Certificate:
     """The recomputed certificate with what can be proved anew of the stored one's global bound, and of its scope."""
     if stored.global_bound is None:
         return certificate
-    groups = equal_inputs(sequences, trained.witnesses.every_step)
+    groups, sequences = problem.groups, problem.input
     U = trained.U if trained.global_dual is None else trained.global_dual
     bound = prove_again(stored.global_bound, program, groups, trained.witnesses, sequences, U, certificate.primal)
     certificate = certificate.with_global_bound(bound)

@@ -14,7 +14,19 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from convexsnn import Architecture, SpikingClassifier, SpikingRegressor, gaussian, polish
+from convexsnn import (
+    Architecture,
+    Exact,
+    Gaussian,
+    Heterogeneous,
+    Reservoir,
+    Search,
+    SpikingClassifier,
+    SpikingRegressor,
+    Surrogate,
+    gaussian,
+    polish,
+)
 from convexsnn.bench.cells import choose_cells
 from convexsnn.bench.methods import run_job
 from convexsnn.export import to_torch
@@ -75,7 +87,7 @@ def _network(network: Network) -> Facts:
     return {"neurons": network.hidden.n_neurons, "hidden": _weights_of(network.hidden), "W": _digest(network.W)}
 
 
-def _fit(model: Any, X: Any, shown: Any) -> Facts:
+def _fit(model: Any, shown: Any) -> Facts:
     trained = model.trained_
     predicted = model.predict(shown)
     rows = [np.asarray(p).tolist() for p in predicted] if isinstance(predicted, list) else predicted.tolist()
@@ -117,86 +129,78 @@ SMALL = {"hidden": 16, "last": 24}
 @case
 def gaussian_cross_entropy() -> Facts:
     X, y = _reals()
-    return _fit(SpikingClassifier(witnesses="gaussian", **SMALL, random_state=1).fit(X, y), X, X)
+    return _fit(SpikingClassifier(witnesses=Gaussian(**SMALL), random_state=1).fit(X, y), X)
 
 
 @case
 def orthogonal_threshold_hinge_group() -> Facts:
     X, y = _reals(seed=1)
-    model = SpikingClassifier(
-        witnesses="gaussian-orthogonal", **SMALL, neuron="threshold", recurrent=True, bias=True, readout="spike",
-        loss="hinge", penalty="group", beta=0.05, random_state=2,
-    )  # fmt: skip
-    return _fit(model.fit(X, y), X, X)
+    family = Gaussian(variant="orthogonal", **SMALL, neuron="threshold", recurrent=True, bias=True, readout="spike")
+    model = SpikingClassifier(witnesses=family, loss="hinge", penalty="group", beta=0.05, random_state=2)
+    return _fit(model.fit(X, y), X)
 
 
 @case
 def normalized_analog_squared() -> Facts:
-    X, y = _reals(seed=2)
-    model = SpikingRegressor(
-        witnesses="gaussian-normalized", **SMALL, depth=2, reset="hard", readout="analog", dtype="float32",
-        beta=0.01, random_state=3,
-    )  # fmt: skip
-    return _fit(model.fit(X, np.column_stack([X[:, -1, 0], X[:, 0, 1]])), X, X[:20])
+    X, _ = _reals(seed=2)
+    family = Gaussian(variant="normalized", last=24, depth=2, reset="hard", readout="analog", dtype="float32")
+    model = SpikingRegressor(witnesses=family, beta=0.01, random_state=3)
+    return _fit(model.fit(X, np.column_stack([X[:, -1, 0], X[:, 0, 1]])), X[:20])
 
 
 @case
 def heterogeneous_logistic_path() -> Facts:
     X, y = _reals(seed=3)
-    model = SpikingClassifier(
-        witnesses="heterogeneous", **SMALL, readout="spike", loss="logistic", beta="path", random_state=4
-    )
-    return _fit(model.fit(X, y), X, X)
+    family = Heterogeneous(**SMALL, readout="spike")
+    return _fit(SpikingClassifier(witnesses=family, loss="logistic", beta="path", random_state=4).fit(X, y), X)
 
 
 @case
 def reservoir_hinge() -> Facts:
     X, y = _reals(seed=4)
-    model = SpikingClassifier(witnesses="reservoir", **SMALL, loss="hinge", beta=0.02, random_state=5)
-    return _fit(model.fit(X, y == 1), X, X)
+    model = SpikingClassifier(witnesses=Reservoir(**SMALL), loss="hinge", beta=0.02, random_state=5)
+    return _fit(model.fit(X, y == 1), X)
 
 
 @case
 def surrogate_group() -> Facts:
     X, y = _reals(seed=5)
-    model = SpikingClassifier(witnesses="surrogate", **SMALL, penalty="group", beta=0.02, random_state=6)
-    return _fit(model.fit(X, y, validation=(X[::2], y[::2])), X, X)
+    model = SpikingClassifier(witnesses=Surrogate(**SMALL), penalty="group", beta=0.02, random_state=6)
+    return _fit(model.fit(X, y, validation=(X[::2], y[::2])), X)
 
 
 @case
 def mixture_weighted_intercept() -> Facts:
     X, y = _reals(seed=6)
+    half = {"hidden": 8, "last": 12}
     model = SpikingClassifier(
-        witnesses="gaussian+heterogeneous", **SMALL, intercept=True, class_weight="balanced",
+        witnesses=Gaussian(**half) + Heterogeneous(**half), intercept=True, class_weight="balanced",
         beta=[0.1, 0.01], random_state=7,
     )  # fmt: skip
-    return _fit(model.fit(X, y, sample_weight=np.arange(len(X)) % 3), X, X)
+    return _fit(model.fit(X, y, sample_weight=np.arange(len(X)) % 3), X)
 
 
 @case
 def search_default() -> Facts:
     X, y = _bits()
-    model = SpikingClassifier(search={"effort": 3e7}, random_state=8)
-    return _fit(model.fit(X, y, validation=_bits(seed=1)), X, X)
+    model = SpikingClassifier(witnesses=Search(effort=3e7), random_state=8)
+    return _fit(model.fit(X, y, validation=_bits(seed=1)), X)
 
 
 @case
 def search_recurrent_hinge() -> Facts:
     X, y = _bits(T=6, seed=2)
-    model = SpikingClassifier(
-        search={"effort": 2e7, "width": 6, "oracles": ("restarts", "refinement", "crossing", "inputs")},
-        depth=2, recurrent=True, readout="spike", loss="hinge", last=100, beta=0.02, random_state=9,
-    )  # fmt: skip
-    return _fit(model.fit(X, y), X, X)
+    oracles = ("restarts", "refinement", "crossing", "inputs")
+    family = Search(effort=2e7, width=6, oracles=oracles, depth=2, recurrent=True, readout="spike", last=100)
+    return _fit(SpikingClassifier(witnesses=family, loss="hinge", beta=0.02, random_state=9).fit(X, y), X)
 
 
 @case
 def search_after_gaussian_regression() -> Facts:
     X, _ = _reals(seed=7)
-    model = SpikingRegressor(
-        witnesses="gaussian+search", **SMALL, search={"effort": 2e7}, intercept=True, beta=0.01, random_state=10
-    )
-    return _fit(model.fit(X, X[:, -1, 0] + X[:, 0, 1]), X, X[:20])
+    family = Gaussian(**SMALL) + Search(effort=2e7, last=24)
+    model = SpikingRegressor(witnesses=family, intercept=True, beta=0.01, random_state=10)
+    return _fit(model.fit(X, X[:, -1, 0] + X[:, 0, 1]), X[:20])
 
 
 @case
@@ -204,17 +208,15 @@ def search_every_step_two_outputs() -> Facts:
     X, _ = _bits(n=40, seed=3)
     one = np.cumsum(X[:, :, 1], axis=1).astype(int) % 2
     y = np.stack([one, X[:, :, 1].astype(int)], axis=2)
-    model = SpikingClassifier(search={"effort": 2e7}, per_step=True, output_weights=[1.0, 0.5], random_state=11)
-    return _fit(model.fit(X, y, validation=(X[:10], y[:10])), X, X[:10])
+    model = SpikingClassifier(witnesses=Search(effort=2e7), per_step=True, output_weights=[1.0, 0.5], random_state=11)
+    return _fit(model.fit(X, y, validation=(X[:10], y[:10])), X[:10])
 
 
 @case
 def exact_arrangement() -> Facts:
     X, y = _bits(n=12, T=3, seed=4)
-    model = SpikingClassifier(
-        witnesses="exact", depth=2, leak=0.9, readout="spike", loss="hinge", rho=0.05, random_state=0
-    )
-    return _fit(model.fit(X, y), X, X)
+    family = Exact(leak=0.9, readout="spike")
+    return _fit(SpikingClassifier(witnesses=family, loss="hinge", rho=0.05, random_state=0).fit(X, y), X)
 
 
 @case
@@ -222,11 +224,9 @@ def exact_milp_group() -> Facts:
     rng = np.random.default_rng(5)
     X = np.round(rng.normal(size=(10, 2, 2)), 1)
     y = np.arange(10) % 3
-    model = SpikingClassifier(
-        witnesses="exact", exact={"method": "milp", "time_limit": 60}, depth=2, neuron="threshold", bias=True,
-        readout="spike", penalty="group", rho=0.1, random_state=0,
-    )  # fmt: skip
-    facts = _fit(model.fit(X, y), X, X)
+    family = Exact(method="milp", time_limit=60, neuron="threshold", bias=True, readout="spike")
+    model = SpikingClassifier(witnesses=family, penalty="group", rho=0.1, random_state=0)
+    facts = _fit(model.fit(X, y), X)
     facts["certificate"]["global"][2] = None  # kappa comes from programs that time may stop
     return facts
 
@@ -236,8 +236,9 @@ def unequal_lengths_every_step() -> Facts:
     rng = np.random.default_rng(6)
     X = [np.round(rng.normal(size=(t, 2)), 2) for t in rng.integers(2, 7, size=30)]
     y = [x.cumsum(axis=0)[:, 0] for x in X]
-    model = SpikingRegressor(witnesses="gaussian", **SMALL, per_step=True, reset="none", beta=0.01, random_state=12)
-    return _fit(model.fit(X, y), X, X[:8])
+    family = Gaussian(**SMALL, reset="none")
+    model = SpikingRegressor(witnesses=family, per_step=True, beta=0.01, random_state=12)
+    return _fit(model.fit(X, y), X[:8])
 
 
 @case
@@ -248,17 +249,15 @@ def given_hidden_delayed_then_tightened() -> Facts:
     model = SpikingClassifier(witnesses=hidden, loss="hinge", rho=0.05).fit(X, y)
     before = _certificate(model.certificate_)
     bound = model.tighten_bound(X, y)
-    return {
-        "before": before,
-        "predictions": model.predict(X).tolist(),
-        "bound": [bound.method, bound.value, bound.kappa, bound.patterns],
-    }
+    found = [bound.method, bound.value, bound.kappa, bound.patterns]
+    return {"before": before, "predictions": model.predict(X).tolist(), "bound": found}
 
 
 @case
 def polished() -> Facts:
     X, y = _reals(seed=8)
-    model = SpikingClassifier(witnesses="gaussian", branches=1, **SMALL, readout="spike", random_state=13).fit(X, y)
+    family = Gaussian(branches=1, **SMALL, readout="spike")
+    model = SpikingClassifier(witnesses=family, random_state=13).fit(X, y)
     module = to_torch(model.network_)
     with torch.no_grad():
         module.output.weight += 0.05

@@ -6,6 +6,8 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +16,45 @@ from sklearn.exceptions import ConvergenceWarning
 
 from convexsnn.bench.jobs import Job, JobSkippedError, Rows
 from convexsnn.estimators import SpikingClassifier
+from convexsnn.families import FAMILIES, WitnessFamily
 from convexsnn.tasks import TaskSettings, load_task
 
 
 @dataclass(frozen=True)
 class Base:
-    """What an ablation varies around: a task and a fit, by the names that `fit` has for them."""
+    """What an ablation varies around: a task with its sizes, a fit, and a network of gaussian witnesses."""
 
     task: str
     sizes: tuple[int, int, int]
     fit: dict[str, Any]
+    network: dict[str, Any]
 
 
-_NETWORK = {"branches": 2, "leak": 0.99, "threshold": 1.0, "readout": "membrane", "witnesses": "gaussian"}
+_NETWORK = {"branches": 2, "readout": "membrane"}
 BASES: dict[str, Base] = {
     "xor": Base(
         "first-last-xor",
         (2000, 2000, 4000),
-        _NETWORK | {"timesteps": 8, "depth": 5, "hidden": 500, "last": 1000, "loss": "hinge", "beta": 0.01},
+        {"timesteps": 8, "loss": "hinge", "beta": 0.01},
+        _NETWORK | {"depth": 5, "hidden": 500, "last": 1000},
     ),
     "addition": Base(
         "addition:base-2",
         (1000, 1000, 1000),
-        _NETWORK | {"timesteps": 6, "depth": 3, "hidden": 512, "last": 1024, "loss": "cross_entropy", "beta": 0.01},
+        {"timesteps": 6, "loss": "cross_entropy", "beta": 0.01},
+        _NETWORK | {"depth": 3, "hidden": 512, "last": 1024},
     ),
     "digits": Base(
         "digits",
         (1000, 297, 500),
-        _NETWORK | {"timesteps": 8, "depth": 3, "hidden": 256, "last": 512, "loss": "cross_entropy", "beta": 0.1},
+        {"timesteps": 8, "loss": "cross_entropy", "beta": 0.1},
+        _NETWORK | {"depth": 3, "hidden": 256, "last": 512},
     ),
     "mnist": Base(
         "mnist",
         (6000, 2000, 2000),
-        _NETWORK | {"timesteps": 14, "depth": 3, "hidden": 512, "last": 1024, "loss": "cross_entropy", "beta": 0.1},
+        {"timesteps": 14, "loss": "cross_entropy", "beta": 0.1},
+        _NETWORK | {"depth": 3, "hidden": 512, "last": 1024},
     ),
 }
 
@@ -97,7 +105,8 @@ def run_job(settings: dict[str, Any], scratch: Path) -> Rows:  # noqa: ARG001 - 
     base, axis, value, seed = (settings[name] for name in ("base", "axis", "value", "seed"))
     chosen = BASES[base]
     n_train, n_val, n_test = chosen.sizes
-    fit = chosen.fit | ({} if axis == "n_train" else {axis: value})
+    fit = chosen.fit | ({axis: value} if axis in chosen.fit else {})
+    network = chosen.network | ({axis: value} if axis in chosen.network else {})
     timesteps = fit.pop("timesteps")
     n_train = value if axis == "n_train" else n_train
     asked = TaskSettings(n_train, n_val, n_test, timesteps, data_dir=settings["data_dir"], seed=seed)
@@ -105,7 +114,9 @@ def run_job(settings: dict[str, Any], scratch: Path) -> Rows:  # noqa: ARG001 - 
         task = load_task(chosen.task, asked)
     except (ValueError, OSError) as error:
         raise JobSkippedError(f"{base}, {axis} {value}: {error}") from error
-    model = SpikingClassifier(**fit, per_step=task.per_step, device=settings["device"], random_state=seed)
+    family = _family(str(value) if axis == "witnesses" else "gaussian", network)
+    fit |= {"per_step": task.per_step, "device": settings["device"], "random_state": seed}
+    model = SpikingClassifier(witnesses=family, **fit)
     begun = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the row has the gap
@@ -116,6 +127,19 @@ def run_job(settings: dict[str, Any], scratch: Path) -> Rows:  # noqa: ARG001 - 
     row |= {split: 100.0 * model.score(part.X, part.y) for split, part in _splits(task).items()}
     row |= {"objective": certificate.primal, "relative_gap": certificate.relative_gap}
     return [row | {"columns": certificate.P, "support": certificate.support}]
+
+
+def _family(name: str, network: dict[str, Any]) -> WitnessFamily:
+    """Witnesses by name, of the same number of neurons whatever the family; "gaussian-orthogonal" is a variant."""
+    if "+" in name:
+        parts = name.split("+")
+        share = network | {size: network[size] // len(parts) for size in ("hidden", "last")}
+        return reduce(add, (_family(part, share) for part in parts))
+    kind, _, variant = name.partition("-")
+    settings = network | ({"variant": variant} if variant else {})
+    if network["depth"] == 2:
+        settings = {setting: value for setting, value in settings.items() if setting != "hidden"}
+    return FAMILIES[kind](**settings)
 
 
 def _splits(task: Any) -> dict[str, Any]:

@@ -18,19 +18,20 @@ from sklearn.exceptions import ConvergenceWarning
 from convexsnn.bench.cells import Cell
 from convexsnn.bench.jobs import JobSkippedError, Rows
 from convexsnn.estimators import SpikingClassifier
+from convexsnn.families import Gaussian, WitnessFamily
 from convexsnn.hybrids import fine_tune
-from convexsnn.labels import decide, flatten_steps
+from convexsnn.labels import flatten_steps
 from convexsnn.losses import LOSSES
 from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.network import Hidden, Network
 from convexsnn.penalties import PENALTIES
-from convexsnn.program import uniform_weights
+from convexsnn.problem import Problem, rho_of
 from convexsnn.ridge import fit_ridge
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores
-from convexsnn.surrogate import PAPER_BASELINE, Problem, SurrogateSettings, initial_network, train_surrogate
+from convexsnn.surrogate import PAPER_BASELINE, SurrogateSettings, initial_network, train_surrogate
 from convexsnn.tasks import Split, TaskData, TaskSettings, load_task
-from convexsnn.validation import Validation
+from convexsnn.validation import Accuracy, Validation
 from convexsnn.witnesses import Architecture, Heterogeneity, diversify, tune_reservoir
 
 BRANCHES, LEAK, THRESHOLD = 2, 0.99, 1.0
@@ -94,21 +95,24 @@ class Setup:
         return Architecture(self.sequences("train").n_features, **(settings | changes))
 
     def validation(self, split: str = "val") -> Validation:
-        """The share of right rows of a split."""
-        labels = self.labels(split)
-        return Validation(self.sequences(split), lambda S: float((decide(S) == labels).double().mean()))
+        """The share of right rows of a split; cross entropy codes classes as hinge and the others rank them."""
+        targets = LOSSES["cross_entropy"].encode(self.labels(split), self.n_classes)
+        return Validation(self.sequences(split), targets, Accuracy())
 
     def accuracy(self, network: Network, split: str) -> float:
         """The share of rows of a split that a network has right."""
         validation = self.validation(split)
-        return validation.score(scores(network, validation.sequences).cpu())
+        return validation.score_of(scores(network, validation.sequences).cpu())
 
     def problem(self, loss: str, beta: float, n_last: int) -> Problem:
         """The training problem with l1; rho = beta / sqrt(P_last)."""
         labels = self.labels("train")
         targets = LOSSES[loss].encode(labels, self.n_classes)
-        weights = uniform_weights(len(labels))
-        return Problem(self.sequences("train"), targets, LOSSES[loss], PENALTIES["l1"], beta / n_last**0.5, weights)
+        rho, every_step = rho_of(beta, n_last), self.cell.per_step
+        return Problem(
+            self.sequences("train"), targets, LOSSES[loss], PENALTIES["l1"], rho, every_step=every_step,
+            validation=self.validation(),
+        )  # fmt: skip
 
 
 def load_setup(
@@ -140,22 +144,33 @@ def run_job(settings: dict[str, Any], scratch: Path) -> Rows:
 
 def _gaussian(setup: Setup) -> Iterator[dict[str, Any]]:
     if "CVX-an" in setup.methods:
-        yield _convex(setup, "CVX-an", "gaussian", readout="analog")[1]
-    model, row = _convex(setup, "CVX", "gaussian")
+        yield _convex(setup, "CVX-an", _cell_family(setup, "analog"))[1]
+    model, row = _convex(setup, "CVX", _cell_family(setup, "membrane"))
     yield row
     if "CVX-FT" in setup.methods:
         yield _fine_tuned(setup, model)
 
 
+def _cell_family(setup: Setup, readout: Any) -> Gaussian:
+    """The paper's gaussian witnesses, of the cell's shape."""
+    cell = setup.cell
+    return Gaussian(
+        depth=cell.depth,
+        branches=BRANCHES,
+        hidden=cell.hidden,
+        last=cell.last,
+        leak=LEAK,
+        threshold=THRESHOLD,
+        readout=readout,
+    )
+
+
 def _fine_tuned(setup: Setup, model: SpikingClassifier) -> dict[str, Any]:
     """Surrogate gradients from the reconstructed network on, kept where they help on validation."""
     with _timed() as seconds:
-        sequences, targets = model.training_rows(setup.task.train.X, setup.task.train.y)
-        certificate, trained = model.certificate_, model.trained_
-        loss, penalty = LOSSES[certificate.loss], PENALTIES[certificate.penalty]
-        problem = Problem(sequences, targets, loss, penalty, certificate.rho, trained.row_weights)
+        problem = replace(model.problem(setup.task.train.X, setup.task.train.y), validation=setup.validation())
         settings = SurrogateSettings(epochs=30, batch_size=64, learning_rate=1e-3)
-        tuned = fine_tune(model.network_, problem, settings, seed=setup.seed, validation=setup.validation())
+        tuned = fine_tune(model.network_, problem, settings, seed=setup.seed)
     return _row(setup, "CVX-FT", _with_network(model, tuned), seconds(), objective=problem.objective(tuned))
 
 
@@ -185,7 +200,7 @@ def _surrogate(setup: Setup) -> Iterator[dict[str, Any]]:
     ... and in the neuron and with the readout that it was trained with ("same").
     """
     cell = setup.cell
-    problem = setup.problem("cross_entropy", 1.0, cell.last)
+    problem = replace(setup.problem("cross_entropy", 1.0, cell.last), validation=None)
     best: tuple[float, float, Network] | None = None
     with _timed() as seconds:
         for rate in cell.rates:
@@ -219,7 +234,6 @@ def _recurrent(setup: Setup) -> Iterator[dict[str, Any]]:
             problem,
             SENSIBLE,
             seed=setup.seed,
-            validation=setup.validation(),
             checkpoint=setup.scratch.with_name(f"{setup.scratch.name}.recurrent.safetensors"),
         )
     model, row = _convex(
@@ -264,7 +278,7 @@ METHODS: tuple[str, ...] = tuple(method for group in GROUPS.values() for method 
 
 
 def _convex(
-    setup: Setup, method: str, witnesses: str | Hidden, *, readout: str = "membrane", **more: Any
+    setup: Setup, method: str, witnesses: WitnessFamily | Hidden, **more: Any
 ) -> tuple[SpikingClassifier, dict[str, Any]]:
     """A convex readout, beta chosen on validation, and its row."""
     cell = setup.cell
@@ -275,13 +289,6 @@ def _convex(
         penalty=parameters["penalty"],
         beta=list(parameters["beta"]),
         witnesses=witnesses,
-        depth=cell.depth,
-        branches=BRANCHES,
-        hidden=cell.hidden,
-        last=cell.last,
-        leak=LEAK,
-        threshold=THRESHOLD,
-        readout=readout,
         per_step=cell.per_step,
         device=setup.device,
         random_state=setup.seed,

@@ -36,9 +36,7 @@ def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
     train = source.load_unchanged(estimator, extra)[0].train
     before = estimator.certificate_.global_bound
     with output.progress(estimator.tol) as observer:
-        after = estimator.tighten_bound(
-            train.X, train.y, method=how.method, limit=how.limit, time_limit=how.time_limit, observer=observer
-        )
+        after = estimator.tighten_bound(train.X, train.y, how, observer=observer)
     improved = after is not before
     if improved:
         save_model(estimator, model / MODEL, extra)
@@ -70,4 +68,4 @@ def print_report(report: dict[str, Any], model: Path) -> None:
     if report["improved"]:
         output.say(f"written to {model / CERTIFICATE} and {model / MODEL}")
     else:
-        output.say("no better than the bound that the certificate has, which is kept: allow more --seconds")
+        output.say("no better than the bound that the certificate has, which is kept: allow more --time-limit")

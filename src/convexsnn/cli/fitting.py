@@ -14,14 +14,13 @@ from convexsnn.cli.data import DataSet, check_splits
 from convexsnn.cli.folder import CERTIFICATE, CHECKPOINT, HISTORY, METRICS, MODEL, PATH
 from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
-from convexsnn.families import is_searched
 from convexsnn.files import write_atomically
 from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.proof import SUMS, sums_of
+from convexsnn.regularisation import Regularisation
 from convexsnn.search.state import INTERRUPTED
-from convexsnn.selection import is_several, read_betas
 from convexsnn.solvers import Status
-from convexsnn.storage import data_digest, save_model
+from convexsnn.storage import save_model
 
 
 def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: bool) -> dict[str, Any]:
@@ -33,15 +32,15 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     estimator.check_settings()
     check_splits(data, estimator.timesteps)
     out.mkdir(parents=True, exist_ok=True)
-    several = is_several(read_betas(estimator.beta))
+    family, several = estimator.family, Regularisation.read(estimator.beta).several
     # A search leaves out at its end what the validation data do not miss.
-    split = data.splits.get("val") if several or is_searched(estimator.witnesses) else None
+    split = data.splits.get("val") if several or family.searches else None
     validation = None if split is None else (split.X, split.y)
     with output.progress(parameters["tol"]) as observer:
-        estimator.fit(data.train.X, data.train.y, validation=validation, observer=observer, checkpoint=out / CHECKPOINT)
+        checkpoint = out / CHECKPOINT if family.searches else None
+        estimator.fit(data.train.X, data.train.y, validation=validation, observer=observer, checkpoint=checkpoint)
     seconds = time.perf_counter() - start
-    sequences, targets = estimator.training_rows(data.train.X, data.train.y)
-    extra = {"source": data.source, "data_sha256": data_digest(sequences, targets)}
+    extra = {"source": data.source}
     # The network is written before it is scored, so that bad validation labels cannot lose it.
     save_model(estimator, out / MODEL, extra)
     certificate = estimator.certificate_.to_json()

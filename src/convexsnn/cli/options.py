@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from torch import Tensor
 
 from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
 from convexsnn.estimators import Estimator
-from convexsnn.exact import ExactSettings
-from convexsnn.search import SearchSettings
-from convexsnn.sequences import Sequences
-from convexsnn.storage import data_digest
+from convexsnn.problem import Problem
 from convexsnn.tasks import TaskSettings
 
 Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output instead of tables.")]
@@ -86,60 +82,6 @@ class DataOptions:
         return from_task(self.task, TaskSettings(**chosen), factored=self.factored)
 
 
-@Parameter(name="*", group="Network")
-@dataclass(frozen=True)
-class NetworkOptions:
-    """The shape of the network.
-
-    Parameters
-    ----------
-    depth : int
-        L, counted with the linear output: L - 2 hidden layers of P_rec / K neurons and one of P_last / K a branch.
-    branches : int
-        K, parallel branches.
-    hidden : int
-        P_rec, neurons of each hidden layer over all branches.
-    last : int
-        P_last, neurons of the last hidden layers over all branches.
-    neuron : {"lif", "threshold"}
-        Kind of neuron.
-    leak : float
-        Of LIF neurons, in [0, 1].
-    threshold : float
-        Of LIF neurons.
-    reset : {"soft", "hard", "none", "delayed"}
-        Of LIF neurons.
-    recurrent : bool
-        Explicit recurrent weights in every layer.
-    bias : bool
-        A bias on every neuron.
-    readout : {"spike", "membrane", "analog"}
-        What the output reads of the last layers.
-    witnesses : str
-        Where hidden weights come from. search finds neurons by the dual vector of the program, from nothing or from
-        what comes before it, as in surrogate+search. Families that are drawn, with --hidden and --branches: gaussian,
-        gaussian-normalized, gaussian-orthogonal, heterogeneous, reservoir, surrogate; several joined by + share the
-        neurons, as in gaussian+reservoir. exact finds, for --depth 2 and little data, a network than which none of its
-        kind is better, and proves it.
-    dtype : {"float64", "float32"}
-        Arithmetic in which the dynamics are defined.
-    """
-
-    depth: int = 3
-    branches: int = 2
-    hidden: int = 256
-    last: int = 512
-    neuron: Literal["lif", "threshold"] = "lif"
-    leak: float = 0.99
-    threshold: float = 1.0
-    reset: Literal["soft", "hard", "none", "delayed"] = "soft"
-    recurrent: bool = False
-    bias: bool = False
-    readout: Literal["spike", "membrane", "analog"] = "membrane"
-    witnesses: str = "search"
-    dtype: Literal["float64", "float32"] = "float64"
-
-
 @Parameter(name="*", group="Convex program")
 @dataclass(frozen=True)
 class ProgramOptions:
@@ -178,78 +120,6 @@ class ProgramOptions:
     intercept: Annotated[bool, Parameter(negative="")] = False
     tol: float = 1e-6
     max_iter: int = 1000
-
-
-@Parameter(name="*", group="Search (unless --witnesses names another family)")
-@dataclass(frozen=True)
-class SearchOptions:
-    """How far to search.
-
-    Parameters
-    ----------
-    search_effort : float
-        Neuron steps that the search may take: 1e9 are about two seconds on one core, solving not counted.
-    search_seconds : float, optional
-        Time to search, instead of --search-effort.
-    search_rounds : int
-        At most so many rounds.
-    search_width : int
-        Neurons of every layer of a searched branch.
-    search_columns : int, optional
-        Columns with weight at which the search ends.
-    search_oracles : str
-        Where candidates come from, joined by +: restarts, refinement, crossing, inputs, ascent.
-    search_block : int
-        Neurons of every layer of a branch that ascent trains by surrogate gradients.
-    search_dropout : float
-        Share of its spikes silenced meanwhile; less for small blocks.
-    """
-
-    search_effort: float = SearchSettings.effort
-    search_seconds: float | None = None
-    search_rounds: int = SearchSettings.rounds
-    search_width: int = SearchSettings.width
-    search_columns: int | None = None
-    search_oracles: str = "+".join(SearchSettings.oracles)
-    search_block: int = SearchSettings.block
-    search_dropout: float = SearchSettings.dropout
-
-    def settings(self) -> SearchSettings:
-        """As the library has them."""
-        return SearchSettings(
-            width=self.search_width,
-            rounds=self.search_rounds,
-            effort=self.search_effort,
-            seconds=self.search_seconds,
-            max_columns=self.search_columns,
-            oracles=tuple(part.strip() for part in self.search_oracles.split("+")),
-            block=self.search_block,
-            dropout=self.search_dropout,
-        )
-
-
-@Parameter(name="*", group="Exact training (with --witnesses exact)")
-@dataclass(frozen=True)
-class ExactOptions:
-    """How to train exactly; what would cost more is refused beforehand, with an estimate.
-
-    Parameters
-    ----------
-    exact_method : {"arrangement", "milp"}
-        arrangement: over all patterns at once. milp: by rounds of mixed-integer programs, which may end with a gap.
-    exact_limit : int
-        Patterns that arrangement may have to visit.
-    exact_seconds : float
-        Time that arrangement may be expected to take; time after which milp begins no round.
-    """
-
-    exact_method: Literal["arrangement", "milp"] = "arrangement"
-    exact_limit: int = ExactSettings.limit
-    exact_seconds: float = ExactSettings.time_limit
-
-    def settings(self) -> ExactSettings:
-        """As the library has them."""
-        return ExactSettings(self.exact_method, self.exact_limit, self.exact_seconds)
 
 
 @Parameter(name="*", group="Runs")
@@ -308,13 +178,13 @@ class FitData:
             raise OtherDataError(str(error)) from error
         return from_task(name, settings, factored=factored)
 
-    def load_unchanged(self, estimator: Estimator, extra: dict[str, Any]) -> tuple[DataSet, Sequences, Tensor]:
-        """The data, and their rows in the program; ValueError unless they are those of the fit to the last bit."""
+    def load_unchanged(self, estimator: Estimator, extra: dict[str, Any]) -> tuple[DataSet, Problem]:
+        """The data, and the problem that they make; ValueError unless they are those of the fit to the last bit."""
         data = self.load(estimator, extra)
-        sequences, targets = estimator.training_rows(data.train.X, data.train.y)
-        if data_digest(sequences, targets) != extra.get("data_sha256"):
+        problem = estimator.problem(data.train.X, data.train.y)
+        if problem.data_digest != estimator.trained_.data_digest:
             raise ValueError(OTHER_DATA)
-        return data, sequences, targets
+        return data, problem
 
 
 def check_one_source(task: str | None, data: Path | None) -> None:

@@ -15,10 +15,10 @@ from rich.table import Table
 
 from convexsnn.certificate import Certificate
 from convexsnn.global_bound import GlobalBound
+from convexsnn.observer import Observer
 from convexsnn.search import Round
 from convexsnn.solvers import Progress as SolverProgress
 from convexsnn.solvers import Status
-from convexsnn.training import Observer
 
 stdout = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)

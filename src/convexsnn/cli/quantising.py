@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.files import write_atomically
 from convexsnn.network import Network
+from convexsnn.problem import Problem
 from convexsnn.proof import SUMS, sums_of
 from convexsnn.reconstruction import Quantised
 from convexsnn.reconstruction import quantise as quantise_network
-from convexsnn.sequences import Sequences
-from convexsnn.solvers.base import Solution
+from convexsnn.solvers.base import Solution, SolverOptions
 from convexsnn.storage import load_model, save_model
-from convexsnn.training import Observer, prepare
+from convexsnn.training import SimulatedColumns
 
 QUANTISED = "quantised.json"
 # Neurons named on the terminal; the file has them all.
@@ -40,9 +41,9 @@ def quantise(model: Path, source: FitData, out: Path, bits: int, effort: int) ->
         raise ValueError(f"--out {out} must be a folder other than the model's")
     begun = time.perf_counter()
     estimator, extra = load_model(model_file(model))
-    data, sequences, targets = source.load_unchanged(estimator, extra)
-    quantised = quantise_network(estimator.network_, sequences, bits, effort=effort)
-    result = _with_network(estimator, quantised.network, sequences, targets)
+    data, problem = source.load_unchanged(estimator, extra)
+    quantised = quantise_network(estimator.network_, problem.input, bits, effort=effort)
+    result = _with_network(estimator, quantised.network, problem)
     out.mkdir(parents=True, exist_ok=True)
     save_model(result, out / MODEL, extra)
     write_atomically(out / CERTIFICATE, result.certificate_.to_json().encode())
@@ -95,7 +96,7 @@ def print_report(report: dict[str, Any], out: Path) -> None:
     output.say(f"written to {out}")
 
 
-def _with_network(estimator: Estimator, network: Network, sequences: Sequences, targets: Any) -> Estimator:
+def _with_network(estimator: Estimator, network: Network, problem: Problem) -> Estimator:
     """A fitted estimator of the given network, whose neurons are its witnesses, certified anew at the same rho."""
     before = estimator.trained_
     parameters = estimator.get_params(deep=False) | {
@@ -103,26 +104,23 @@ def _with_network(estimator: Estimator, network: Network, sequences: Sequences, 
         "rho": before.certificate.rho,  # beta / sqrt(P_last) would be another, as P_last is
         "beta": estimator.beta_,
         "intercept": False,  # an always-firing neuron that carries weight is one of the network's own
-        "search": None,
-        "exact": None,
     }
     result = type(estimator)(**parameters)
     for name in ("n_features_in_", "classes_", "single_output_", "beta_"):
         if hasattr(estimator, name):
             setattr(result, name, getattr(estimator, name))
     result.path_, result.history_, result.stopped_ = [], [], None
-    settings = result.program_settings()
-    prepared = prepare(network.hidden, sequences, targets, settings, before.row_weights, Observer())
-    W = prepared.dictionary.to_columns(network.W)
+    source = SimulatedColumns.of(replace(problem, intercept=False), network.hidden, SolverOptions(estimator.tol))
+    W = source.dictionary.to_columns(network.W)
     solution = Solution(
         W=W,
         U=before.U,
-        certificate=certify(prepared.program, W, before.U),
+        certificate=certify(source.program, W, before.U),
         status=before.status,
         n_iter=before.n_iter,
         seconds=0.0,
         solver=before.solver,
     )
-    result.trained_ = prepared.conclude(solution, 0.0)
+    result.trained_ = source.fit_of(solution).conclude()
     result.network_ = result.trained_.network
     return result

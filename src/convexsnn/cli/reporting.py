@@ -13,7 +13,7 @@ from convexsnn.cli.verifying import recheck, stored_claims
 from convexsnn.estimators import Estimator
 from convexsnn.files import write_atomically
 from convexsnn.report import Material, render
-from convexsnn.storage import data_digest, load_model
+from convexsnn.storage import load_model
 
 PAGE = "report.html"
 
@@ -25,7 +25,7 @@ def report(
     estimator, extra = load_model(model_file(model))
     data = _load_data(estimator, extra, file, data_dir)
     missing = data if isinstance(data, str) else ""
-    holds, verdict = _verdict(model, estimator, extra, data, verify=verify)
+    holds, verdict = _verdict(model, estimator, data, verify=verify)
     folder = model if model.is_dir() else model.parent
     material = Material(
         estimator=estimator,
@@ -60,7 +60,7 @@ def _load_data(estimator: Estimator, extra: dict[str, Any], file: Path | None, d
 
 
 def _verdict(
-    model: Path, estimator: Estimator, extra: dict[str, Any], data: DataSet | str, *, verify: bool
+    model: Path, estimator: Estimator, data: DataSet | str, *, verify: bool
 ) -> tuple[bool | None, tuple[str, ...]]:
     """Whether the certificate holds on the data it was made from, None where that was not looked at, and the words."""
     problems = stored_claims(model, estimator.trained_.certificate)
@@ -68,12 +68,11 @@ def _verdict(
         return False, tuple(f"Does not hold: {problem}." for problem in problems)
     if isinstance(data, str):
         return None, ("Checking needs the training data.",)
-    sequences, targets = estimator.training_rows(data.train.X, data.train.y)
-    if data_digest(sequences, targets) != extra.get("data_sha256"):
+    if estimator.problem(data.train.X, data.train.y).data_digest != estimator.trained_.data_digest:
         return None, ("The data shown here are not those that the model was trained on (their SHA-256 differs).",)
     if not verify:
         return None, ("Checking was turned off.",)
-    outcome = recheck(estimator, extra, data)
+    outcome = recheck(estimator, data)
     if not outcome["holds"]:
         return False, tuple(f"Does not hold: {problem}." for problem in outcome["problems"])
     again = outcome["recomputed"]

@@ -16,7 +16,7 @@ from convexsnn.cli.folder import CERTIFICATE, MODEL, model_file
 from convexsnn.cli.options import OTHER_DATA, FitData, OtherDataError
 from convexsnn.estimators import Estimator
 from convexsnn.proof import verify_exactly
-from convexsnn.storage import data_digest, load_model
+from convexsnn.storage import load_model
 from convexsnn.verification import verify as verify_certificate
 
 
@@ -31,7 +31,7 @@ def verify(model: Path, source: FitData, *, exact: bool) -> dict[str, Any]:
         data = source.load(estimator, extra)
     except OtherDataError as error:
         return failed(str(error))
-    report = recheck(estimator, extra, data)
+    report = recheck(estimator, data)
     report |= {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
     return report | _prove(model, data, report) if exact else report
 
@@ -60,14 +60,14 @@ def stored_claims(model: Path, stored: Certificate) -> list[str]:
     return [] if claimed == stored else [f"{CERTIFICATE} is not the certificate in {MODEL}"]
 
 
-def recheck(estimator: Estimator, extra: dict[str, Any], data: DataSet) -> dict[str, Any]:
+def recheck(estimator: Estimator, data: DataSet) -> dict[str, Any]:
     """Recompute the certificate of a loaded model on its training data."""
     problems, stored = [], estimator.trained_.certificate
     try:
-        sequences, targets = estimator.training_rows(data.train.X, data.train.y)
-        if data_digest(sequences, targets) != extra.get("data_sha256"):
+        problem = estimator.problem(data.train.X, data.train.y)
+        if problem.data_digest != estimator.trained_.data_digest:
             problems.append(OTHER_DATA)
-        outcome = verify_certificate(estimator.trained_, stored, sequences, targets, estimator.program_settings())
+        outcome = verify_certificate(estimator.trained_, stored, problem)
     except (ValueError, TypeError, RuntimeError, IndexError, ArithmeticError) as error:
         return failed(f"the stored model cannot be run on these data: {error}")
     weights = estimator.trained_.row_weights

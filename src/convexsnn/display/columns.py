@@ -71,7 +71,8 @@ class ColumnsDisplay:
         """
         check_is_fitted(estimator)
         check_integer("n_points", n_points, minimum=2)
-        sequences, targets = estimator.training_rows(X, y)
+        problem = estimator.problem(X, y)
+        sequences, targets = problem.input, problem.targets
         network = estimator.network_
         order = torch.argsort(network.W.norm(dim=1), descending=True, stable=True)
         used = int((network.W != 0).any(dim=1).sum())

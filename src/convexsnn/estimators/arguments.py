@@ -1,30 +1,14 @@
-"""Arguments of estimators that need more than a check: settings of a part, devices, shapes of X, random states."""
+"""Arguments of estimators that need more than a check: devices, shapes of X, random states."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from convexsnn.checks import check_choice, check_integer
-from convexsnn.exact import ExactSettings
-from convexsnn.search import SearchSettings
-
-Settings = TypeVar("Settings", bound=SearchSettings | ExactSettings)
-
-
-def read_settings(name: str, value: Any, kind: type[Settings]) -> Settings:
-    """Settings as users give them to the argument `name`: None, a `kind`, or a mapping; ValueError on anything else."""
-    if value is None or isinstance(value, kind):
-        return value or kind()
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} must be a {kind.__name__} or a mapping of its fields, not {value!r}")
-    for field in value:
-        check_choice(name, field, kind.__dataclass_fields__)
-    return kind(**value)
+from convexsnn.checks import check_integer
 
 
 def check_device(device: Any) -> None:

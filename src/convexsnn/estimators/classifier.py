@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
+from convexsnn.checks import check_choice
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.classes import (
     Classes,
@@ -25,15 +25,14 @@ from convexsnn.estimators.classes import (
     read_output_weights,
     same_answers,
 )
-from convexsnn.estimators.examples import Examples
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights
-from convexsnn.exact import ExactSettings
+from convexsnn.families import WitnessFamily
 from convexsnn.labels import decide, probabilities, split_heads
-from convexsnn.losses import Head
+from convexsnn.losses import Head, Loss, loss_of
 from convexsnn.network import Hidden
-from convexsnn.search import SearchSettings
+from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
-from convexsnn.training import Observer, ProgramSettings
+from convexsnn.validation import Accuracy
 
 # What `loss` may be, and the loss that it names.
 CLASSIFIER_LOSSES = {"auto": "cross_entropy"} | {
@@ -44,14 +43,21 @@ CLASSIFIER_LOSSES = {"auto": "cross_entropy"} | {
 class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     """Classifier: a spiking network whose readout is optimal for its hidden neurons, with a certificate.
 
-    Hidden weights are sampled, the network is simulated once, and the readout is the solution of a convex program over
-    the columns of 0/1 spikes (theory.md). No surrogate gradient is involved.
+    The readout is the solution of a convex program over the columns of 0/1 spikes of the hidden neurons (theory.md).
+    Which hidden neurons there are is for `witnesses` to say. By default they are searched by the dual vector of the
+    program, and among them are branches that were trained with surrogate gradients and then priced on true spikes.
 
     A label may have several outputs, such as a digit and a carry: y has one more axis of H columns, the loss is the
     weighted sum of one cross entropy an output, and one network answers all of them.
 
     Parameters
     ----------
+    witnesses : str, WitnessFamily or Hidden
+        Where hidden weights come from: a family with its settings, such as ``Search(depth=2, effort=2e10)`` or
+        ``Gaussian(last=1000)``, from `convexsnn.families`. A name stands for the default settings: "search" finds
+        neurons by the dual vector of the program; "gaussian", "heterogeneous" and "reservoir" sample them; "surrogate"
+        trains them first; "exact" covers all neurons of a kind, for little data. Several are joined by ``+``, as in
+        "surrogate+search". Or hidden layers of your own: `convexsnn.witnesses.pretrained` reads those of a module.
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
         "auto" is cross_entropy, the only one for several outputs. For more than two classes logistic, hinge and squared
         are one-versus-rest.
@@ -66,22 +72,6 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         With several betas and no validation data: the share of the sequences, in (0, 1), that is held out at random
         (stratified by class, unless per_step) for the pick; the network is then trained on all sequences at the picked
         beta.
-    witnesses : str or Hidden
-        Where hidden weights come from. "search" finds neurons by the program's dual vector, from nothing or from what
-        comes before it, as in "surrogate+search"; rho is then that of `last` neurons throughout; with "search" alone
-        `hidden` and `branches` are refused. Families that are drawn, in less time: "gaussian", "gaussian-normalized",
-        "gaussian-orthogonal", "heterogeneous" (leaks, thresholds, gains and biases drawn neuron by neuron), "reservoir"
-        (tuned to branching ratio 1), "surrogate" (trained with surrogate gradients first); several joined by "+", such
-        as "gaussian+reservoir", share the neurons. "exact" finds, for one hidden layer and little data, a network than
-        which none of its family is better (rho as with "search"; the certificate has scope "global"), or refuses with
-        what it would cost. Or hidden layers of your own (`convexsnn.witnesses.pretrained` reads those of a torch
-        module), which bring their own shape, neurons, readout and dtype.
-    search : SearchSettings or mapping of its fields, optional
-        How far "search" goes; see `convexsnn.search.SearchSettings`.
-    exact : ExactSettings or mapping of its fields, optional
-        How "exact" trains, and at what cost it refuses; see `convexsnn.exact.ExactSettings`.
-    depth, branches, hidden, last, neuron, leak, threshold, reset, recurrent, bias, readout, dtype
-        See `convexsnn.witnesses.Architecture`.
     per_step : bool
         One label for each step of each sequence instead of one a sequence.
     intercept : bool
@@ -146,25 +136,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def __init__(
         self,
         *,
+        witnesses: str | WitnessFamily | Hidden = "search",
         loss: str = "auto",
         penalty: str = "l1",
         beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
         validation_fraction: float = 0.2,
-        witnesses: str | Hidden = "search",
-        search: SearchSettings | Mapping[str, Any] | None = None,
-        exact: ExactSettings | Mapping[str, Any] | None = None,
-        depth: int = 3,
-        branches: int = 2,
-        hidden: int = 256,
-        last: int = 512,
-        neuron: str = "lif",
-        leak: float = 0.99,
-        threshold: float = 1.0,
-        reset: str = "soft",
-        recurrent: bool = False,
-        bias: bool = False,
-        readout: str = "membrane",
         per_step: bool = False,
         intercept: bool = False,
         timesteps: int = 8,
@@ -172,36 +149,21 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         max_iter: int = 1000,
         class_weight: dict | str | None = None,
         output_weights: Sequence[float] | None = None,
-        dtype: str = "float64",
         device: str = "cpu",
         random_state: Any = None,
     ) -> None:
         super().__init__(
+            witnesses=witnesses,
             loss=loss,
             penalty=penalty,
             beta=beta,
             rho=rho,
             validation_fraction=validation_fraction,
-            witnesses=witnesses,
-            search=search,
-            exact=exact,
-            depth=depth,
-            branches=branches,
-            hidden=hidden,
-            last=last,
-            neuron=neuron,
-            leak=leak,
-            threshold=threshold,
-            reset=reset,
-            recurrent=recurrent,
-            bias=bias,
-            readout=readout,
             per_step=per_step,
             intercept=intercept,
             timesteps=timesteps,
             tol=tol,
             max_iter=max_iter,
-            dtype=dtype,
             device=device,
             random_state=random_state,
         )
@@ -240,16 +202,15 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        _, sequences = self._begin(X)
+        sequences = self._begin(X)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         self._note_classes(labels, sequences)
         per_sequence = sequence_weights(sample_weight, sequences)
         balance = balance_of(self.class_weight, labels, self.classes_)
-        row_weights = spread_weights(per_sequence, sequences, self.per_step) * balance
-        examples = Examples(sequences, self._encode(labels), row_weights, per_sequence, bool(self.per_step)).weighty()
-        if bool((examples.targets == examples.targets[0]).all()):
+        problem = self._problem(sequences, self._encode(labels), per_sequence, balance)
+        if bool((problem.targets == problem.targets[0]).all()):
             raise ValueError("sample_weight leaves only one class: give sequences of two classes a positive weight")
-        self._train(examples, self.program_settings(), validation, observer, checkpoint)
+        self._train(problem, validation, observer, checkpoint)
         return self
 
     def _note_classes(self, labels: np.ndarray, sequences: Sequences) -> None:
@@ -267,16 +228,22 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
                 stacklevel=3,
             )
         self.classes_ = classes
-        self.program_settings()
+        _ = self.loss_function  # of several outputs: refuses a loss that has none
 
     @property
     def _heads(self) -> tuple[Head, ...]:
         """Of the fitted labels; () for one output, and before they are known."""
         return heads_of(self.classes_, self.output_weights) if hasattr(self, "classes_") else ()
 
-    def program_settings(self) -> ProgramSettings:
-        """The convex program that these parameters describe; of several betas, the one that was picked."""
-        return replace(self._settings(CLASSIFIER_LOSSES), heads=self._heads)
+    @property
+    def loss_function(self) -> Loss:
+        """The loss that these parameters describe, and, once they are known, the labels."""
+        return loss_of(CLASSIFIER_LOSSES[check_choice("loss", self.loss, CLASSIFIER_LOSSES)], self._heads)
+
+    @property
+    def score_function(self) -> Accuracy:
+        """Accuracy."""
+        return Accuracy(self._heads)
 
     def check_settings(self) -> None:
         """Raise on any bad setting that does not depend on the data, before work is done on it."""
@@ -284,23 +251,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         read_output_weights(self.output_weights)
 
     def _encode(self, labels: np.ndarray) -> Tensor:
-        loss, index = self.program_settings().loss_function, class_index(labels, self.classes_)
+        loss, index = self.loss_function, class_index(labels, self.classes_)
         n_classes = sum(map(len, self.classes_)) if isinstance(self.classes_, list) else len(self.classes_)
         return loss.encode(torch.from_numpy(index), n_classes)
 
     def _targets(self, y: Any, sequences: Sequences) -> Tensor:
         return self._encode(class_labels(y, sequences, self.per_step, type(self).__name__))
-
-    def _score_rows(self, targets: Tensor, S: Tensor, weights: np.ndarray) -> float:
-        right = same_answers(decide(targets, self._heads).numpy(), decide(S, self._heads).numpy())
-        return float(np.average(right, weights=weights))
-
-    def _strata(self, examples: Examples) -> np.ndarray:
-        """Classes, or combinations of classes of several outputs; a sequence with a label a step has none."""
-        if self.per_step:
-            return super()._strata(examples)
-        index = decide(examples.targets, self._heads).numpy()
-        return np.unique(index, axis=0, return_inverse=True)[1].ravel()
 
     def decision_function(self, X: Any) -> Any:
         """Scores: (rows,) for two classes (positive: `classes_[1]`), (rows, n_classes) for more.

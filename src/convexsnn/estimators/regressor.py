@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,13 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from torch import Tensor
 
+from convexsnn.checks import check_choice
 from convexsnn.estimators.base import SpikingEstimator
-from convexsnn.estimators.examples import Examples
 from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights
+from convexsnn.losses import Loss, Squared
+from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
-from convexsnn.training import Observer, ProgramSettings
+from convexsnn.validation import RSquared
 
 
 class SpikingRegressor(RegressorMixin, SpikingEstimator):
@@ -25,12 +26,10 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     Parameters
     ----------
     loss : {"auto", "squared"}
-    penalty, beta, rho, validation_fraction, witnesses, search, exact, per_step, intercept, timesteps, tol, max_iter
+    witnesses, penalty, beta, rho, validation_fraction, per_step, intercept, timesteps, tol, max_iter
         As in `SpikingClassifier`; held out sequences are not stratified.
     device, random_state
         As in `SpikingClassifier`.
-    depth, branches, hidden, last, neuron, leak, threshold, reset, recurrent, bias, readout, dtype
-        See `convexsnn.witnesses.Architecture`.
 
     Attributes
     ----------
@@ -44,10 +43,10 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from convexsnn import SpikingRegressor
+    >>> from convexsnn import Search, SpikingRegressor
     >>> X = np.random.default_rng(0).normal(size=(200, 5, 3))
     >>> y = X[:, -1, 0] + 1.0
-    >>> model = SpikingRegressor(beta=0.01, search={"effort": 1e9}, random_state=0).fit(X, y)
+    >>> model = SpikingRegressor(witnesses=Search(effort=1e9), beta=0.01, random_state=0).fit(X, y)
     >>> bool(model.score(X, y) > 0.9)
     True
     """
@@ -81,25 +80,26 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        settings, sequences = self._begin(X)
+        sequences = self._begin(X)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         self.single_output_ = values.ndim == 1
         per_sequence = sequence_weights(sample_weight, sequences)
-        row_weights = spread_weights(per_sequence, sequences, self.per_step)
-        examples = Examples(sequences, _columns(values), row_weights, per_sequence, bool(self.per_step)).weighty()
-        self._train(examples, settings, validation, observer, checkpoint)
+        self._train(self._problem(sequences, _columns(values), per_sequence), validation, observer, checkpoint)
         return self
 
-    def program_settings(self) -> ProgramSettings:
-        """The convex program that these parameters describe; of several betas, the one that was picked."""
-        return self._settings({"auto": "squared", "squared": "squared"})
+    @property
+    def loss_function(self) -> Loss:
+        """The squared error."""
+        check_choice("loss", self.loss, ("auto", "squared"))
+        return Squared()
+
+    @property
+    def score_function(self) -> RSquared:
+        """R^2."""
+        return RSquared()
 
     def _targets(self, y: Any, sequences: Sequences) -> Tensor:
         return _columns(real_targets(y, sequences, self.per_step, type(self).__name__))
-
-    def _score_rows(self, targets: Tensor, S: Tensor, weights: np.ndarray) -> float:
-        """R^2; NaN of a single row."""
-        return float(r2_score(targets, S.numpy(), sample_weight=weights)) if len(targets) > 1 else math.nan
 
     def predict(self, X: Any) -> Any:
         """Values of the shape that y had in `fit`."""

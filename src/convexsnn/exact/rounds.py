@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from convexsnn.bounds import equal_inputs, exact_oracle, milp_bound, universal_bound, universal_kappa
-from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound, without_columns
+from convexsnn.bounds import exact_oracle, milp_bound, universal_bound, universal_kappa
+from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound
 from convexsnn.dictionary import build_dictionary
-from convexsnn.exact.task import Task, with_branches
+from convexsnn.exact.family_program import FamilyProgram, with_branches
 from convexsnn.network import Hidden
 from convexsnn.solvers.base import Status
 from convexsnn.training import Trained
@@ -22,7 +22,7 @@ FIRST_SHARE, GROWTH = 1 / 20, 4.0
 
 
 @dataclass(frozen=True)
-class Round:
+class ExactRound:
     """One round of column generation by exact pricing.
 
     Attributes
@@ -50,16 +50,17 @@ class Round:
 
 
 def by_rounds(
-    task: Task, time_limit: float, on_round: Callable[[Round], None] | None, start: Hidden | None = None
+    task: FamilyProgram, time_limit: float, on_round: Callable[[ExactRound], None] | None, start: Hidden | None = None
 ) -> Trained:
     """The certificate is that of the best dual vector met, priced over the whole family; `start` has neurons of it."""
     begun, solving = time.perf_counter(), 0.0
-    family, tol, seconds = task.family, task.settings.tol, lambda: time.perf_counter() - begun
+    problem, family, tol = task.problem, task.family, task.options.tol
+    seconds = lambda: time.perf_counter() - begun  # noqa: E731
     hidden = family.simplest()
     if start is not None:
         hidden = with_branches(hidden, start, constant=family.constant)
-    dictionary = build_dictionary(hidden, task.sequences)
-    bare, groups = without_columns(task.program(dictionary.columns)), equal_inputs(task.sequences, family.every_step)
+    dictionary = build_dictionary(hidden, problem.input)
+    bare, groups = problem.bare_program, problem.groups
     # What holds before anything is priced, and if nothing ever is.
     universal = universal_bound(bare, groups)
     best_U, value = universal.U, universal.value
@@ -72,13 +73,13 @@ def by_rounds(
         while solution.status is not Status.INTERRUPTED:
             U, left = in_domain(bare, solution.U), max(1.0, time_limit - seconds())
             pricing = exact_oracle(
-                U, family, task.sequences, penalty=penalty, rho=bare.rho, count=ADDED, time_limit=min(left, share)
+                U, family, problem.input, penalty=penalty, rho=bare.rho, count=ADDED, time_limit=min(left, share)
             )
             scaled = best_scaling(bare, U, pricing.kappa)
             if lower_bound(bare, scaled) > value:
                 best_U, value, kappa = scaled, lower_bound(bare, scaled), pricing.kappa
             certificate = solution.certificate
-            entry = Round(certificate.P, certificate.primal, certificate.dual, value, pricing.kappa, seconds())
+            entry = ExactRound(certificate.P, certificate.primal, certificate.dual, value, pricing.kappa, seconds())
             task.observer.begin(
                 f"exact: {entry.columns} columns, objective {entry.primal:.6g}, no network below {entry.dual:.6g}"
             )
@@ -94,12 +95,12 @@ def by_rounds(
                 share *= GROWTH
                 continue
             wider = with_branches(hidden, pricing.witnesses, constant=family.constant)
-            more = build_dictionary(wider, task.sequences)
+            more = build_dictionary(wider, problem.input)
             following = task.solve(more.columns, tol / 10)
             hidden, dictionary, solution = wider, more, following
             solving += solution.seconds
     except KeyboardInterrupt:
         solution = replace(solution, status=Status.INTERRUPTED)
-    times = {"simulate": seconds() - solving, "solve": solving, "reconstruct": 0.0}
+    times = {"simulate": 0.0, "solve": solving, "bound": seconds() - solving, "reconstruct": 0.0}
     bound = milp_bound(family, value, kappa, solution.certificate.primal)
     return task.conclude(hidden, dictionary.to_neurons(solution.W), best_U, bound, solution, times)

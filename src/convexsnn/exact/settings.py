@@ -16,19 +16,20 @@ class ExactSettings:
     Attributes
     ----------
     method : {"arrangement", "milp"}
-        "arrangement" solves the program over all patterns at once. "milp" generates columns: each round prices by
-        mixed-integer programs, whose bound is the certificate; it needs no enumeration, and may stop with a gap.
-    limit : int
-        "arrangement" is refused beforehand when it would have to visit more patterns.
+        How all neurons are covered. "arrangement" solves the program over all their patterns at once. "milp" generates
+        columns: each round prices by mixed-integer programs, needs no enumeration, and may stop with a gap.
+    max_patterns : int
+        Most patterns to visit: "arrangement" is refused beforehand where there are more.
     time_limit : float
-        Seconds. "arrangement" is refused beforehand when its estimate is above; "milp" begins no round after it.
+        Seconds that training may take: "arrangement" is refused beforehand where it is expected to take longer, and
+        "milp" begins no round after that time.
     """
 
     method: str = "arrangement"
-    limit: int = 20_000_000
+    max_patterns: int = 20_000_000
     time_limit: float = 600.0
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, METHODS)
-        check_integer("limit", self.limit)
+        check_integer("max_patterns", self.max_patterns)
         check_real("time_limit", self.time_limit, 0.0, open_minimum=True)

@@ -16,52 +16,44 @@ from convexsnn.bounds import (
     arrangement_certificate,
     enumerate_family,
     enumeration_cost,
-    equal_inputs,
 )
 from convexsnn.bounds.decisions import decisions_of
-from convexsnn.exact.rounds import Round, by_rounds
+from convexsnn.exact.family_program import FamilyProgram, with_branches
+from convexsnn.exact.rounds import ExactRound, by_rounds
 from convexsnn.exact.settings import ExactSettings
-from convexsnn.exact.task import Task, with_branches
 from convexsnn.network import Hidden
-from convexsnn.program import uniform_weights
+from convexsnn.observer import Observer
+from convexsnn.problem import Problem
 from convexsnn.sequences import Sequences
-from convexsnn.solvers.base import Solution, Status
-from convexsnn.training import Observer, ProgramSettings, Trained
+from convexsnn.solvers.base import Solution, SolverOptions, Status
+from convexsnn.training import Trained
 
 
 def solve_exactly(
-    sequences: Sequences,
-    targets: Tensor,
-    settings: ProgramSettings,
+    problem: Problem,
     family: Family,
-    row_weights: Tensor | None = None,
+    how: ExactSettings | None = None,
+    options: SolverOptions | None = None,
     *,
-    method: str = "arrangement",
-    limit: int = ExactSettings.limit,
-    time_limit: float = ExactSettings.time_limit,
     arrangement: Arrangement | None = None,
     observer: Observer | None = None,
-    on_round: Callable[[Round], None] | None = None,
+    on_round: Callable[[ExactRound], None] | None = None,
 ) -> Trained:
     """Train to global optimality over a family.
 
     Parameters
     ----------
-    sequences : Sequences
-    targets : float64 tensor of shape (rows, C)
-        Encoded labels.
-    settings : ProgramSettings
-        With rho or width set: beta / sqrt(P_last) depends on the number of neurons, which is an outcome here.
+    problem : Problem
     family : Family
-    row_weights : float64 tensor of shape (rows,), optional
-        Positive; scaled to sum to one. None is uniform.
-    method, limit, time_limit
-        See `ExactSettings`.
+        Of the problem's steps and intercept.
+    how : ExactSettings, optional
+    options : SolverOptions, optional
+        The global relative gap to reach.
     arrangement : Arrangement, optional
         All patterns of this family on these sequences (`enumerate_patterns_of`), so that several programs share them.
     observer : Observer, optional
         Told of the progress.
-    on_round : callable (Round), optional
+    on_round : callable (ExactRound), optional
         Told after each round of "milp".
 
     Returns
@@ -74,8 +66,8 @@ def solve_exactly(
     Raises
     ------
     ValueError
-        Without rho and width, or when the family cannot be enumerated within `limit` and `time_limit`: says what it
-        would cost, before any of it is done.
+        When the family cannot be enumerated within the limits of `how`: says what it would cost, before any of it is
+        done.
 
     Warns
     -----
@@ -86,26 +78,23 @@ def solve_exactly(
     ----------
     arXiv 2605.08022 (the convex program over all realisable patterns); theory.md sections 3 and 5.
     """
-    how = ExactSettings(method, limit, time_limit)
-    if settings.rho is None and settings.width is None:
-        raise ValueError(
-            "settings must have rho (or width): beta / sqrt(P_last) depends on the number of neurons, an outcome here"
-        )
-    weights = uniform_weights(len(targets)) if row_weights is None else row_weights / row_weights.sum()
-    task = Task(sequences, targets, settings, family, weights, observer or Observer())
+    how, options = how or ExactSettings(), options or SolverOptions()
+    if (family.every_step, family.constant) != (problem.every_step, problem.intercept):
+        raise ValueError("family must have the steps and the intercept of the problem")
+    task = FamilyProgram(problem, family, options, observer or Observer())
     if how.method == "arrangement":
         begun = time.perf_counter()
         if arrangement is None:
-            arrangement = enumerate_patterns_of(family, sequences, how, targets.shape[1], task.observer)
+            arrangement = enumerate_patterns_of(family, problem.input, how, problem.n_outputs, task.observer)
         trained = _over_all_patterns(task, arrangement, time.perf_counter() - begun)
     else:
-        check_priceable(family, sequences)
+        check_priceable(family, problem.input)
         trained = by_rounds(task, how.time_limit, on_round)
-    if not trained.certificate.holds(settings.tol):
+    if not trained.certificate.holds(options.tol):
         open_bound = how.method == "milp" and trained.status is Status.STALLED
         advice = "raise time_limit, or take method 'arrangement'" if open_bound else trained.status.value
         warnings.warn(
-            f"not certified to tol={settings.tol:g}: global relative gap {trained.certificate.relative_gap:.2e}; "
+            f"not certified to tol={options.tol:g}: global relative gap {trained.certificate.relative_gap:.2e}; "
             f"{advice}",
             ConvergenceWarning,
             stacklevel=2,
@@ -129,7 +118,7 @@ def enumerate_patterns_of(
     return enumerate_family(
         family,
         sequences,
-        limit=how.limit,
+        limit=how.max_patterns,
         on_visit=lambda done, total: tell(f"exact: {done:.3g} of about {total:.3g} patterns visited"),
     )
 
@@ -140,7 +129,7 @@ def check_cost(family: Family, sequences: Sequences, how: ExactSettings, outputs
     over = [
         f"{name} = {limit:g}"
         for name, limit, wanted in (
-            ("limit", how.limit, cost.candidates),
+            ("max_patterns", how.max_patterns, cost.candidates),
             ("time_limit", how.time_limit, cost.seconds),
         )
         if wanted > limit
@@ -152,7 +141,7 @@ def check_cost(family: Family, sequences: Sequences, how: ExactSettings, outputs
         )
 
 
-def _over_all_patterns(task: Task, arrangement: Arrangement, enumerated: float) -> Trained:
+def _over_all_patterns(task: FamilyProgram, arrangement: Arrangement, enumerated: float) -> Trained:
     """Solve once over all patterns, and find witnesses for those that carry weight.
 
     Patterns that float64 cannot give (they need exact ties) are left out, and the rest is solved again; the bound stays
@@ -163,7 +152,7 @@ def _over_all_patterns(task: Task, arrangement: Arrangement, enumerated: float) 
     allowed, first = torch.arange(len(owner)), None
     while True:
         columns = arrangement.columns if first is None else arrangement.columns.take(allowed)
-        solution = task.solve(columns, task.settings.tol)
+        solution = task.solve(columns, task.options.tol)
         first = first or solution
         carry = torch.nonzero((solution.W != 0).any(dim=1)).flatten()
         kept = allowed[carry]
@@ -172,16 +161,17 @@ def _over_all_patterns(task: Task, arrangement: Arrangement, enumerated: float) 
         if bool(given.all()) or solution.status is Status.INTERRUPTED:
             break
         allowed = allowed[~torch.isin(allowed, kept[own][~given])]
-    seconds = {"simulate": enumerated, "solve": time.perf_counter() - begun, "reconstruct": 0.0}
+    seconds = {"simulate": enumerated, "solve": time.perf_counter() - begun}
     hidden = with_branches(task.family.simplest(), found, constant=task.family.constant)
     W = _weights(task, hidden, solution, carry[own][given], carry[~own])
-    groups = equal_inputs(task.sequences, task.family.every_step)
-    program = task.program(arrangement.columns)
-    bound = arrangement_certificate(program, groups, arrangement, first.U, solution.certificate.primal)
+    begun, problem = time.perf_counter(), task.problem
+    program, primal = problem.program(arrangement.columns), solution.certificate.primal
+    bound = arrangement_certificate(program, problem.groups, arrangement, first.U, primal)
+    seconds |= {"bound": time.perf_counter() - begun, "reconstruct": 0.0}
     return task.conclude(hidden, W, first.U, bound, solution, seconds)
 
 
-def _weights(task: Task, hidden: Hidden, solution: Solution, realised: Tensor, constant: Tensor) -> Tensor:
+def _weights(task: FamilyProgram, hidden: Hidden, solution: Solution, realised: Tensor, constant: Tensor) -> Tensor:
     """Weights of the neurons: none of the simplest ones, which come first, and of the always-firing one, the last."""
     W = solution.W.new_zeros(hidden.n_last, solution.W.shape[1])
     first = len(task.family.units)

@@ -17,16 +17,18 @@ from convexsnn.certificate import Certificate, certify
 from convexsnn.checks import check_choice
 from convexsnn.dictionary import Dictionary
 from convexsnn.labels import decide
+from convexsnn.losses import loss_of
 from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.find import find_parts
 from convexsnn.polishing.pooling import Pooling
 from convexsnn.polishing.record import record
 from convexsnn.polishing.tape import TIMES, Run
 from convexsnn.polishing.targets import encode
-from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.problem import Problem
+from convexsnn.program import ConvexProgram
+from convexsnn.regularisation import Regularisation
 from convexsnn.solvers import Solution, SolverOptions, Status, solve, solver_for
 from convexsnn.solvers.working_set import solve_by_working_set
-from convexsnn.training import ProgramSettings
 
 # Dictionaries above this many bytes as float64 are solved by rounds on few columns.
 UNPACKED_BYTES = 2**28
@@ -164,7 +166,10 @@ def polish(
     ConvergenceWarning
         When the certificate does not reach tol.
     """
-    settings = ProgramSettings(loss=loss, penalty=penalty, beta=beta, rho=rho, tol=tol, max_iter=max_iter)
+    program_loss, omega = loss_of(loss), PENALTIES[check_choice("penalty", penalty, PENALTIES)]
+    regularisation, options = Regularisation.read(beta, rho), SolverOptions(0.5 * tol, max_iter)
+    if regularisation.several:
+        raise ValueError(f"beta must be one number for polish, got {beta!r}")
     pool = Pooling(pooling, leak)
     check_choice("time", time, TIMES)
     parts = find_parts(module, readout, spikes)
@@ -172,11 +177,15 @@ def polish(
     recorded = record(module, parts, loader, pool, time, run or _call)
     seconds = {"record": clock.perf_counter() - started}
     labels, dictionary = recorded.labels, recorded.dictionary
-    program = _program(dictionary, labels, parts.readout.out_features, settings)
+    targets = encode(labels, parts.readout.out_features, loss)
+    if dictionary.columns.shape[1] == 0:
+        raise ValueError("the readout reads nothing but zeros: the last spiking layer is silent on the whole loader")
+    strength = regularisation.rho_of(float(beta), len(dictionary.column_of))
+    program = Problem(None, targets, program_loss, omega, strength).program(dictionary.columns)
     old = _weights(parts.readout)
     before = _measure(program, dictionary, old, labels, bias=parts.readout.bias is not None)
     started = clock.perf_counter()
-    solution = _solve(program, SolverOptions(0.5 * tol, max_iter), dictionary.to_columns(old))
+    solution = _solve(program, options, dictionary.to_columns(old))
     seconds["solve"] = clock.perf_counter() - started
     # What is certified are the weights as the module holds them.
     new = dictionary.to_neurons(solution.W).to(parts.readout.weight.dtype).to(torch.float64)
@@ -210,20 +219,6 @@ def polish(
 
 def _call(module: nn.Module, x: Tensor) -> Any:
     return module(x)
-
-
-def _program(dictionary: Dictionary, labels: Tensor, outputs: int, settings: ProgramSettings) -> ConvexProgram:
-    targets = encode(labels, outputs, settings.loss)
-    if dictionary.columns.shape[1] == 0:
-        raise ValueError("the readout reads nothing but zeros: the last spiking layer is silent on the whole loader")
-    return ConvexProgram(
-        columns=dictionary.columns,
-        targets=targets,
-        loss=settings.loss_function,
-        penalty=PENALTIES[settings.penalty],
-        rho=settings.rho_for(len(dictionary.column_of)),
-        row_weights=uniform_weights(len(labels)),
-    )
 
 
 def _solve(program: ConvexProgram, options: SolverOptions, W0: Tensor) -> Solution:

@@ -26,9 +26,10 @@ def rho_problems(header: dict[str, Any], n_last: int) -> list[str]:
         wrong = claimed != Fraction(parameters["rho"])
     else:
         beta = Fraction(header["fitted"].get("beta", parameters["beta"]))
-        # A search, and exact training, keep to the rho of the parameter `last`, however many neurons they find.
-        searched = str(parameters["witnesses"]).split("+")[-1].strip() in ("search", "exact")
-        width = int(parameters["last"]) if searched else n_last
+        # A search, and exact training, keep to the rho of their setting `last`, however many neurons they find.
+        family = parameters["witnesses"]
+        family = family["parts"][-1] if family["family"] == "mixture" else family
+        width = int(family["last"]) if family["family"] in ("search", "exact") else n_last
         # rho = beta / sqrt(P) to rounding, squared: no root is needed.
         wrong = beta <= 0 or not _close(claimed**2 * width, beta**2, RHO_ROUNDING)
     named = parameters["beta"]

@@ -94,7 +94,7 @@ def _verify(model: Model, rows: Rows, problems: list[str]) -> ExactVerification:
     spikes, own = (simulate(hidden, rows.values, rows.lengths) for hidden in (model.witnesses, model.network))
     program = _program(header, spikes, rows, tensors["row_weights"])
     proof = prove(program, tensors["W"], tensors["U"])
-    if header["extra"].get("data_sha256") != rows.digest():
+    if header["data_digest"] != rows.digest():
         problems.append("the data are not those the model was trained on (their SHA-256 differs)")
     problems += claims.rho_problems(header, model.witnesses.n_last)
     facts = _facts(program, tensors["W"]) | {"heads": [[_width(h), float(h.weight)] for h in _stored_heads(header)]}

@@ -107,7 +107,7 @@ def confusion_part(material: Material) -> Part:
     if isinstance(estimator, SpikingClassifier):
         classes = estimator.classes_ if isinstance(estimator.classes_, list) else [estimator.classes_]
         return Part(tuple(_confusion(estimator, split, name, k, len(classes)) for k in range(len(classes))))
-    _, targets = estimator.training_rows(split.X, split.y)
+    targets = estimator.problem(split.X, split.y).targets
     answers = estimator.predict(split.X)
     if estimator.per_step:
         answers = np.concatenate([np.asarray(own) for own in answers])

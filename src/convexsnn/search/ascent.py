@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from convexsnn.network import Hidden, Network
+from convexsnn.problem import Problem
 from convexsnn.search.settings import SearchSettings
-from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
+from convexsnn.surrogate import SurrogateSettings, initial_network, train_surrogate
 from convexsnn.witnesses.architecture import Architecture
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify
 
@@ -37,8 +38,6 @@ class Ascent:
         Of the search; its numbers of neurons and branches are not used.
     problem : Problem
     settings : SearchSettings
-    free_leak : bool
-        Whether there are leaks, and they are searched.
     branch : int
         Neuron steps of running one small branch, such as other oracles propose, over all training rows.
     """
@@ -46,13 +45,12 @@ class Ascent:
     architecture: Architecture
     problem: Problem
     settings: SearchSettings
-    free_leak: bool
     branch: int
 
     @property
     def epoch_cost(self) -> int:
         """How many small branches could be scored in the time of one pass over the training sequences."""
-        a, steps = self.architecture, int(self.problem.sequences.lengths.sum())
+        a, steps = self.architecture, int(self.problem.input.lengths.sum())
         fans = [a.n_features, *[self.settings.block] * (a.depth - 2)]
         fed_back = self.settings.block if a.recurrent else 0
         cost = sum(PASSES + (fan + fed_back) / INPUTS_A_STEP for fan in fans)
@@ -66,7 +64,7 @@ class Ascent:
     @property
     def least_epochs(self) -> int:
         """Fewer train nothing."""
-        return max(EPOCHS, math.ceil(STEPS / math.ceil(len(self.problem.sequences) / BATCH)))
+        return max(EPOCHS, math.ceil(STEPS / math.ceil(len(self.problem.input) / BATCH)))
 
     def period(self, simulations: int) -> int:
         """The ascent is worth the effort of so many rounds, if that of each is `simulations`."""
@@ -88,12 +86,11 @@ class Ascent:
             batch_size=BATCH,
             learning_rate=self.learning_rate,
             dropout=self.settings.dropout,
-            learn_leak=self.free_leak,
+            learn_leak=self.settings.free_leak,
         )
         shape = replace(self.architecture, branches=1, hidden=self.settings.block, last=self.settings.block)
-        shape = replace(shape, bias=self.settings.free_bias or shape.bias)
         start = initial_network(shape, self.problem.targets.shape[1], generator)
-        if self.free_leak:
+        if self.settings.free_leak:
             same = self.architecture.threshold, self.architecture.threshold
             spread = Heterogeneity(memory=MEMORY, threshold=same, gain=(1.0, 1.0), bias=0.0)
             start = Network(diversify(start.hidden, generator, spread), start.W)

@@ -3,59 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
 from torch import Tensor
 
+from convexsnn.checkpoints import DAMAGED, read_checkpoint, unreadable, write_checkpoint
 from convexsnn.columns import BitColumns
-from convexsnn.files import write_atomically
 from convexsnn.network import Hidden
 from convexsnn.search.credit import Credit
 from convexsnn.search.history import Round
 from convexsnn.search.pool import Pool
 from convexsnn.search.population import Population, StackedLayer
-from convexsnn.search.state import Settled, State, Task
-from convexsnn.tensors import describe_hidden, rebuild_hidden
+from convexsnn.search.state import SearchTask, Settled, State
+from convexsnn.tensors import describe_hidden, digest_of, rebuild_hidden
 
-FORMAT = 4
-# What may differ between two sittings of the same search: when to end it, and what is done at its end.
-BUDGETS = ("rounds", "patience", "attempts", "jury", "seconds", "max_columns", "slim", "prune")
+# What is written, and the version of its form.
+KIND = "search 5"
 POOL_TENSORS = ("owner", "neuron", "origin", "idle", "W")
 
 
-def identity(task: Task, given: Hidden, seed: int) -> str:
+def identity(task: SearchTask, given: Hidden, seed: int) -> str:
     """SHA-256 of everything that the course of a search depends on."""
-    defaults = dict.fromkeys(BUDGETS)
-    settings = {name: value for name, value in vars(task.settings).items() if name not in defaults}
-    tensors: dict[str, Tensor] = {
-        "values": task.sequences.values,
-        "lengths": task.sequences.lengths,
-        "targets": task.rows.targets,
-        "weights": task.rows.groups.weights,
-    }
-    if task.held is not None:
-        tensors["validation"] = task.held.validation.sequences.values
-    description = describe_hidden(given, "given", tensors)
-    facts = (settings, task.space.architecture, task.program, task.rho, seed, description)
-    digest = hashlib.sha256(repr(facts).encode())
-    for name, tensor in tensors.items():
-        array = np.ascontiguousarray(tensor.detach().cpu().numpy())
-        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+    settings = {name: value for name, value in vars(task.settings).items() if name not in task.settings.BUDGETS}
+    facts = (task.problem.digest, settings, seed, digest_of(given))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
-def write_checkpoint(path: str | Path, state: State, of: str) -> None:
+def write_state(path: str | Path, state: State, of: str) -> None:
     """Write `state` of the search whose `identity` is `of`. Raises OSError when the file cannot be written."""
     tensors = {"U": state.U, "random": state.random}
     header: dict[str, Any] = {
-        "format": FORMAT,
-        "identity": of,
         "rates": state.credit.rates,
         "history": [entry.to_dict() for entry in state.history],
         "idle": state.idle,
@@ -67,20 +45,14 @@ def write_checkpoint(path: str | Path, state: State, of: str) -> None:
             for i, one in enumerate(state.settled)
         ],
     }
-    ready = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomically(path, serialize(ready, metadata={"convexsnn_search": json.dumps(header)}))
+    write_checkpoint(path, KIND, of, header, tensors)
 
 
-def read_checkpoint(path: str | Path, of: str) -> State:
-    """Inverse of `write_checkpoint`; ValueError when the file is damaged, foreign, or of a search other than `of`."""
+def read_state(path: str | Path, of: str) -> State:
+    """Inverse of `write_state`; ValueError when the file is damaged, foreign, or of a search other than `of`."""
+    header, tensors = read_checkpoint(path, KIND, of)
     try:
-        with safe_open(str(path), framework="pt") as file:
-            header = json.loads((file.metadata() or {})["convexsnn_search"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if header["format"] != FORMAT:
-            raise ValueError(f"format {header['format']} is not {FORMAT}")
-        same = header["identity"] == of
-        state = State(
+        return State(
             pool=_rebuild_pool(header["pool"], "pool", tensors),
             U=tensors["U"],
             kept={name: _rebuild(facts, f"kept.{name}", tensors) for name, facts in header["kept"].items()},
@@ -94,11 +66,8 @@ def read_checkpoint(path: str | Path, of: str) -> State:
                 for i, facts in enumerate(header["settled"])
             ),
         )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise ValueError(f"checkpoint {path} cannot be read ({error}): delete it to search anew") from error
-    if not same:
-        raise ValueError(f"checkpoint {path} is of other data, settings or seed: name another file, or delete it")
-    return state
+    except DAMAGED as error:
+        raise unreadable(path, error) from error
 
 
 def _describe_pool(pool: Pool, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:

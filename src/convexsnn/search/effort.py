@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convexsnn.prefixes import Prefixes
 from convexsnn.search.history import Round
-from convexsnn.search.prefixes import Prefixes
 from convexsnn.search.settings import SearchSettings
 
 # What one neuron takes for one step of one distinct prefix, about, on one core of 2026 (benchmarks/simulator.py).

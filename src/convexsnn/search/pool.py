@@ -9,12 +9,12 @@ from torch import Tensor
 
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.dictionary import build_dictionary
+from convexsnn.merged import MergedRows
 from convexsnn.network import Hidden, Network
+from convexsnn.prefixes import Prefixes
 from convexsnn.reconstruction import keep_neurons
 from convexsnn.search.population import Population, join
-from convexsnn.search.prefixes import Prefixes
 from convexsnn.search.pricing import Pricing, improving, unlike
-from convexsnn.search.rows import Rows
 from convexsnn.search.simulator import columns
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import scores
@@ -176,7 +176,7 @@ def admit(
 
 
 def admit_hidden(
-    pool: Pool, hidden: Hidden, origin: int, sequences: Sequences, rows: Rows, pricing: Pricing
+    pool: Pool, hidden: Hidden, origin: int, sequences: Sequences, rows: MergedRows, pricing: Pricing
 ) -> tuple[Pool, list[float]]:
     """The pool with the improving columns of other witnesses, which join `given`; and their scores, in its order."""
     dictionary = build_dictionary(hidden, sequences)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from convexsnn.penalties import Penalty
+from convexsnn.prefixes import Prefixes
 from convexsnn.search.population import Population
-from convexsnn.search.prefixes import Prefixes
 from convexsnn.search.simulator import columns, correlate
 
 # Scores this close to 1 are those of columns that the program holds already, in float32.

@@ -11,7 +11,7 @@ from convexsnn.columns import unpack_bits
 from convexsnn.search.pool import Pool
 from convexsnn.search.population import Population, StackedLayer, join
 from convexsnn.search.simulator import columns
-from convexsnn.search.state import Task
+from convexsnn.search.state import SearchTask
 
 # Share of connections that one trial leaves out: drawn evenly on a logarithmic axis.
 LEAST, MOST = 0.005, 0.5
@@ -25,7 +25,7 @@ GENERATIONS, LEAST_AT_ONCE = 8, 16
 PATIENCE = 4
 
 
-def prune(task: Task, pool: Pool, trials: int, generator: torch.Generator) -> Pool:
+def prune(task: SearchTask, pool: Pool, trials: int, generator: torch.Generator) -> Pool:
     """The pool with other branches that have the same columns where these carry weight.
 
     The training objective stays what it is. Connections on which no training row depends are left out: that is a
@@ -34,7 +34,7 @@ def prune(task: Task, pool: Pool, trials: int, generator: torch.Generator) -> Po
 
     Parameters
     ----------
-    task : Task
+    task : SearchTask
         Trials are run in float32; what is kept of them is run again in the arithmetic of the network to be.
     pool : Pool
     trials : int
@@ -66,7 +66,7 @@ class _Bench:
 
     Attributes
     ----------
-    task : Task
+    task : SearchTask
     neurons : int64 tensor of shape (k,)
         Those of its last layer whose columns are in the pool.
     wanted : bool tensor of shape (k, rows)
@@ -76,14 +76,14 @@ class _Bench:
         What the rest of the network gives on the validation data.
     """
 
-    task: Task
+    task: SearchTask
     neurons: Tensor
     wanted: Tensor
     W: Tensor
     others: Tensor | None = None
 
     @classmethod
-    def of(cls, task: Task, pool: Pool, b: int) -> _Bench:
+    def of(cls, task: SearchTask, pool: Pool, b: int) -> _Bench:
         """Of the pool's branch number `b`."""
         own = pool.owner == b
         wanted = unpack_bits(pool.columns.packed[own], pool.columns.n) > 0
@@ -105,7 +105,7 @@ class _Bench:
         zeros = _zeros(trials).tolist()
         if self.others is None or self.task.held is None:
             return [(0.0, count) for count in zeros]
-        outputs, score = self.others + self.outputs(trials), self.task.held.validation.score
+        outputs, score = self.others + self.outputs(trials), self.task.held.validation.score_of
         return [(score(S), count) for S, count in zip(outputs, zeros, strict=True)]
 
     def outputs(self, trials: Population) -> Tensor:

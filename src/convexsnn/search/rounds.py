@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds.universal import universal_bound
-from convexsnn.penalties import PENALTIES
 from convexsnn.search.credit import Credit
 from convexsnn.search.history import Round
 from convexsnn.search.oracles import ORACLES, Situation
 from convexsnn.search.pool import Pool, admit, admit_hidden
 from convexsnn.search.population import Population, join
 from convexsnn.search.pricing import Pricing, take_best
-from convexsnn.search.state import State, Task
+from convexsnn.search.state import SearchTask, State
 from convexsnn.solvers import SolverOptions, Status, solve
 
 ASCENT = "ascent"
@@ -57,7 +56,7 @@ class Solved:
     dual: float
 
 
-def begin(task: Task, pool: Pool, random: Tensor) -> State:
+def begin(task: SearchTask, pool: Pool, random: Tensor) -> State:
     """The state before the first round: the given dictionary, solved."""
     began = time.perf_counter()
     # A larger rho would drop what was given, and is of use only where nothing was.
@@ -67,7 +66,7 @@ def begin(task: Task, pool: Pool, random: Tensor) -> State:
     return State(solved.pool, solved.U, {}, Credit.equal(task.settings.oracles), random, (entry,), stage=stage)
 
 
-def begin_again(task: Task, pool: Pool, state: State, started: float) -> State:
+def begin_again(task: SearchTask, pool: Pool, state: State, started: float) -> State:
     """Another attempt from the dictionary that the search began with; chance goes on."""
     first, before = begin(task, pool, state.random), state.history[-1]
     entry = replace(
@@ -79,20 +78,20 @@ def begin_again(task: Task, pool: Pool, state: State, started: float) -> State:
     return replace(first, history=(*state.history, entry), settled=state.settled)
 
 
-def lower(task: Task, state: State, stage: int, started: float) -> State:
+def lower(task: SearchTask, state: State, stage: int, started: float) -> State:
     """A later stage: the same dictionary, solved for a smaller rho."""
     solved = solve_pool(task, state.pool, task.rho_at(stage), float("inf"))
     entry = _note(task, solved, _nothing(state.pool), {}, state.history[-1], time.perf_counter() - started)
     return replace(state, pool=solved.pool, U=solved.U, history=(*state.history, entry), idle=0, stage=stage)
 
 
-def advance(task: Task, state: State, started: float) -> State:
+def advance(task: SearchTask, state: State, started: float) -> State:
     """One round; `started` is the time at which the search began, on the clock of `time.perf_counter`."""
     generator, before, names = state.generator, state.history[-1], task.settings.oracles
     found = _find(task, state, generator)
     solved = solve_pool(task, found.pool, before.rho, before.objective)
     gains, admitted = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
-    size = PENALTIES[task.program.penalty].row_norms(solved.pool.W)
+    size = task.problem.penalty.row_norms(solved.pool.W)
     for j, score in enumerate(found.scores, start=len(state.pool)):
         name = names[int(solved.pool.origin[j])]
         admitted[name] += 1
@@ -118,12 +117,10 @@ def _nothing(pool: Pool) -> Found:
     return Found(pool, (), 0.0, {}, {})
 
 
-def _find(task: Task, state: State, generator: torch.Generator) -> Found:
+def _find(task: SearchTask, state: State, generator: torch.Generator) -> Found:
     """Ask every oracle that applies, and admit the best columns of all."""
     settings, pool = task.settings, state.pool
-    pricing = Pricing(
-        task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), PENALTIES[task.program.penalty]
-    )
+    pricing = Pricing(task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), task.problem.penalty)
     situation = Situation(task.space, pricing, pool.network, settings.population)
     alone = settings.oracles == (ASCENT,)
     left = (1.0 - task.effort.spent(state.history)) * task.effort.simulations
@@ -148,7 +145,7 @@ def _find(task: Task, state: State, generator: torch.Generator) -> Found:
             if not alone and len(state.history) % task.ascent.period(simulations):
                 continue
             hidden, simulated[name] = task.ascent.propose(simulations, generator)
-            pool, scored = admit_hidden(pool, hidden, number, task.sequences, task.rows, pricing)
+            pool, scored = admit_hidden(pool, hidden, number, task.problem.input, task.rows, pricing)
             taken += scored
             continue
         proposal = ORACLES[name].propose(situation, effort, state.kept.get(name), generator)
@@ -165,17 +162,17 @@ def _find(task: Task, state: State, generator: torch.Generator) -> Found:
     return Found(pool, tuple(taken), max([best, *taken]), kept, simulated)
 
 
-def solve_pool(task: Task, pool: Pool, rho: float, limit: float) -> Solved:
+def solve_pool(task: SearchTask, pool: Pool, rho: float, limit: float) -> Solved:
     """Solve the program over the pool's columns; the objective is at most `limit`, that of its weights so far.
 
     Raises KeyboardInterrupt where the solver was interrupted.
     """
-    program = task.rows.program(pool.columns, task.program, rho)
+    program = task.program(pool.columns, rho)
     if len(pool) == 0:
         nothing = torch.zeros_like(program.targets)
         U = program.data_gradient(nothing)
         return Solved(pool, U, rho, float(program.data_term(nothing)), program.dual(U))
-    solution = solve(program, SolverOptions(task.settings.tol, task.program.max_iter), pool.W)
+    solution = solve(program, SolverOptions(task.settings.tol), pool.W)
     if solution.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     certificate = solution.certificate
@@ -186,10 +183,10 @@ def solve_pool(task: Task, pool: Pool, rho: float, limit: float) -> Solved:
 
 
 def _note(
-    task: Task, solved: Solved, found: Found, admitted: dict[str, int], before: Round | None, seconds: float
+    task: SearchTask, solved: Solved, found: Found, admitted: dict[str, int], before: Round | None, seconds: float
 ) -> Round:
     pool, rows = solved.pool, task.rows
-    program = rows.program(pool.columns, task.program, solved.rho)
+    program = task.program(pool.columns, solved.rho)
     bound = universal_bound(program, rows.exact.node_of_row, (solved.U,)).value
     return Round(
         number=0 if before is None else before.number + 1,

@@ -8,29 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from convexsnn.certificate import relative_gap
 from convexsnn.checks import check_integer
 from convexsnn.network import Hidden
-from convexsnn.penalties import PENALTIES
+from convexsnn.prefixes import prefixes_of
+from convexsnn.problem import Problem
 from convexsnn.search.ascent import Ascent
 from convexsnn.search.attempts import chosen, is_worth_another, settle, together
-from convexsnn.search.checkpoint import identity, read_checkpoint, write_checkpoint
+from convexsnn.search.checkpoint import identity, read_state, write_state
 from convexsnn.search.effort import Effort
 from convexsnn.search.history import Round
 from convexsnn.search.pool import Pool, pool_of
-from convexsnn.search.prefixes import prefixes_of
 from convexsnn.search.rounds import advance, begin, begin_again, lower
-from convexsnn.search.rows import merged_rows
 from convexsnn.search.settings import SearchSettings
 from convexsnn.search.space import Space, input_scale
-from convexsnn.search.state import INTERRUPTED, Held, Searched, State, Task
-from convexsnn.sequences import Sequences
-from convexsnn.surrogate import Problem
-from convexsnn.training import ProgramSettings
-from convexsnn.validation import Validation
-from convexsnn.witnesses.architecture import Architecture
+from convexsnn.search.state import INTERRUPTED, Held, Searched, SearchTask, State
 
 # Share of the effort kept for the last stage. A small rho is content with columns that learn its rows by
 # heart, and the dual vector then asks for no others: what generalises is found before.
@@ -40,16 +33,11 @@ STAGE_PATIENCE = 3
 
 
 def search(
-    architecture: Architecture,
-    sequences: Sequences,
-    targets: Tensor,
-    row_weights: Tensor,
-    program: ProgramSettings,
+    problem: Problem,
     settings: SearchSettings | None = None,
     *,
     seed: int = 0,
     given: Hidden | None = None,
-    validation: Validation | None = None,
     on_round: Callable[[Round], None] | None = None,
     checkpoint: str | Path | None = None,
 ) -> Searched:
@@ -57,24 +45,17 @@ def search(
 
     Each round solves the program over the columns found so far, looks for branches whose columns have a score
     Omega*(d^T U) / rho above 1 (those, and only those, lower the objective), adds the best and drops what has no
-    weight. The objective never rises. rho is that of `program` for `architecture.last` neurons throughout.
+    weight. The objective never rises. rho is that of the problem throughout.
 
     Parameters
     ----------
-    architecture : Architecture
-        Neuron, reset, threshold, leak, recurrence, bias, depth, readout and rows of the branches to look at; of its
-        numbers of neurons only `last` counts, and that for rho alone.
-    sequences : Sequences
-    targets : float64 tensor of shape (rows, C)
-    row_weights : float64 tensor of shape (rows,)
-        Summing to one.
-    program : ProgramSettings
+    problem : Problem
+        Its validation data are scored after each round for the record. At the end columns that they do not miss are
+        left out (`slim`).
     settings : SearchSettings, optional
     seed : int
     given : Hidden, optional
         Witnesses of any other family to begin from.
-    validation : Validation, optional
-        Scored after each round for the record; at the end columns that it does not miss are left out (`slim`).
     on_round : callable (Round), optional
     checkpoint : path, optional
         A file written after every round. When it is there already, the search goes on from it and ends as an
@@ -88,16 +69,15 @@ def search(
     Raises
     ------
     ValueError
-        For the analog readout, whose columns are not 0/1 and have no scale of their own; when `given` has another
-        readout, rows or dtype; when the checkpoint is damaged, or of another search.
+        When `given` has another readout, rows or dtype; when the checkpoint is damaged, or of another search.
     """
     settings = settings or SearchSettings()
     check_integer("seed", seed, minimum=0)
-    given = _given(architecture, given)
-    task = _task(architecture, sequences, targets, row_weights, program, settings, validation)
+    given = _given(settings, problem, given)
+    task = _task(problem, settings)
     of = "" if checkpoint is None else identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
-        state = read_checkpoint(checkpoint, of)
+        state = read_state(checkpoint, of)
     else:
         random = torch.Generator().manual_seed(seed).get_state()
         state = begin(task, _first(task, given), random)
@@ -118,7 +98,7 @@ def search(
                     break
                 state = begin_again(task, first, state, started)
             if checkpoint is not None:
-                write_checkpoint(checkpoint, state, of)
+                write_state(checkpoint, state, of)
             _tell(on_round, state)
         pool = chosen(task, together(task, state.settled), seed)
     except KeyboardInterrupt:
@@ -126,9 +106,9 @@ def search(
     return Searched(pool.to_network(), state.history, stopped)
 
 
-def _first(task: Task, given: Hidden) -> Pool:
+def _first(task: SearchTask, given: Hidden) -> Pool:
     """What every attempt begins with."""
-    return pool_of(given, task.sequences, task.rows.groups.first, task.rows.targets.shape[1])
+    return pool_of(given, task.problem.input, task.rows.groups.first, task.problem.n_outputs)
 
 
 def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
@@ -136,48 +116,32 @@ def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
         on_round(state.history[-1])
 
 
-def _given(architecture: Architecture, given: Hidden | None) -> Hidden:
-    a = architecture
-    if a.readout == "analog":
-        raise ValueError(
-            "readout must be 'spike' or 'membrane' for a search: analog columns have no scale of their own"
-        )
+def _given(settings: SearchSettings, problem: Problem, given: Hidden | None) -> Hidden:
+    a = settings.architecture(problem.input.n_features, every_step=problem.every_step)
     empty = Hidden(a.n_features, (), a.readout, a.every_step, a.torch_dtype)
     if given is None:
         return empty
     for name in ("n_features", "readout", "every_step", "dtype"):
         wanted, has = getattr(empty, name), getattr(given, name)
         if wanted != has:
-            raise ValueError(f"given must have the {name} of the architecture, {wanted!r}, but has {has!r}")
+            raise ValueError(f"given must have the {name} of the search, {wanted!r}, but has {has!r}")
     return given
 
 
-def _task(
-    architecture: Architecture,
-    sequences: Sequences,
-    targets: Tensor,
-    row_weights: Tensor,
-    program: ProgramSettings,
-    settings: SearchSettings,
-    validation: Validation | None,
-) -> Task:
-    rows = merged_rows(
-        sequences, targets, row_weights, every_step=architecture.every_step, dtype=architecture.torch_dtype
-    )
-    lif, rho = architecture.neuron == "lif", program.rho_for(architecture.last)
-    scale = input_scale(rows.exact, architecture.threshold if lif else 1.0)
-    space = Space(architecture, settings.width, scale, settings.free_leak and lif, settings.free_bias)
-    penalty = PENALTIES[program.penalty]
-    problem = Problem(sequences, targets, program.loss_function, penalty, rho, row_weights)
+def _task(problem: Problem, settings: SearchSettings) -> SearchTask:
+    architecture = settings.architecture(problem.input.n_features, every_step=problem.every_step)
+    rows = problem.merged_rows(architecture.torch_dtype)
+    scale = input_scale(rows.exact, settings.threshold if settings.neuron == "lif" else 1.0)
+    space = Space(architecture, settings.width, scale, settings.free_leak)
     effort = Effort.of(settings, rows.exact, architecture.depth - 1)
-    ascent = Ascent(architecture, problem, settings, space.free_leak, effort.branch)
+    ascent = Ascent(architecture, problem, settings, effort.branch)
     held = None
-    if validation is not None:
-        held = Held(validation, prefixes_of(validation.sequences, every_step=architecture.every_step))
-    return Task(sequences, rows, space, ascent, program, rho, settings, effort, held)
+    if problem.validation is not None:
+        held = Held(problem.validation, prefixes_of(problem.validation.sequences, every_step=problem.every_step))
+    return SearchTask(problem, rows, space, ascent, settings, effort, held)
 
 
-def _stage_is_over(task: Task, state: State) -> bool:
+def _stage_is_over(task: SearchTask, state: State) -> bool:
     """Whether to go on with a smaller rho: all but the last share most of the effort, and may need less."""
     if state.stage == task.last_stage:
         return False
@@ -189,12 +153,12 @@ def _stage_is_over(task: Task, state: State) -> bool:
     return late or state.idle >= min(STAGE_PATIENCE, task.settings.patience) or _reached(task, state)
 
 
-def _reached(task: Task, state: State) -> bool:
+def _reached(task: SearchTask, state: State) -> bool:
     last = state.history[-1]
     return relative_gap(last.objective, last.global_bound) <= task.settings.tol
 
 
-def _why_stop(task: Task, state: State) -> str | None:
+def _why_stop(task: SearchTask, state: State) -> str | None:
     """Why the search is over, in words; None while it is not."""
     settings, last = task.settings, state.history[-1]
     final = state.stage == task.last_stage

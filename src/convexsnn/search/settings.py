@@ -1,106 +1,137 @@
-"""How far to search, and for what."""
+"""Which neurons to search among, how far, and for what."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real, check_share
+from convexsnn.neurons import Reset
+from convexsnn.witnesses.architecture import Architecture, NeuronKind
 
-# All that there are, in the order in which they are asked.
+# All oracles that there are, in the order in which they are asked.
 ORACLE_NAMES = ("restarts", "refinement", "crossing", "inputs", "ascent")
-COUNTS = ("width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury", "block")
+COUNTS = ("last", "width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """How far to search, and for what.
+    """Which neurons to search among, how far, and for what.
 
     Attributes
     ----------
+    depth : int
+        Number of layers L, at least 2, counted with the linear output. A searched branch has L - 1 hidden layers.
+    last : int
+        P_last in rho = beta / sqrt(P_last), whatever number of neurons the search ends with.
+    neuron : {"lif", "threshold"}
+        Kind of neuron.
+    leak : float, optional
+        Factor in [0, 1] by which a LIF neuron keeps its membrane from step to step. None searches one for each neuron.
+    threshold : float
+        Membrane potential at which a LIF neuron fires.
+    reset : {"soft", "hard", "none", "delayed"}
+        What happens to the membrane of a LIF neuron when it fires.
+    recurrent : bool
+        Give every layer recurrent weights, from its own spikes one step before.
+    bias : bool
+        Search a bias for every neuron.
+    readout : {"spike", "membrane"}
+        What the output reads of the last layer.
+    dtype : {"float64", "float32"}
+        Arithmetic in which the dynamics of the network are defined.
     width : int
         Neurons of every layer of a searched branch.
     population : int
         Branches that an oracle varies at once.
     generations : int
-        Generations of hill climbing a round, at most, shared among the oracles by what each has gained.
+        Most generations of hill climbing in a round. The oracles share them by what each has gained.
     effort : float
-        Neuron steps that the search may take, each of one neuron for one step of one distinct prefix: about two
-        nanoseconds on one core. A round takes a twentieth of it at most, and the last step a tenth.
-    add : int
-        Columns added in a round, at most.
-    drop_after : int
-        Rounds without weight after which a column is dropped.
+        Neuron steps that the search may take. One is one neuron for one step of one distinct prefix: about two
+        nanoseconds on one core. A round takes a twentieth of the effort at most, and the last step a tenth.
+    seconds : float, optional
+        Time to search, instead of `effort`. The same seed may then give another network on another day.
     rounds : int
-        At most so many.
+        The search ends after this many rounds.
     patience : int
-        Rounds in a row that find no improving neuron, or lower the objective by less than `min_drop`, after which the
-        search ends.
-    stages : tuple of float
-        Multiples of rho to search at, one after another, the last of them 1. Programs of a large rho have few columns
-        and are solved in no time; a stage ends when three rounds in a row lower its objective by less than `min_drop`,
-        or with its share of `rounds` and `effort`, of which a fifth is kept for the last. A search that is given a
-        dictionary begins with the last.
-    attempts : int
-        Searches from nothing, at most. Another is begun where one has ended and what is left of `effort` or `seconds`
-        is as much as one has taken; never without validation data, nor from given witnesses. The one with the best
-        validation score is kept, or the columns of all, where their program has a better score.
-    jury : int
-        Attempts with a validation score of 1 after which no other is begun; after the first only if at least three fit
-        into the effort. Of several with the best score that one is kept which agrees most with all attempts on training
-        sequences put together anew.
+        The search gives up when this many rounds in a row lower the objective by less than `min_drop`.
     min_drop : float
-        Share of the objective.
+        A round helps when it lowers the objective by more than this fraction of it.
+    stages : tuple of float
+        Multiples of rho to search at, one after another; the last must be 1. A program of large rho has few columns and
+        is solved in no time. A stage ends when three rounds in a row do not help, or when its share of the effort is
+        spent. A search that is given a dictionary begins with the last stage.
+    add : int
+        Most columns added in a round.
+    drop_after : int
+        A column is dropped after this many rounds without weight.
+    max_columns : int, optional
+        The search ends when this many columns carry weight.
+    attempts : int
+        Most searches from nothing. Another is begun where validation data are given and enough effort is left. The
+        attempt with the best validation score is kept, or the columns of all where their program has a better score.
+    jury : int
+        Stop after this many perfect attempts. Of several with the best score the one is kept that agrees most with all
+        attempts on training sequences put together anew.
     slim : bool
-        At the end, leave out columns as far as the validation score does not fall, where there are validation data.
+        At the end, leave out columns as far as the validation score does not fall.
     prune : int
-        At the end, the effort of so many rounds, at most, is spent on branches with the same training columns: with
-        fewer connections, and, where there are validation data, with a better score on these.
-    seconds : float or None
-        Time to search, instead of `effort`; the same seed may then give another network on another day.
-    max_columns : int or None
-        Support at which the search ends.
+        At the end, spend the effort of this many rounds on branches with the same training columns but fewer
+        connections, or with a better validation score.
     tol : float
         Relative duality gap to which the program of a round is solved.
-    free_leak : bool
-        Search a leak for every LIF neuron, instead of the architecture's.
-    free_bias : bool
-        Search a bias for every neuron, also where the architecture has none.
     oracles : tuple of str
-        Some of "restarts", "refinement", "crossing", "inputs", "ascent".
+        Where candidates come from: some of "restarts", "refinement", "crossing", "inputs", "ascent".
     block : int
-        Neurons of every layer of a branch that "ascent" trains: 16 to 64 for a network of few columns.
+        Neurons of every layer of a branch that the oracle "ascent" trains. 16 to 64 suit a network of few columns.
     dropout : float
-        Share of its spikes that are silenced while it trains; less for small blocks.
+        Share of the spikes in such a branch that are silenced while it trains. Small blocks need less.
     """
 
+    depth: int = 3
+    last: int = 512
+    neuron: NeuronKind = "lif"
+    leak: float | None = None
+    threshold: float = 1.0
+    reset: Reset = "soft"
+    recurrent: bool = False
+    bias: bool = True
+    readout: str = "membrane"
+    dtype: str = "float64"
     width: int = 12
     population: int = 256
     generations: int = 40
     effort: float = 5e9
-    add: int = 24
-    drop_after: int = 2
+    seconds: float | None = None
     rounds: int = 100
     patience: int = 4
+    min_drop: float = 0.01
     stages: tuple[float, ...] = (50.0, 10.0, 1.0)
+    add: int = 24
+    drop_after: int = 2
+    max_columns: int | None = None
     attempts: int = 8
     jury: int = 3
-    min_drop: float = 0.01
     slim: bool = True
     prune: int = 2
-    seconds: float | None = None
-    max_columns: int | None = None
     tol: float = 1e-3
-    free_leak: bool = True
-    free_bias: bool = True
     oracles: tuple[str, ...] = ORACLE_NAMES
     block: int = 256
     dropout: float = 0.5
 
+    # What may differ between two sittings of the same search: when to end it, and what is done at its end.
+    BUDGETS: ClassVar[tuple[str, ...]] = (
+        "rounds", "patience", "attempts", "jury", "seconds", "max_columns", "slim", "prune",
+    )  # fmt: skip
+
     def __post_init__(self) -> None:
-        for name in COUNTS:
+        for name in (*COUNTS, "rounds", "block"):
             check_integer(name, getattr(self, name))
+        for flag in ("recurrent", "bias", "slim"):
+            check_flag(flag, getattr(self, flag))
+        check_choice("readout", self.readout, ("spike", "membrane"))
+        self.architecture(n_features=1, every_step=False)
         check_real("effort", self.effort, 0.0, open_minimum=True)
         check_real("min_drop", self.min_drop, 0.0)
         check_share("dropout", self.dropout)
@@ -110,15 +141,39 @@ class SearchSettings:
         object.__setattr__(self, "stages", tuple(map(float, self.stages)))
         if self.seconds is not None:
             check_real("seconds", self.seconds, 0.0, open_minimum=True)
+            if self.effort != type(self).__dataclass_fields__["effort"].default:
+                raise ValueError("seconds takes the place of effort: give one of the two")
         if self.max_columns is not None:
             check_integer("max_columns", self.max_columns)
-        for flag in ("slim", "free_leak", "free_bias"):
-            check_flag(flag, getattr(self, flag))
         if not isinstance(self.oracles, (tuple, list)) or not self.oracles:
             raise ValueError(f"oracles must be several of {', '.join(ORACLE_NAMES)}, not {self.oracles!r}")
         for name in self.oracles:
             check_choice("oracles", name, ORACLE_NAMES)
         object.__setattr__(self, "oracles", tuple(self.oracles))
+
+    @property
+    def free_leak(self) -> bool:
+        """Whether a leak is searched for each neuron."""
+        return self.neuron == "lif" and self.leak is None
+
+    def architecture(self, n_features: int, *, every_step: bool) -> Architecture:
+        """The shape of a searched branch, apart from its numbers of neurons, for input of `n_features` features."""
+        return Architecture(
+            n_features=n_features,
+            depth=self.depth,
+            branches=1,
+            hidden=self.width,
+            last=self.width,
+            neuron=self.neuron,
+            leak=Architecture.leak if self.leak is None else self.leak,
+            threshold=self.threshold,
+            reset=self.reset,
+            recurrent=self.recurrent,
+            bias=self.bias,
+            readout=self.readout,  # type: ignore[arg-type] - checked by Architecture
+            every_step=every_step,
+            dtype=self.dtype,
+        )
 
 
 def check_stages(stages: Any) -> None:

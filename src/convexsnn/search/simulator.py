@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from convexsnn.neurons import Reset
+from convexsnn.prefixes import Prefixes
 from convexsnn.search.population import Population, StackedLayer
-from convexsnn.search.prefixes import Prefixes
 
 # Floats of one layer's potentials held at a time: beyond the cache every step costs several times as much.
 CHUNK_FLOATS = 2**18

@@ -6,7 +6,7 @@ import numpy as np
 
 from convexsnn.search.pool import Pool
 from convexsnn.search.rounds import solve_pool
-from convexsnn.search.state import Task
+from convexsnn.search.state import SearchTask
 from convexsnn.solvers import SolverOptions, Status
 from convexsnn.solvers.path import solve_path
 
@@ -14,7 +14,7 @@ from convexsnn.solvers.path import solve_path
 LARGEST, POINTS = 100.0, 8
 
 
-def slim(task: Task, pool: Pool) -> Pool:
+def slim(task: SearchTask, pool: Pool) -> Pool:
     """The fewest of the pool's columns that score best on the validation data.
 
     The supports along a path of falling rho are tried, each with the weights that are optimal for the search's own rho
@@ -24,9 +24,9 @@ def slim(task: Task, pool: Pool) -> Pool:
     held = task.held
     if held is None or len(pool) == 0:
         return pool
-    options = SolverOptions(task.settings.tol, task.program.max_iter)
-    program = task.rows.program(pool.columns, task.program, task.rho)
-    rhos = (task.rho * np.geomspace(LARGEST, 1.0, POINTS + 1)[:-1]).tolist()
+    options = SolverOptions(task.settings.tol)
+    program = task.program(pool.columns, task.problem.rho)
+    rhos = (task.problem.rho * np.geomspace(LARGEST, 1.0, POINTS + 1)[:-1]).tolist()
     best, best_score = pool.take(pool.weighty), held.score(pool)
     solutions = list(solve_path(program, rhos, options))
     if any(solution.status is Status.INTERRUPTED for solution in solutions):
@@ -35,7 +35,7 @@ def slim(task: Task, pool: Pool) -> Pool:
         few = pool.take(solution.W.any(dim=1))
         if not 0 < len(few) < len(best):
             continue
-        debiased = solve_pool(task, few, task.rho, float("inf")).pool
+        debiased = solve_pool(task, few, task.problem.rho, float("inf")).pool
         few = debiased.take(debiased.weighty)
         score = held.score(few)
         # From the most columns to the fewest: of equal scores the later one wins.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from convexsnn.prefixes import Prefixes
 from convexsnn.search.population import Population, StackedLayer
-from convexsnn.search.prefixes import Prefixes
 from convexsnn.witnesses.architecture import Architecture
 
 # Free leaks: some neurons forget all at once, some nothing, the others from 1 % to all of it at every step.
@@ -31,27 +31,19 @@ class Space:
     Attributes
     ----------
     architecture : Architecture
-        Neuron, reset, threshold, recurrence, readout and depth; its numbers of neurons and branches are not used.
+        Neuron, reset, threshold, recurrence, bias, readout and depth; its numbers of neurons and branches are not used.
     width : int
         Neurons of every layer of a branch.
     input_scale : float tensor of shape (d,)
         Standard deviation of first-layer weights; see `input_scale`.
     free_leak : bool
-        One leak a neuron, to be searched, instead of the architecture's (LIF only).
-    free_bias : bool
-        One bias a neuron, to be searched; without it, as the architecture has it.
+        Whether there are leaks, and one is searched for each neuron, instead of the architecture's.
     """
 
     architecture: Architecture
     width: int
     input_scale: Tensor
     free_leak: bool
-    free_bias: bool
-
-    @property
-    def biased(self) -> bool:
-        """Whether neurons have a bias."""
-        return self.free_bias or self.architecture.bias
 
     def draw(self, count: int, generator: torch.Generator) -> Population:
         """`count` random branches in float32, as the family gaussian has them, in units of the input's size."""
@@ -59,7 +51,7 @@ class Space:
         for _ in range(self.architecture.depth - 1):
             weight = _normal((count, len(scale), self.width), generator) * scale.unsqueeze(1)
             recurrent = _normal((count, self.width, self.width), generator) if self.architecture.recurrent else None
-            bias = self._bias(count, generator) if self.biased else None
+            bias = self._bias(count, generator) if self.architecture.bias else None
             layers.append(StackedLayer(weight, recurrent, bias, self._leak(count, generator), self._threshold(count)))
             scale = torch.ones(self.width)
         a = self.architecture

@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from convexsnn.columns import Columns
+from convexsnn.merged import MergedRows
 from convexsnn.network import Network
+from convexsnn.prefixes import Prefixes
+from convexsnn.problem import Problem
+from convexsnn.program import ConvexProgram
 from convexsnn.search.ascent import Ascent
 from convexsnn.search.credit import Credit
 from convexsnn.search.effort import Effort
 from convexsnn.search.history import Round
 from convexsnn.search.pool import Pool
 from convexsnn.search.population import Population
-from convexsnn.search.prefixes import Prefixes
-from convexsnn.search.rows import Rows
 from convexsnn.search.settings import SearchSettings
 from convexsnn.search.space import Space
-from convexsnn.sequences import Sequences
-from convexsnn.training import ProgramSettings
 from convexsnn.validation import Validation
 
 # Why a search ended that Ctrl-C ended.
@@ -46,42 +47,42 @@ class Held:
 
     def score(self, pool: Pool) -> float:
         """The validation score of a pool's network."""
-        return self.validation.score(self.outputs(pool))
+        return self.validation.score_of(self.outputs(pool))
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class SearchTask:
     """What is searched for; all that does not change from round to round.
 
     Attributes
     ----------
-    sequences : Sequences
-        To be trained on.
-    rows : Rows
-        Their rows, equal ones merged.
+    problem : Problem
+        At the rho with which the search ends.
+    rows : MergedRows
+        Its rows, equal ones merged.
     space : Space
     ascent : Ascent
-    program : ProgramSettings
-    rho : float
-        At which the search ends.
     settings : SearchSettings
     effort : Effort
     held : Held or None
     """
 
-    sequences: Sequences
-    rows: Rows
+    problem: Problem
+    rows: MergedRows
     space: Space
     ascent: Ascent
-    program: ProgramSettings
-    rho: float
     settings: SearchSettings
     effort: Effort
     held: Held | None
 
     def rho_at(self, stage: int) -> float:
         """Rho of a stage."""
-        return self.rho * self.settings.stages[stage]
+        return self.problem.rho * self.settings.stages[stage]
+
+    def program(self, columns: Columns, rho: float) -> ConvexProgram:
+        """The convex program over columns of the merged rows."""
+        problem = self.problem
+        return ConvexProgram(columns, self.rows.targets, problem.loss, problem.penalty, rho, self.rows.groups.weights)
 
     @property
     def last_stage(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 
 from convexsnn.certificate import Certificate, certify_feasible, relative_gap
+from convexsnn.checks import check_integer, check_real
 from convexsnn.program import ConvexProgram
 
 
@@ -55,6 +56,10 @@ class SolverOptions:
     tol: float = 1e-6
     max_iter: int = 1000
     callback: Callback | None = None
+
+    def __post_init__(self) -> None:
+        check_real("tol", self.tol, 0.0, 1.0, open_minimum=True)
+        check_integer("max_iter", self.max_iter)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Surrogate-gradient training of any network that the library describes."""
 
 from convexsnn.surrogate.checkpoint import Epoch
-from convexsnn.surrogate.problem import Problem
 from convexsnn.surrogate.settings import PAPER_BASELINE, SurrogateSettings
 from convexsnn.surrogate.shapes import Surrogate
 from convexsnn.surrogate.start import initial_network
@@ -10,7 +9,6 @@ from convexsnn.surrogate.trainer import SurrogateResult, train_surrogate
 __all__ = [
     "PAPER_BASELINE",
     "Epoch",
-    "Problem",
     "Surrogate",
     "SurrogateResult",
     "SurrogateSettings",

@@ -1,23 +1,21 @@
-"""Checkpoints of surrogate-gradient training: safetensors with a JSON header, written as a whole or not at all."""
+"""Checkpoints of surrogate-gradient training."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
 from torch import Tensor
 
-from convexsnn.files import write_atomically
+from convexsnn.checkpoints import DAMAGED, read_checkpoint, unreadable, write_checkpoint
 from convexsnn.network import Network
-from convexsnn.surrogate.problem import Problem
+from convexsnn.problem import Problem
 from convexsnn.surrogate.settings import SurrogateSettings
+from convexsnn.tensors import digest_of, digest_of_tensor
 
-FORMAT = 1
+# What is written, and the version of its form.
+KIND = "surrogate 2"
 
 
 @dataclass(frozen=True)
@@ -55,64 +53,31 @@ class Snapshot:
     history: tuple[Epoch, ...]
 
 
-def identity(start: Network, problem: Problem, settings: SurrogateSettings, seed: int, frozen_layers: int) -> str:
+def identity(start: Network, problem: Problem, settings: SurrogateSettings, seed: int) -> str:
     """SHA-256 of everything that the course of training depends on.
 
     At a constant learning rate that is not the number of epochs: a run can be made longer.
     """
     if settings.schedule == "constant":
         settings = replace(settings, epochs=1)
-    digest = hashlib.sha256(repr((settings, seed, frozen_layers, problem.loss, problem.penalty, problem.rho)).encode())
-    hidden = start.hidden
-    digest.update(repr((hidden.n_features, hidden.readout, hidden.every_step, hidden.dtype)).encode())
-    tensors: list[Tensor | None] = [
-        problem.sequences.values,
-        problem.sequences.lengths,
-        problem.targets,
-        problem.row_weights,
-        start.W,
-    ]
-    for branch in hidden.branches:
-        tensors.append(branch.readout_bias)
-        for layer in branch.layers:
-            digest.update(repr((type(layer.neuron).__name__, getattr(layer.neuron, "reset", None))).encode())
-            of_neuron = [getattr(layer.neuron, name, None) for name in ("leak", "threshold")]
-            tensors += [layer.weight, layer.recurrent, layer.bias, *of_neuron]
-    for tensor in tensors:
-        if tensor is not None:
-            array = np.ascontiguousarray(tensor.detach().cpu().numpy())
-            digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(array.tobytes())
-    return digest.hexdigest()
+    network = digest_of(start.hidden), digest_of_tensor(start.W)
+    return hashlib.sha256(repr((problem.digest, network, settings, seed)).encode()).hexdigest()
 
 
-def write_checkpoint(path: str | Path, snapshot: Snapshot, of: str) -> None:
+def write_snapshot(path: str | Path, snapshot: Snapshot, of: str) -> None:
     """Write `snapshot` of the run whose `identity` is `of`. Raises OSError when the file cannot be written."""
     parts = {"weights": snapshot.weights, "best": snapshot.best, "moments": snapshot.moments}
-    tensors = {f"{part}/{name}": t.cpu().contiguous() for part, named in parts.items() for name, t in named.items()}
-    header = {
-        "format": FORMAT,
-        "identity": of,
-        "best_epoch": snapshot.best_epoch,
-        "history": [asdict(epoch) for epoch in snapshot.history],
-    }
-    write_atomically(path, serialize(tensors, metadata={"convexsnn_checkpoint": json.dumps(header)}))
+    tensors = {f"{part}/{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
+    header = {"best_epoch": snapshot.best_epoch, "history": [asdict(epoch) for epoch in snapshot.history]}
+    write_checkpoint(path, KIND, of, header, tensors)
 
 
-def read_checkpoint(path: str | Path, of: str) -> Snapshot:
-    """Inverse of `write_checkpoint`; ValueError when the file is damaged, foreign, or of a run other than `of`."""
+def read_snapshot(path: str | Path, of: str) -> Snapshot:
+    """Inverse of `write_snapshot`; ValueError when the file is damaged, foreign, or of a run other than `of`."""
+    header, tensors = read_checkpoint(path, KIND, of)
+    part = lambda name: {k.partition("/")[2]: t for k, t in tensors.items() if k.startswith(name + "/")}  # noqa: E731
     try:
-        with safe_open(str(path), framework="pt") as file:
-            header = json.loads((file.metadata() or {})["convexsnn_checkpoint"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if header["format"] != FORMAT:
-            raise ValueError(f"format {header['format']} is not {FORMAT}")
-        same = header["identity"] == of
         history = tuple(Epoch(**fields) for fields in header["history"])
-        part = lambda name: {k.partition("/")[2]: t for k, t in tensors.items() if k.startswith(name + "/")}  # noqa: E731
-        snapshot = Snapshot(part("weights"), part("best"), part("moments"), int(header["best_epoch"]), history)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"checkpoint {path} cannot be read ({error}): delete it to train anew") from error
-    if not same:
-        raise ValueError(f"checkpoint {path} is of another network, data, seed or settings: name another file")
-    return snapshot
+        return Snapshot(part("weights"), part("best"), part("moments"), int(header["best_epoch"]), history)
+    except DAMAGED as error:
+        raise unreadable(path, error) from error

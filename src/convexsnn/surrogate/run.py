@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from convexsnn.network import Network
+from convexsnn.problem import Problem
+from convexsnn.surrogate.batches import TrainingData
 from convexsnn.surrogate.checkpoint import Epoch, Snapshot
 from convexsnn.surrogate.module import TrainableNetwork
-from convexsnn.surrogate.problem import Problem
 from convexsnn.surrogate.settings import SurrogateSettings
-from convexsnn.validation import Validation
 
 # Sequences scored at a time on validation data.
 SCORED_AT_ONCE = 512
@@ -39,19 +39,14 @@ class Run:
         problem: Problem,
         settings: SurrogateSettings,
         seed: int,
-        validation: Validation | None,
-        frozen_layers: int = 0,
     ) -> None:
-        self._settings, self._seed, self._validation = settings, seed, validation
-        self._device, self._every_step = start.W.device, start.hidden.every_step
+        self._settings, self._seed, self._validation = settings, seed, problem.validation
+        self._device = start.W.device
         # Dropout silences other neurons in each copy of a sequence.
         if settings.batch_size is None and settings.dropout == 0.0:
-            problem = problem.merged(every_step=self._every_step)
-        self._problem = problem.to(self._device, torch.float32)
+            problem = problem.merged_sequences
+        self._problem, self._data = problem, TrainingData.of(problem, self._device)
         self._module = TrainableNetwork(start, settings.gradients)
-        for place, layer in self._module.hidden_layers():
-            if place < frozen_layers:
-                layer.requires_grad_(False)
         self._optimizer = _optimizer(self._module, settings)
         self._best = self._weights()
         self.best_epoch = 0
@@ -110,7 +105,7 @@ class Run:
         return {name: tensor.detach().clone() for name, tensor in self._module.state_dict().items()}
 
     def _batches(self, number: int) -> Iterator[Tensor]:
-        n = len(self._problem.sequences)
+        n = len(self._data)
         size = n if self._settings.batch_size is None else self._settings.batch_size
         if size >= n:
             return iter([torch.arange(n, device=self._device)])
@@ -125,7 +120,7 @@ class Run:
         self._optimizer.zero_grad()
         objective = torch.zeros((), device=self._device)
         for piece in index.split(TRAINED_AT_ONCE.get(self._device.type, len(index))):
-            batch = problem.batch(piece, every_step=self._every_step)
+            batch = self._data.batch(piece)
             S = module(batch.values, batch.lengths, settings.dropout, generator)
             loss = len(piece) / len(index) * (batch.row_weights @ problem.loss.value(S, batch.targets))
             loss.backward()
@@ -149,7 +144,7 @@ class Run:
         for start in range(0, len(sequences), SCORED_AT_ONCE):
             part = sequences.take(slice(start, start + SCORED_AT_ONCE)).to(self._device, torch.float32)
             parts.append(self._module(part.values, part.lengths).cpu())
-        score = self._validation.score(torch.cat(parts).to(torch.float64))
+        score = self._validation.score_of(torch.cat(parts).to(torch.float64))
         return score if math.isfinite(score) else None
 
 

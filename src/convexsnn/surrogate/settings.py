@@ -31,8 +31,8 @@ class SurrogateSettings:
         the epochs and to a hundredth after three quarters.
     surrogate : {"arctan", "fast_sigmoid", "straight_through", "triangle", "exponential"}
         Shape; see `Surrogate`.
-    width : float
-        Of the surrogate, in units of the potential; infinity allowed.
+    surrogate_width : float
+        Width of the surrogate derivative, in units of the potential; infinity is allowed.
     detach_reset : bool
         No gradient through the spike in the reset.
     learn_leak, learn_threshold : bool
@@ -57,7 +57,7 @@ class SurrogateSettings:
     learning_rate: float = 2e-3
     schedule: Schedule = "cosine"
     surrogate: str = "arctan"
-    width: float = 1.0
+    surrogate_width: float = 1.0
     detach_reset: bool = True
     learn_leak: bool = False
     learn_threshold: bool = False
@@ -74,7 +74,7 @@ class SurrogateSettings:
             check_integer("batch_size", self.batch_size)
         check_real("learning_rate", self.learning_rate, 0.0, open_minimum=True)
         check_choice("schedule", self.schedule, SCHEDULES)
-        Surrogate(self.surrogate, self.width)
+        Surrogate(self.surrogate, self.surrogate_width)
         for flag in ("detach_reset", "learn_leak", "learn_threshold", "path_norm"):
             check_flag(flag, getattr(self, flag))
         check_real("weight_decay", self.weight_decay, 0.0)
@@ -88,7 +88,7 @@ class SurrogateSettings:
     @property
     def gradients(self) -> Gradients:
         """What has a gradient, and which."""
-        surrogate = Surrogate(self.surrogate, self.width)
+        surrogate = Surrogate(self.surrogate, self.surrogate_width)
         return Gradients(surrogate, self.detach_reset, self.learn_leak, self.learn_threshold)
 
     def rate(self, progress: float) -> float:

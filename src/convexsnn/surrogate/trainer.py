@@ -9,11 +9,10 @@ from pathlib import Path
 
 from convexsnn.checks import check_integer
 from convexsnn.network import Network
-from convexsnn.surrogate.checkpoint import Epoch, identity, read_checkpoint, write_checkpoint
-from convexsnn.surrogate.problem import Problem
+from convexsnn.problem import Problem
+from convexsnn.surrogate.checkpoint import Epoch, identity, read_snapshot, write_snapshot
 from convexsnn.surrogate.run import Run
 from convexsnn.surrogate.settings import SurrogateSettings
-from convexsnn.validation import Validation
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +42,8 @@ def train_surrogate(
     settings: SurrogateSettings | None = None,
     *,
     seed: int = 0,
-    validation: Validation | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     checkpoint: str | Path | None = None,
-    frozen_layers: int = 0,
 ) -> SurrogateResult:
     """Train the weights of a network by surrogate gradients.
 
@@ -56,18 +53,15 @@ def train_surrogate(
         Where training begins (`initial_network`, or any network, such as a reconstructed one), on the device on which
         to train. Not changed. Training is in float32; the network that comes back is defined in its own dtype.
     problem : Problem
+        Its validation data, if any, are scored after each epoch.
     settings : SurrogateSettings, optional
     seed : int
         Of the order of the batches and of dropout.
-    validation : Validation, optional
-        Sequences on which the network is scored after each epoch.
     on_epoch : callable (Epoch), optional
     checkpoint : path, optional
         A file written after every epoch. When it is there already, training goes on from it and ends with the network
         that an uninterrupted run would have given; a finished one is returned at once. With a constant learning rate
         `settings.epochs` may have grown since.
-    frozen_layers : int
-        The first so many layers of every branch keep their weights.
 
     Raises
     ------
@@ -77,11 +71,12 @@ def train_surrogate(
     """
     settings = settings or SurrogateSettings()
     check_integer("seed", seed, minimum=0)
-    check_integer("frozen_layers", frozen_layers, minimum=0)
-    run = Run(start, problem, settings, seed, validation, frozen_layers)
-    of = "" if checkpoint is None else identity(start, problem, settings, seed, frozen_layers)
+    if start.hidden.every_step != problem.every_step:
+        raise ValueError("start must be read at the steps of the problem's rows: its every_step is another")
+    run = Run(start, problem, settings, seed)
+    of = "" if checkpoint is None else identity(start, problem, settings, seed)
     if checkpoint is not None and Path(checkpoint).exists():
-        snapshot = read_checkpoint(checkpoint, of)
+        snapshot = read_snapshot(checkpoint, of)
         if len(snapshot.history) > settings.epochs:
             raise ValueError(
                 f"checkpoint {checkpoint} is of {len(snapshot.history)} epochs, more than epochs={settings.epochs}: "
@@ -93,7 +88,7 @@ def train_surrogate(
         while not run.finished:
             epoch = run.epoch(began)
             if checkpoint is not None:
-                write_checkpoint(checkpoint, run.snapshot(), of)
+                write_snapshot(checkpoint, run.snapshot(), of)
             if on_epoch is not None:
                 on_epoch(epoch)
     except KeyboardInterrupt:

@@ -15,8 +15,8 @@ def bound(
     model: Path,
     source: FitData | None = None,
     method: Literal["arrangement", "milp"] = "arrangement",
-    seconds: float = ExactSettings.time_limit,
-    limit: int = ExactSettings.limit,
+    time_limit: float = ExactSettings.time_limit,
+    max_patterns: int = ExactSettings.max_patterns,
     json: Json = False,
 ) -> int:
     """Bound the objective of every network of a model's kind, and write the bound into its certificate if it is better.
@@ -31,12 +31,12 @@ def bound(
     method : {"arrangement", "milp"}
         arrangement: all patterns that these neurons can have; refused beforehand, with an estimate, where it would take
         too long. milp: mixed-integer programs, whose bound holds however early they are stopped.
-    seconds : float
-        Time that arrangement may be expected to take; time after which milp begins no round.
-    limit : int
+    time_limit : float
+        Seconds that arrangement may be expected to take; time after which milp begins no round.
+    max_patterns : int
         Patterns that arrangement may have to visit.
     """
-    report = bounding.bound(model, source or FitData(), ExactSettings(method, limit, seconds))
+    report = bounding.bound(model, source or FitData(), ExactSettings(method, max_patterns, time_limit))
     if json:
         output.print_json(report)
     else:

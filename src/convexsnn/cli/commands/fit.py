@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from convexsnn.cli import fitting, output
-from convexsnn.cli.options import DataOptions, ExactOptions, Json, NetworkOptions, ProgramOptions, SearchOptions
-from convexsnn.families import is_exact, is_searched
+from convexsnn.cli.options import DataOptions, Json, ProgramOptions
+from convexsnn.cli.witness_options import WitnessOptions, family_from_options
 
 # As shells have it: 128 + SIGINT.
 INTERRUPTED = 130
@@ -19,10 +19,9 @@ def fit(
     *,
     out: Path,
     source: DataOptions | None = None,
-    network: NetworkOptions | None = None,
     program: ProgramOptions | None = None,
-    search: SearchOptions | None = None,
-    exact: ExactOptions | None = None,
+    witnesses: str = "search",
+    settings: WitnessOptions | None = None,  # type: ignore[valid-type] - made from the families
     regression: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     device: str = "cpu",
@@ -36,6 +35,10 @@ def fit(
     ----------
     out : Path
         Folder for the files.
+    witnesses : str
+        Where hidden weights come from. search finds neurons by the dual vector of the program; gaussian, heterogeneous
+        and reservoir sample them; surrogate trains them by surrogate gradients first; exact covers all neurons of a
+        kind, for little data. Several are joined by +, as in surrogate+search.
     regression : bool
         Real targets (squared loss) instead of classes.
     seed : int
@@ -44,14 +47,11 @@ def fit(
         cpu, cuda, ...
     """
     data = (source or DataOptions()).load(seed)
-    parameters = vars(network or NetworkOptions()) | vars(program or ProgramOptions())
+    parameters: dict[str, Any] = dict(vars(program or ProgramOptions()))
+    parameters["witnesses"] = family_from_options(witnesses, settings or WitnessOptions())
     beta = parameters["beta"]
     parameters["beta"] = beta[0] if len(beta) == 1 else list(beta)
     parameters["output_weights"] = list(parameters["output_weights"]) or None
-    if is_searched(parameters["witnesses"]):
-        parameters["search"] = (search or SearchOptions()).settings()
-    if is_exact(parameters["witnesses"]):
-        parameters["exact"] = (exact or ExactOptions()).settings()
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights goes with classes, not with --regression")
     parameters |= {"per_step": data.per_step, "device": device, "random_state": seed}

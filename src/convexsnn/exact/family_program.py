@@ -1,8 +1,8 @@
-"""What is to be solved, and how a solution becomes a trained network with a certificate of scope "global"."""
+"""The program over neurons of a family, and how a solution becomes a network with a certificate of scope "global"."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -12,16 +12,15 @@ from convexsnn.columns import Columns
 from convexsnn.dictionary import build_dictionary
 from convexsnn.global_bound import GlobalBound
 from convexsnn.network import Hidden
-from convexsnn.penalties import PENALTIES
-from convexsnn.program import ConvexProgram
+from convexsnn.observer import Observer
+from convexsnn.problem import Problem
 from convexsnn.reconstruction import reconstruct
-from convexsnn.sequences import Sequences
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
 from convexsnn.solvers.hinge_linear import HingeLinear
 from convexsnn.solvers.hinge_lp import HingeLP
 from convexsnn.solvers.working_set import solve_by_working_set
-from convexsnn.training import Observer, ProgramSettings, Trained
+from convexsnn.training import Trained
 
 # Enumerations have far more columns than rows: beyond this ratio the solver sees a working set of them at a time.
 WIDE = 4
@@ -30,37 +29,27 @@ FEWEST = 2000
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """What is to be solved.
+class FamilyProgram:
+    """The program over neurons of a family.
 
     Attributes
     ----------
-    sequences : Sequences
-    targets : float64 tensor of shape (rows, C)
-    settings : ProgramSettings
-        With rho or width.
+    problem : Problem
     family : Family
-    weights : float64 tensor of shape (rows,)
-        Summing to one.
+    options : SolverOptions
+        How far to solve it.
     observer : Observer
     """
 
-    sequences: Sequences
-    targets: Tensor
-    settings: ProgramSettings
+    problem: Problem
     family: Family
-    weights: Tensor
-    observer: Observer
-
-    def program(self, columns: Columns) -> ConvexProgram:
-        """The program over these columns."""
-        loss, penalty = self.settings.loss_function, PENALTIES[self.settings.penalty]
-        return ConvexProgram(columns, self.targets, loss, penalty, self.settings.rho_for(1), self.weights)
+    options: SolverOptions = field(default_factory=SolverOptions)
+    observer: Observer = field(default_factory=Observer)
 
     def solve(self, columns: Columns, tol: float) -> Solution:
         """A solution of the program over these columns."""
-        program = self.program(columns)
-        options, solver = SolverOptions(tol, self.settings.max_iter, self.observer.solved), solver_for(program)
+        program = self.problem.program(columns)
+        options, solver = SolverOptions(tol, self.options.max_iter, self.observer.solved), solver_for(program)
         if program.n_columns <= WIDE * program.n_rows:
             return solver.solve(program, options)
         if solver.name == HingeLinear.name:  # the simplex method adds columns by itself, and few of them are needed
@@ -72,13 +61,15 @@ class Task:
         self, hidden: Hidden, W: Tensor, U: Tensor, bound: GlobalBound, solution: Solution, seconds: dict[str, float]
     ) -> Trained:
         """The trained network of witnesses `hidden` with weights W (P_last, C), certified anew by simulating them."""
-        dictionary = build_dictionary(hidden, self.sequences)
+        dictionary = build_dictionary(hidden, self.problem.input)
         columns = dictionary.to_columns(W)
-        certificate = replace(certify(self.program(dictionary.columns), columns, U), dual=bound.value, scope="global")
+        certificate = replace(
+            certify(self.problem.program(dictionary.columns), columns, U), dual=bound.value, scope="global"
+        )
         bound = replace(bound, primal=certificate.primal)
         certificate = certificate.with_global_bound(bound).with_spike_margin(dictionary.spike_margin)
         status = solution.status
-        if certificate.holds(self.settings.tol):
+        if certificate.holds(self.options.tol):
             status = Status.CONVERGED
         elif status is Status.CONVERGED:
             status = Status.STALLED
@@ -87,12 +78,13 @@ class Task:
             witnesses=hidden,
             W=dictionary.to_neurons(columns),
             U=U,
-            row_weights=self.weights,
+            row_weights=self.problem.weights,
             certificate=certificate,
             status=status,
             solver=solution.solver,
             n_iter=solution.n_iter,
             seconds=seconds,
+            data_digest=self.problem.data_digest,
         )
 
 

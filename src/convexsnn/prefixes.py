@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convexsnn.sequences import Sequences
@@ -89,23 +92,84 @@ def prefixes_of(sequences: Sequences, *, every_step: bool, dtype: torch.dtype = 
     dtype : torch.dtype
     """
     X, lengths = sequences.values.cpu().numpy(), sequences.lengths.cpu().numpy()
-    n = len(X)
-    node, count, offset = np.zeros(n, dtype=np.int64), 1, 0
-    values, parents, read = [], [], []
-    nodes_of_step = np.full((n, int(lengths.max())), -1, dtype=np.int64)
+    values, parents, read, offset = [], [], [], 0
+    nodes_of_step = np.full((len(X), int(lengths.max())), -1, dtype=np.int64)
+    for t, level in enumerate(_levels(X, lengths)):
+        count = len(values[-1]) if values else 1
+        same = len(level.parent) == count and bool((level.parent == np.arange(count)).all())
+        parents.append(None if same and t > 0 else torch.from_numpy(level.parent))
+        values.append(torch.from_numpy(X[level.running[level.first], t]).to(dtype))
+        read.append(every_step or bool((lengths[level.running] == t + 1).any()))
+        nodes_of_step[level.running, t] = offset + level.node
+        offset += len(level.parent)
+    shown = nodes_of_step >= 0
+    rows = nodes_of_step[shown] if every_step else nodes_of_step[np.arange(len(X)), lengths - 1]
+    return Prefixes(tuple(values), tuple(parents), torch.from_numpy(rows), tuple(read))
+
+
+def equal_prefixes(sequences: Sequences, *, every_step: bool) -> Tensor:
+    """A number for each dictionary row, the same for two rows if and only if the network has seen the same input.
+
+    What a causal network does at a step depends on the steps up to it alone. So a row is its sequence up to the step
+    at which it is read: the last, or with `every_step` each of them.
+
+    Returns
+    -------
+    int64 tensor of shape (rows,) on the CPU
+        Groups are numbered from 0 in the order of their first row.
+    """
+    X, lengths = sequences.values.cpu().numpy(), sequences.lengths.cpu().numpy()
+    before = np.cumsum(lengths) - lengths
+    labels, offset = np.zeros(sequences.rows(every_step), dtype=np.int64), 0
+    for t, level in enumerate(_levels(X, lengths)):
+        if every_step:
+            labels[before[level.running] + t] = offset + level.node
+        else:
+            ended = lengths[level.running] == t + 1
+            labels[level.running[ended]] = offset + level.node[ended]
+        offset += len(level.parent)
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    place = np.empty(len(first), dtype=np.int64)
+    place[np.argsort(first)] = np.arange(len(first))
+    return torch.from_numpy(place[inverse.ravel()])
+
+
+class _Level(NamedTuple):
+    """The distinct prefixes of one length.
+
+    Attributes
+    ----------
+    running : int64 array of shape (k,)
+        The sequences that are at least so long.
+    node : int64 array of shape (k,)
+        The prefix of each of these, counted from 0 at this length.
+    first : int64 array of shape (u,)
+        The first of `running` that has each prefix.
+    parent : int64 array of shape (u,)
+        The prefix of one step less that each goes on from.
+    """
+
+    running: NDArray[np.int64]
+    node: NDArray[np.int64]
+    first: NDArray[np.int64]
+    parent: NDArray[np.int64]
+
+
+def _levels(X: NDArray[np.float64], lengths: NDArray[np.int64]) -> Iterator[_Level]:
+    """The tree of prefixes of X (n, T, d), a length at a time; prefixes are in the order of their values."""
+    node, apart = np.zeros(len(X), dtype=np.int64), False
     for t in range(int(lengths.max())):
         running = np.flatnonzero(lengths > t)
+        apart = apart or len(np.unique(node[running])) == len(running)
+        if apart:  # each goes on alone
+            first = np.argsort(node[running], kind="stable")
+            level = np.empty_like(first)
+            level[first] = np.arange(len(running))
+            yield _Level(running, level, first, node[running[first]])
+            node[running] = level
+            continue
         _, code = np.unique(X[running, t], axis=0, return_inverse=True)
         keys = node[running] * len(running) + code.ravel()
         distinct, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        parent = distinct // len(running)
-        same = len(distinct) == count and bool((parent == np.arange(count)).all())
-        parents.append(None if same and t > 0 else torch.from_numpy(parent))
-        values.append(torch.from_numpy(X[running[first], t]).to(dtype))
-        read.append(every_step or bool((lengths[running] == t + 1).any()))
-        node[running], count = inverse.ravel(), len(distinct)
-        nodes_of_step[running, t] = offset + inverse.ravel()
-        offset += count
-    shown = nodes_of_step >= 0
-    rows = nodes_of_step[shown] if every_step else nodes_of_step[np.arange(n), lengths - 1]
-    return Prefixes(tuple(values), tuple(parents), torch.from_numpy(rows), tuple(read))
+        yield _Level(running, inverse.ravel(), first, distinct // len(running))
+        node[running] = inverse.ravel()

@@ -1,0 +1,33 @@
+"""Witness families: where hidden weights come from, one file a family (theory.md section 4)."""
+
+from convexsnn.families.base import Drawn, Run, SampledFamily, WitnessFamily, family
+from convexsnn.families.exact import Exact
+from convexsnn.families.gaussian import Gaussian
+from convexsnn.families.given import Given
+from convexsnn.families.heterogeneous import Heterogeneous
+from convexsnn.families.layered import LayeredFamily
+from convexsnn.families.mixture import Mixture
+from convexsnn.families.reservoir import Reservoir
+from convexsnn.families.search import Search
+from convexsnn.families.surrogate import Surrogate
+from convexsnn.families.table import FAMILIES, family_from_dict, family_of
+
+__all__ = [
+    "FAMILIES",
+    "Drawn",
+    "Exact",
+    "Gaussian",
+    "Given",
+    "Heterogeneous",
+    "LayeredFamily",
+    "Mixture",
+    "Reservoir",
+    "Run",
+    "SampledFamily",
+    "Search",
+    "Surrogate",
+    "WitnessFamily",
+    "family",
+    "family_from_dict",
+    "family_of",
+]

@@ -1,0 +1,180 @@
+"""What a witness family is: it owns its settings, and gives the columns of a problem's program."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+
+import torch
+from torch import Tensor
+
+from convexsnn.checks import check_choice
+from convexsnn.network import Hidden
+from convexsnn.observer import Observer
+from convexsnn.problem import Problem
+from convexsnn.search import Round
+from convexsnn.solvers.base import SolverOptions
+from convexsnn.training import ColumnSource, SimulatedColumns
+from convexsnn.witnesses import with_constant
+
+if TYPE_CHECKING:
+    from convexsnn.families.mixture import Mixture
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a fit is run.
+
+    Attributes
+    ----------
+    seed : int
+        Of everything that is drawn.
+    device : str
+        Where networks are simulated and programs are solved.
+    options : SolverOptions
+        How far the program is solved.
+    observer : Observer
+        Whom to tell of the progress.
+    checkpoint : path, optional
+        A file from which a killed fit goes on; only for families that keep one (`WitnessFamily.searches`).
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    options: SolverOptions = field(default_factory=SolverOptions)
+    observer: Observer = field(default_factory=Observer)
+    checkpoint: str | Path | None = None
+
+    @property
+    def generator(self) -> torch.Generator:
+        """A CPU generator in the state of the seed, the only source of randomness that witnesses take."""
+        return torch.Generator().manual_seed(self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a family gives for a problem.
+
+    Attributes
+    ----------
+    source : ColumnSource
+        Where the columns of the program come from.
+    start : float64 tensor of shape (P_last, C), optional
+        Weights of the witnesses' last-layer neurons that are nearly optimal already.
+    history : tuple of Round
+        Of the search, if there was one.
+    stopped : str or None
+        Why the search ended; None without one.
+    """
+
+    source: ColumnSource
+    start: Tensor | None = None
+    history: tuple[Round, ...] = ()
+    stopped: str | None = None
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def family(cls: type) -> type:
+    """Make a class a witness family: a frozen dataclass of its settings, all given by keyword."""
+    return dataclass(frozen=True, kw_only=True, repr=False)(cls)
+
+
+@family
+class WitnessFamily(ABC):
+    """Where hidden weights come from, with all the settings that this depends on.
+
+    Settings are fields, so one that a family does not heed cannot be given to it. Families are compared by their
+    settings, are never changed, and are joined by ``+``. scikit-learn sees them as nested parameters, such as
+    ``witnesses__depth``.
+    """
+
+    name: ClassVar[str]
+    # Whether neurons are searched: a killed fit then goes on from a checkpoint, and validation data choose among them.
+    searches: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def n_last(self) -> int:
+        """P_last in rho = beta / sqrt(P_last), as far as the settings tell."""
+
+    def n_last_of(self, witnesses: Hidden) -> int:
+        """P_last in rho = beta / sqrt(P_last) of the witnesses that the family gave."""
+        return witnesses.n_last
+
+    @abstractmethod
+    def columns(self, problem: Problem, run: Run) -> Drawn:
+        """The columns for a problem, whose rho is the one for which hidden weights are trained or searched."""
+
+    def check(self, *, every_step: bool, device: str = "cpu") -> None:  # noqa: B027 - most can
+        """Raise ValueError where the family cannot be had for such a problem, before any work is done."""
+
+    def check_cost(self, problem: Problem) -> None:  # noqa: B027 - most cost little
+        """Raise ValueError where the family would cost too much on a problem."""
+
+    def describes(self, hidden: Hidden, *, intercept: bool) -> bool:  # noqa: ARG002 - most can give any network
+        """Whether the family could have given these witnesses."""
+        return True
+
+    def __add__(self, other: WitnessFamily | Hidden | str) -> Mixture:
+        from convexsnn.families.mixture import join
+
+        return join(self, other)
+
+    def __radd__(self, other: Hidden | str) -> Mixture:
+        from convexsnn.families.mixture import join
+
+        return join(other, self)
+
+    # Settings, as scikit-learn, files and people have them.
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - no setting has settings of its own
+        """All settings by name."""
+        return {own.name: getattr(self, own.name) for own in fields(self)}
+
+    def with_params(self, **changes: Any) -> Self:
+        """The same family with some settings changed; ValueError on names that it does not have."""
+        for name in changes:
+            check_choice(f"settings of witnesses={self.name!r}", name, self.get_params())
+        return replace(self, **changes)
+
+    def __sklearn_clone__(self) -> Self:
+        return self  # never changed, so it is its own copy
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and settings as JSON has them."""
+        plain = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731
+        return {"family": self.name} | {name: plain(value) for name, value in self.get_params().items()}
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`, without the name; ValueError on unknown names and bad values."""
+        known = {own.name for own in fields(cls)}
+        if unknown := sorted(set(settings) - known):
+            raise ValueError(f"witnesses {cls.name!r} have no setting {unknown[0]!r}")
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+
+    def __repr__(self) -> str:
+        changed = [own for own in fields(self) if getattr(self, own.name) != own.default]
+        return f"{type(self).__name__}({', '.join(f'{own.name}={getattr(self, own.name)!r}' for own in changed)})"
+
+
+@family
+class SampledFamily(WitnessFamily):
+    """A family whose hidden weights are there before any program is solved."""
+
+    @abstractmethod
+    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """Hidden layers for a problem, on the device of the run."""
+
+    def columns(self, problem: Problem, run: Run) -> Drawn:
+        """See `WitnessFamily`."""
+        return Drawn(simulated(self.sample(problem, run, run.generator), problem, run))
+
+
+def simulated(hidden: Hidden, problem: Problem, run: Run, n_last: int | None = None) -> SimulatedColumns:
+    """The columns of hidden layers, with an always-firing neuron where the problem has an intercept."""
+    witnesses = with_constant(hidden) if problem.intercept else hidden
+    return SimulatedColumns.of(problem, witnesses, run.options, run.observer, n_last)

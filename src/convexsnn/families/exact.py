@@ -1,0 +1,97 @@
+"""All neurons of a kind at once: training to global optimality."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from convexsnn.bounds import Family
+from convexsnn.checks import check_choice, check_flag, check_integer, check_real
+from convexsnn.exact import ExactColumns, ExactSettings, check_cost
+from convexsnn.families.base import Drawn, Run, WitnessFamily, family
+from convexsnn.network import Hidden
+from convexsnn.neurons import Reset
+from convexsnn.problem import Problem
+from convexsnn.witnesses import Architecture
+from convexsnn.witnesses.architecture import NeuronKind
+
+
+@family
+class Exact(WitnessFamily, ExactSettings):
+    """Every neuron of one kind that there is: no network of one hidden layer of such neurons is better, proved.
+
+    For little data: what would cost too much is refused, with what it would cost. The certificate has scope "global".
+
+    Attributes
+    ----------
+    last : int
+        P_last in rho = beta / sqrt(P_last), whatever number of neurons the network ends with.
+    neuron : {"lif", "threshold"}
+        Kind of neuron.
+    leak : float
+        Factor in [0, 1] by which a LIF neuron keeps its membrane from step to step.
+    threshold : float
+        Membrane potential at which a LIF neuron fires.
+    reset : {"soft", "hard", "none", "delayed"}
+        What happens to the membrane of a LIF neuron when it fires.
+    recurrent : bool
+        Give every neuron a weight from its own spike one step before.
+    bias : bool
+        Give every neuron a bias.
+    readout : {"spike", "membrane"}
+        What the output reads of the hidden layer.
+    """
+
+    name: ClassVar[str] = "exact"
+
+    last: int = 512
+    neuron: NeuronKind = "lif"
+    leak: float = 0.99
+    threshold: float = 1.0
+    reset: Reset = "soft"
+    recurrent: bool = False
+    bias: bool = False
+    readout: str = "membrane"
+
+    def __post_init__(self) -> None:
+        ExactSettings.__post_init__(self)
+        check_integer("last", self.last)
+        check_choice("readout", self.readout, ("spike", "membrane"))
+        for flag in ("recurrent", "bias"):
+            check_flag(flag, getattr(self, flag))
+        check_real("leak", self.leak, 0.0, 1.0)
+        self.networks(1, every_step=False, intercept=False)
+
+    @property
+    def n_last(self) -> int:
+        """P_last in rho = beta / sqrt(P_last)."""
+        return self.last
+
+    def n_last_of(self, witnesses: Hidden) -> int:  # noqa: ARG002 - whatever number of neurons was found
+        """See `WitnessFamily`."""
+        return self.last
+
+    def check(self, *, every_step: bool, device: str = "cpu") -> None:  # noqa: ARG002
+        """See `WitnessFamily`."""
+        if str(device) != "cpu":
+            raise ValueError(f"device must be 'cpu' for witnesses='exact', not {device!r}")
+
+    def check_cost(self, problem: Problem) -> None:
+        """See `WitnessFamily`."""
+        if self.method == "arrangement":
+            check_cost(self.networks_of(problem), problem.input, self, problem.n_outputs)
+
+    def networks(self, n_features: int, *, every_step: bool, intercept: bool) -> Family:
+        """The networks among which the best one is found."""
+        shape = Architecture(
+            n_features, 2, 1, 1, 1, self.neuron, self.leak, self.threshold, self.reset, self.recurrent, self.bias,
+            self.readout, every_step,  # type: ignore[arg-type] - checked by Architecture
+        )  # fmt: skip
+        return Family.of_architecture(shape, intercept=intercept)
+
+    def networks_of(self, problem: Problem) -> Family:
+        """The same, for a problem."""
+        return self.networks(problem.input.n_features, every_step=problem.every_step, intercept=problem.intercept)
+
+    def columns(self, problem: Problem, run: Run) -> Drawn:
+        """See `WitnessFamily`."""
+        return Drawn(ExactColumns(problem, self.networks_of(problem), self, run.options, run.observer, self.last))

@@ -1,0 +1,57 @@
+"""Gaussian hidden weights, the paper's CVX."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+
+from convexsnn.checks import check_choice
+from convexsnn.families.base import Run, family
+from convexsnn.families.layered import LayeredFamily
+from convexsnn.network import Hidden
+from convexsnn.problem import Problem
+from convexsnn.witnesses import gaussian
+from convexsnn.witnesses.architecture import NeuronKind
+from convexsnn.witnesses.gaussian import VARIANTS, Variant
+
+
+@family
+class Gaussian(LayeredFamily):
+    """Hidden weights drawn at random from a normal distribution: in no time, and of any shape.
+
+    Attributes
+    ----------
+    neuron : {"lif", "threshold"}
+        Kind of neuron.
+    leak : float
+        Factor in [0, 1] by which a LIF neuron keeps its membrane from step to step.
+    threshold : float
+        Membrane potential at which a LIF neuron fires.
+    variant : {"standard", "normalized", "orthogonal"}
+        Independent weights; the same with the incoming weights of every neuron scaled to length 1; or orthonormal ones.
+
+    References
+    ----------
+    arXiv 2605.08022, gaussian witnesses.
+    """
+
+    name: ClassVar[str] = "gaussian"
+
+    neuron: NeuronKind = "lif"
+    leak: float = 0.99
+    threshold: float = 1.0
+    variant: Variant = "standard"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("variant", self.variant, VARIANTS)
+
+    def neurons(self) -> dict[str, Any]:
+        """See `LayeredFamily`."""
+        return {"neuron": self.neuron, "leak": self.leak, "threshold": self.threshold}
+
+    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `SampledFamily`."""
+        shape = self.architecture(problem.input.n_features, every_step=problem.every_step)
+        return gaussian(shape, generator, self.variant).to(run.device)

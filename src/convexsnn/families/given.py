@@ -1,0 +1,47 @@
+"""Hidden layers of the user's own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+
+from convexsnn.families.base import Run, SampledFamily, family
+from convexsnn.network import Hidden
+from convexsnn.problem import Problem
+
+
+@family
+class Given(SampledFamily):
+    """Hidden layers that are there, such as pretrained ones, taken as they are.
+
+    Attributes
+    ----------
+    layers : Hidden
+        They bring their own shape, neurons, readout and dtype.
+    """
+
+    name: ClassVar[str] = "given"
+
+    layers: Hidden
+
+    @property
+    def n_last(self) -> int:
+        """P_last."""
+        return self.layers.n_last
+
+    def check(self, *, every_step: bool, device: str = "cpu") -> None:  # noqa: ARG002
+        """See `WitnessFamily`."""
+        if self.layers.every_step != every_step:
+            raise ValueError("per_step must be that of the given witnesses (their every_step)")
+
+    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:  # noqa: ARG002
+        """See `SampledFamily`."""
+        expected, shown = self.layers.n_features, problem.input.n_features
+        if expected != shown:
+            raise ValueError(f"witnesses expect {expected} features, but X has {shown} features")
+        return self.layers.to(run.device)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The layers are kept elsewhere, as the witnesses of what was trained."""
+        return {"family": self.name}

@@ -1,0 +1,66 @@
+"""Gaussian hidden weights with leaks, thresholds, gains and biases of their own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+
+from convexsnn.families.base import Run, family
+from convexsnn.families.layered import LayeredFamily
+from convexsnn.network import Hidden
+from convexsnn.problem import Problem
+from convexsnn.witnesses import Heterogeneity, heterogeneous
+from convexsnn.witnesses.architecture import NeuronKind
+
+Range = tuple[float, float]
+
+
+@family
+class Heterogeneous(LayeredFamily):
+    """Gaussian hidden weights, with a leak, a threshold, a gain and a bias drawn for each neuron.
+
+    A range is a pair (smallest, largest). Numbers in it are drawn evenly on a logarithmic axis.
+
+    Attributes
+    ----------
+    neuron : {"lif", "threshold"}
+        Kind of neuron.
+    memory_range : (float, float)
+        Steps tau over which a LIF neuron remembers, more than 0: its leak is exp(-1 / tau).
+    threshold_range : (float, float)
+        Membrane potential at which a LIF neuron fires, more than 0.
+    gain_range : (float, float)
+        Factor on all weights that lead to a neuron, more than 0.
+    bias_scale : float
+        Standard deviation of the gaussian bias of a neuron, before its gain; 0 draws none.
+    """
+
+    name: ClassVar[str] = "heterogeneous"
+
+    neuron: NeuronKind = "lif"
+    memory_range: Range = Heterogeneity.memory
+    threshold_range: Range = Heterogeneity.threshold
+    gain_range: Range = Heterogeneity.gain
+    bias_scale: float = Heterogeneity.bias
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.spread()
+
+    def spread(self) -> Heterogeneity:
+        """The ranges from which neurons are drawn."""
+        return Heterogeneity(self.memory_range, self.threshold_range, self.gain_range, self.bias_scale)
+
+    def neurons(self) -> dict[str, Any]:
+        """See `LayeredFamily`."""
+        return {"neuron": self.neuron}
+
+    def describes(self, hidden: Hidden, *, intercept: bool) -> bool:  # noqa: ARG002
+        """Leaks, thresholds and biases are drawn, so many networks may be of this family."""
+        return True
+
+    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `SampledFamily`."""
+        shape = self.architecture(problem.input.n_features, every_step=problem.every_step)
+        return heterogeneous(shape, generator, self.spread()).to(run.device)

@@ -1,0 +1,89 @@
+"""What families of sampled layers share: the shape of the network."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import fields
+from typing import Any
+
+import torch
+
+from convexsnn.families.base import SampledFamily, family
+from convexsnn.network import Hidden, Readout
+from convexsnn.neurons import Reset
+from convexsnn.witnesses import Architecture, gaussian, with_constant
+
+
+@family
+class LayeredFamily(SampledFamily):
+    """Parallel branches of hidden layers whose weights are sampled.
+
+    Attributes
+    ----------
+    depth : int
+        Number of layers L, at least 2, counted with the linear output. A branch has L - 1 hidden layers.
+    branches : int
+        Number K of parallel branches.
+    hidden : int
+        P_rec, the neurons of each hidden layer but the last, over all branches.
+    last : int
+        P_last, the neurons of the last hidden layers, over all branches.
+    reset : {"soft", "hard", "none", "delayed"}
+        What happens to the membrane of a LIF neuron when it fires.
+    recurrent : bool
+        Give every layer recurrent weights, from its own spikes one step before.
+    bias : bool
+        Give every neuron a bias.
+    readout : {"spike", "membrane", "analog"}
+        What the output reads of the last layer.
+    dtype : {"float64", "float32"}
+        Arithmetic in which the dynamics of the network are defined.
+    """
+
+    depth: int = 3
+    branches: int = 2
+    hidden: int = 256
+    last: int = 512
+    reset: Reset = "soft"
+    recurrent: bool = False
+    bias: bool = False
+    readout: Readout = "membrane"
+    dtype: str = "float64"
+
+    def __post_init__(self) -> None:
+        self.architecture(n_features=1, every_step=False)
+        usual = {own.name: own.default for own in fields(self)}
+        if self.depth == 2 and self.hidden != usual["hidden"]:
+            raise ValueError("hidden has no effect with depth=2, where the one hidden layer is the last: leave it out")
+
+    @property
+    def n_last(self) -> int:
+        """P_last."""
+        return self.last
+
+    @abstractmethod
+    def neurons(self) -> dict[str, Any]:
+        """Kind, leak and threshold of the neurons, as `Architecture` has them."""
+
+    def architecture(self, n_features: int, *, every_step: bool) -> Architecture:
+        """The shape of the network for input of `n_features` features."""
+        return Architecture(
+            n_features=n_features,
+            depth=self.depth,
+            branches=self.branches,
+            hidden=self.hidden,
+            last=self.last,
+            reset=self.reset,
+            recurrent=self.recurrent,
+            bias=self.bias,
+            readout=self.readout,
+            every_step=every_step,
+            dtype=self.dtype,
+            **self.neurons(),
+        )
+
+    def describes(self, hidden: Hidden, *, intercept: bool) -> bool:
+        """Whether the witnesses have this shape and such neurons."""
+        shape = self.architecture(hidden.n_features, every_step=hidden.every_step)
+        expected = gaussian(shape, torch.Generator())
+        return (with_constant(expected) if intercept else expected).same_shape(hidden)

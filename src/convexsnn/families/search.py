@@ -1,0 +1,57 @@
+"""Neurons found by the dual vector of the program."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from convexsnn.families.base import Drawn, Run, WitnessFamily, family, simulated
+from convexsnn.network import Hidden
+from convexsnn.problem import Problem
+from convexsnn.search import SearchSettings, search
+from convexsnn.witnesses import with_constant
+
+
+@family
+class Search(WitnessFamily, SearchSettings):
+    """Neurons that lower the objective, found by the dual vector of the program; the default.
+
+    Its settings are those of `convexsnn.search.SearchSettings`.
+    """
+
+    name: ClassVar[str] = "search"
+    searches: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        SearchSettings.__post_init__(self)
+
+    @property
+    def n_last(self) -> int:
+        """P_last in rho = beta / sqrt(P_last)."""
+        return self.last
+
+    def n_last_of(self, witnesses: Hidden) -> int:  # noqa: ARG002 - whatever number of neurons was found
+        """See `WitnessFamily`."""
+        return self.last
+
+    def columns(self, problem: Problem, run: Run) -> Drawn:
+        """See `WitnessFamily`."""
+        a = self.architecture(problem.input.n_features, every_step=problem.every_step)
+        return self.columns_after(Hidden(a.n_features, (), a.readout, a.every_step, a.torch_dtype), problem, run)
+
+    def columns_after(self, given: Hidden, problem: Problem, run: Run) -> Drawn:
+        """The columns of a search that begins from given hidden layers; it runs on the CPU."""
+        given = given.to("cpu")
+        found = search(
+            problem,
+            self,
+            seed=run.seed,
+            given=with_constant(given) if problem.intercept else given,
+            on_round=run.observer.searched,
+            checkpoint=run.checkpoint,
+        )
+        source = simulated(found.network.hidden.to(run.device), problem, run, self.last)
+        W = found.network.W
+        start = torch.cat([W, W.new_zeros(source.witnesses.n_last - len(W), W.shape[1])]).to(run.device)
+        return Drawn(source, start, found.history, found.stopped)

@@ -1,0 +1,80 @@
+"""Hidden layers trained with surrogate gradients first, the paper's SG-CVX."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, ClassVar
+
+import torch
+
+from convexsnn.families.base import Run, family
+from convexsnn.families.layered import LayeredFamily
+from convexsnn.network import Hidden
+from convexsnn.problem import Problem
+from convexsnn.surrogate import Epoch, SurrogateSettings, initial_network, train_surrogate
+from convexsnn.witnesses.architecture import NeuronKind
+
+# Steps of training where no number of epochs is given, and the fewest and most epochs that they are made to be.
+STEPS, EPOCHS = 2000, (10, 60)
+
+
+@family
+class Surrogate(LayeredFamily, SurrogateSettings):
+    """The hidden layers of a network that is trained from scratch, on the problem's own objective.
+
+    Weights begin large, so that deep layers spike from the start, and leaks are learned: chosen on sequential digits,
+    with and without recurrent weights, and on 3000 images of sequential MNIST.
+
+    Attributes
+    ----------
+    neuron : {"lif", "threshold"}
+        Kind of neuron.
+    leak : float
+        Factor in [0, 1] by which a LIF neuron keeps its membrane from step to step. Training begins with it.
+    threshold : float
+        Membrane potential at which a LIF neuron fires. Training begins with it.
+    epochs : int, optional
+        Passes over the training sequences. None makes about 2000 steps, in 10 to 60 passes.
+    """
+
+    name: ClassVar[str] = "surrogate"
+
+    neuron: NeuronKind = "lif"
+    leak: float = 0.99
+    threshold: float = 1.0
+    epochs: int | None = None  # type: ignore[assignment] - a number once training begins
+    batch_size: int | None = 32
+    learning_rate: float = 2e-3
+    gain: float = 2.0
+    learn_leak: bool = True
+
+    def __post_init__(self) -> None:
+        LayeredFamily.__post_init__(self)
+        self.training(n=1)
+
+    def training(self, n: int) -> SurrogateSettings:
+        """How to train on n sequences."""
+        settings = {own.name: getattr(self, own.name) for own in fields(SurrogateSettings)}
+        if self.epochs is None:
+            steps = 1 if self.batch_size is None else -(-n // self.batch_size)
+            settings["epochs"] = min(EPOCHS[1], max(EPOCHS[0], STEPS // steps))
+        return SurrogateSettings(**settings)
+
+    def neurons(self) -> dict[str, Any]:
+        """See `LayeredFamily`."""
+        return {"neuron": self.neuron, "leak": self.leak, "threshold": self.threshold}
+
+    def describes(self, hidden: Hidden, *, intercept: bool) -> bool:  # noqa: ARG002
+        """Leaks and thresholds may be learned, so many networks are of this family."""
+        return True
+
+    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `SampledFamily`."""
+        settings = self.training(len(problem.input))
+        shape = self.architecture(problem.input.n_features, every_step=problem.every_step)
+        start = initial_network(shape, problem.n_outputs, generator, settings.gain).to(run.device)
+
+        def tell(epoch: Epoch) -> None:
+            run.observer.begin(f"surrogate gradients: epoch {epoch.number} of {settings.epochs}")
+
+        return train_surrogate(start, problem, settings, seed=run.seed, on_epoch=tell).network.hidden

@@ -1,0 +1,128 @@
+"""A fit as a whole: columns from a witness family, a path of betas, and the pick of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from convexsnn.families import Drawn, Run, WitnessFamily
+from convexsnn.problem import Problem
+from convexsnn.regularisation import Regularisation
+from convexsnn.search import Round
+from convexsnn.selection import PathPoint, train_path
+from convexsnn.solvers import Status
+from convexsnn.training import Trained
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a fit came to.
+
+    Attributes
+    ----------
+    trained : Trained
+        Of the picked beta, on all sequences.
+    beta : float
+        The picked one.
+    path : tuple of PathPoint
+        One record a beta, on the sequences that were trained on for the pick.
+    history : tuple of Round
+        Of the search, if there was one.
+    stopped : str or None
+        Why the search ended.
+    """
+
+    trained: Trained
+    beta: float
+    path: tuple[PathPoint, ...]
+    history: tuple[Round, ...]
+    stopped: str | None
+
+
+def fit(
+    problem: Problem,
+    family: WitnessFamily,
+    regularisation: Regularisation,
+    run: Run | None = None,
+    *,
+    validation_fraction: float = 0.2,
+) -> Fitted:
+    """Train a network on a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        With a score. Its own rho is not used.
+    family : WitnessFamily
+    regularisation : Regularisation
+    run : Run, optional
+    validation_fraction : float
+        With several betas and no validation data, this share of the sequences is held out for the pick. The network of
+        the picked beta is then trained on all of them.
+
+    Raises
+    ------
+    ValueError
+        When the family cannot be had for this problem, or would cost too much; before any work is done.
+    """
+    run = run or Run()
+    check_checkpoint(family, run)
+    family.check(every_step=problem.every_step, device=run.device)
+    problem = problem.at(regularisation.before_readout(family.n_last))
+    training = problem
+    if split := regularisation.several and problem.validation is None:
+        training = problem.split(held_out(strata(problem), validation_fraction, run.seed))
+        family.check_cost(problem)  # a refusal should not come after half of the work
+    drawn = family.columns(training, run)
+    # A search has all but solved the program of the smallest beta.
+    path = train_path(drawn.source, regularisation, run.observer, None if regularisation.several else drawn.start)
+    trained = path.trained
+    if split and trained.status is not Status.INTERRUPTED:
+        run.observer.begin(f"beta {path.beta:.3g} on all sequences")
+        trained = _on_all(drawn, problem, regularisation, path.beta, trained)
+    return Fitted(trained, path.beta, path.points, drawn.history, drawn.stopped)
+
+
+def _on_all(drawn: Drawn, problem: Problem, regularisation: Regularisation, beta: float, trained: Trained) -> Trained:
+    source = drawn.source.on(problem)
+    (fitted,) = source.fits([regularisation.rho_of(beta, source.n_last)], trained.W)
+    return fitted.conclude()
+
+
+def check_checkpoint(family: WitnessFamily, run: Run) -> None:
+    """Raise ValueError where a checkpoint is asked for that the family would not keep."""
+    if run.checkpoint is not None and not family.searches:
+        raise ValueError(
+            f"checkpoint has no effect on witnesses={family.name!r}: only a search keeps one, as in witnesses='search'"
+        )
+
+
+def strata(problem: Problem) -> np.ndarray:
+    """The class of each sequence, whose shares a split should keep; zeros where rows are steps, or have no class."""
+    if problem.every_step or problem.score is None:
+        return np.zeros(len(problem.input), dtype=np.int64)
+    return problem.score.strata(problem.targets)
+
+
+def held_out(strata: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """A random bool mask of shape (n,) with `fraction` of the entries, as near as can be of each stratum.
+
+    Raises
+    ------
+    ValueError
+        When fewer than two entries would be left on either side.
+    """
+    n = len(strata)
+    count = round(fraction * n)
+    if not 2 <= count <= n - 2:
+        raise ValueError(
+            f"validation_fraction={fraction:g} of {n} sequences is {count}, but training and validation need at least "
+            "two each: change it, or pass validation=(X_val, y_val)"
+        )
+    shuffled = np.random.default_rng(seed).permutation(n)
+    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    # Evenly spaced entries of the sorted list meet every stratum in proportion to its size.
+    mask = np.zeros(n, dtype=bool)
+    mask[by_stratum[((np.arange(count) + 0.5) * n / count).astype(int)]] = True
+    return mask

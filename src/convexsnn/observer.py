@@ -1,0 +1,35 @@
+"""Whom to tell about long work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from convexsnn.solvers.base import Progress
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Whom to tell about long work; all are called from the thread that works.
+
+    Attributes
+    ----------
+    simulated : callable (rows done, rows in all), optional
+    solved : callable (Progress), optional
+        Told after each iteration of a solver.
+    began : callable (str), optional
+        Told in words what is done next.
+    searched : callable (convexsnn.search.Round), optional
+        Told of each round of a search.
+    """
+
+    simulated: Callable[[int, int], None] | None = None
+    solved: Callable[[Progress], None] | None = None
+    began: Callable[[str], None] | None = None
+    searched: Callable[[Any], None] | None = None
+
+    def begin(self, what: str) -> None:
+        """Say what is done next."""
+        if self.began is not None:
+            self.began(what)

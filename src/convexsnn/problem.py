@@ -1,0 +1,256 @@
+"""The training problem: what is to be learned, at which penalty, and everything that is derived from the two."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convexsnn.bounds import universal_bound, universal_certificate
+from convexsnn.checks import check_real
+from convexsnn.columns import Columns, RealColumns
+from convexsnn.global_bound import GlobalBound
+from convexsnn.losses import Loss
+from convexsnn.merged import MergedRows, merge_sequences
+from convexsnn.network import Network
+from convexsnn.penalties import Penalty
+from convexsnn.prefixes import equal_prefixes, prefixes_of
+from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.sequences import Sequences
+from convexsnn.simulation import scores
+from convexsnn.validation import Score, Validation
+
+# Below it the numbers in the solvers leave the range of float64.
+SMALLEST_RHO = 1e-100
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """min over all weights of f of sum_i w_i loss(y_i, f(x_i)) + rho * Omega(W) (theory.md section 2).
+
+    Every part of the library that learns from sequences is given one. What is derived from the data is computed once
+    and kept, also for the same data at another rho (`at`).
+
+    Attributes
+    ----------
+    sequences : Sequences
+        The input. None where only the columns are known, as of a torch module that was recorded: then nothing that
+        needs the input can be asked for.
+    targets : float64 tensor of shape (rows, C)
+        Encoded labels (`Loss.encode`), or real targets. A row is a sequence, or with `every_step` a pair of sequence
+        and step, ordered by sequence, then step.
+    loss : Loss
+    penalty : Penalty
+        Omega.
+    rho : float
+        Weight of the penalty, at least 1e-100.
+    row_weights : float64 tensor of shape (rows,), optional
+        Positive; `weights` are these scaled to sum to one. None is 1 each.
+    every_step : bool
+        Whether the output is read at every step, instead of at the last of each sequence.
+    intercept : bool
+        Whether an always-firing neuron is among those that the output reads.
+    score : Score, optional
+        How outputs are scored on the training rows.
+    score_weights : float64 tensor of shape (rows,), optional
+        Weights of the rows in the score; None is 1 each.
+    validation : Validation, optional
+        Data that are not trained on.
+
+    Raises
+    ------
+    ValueError
+        When rows, weights and steps do not fit together, or rho is out of range; names the argument.
+    """
+
+    sequences: Sequences | None
+    targets: Tensor
+    loss: Loss
+    penalty: Penalty
+    rho: float
+    row_weights: Tensor | None = None
+    every_step: bool = False
+    intercept: bool = False
+    score: Score | None = None
+    score_weights: Tensor | None = None
+    validation: Validation | None = None
+
+    def __post_init__(self) -> None:
+        check_rho(self.rho)
+        if self.targets.ndim != 2:
+            raise ValueError(f"targets must have shape (rows, C), got {tuple(self.targets.shape)}")
+        rows = len(self.targets)
+        if self.sequences is not None and rows != self.sequences.rows(self.every_step):
+            what = "steps of all sequences" if self.every_step else "sequences"
+            raise ValueError(f"targets has {rows} rows, but there are {self.sequences.rows(self.every_step)} {what}")
+        if self.row_weights is None:
+            return
+        if self.row_weights.shape != (rows,):
+            raise ValueError(f"row_weights must have shape ({rows},), got {tuple(self.row_weights.shape)}")
+        if not bool((self.row_weights > 0).all()):
+            raise ValueError("row_weights must be positive: drop the rows of weight zero first")
+        if not math.isfinite(float(self.row_weights.sum())):
+            raise ValueError("row_weights must be finite, and so must their sum")
+
+    # The same problem, changed in one respect.
+
+    def at(self, rho: float) -> Problem:
+        """The same problem at another rho; what was derived from the data is kept."""
+        if rho == self.rho:
+            return self
+        other = replace(self, rho=rho)
+        other.__dict__.update({name: self.__dict__[name] for name in _OF_DATA if name in self.__dict__})
+        return other
+
+    def take(self, chosen: np.ndarray) -> Problem:
+        """The problem on the sequences that the bool mask `chosen` of shape (n,) names."""
+        rows = torch.from_numpy(np.flatnonzero(self._spread(chosen)))
+        of_rows = lambda weights: None if weights is None else weights[rows]  # noqa: E731
+        return replace(
+            self,
+            sequences=self.input.take(torch.from_numpy(np.flatnonzero(chosen))),
+            targets=self.targets[rows],
+            row_weights=of_rows(self.row_weights),
+            score_weights=of_rows(self.score_weights),
+        )
+
+    def split(self, held: np.ndarray) -> Problem:
+        """The problem without the sequences that the bool mask `held` (n,) names, which become its validation data."""
+        rest, part = self.take(~held), self.take(held)
+        return replace(rest, validation=part.scored)
+
+    # What is derived from the data.
+
+    @property
+    def input(self) -> Sequences:
+        """The sequences; ValueError where only the columns are known."""
+        if self.sequences is None:
+            raise ValueError("the problem has no sequences: only the columns of its program are known")
+        return self.sequences
+
+    @property
+    def n_outputs(self) -> int:
+        """C, the number of outputs."""
+        return self.targets.shape[1]
+
+    @property
+    def scored(self) -> Validation:
+        """The training rows with their score; ValueError where the problem has none."""
+        if self.score is None:
+            raise ValueError("the problem must have a score to pick one of several rho by")
+        return Validation(self.input, self.targets, self.score, self.score_weights)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """w, the weights of the rows in the program: float64 of shape (rows,), summing to one."""
+        if self.row_weights is None:
+            return uniform_weights(len(self.targets))
+        total = self.row_weights.sum()
+        return self.row_weights if abs(float(total) - 1.0) <= 1e-9 else self.row_weights / total
+
+    @cached_property
+    def groups(self) -> Tensor:
+        """The same number for rows of equal input, which every network answers alike; int64 of shape (rows,)."""
+        return equal_prefixes(self.input, every_step=self.every_step)
+
+    def merged_rows(self, dtype: torch.dtype) -> MergedRows:
+        """Rows of equal input and equal target as one of their total weight, with the prefixes that they end."""
+        prefixes = prefixes_of(self.input, every_step=self.every_step, dtype=dtype)
+        return MergedRows.of(prefixes, self.targets, self.weights)
+
+    @cached_property
+    def merged_sequences(self) -> Problem:
+        """The same problem with equal sequences of equal targets as one of their total weight.
+
+        Objective and gradients are the same up to rounding: 2000 random sequences of 8 bits are 256.
+        """
+        merged = merge_sequences(self.input, self.targets, self.weights, every_step=self.every_step)
+        if merged is None:
+            return self
+        sequences, targets, weights = merged
+        return replace(self, sequences=sequences, targets=targets, row_weights=weights, score_weights=None)
+
+    @cached_property
+    def data_digest(self) -> str:
+        """SHA-256 of sequences and targets, by which training data are recognised."""
+        digest = hashlib.sha256()
+        _update(digest, self.input.values.to(torch.float64), self.input.lengths, self.targets.to(torch.float64))
+        return digest.hexdigest()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that training depends on: data, weights, program and validation data."""
+        facts = (self.loss, self.penalty.name, self.rho, self.every_step, self.intercept, self.score)
+        digest = hashlib.sha256(repr((self.data_digest, facts)).encode())
+        _update(digest, self.weights)
+        if self.validation is not None:
+            held = self.validation
+            digest.update(repr(held.score).encode())
+            _update(digest, held.sequences.values, held.sequences.lengths, held.targets, held.weights)
+        return digest.hexdigest()
+
+    # What the program says.
+
+    def program(self, columns: Columns) -> ConvexProgram:
+        """The convex program over these columns, on their device."""
+        device = columns.device
+        targets, weights = self.targets.to(device), self.weights.to(device)
+        return ConvexProgram(columns, targets, self.loss, self.penalty, self.rho, weights)
+
+    @cached_property
+    def bare_program(self) -> ConvexProgram:
+        """The program without any column, on the CPU."""
+        return self.program(RealColumns(torch.zeros(0, len(self.targets), dtype=torch.float64)))
+
+    def universal_bound(self, U: Tensor) -> float:
+        """A lower bound over networks of any hidden weights with 0/1 columns, the better for a good U (rows, C)."""
+        return universal_bound(self.bare_program, self.groups, (U.cpu(),)).value
+
+    def universal_certificate(self, readout, U: Tensor, primal: float) -> GlobalBound | None:
+        """The same for the certificate of a network of objective `primal`; None for a readout without such a bound."""
+        return universal_certificate(self.bare_program, self.groups, readout, U, primal)
+
+    def objective(self, network: Network) -> float:
+        """The objective of a network, by running it: F(f(x)) + rho * Omega(W), in float64."""
+        if network.hidden.every_step != self.every_step:
+            raise ValueError("network must be read at the steps of the problem's rows: its every_step is another")
+        S = scores(network, self.input).to(self.targets.device)
+        data = self.weights @ self.loss.value(S, self.targets)
+        return float(data + self.rho * self.penalty.value(network.W))
+
+    def _spread(self, per_sequence: np.ndarray) -> np.ndarray:
+        """Values of sequences as values of rows."""
+        return np.repeat(per_sequence, self.input.lengths.cpu().numpy()) if self.every_step else per_sequence
+
+
+# What does not depend on rho.
+_OF_DATA = ("weights", "groups", "data_digest")
+
+
+def check_rho(rho: float) -> float:
+    """`rho` as a float; ValueError where it is not a positive number within the range of the solvers."""
+    number = check_real("rho", rho, 0.0, open_minimum=True)
+    if number < SMALLEST_RHO:
+        raise ValueError(f"beta (or rho) is too small: rho = {number:g} must be at least {SMALLEST_RHO:g}")
+    return number
+
+
+def rho_of(beta: float, n_last: int) -> float:
+    """Rho = beta / sqrt(P_last), the paper's weight of the penalty for P_last = `n_last` last-layer neurons."""
+    return check_rho(float(beta) / math.sqrt(max(1, n_last)))
+
+
+def _update(digest, *tensors: Tensor | None) -> None:
+    """Feed the dtype, shape and bytes of tensors to a hash; None feeds the word "none"."""
+    for tensor in tensors:
+        if tensor is None:
+            digest.update(b"none")
+            continue
+        array = np.ascontiguousarray(tensor.detach().cpu().numpy())
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())

@@ -1,0 +1,73 @@
+"""How strongly output weights are penalised: one beta, several to pick from, or rho itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from convexsnn.checks import check_real
+from convexsnn.problem import check_rho, rho_of
+
+# The beta for which hidden weights are trained that go before a path of betas.
+BETA_BEFORE_PATH = 0.01
+
+
+@dataclass(frozen=True)
+class Regularisation:
+    """The weights of the penalty to solve for.
+
+    Attributes
+    ----------
+    betas : tuple of float, or None
+        From the largest to the smallest; None for those of "path", which are chosen once the columns are known.
+    rho : float, optional
+        The weight in the convex program, in place of the one beta; None is beta / sqrt(P_last).
+    """
+
+    betas: tuple[float, ...] | None = (0.1,)
+    rho: float | None = None
+
+    @classmethod
+    def read(cls, beta: Any, rho: Any = None) -> Regularisation:
+        """Betas as users give them: one number, several numbers in any order, or "path".
+
+        Raises
+        ------
+        ValueError
+            On anything else, on numbers that are not positive, on none and on equal ones; with rho and several betas.
+        """
+        betas = _read_betas(beta)
+        if rho is None:
+            return cls(betas)
+        if betas is None or len(betas) > 1:
+            raise ValueError("rho takes the place of beta: leave it None when there are several betas")
+        return cls(betas, check_rho(rho))
+
+    @property
+    def several(self) -> bool:
+        """Whether there is anything to pick from."""
+        return self.betas is None or len(self.betas) > 1
+
+    def rho_of(self, beta: float, n_last: int) -> float:
+        """The weight in the convex program for `beta` and a network of P_last = `n_last` last-layer neurons."""
+        return self.rho if self.rho is not None else rho_of(beta, n_last)
+
+    def before_readout(self, n_last: int) -> float:
+        """The rho for which hidden weights are trained: a penalty too large leaves few neurons of use."""
+        return self.rho_of(BETA_BEFORE_PATH if self.betas is None else self.betas[-1], n_last)
+
+
+def _read_betas(beta: Any) -> tuple[float, ...] | None:
+    if isinstance(beta, str):
+        if beta != "path":
+            raise ValueError(f"beta must be a number, several numbers or 'path', not {beta!r}")
+        return None
+    if not isinstance(beta, Iterable) or getattr(beta, "ndim", 1) == 0:
+        return (check_real("beta", beta, 0.0, open_minimum=True),)
+    betas = [check_real(f"beta[{i}]", value, 0.0, open_minimum=True) for i, value in enumerate(beta)]
+    if not betas:
+        raise ValueError("beta must hold at least one number")
+    if len(set(betas)) < len(betas):
+        raise ValueError(f"beta must hold every number once, got {betas}")
+    return tuple(sorted(betas, reverse=True))
