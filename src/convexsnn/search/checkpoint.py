@@ -11,10 +11,10 @@ from torch import Tensor
 from convexsnn.checkpoints import DAMAGED, read_checkpoint, unreadable, write_checkpoint
 from convexsnn.columns import BitColumns
 from convexsnn.network import Hidden
-from convexsnn.search.credit import Credit
+from convexsnn.search.branches.population import Population, StackedLayer
+from convexsnn.search.dictionary import SearchDictionary
 from convexsnn.search.history import Round
-from convexsnn.search.pool import Pool
-from convexsnn.search.population import Population, StackedLayer
+from convexsnn.search.oracles.credit import Credit
 from convexsnn.search.state import SearchTask, Settled, State
 from convexsnn.tensors import describe_hidden, digest_of, rebuild_hidden
 
@@ -70,17 +70,17 @@ def read_state(path: str | Path, of: str) -> State:
         raise unreadable(path, error) from error
 
 
-def _describe_pool(pool: Pool, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _describe_pool(pool: SearchDictionary, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
     tensors |= {f"{prefix}.{name}": getattr(pool, name) for name in POOL_TENSORS}
     tensors[f"{prefix}.packed"] = pool.columns.packed
     genomes = None if pool.genomes is None else _describe(pool.genomes, f"{prefix}.genomes", tensors)
     return {"n": pool.columns.n, "genomes": genomes, "given": describe_hidden(pool.given, f"{prefix}.given", tensors)}
 
 
-def _rebuild_pool(facts: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Pool:
+def _rebuild_pool(facts: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> SearchDictionary:
     """Inverse of `_describe_pool`."""
     genomes = facts["genomes"]
-    return Pool(
+    return SearchDictionary(
         given=rebuild_hidden(facts["given"], f"{prefix}.given", tensors),
         genomes=None if genomes is None else _rebuild(genomes, f"{prefix}.genomes", tensors),
         columns=BitColumns(tensors[f"{prefix}.packed"], int(facts["n"])),

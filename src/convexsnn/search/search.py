@@ -10,19 +10,19 @@ from pathlib import Path
 import torch
 
 from convexsnn.certificate import relative_gap
-from convexsnn.checks import check_integer
+from convexsnn.checks import check_choice, check_integer
 from convexsnn.network import Hidden
 from convexsnn.prefixes import prefixes_of
 from convexsnn.problem import Problem
-from convexsnn.search.ascent import Ascent
-from convexsnn.search.attempts import chosen, is_worth_another, settle, together
+from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.search.checkpoint import identity, read_state, write_state
+from convexsnn.search.dictionary import SearchDictionary, dictionary_of
 from convexsnn.search.effort import Effort
+from convexsnn.search.endings.attempts import chosen, is_worth_another, settle, together
 from convexsnn.search.history import Round
-from convexsnn.search.pool import Pool, pool_of
+from convexsnn.search.oracles import ORACLES
 from convexsnn.search.rounds import advance, begin, begin_again, lower
 from convexsnn.search.settings import SearchSettings
-from convexsnn.search.space import Space, input_scale
 from convexsnn.search.state import INTERRUPTED, Held, Searched, SearchTask, State
 
 # Share of the effort kept for the last stage. A small rho is content with columns that learn its rows by
@@ -72,6 +72,7 @@ def search(
         When `given` has another readout, rows or dtype; when the checkpoint is damaged, or of another search.
     """
     settings = settings or SearchSettings()
+    check_oracles(settings)
     check_integer("seed", seed, minimum=0)
     given = _given(settings, problem, given)
     task = _task(problem, settings)
@@ -106,9 +107,15 @@ def search(
     return Searched(pool.to_network(), state.history, stopped)
 
 
-def _first(task: SearchTask, given: Hidden) -> Pool:
+def check_oracles(settings: SearchSettings) -> None:
+    """Raise ValueError on names of oracles that there are not."""
+    for name in settings.oracles:
+        check_choice("oracles", name, ORACLES)
+
+
+def _first(task: SearchTask, given: Hidden) -> SearchDictionary:
     """What every attempt begins with."""
-    return pool_of(given, task.problem.input, task.rows.groups.first, task.problem.n_outputs)
+    return dictionary_of(given, task.problem.input, task.rows.groups.first, task.problem.n_outputs)
 
 
 def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
@@ -132,13 +139,12 @@ def _task(problem: Problem, settings: SearchSettings) -> SearchTask:
     architecture = settings.architecture(problem.input.n_features, every_step=problem.every_step)
     rows = problem.merged_rows(architecture.torch_dtype)
     scale = input_scale(rows.exact, settings.threshold if settings.neuron == "lif" else 1.0)
-    space = Space(architecture, settings.width, scale, settings.free_leak)
+    variation = Variation(architecture, settings.width, scale, settings.free_leak)
     effort = Effort.of(settings, rows.exact, architecture.depth - 1)
-    ascent = Ascent(architecture, problem, settings, effort.branch)
     held = None
     if problem.validation is not None:
         held = Held(problem.validation, prefixes_of(problem.validation.sequences, every_step=problem.every_step))
-    return SearchTask(problem, rows, space, ascent, settings, effort, held)
+    return SearchTask(problem, rows, variation, settings, effort, held)
 
 
 def _stage_is_over(task: SearchTask, state: State) -> bool:
