@@ -13,7 +13,7 @@ from convexsnn.merged import MergedRows
 from convexsnn.network import Hidden, Network
 from convexsnn.prefixes import Prefixes
 from convexsnn.reconstruction import keep_neurons
-from convexsnn.search.branches.population import Population, join
+from convexsnn.search.branches.population import Population, join_populations
 from convexsnn.search.branches.pricing import DualPricing, improving, unlike
 from convexsnn.search.branches.simulator import columns
 from convexsnn.sequences import Sequences
@@ -170,7 +170,7 @@ def admit(
     used, place = owner[index].unique(return_inverse=True)
     genomes, before = population.take(used), 0
     if pool.genomes is not None:
-        before, genomes = len(pool.genomes), join(pool.genomes, genomes)
+        before, genomes = len(pool.genomes), join_populations(pool.genomes, genomes)
     larger = replace(pool, genomes=genomes)
     return _extended(larger, place + before, neuron[index], origin[index], packed[index]), index
 
@@ -204,7 +204,7 @@ def united(pool: SearchDictionary, other: SearchDictionary) -> SearchDictionary:
     genomes = other.genomes if pool.genomes is None else pool.genomes
     if pool.genomes is not None and other.genomes is not None:
         owner[found] += len(pool.genomes)
-        genomes = join(pool.genomes, other.genomes)
+        genomes = join_populations(pool.genomes, other.genomes)
     given = pool.given
     if not bool(found.all()):
         neuron[~found] += given.n_last

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds.universal import universal_bound
-from convexsnn.search.branches.population import Population, join
+from convexsnn.search.branches.population import Population, join_populations
 from convexsnn.search.branches.pricing import DualPricing, take_best
 from convexsnn.search.dictionary import SearchDictionary, admit, admit_hidden
 from convexsnn.search.history import Round
 from convexsnn.search.oracles import ORACLES, Proposal, Situation
 from convexsnn.search.oracles.credit import Credit
-from convexsnn.search.state import SearchTask, State
+from convexsnn.search.state import SearchState, SearchTask
 from convexsnn.solvers import SolverOptions, Status, solve
 
 
@@ -54,17 +54,17 @@ class Solved:
     dual: float
 
 
-def begin(task: SearchTask, pool: SearchDictionary, random: Tensor) -> State:
+def begin(task: SearchTask, pool: SearchDictionary, random: Tensor) -> SearchState:
     """The state before the first round: the given dictionary, solved."""
     began = time.perf_counter()
     # A larger rho would drop what was given, and is of use only where nothing was.
     stage = 0 if pool.is_blank else task.last_stage
     solved = solve_dictionary(task, pool, task.rho_at(stage), float("inf"))
     entry = _note(task, solved, _nothing(pool), {}, None, time.perf_counter() - began)
-    return State(solved.pool, solved.U, {}, Credit.equal(task.settings.oracles), random, (entry,), stage=stage)
+    return SearchState(solved.pool, solved.U, {}, Credit.equal(task.settings.oracles), random, (entry,), stage=stage)
 
 
-def begin_again(task: SearchTask, pool: SearchDictionary, state: State, started: float) -> State:
+def begin_again(task: SearchTask, pool: SearchDictionary, state: SearchState, started: float) -> SearchState:
     """Another attempt from the dictionary that the search began with; chance goes on."""
     first, before = begin(task, pool, state.random), state.history[-1]
     entry = replace(
@@ -76,14 +76,14 @@ def begin_again(task: SearchTask, pool: SearchDictionary, state: State, started:
     return replace(first, history=(*state.history, entry), settled=state.settled)
 
 
-def lower(task: SearchTask, state: State, stage: int, started: float) -> State:
+def lower(task: SearchTask, state: SearchState, stage: int, started: float) -> SearchState:
     """A later stage: the same dictionary, solved for a smaller rho."""
     solved = solve_dictionary(task, state.pool, task.rho_at(stage), float("inf"))
     entry = _note(task, solved, _nothing(state.pool), {}, state.history[-1], time.perf_counter() - started)
     return replace(state, pool=solved.pool, U=solved.U, history=(*state.history, entry), idle=0, stage=stage)
 
 
-def advance(task: SearchTask, state: State, started: float) -> State:
+def advance(task: SearchTask, state: SearchState, started: float) -> SearchState:
     """One round; `started` is the time at which the search began, on the clock of `time.perf_counter`."""
     generator, before, names = state.generator, state.history[-1], task.settings.oracles
     found = _find(task, state, generator)
@@ -115,7 +115,7 @@ def _nothing(pool: SearchDictionary) -> Found:
     return Found(pool, (), 0.0, {}, {})
 
 
-def _find(task: SearchTask, state: State, generator: torch.Generator) -> Found:
+def _find(task: SearchTask, state: SearchState, generator: torch.Generator) -> Found:
     """Ask every oracle that applies, and admit the best columns of all."""
     settings, pool = task.settings, state.pool
     pricing = DualPricing(task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), task.problem.penalty)
@@ -153,7 +153,7 @@ def _admit_best(
             taken += scored
     small = {name: proposal.candidates for name, proposal in proposals.items() if proposal.candidates is not None}
     if small:
-        merged = join(*small.values())
+        merged = join_populations(*small.values())
         numbers = [names.index(name) for name, population in small.items() for _ in range(len(population))]
         owner, neuron, scored, best = take_best(merged, pricing, task.settings.add)
         pool, admitted = admit(pool, merged, owner, neuron, torch.tensor(numbers)[owner], task.rows.exact)

@@ -15,7 +15,7 @@ from convexsnn.network import Hidden
 from convexsnn.prefixes import prefixes_of
 from convexsnn.problem import Problem
 from convexsnn.search.branches.variation import Variation, input_scale
-from convexsnn.search.checkpoint import identity, read_state, write_state
+from convexsnn.search.checkpoint import read_state, search_identity, write_state
 from convexsnn.search.dictionary import SearchDictionary, dictionary_of
 from convexsnn.search.effort import Effort
 from convexsnn.search.endings.attempts import chosen, is_worth_another, settle, together
@@ -23,7 +23,7 @@ from convexsnn.search.history import Round
 from convexsnn.search.oracles import ORACLES
 from convexsnn.search.rounds import advance, begin, begin_again, lower
 from convexsnn.search.settings import SearchSettings
-from convexsnn.search.state import INTERRUPTED, Held, Searched, SearchTask, State
+from convexsnn.search.state import INTERRUPTED, Held, Searched, SearchState, SearchTask
 
 # Share of the effort kept for the last stage. A small rho is content with columns that learn its rows by
 # heart, and the dual vector then asks for no others: what generalises is found before.
@@ -76,7 +76,7 @@ def search(
     check_integer("seed", seed, minimum=0)
     given = _given(settings, problem, given)
     task = _task(problem, settings)
-    of = "" if checkpoint is None else identity(task, given, seed)
+    of = "" if checkpoint is None else search_identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
         state = read_state(checkpoint, of)
     else:
@@ -118,7 +118,7 @@ def _first(task: SearchTask, given: Hidden) -> SearchDictionary:
     return dictionary_of(given, task.problem.input, task.rows.groups.first, task.problem.n_outputs)
 
 
-def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
+def _tell(on_round: Callable[[Round], None] | None, state: SearchState) -> None:
     if on_round is not None:
         on_round(state.history[-1])
 
@@ -147,7 +147,7 @@ def _task(problem: Problem, settings: SearchSettings) -> SearchTask:
     return SearchTask(problem, rows, variation, settings, effort, held)
 
 
-def _stage_is_over(task: SearchTask, state: State) -> bool:
+def _stage_is_over(task: SearchTask, state: SearchState) -> bool:
     """Whether to go on with a smaller rho: all but the last share most of the effort, and may need less."""
     if state.stage == task.last_stage:
         return False
@@ -159,12 +159,12 @@ def _stage_is_over(task: SearchTask, state: State) -> bool:
     return late or state.idle >= min(STAGE_PATIENCE, task.settings.patience) or _reached(task, state)
 
 
-def _reached(task: SearchTask, state: State) -> bool:
+def _reached(task: SearchTask, state: SearchState) -> bool:
     last = state.history[-1]
     return relative_gap(last.objective, last.global_bound) <= task.settings.tol
 
 
-def _why_stop(task: SearchTask, state: State) -> str | None:
+def _why_stop(task: SearchTask, state: SearchState) -> str | None:
     """Why the search is over, in words; None while it is not."""
     settings, last = task.settings, state.history[-1]
     final = state.stage == task.last_stage

@@ -104,7 +104,7 @@ class Settled:
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class SearchState:
     """All of a search between two rounds.
 
     Attributes
@@ -116,7 +116,7 @@ class State:
         What oracles keep from round to round.
     credit : Credit
     random : uint8 tensor
-        State of the generator of all that is drawn from here on.
+        SearchState of the generator of all that is drawn from here on.
     history : tuple of Round
     idle : int
         Rounds in a row that did not help.

@@ -12,7 +12,7 @@ from convexsnn.search.endings.pruning import prune
 from convexsnn.search.endings.recombination import recombined
 from convexsnn.search.endings.slimming import slim
 from convexsnn.search.rounds import solve_dictionary
-from convexsnn.search.state import SearchTask, Settled, State
+from convexsnn.search.state import SearchState, SearchTask, Settled
 
 # What accuracy and R^2 cannot exceed.
 PERFECT = 1.0
@@ -22,13 +22,13 @@ LEAST_VOICES = 3
 STEPS_AT_ONCE = 200_000
 
 
-def settle(task: SearchTask, state: State) -> Settled:
+def settle(task: SearchTask, state: SearchState) -> Settled:
     """What an attempt came to, with fewer columns where the validation data do not miss them, and fewer connections."""
     pool = slim(task, state.pool) if task.settings.slim else state.pool
     return _scored(task, prune(task, pool, task.effort.trials, state.generator))
 
 
-def is_worth_another(task: SearchTask, state: State) -> bool:
+def is_worth_another(task: SearchTask, state: SearchState) -> bool:
     """Whether to begin again from nothing: the validation score tells attempts apart that have all learned the rows.
 
     Where one is right on all of them, others are only begun if they suffice for a majority.

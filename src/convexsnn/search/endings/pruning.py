@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.columns import unpack_bits
-from convexsnn.search.branches.population import Population, StackedLayer, join
+from convexsnn.search.branches.population import Population, StackedLayer, join_populations
 from convexsnn.search.branches.simulator import columns
 from convexsnn.search.dictionary import SearchDictionary
 from convexsnn.search.state import SearchTask
@@ -56,7 +56,7 @@ def prune(task: SearchTask, pool: SearchDictionary, trials: int, generator: torc
         branch = _prune_branch(replace(bench, others=total), branch, generations, at_once, generator)
         if total is not None:
             total = total + bench.outputs(branch)[0]
-        genomes = join(before, branch, after)
+        genomes = join_populations(before, branch, after)
     return replace(pool, genomes=genomes)
 
 
@@ -130,7 +130,7 @@ def _prune_branch(
         copies = branch.take(torch.zeros(at_once, dtype=torch.int64))
         trials = _left_out(copies, generator)
         if varied:
-            trials = join(
+            trials = join_populations(
                 trials.take(slice(varied, None)), bench.task.variation.mutate(copies.take(slice(0, varied)), generator)
             )
         trials = trials.take(bench.faithful(trials))
