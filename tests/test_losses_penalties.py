@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexsnn.losses import LOSSES
+from convexsnn.losses import LOSSES, SmoothLoss
 from convexsnn.penalties import PENALTIES
 from helpers import draw_targets
 
@@ -46,14 +46,14 @@ def test_dual_domain_is_kept_by_projection_and_by_scaling(name, seed, t):
     assert torch.allclose(loss.project_dual(V, Y), V, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n in LOSSES if LOSSES[n].smooth])
+@pytest.mark.parametrize("name", [n for n in LOSSES if isinstance(LOSSES[n], SmoothLoss)])
 def test_gradient_and_curvature_are_derivatives(name):
     loss, Y, S = LOSSES[name], draw_targets(name, 6), draw_scores(0)
     S.requires_grad_()
     (gradient,) = torch.autograd.grad(loss.value(S, Y).sum(), S)
     S = S.detach()
     assert torch.allclose(loss.gradient(S, Y), gradient, atol=1e-12)
-    diagonal, rank_one, _ = loss.curvature(S)
+    diagonal, rank_one, _ = loss.curvature(S, Y)
     direction = draw_scores(1)
     product = diagonal * direction
     if rank_one is not None:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,8 +28,8 @@ from convexsnn.estimators.classes import (
 from convexsnn.estimators.examples import Examples
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights
 from convexsnn.exact import ExactSettings
-from convexsnn.labels import decide, probabilities, split_heads
-from convexsnn.losses import Head
+from convexsnn.labels import decide, split_heads
+from convexsnn.losses import LOSSES, Head, ProbabilisticLoss
 from convexsnn.network import Hidden
 from convexsnn.search import SearchSettings
 from convexsnn.sequences import Sequences
@@ -327,15 +327,15 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def _labels(self, S: Tensor) -> np.ndarray:
         return class_labels_of(decide(S, self._heads).numpy(), self.classes_)
 
-    @available_if(lambda self: self.loss in ("auto", "cross_entropy", "logistic"))
+    @available_if(lambda self: isinstance(LOSSES.get(CLASSIFIER_LOSSES.get(self.loss, "")), ProbabilisticLoss))
     def predict_proba(self, X: Any) -> Any:
         """Class probabilities, (rows, n_classes); only for losses that model them (cross_entropy, logistic).
 
         For several outputs a list of such probabilities.
         """
         S, sequences = self._scores(X)
-        loss = CLASSIFIER_LOSSES[self.loss]
-        shaped = [self._shape_like(probabilities(s, loss).numpy(), sequences) for s in split_heads(S, self._heads)]
+        loss = cast(ProbabilisticLoss, LOSSES[CLASSIFIER_LOSSES[self.loss]])
+        shaped = [self._shape_like(loss.probabilities(s).numpy(), sequences) for s in split_heads(S, self._heads)]
         return shaped if self._heads else shaped[0]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
