@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import threading
+from dataclasses import replace
 
 import cvxpy as cp
 import pytest
@@ -17,7 +18,7 @@ from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Progress, Solution, SolverOptions, Status
-from convexsnn.solvers.hinge import interior_rounds, restricted_lp
+from convexsnn.solvers.hinge import interior_rounds, linear, restricted_lp
 from convexsnn.solvers.hinge.cone import HingeCone
 from convexsnn.solvers.hinge.linear import HingeLinear
 from convexsnn.solvers.hinge.simplex import HingeLP
@@ -239,6 +240,24 @@ def test_interrupt_while_highs_runs():
         pytest.skip("the interrupt came after the solve")
     assert solution.status is Status.INTERRUPTED
     assert solution.certificate.dual > 0.0
+
+
+@pytest.mark.parametrize("inner", ["HingeLP", "ActiveSetNewton"])
+def test_an_inner_solver_that_is_interrupted_ends_the_whole(inner, monkeypatch):
+    """It caught the interrupt itself, and the next output was begun."""
+    calls = []
+
+    class Interrupted:
+        def solve(self, program: ConvexProgram, *_: object) -> Solution:
+            calls.append(1)
+            return replace(solver_for(program).solve(program, SolverOptions(max_iter=0)), status=Status.INTERRUPTED)
+
+    monkeypatch.setattr(linear, inner, Interrupted)
+    monkeypatch.setattr(linear, "SMALL_WORK", 0 if inner == "ActiveSetNewton" else linear.SMALL_WORK)
+    solution = HingeLinear().solve(make_program("l1"), SolverOptions(tol=1e-15 if inner == "HingeLP" else 1e-6))
+    assert calls == [1]
+    assert solution.status is Status.INTERRUPTED
+    assert 0.0 < solution.certificate.dual <= solution.certificate.primal <= 3.0
 
 
 def test_wrong_programs_are_refused():

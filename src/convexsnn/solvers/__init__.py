@@ -9,7 +9,7 @@ from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Callback, Progress, Solution, Solver, SolverOptions, Status
 from convexsnn.solvers.hinge.cone import HingeCone
 from convexsnn.solvers.hinge.linear import HingeLinear
-from convexsnn.solvers.needs import describe, unmet
+from convexsnn.solvers.needs import describe_program, unmet
 from convexsnn.solvers.newton.solver import SemismoothNewton
 
 __all__ = ["SOLVERS", "Callback", "Progress", "Solution", "Solver", "SolverOptions", "Status", "solve", "solver_for"]
@@ -32,7 +32,7 @@ def solver_for(program: ConvexProgram) -> Solver:
         if not missing[solver.name]:
             return solver
     reasons = "; ".join(f"{name} needs {' and '.join(words)}" for name, words in missing.items())
-    raise ValueError(f"no solver takes {describe(program)}: {reasons}")
+    raise ValueError(f"no solver takes {describe_program(program)}: {reasons}")
 
 
 def solve(program: ConvexProgram, options: SolverOptions | None = None, W0: Tensor | None = None) -> Solution:

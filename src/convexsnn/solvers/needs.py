@@ -49,10 +49,10 @@ def check_needs(name: str, needs: tuple[Need, ...], program: ConvexProgram) -> N
     """ValueError, with what is missing, where the program does not meet the needs of the solver called `name`."""
     missing = unmet(needs, program)
     if missing:
-        raise ValueError(f"{name} needs {' and '.join(missing)}; it was given {describe(program)}")
+        raise ValueError(f"{name} needs {' and '.join(missing)}; it was given {describe_program(program)}")
 
 
-def describe(program: ConvexProgram) -> str:
+def describe_program(program: ConvexProgram) -> str:
     """The kind of program, in words."""
     outputs = "1 output" if program.n_outputs == 1 else f"{program.n_outputs} outputs"
     return f"loss {program.loss.name!r} with penalty {program.penalty.name!r} and {outputs}"
