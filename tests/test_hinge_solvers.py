@@ -257,7 +257,7 @@ def test_an_inner_solver_that_is_interrupted_ends_the_whole(inner, monkeypatch):
     solution = HingeLinear().solve(make_program("l1"), SolverOptions(tol=1e-15 if inner == "HingeLP" else 1e-6))
     assert calls == [1]
     assert solution.status is Status.INTERRUPTED
-    assert 0.0 < solution.certificate.dual <= solution.certificate.primal <= 3.0
+    assert 0.0 < solution.certificate.dual <= solution.certificate.primal
 
 
 def test_wrong_programs_are_refused():

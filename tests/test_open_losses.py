@@ -29,8 +29,8 @@ each_penalty = pytest.mark.parametrize("penalty", [L1, GROUP], ids=lambda penalt
 
 
 def draw(
-    loss: Loss, penalty: Penalty, *, classes: int = 3, n: int = 40, P: int = 25, level: float = 0.1, seed: int = 0
-):
+    loss: Loss, penalty: Penalty, *, classes: int = 3, n: int = 40, P: int = 25, level: float = 0.1
+) -> ConvexProgram:
     """A random program; rho = level times the rho that gives W = 0."""
     rng = np.random.default_rng(0)
     bits = torch.from_numpy(rng.random((P, n)) < rng.uniform(0.2, 0.8, size=(P, 1)))
