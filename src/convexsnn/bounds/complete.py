@@ -51,7 +51,7 @@ def complete_network(program: ConvexProgram, sequences: Sequences, every_step: b
         For the row-group penalty with several outputs, and where different inputs look alike to the kind of network.
     """
     check_choice("kind", kind, KINDS)
-    if program.penalty.name != "l1" and program.n_outputs > 1:
+    if program.penalty.exponent(program.n_outputs) != 1.0:
         raise ValueError("program must have the l1 penalty, or one output: otherwise the bound is not reached")
     groups = equal_inputs(sequences, every_step)
     patterns, W = nested_patterns(capped_scores(without_columns(program), groups, program.rho))

@@ -13,7 +13,7 @@ SINGLE = 4
 SLACK = 1e-11
 
 
-def minimise(H: Tensor, b: Tensor, penalty: float, start: Tensor) -> Tensor | None:
+def minimise_quadratic(H: Tensor, b: Tensor, penalty: float, start: Tensor) -> Tensor | None:
     """argmin_x x^T H x / 2 - b^T x + penalty |x|_1, or None where H is not definite enough to find it.
 
     Given the signs of the optimum, zeros included, its other entries solve a linear system. First all signs are

@@ -8,11 +8,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from convexsnn.losses import Rows, SmoothLoss
+from convexsnn.losses import SmoothLoss
+from convexsnn.penalties import PenaltyWithJacobian, ProximalPoint
 from convexsnn.program import ConvexProgram
+from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.base import Best
-from convexsnn.solvers.newton_prox import PROX, Prox, apply_rows
-from convexsnn.solvers.newton_system import Preconditioner, conjugate_gradients
+from convexsnn.solvers.newton.system import Preconditioner, conjugate_gradients
 
 # Newton steps to a proximal step.
 STEP_LIMIT = 25
@@ -40,7 +41,7 @@ class Trial:
     """A dual point, the primal point that the proximal map makes of it, and the objective of the step's dual."""
 
     point: DualPoint
-    prox: Prox
+    prox: ProximalPoint
     scores: Tensor
     data_term: float
     value: float
@@ -56,18 +57,18 @@ class ProximalStep:
     def __init__(self, program: ConvexProgram, preconditioner: Preconditioner, best: Best, tol: float) -> None:
         self._program, self._preconditioner, self._best, self._tol = program, preconditioner, best, tol
         self._columns = preconditioner.columns
-        self._loss = cast(SmoothLoss, program.loss)
+        self._loss, self._penalty = cast(SmoothLoss, program.loss), cast(PenaltyWithJacobian, program.penalty)
         self._threshold = program.rho * self._columns.scale
 
     def dual_point(self, scores: Tensor) -> DualPoint:
         U = self._program.data_gradient(scores)
         return DualPoint(scores, U, self._columns.rmatmul(U), -self._program.dual(U))
 
-    def curvature(self, scores: Tensor) -> Rows:
+    def curvature(self, scores: Tensor) -> RowMatrices:
         """The Hessian of F at the scores (n, C), row by row."""
         weights = self._program.row_weights.unsqueeze(1)
-        diagonal, vector, blocks = self._loss.curvature(scores)
-        return Rows(weights * diagonal, None if vector is None else weights.sqrt() * vector, blocks)
+        diagonal, vector, blocks = self._loss.curvature(scores, self._program.targets)
+        return RowMatrices(weights * diagonal, None if vector is None else weights.sqrt() * vector, blocks)
 
     def offer(self, W: Tensor, data_term: float, point: DualPoint) -> None:
         """Certify weights of the normalised columns and a dual point, and keep what is better than before."""
@@ -102,7 +103,7 @@ class ProximalStep:
         return self._better(center, trial), trial.point, steps, False
 
     def _trial(self, center: Tensor, point: DualPoint, sigma: float) -> Trial:
-        prox = PROX[self._program.penalty.name](center - sigma * point.products, sigma * self._threshold)
+        prox = self._penalty.proximal_point(center - sigma * point.products, sigma * self._threshold)
         scores = self._columns.matmul(prox.W)
         value = point.conjugate + float((prox.W**2).sum()) / (2.0 * sigma)
         return Trial(point, prox, scores, float(self._program.data_term(scores)), value)
@@ -120,7 +121,7 @@ class ProximalStep:
         curvature = self.curvature(trial.point.scores)
         residual = trial.point.scores - trial.scores
         direction = self._newton_direction(trial, residual, curvature, sigma)
-        slope = float((apply_rows(curvature, residual) * direction).sum())
+        slope = float((curvature.apply(residual) * direction).sum())
         rounding = 1e-14 * (abs(trial.point.conjugate) + abs(trial.value))
         length = 1.0
         for _ in range(HALVINGS):
@@ -130,7 +131,7 @@ class ProximalStep:
             length /= 2.0
         return None
 
-    def _newton_direction(self, trial: Trial, residual: Tensor, curvature: Rows, sigma: float) -> Tensor:
+    def _newton_direction(self, trial: Trial, residual: Tensor, curvature: RowMatrices, sigma: float) -> Tensor:
         """-(I + sigma D J D^T H)^-1 residual, J the Jacobian of the proximal map, H the curvature of F.
 
         It is -residual - D Y with (J^-1 / sigma + D^T H D) Y = -D^T H residual on the active entries.
@@ -139,14 +140,14 @@ class ProximalStep:
         if not bool(active.any()):
             return -residual
         diagonal, vector, _ = trial.prox.inverse
-        inverse = Rows(diagonal / sigma, None if vector is None else vector / sigma**0.5)
-        right = torch.where(active, self._columns.rmatmul(apply_rows(curvature, -residual)), 0.0)
+        inverse = RowMatrices(diagonal / sigma, None if vector is None else vector / sigma**0.5)
+        right = torch.where(active, self._columns.rmatmul(curvature.apply(-residual)), 0.0)
         # Scaled to order one, so that a float32 factor neither overflows nor underflows.
         size = right.abs().max().clamp(min=1e-300)
         Y = self._solve_system(active, curvature, inverse, right / size)
         return -residual - self._columns.matmul(Y * size)
 
-    def _solve_system(self, active: Tensor, curvature: Rows, inverse: Rows, right: Tensor) -> Tensor:
+    def _solve_system(self, active: Tensor, curvature: RowMatrices, inverse: RowMatrices, right: Tensor) -> Tensor:
         """Solve by conjugate gradients, with a better preconditioner where the one at hand does not do."""
         preconditioner = self._preconditioner
         while True:

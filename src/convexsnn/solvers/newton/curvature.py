@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from convexsnn.columns import BLOCK_ENTRIES
-from convexsnn.losses import Rows
-from convexsnn.solvers.newton_columns import NormalisedColumns
+from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers.newton.columns import NormalisedColumns
 
 # A row is stale when an entry of its curvature above this part of the largest has changed by this factor; the matrix is
 # when this share of the rows is. Stale rows cost iterations of conjugate gradients, but a new matrix costs more.
@@ -40,13 +40,13 @@ class CurvatureMatrix:
     a factor of at most t, so is the matrix. Only the part below the diagonal is kept.
     """
 
-    def __init__(self, columns: NormalisedColumns, outputs: range, curvature: Rows, dtype: torch.dtype) -> None:
+    def __init__(self, columns: NormalisedColumns, outputs: range, curvature: RowMatrices, dtype: torch.dtype) -> None:
         self._columns, self._outputs, self._curvature, self._dtype = columns, outputs, curvature, dtype
         self._position = torch.full_like(columns.scale, -1, dtype=torch.int64).repeat(1, len(outputs))
         self._matrix = columns.scale.new_empty(0, 0, dtype=dtype)
         self._count = 0
 
-    def serves(self, active: Tensor, curvature: Rows, dtype: torch.dtype) -> bool:
+    def serves(self, active: Tensor, curvature: RowMatrices, dtype: torch.dtype) -> bool:
         """Whether the matrix is still of use for entries `active` (P, C) and this curvature."""
         if dtype != self._dtype or self._count > SURPLUS * int(active[:, self._outputs].sum()) + 64:
             return False

@@ -22,7 +22,7 @@ LOW_PRECISION_LIMIT = 12
 
 
 @dataclass(frozen=True)
-class Direction:
+class LinearDirection:
     """Changes of the iterate; the first four are primal, the last two dual."""
 
     surplus: Tensor
@@ -34,7 +34,7 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class Target:
+class ProductChange:
     """What the products of complementary variables are to change by, to first order."""
 
     low: Tensor
@@ -109,7 +109,7 @@ class LinearInteriorPoint:
         theta = 1.0 / (self._surplus / self._a + self._shortfall / self._above)
         delta = 1.0 / (self._positive / self._slack_positive + self._negative / self._slack_negative)
         system = _System(self._D, self._columns, theta, delta)
-        now = Target(
+        now = ProductChange(
             -self._a * self._surplus,
             -self._above * self._shortfall,
             -self._positive * self._slack_positive,
@@ -119,7 +119,7 @@ class LinearInteriorPoint:
         affine = self._direction(system, now, infeasible)
         left = self._complementarity_after(affine) / mu
         centre = mu * min(1.0, max(left**3, LEAST_CENTRING))
-        corrected = Target(
+        corrected = ProductChange(
             centre + now.low - affine.a * affine.surplus,
             centre + now.high + affine.a * affine.shortfall,
             centre + now.positive + affine.positive * affine.Z,
@@ -128,7 +128,7 @@ class LinearInteriorPoint:
         self._move(self._direction(system, corrected, infeasible))
         self._columns = system.columns
 
-    def _direction(self, system: _System, target: Target, infeasible: Tensor) -> Direction:
+    def _direction(self, system: _System, target: ProductChange, infeasible: Tensor) -> LinearDirection:
         """The Newton direction for changes of the four products and a residual of the primal constraints."""
         h = target.low / self._a - target.high / self._above - infeasible
         q = target.positive / self._slack_positive - target.negative / self._slack_negative
@@ -148,9 +148,9 @@ class LinearInteriorPoint:
         positive, negative = _of_difference(
             positive, negative, W, self._positive * self._slack_negative < self._negative * self._slack_positive
         )
-        return Direction(surplus, shortfall, positive, negative, a, Z)
+        return LinearDirection(surplus, shortfall, positive, negative, a, Z)
 
-    def _step_lengths(self, d: Direction, fraction: float) -> tuple[float, float]:
+    def _step_lengths(self, d: LinearDirection, fraction: float) -> tuple[float, float]:
         primal = min(
             _ratio(self._surplus, d.surplus),
             _ratio(self._shortfall, d.shortfall),
@@ -165,7 +165,7 @@ class LinearInteriorPoint:
         )
         return min(1.0, fraction * primal), min(1.0, fraction * dual)
 
-    def _complementarity_after(self, d: Direction) -> float:
+    def _complementarity_after(self, d: LinearDirection) -> float:
         primal, dual = self._step_lengths(d, 1.0)
         after = (self._a + dual * d.a) @ (self._surplus + primal * d.surplus)
         after += (self._above - dual * d.a) @ (self._shortfall + primal * d.shortfall)
@@ -173,7 +173,7 @@ class LinearInteriorPoint:
         after += (self._slack_negative + dual * d.Z) @ (self._negative + primal * d.negative)
         return float(after) / (2 * len(self._a) + 2 * len(self._positive))
 
-    def _move(self, d: Direction) -> None:
+    def _move(self, d: LinearDirection) -> None:
         primal, dual = self._step_lengths(d, BOUNDARY)
         finite = math.isfinite(float(d.a.sum() + d.Z.sum() + d.surplus.sum() + d.positive.sum()))
         if not finite or max(primal, dual) <= 0.0:

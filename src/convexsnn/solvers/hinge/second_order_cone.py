@@ -65,17 +65,21 @@ class Scaling:
         v[:, 0] += 1.0
         v = v / (2.0 * v[:, :1]).sqrt()
         beta = (det_x / det_z) ** 0.25
-        scaling = cls(beta, w, v, torch.empty(0))
-        return cls(beta, w, v, scaling.apply(z))
+        return cls(beta, w, v, _scale(beta, v, z))
 
     def apply(self, u: Tensor) -> Tensor:
         """V u."""
-        return self.beta * (2.0 * self.v * (self.v * u).sum(dim=1, keepdim=True) - reflect(u))
+        return _scale(self.beta, self.v, u)
 
     def apply_inverse(self, u: Tensor) -> Tensor:
         """V^{-1} u."""
         v = reflect(self.v)
         return (2.0 * v * (v * u).sum(dim=1, keepdim=True) - reflect(u)) / self.beta
+
+
+def _scale(beta: Tensor, v: Tensor, u: Tensor) -> Tensor:
+    """Beta (2 v v^T - J) u."""
+    return beta * (2.0 * v * (v * u).sum(dim=1, keepdim=True) - reflect(u))
 
 
 def reflect(u: Tensor) -> Tensor:

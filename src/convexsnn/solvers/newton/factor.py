@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convexsnn.losses import Rows
-from convexsnn.solvers.newton_curvature import CurvatureMatrix, Entries
+from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers.newton.curvature import CurvatureMatrix, Entries
 
 # Up to this many changed entries, or this part of all, a factor is revised rather than made anew. A revision costs
 # about 2 A^2 operations an entry, for A entries in all, a new factor A^3 / 3 and a copy of the matrix.
@@ -17,7 +17,7 @@ REVISED_SHARE = 0.08
 class Factor:
     """Cholesky factor L of K = R H R^T + J^-1 on some entries."""
 
-    def __init__(self, matrix: CurvatureMatrix, entries: Entries, inverse: Rows) -> None:
+    def __init__(self, matrix: CurvatureMatrix, entries: Entries, inverse: RowMatrices) -> None:
         self.matrix, self.entries, self.inverse = matrix, entries, inverse
         column, output = entries.column, entries.output
         K = matrix.lower(entries.position)
@@ -28,7 +28,7 @@ class Factor:
             K -= torch.where(column.unsqueeze(1) == column, torch.outer(v, v), 0.0)
         self.lower = _cholesky(K)
 
-    def revised(self, matrix: CurvatureMatrix, entries: Entries, inverse: Rows) -> RevisedFactor | None:
+    def revised(self, matrix: CurvatureMatrix, entries: Entries, inverse: RowMatrices) -> RevisedFactor | None:
         """The factor on other entries, or None where it is cheaper, or necessary, to begin anew."""
         same = matrix is self.matrix and inverse.vector is None and self.inverse.vector is None
         if not same or not torch.equal(self.inverse.diagonal[:1, :1], inverse.diagonal[:1, :1]):

@@ -45,9 +45,10 @@ class RestrictedLP:
     numbers HiGHS sees do not depend on n or rho. Its row duals are then -rho W / s.
     """
 
-    def __init__(self, program: ConvexProgram, groups: RowGroups, output: int) -> None:
+    def __init__(self, program: ConvexProgram, groups: RowGroups) -> None:
+        """Of a program of one output, with no columns yet."""
         self.columns, self.groups, self.rho = program.columns, groups, program.rho
-        self.sign = program.targets[:, output]
+        self.sign = program.targets[:, 0]
         self.scale = float(groups.weights.mean())
         self.working: Tensor = groups.first.new_zeros(0)
         count = len(groups.first)

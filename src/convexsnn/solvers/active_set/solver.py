@@ -1,4 +1,4 @@
-"""Newton's method on the active set, for the squared and the logistic loss with the l1 penalty."""
+"""Newton's method on the active set, for smooth losses that are sums over the outputs, with the l1 penalty."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from convexsnn.penalties import L1
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.active_set_descent import Descent, Point
-from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
-from convexsnn.solvers.curvature_store import CurvatureStore
-from convexsnn.solvers.newton import SemismoothNewton
+from convexsnn.solvers.active_set.curvature_store import CurvatureStore
+from convexsnn.solvers.active_set.descent import Descent, Point
+from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
+from convexsnn.solvers.needs import ABSOLUTE_PENALTY, SEPARABLE_LOSS, SMOOTH_LOSS, Need, check_needs
+from convexsnn.solvers.newton.solver import SemismoothNewton
+from convexsnn.solvers.outputs import join_outputs, output_of, output_program
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,12 @@ class ActiveSetShared:
 class ActiveSetNewton:
     """Proximal Newton steps on few columns, output by output, with rho falling to the program's; see `Descent`.
 
-    The l1 penalty and these losses are sums over the outputs, so each output is a program of its own. Where a step
-    finds no descent (columns that depend on each other, in the last digits) the semismooth Newton method goes on.
-    With one output the row-group penalty is the l1 penalty, and is taken too.
+    Loss and penalty are sums over the outputs, so each output is a program of its own. Where a step finds no descent
+    (columns that depend on each other, in the last digits) the semismooth Newton method goes on.
     """
 
     name: ClassVar[str] = "active_set_newton"
-    losses: ClassVar[frozenset[str]] = frozenset({"squared", "logistic"})
-    penalties: ClassVar[frozenset[str]] = frozenset({"l1"})
+    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, SEPARABLE_LOSS, ABSOLUTE_PENALTY)
 
     def prepare(self, program: ConvexProgram) -> ActiveSetShared:
         """The curvature matrix, and where each output was left."""
@@ -47,6 +48,7 @@ class ActiveSetNewton:
         prepared: ActiveSetShared | None = None,
     ) -> Solution:
         """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given."""
+        check_needs(self.name, self.needs, program)
         journal = Journal(options)
         shared = self.prepare(program) if prepared is None else prepared
         outputs = [_one_output(program, c, W0, shared) for c in range(program.n_outputs)]
@@ -55,9 +57,9 @@ class ActiveSetNewton:
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         shared.left.update({c: output.point for c, output in enumerate(outputs) if output.point is not None})
-        best = _together([output.best for output in outputs])
+        best = join_outputs([output.best for output in outputs])
         if status is Status.STALLED:
-            status = SemismoothNewton().improve(program, journal, best)
+            status = SemismoothNewton().improve(replace(program, penalty=L1()), journal, best)
         return conclude(program, best.W, best.U, journal, status=status, solver=self.name)
 
     def _iterate(self, outputs: list[Descent], journal: Journal) -> Status:
@@ -71,13 +73,6 @@ class ActiveSetNewton:
 
 
 def _one_output(program: ConvexProgram, c: int, W0: Tensor | None, shared: ActiveSetShared) -> Descent:
-    part = replace(program, targets=program.targets[:, c : c + 1])
-    start = None if W0 is None else W0[:, c : c + 1]
-    left = shared.left.get(c)
+    start, left = output_of(W0, c), shared.left.get(c)
     known = left if left is not None and start is not None and torch.equal(left.W, start) else None
-    return Descent(part, shared.store, start, known)
-
-
-def _together(parts: list[Best]) -> Best:
-    W, U = torch.cat([part.W for part in parts], dim=1), torch.cat([part.U for part in parts], dim=1)
-    return Best(W, U, sum(part.primal for part in parts), sum(part.dual for part in parts))
+    return Descent(output_program(program, c), shared.store, start, known)

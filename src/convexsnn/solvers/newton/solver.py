@@ -1,4 +1,4 @@
-"""Semismooth Newton solver for the smooth losses: squared, logistic, cross entropy, with either penalty."""
+"""Semismooth Newton solver for smooth losses, with penalties whose proximal map has a Jacobian."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from convexsnn.losses import Rows
 from convexsnn.program import ConvexProgram
+from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
-from convexsnn.solvers.newton_columns import DENSE_BYTES, NormalisedColumns
-from convexsnn.solvers.newton_step import DualPoint, ProximalStep
-from convexsnn.solvers.newton_system import Preconditioner
+from convexsnn.solvers.needs import PROX_WITH_JACOBIAN, SMOOTH_LOSS, Need, check_needs
+from convexsnn.solvers.newton.columns import DENSE_BYTES, NormalisedColumns
+from convexsnn.solvers.newton.proximal_step import DualPoint, ProximalStep
+from convexsnn.solvers.newton.system import Preconditioner
 from convexsnn.solvers.working_set import solve_by_working_set
 
 # Outer iterations that improve neither the certificate nor the objective before the solver gives up.
@@ -44,8 +45,7 @@ class SemismoothNewton:
     """
 
     name: ClassVar[str] = "semismooth_newton"
-    losses: ClassVar[frozenset[str]] = frozenset({"squared", "logistic", "cross_entropy"})
-    penalties: ClassVar[frozenset[str]] = frozenset({"l1", "group"})
+    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, PROX_WITH_JACOBIAN)
 
     def prepare(self, program: ConvexProgram) -> Preconditioner | None:
         """The normalised columns and the factors over them, where the columns fit in `DENSE_BYTES`."""
@@ -62,6 +62,7 @@ class SemismoothNewton:
 
         Dictionaries that do not fit in `DENSE_BYTES` as floats are solved by rounds on a working set of columns.
         """
+        check_needs(self.name, self.needs, program)
         if prepared is None and self._is_large(program):
             return solve_by_working_set(self._solve, program, options, W0, self.name)
         return self._solve(program, options, W0, prepared)
@@ -140,7 +141,7 @@ def _preconditioner(program: ConvexProgram) -> Preconditioner:
 
 
 def _start(
-    program: ConvexProgram, columns: NormalisedColumns, W: Tensor, point: DualPoint, curvature: Rows
+    program: ConvexProgram, columns: NormalisedColumns, W: Tensor, point: DualPoint, curvature: RowMatrices
 ) -> tuple[float, float]:
     """The first sigma, and the factor, within limits, that rho would need for W = 0 to be optimal (1: warm start).
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from convexsnn.losses import SmoothLoss
 from convexsnn.program import ConvexProgram
+from convexsnn.solvers.active_set.curvature_store import CurvatureStore
+from convexsnn.solvers.active_set.pivoting import minimise_quadratic
 from convexsnn.solvers.base import Best, Journal, Status
-from convexsnn.solvers.curvature_store import CurvatureStore
-from convexsnn.solvers.pivoting import minimise
 
 # From zero, rho begins where W = 0 is optimal, and falls by this factor from step to step.
 RELAXATION = 4.0
@@ -47,9 +47,9 @@ class Point:
 class Descent:
     """Proximal Newton steps on the support and the most violated columns.
 
-    A step minimises the quadratic model of F at W, plus rho |W|_1, over these columns exactly (`minimise`), and
-    searches along the line to that minimum. One product of the whole dictionary with U = grad F(D W) finds the
-    violated columns and certifies the step.
+    A step minimises the quadratic model of F at W, plus rho |W|_1, over these columns exactly, and searches along the
+    line to that minimum. One product of the whole dictionary with U = grad F(D W) finds the violated columns and
+    certifies the step.
 
     Attributes
     ----------
@@ -118,10 +118,10 @@ class Descent:
         working = self._working_set(point)
         before, slope = point.W[working, 0], point.products[working]
         loss = cast(SmoothLoss, self._program.loss)
-        curvature = self._program.row_weights * loss.curvature(point.scores).diagonal[:, 0]
+        curvature = self._program.row_weights * loss.curvature(point.scores, self._program.targets).diagonal[:, 0]
         H = self._store.matrix(working, curvature + self._damping * curvature.max())
         H.diagonal().mul_(1.0 + self._ridge)
-        after = minimise(H, H @ before - slope, self._level, before)
+        after = minimise_quadratic(H, H @ before - slope, self._level, before)
         if after is None:
             self._ridge *= RIDGE_FACTOR
             return

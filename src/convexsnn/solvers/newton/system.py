@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from convexsnn.losses import Rows
-from convexsnn.solvers.newton_columns import NormalisedColumns
-from convexsnn.solvers.newton_curvature import CurvatureMatrix
-from convexsnn.solvers.newton_factor import Factor, RevisedFactor
-from convexsnn.solvers.newton_prox import apply_rows
+from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers.newton.columns import NormalisedColumns
+from convexsnn.solvers.newton.curvature import CurvatureMatrix
+from convexsnn.solvers.newton.factor import Factor, RevisedFactor
 
 # Unknowns beyond which one Cholesky factor over all outputs would take too much memory (float32: 400 MB).
 COUPLED_LIMIT = 10_000
@@ -38,7 +37,7 @@ class Preconditioner:
         self._factors: list[Factor | RevisedFactor] = []
         self._new = False
 
-    def prepare(self, active: Tensor, curvature: Rows, inverse: Rows) -> None:
+    def prepare(self, active: Tensor, curvature: RowMatrices, inverse: RowMatrices) -> None:
         """Factor for the active entries (P, C), the loss's curvature and the inverse Jacobian J^-1."""
         self._new = not self._kept
         self._factors = []
@@ -47,7 +46,9 @@ class Preconditioner:
             for chosen in [outputs] if small else _single(outputs):
                 self._factors.append(self._factor(chosen, active, curvature, inverse))
 
-    def _factor(self, outputs: range, active: Tensor, curvature: Rows, inverse: Rows) -> Factor | RevisedFactor:
+    def _factor(
+        self, outputs: range, active: Tensor, curvature: RowMatrices, inverse: RowMatrices
+    ) -> Factor | RevisedFactor:
         matrix, base = self._kept.get(outputs, (None, None))
         if matrix is None or not matrix.serves(active, curvature, self.dtype):
             matrix = CurvatureMatrix(self.columns, outputs, curvature, self.dtype)
@@ -80,7 +81,7 @@ class Preconditioner:
         return out
 
 
-def _coupled(n_outputs: int, curvature: Rows, inverse: Rows) -> Sequence[range]:
+def _coupled(n_outputs: int, curvature: RowMatrices, inverse: RowMatrices) -> Sequence[range]:
     """The smallest sets of outputs between which K has no entries: a penalty of whole rows couples all of them."""
     everything = range(n_outputs)
     if inverse.vector is not None:
@@ -95,8 +96,8 @@ def _single(outputs: range) -> list[range]:
 def conjugate_gradients(
     columns: NormalisedColumns,
     active: Tensor,
-    curvature: Rows,
-    inverse: Rows,
+    curvature: RowMatrices,
+    inverse: RowMatrices,
     B: Tensor,
     preconditioner: Preconditioner,
 ) -> tuple[Tensor, int, bool]:
@@ -106,12 +107,12 @@ def conjugate_gradients(
     """
     chosen = torch.nonzero(active.any(dim=1)).flatten()
     R, active = columns.rows(chosen, torch.float64), active[chosen]
-    inverse = Rows(inverse.diagonal[chosen], None if inverse.vector is None else inverse.vector[chosen])
+    inverse = RowMatrices(inverse.diagonal[chosen], None if inverse.vector is None else inverse.vector[chosen])
 
     def apply(X: Tensor) -> Tensor:
         image = torch.zeros_like(X)
         X = X[chosen]
-        image[chosen] = torch.where(active, R @ apply_rows(curvature, R.T @ X) + apply_rows(inverse, X), 0.0)
+        image[chosen] = torch.where(active, R @ curvature.apply(R.T @ X) + inverse.apply(X), 0.0)
         return image
 
     X, residual = torch.zeros_like(B), B.clone()

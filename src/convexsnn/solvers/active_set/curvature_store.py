@@ -22,7 +22,7 @@ class CurvatureStore:
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
-        self._h = torch.zeros(0)
+        self._h = torch.zeros(0, dtype=torch.float64, device=columns.device)
         self._held = torch.zeros(0, dtype=torch.int64, device=columns.device)
         self._matrix = torch.zeros(0, 0, device=columns.device)
 

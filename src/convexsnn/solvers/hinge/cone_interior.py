@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convexsnn.solvers.cone_newton import NewtonSystem
-from convexsnn.solvers.second_order_cone import Scaling, divide, longest_step, product
+from convexsnn.solvers.hinge.cone_newton import NewtonSystem
+from convexsnn.solvers.hinge.second_order_cone import Scaling, divide, longest_step, product
 
 # How far to go towards the boundary of the cones.
 BOUNDARY = 0.99
 
 
 @dataclass
-class Direction:
+class ConeDirection:
     """Changes of the iterate; the first four are primal, the last two dual."""
 
     surplus: Tensor
@@ -105,7 +105,7 @@ class ConeInteriorPoint:
 
     def _direction(
         self, system: NewtonSystem, scaling: Scaling, theta: Tensor, low: Tensor, high: Tensor, cone: Tensor
-    ) -> Direction:
+    ) -> ConeDirection:
         """The Newton direction for right hand sides of the three complementarity conditions."""
         above = self.cost - self.a
         infeasible = self.Y * (self.D @ self.W) - 1.0 - self.surplus + self.shortfall
@@ -118,14 +118,14 @@ class ConeInteriorPoint:
         a = theta * (h - self.Y * (self.D @ W))
         t = (p[:, :1] - (g1 * W).sum(dim=1, keepdim=True)) / g00
         surplus, shortfall = (low - self.surplus * a) / self.a, (high + self.shortfall * a) / above
-        return Direction(surplus, shortfall, torch.cat([t, W], dim=1), W, a, self.D.T @ (self.Y * a))
+        return ConeDirection(surplus, shortfall, torch.cat([t, W], dim=1), W, a, self.D.T @ (self.Y * a))
 
-    def _step_lengths(self, x: Tensor, z: Tensor, d: Direction, fraction: float) -> tuple[float, float]:
+    def _step_lengths(self, x: Tensor, z: Tensor, d: ConeDirection, fraction: float) -> tuple[float, float]:
         primal = min(_ratio(self.surplus, d.surplus), _ratio(self.shortfall, d.shortfall), longest_step(x, d.x))
         dual = min(_ratio(self.a, d.a), _ratio(self.cost - self.a, -d.a), longest_step(z, self._dual_cone(d.Z, 0.0)))
         return min(1.0, fraction * primal), min(1.0, fraction * dual)
 
-    def _move(self, d: Direction, primal: float, dual: float) -> None:
+    def _move(self, d: ConeDirection, primal: float, dual: float) -> None:
         self.surplus = self.surplus + primal * d.surplus
         self.shortfall = self.shortfall + primal * d.shortfall
         self.t, self.W = self.t + primal * d.x[:, :1], self.W + primal * d.W
