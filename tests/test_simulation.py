@@ -53,9 +53,9 @@ def test_ragged_sequences_equal_each_sequence_alone(kind, readout, every_step):
     )
     assert together.margin == pytest.approx(min(a.margin for a in alone), abs=1e-12)
     assert together.n_spikes == sum(a.n_spikes for a in alone)
-    for k, branch in enumerate(together.state):
-        for i, layer in enumerate(branch):
-            expected = torch.cat([a.state[k][i].membrane for a in alone])
+    for k, branch in enumerate(together.state.branches):
+        for i, layer in enumerate(branch.layers):
+            expected = torch.cat([a.state.branches[k].layers[i].membrane for a in alone])
             assert torch.allclose(layer.membrane, expected, atol=1e-12)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from convexsnn.checks import check_choice
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
+from convexsnn.readouts import Membrane, Spike
 from convexsnn.search import Searched, SearchSettings, search
 from convexsnn.sequences import Sequences
 from convexsnn.surrogate import Epoch, Problem, SurrogateSettings, initial_network, train_surrogate
@@ -144,10 +145,10 @@ def check_witnesses(witnesses: Any, architecture: Architecture) -> None:
     if EXACT in names:
         check_exact(architecture)
         return
-    if SEARCH in names and architecture.readout == "analog":
+    if SEARCH in names and not isinstance(architecture.read_by, Spike | Membrane):
         raise ValueError(
-            "readout must be 'spike' or 'membrane' for witnesses='search', as analog columns have no scale: "
-            "name a family that is drawn, such as witnesses='gaussian'"
+            f"readout must be 'spike' or 'membrane' for witnesses='search', whose simulator reads nothing else, not "
+            f"{architecture.readout!r}: name a family that is drawn, such as witnesses='gaussian'"
         )
     if names == (SEARCH,):
         check_searched_shape(architecture)
@@ -175,7 +176,7 @@ def check_exact(architecture: Architecture) -> None:
     a = architecture
     refusals = {
         "depth must be 2 (one hidden layer)": a.depth == 2,
-        "readout must be 'spike' or 'membrane'": a.readout != "analog",
+        f"readout must be 'spike' or 'membrane', not {a.readout!r},": isinstance(a.read_by, Spike | Membrane),
         "branches must equal last (one neuron a branch, which feeds itself alone) with recurrent": not a.recurrent
         or a.branches == a.last,
         "dtype must be 'float64'": a.dtype == "float64",
@@ -245,10 +246,9 @@ def draw_witnesses(witnesses: str | Hidden, request: Request) -> Drawn:
 
 def _search(request: Request, hidden: Hidden | None) -> Searched:
     """Search on from `hidden`, on the CPU."""
-    a = request.architecture
-    given = hidden or Hidden(a.n_features, (), a.readout, a.every_step, a.torch_dtype)
+    given = hidden or request.architecture.hidden_of()
     return search(
-        a,
+        request.architecture,
         request.sequences,
         request.targets,
         request.row_weights,

@@ -14,6 +14,7 @@ from convexsnn.certificate import relative_gap
 from convexsnn.checks import check_integer
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
+from convexsnn.readouts import Membrane, Spike
 from convexsnn.search.ascent import Ascent
 from convexsnn.search.attempts import chosen, is_worth_another, settle, together
 from convexsnn.search.checkpoint import identity, read_checkpoint, write_checkpoint
@@ -88,8 +89,8 @@ def search(
     Raises
     ------
     ValueError
-        For the analog readout, whose columns are not 0/1 and have no scale of their own; when `given` has another
-        readout, rows or dtype; when the checkpoint is damaged, or of another search.
+        For readouts other than "spike" and "membrane", which the search's simulator does not know; when `given` has
+        another readout, rows or dtype; when the checkpoint is damaged, or of another search.
     """
     settings = settings or SearchSettings()
     check_integer("seed", seed, minimum=0)
@@ -137,12 +138,12 @@ def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
 
 
 def _given(architecture: Architecture, given: Hidden | None) -> Hidden:
-    a = architecture
-    if a.readout == "analog":
+    empty = architecture.hidden_of()
+    if not isinstance(empty.readout, Spike | Membrane):
         raise ValueError(
-            "readout must be 'spike' or 'membrane' for a search: analog columns have no scale of their own"
+            f"readout must be 'spike' or 'membrane' for a search, whose simulator reads nothing else, not "
+            f"{empty.readout.name!r}"
         )
-    empty = Hidden(a.n_features, (), a.readout, a.every_step, a.torch_dtype)
     if given is None:
         return empty
     for name in ("n_features", "readout", "every_step", "dtype"):

@@ -75,9 +75,8 @@ def identity(start: Network, problem: Problem, settings: SurrogateSettings, seed
     for branch in hidden.branches:
         tensors.append(branch.readout_bias)
         for layer in branch.layers:
-            digest.update(repr((type(layer.neuron).__name__, getattr(layer.neuron, "reset", None))).encode())
-            of_neuron = [getattr(layer.neuron, name, None) for name in ("leak", "threshold")]
-            tensors += [layer.weight, layer.recurrent, layer.bias, *of_neuron]
+            digest.update(repr((layer.neuron.name, layer.neuron.settings(), list(layer.neuron.tensors()))).encode())
+            tensors += [layer.weight, layer.recurrent, layer.bias, *layer.neuron.tensors().values()]
     for tensor in tensors:
         if tensor is not None:
             array = np.ascontiguousarray(tensor.detach().cpu().numpy())
