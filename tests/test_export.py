@@ -354,7 +354,7 @@ def test_nir_round_trip_keeps_outputs_and_settings():
     pytest.importorskip("nir")
     network = draw("none", dyadic=True, leak=0.5, readout="analog")
     back = from_nir(to_nir(network, dtype="float64"))
-    assert back.hidden.readout == "analog"
+    assert back.hidden.readout.name == "analog"
     expected = torch.cat([branch.last.neuron.threshold for branch in network.hidden.branches])
     neuron = LIF(torch.full((32,), 0.5).double(), expected, "none")
     assert back.hidden.branches[0].last.neuron.equals(neuron)

@@ -56,7 +56,7 @@ def rebuild_hidden(description: dict[str, Any], prefix: str, tensors: dict[str, 
         named[at][name] = tensor
     branches = []
     for k, layers in enumerate(description["branches"]):
-        built = tuple(_rebuild_layer(neuron, named[f"{prefix}.{k}.{i}"]) for i, neuron in enumerate(layers))
+        built = tuple(_rebuild_layer(neuron, f"{prefix}.{k}.{i}", named) for i, neuron in enumerate(layers))
         branches.append(Branch(built, named[f"{prefix}.{k}"].get("readout_bias")))
     return Hidden(
         description["n_features"],
@@ -67,7 +67,10 @@ def rebuild_hidden(description: dict[str, Any], prefix: str, tensors: dict[str, 
     )
 
 
-def _rebuild_layer(description: dict[str, Any], tensors: dict[str, Tensor]) -> Layer:
-    settings = dict(description)
-    neuron = neuron_kind(settings.pop("kind")).rebuild(settings, tensors)
-    return Layer(tensors["weight"], neuron, tensors.get("recurrent"), tensors.get("bias"))
+def _rebuild_layer(description: dict[str, Any], at: str, named: dict[str, dict[str, Tensor]]) -> Layer:
+    settings, own = dict(description), named[at]
+    kind = neuron_kind(settings.pop("kind"))
+    try:
+        return Layer(own["weight"], kind.rebuild(settings, own), own.get("recurrent"), own.get("bias"))
+    except KeyError as error:
+        raise KeyError(f"{at}.{error.args[0]}") from error

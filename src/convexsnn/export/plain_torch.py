@@ -19,6 +19,7 @@ from convexsnn.readouts import Analog, Membrane, Readout, Spike
 from convexsnn.surrogate import Surrogate
 from convexsnn.surrogate.module import Gradients
 from convexsnn.witnesses import pretrained, with_constant
+from convexsnn.witnesses.pretrained import output_layer
 
 READ_AS: dict[type[nn.Module], Readout] = {ReadSpikes: Spike(), ReadMembrane: Membrane(), ReadAnalog: Analog()}
 
@@ -151,7 +152,7 @@ def _layer(layer: ExportedLayer) -> Layer:
 
 def _from_stack(module: nn.Module, settings: dict[str, Any]) -> Network:
     hidden = pretrained(module, **settings)
-    output = [part for part in module.modules() if isinstance(part, nn.Linear)][-1]
+    output = output_layer(module)
     if output.in_features != hidden.n_last:
         raise ValueError(
             f"module's last Linear reads {output.in_features} neurons, but its last hidden layer has {hidden.n_last}: "
