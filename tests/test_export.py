@@ -201,6 +201,15 @@ def test_from_torch_reads_a_stack_with_its_output_bias():
     assert torch.allclose(scores(network, sequences), expected)
 
 
+def test_from_torch_takes_no_recurrent_weights_for_the_output():
+    snn = pytest.importorskip("snntorch")
+    module = torch.nn.Sequential(torch.nn.Linear(D, 4), snn.RLeaky(0.8, linear_features=4))
+    with pytest.raises(ValueError, match=r"ends in 1 \(RLeaky\)"):
+        from_torch(module)
+    with pytest.raises(ValueError, match="Softmax"):
+        from_torch(torch.nn.Sequential(torch.nn.Linear(D, 4), torch.nn.Linear(4, 4), torch.nn.Softmax(1)), leak=0.5)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

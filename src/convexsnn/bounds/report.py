@@ -23,6 +23,8 @@ MILP_ASSUMPTIONS = (
     "the objective has the same rho for every network",
     "float64 arithmetic; the bounds of the branch and bound are evaluated anew from the multipliers that HiGHS gives",
 )
+# A linear function over the box [0, 1] is largest at a corner, so that the bound is the same number (theory.md section 7).
+BOXED_FAMILY = universal.FAMILY.replace("0/1 last-layer neurons", "last-layer neurons, read by numbers from 0 to 1,")
 # Time for the mixed-integer programs of one bound, as much as exact training gives them.
 SECONDS = 600.0
 # Whoever made a claim by enumeration could afford it: verification asks no less of itself.
@@ -40,7 +42,8 @@ def universal_certificate(
     if readout.box != (0.0, 1.0):
         return None
     bound = universal_bound(program, groups, (U,))
-    return GlobalBound(bound.value, "universal", universal.FAMILY, bound.kappa, primal, universal.ASSUMPTIONS)
+    family = universal.FAMILY if readout.bits else BOXED_FAMILY
+    return GlobalBound(bound.value, "universal", family, bound.kappa, primal, universal.ASSUMPTIONS)
 
 
 def arrangement_certificate(
