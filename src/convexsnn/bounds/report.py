@@ -23,7 +23,7 @@ MILP_ASSUMPTIONS = (
     "the objective has the same rho for every network",
     "float64 arithmetic; the bounds of the branch and bound are evaluated anew from the multipliers that HiGHS gives",
 )
-# A linear function over the box [0, 1] is largest at a corner, so that the bound is the same number (theory.md section 7).
+# A linear function over the box [0, 1] is largest at a corner, so that the bound is the same number.
 BOXED_FAMILY = universal.FAMILY.replace("0/1 last-layer neurons", "last-layer neurons, read by numbers from 0 to 1,")
 # Time for the mixed-integer programs of one bound, as much as exact training gives them.
 SECONDS = 600.0
