@@ -198,8 +198,8 @@ class Prepared:
         """What was proved about `solution`, which may be at another rho than the program, such as one of a path."""
         certificate = solution.certificate.with_spike_margin(self.dictionary.spike_margin)
         program = replace(self.program, rho=certificate.rho)
-        readout, primal = self.witnesses.readout, certificate.primal
-        return certificate.with_global_bound(universal_certificate(program, self.groups, readout, solution.U, primal))
+        bound = universal_certificate(program, self.groups, self.witnesses, solution.U, certificate.primal)
+        return certificate.with_global_bound(bound)
 
     def conclude(self, solution: Solution, solve_seconds: float) -> Trained:
         """Reconstruct the network of `solution`, and warn when it is not certified to tol."""

@@ -218,12 +218,12 @@ def exact_arrangement() -> Facts:
 
 
 @case
-def exact_milp_group() -> Facts:
+def exact_pricing_group() -> Facts:
     rng = np.random.default_rng(5)
     X = np.round(rng.normal(size=(10, 2, 2)), 1)
     y = np.arange(10) % 3
     model = SpikingClassifier(
-        witnesses="exact", exact={"method": "milp", "time_limit": 60}, depth=2, neuron="threshold", bias=True,
+        witnesses="exact", exact={"method": "pricing", "time_limit": 60}, depth=2, neuron="threshold", bias=True,
         readout="spike", penalty="group", rho=0.1, random_state=0,
     )  # fmt: skip
     facts = _fit(model.fit(X, y), X, X)

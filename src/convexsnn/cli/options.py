@@ -235,15 +235,15 @@ class ExactOptions:
 
     Parameters
     ----------
-    exact_method : {"arrangement", "milp"}
-        arrangement: over all patterns at once. milp: by rounds of mixed-integer programs, which may end with a gap.
+    exact_method : {"arrangement", "pricing"}
+        arrangement: over all patterns at once. pricing: by rounds of exact pricing, which may end with a gap.
     exact_limit : int
         Patterns that arrangement may have to visit.
     exact_seconds : float
-        Time that arrangement may be expected to take; time after which milp begins no round.
+        Time that arrangement may be expected to take; time after which pricing begins no round.
     """
 
-    exact_method: Literal["arrangement", "milp"] = "arrangement"
+    exact_method: Literal["arrangement", "pricing"] = "arrangement"
     exact_limit: int = ExactSettings.limit
     exact_seconds: float = ExactSettings.time_limit
 

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from convexsnn.bounds import Family
+from convexsnn.bounds import NetworkFamily
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
 from convexsnn.estimators.arguments import check_device, is_sequential, read_settings, seed_of
@@ -284,7 +284,7 @@ class SpikingEstimator(BaseEstimator, ABC):
     ) -> None:
         """The same over all networks of the architecture's family; `split` says that `training` is a part."""
         architecture = self._architecture(examples.sequences.n_features)
-        family = Family.of_architecture(architecture, intercept=bool(self.intercept))
+        family = NetworkFamily.of_architecture(architecture, intercept=bool(self.intercept))
         how = read_settings("exact", self.exact, ExactSettings)
         if split and how.method == "arrangement":  # a refusal should not come after half of the work
             check_cost(family, examples.sequences, how, examples.targets.shape[1])
@@ -339,12 +339,12 @@ class SpikingEstimator(BaseEstimator, ABC):
         ----------
         X, y
             The training data.
-        method : {"arrangement", "milp"}
-            By all patterns that neurons of this kind can have on X, or by mixed-integer programs, which need no
+        method : {"arrangement", "pricing"}
+            By all patterns that neurons of this kind can have on X, or by branch and bound, which need no
             enumeration and stop with what is proved when time is up.
         limit, time_limit
             "arrangement" is refused beforehand where it would visit more patterns, or is expected to take more seconds;
-            "milp" begins no round after that time.
+            "pricing" begins no round after that time.
         observer : Observer, optional
             Told of the progress.
 

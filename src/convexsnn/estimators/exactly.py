@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from convexsnn.bounds import Family
+from convexsnn.bounds import NetworkFamily
 from convexsnn.estimators.examples import Examples
 from convexsnn.exact import ExactSettings, enumerate_patterns_of, solve_exactly
 from convexsnn.penalties import PENALTIES
@@ -23,7 +23,7 @@ from convexsnn.validation import Score, Validation
 def train_exact_path(
     examples: Examples,
     settings: ProgramSettings,
-    family: Family,
+    family: NetworkFamily,
     how: ExactSettings,
     betas: Betas,
     score: Score,
@@ -37,7 +37,7 @@ def train_exact_path(
     Raises
     ------
     ValueError
-        When exact training would cost too much; for the betas of "path" with method "milp", which knows no level at
+        When exact training would cost too much; for the betas of "path" with method "pricing", which knows no level at
         which weights begin.
     """
     weights = torch.from_numpy(examples.row_weights / examples.row_weights.sum())
@@ -47,7 +47,7 @@ def train_exact_path(
         arrangement = enumerate_patterns_of(family, examples.sequences, how, outputs, observer)
     if betas is None:
         if arrangement is None:
-            raise ValueError("beta must be numbers, not 'path', for exact training by method 'milp'")
+            raise ValueError("beta must be numbers, not 'path', for exact training by method 'pricing'")
         loss, penalty = settings.loss_function, PENALTIES[settings.penalty]
         program = ConvexProgram(arrangement.columns, examples.targets, loss, penalty, 1.0, weights)
         per_rho = math.sqrt(settings.width_for(1))

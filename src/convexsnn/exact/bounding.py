@@ -7,12 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from convexsnn.bounds import Family, arrangement_certificate, equal_inputs
+from convexsnn.bounds import NetworkFamily, arrangement_certificate, equal_inputs
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.rounds import by_rounds
 from convexsnn.exact.settings import ExactSettings
 from convexsnn.exact.task import Task
-from convexsnn.exact.training import check_priceable, enumerate_patterns_of
+from convexsnn.exact.training import enumerate_patterns_of
 from convexsnn.global_bound import GlobalBound
 from convexsnn.sequences import Sequences
 from convexsnn.training import Observer, ProgramSettings, Trained
@@ -42,7 +42,7 @@ def bound_network(
     sequences, targets, settings
         As it was trained.
     how : ExactSettings
-        "arrangement" is exact: no bound over the family is better. "milp" stops after `time_limit` seconds.
+        "arrangement" is exact: no bound over the family is better. "pricing" stops after `time_limit` seconds.
     intercept : bool
         Whether the last branch of the witnesses is an always-firing neuron.
     observer : Observer, optional
@@ -59,11 +59,11 @@ def bound_network(
             f"X and y must be those that the network was trained on: their targets have shape {tuple(targets.shape)}, "
             f"its own {tuple(trained.U.shape)}"
         )
-    family, dtype = Family.of(trained.witnesses, intercept=intercept), trained.witnesses.dtype
+    family, dtype = NetworkFamily.of(trained.witnesses, intercept=intercept), trained.witnesses.dtype
     family.check_enumerable()
     if dtype != torch.float64:
         raise ValueError(
-            f"the network is of {dtype}, whose rounding gives patterns of its own: methods 'arrangement' and 'milp' "
+            f"the network is of {dtype}, whose rounding gives patterns of its own: methods 'arrangement' and 'pricing' "
             "bound networks of float64; the universal bound holds for every dtype"
         )
     task = Task(sequences, targets, replace(settings, rho=certificate.rho), family, weights, observer or Observer())
@@ -72,7 +72,7 @@ def bound_network(
     # The universal bound covers more networks, so of two that are equal it says more.
     if before is not None and not bound.value > before.value * (1.0 + settings.tol / 10):
         return trained
-    bound = replace(bound, primal=certificate.primal)
+    bound = bound.of_network(certificate.primal)
     return replace(trained, certificate=certificate.with_global_bound(bound), global_dual=U)
 
 
@@ -85,7 +85,6 @@ def _by_enumeration(task: Task, trained: Trained, how: ExactSettings) -> tuple[G
 
 
 def _by_pricing(task: Task, trained: Trained, how: ExactSettings) -> tuple[GlobalBound, Tensor]:
-    check_priceable(task.family, task.sequences)
     own = without_constant(trained.witnesses) if task.family.constant else trained.witnesses
     best = by_rounds(task, how.time_limit, None, own)
     assert best.certificate.global_bound is not None

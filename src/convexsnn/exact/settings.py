@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from convexsnn.checks import check_choice, check_integer, check_real
 
-METHODS = ("arrangement", "milp")
+METHODS = ("arrangement", "pricing")
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,13 @@ class ExactSettings:
 
     Attributes
     ----------
-    method : {"arrangement", "milp"}
-        "arrangement" solves the program over all patterns at once. "milp" generates columns: each round prices by
-        mixed-integer programs, whose bound is the certificate; it needs no enumeration, and may stop with a gap.
+    method : {"arrangement", "pricing"}
+        "arrangement" solves the program over all patterns at once. "pricing" generates columns: each round prices by
+        branch and bound, whose bound is the certificate; it needs no enumeration, and may stop with a gap.
     limit : int
         "arrangement" is refused beforehand when it would have to visit more patterns.
     time_limit : float
-        Seconds. "arrangement" is refused beforehand when its estimate is above; "milp" begins no round after it.
+        Seconds. "arrangement" is refused beforehand when its estimate is above; "pricing" begins no round after it.
     """
 
     method: str = "arrangement"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from convexsnn.bounds import Family
+from convexsnn.bounds import NetworkFamily
 from convexsnn.certificate import certify
 from convexsnn.columns import Columns
 from convexsnn.dictionary import build_dictionary
@@ -39,7 +39,7 @@ class Task:
     targets : float64 tensor of shape (rows, C)
     settings : ProgramSettings
         With rho or width.
-    family : Family
+    family : NetworkFamily
     weights : float64 tensor of shape (rows,)
         Summing to one.
     observer : Observer
@@ -48,7 +48,7 @@ class Task:
     sequences: Sequences
     targets: Tensor
     settings: ProgramSettings
-    family: Family
+    family: NetworkFamily
     weights: Tensor
     observer: Observer
 
@@ -74,8 +74,9 @@ class Task:
         """The trained network of witnesses `hidden` with weights W (P_last, C), certified anew by simulating them."""
         dictionary = build_dictionary(hidden, self.sequences)
         columns = dictionary.to_columns(W)
-        certificate = replace(certify(self.program(dictionary.columns), columns, U), dual=bound.value, scope="global")
-        bound = replace(bound, primal=certificate.primal)
+        certificate = certify(self.program(dictionary.columns), columns, U)
+        bound = bound.of_network(certificate.primal)
+        certificate = replace(certificate, dual=bound.value, scope="global")
         certificate = certificate.with_global_bound(bound).with_spike_margin(dictionary.spike_margin)
         status = solution.status
         if certificate.holds(self.settings.tol):

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from convexsnn.bounds import (
     Arrangement,
-    Family,
+    NetworkFamily,
     arrangement_certificate,
     enumerate_family,
     enumeration_cost,
     equal_inputs,
 )
-from convexsnn.bounds.decisions import decisions_of
 from convexsnn.exact.rounds import Round, by_rounds
 from convexsnn.exact.settings import ExactSettings
 from convexsnn.exact.task import Task, with_branches
@@ -33,7 +32,7 @@ def solve_exactly(
     sequences: Sequences,
     targets: Tensor,
     settings: ProgramSettings,
-    family: Family,
+    family: NetworkFamily,
     row_weights: Tensor | None = None,
     *,
     method: str = "arrangement",
@@ -52,7 +51,7 @@ def solve_exactly(
         Encoded labels.
     settings : ProgramSettings
         With rho or width set: beta / sqrt(P_last) depends on the number of neurons, which is an outcome here.
-    family : Family
+    family : NetworkFamily
     row_weights : float64 tensor of shape (rows,), optional
         Positive; scaled to sum to one. None is uniform.
     method, limit, time_limit
@@ -62,7 +61,7 @@ def solve_exactly(
     observer : Observer, optional
         Told of the progress.
     on_round : callable (Round), optional
-        Told after each round of "milp".
+        Told after each round of "pricing".
 
     Returns
     -------
@@ -99,10 +98,10 @@ def solve_exactly(
             arrangement = enumerate_patterns_of(family, sequences, how, targets.shape[1], task.observer)
         trained = _over_all_patterns(task, arrangement, time.perf_counter() - begun)
     else:
-        check_priceable(family, sequences)
+        family.check_enumerable()
         trained = by_rounds(task, how.time_limit, on_round)
     if not trained.certificate.holds(settings.tol):
-        open_bound = how.method == "milp" and trained.status is Status.STALLED
+        open_bound = how.method == "pricing" and trained.status is Status.STALLED
         advice = "raise time_limit, or take method 'arrangement'" if open_bound else trained.status.value
         warnings.warn(
             f"not certified to tol={settings.tol:g}: global relative gap {trained.certificate.relative_gap:.2e}; "
@@ -113,15 +112,8 @@ def solve_exactly(
     return trained
 
 
-def check_priceable(family: Family, sequences: Sequences) -> None:
-    """Raise ValueError, naming what to change, unless neurons of the family can be priced on these sequences."""
-    family.check_enumerable()
-    for unit in family.units:
-        decisions_of(unit, family, sequences)
-
-
 def enumerate_patterns_of(
-    family: Family, sequences: Sequences, how: ExactSettings, outputs: int = 1, observer: Observer | None = None
+    family: NetworkFamily, sequences: Sequences, how: ExactSettings, outputs: int = 1, observer: Observer | None = None
 ) -> Arrangement:
     """All patterns of a family; ValueError with an estimate of the cost when that is above the limits of `how`."""
     check_cost(family, sequences, how, outputs)
@@ -134,7 +126,7 @@ def enumerate_patterns_of(
     )
 
 
-def check_cost(family: Family, sequences: Sequences, how: ExactSettings, outputs: int = 1) -> None:
+def check_cost(family: NetworkFamily, sequences: Sequences, how: ExactSettings, outputs: int = 1) -> None:
     """Raise ValueError with an estimate of the cost when enumerating is above the limits of `how`."""
     cost = enumeration_cost(family, sequences, outputs)
     over = [
@@ -148,7 +140,7 @@ def check_cost(family: Family, sequences: Sequences, how: ExactSettings, outputs
     if over:
         raise ValueError(
             f"enumeration would have {cost} of memory, which is more than {' and '.join(over)}: raise that, use "
-            "fewer or shorter sequences or fewer features, or method = 'milp', which may stop with a gap"
+            "fewer or shorter sequences or fewer features, or method = 'pricing', which may stop with a gap"
         )
 
 
