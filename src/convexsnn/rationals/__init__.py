@@ -4,7 +4,7 @@ Every finite float is an integer times a power of two, so that what a predicate 
 integers instead, which do not round. Arrays of integers are numpy arrays of dtype object.
 """
 
-from convexsnn.rationals.dyadic import Floats, Integers, as_integers, nearest_floats, sign_of, with_shared_unit
+from convexsnn.rationals.dyadic import Floats, Integers, as_integers, bit_length, sign_of, with_shared_unit
 from convexsnn.rationals.elimination import independent_columns, kernel_lattice, primitive
 from convexsnn.rationals.inequalities import Answer, Interior, decide, interior
 
@@ -14,11 +14,11 @@ __all__ = [
     "Integers",
     "Interior",
     "as_integers",
+    "bit_length",
     "decide",
     "independent_columns",
     "interior",
     "kernel_lattice",
-    "nearest_floats",
     "primitive",
     "sign_of",
     "with_shared_unit",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -50,17 +49,14 @@ def with_shared_unit(values: Floats) -> tuple[Integers, NDArray[np.int64]]:
     return integers, exponents
 
 
-def nearest_floats(integers: Integers, scale: Fraction) -> Floats | None:
-    """The floats nearest to integers * scale; None when one of them is too large for a float."""
-    try:
-        return np.array([float(k * scale) for k in integers.tolist()])
-    except OverflowError:
-        return None
-
-
 def sign_of(values: Integers) -> NDArray[np.int8]:
     """-1, 0 or 1 for each integer."""
     return (values > 0).astype(np.int8) - (values < 0).astype(np.int8)
+
+
+def bit_length(values: Integers) -> int:
+    """Bits of the largest of integers, in size; 0 of zeros."""
+    return max((abs(value).bit_length() for value in values.ravel().tolist()), default=0)
 
 
 def _as_objects(values: NDArray[np.int64]) -> Integers:

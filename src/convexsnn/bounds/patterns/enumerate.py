@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from convexsnn.bounds.patterns.dynamics import Bits
 from convexsnn.bounds.patterns.sign_vectors import Planes, Signs, count_candidates, share_of_doubt, sign_vectors
 from convexsnn.bounds.patterns.trees import Trees
-from convexsnn.rationals import Integers, independent_columns, primitive
+from convexsnn.rationals import Integers, bit_length, independent_columns, primitive
 
 # Bits to which the directions are rounded in which hyperplanes are looked at.
 PRECISION = 30
@@ -123,18 +123,18 @@ def _in_coordinates(normals: Integers, theta: int | None) -> Integers:
     if theta is None:
         return free
     size = normals[:, [theta]]
-    free, size = free << max(0, _length(size) - _length(free)), size << max(0, _length(free) - _length(size))
+    free, size = free << max(0, bit_length(size) - bit_length(free)), size << max(0, bit_length(free) - bit_length(size))
     return np.concatenate([free, size], axis=1)
 
 
 def _turn(normals: Integers) -> Integers:
     """An invertible matrix of integers that makes normals (M, q) of rank q about uncorrelated."""
     q = normals.shape[1]
-    lengths = [_length(column) for column in normals.T]
+    lengths = [bit_length(column) for column in normals.T]
     units = np.zeros((q, q), dtype=object)
     units[np.arange(q), np.arange(q)] = [1 << (max(lengths) - length) for length in lengths]
     scaled = normals @ units
-    near = (scaled / np.abs(scaled).sum(axis=1, keepdims=True)).astype(np.float64)
+    near = (scaled / np.maximum(1, np.abs(scaled).sum(axis=1, keepdims=True))).astype(np.float64)
     values, basis = np.linalg.svd(near, full_matrices=False)[1:]
     if len(values) < q or values[-1] <= 0.0:
         return units
@@ -142,11 +142,6 @@ def _turn(normals: Integers) -> Integers:
     whole = np.rint(np.ldexp(turn / np.abs(turn).max(axis=0).min(), PRECISION))
     turned = np.array([[int(entry) for entry in row] for row in whole.tolist()], dtype=object).reshape(q, q)
     return units @ turned if len(independent_columns(turned.tolist(), q)) == q else units
-
-
-def _length(values: Integers) -> int:
-    """Bits of the largest of integers."""
-    return max((abs(value).bit_length() for value in values.ravel().tolist()), default=0)
 
 
 def _split(flat: NDArray, sizes: list[tuple[int, int]]) -> list[NDArray]:

@@ -7,13 +7,14 @@ A vector of few bits there makes float64 find the ties as well, as far as it can
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 from scipy.optimize import linprog
 
 from convexsnn.bounds.patterns.dynamics import Conditions, Dynamics
-from convexsnn.rationals import Floats, Integers, decide, interior, kernel_lattice
+from convexsnn.rationals import Floats, Integers, bit_length, decide, interior, kernel_lattice
 
 # Margins below are not believed: the solver's tolerance on constraints.
 SMALLEST_MARGIN = 1e-9
@@ -86,42 +87,40 @@ def _distinct(rows: Integers) -> Integers:
 def _on_lattice(dynamics: Dynamics, conditions: Conditions, ties: Integers) -> Iterator[Floats]:
     """Vectors of the lattice on which the ties hold, rounded ever more finely around two points that meet the rest."""
     lattice = kernel_lattice(ties, dynamics.theta)
-    signed = np.where(conditions.bits[:, None], conditions.forms, -conditions.forms) @ lattice
-    free = signed.any(axis=1).astype(bool)
-    rows = signed[free]
+    signed = np.where(conditions.bits[:, None], conditions.forms, -conditions.forms)
     if dynamics.theta is not None:
-        rows = np.concatenate([lattice[[dynamics.theta]], rows])
-    for center in (_wide_center(rows), decide(_distinct(rows), rows[:0]).point):
-        if center is None or not center.any():
-            continue
-        tries = 0
-        for precision in PRECISIONS:
-            z = _rounded(center, precision, dynamics.theta is not None)
-            if not bool((rows @ z > 0).all()):
-                continue
-            try:
-                yield dynamics.parameters(lattice @ z)
-            except OverflowError:
-                return
-            tries += 1
-            if tries == TRIES:
-                break
+        signed = np.concatenate([signed, np.zeros((1, signed.shape[1]), dtype=object)])
+        signed[-1, dynamics.theta] = 1
+    rows = signed @ lattice
+    rows = _distinct(rows[rows.any(axis=1).astype(bool)])
+    balance = [1 << (bit_length(rows) - bit_length(column)) for column in rows.T]  # parameters have units of their own
+    lattice, rows = lattice * balance, rows * balance
+    for center in (_wide_center(rows), decide(rows, rows[:0]).point):
+        if center is not None and center.any():
+            yield from _around(dynamics, lattice, rows, center)
+
+
+def _around(dynamics: Dynamics, lattice: Integers, rows: Integers, center: Integers) -> Iterator[Floats]:
+    """The center rounded to few bits, where rows @ z stay positive, and to the nearest floats."""
+    vectors = (_rounded(center, precision, dynamics.theta is not None) for precision in PRECISIONS)
+    right = (z for z in vectors if bool((rows @ z > 0).all()))
+    for z in (*itertools.islice(right, TRIES), center):
+        try:
+            yield dynamics.parameters(lattice @ z)
+        except OverflowError:
+            return
 
 
 def _wide_center(rows: Integers) -> Integers | None:
     """About the z of the widest angle to all rows, as integers; None where HiGHS finds none."""
     if len(rows) == 0:
         return None
-    sizes = np.abs(rows).max(axis=0)
-    sizes = np.where(sizes == 0, 1, sizes)
-    scaled = np.array([[a / b for a, b in zip(row, sizes, strict=True)] for row in rows.tolist()], dtype=np.float64)
-    lengths = np.abs(scaled).sum(axis=1, keepdims=True)
+    near = (rows / np.abs(rows).sum(axis=1, keepdims=True)).astype(np.float64)
     limits = [(-1.0, 1.0)] * rows.shape[1] + [(0.0, 1.0)]
-    found = _largest_last(np.column_stack([-scaled / lengths, np.ones(len(rows))]), limits)
+    found = _largest_last(np.column_stack([-near, np.ones(len(rows))]), limits)
     if found is None or found[-1] <= SMALLEST_MARGIN:
         return None
-    whole = [int(value) for value in np.rint(np.ldexp(found[:-1], 60)).tolist()]
-    return np.array([v * int(sizes.max()) // int(b) for v, b in zip(whole, sizes, strict=True)], dtype=object)
+    return np.array([int(value) for value in np.rint(np.ldexp(found[:-1], 60)).tolist()], dtype=object)
 
 
 def _rounded(center: Integers, precision: int, anchored: bool) -> Integers:
