@@ -115,24 +115,30 @@ class Unit:
         return self.reset == "delayed" and self.threshold < 0.0
 
     def branch(self, p: Tensor, n_features: int, dtype: torch.dtype) -> Branch:
-        """A branch of one such neuron from its parameters p = [w, recurrent weight, bias, threshold, readout bias].
+        """A branch of m such neurons from their parameters p = [w, recurrent weight, bias, threshold, readout bias].
 
-        Parameters that the unit does not have are left out of `p`; of the threshold the sign and size in `p` are
-        scaled to the unit's own.
+        Parameters
+        ----------
+        p : float tensor of shape (r, m)
+            Parameters that the unit does not have are left out; of the threshold the size is given, to which all else is
+            scaled to the unit's own.
+        n_features : int
+        dtype : torch.dtype
         """
         rest = list(p[n_features:])
         recurrent = rest.pop(0) if self.self_recurrent else None
         bias = rest.pop(0) if self.bias else None
-        scale = 1.0 if not self.has_threshold else abs(self.threshold) / float(rest.pop(0))
+        scale = abs(self.threshold) / rest.pop(0) if self.has_threshold else torch.ones_like(p[0])
         read = rest.pop(0) if self.readout_bias else None
-        shaped = lambda value, *shape: None if value is None else (value * scale).to(dtype).reshape(shape)  # noqa: E731
-        weight = (p[:n_features, None] * scale).to(dtype)
-        return Branch((Layer(weight, self._neuron(dtype), shaped(recurrent, 1, 1), shaped(bias, 1)),), shaped(read, 1))
+        scaled = lambda values: None if values is None else (values * scale).to(dtype)  # noqa: E731
+        own = None if recurrent is None else torch.diag((recurrent * scale).to(dtype))
+        neuron = self._neurons(p.shape[1], dtype)
+        return Branch((Layer((p[:n_features] * scale).to(dtype), neuron, own, scaled(bias)),), scaled(read))
 
-    def _neuron(self, dtype: torch.dtype) -> Neuron:
+    def _neurons(self, m: int, dtype: torch.dtype) -> Neuron:
         match self.neuron:
             case "lif":
-                return lif(1, self.leak, self.threshold, self.reset, dtype)
+                return lif(m, self.leak, self.threshold, self.reset, dtype)
             case "threshold":
                 return Threshold()
 
@@ -210,7 +216,7 @@ class NetworkFamily:
 
     def simplest(self, dtype: torch.dtype = torch.float64) -> Hidden:
         """One neuron of each kind, with zero weights, and the always-firing one: `of` gives the family back."""
-        zeros = torch.zeros(self.n_features + 5, dtype=dtype)
+        zeros = torch.zeros(self.n_features + 5, 1, dtype=dtype)
         branches = []
         for unit in self.units:
             p = zeros.clone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from convexsnn.bounds.patterns.sign_vectors import Planes, Signs, count_candidat
 from convexsnn.bounds.patterns.trees import Trees
 from convexsnn.rationals import Integers, bit_length, independent_columns, primitive
 
+# Sign vectors that are followed together, where there are so many.
+LEAST = 4096
 # Bits to which the directions are rounded in which hyperplanes are looked at.
 PRECISION = 30
 
@@ -159,7 +161,8 @@ def enumerate_patterns(
     """
     found: dict[bytes, bytes] = {}
     visited = 0
-    for signs in sign_vectors(arranged.planes, affine=arranged.affine, zeros=_has_opposites(arranged)):
+    chunks = sign_vectors(arranged.planes, affine=arranged.affine, zeros=_has_opposites(arranged))
+    for signs in _gathered(chunks):
         for part in np.array_split(signs, len(signs) * _width(trees) // 2**24 + 1) if len(signs) else ():
             columns, trains = walk(trees, arranged, part)
             packed = np.packbits(columns, axis=1)
@@ -170,6 +173,20 @@ def enumerate_patterns(
         on_visit(visited)
     unpack = lambda items: np.array([np.frombuffer(item, dtype=np.uint8) for item in items])  # noqa: E731
     return Patterns(unpack(found.keys()), unpack(found.values()))
+
+
+def _gathered(chunks: Iterator[Signs]) -> Iterator[Signs]:
+    """The same sign vectors in chunks of at least LEAST, but for the last."""
+    waiting: list[Signs] = []
+    count = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        count += len(chunk)
+        if count >= LEAST:
+            yield np.concatenate(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 def walk(trees: Trees, arranged: Arranged, signs: Signs) -> tuple[Bits, Bits]:

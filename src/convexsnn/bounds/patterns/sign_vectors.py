@@ -90,13 +90,14 @@ def sign_vectors(planes: Planes, *, affine: bool = False, zeros: bool = True) ->
         chosen = np.array(chunk, dtype=np.int64).reshape(len(chunk), r - 1)
         lines = _lines(planes, chosen, affine=affine)
         simple = (lines.signs == 0).sum(axis=1) == r - 1
-        for side in (1,) if affine else (1, -1):
+        sides = (1,) if affine else (1, -1)
+        for side in sides:
             yield _expand(side * lines.signs[simple], lines.chosen[simple], local)
-            for k in np.flatnonzero(~simple).tolist():
-                around = side * lines.signs[k]
-                if around.tobytes() not in seen:
-                    seen.add(around.tobytes())
-                    yield from _degenerate(planes, around, lines.directions[k])
+        for k in np.flatnonzero(~simple).tolist():
+            around = lines.signs[k]
+            if around.tobytes() not in seen:
+                seen.update((side * around).tobytes() for side in sides)
+                yield from _degenerate(planes, around, lines.directions[k], sides)
 
 
 def share_of_doubt(planes: Planes, samples: int = 200) -> float:
@@ -175,14 +176,16 @@ def _expand(signs: Signs, chosen: NDArray[np.int64], local: Signs) -> Signs:
     return around
 
 
-def _degenerate(planes: Planes, around: Signs, direction: Integers) -> Iterator[Signs]:
+def _degenerate(planes: Planes, around: Signs, direction: Integers, sides: tuple[int, ...]) -> Iterator[Signs]:
     """The sign vectors around a line that more than r-1 hyperplanes hold, which make a smaller arrangement.
 
-    Along the line nothing changes on them, so one coordinate in which it runs can be left out.
+    Along the line nothing changes on them, so one coordinate in which it runs can be left out. Its two directions, where
+    both are asked for, have the signs of all other hyperplanes reversed.
     """
     held = np.flatnonzero(around == 0)
     along = int(np.argmax(np.abs(direction)))
     for local in sign_vectors(Planes.of(np.delete(planes.exact[held], along, axis=1))):
-        whole = np.repeat(around[None, :], len(local), axis=0)
-        whole[:, held] = local
-        yield whole
+        for side in sides:
+            whole = np.repeat(side * around[None, :], len(local), axis=0)
+            whole[:, held] = local
+            yield whole

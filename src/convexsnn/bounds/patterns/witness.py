@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,32 +27,39 @@ def find_branch(dynamics: Dynamics, conditions: Conditions, sequences: Sequences
     tried = []
     for p in candidates(dynamics, conditions):
         tried.append(p)
-        found = _first_right(dynamics, [p], sequences, column)
+        found = _right(dynamics, p[:, None], sequences, column)
         if found is not None:
             return found
     for p in tried:
-        found = _first_right(dynamics, list(_neighbours(dynamics, p)), sequences, column)
-        if found is not None:
-            return found
+        near = _neighbours(dynamics, p)
+        for k in torch.nonzero(_which(dynamics, near, sequences, column)).flatten().tolist():
+            found = _right(dynamics, near[:, [k]], sequences, column)  # a product of other shape may round otherwise
+            if found is not None:
+                return found
     return None
 
 
-def _first_right(dynamics: Dynamics, every: Sequence[Floats], sequences: Sequences, column: Tensor) -> Branch | None:
-    """The first of parameters with which the neuron gives the column."""
-    family, unit = dynamics.family, dynamics.unit
-    branches = tuple(unit.branch(torch.from_numpy(p), family.n_features, torch.float64) for p in every)
-    together = Hidden(family.n_features, branches, family.readout, family.every_step)
-    right = (simulate(together, sequences).features == column[:, None]).all(dim=0)
-    return branches[int(right.to(torch.int64).argmax())] if bool(right.any()) else None
+def _branch(dynamics: Dynamics, p: Floats) -> Branch:
+    return dynamics.unit.branch(torch.from_numpy(p), dynamics.family.n_features, torch.float64)
 
 
-def _neighbours(dynamics: Dynamics, p: Floats) -> Iterator[Floats]:
+def _right(dynamics: Dynamics, p: Floats, sequences: Sequences, column: Tensor) -> Branch | None:
+    """The branch of one neuron of parameters (r, 1) if it gives the column."""
+    return _branch(dynamics, p) if bool(_which(dynamics, p, sequences, column)[0]) else None
+
+
+def _which(dynamics: Dynamics, p: Floats, sequences: Sequences, column: Tensor) -> Tensor:
+    """Which of parameters (r, m) give the column, when the neurons are run as one layer: bool (m,)."""
+    family = dynamics.family
+    hidden = Hidden(family.n_features, (_branch(dynamics, p),), family.readout, family.every_step)
+    return (simulate(hidden, sequences).features == column[:, None]).all(dim=0)
+
+
+def _neighbours(dynamics: Dynamics, p: Floats) -> Floats:
+    """Parameters (r, m) that differ from `p` in the last places; without a threshold also in scale."""
     random, theta = np.random.default_rng(0), dynamics.theta
-    for _ in range(NEIGHBOURS):
-        places = random.integers(-PLACES, PLACES + 1, size=len(p))
-        scale = 1.0
-        if theta is None:
-            scale = random.uniform(1.0, SCALES)
-        else:
-            places[theta] = 0
-        yield scale * p + places * np.spacing(np.abs(scale * p))
+    places = random.integers(-PLACES, PLACES + 1, size=(len(p), NEIGHBOURS))
+    if theta is not None:
+        places[theta] = 0
+    near = p[:, None] * (random.uniform(1.0, SCALES, size=NEIGHBOURS) if theta is None else 1.0)
+    return near + places * np.spacing(np.abs(near))
