@@ -11,7 +11,7 @@ import pytest
 from convexsnn.cli.app import run
 
 pytest.importorskip("matplotlib")
-SMALL = ["--witnesses", "gaussian", "--hidden", "16", "--last", "48", "--depth", "2"]
+SMALL = ["--witnesses", "gaussian", "--last", "48", "--depth", "2"]
 XOR = ["--task", "first-last-xor", "--timesteps", "4", "--loss", "hinge"]
 XOR += ["--n-train", "60", "--n-val", "20", "--n-test", "30"]
 SECTIONS = ("training", "certificate", "bounds", "scores", "raster", "weights", "columns", "cost")
@@ -20,7 +20,7 @@ SECTIONS = ("training", "certificate", "bounds", "scores", "raster", "weights", 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     out = tmp_path_factory.mktemp("searched") / "run"
-    search = ["--witnesses", "search", "--search-rounds", "2", "--search-width", "4", "--beta", "0.05"]
+    search = ["--witnesses", "search", "--rounds", "2", "--width", "4", "--beta", "0.05"]
     assert run(["fit", *XOR, *search, "--out", str(out)]) == 0
     return out
 

@@ -9,10 +9,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convexsnn import Architecture, as_sequences, gaussian
+from convexsnn import Architecture, Problem, as_sequences, gaussian
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES, Rows
 from convexsnn.penalties import PENALTIES
+from convexsnn.problem import rho_of
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.solvers import Solver, curvature_store, newton_columns, newton_system
 from convexsnn.solvers.active_set import ActiveSetNewton
@@ -21,7 +22,7 @@ from convexsnn.solvers.newton import SemismoothNewton
 from convexsnn.solvers.newton_curvature import CurvatureMatrix
 from convexsnn.solvers.newton_factor import Factor
 from convexsnn.tasks import TaskSettings, load_task
-from convexsnn.training import Observer, ProgramSettings, prepare
+from convexsnn.training import SimulatedColumns
 
 PAIRS = [(loss, penalty) for loss in ("squared", "logistic", "cross_entropy") for penalty in ("l1", "group")]
 RUNS = [
@@ -278,7 +279,9 @@ def test_few_columns_on_many_rows_do_not_stall():
     )
     sequences = as_sequences(task.train.X)
     targets = LOSSES["cross_entropy"].encode(torch.from_numpy(task.train.y.ravel()), len(task.class_names))
-    program = prepare(hidden, sequences, targets, ProgramSettings(beta=0.003), None, Observer()).program
+    loss, penalty, rho = LOSSES["cross_entropy"], PENALTIES["l1"], rho_of(0.003, hidden.n_last)
+    problem = Problem(sequences, targets, loss, penalty, rho, every_step=True)
+    program = SimulatedColumns.of(problem, hidden).program
     solution = SemismoothNewton().solve(program, SolverOptions())
     assert solution.status is Status.CONVERGED
     assert solution.certificate.holds(1e-6)
