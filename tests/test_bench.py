@@ -178,9 +178,8 @@ def test_commands_write_json_tables_and_plots(tmp_path, capsys, monkeypatch):
 
 
 def test_an_ablation_of_a_task_with_labels_a_step(tmp_path, monkeypatch):
-    small = methods.replace(
-        BASES["addition"], sizes=(60, 30, 30), fit=BASES["addition"].fit | {"hidden": 16, "last": 32}
-    )
+    network = BASES["addition"].network | {"hidden": 16, "last": 32}
+    small = methods.replace(BASES["addition"], sizes=(60, 30, 30), network=network)
     monkeypatch.setitem(BASES, "addition", small)
     monkeypatch.setitem(AXES, "n_train", (30, 60))
     arguments = ["bench", "ablation", "--base", "addition", "--axes", "n_train", "--seeds", "0", "--no-plots"]

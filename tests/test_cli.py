@@ -120,7 +120,7 @@ def alter_tensor(folder, name, change):
         ("W", lambda W: W.to(torch.float32), "W is not finite float64"),
         ("U", lambda U: torch.full_like(U, torch.nan), "U is not finite"),
         ("row_weights", lambda w: 2.0 * w, "sum to one"),
-        ("row_weights", lambda w: torch.full_like(w, torch.inf), "row_weights is not finite"),
+        ("row_weights", lambda w: torch.full_like(w, torch.inf), "row_weights must be finite"),
         ("network.0.0.weight", lambda w: w + 1.0, "not the one that the stored witnesses and W give"),
         ("network.0.0.threshold", torch.zeros_like, "not the one that the stored witnesses and W give"),
         ("U", lambda U: 0.9 * U, "claims lower bound"),
