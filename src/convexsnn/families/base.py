@@ -119,14 +119,14 @@ class WitnessFamily(ABC):
         return True
 
     def __add__(self, other: WitnessFamily | Hidden | str) -> Mixture:
-        from convexsnn.families.mixture import join
+        from convexsnn.families.mixture import joined
 
-        return join(self, other)
+        return joined(self, other)
 
     def __radd__(self, other: Hidden | str) -> Mixture:
-        from convexsnn.families.mixture import join
+        from convexsnn.families.mixture import joined
 
-        return join(other, self)
+        return joined(other, self)
 
     # Settings, as scikit-learn, files and people have them.
 

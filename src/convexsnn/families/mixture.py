@@ -101,7 +101,7 @@ class Mixture(WitnessFamily):
         return [n if names.count(n) == 1 else f"{n}_{names[:i].count(n) + 1}" for i, n in enumerate(names)]
 
 
-def join(first: WitnessFamily | Hidden | str, second: WitnessFamily | Hidden | str) -> Mixture:
+def joined(first: WitnessFamily | Hidden | str, second: WitnessFamily | Hidden | str) -> Mixture:
     """Two families, or mixtures of several, as one."""
     from convexsnn.families.table import family_of
 

@@ -10,6 +10,7 @@ from convexsnn.families.base import Drawn, Run, WitnessFamily, family, simulated
 from convexsnn.network import Hidden
 from convexsnn.problem import Problem
 from convexsnn.search import SearchSettings, search
+from convexsnn.search.search import check_oracles
 from convexsnn.witnesses import with_constant
 
 
@@ -25,6 +26,7 @@ class Search(WitnessFamily, SearchSettings):
 
     def __post_init__(self) -> None:
         SearchSettings.__post_init__(self)
+        check_oracles(self)
 
     @property
     def n_last(self) -> int:
