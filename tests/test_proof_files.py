@@ -230,6 +230,16 @@ def test_an_altered_global_bound_is_refused_by_the_command_and_not_vouched_for_b
     assert "not proved here" in verify_exactly(folder, *draw_data()).trusted[-1]
 
 
+@pytest.mark.parametrize("change", [{"format": 5}, {"data_digest": "0" * 64}])
+def test_other_formats_and_other_data_are_refused_by_the_proof_alone(fitted, tmp_path, change):
+    path = tmp_path / "m.safetensors"
+    with safe_open(str(fitted / "m" / "model.safetensors"), "pt") as file:
+        header = json.loads(file.metadata()["convexsnn"])
+    save_file(load_file(fitted / "m" / "model.safetensors"), path, {"convexsnn": json.dumps(header | change)})
+    (problem,) = verify_exactly(path, *draw_data()).problems
+    assert "fit the model anew" in problem or "SHA-256 differs" in problem
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
