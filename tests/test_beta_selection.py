@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from convexsnn.estimators.examples import held_out
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexsnn import SpikingClassifier, SpikingRegressor
-from convexsnn.estimators.examples import held_out
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 

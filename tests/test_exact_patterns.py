@@ -130,7 +130,9 @@ def test_pricing_finds_the_best_of_all_patterns(unit, shape, seed, membrane, pen
 def program_over(columns, loss, rho, targets):
     n = len(columns[0]) if columns else len(targets)
     bits = torch.tensor(columns, dtype=torch.bool).reshape(len(columns), n)
-    return ConvexProgram(BitColumns(pack_bits(bits), n), targets, LOSSES[loss], PENALTIES["l1"], rho, uniform_weights(n))
+    return ConvexProgram(
+        BitColumns(pack_bits(bits), n), targets, LOSSES[loss], PENALTIES["l1"], rho, uniform_weights(n)
+    )
 
 
 @settings(max_examples=50, deadline=None)

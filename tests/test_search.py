@@ -10,6 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from convexsnn.search.attempts import chosen, together
+from convexsnn.search.climb import climb
+from convexsnn.search.credit import Credit
+from convexsnn.search.pool import admit, pool_of, united
+from convexsnn.search.pricing import Pricing, take_best
+from convexsnn.search.probes import PIECES, probes
+from convexsnn.search.simulator import columns, correlate
+from convexsnn.search.space import Space, input_scale
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,18 +27,10 @@ from convexsnn.dictionary import build_dictionary
 from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
+from convexsnn.prefixes import prefixes_of
 from convexsnn.program import uniform_weights
 from convexsnn.search import SearchSettings, search
-from convexsnn.search.attempts import chosen, together
-from convexsnn.search.climb import climb
-from convexsnn.search.credit import Credit
 from convexsnn.search.oracles import ORACLES, Situation
-from convexsnn.search.pool import admit, pool_of, united
-from convexsnn.prefixes import prefixes_of
-from convexsnn.search.pricing import Pricing, take_best
-from convexsnn.search.probes import PIECES, probes
-from convexsnn.search.simulator import columns, correlate
-from convexsnn.search.space import Space, input_scale
 from convexsnn.search.state import INTERRUPTED, Settled
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores as score_outputs

@@ -24,6 +24,7 @@ from convexsnn.estimators.classes import Classes
 from convexsnn.families import family_from_dict, family_of
 from convexsnn.files import write_atomically
 from convexsnn.network import Hidden, Network
+from convexsnn.proof import FORMAT
 from convexsnn.regularisation import Regularisation
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
@@ -32,13 +33,11 @@ from convexsnn.tensors import describe_hidden, rebuild_hidden
 from convexsnn.training import Trained
 from convexsnn.witnesses.constant import without_constant
 
-# 6: witness families with settings of their own. Older files are of versions that were never released.
-FORMAT = 6
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
 class ModelFileError(ValueError):
-    """A model file is missing, truncated, foreign, or of a newer format."""
+    """A model file is missing, truncated, foreign, or of another format."""
 
 
 def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | None = None) -> None:
@@ -89,7 +88,7 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     Raises
     ------
     ModelFileError
-        When the file is missing, unreadable, truncated, not ours, or of a newer format.
+        When the file is missing, unreadable, truncated, not ours, or of another format.
     """
     header, tensors = _read_file(Path(path))
     try:
@@ -229,9 +228,9 @@ def _rebuild_classes(values: Any, dtype: Any) -> Classes:
 
 def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
     attributes: dict[str, Any] = {"n_features_in_": facts["n_features_in"]}
-    attributes["path_"] = [PathPoint.from_dict(point) for point in facts.get("path", [])]
-    attributes["history_"] = [Round.from_dict(entry) for entry in facts.get("history", [])]
-    attributes["stopped_"] = facts.get("stopped")
+    attributes["path_"] = [PathPoint.from_dict(point) for point in facts["path"]]
+    attributes["history_"] = [Round.from_dict(entry) for entry in facts["history"]]
+    attributes["stopped_"] = facts["stopped"]
     if "classes" in facts:
         attributes["classes_"] = _rebuild_classes(facts["classes"], facts["classes_dtype"])
     if "single_output" in facts:
@@ -242,7 +241,7 @@ def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
 def _picked_beta(estimator: Estimator, facts: dict[str, Any]) -> float:
     """The stored beta; ValueError when it is none of those that the parameters name."""
     betas = Regularisation.read(estimator.beta).betas
-    picked = check_real("beta", facts.get("beta", estimator.beta), 0.0, open_minimum=True)
+    picked = check_real("beta", facts["beta"], 0.0, open_minimum=True)
     if betas is not None and picked not in betas:
         raise ValueError(f"the picked beta {picked} is not among the parameters' {list(betas)}")
     return picked

@@ -68,6 +68,8 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
         for name in expected
         if getattr(trained, name).dtype != torch.float64 or not bool(torch.isfinite(getattr(trained, name)).all())
     ]
+    if not _close(float(trained.row_weights.sum()), 1.0):
+        problems.append("the stored row_weights do not sum to one")
     if problems:
         return Verification(None, tuple(problems))
     dictionary = build_dictionary(trained.witnesses, problem.input)

@@ -137,7 +137,7 @@ def run_paper_job(settings: dict[str, Any], scratch: Path) -> TableRows:
     except (ValueError, OSError) as error:
         raise JobSkippedError(f"{cell.name}: {error}") from error
     with warnings.catch_warnings():
-        # TableRows say whether they are certified.
+        # The rows say whether they are certified.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return [row for row in GROUPS[settings["group"]].run(setup) if row["method"] in setup.methods]
 

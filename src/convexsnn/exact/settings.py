@@ -16,13 +16,13 @@ class ExactSettings:
     Attributes
     ----------
     method : {"arrangement", "pricing"}
-        How all neurons are covered. "arrangement" solves the program over all their patterns at once. "pricing" generates
-        columns: each round prices by branch and bound, needs no enumeration, and may stop with a gap.
+        "arrangement" solves the program over the patterns of all neurons at once. "pricing" adds columns round by
+        round, by branch and bound: it needs no enumeration, and may stop with a gap.
     max_patterns : int
-        Most patterns to visit: "arrangement" is refused beforehand where there are more.
+        At most this many patterns are visited. "arrangement" is refused beforehand where there are more.
     time_limit : float
-        Seconds that training may take: "arrangement" is refused beforehand where it is expected to take longer, and
-        "pricing" begins no round after that time.
+        Training may take this many seconds. "arrangement" is refused beforehand where it is expected to take longer,
+        and "pricing" begins no round after that time.
     """
 
     method: str = "arrangement"

@@ -24,21 +24,23 @@ class Exact(WitnessFamily, ExactSettings):
     Attributes
     ----------
     last : int
-        P_last in rho = beta / sqrt(P_last), whatever number of neurons the network ends with.
+        This is P_last in rho = beta / sqrt(P_last). The network may end with any number of neurons.
     neuron : {"lif", "threshold"}
-        Kind of neuron.
+        Hidden neurons are leaky integrate-and-fire neurons (lif), or have no memory (threshold).
     leak : float
-        Factor in [0, 1] by which a LIF neuron keeps its membrane from step to step.
+        A LIF neuron keeps this share of its membrane potential from one step to the next: 0 to 1.
     threshold : float
-        Membrane potential at which a LIF neuron fires.
+        A LIF neuron fires when its membrane potential reaches this value.
     reset : {"soft", "hard", "none", "delayed"}
-        What happens to the membrane of a LIF neuron when it fires.
+        When a LIF neuron fires, its membrane potential falls by the threshold (soft), falls to 0 (hard) or stays
+        (none). With delayed it falls by the threshold one step later.
     recurrent : bool
-        Give every neuron a weight from its own spike one step before.
+        Every hidden neuron also reads its own spike of the step before.
     bias : bool
-        Give every neuron a bias.
+        Every hidden neuron has a bias.
     readout : {"spike", "membrane"}
-        What the output reads of the hidden layer.
+        The output reads the spikes of the last hidden layer (spike), or whether its membrane potentials are at least 0
+        (membrane).
     """
 
     name: ClassVar[str] = "exact"

@@ -22,13 +22,13 @@ class Reservoir(LayeredFamily):
     Attributes
     ----------
     leak_grid : tuple of float
-        Leaks to try, in [0, 1].
+        The tuning tries these leaks, from 0 to 1.
     threshold_grid : tuple of float
-        Thresholds to try, more than 0.
+        The tuning tries these thresholds, more than 0.
     scale_grid : tuple of float
-        Factors on the input weights to try, more than 0.
+        The tuning tries these factors on the input weights, more than 0.
     sample_size : int
-        Every setting is judged on this many training sequences, the first ones.
+        The tuning judges every setting on this many training sequences, the first ones.
 
     References
     ----------

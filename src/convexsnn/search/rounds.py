@@ -171,7 +171,7 @@ def solve_dictionary(task: SearchTask, pool: SearchDictionary, rho: float, limit
         nothing = torch.zeros_like(program.targets)
         U = program.data_gradient(nothing)
         return Solved(pool, U, rho, float(program.data_term(nothing)), program.dual(U))
-    solution = solve(program, SolverOptions(task.settings.tol), pool.W)
+    solution = solve(program, SolverOptions(task.settings.round_tol), pool.W)
     if solution.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     certificate = solution.certificate
