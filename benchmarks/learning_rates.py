@@ -56,7 +56,7 @@ def train_and_read(settings: dict[str, Any], scratch: Path) -> Rows:
     setup = load_setup(cell, seed, settings["data_dir"], scratch)
     network = train_surrogate(
         baseline_start(setup),
-        setup.problem("cross_entropy", 1.0, cell.last),
+        replace(setup.problem("cross_entropy", 1.0, cell.last), validation=None),
         replace(PAPER_BASELINE, epochs=settings["epochs"], learning_rate=rate, surrogate=settings["surrogate"]),
         seed=seed,
         checkpoint=scratch.with_name(f"{cell.name}-{settings['surrogate']}-{seed}-{rate:g}.safetensors"),

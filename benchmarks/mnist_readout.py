@@ -79,7 +79,7 @@ def train_and_read(settings: dict[str, Any], scratch: Path) -> Rows:
     setup = load_setup(cell, seed, settings["data_dir"], scratch)
     # Only a constant rate goes the same way for fewer and for more epochs.
     name = f"sg-{cell.timesteps}-{seed}-{rate:g}" if schedule == "constant" else scratch.name
-    problem = setup.problem("cross_entropy", 0.01, neurons)
+    problem = replace(setup.problem("cross_entropy", 0.01, neurons), validation=None)
     trainer = replace(trainer, epochs=epochs, schedule=schedule, learning_rate=rate)
     start, checkpoint = sensible_start(setup, neurons), scratch.with_name(f"{name}.safetensors")
     trained = train_surrogate(start, problem, trainer, seed=seed, checkpoint=checkpoint).network

@@ -65,8 +65,8 @@ def main() -> None:
 def measure(name: str, X: np.ndarray, shape: dict, options: argparse.Namespace, flops: float, per_pass: float) -> str:
     sequences = as_sequences(X)
     prefixes = prefixes_of(sequences, every_step=False)
-    architecture = Architecture(sequences.n_features, readout="spike", **shape)
-    space = Space(architecture, options.width, input_scale(prefixes, 1.0), free_leak=True, free_bias=True)
+    architecture = Architecture(sequences.n_features, bias=True, readout="spike", **shape)
+    space = Space(architecture, options.width, input_scale(prefixes, 1.0), free_leak=True)
     population = space.draw(options.branches, torch.Generator().manual_seed(0))
     U = torch.rand(len(sequences), 1)
     seconds = cpu_seconds(lambda: correlate(population, prefixes, U))
