@@ -107,8 +107,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         The picked beta.
     path_ : list of PathPoint
         One record a beta, from the largest to the smallest: beta, train_score, validation_score, support, seconds,
-        status and the certificate of that beta's own weights on the sequences that were trained on for the pick. Empty
-        for models from files of format 1.
+        status and the certificate of that beta's own weights on the sequences that were trained on for the pick.
     history_ : list of Round
         One record a round of the search; empty without one.
     stopped_ : str or None
@@ -180,7 +179,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         observer: Observer | None = None,
         checkpoint: str | Path | None = None,
     ) -> SpikingClassifier:
-        """Sample, simulate, solve, certify, reconstruct.
+        """Find hidden neurons, solve for their readout, certify it, and reconstruct the network.
 
         Parameters
         ----------
@@ -195,7 +194,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         observer : Observer, optional
             Told of the progress.
         checkpoint : path, optional
-            Of witnesses="search": a file written after every round, from which a killed fit goes on to the same result.
+            Of a search: a file written after every round, from which a killed fit goes on to the same result.
 
         Raises
         ------

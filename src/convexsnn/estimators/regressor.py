@@ -61,7 +61,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         observer: Observer | None = None,
         checkpoint: str | Path | None = None,
     ) -> SpikingRegressor:
-        """Sample, simulate, solve, certify, reconstruct.
+        """Find hidden neurons, solve for their readout, certify it, and reconstruct the network.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             these do not miss.
         observer : Observer, optional
         checkpoint : path, optional
-            Of witnesses="search", as in `SpikingClassifier.fit`.
+            Of a search, as in `SpikingClassifier.fit`.
 
         Raises
         ------
