@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
@@ -110,12 +110,24 @@ class ColumnSource(Protocol):
     problem : Problem
     n_last : int
         P_last, in rho = beta / sqrt(P_last).
+    start : float64 tensor of shape (P_last, C), optional
+        Weights of the last-layer neurons that are nearly optimal already.
+    history : tuple of Round
+        Of the search that found the columns, if there was one.
+    stopped : str or None
+        Why that search ended.
     """
 
     @property
     def problem(self) -> Problem: ...
     @property
     def n_last(self) -> int: ...
+    @property
+    def start(self) -> Tensor | None: ...
+    @property
+    def history(self) -> tuple[Any, ...]: ...
+    @property
+    def stopped(self) -> str | None: ...
 
     def fits(self, rhos: Sequence[float], start: Tensor | None = None) -> Iterator[Fit]:
         """A fit for each rho, from the largest to the smallest, each made when it is asked for."""
@@ -145,6 +157,8 @@ class SimulatedColumns:
     observer : Observer
     seconds : float
         That the simulation took.
+    start, history, stopped
+        See `ColumnSource`.
     """
 
     problem: Problem
@@ -154,6 +168,9 @@ class SimulatedColumns:
     options: SolverOptions
     observer: Observer
     seconds: float
+    start: Tensor | None = None
+    history: tuple[Any, ...] = ()
+    stopped: str | None = None
 
     @classmethod
     def of(

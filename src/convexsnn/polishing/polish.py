@@ -22,7 +22,7 @@ from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.find import find_parts
 from convexsnn.polishing.pooling import Pooling
 from convexsnn.polishing.record import record
-from convexsnn.polishing.tape import TIMES, Run
+from convexsnn.polishing.tape import TIMES, RunModule
 from convexsnn.polishing.targets import encode
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
@@ -104,7 +104,7 @@ def polish(
     time: str = "steps",
     pooling: str = "last",
     leak: float | None = None,
-    run: Run | None = None,
+    run: RunModule | None = None,
     loss: str = "cross_entropy",
     penalty: str = "l1",
     beta: float = 0.1,

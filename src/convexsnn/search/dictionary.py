@@ -13,9 +13,9 @@ from convexsnn.merged import MergedRows
 from convexsnn.network import Hidden, Network
 from convexsnn.prefixes import Prefixes
 from convexsnn.reconstruction import keep_neurons
-from convexsnn.search.population import Population, join
-from convexsnn.search.pricing import Pricing, improving, unlike
-from convexsnn.search.simulator import columns
+from convexsnn.search.branches.population import Population, join_populations
+from convexsnn.search.branches.pricing import DualPricing, improving, unlike
+from convexsnn.search.branches.simulator import columns
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import scores
 from convexsnn.witnesses.mixture import mix
@@ -24,7 +24,7 @@ GIVEN = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class SearchDictionary:
     """P columns, of which the first are those of a network that the search was given.
 
     Attributes
@@ -73,7 +73,7 @@ class Pool:
         used = self.owner[self.weighty & (self.owner != GIVEN)].unique()
         return self.genomes.take(used) if self.genomes is not None and len(used) else None
 
-    def take(self, kept: Tensor) -> Pool:
+    def take(self, kept: Tensor) -> SearchDictionary:
         """The columns of a bool mask, without the branches that no longer give any."""
         owner, genomes = self.owner[kept], self.genomes
         found = owner != GIVEN
@@ -81,7 +81,7 @@ class Pool:
         owner = owner.clone()
         owner[found] = place
         genomes = genomes.take(used) if genomes is not None and len(used) else None
-        return Pool(
+        return SearchDictionary(
             self.given,
             genomes,
             owner,
@@ -92,7 +92,7 @@ class Pool:
             self.W[kept],
         )
 
-    def solved(self, W: Tensor) -> Pool:
+    def solved(self, W: Tensor) -> SearchDictionary:
         """The same columns with other weights."""
         return replace(self, W=W, idle=torch.where(W.any(dim=1), 0, self.idle + 1))
 
@@ -134,7 +134,7 @@ class Pool:
         return chosen, self.neuron[chosen]
 
 
-def pool_of(given: Hidden, sequences: Sequences, rows: Tensor, n_outputs: int) -> Pool:
+def dictionary_of(given: Hidden, sequences: Sequences, rows: Tensor, n_outputs: int) -> SearchDictionary:
     """The columns of `given`, at the `rows` of the dictionary that stand for equal ones."""
     if given.branches:
         dictionary = build_dictionary(given, sequences)
@@ -142,7 +142,7 @@ def pool_of(given: Hidden, sequences: Sequences, rows: Tensor, n_outputs: int) -
     else:
         neuron, bits = torch.zeros(0, dtype=torch.int64), torch.zeros(0, len(rows), dtype=torch.bool)
     given_marks = torch.full((len(neuron),), GIVEN)
-    return Pool(
+    return SearchDictionary(
         given,
         None,
         given_marks,
@@ -155,8 +155,8 @@ def pool_of(given: Hidden, sequences: Sequences, rows: Tensor, n_outputs: int) -
 
 
 def admit(
-    pool: Pool, population: Population, owner: Tensor, neuron: Tensor, origin: Tensor, prefixes: Prefixes
-) -> tuple[Pool, Tensor]:
+    pool: SearchDictionary, population: Population, owner: Tensor, neuron: Tensor, origin: Tensor, prefixes: Prefixes
+) -> tuple[SearchDictionary, Tensor]:
     """The pool with the columns of the neurons named by `owner` and `neuron`, apart from those that it has already.
 
     The columns are simulated anew in the arithmetic of `prefixes`, that of the network to be. Returned with it is which
@@ -170,14 +170,14 @@ def admit(
     used, place = owner[index].unique(return_inverse=True)
     genomes, before = population.take(used), 0
     if pool.genomes is not None:
-        before, genomes = len(pool.genomes), join(pool.genomes, genomes)
+        before, genomes = len(pool.genomes), join_populations(pool.genomes, genomes)
     larger = replace(pool, genomes=genomes)
     return _extended(larger, place + before, neuron[index], origin[index], packed[index]), index
 
 
 def admit_hidden(
-    pool: Pool, hidden: Hidden, origin: int, sequences: Sequences, rows: MergedRows, pricing: Pricing
-) -> tuple[Pool, list[float]]:
+    pool: SearchDictionary, hidden: Hidden, origin: int, sequences: Sequences, rows: MergedRows, pricing: DualPricing
+) -> tuple[SearchDictionary, list[float]]:
     """The pool with the improving columns of other witnesses, which join `given`; and their scores, in its order."""
     dictionary = build_dictionary(hidden, sequences)
     bits = dictionary.columns.dense(torch.uint8).T[:, rows.groups.first] > 0
@@ -195,7 +195,7 @@ def admit_hidden(
     return larger, worth[order[index]].tolist()
 
 
-def united(pool: Pool, other: Pool) -> Pool:
+def united(pool: SearchDictionary, other: SearchDictionary) -> SearchDictionary:
     """The columns of both: those of `other` that `pool` has not follow, with weight zero."""
     new = torch.zeros(len(other), dtype=torch.bool)
     new[_unknown(pool, other.columns.packed)] = True
@@ -204,7 +204,7 @@ def united(pool: Pool, other: Pool) -> Pool:
     genomes = other.genomes if pool.genomes is None else pool.genomes
     if pool.genomes is not None and other.genomes is not None:
         owner[found] += len(pool.genomes)
-        genomes = join(pool.genomes, other.genomes)
+        genomes = join_populations(pool.genomes, other.genomes)
     given = pool.given
     if not bool(found.all()):
         neuron[~found] += given.n_last
@@ -213,7 +213,7 @@ def united(pool: Pool, other: Pool) -> Pool:
     return _extended(larger, owner, neuron, other.origin, other.columns.packed)
 
 
-def _unknown(pool: Pool, packed: Tensor) -> Tensor:
+def _unknown(pool: SearchDictionary, packed: Tensor) -> Tensor:
     """Which of new columns are not all zero, nor equal to one before them or in the pool."""
     known, new = {row.tobytes() for row in pool.columns.packed.numpy()}, []
     for i, row in enumerate(packed.numpy()):
@@ -223,7 +223,9 @@ def _unknown(pool: Pool, packed: Tensor) -> Tensor:
     return torch.tensor(new, dtype=torch.int64)
 
 
-def _extended(pool: Pool, owner: Tensor, neuron: Tensor, origin: Tensor, packed: Tensor) -> Pool:
+def _extended(
+    pool: SearchDictionary, owner: Tensor, neuron: Tensor, origin: Tensor, packed: Tensor
+) -> SearchDictionary:
     """The pool with more columns, of weight zero."""
     return replace(
         pool,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from convexsnn.search.pool import Pool
-from convexsnn.search.rounds import solve_pool
+from convexsnn.search.dictionary import SearchDictionary
+from convexsnn.search.rounds import solve_dictionary
 from convexsnn.search.state import SearchTask
 from convexsnn.solvers import SolverOptions, Status
 from convexsnn.solvers.path import solve_path
@@ -14,7 +14,7 @@ from convexsnn.solvers.path import solve_path
 LARGEST, POINTS = 100.0, 8
 
 
-def slim(task: SearchTask, pool: Pool) -> Pool:
+def slim(task: SearchTask, pool: SearchDictionary) -> SearchDictionary:
     """The fewest of the pool's columns that score best on the validation data.
 
     The supports along a path of falling rho are tried, each with the weights that are optimal for the search's own rho
@@ -35,7 +35,7 @@ def slim(task: SearchTask, pool: Pool) -> Pool:
         few = pool.take(solution.W.any(dim=1))
         if not 0 < len(few) < len(best):
             continue
-        debiased = solve_pool(task, few, task.problem.rho, float("inf")).pool
+        debiased = solve_dictionary(task, few, task.problem.rho, float("inf")).pool
         few = debiased.take(debiased.weighty)
         score = held.score(few)
         # From the most columns to the fewest: of equal scores the later one wins.

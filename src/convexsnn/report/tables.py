@@ -8,9 +8,9 @@ from typing import Any
 
 from convexsnn.certificate import Certificate
 from convexsnn.estimators import Estimator
-from convexsnn.report.material import SHOWN, Material
+from convexsnn.report.contents import SHOWN, PageContents
 
-Rows = list[tuple[str, str]]
+Lines = list[tuple[str, str]]
 PROVED = {
     "dictionary": "No output weights on these hidden neurons reach a training objective below the lower bound, for "
     "this loss, penalty and rho, on these training data, up to rounding in float64. It says nothing about other hidden "
@@ -30,15 +30,15 @@ def number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def summary(material: Material) -> Rows:
+def summary(contents: PageContents) -> Lines:
     """The few numbers that a reader looks for first, largest in the page."""
-    claim, metrics = material.estimator.certificate_, material.metrics
+    claim, metrics = contents.estimator.certificate_, contents.metrics
     split = next((name for name in SHOWN if metrics.get(name)), None)
-    rows = [] if split is None else scores({split: metrics[split]})[:1]
+    rows = [] if split is None else score_lines({split: metrics[split]})[:1]
     rows.append(("relative gap to the best output weights", gap(claim.relative_gap)))
     if claim.global_bound is not None:
         rows.append(("relative gap to the bound on any network", gap(claim.global_bound.relative_gap)))
-    network = material.estimator.network_
+    network = contents.estimator.network_
     rows += [("neurons", f"{network.hidden.n_neurons:,}"), ("synapses", f"{network.n_synapses:,}")]
     if "effective_acs" in metrics:
         rows.append(("operations an inference", f"{metrics['effective_acs'] + metrics['effective_macs']:,.0f}"))
@@ -52,25 +52,25 @@ def gap(value: float) -> str:
     return f"{100 * value:.3g} %" if value >= 1e-3 else f"{value:.1e}"
 
 
-def settings(material: Material) -> Rows:
+def settings(contents: PageContents) -> Lines:
     """The estimator's parameters and those of the task; what was drawn from them is in the other tables."""
-    estimator = material.estimator
+    estimator = contents.estimator
     parameters = sorted(estimator.get_params(deep=False).items())
     return [
         ("estimator", type(estimator).__name__),
         *((name, number(value)) for name, value in parameters if value is not None),
-        *((f"data: {name}", number(value)) for name, value in material.source.items() if value is not None),
+        *((f"data: {name}", number(value)) for name, value in contents.source.items() if value is not None),
     ]
 
 
-def training(material: Material) -> Rows:
+def training(contents: PageContents) -> Lines:
     """What was trained, on what, and how it went."""
-    estimator, metrics = material.estimator, material.metrics
+    estimator, metrics = contents.estimator, contents.metrics
     trained, hidden = estimator.trained_, estimator.network_.hidden
     layers = ["-".join(str(layer.m) for layer in branch.layers) for branch in hidden.branches]
     shape = layers[0] if len(layers) == 1 else f"{len(layers)} branches: {', '.join(layers[:6])}"
     rows = [
-        ("data", material.title),
+        ("data", contents.title),
         ("sequences", ", ".join(f"{n} {split}" for split, n in metrics.get("n", {}).items())),
         ("input features", number(estimator.n_features_in_)),
         ("classes", _classes(estimator)),
@@ -94,7 +94,7 @@ def _classes(estimator: Estimator) -> str:
     return each[0] if len(each) == 1 else "; ".join(f"output {k}: {text}" for k, text in enumerate(each))
 
 
-def certificate(claim: Certificate) -> Rows:
+def certificate(claim: Certificate) -> Lines:
     """What the certificate says."""
     rows = [
         ("scope", claim.scope),
@@ -127,7 +127,7 @@ def _margin(margin: float | None) -> str:
     return f"{margin:.3e}" if margin else "0: a membrane meets its threshold exactly"
 
 
-def scores(metrics: Mapping[str, Any]) -> Rows:
+def score_lines(metrics: Mapping[str, Any]) -> Lines:
     """Scores of every split that `fit` wrote down."""
     rows = []
     for split in ("train", "val", "test", "closed_loop"):
@@ -139,7 +139,7 @@ def scores(metrics: Mapping[str, Any]) -> Rows:
     return rows
 
 
-def cost(metrics: Mapping[str, Any]) -> Rows:
+def cost(metrics: Mapping[str, Any]) -> Lines:
     """The cost of inference that `fit` wrote down."""
     names = {
         "neurons": ("neurons", "{:,}"),

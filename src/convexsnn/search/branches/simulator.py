@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convexsnn.neurons import Reset
 from convexsnn.prefixes import Prefixes
-from convexsnn.search.population import Population, StackedLayer
+from convexsnn.search.branches.population import Population, StackedLayer
 
 # Floats of one layer's potentials held at a time: beyond the cache every step costs several times as much.
 CHUNK_FLOATS = 2**18

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convexsnn.search.population import Population, StackedLayer
-from convexsnn.search.pricing import Pricing
-from convexsnn.search.space import Space
+from convexsnn.search.branches.population import Population, StackedLayer
+from convexsnn.search.branches.pricing import DualPricing
+from convexsnn.search.branches.variation import Variation
 
 # Every so many generations the worst of each niche go on from copies of its best; what share of them.
 TOURNAMENT_EVERY, TOURNAMENT_SHARE = 5, 0.1
@@ -34,7 +34,7 @@ class Niches:
         """Niches for so many outputs."""
         return cls(1 if n_outputs == 1 else 1 + n_outputs)
 
-    def fitness(self, population: Population, pricing: Pricing) -> Tensor:
+    def fitness(self, population: Population, pricing: DualPricing) -> Tensor:
         """What the best neuron of each branch is worth in its niche; shape (B,)."""
         correlations = pricing.correlations(population)
         worth = pricing.norms(correlations)
@@ -57,7 +57,7 @@ class Niches:
 
 
 def climb(
-    start: Population, space: Space, pricing: Pricing, generations: int, generator: torch.Generator
+    start: Population, variation: Variation, pricing: DualPricing, generations: int, generator: torch.Generator
 ) -> tuple[Population, Tensor]:
     """Replace each branch by a mutated child wherever that is worth as much, `generations` times.
 
@@ -70,7 +70,7 @@ def climb(
     niches = Niches.of(pricing.U.shape[1])
     population, fitness = start, niches.fitness(start, pricing)
     for generation in range(1, generations + 1):
-        children = space.mutate(population, generator)
+        children = variation.mutate(population, generator)
         worth = niches.fitness(children, pricing)
         better = worth >= fitness
         population, fitness = choose(better, children, population), torch.where(better, worth, fitness)

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from convexsnn.labels import decide
 from convexsnn.prefixes import prefixes_of
-from convexsnn.search.pool import Pool, united
-from convexsnn.search.probes import probes
-from convexsnn.search.pruning import prune
-from convexsnn.search.rounds import solve_pool
-from convexsnn.search.slimming import slim
-from convexsnn.search.state import SearchTask, Settled, State
+from convexsnn.search.dictionary import SearchDictionary, united
+from convexsnn.search.endings.pruning import prune
+from convexsnn.search.endings.recombination import recombined
+from convexsnn.search.endings.slimming import slim
+from convexsnn.search.rounds import solve_dictionary
+from convexsnn.search.state import SearchState, SearchTask, Settled
 
 # What accuracy and R^2 cannot exceed.
 PERFECT = 1.0
@@ -22,13 +22,13 @@ LEAST_VOICES = 3
 STEPS_AT_ONCE = 200_000
 
 
-def settle(task: SearchTask, state: State) -> Settled:
+def settle(task: SearchTask, state: SearchState) -> Settled:
     """What an attempt came to, with fewer columns where the validation data do not miss them, and fewer connections."""
     pool = slim(task, state.pool) if task.settings.slim else state.pool
     return _scored(task, prune(task, pool, task.effort.trials, state.generator))
 
 
-def is_worth_another(task: SearchTask, state: State) -> bool:
+def is_worth_another(task: SearchTask, state: SearchState) -> bool:
     """Whether to begin again from nothing: the validation score tells attempts apart that have all learned the rows.
 
     Where one is right on all of them, others are only begun if they suffice for a majority.
@@ -48,11 +48,11 @@ def together(task: SearchTask, settled: tuple[Settled, ...]) -> tuple[Settled, .
     pool = settled[0].pool
     for one in settled[1:]:
         pool = united(pool, one.pool)
-    pool = solve_pool(task, pool, task.problem.rho, float("inf")).pool
+    pool = solve_dictionary(task, pool, task.problem.rho, float("inf")).pool
     return *settled, _scored(task, slim(task, pool) if task.settings.slim else pool.take(pool.weighty))
 
 
-def chosen(task: SearchTask, settled: tuple[Settled, ...], seed: int) -> Pool:
+def chosen(task: SearchTask, settled: tuple[Settled, ...], seed: int) -> SearchDictionary:
     """That with the best validation score; of equals the one that agrees most with the others, then the smallest.
 
     Agreement is on training sequences taken apart and put together anew: inputs of the same kind without labels.
@@ -66,14 +66,14 @@ def chosen(task: SearchTask, settled: tuple[Settled, ...], seed: int) -> Pool:
     return settled[max(equals, key=lambda i: (voices[i], -len(settled[i].pool)))].pool
 
 
-def _scored(task: SearchTask, pool: Pool) -> Settled:
+def _scored(task: SearchTask, pool: SearchDictionary) -> Settled:
     return Settled(pool, 0.0 if task.held is None else task.held.score(pool))
 
 
-def _agreement(task: SearchTask, pools: list[Pool], seed: int) -> list[float]:
+def _agreement(task: SearchTask, pools: list[SearchDictionary], seed: int) -> list[float]:
     """For each pool's network the mean share of answers that it has in common with the others."""
-    every_step = task.space.architecture.every_step
-    shown = probes(task.problem.input, every_step=every_step, generator=torch.Generator().manual_seed(seed))
+    every_step = task.variation.architecture.every_step
+    shown = recombined(task.problem.input, every_step=every_step, generator=torch.Generator().manual_seed(seed))
     size = max(1, STEPS_AT_ONCE // shown.n_steps)
     answers: list[list[Tensor]] = [[] for _ in pools]
     for first in range(0, len(shown), size):

@@ -14,7 +14,7 @@ TIMES, MOST_STEPS = 64, 2_000_000
 PIECES = 16
 
 
-def probes(sequences: Sequences, *, every_step: bool, generator: torch.Generator) -> Sequences:
+def recombined(sequences: Sequences, *, every_step: bool, generator: torch.Generator) -> Sequences:
     """The beginning of one sequence with the end of another; for labels a step, pieces of several one after another.
 
     Parameters

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.prefixes import Prefixes
-from convexsnn.search.population import Population, StackedLayer
+from convexsnn.search.branches.population import Population, StackedLayer
 from convexsnn.witnesses.architecture import Architecture
 
 # Free leaks: some neurons forget all at once, some nothing, the others from 1 % to all of it at every step.
@@ -25,7 +25,7 @@ NEURONS_REDRAWN = 0.03
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
+class Variation:
     """Branches of one shape, with the settings of their neurons.
 
     Attributes

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from convexsnn.penalties import Penalty
 from convexsnn.prefixes import Prefixes
-from convexsnn.search.population import Population
-from convexsnn.search.simulator import columns, correlate
+from convexsnn.search.branches.population import Population
+from convexsnn.search.branches.simulator import columns, correlate
 
 # Scores this close to 1 are those of columns that the program holds already, in float32.
 SLACK = 1e-3
@@ -19,7 +19,7 @@ LARGEST_CORRELATION = 0.95
 
 
 @dataclass(frozen=True, eq=False)
-class Pricing:
+class DualPricing:
     """A dual vector, against which columns are scored.
 
     The score of a column is Omega*(d^T U) / rho: adding it lowers the objective if and only if that is above 1
@@ -52,7 +52,7 @@ class Pricing:
         return self.penalty.row_norms(correlations.flatten(0, 1)).reshape(B, m)
 
 
-def take_best(population: Population, pricing: Pricing, limit: int) -> tuple[Tensor, Tensor, Tensor, float]:
+def take_best(population: Population, pricing: DualPricing, limit: int) -> tuple[Tensor, Tensor, Tensor, float]:
     """The best improving columns of a population that are not much alike.
 
     Returns

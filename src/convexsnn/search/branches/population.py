@@ -96,7 +96,7 @@ class Population:
         return Layer(pick(layer.weight), neuron, recurrent, None if layer.bias is None else pick(layer.bias))
 
 
-def join(*parts: Population) -> Population:
+def join_populations(*parts: Population) -> Population:
     """Several populations of one shape as one."""
 
     def together(same: tuple[StackedLayer, ...]) -> StackedLayer:

@@ -14,7 +14,7 @@ SHOWN = ("test", "val", "train")
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class PageContents:
     """A fitted estimator, and what is known beside it.
 
     Attributes

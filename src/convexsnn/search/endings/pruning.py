@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from convexsnn.columns import unpack_bits
-from convexsnn.search.pool import Pool
-from convexsnn.search.population import Population, StackedLayer, join
-from convexsnn.search.simulator import columns
+from convexsnn.search.branches.population import Population, StackedLayer, join_populations
+from convexsnn.search.branches.simulator import columns
+from convexsnn.search.dictionary import SearchDictionary
 from convexsnn.search.state import SearchTask
 
 # Share of connections that one trial leaves out: drawn evenly on a logarithmic axis.
@@ -25,7 +25,7 @@ GENERATIONS, LEAST_AT_ONCE = 8, 16
 PATIENCE = 4
 
 
-def prune(task: SearchTask, pool: Pool, trials: int, generator: torch.Generator) -> Pool:
+def prune(task: SearchTask, pool: SearchDictionary, trials: int, generator: torch.Generator) -> SearchDictionary:
     """The pool with other branches that have the same columns where these carry weight.
 
     The training objective stays what it is. Connections on which no training row depends are left out: that is a
@@ -36,7 +36,7 @@ def prune(task: SearchTask, pool: Pool, trials: int, generator: torch.Generator)
     ----------
     task : SearchTask
         Trials are run in float32; what is kept of them is run again in the arithmetic of the network to be.
-    pool : Pool
+    pool : SearchDictionary
     trials : int
         Branches run over all training rows, for all branches of the pool together.
     generator : torch.Generator
@@ -56,7 +56,7 @@ def prune(task: SearchTask, pool: Pool, trials: int, generator: torch.Generator)
         branch = _prune_branch(replace(bench, others=total), branch, generations, at_once, generator)
         if total is not None:
             total = total + bench.outputs(branch)[0]
-        genomes = join(before, branch, after)
+        genomes = join_populations(before, branch, after)
     return replace(pool, genomes=genomes)
 
 
@@ -83,7 +83,7 @@ class _Bench:
     others: Tensor | None = None
 
     @classmethod
-    def of(cls, task: SearchTask, pool: Pool, b: int) -> _Bench:
+    def of(cls, task: SearchTask, pool: SearchDictionary, b: int) -> _Bench:
         """Of the pool's branch number `b`."""
         own = pool.owner == b
         wanted = unpack_bits(pool.columns.packed[own], pool.columns.n) > 0
@@ -130,8 +130,8 @@ def _prune_branch(
         copies = branch.take(torch.zeros(at_once, dtype=torch.int64))
         trials = _left_out(copies, generator)
         if varied:
-            trials = join(
-                trials.take(slice(varied, None)), bench.task.space.mutate(copies.take(slice(0, varied)), generator)
+            trials = join_populations(
+                trials.take(slice(varied, None)), bench.task.variation.mutate(copies.take(slice(0, varied)), generator)
             )
         trials = trials.take(bench.faithful(trials))
         worth, failures = bench.worth(trials) if len(trials) else [], failures + 1
