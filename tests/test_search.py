@@ -365,7 +365,7 @@ def test_bad_input():
         SpikingClassifier(witnesses="search", search={"widht": 3}).fit(X, y)
     with pytest.raises(ValueError, match="once and last"):
         SpikingClassifier(witnesses="search+gaussian").fit(X, y)
-    with pytest.raises(ValueError, match="analog columns have no scale"):
+    with pytest.raises(ValueError, match=r"readout must be 'spike' or 'membrane'.*not 'analog'"):
         SpikingClassifier(witnesses="search", readout="analog").fit(X, y)
     for shape in ({"hidden": 16}, {"branches": 4}, {"hidden": 16, "branches": 4}):
         with pytest.raises(ValueError, match=f"^{' and '.join(shape)} would have no effect on witnesses='search'"):

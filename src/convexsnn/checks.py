@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 def check_integer(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
@@ -62,3 +64,15 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(value), options, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}.{hint}")
+
+
+class Table(dict[str, T], Generic[T]):
+    """A table of what is known by name, whose miss is a ValueError that names the kind and all that is known."""
+
+    def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
+        """`kind` is the argument or field that names an entry, such as "loss"."""
+        super().__init__(entries)
+        self.kind = kind
+
+    def __missing__(self, name: Any) -> T:
+        return self[check_choice(self.kind, name, self)]

@@ -41,8 +41,8 @@ class Search(WitnessFamily, SearchSettings):
 
     def columns(self, problem: Problem, run: Run) -> SimulatedColumns:
         """See `WitnessFamily`."""
-        a = self.architecture(problem.input.n_features, every_step=problem.every_step)
-        return self.columns_after(Hidden(a.n_features, (), a.readout, a.every_step, a.torch_dtype), problem, run)
+        empty = self.architecture(problem.input.n_features, every_step=problem.every_step).hidden_of()
+        return self.columns_after(empty, problem, run)
 
     def columns_after(self, given: Hidden, problem: Problem, run: Run) -> SimulatedColumns:
         """The columns of a search that begins from given hidden layers; it runs on the CPU."""

@@ -101,8 +101,10 @@ def _refuse(name: str) -> None:
 
 def _hidden(facts: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> StoredHidden:
     dtype = {"float64": np.dtype(np.float64), "float32": np.dtype(np.float32)}[facts["dtype"]]
-    if facts["readout"] not in ("spike", "membrane", "analog") or not isinstance(facts["every_step"], bool):
-        raise ValueError("its readout is unknown")
+    if facts["readout"] not in ("spike", "membrane", "analog"):
+        raise ValueError(f"its readout {facts['readout']!r} is unknown")
+    if not isinstance(facts["every_step"], bool):
+        raise ValueError(f"its every_step must be true or false, not {facts['every_step']!r}")
     branches = []
     for k, kinds in enumerate(facts["branches"]):
         layers, below = [], facts["n_features"]

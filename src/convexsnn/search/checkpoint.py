@@ -11,6 +11,7 @@ from torch import Tensor
 from convexsnn.checkpoints import DAMAGED, read_checkpoint, unreadable, write_checkpoint
 from convexsnn.columns import BitColumns
 from convexsnn.network import Hidden
+from convexsnn.readouts import as_readout
 from convexsnn.search.branches.population import Population, StackedLayer
 from convexsnn.search.dictionary import SearchDictionary
 from convexsnn.search.history import Round
@@ -93,7 +94,7 @@ def _describe(population: Population, prefix: str, tensors: dict[str, Tensor]) -
         for name, tensor in vars(layer).items():
             if tensor is not None:
                 tensors[f"{prefix}.{i}.{name}"] = tensor
-    facts = {name: getattr(population, name) for name in ("neuron", "reset", "readout")}
+    facts = {"neuron": population.neuron, "reset": population.reset, "readout": population.readout.describe()}
     return facts | {"layers": len(population.layers)}
 
 
@@ -105,4 +106,4 @@ def _rebuild(description: dict[str, Any], prefix: str, tensors: dict[str, Tensor
         StackedLayer(**{name: tensors.get(f"{prefix}.{i}.{name}") for name in names})  # type: ignore[arg-type]
         for i in range(facts.pop("layers"))
     )
-    return Population(layers, **facts)
+    return Population(layers, facts["neuron"], facts["reset"], as_readout(facts["readout"]))

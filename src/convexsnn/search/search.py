@@ -124,8 +124,7 @@ def _tell(on_round: Callable[[Round], None] | None, state: SearchState) -> None:
 
 
 def _given(settings: SearchSettings, problem: Problem, given: Hidden | None) -> Hidden:
-    a = settings.architecture(problem.input.n_features, every_step=problem.every_step)
-    empty = Hidden(a.n_features, (), a.readout, a.every_step, a.torch_dtype)
+    empty = settings.architecture(problem.input.n_features, every_step=problem.every_step).hidden_of()
     if given is None:
         return empty
     for name in ("n_features", "readout", "every_step", "dtype"):

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convexsnn.network import Branch, Layer, Readout
+from convexsnn.checks import check_choice
+from convexsnn.network import Branch, Layer
 from convexsnn.neurons import LIF, Reset, Threshold
+from convexsnn.readouts import Membrane, Readout, Spike
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +47,22 @@ class Population:
         First to last.
     neuron : {"lif", "threshold"}
     reset : {"soft", "hard", "none", "delayed"}
-    readout : {"spike", "membrane"}
+    readout : Spike or Membrane
+
+    Raises
+    ------
+    ValueError
+        For another neuron or readout, which the search's simulator does not know.
     """
 
     layers: tuple[StackedLayer, ...]
     neuron: str
     reset: Reset
     readout: Readout
+
+    def __post_init__(self) -> None:
+        check_choice("neuron", self.neuron, ("lif", "threshold"))
+        check_choice("readout", self.readout.name, (Spike.name, Membrane.name))
 
     def __len__(self) -> int:
         return len(self.layers[0].weight)

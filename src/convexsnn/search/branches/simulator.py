@@ -1,15 +1,21 @@
-"""Many small branches run and scored at once on all prefixes: the hot path of a search."""
+"""Many small branches run and scored at once on all prefixes: the hot path of a search.
+
+The dynamics are those of `LIF.step`, written anew so that every operation works in place and a step's carry is computed
+once for all children of a prefix.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
 from convexsnn.neurons import Reset
 from convexsnn.prefixes import Prefixes
+from convexsnn.readouts import Membrane
 from convexsnn.search.branches.population import Population, StackedLayer
 
 # Floats of one layer's potentials held at a time: beyond the cache every step costs several times as much.
@@ -59,10 +65,15 @@ class _Wiring:
     def fire(self, potential: Tensor, spikes: Tensor) -> Tensor:
         """Write `spikes`, zeros and ones, and over the potential the membrane after reset (where delayed: before)."""
         torch.ge(potential, self.threshold, out=spikes)
-        if self.reset == "soft":
-            potential.addcmul_(spikes, self.threshold, value=-1.0)
-        elif self.reset == "hard":
-            potential.addcmul_(potential, spikes, value=-1.0)
+        match self.reset:
+            case "soft":
+                potential.addcmul_(spikes, self.threshold, value=-1.0)
+            case "hard":
+                potential.addcmul_(potential, spikes, value=-1.0)
+            case "none" | "delayed":
+                pass
+            case _:
+                assert_never(self.reset)
         return potential
 
     def carry(self, membrane: Tensor, spikes: Tensor) -> Tensor:
@@ -124,7 +135,7 @@ def features(population: Population, prefixes: Prefixes) -> Iterator[tuple[int, 
                 memory.descend(index)
             spikes = memory.spikes(u)
             membrane = wiring.fire(wiring.drive(memory.carried, below), spikes)
-            if prefixes.read[t] and population.readout == "membrane" and wiring is wirings[-1]:
+            if prefixes.read[t] and isinstance(population.readout, Membrane) and wiring is wirings[-1]:
                 seen = (membrane >= 0.0).to(membrane.dtype)
             below, memory.carried = spikes, wiring.carry(membrane, spikes)
         if prefixes.read[t]:

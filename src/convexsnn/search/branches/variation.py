@@ -55,7 +55,7 @@ class Variation:
             layers.append(StackedLayer(weight, recurrent, bias, self._leak(count, generator), self._threshold(count)))
             scale = torch.ones(self.width)
         a = self.architecture
-        return Population(tuple(layers), a.neuron, a.reset if a.neuron == "lif" else "none", a.readout)
+        return Population(tuple(layers), a.neuron, a.reset if a.neuron == "lif" else "none", a.read_by)
 
     def mutate(self, parents: Population, generator: torch.Generator) -> Population:
         """One child of each branch."""
