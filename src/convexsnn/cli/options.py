@@ -111,8 +111,8 @@ class ProgramOptions:
         Limit on the solver's iterations.
     """
 
-    loss: Literal["auto", "cross_entropy", "logistic", "hinge", "squared"] = "auto"
-    penalty: Literal["l1", "group"] = "l1"
+    loss: str = "auto"
+    penalty: str = "l1"
     output_weights: Annotated[tuple[float, ...], Parameter(negative="")] = ()
     beta: Annotated[tuple[float | Literal["path"], ...], Parameter(negative="")] = (0.1,)
     rho: float | None = None
