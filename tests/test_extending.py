@@ -44,10 +44,7 @@ def listings(text: str) -> list[str]:
 
 @pytest.fixture
 def follow(monkeypatch):
-    """Runs the listings of recipes, in order; returns the names that the last one leaves. Tables are as before then."""
-    for table in TABLES:
-        for name, kind in table.items():
-            monkeypatch.setitem(table, name, kind)
+    """Runs the listings of recipes, in order, and returns the names that the last one leaves; mends the tables after."""
     before = [dict(table) for table in TABLES]
     monkeypatch.setattr(solvers, "SOLVERS", solvers.SOLVERS)
 
@@ -61,8 +58,8 @@ def follow(monkeypatch):
 
     yield run
     for table, kinds in zip(TABLES, before, strict=True):
-        for name in table.keys() - kinds.keys():
-            del table[name]
+        table.clear()
+        table.update(kinds)
 
 
 def kept(model: SpikingClassifier, folder: Path) -> SpikingClassifier:
@@ -161,7 +158,7 @@ def test_search_oracle(follow):
     model = follow("A search oracle")["model"]
     assert model.certificate_.holds(1e-6)
     assert sum(entry.admitted.get("mirrors", 0) for entry in model.history_) > 0
-    with pytest.raises(ValueError, match="oracles must be one of .*'mirrors', got 'mirror'"):
+    with pytest.raises(ValueError, match=r"oracles must be one of .*'mirrors', got 'mirror'"):
         Search(oracles=("mirror",))
 
 
@@ -196,12 +193,12 @@ def test_task(follow, capsys, tmp_path):
     assert np.array_equal(task.test.X, other.test.X)
     with pytest.raises(ValueError, match="timesteps must be odd for majority, not 4"):
         load_task("majority", TaskSettings(timesteps=4))
-    assert names["task"].unseen_share == task.unseen_share == 0.0 or task.unseen_share > 0.0
+    assert names["task"].unseen_share == 0.0  # 32 different sequences, 500 to train on
     assert command(["tasks"]) == 0
     assert "majority" in capsys.readouterr().out
-    assert (
-        command(["fit", "--task", "majority", "--witnesses", "gaussian", "--last", "32", "--out", str(tmp_path)]) == 0
-    )
+    family = ["--witnesses", "gaussian", "--last", "32"]
+    assert command(["fit", "--task", "majority", *family, "--out", str(tmp_path)]) == 0
+    assert command(["verify", "--model", str(tmp_path), "--task", "majority"]) == 0
 
 
 def test_kinds_are_gone_when_a_recipe_is_over():
