@@ -1,9 +1,9 @@
 """Exact training at the sizes of docs/bounds.md: seconds, patterns, and the proven global relative gap.
 
-    python benchmarks/bounds.py [--losses hinge squared logistic] [--seed S] [--milp SECONDS]
+    python benchmarks/bounds.py [--losses hinge squared logistic] [--seed S] [--pricing SECONDS]
 
 Prints a Markdown table: enumeration, solution and verification of n = 60 sequences of 2 features and 2 steps with one
-LIF layer, and of n = 200 feedforward threshold inputs of rank 2 and 3. With --milp also the bound on kappa that a
+LIF layer, and of n = 200 feedforward threshold inputs of rank 2 and 3. With --pricing also the bound on kappa that a
 mixed-integer program proves in that time, against the exact one. Labels are random.
 """
 
@@ -15,13 +15,11 @@ import time
 import numpy as np
 import torch
 
-from convexsnn import ProgramSettings, as_sequences
-from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, equal_inputs, exact_oracle, universal_bound
-from convexsnn.columns import RealColumns
+from convexsnn import Problem, as_sequences
+from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, exact_oracle
 from convexsnn.exact import solve_exactly
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
-from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.verification import verify
 
 LIF_UNIT, THRESHOLD = Unit("lif", "soft", 0.9, 1.0), Unit("threshold", "none", 0.0, 0.0)
@@ -36,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", nargs="+", default=["hinge", "squared", "logistic"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--milp", type=float, default=0.0)
+    parser.add_argument("--pricing", type=float, default=0.0)
     options = parser.parse_args()
     print("| case | loss | patterns | enumerate s | solve s | verify s | support | objective | universal bound | gap |")
     print("|---|---|---|---|---|---|---|---|---|---|")
@@ -45,36 +43,29 @@ def main() -> None:
         sequences, family = as_sequences(random.normal(size=(n, T, d))), NetworkFamily(d, (unit,))
         labels = torch.from_numpy(random.integers(2, size=n))
         for loss in options.losses:
-            settings, targets = ProgramSettings(loss, rho=rho), LOSSES[loss].encode(labels, 2)
-            trained = solve_exactly(sequences, targets, settings, family)
+            targets = LOSSES[loss].encode(labels, 2)
+            problem = Problem(sequences, targets, LOSSES[loss], PENALTIES["l1"], rho)
+            trained = solve_exactly(problem, family)
             begun = time.perf_counter()
-            outcome = verify(trained, trained.certificate, sequences, targets, settings)
+            outcome = verify(trained, trained.certificate, problem)
             checked = time.perf_counter() - begun
             assert outcome.holds, outcome.problems
             c, seconds = trained.certificate, trained.seconds
-            universal = universal_value(sequences, targets, settings)
+            universal = problem.universal_bound(trained.U)
             print(
                 f"| {name} | {loss} | {c.global_bound.patterns} | {seconds['simulate']:.2f} | {seconds['solve']:.2f} "
                 f"| {checked:.2f} | {c.support} | {c.primal:.6f} | {universal:.6f} | {c.relative_gap:.1e} |",
                 flush=True,
             )
-        if options.milp:
+        if options.pricing:
             U = torch.from_numpy(random.normal(size=(n, 1)))
-            exact = exact_oracle(U, enumerate_family(family, sequences), sequences).kappa
+            exact = exact_oracle(U, enumerate_family(family, sequences), sequences, penalty=PENALTIES["l1"]).kappa
             begun = time.perf_counter()
-            priced = exact_oracle(U, family, sequences, time_limit=options.milp)
+            priced = exact_oracle(U, family, sequences, penalty=PENALTIES["l1"], time_limit=options.pricing)
             spent = time.perf_counter() - begun
             share = float(torch.maximum(U.clamp(min=0).sum(), (-U).clamp(min=0).sum()))
-            bounds = f"kappa {exact:.4f}, milp {priced.kappa:.4f} in {spent:.1f} s, universal {share:.4f}"
+            bounds = f"kappa {exact:.4f}, pricing {priced.kappa:.4f} in {spent:.1f} s, universal {share:.4f}"
             print(f"{name}: {bounds}", flush=True)
-
-
-def universal_value(sequences, targets, settings) -> float:
-    """The universal bound of the same program."""
-    none = RealColumns(torch.zeros(0, len(targets), dtype=torch.float64))
-    loss, penalty = settings.loss_function, PENALTIES[settings.penalty]
-    program = ConvexProgram(none, targets, loss, penalty, settings.rho, uniform_weights(len(targets)))
-    return universal_bound(program, equal_inputs(sequences, every_step=False)).value
 
 
 if __name__ == "__main__":

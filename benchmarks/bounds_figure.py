@@ -17,19 +17,16 @@ import matplotlib as mpl
 import numpy as np
 import torch
 
-from convexsnn import ConvexProgram, as_sequences, build_dictionary, solve
+from convexsnn import Problem, as_sequences, build_dictionary, solve
 from convexsnn.bounds import (
     NetworkFamily,
     Unit,
     arrangement_certificate,
     enumerate_family,
-    equal_inputs,
     exact_oracle,
-    universal_certificate,
 )
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
-from convexsnn.program import uniform_weights
 
 ADDED, RHO, TOL = 8, 0.01, 1e-6
 
@@ -39,15 +36,15 @@ def rounds() -> list[dict[str, float]]:
     random = np.random.default_rng(0)
     sequences, family = as_sequences(random.normal(size=(60, 2, 2))), NetworkFamily(2, (Unit("lif", "soft", 0.9, 1.0),))
     targets = LOSSES["hinge"].encode(torch.from_numpy(random.integers(2, size=60)), 2)
-    arrangement, groups = enumerate_family(family, sequences), equal_inputs(sequences, every_step=False)
+    problem = Problem(sequences, targets, LOSSES["hinge"], PENALTIES["l1"], RHO)
+    arrangement = enumerate_family(family, sequences)
     hidden, records = family.simplest(), []
     while True:
-        columns = build_dictionary(hidden, sequences).columns
-        program = ConvexProgram(columns, targets, LOSSES["hinge"], PENALTIES["l1"], RHO, uniform_weights(60))
+        program = problem.program(build_dictionary(hidden, sequences).columns)
         solution = solve(program)
         primal, dual, U = solution.certificate.primal, solution.certificate.dual, solution.U
-        bound = arrangement_certificate(program, groups, arrangement, U, primal)
-        universal = universal_certificate(program, groups, "spike", U, primal)
+        bound = arrangement_certificate(program, problem.groups, arrangement, U, primal)
+        universal = problem.universal_certificate("spike", U, primal)
         assert universal is not None
         best = max([bound.value, *(record["global bound over the family"] for record in records)])
         records.append(

@@ -18,7 +18,7 @@ import time
 
 import torch
 
-from convexsnn import FeedbackLoop, SpikingClassifier, predict_closed_loop
+from convexsnn import FeedbackLoop, Gaussian, SpikingClassifier, predict_closed_loop
 from convexsnn.metrics import closed_loop_scores
 from convexsnn.tasks import TaskData, TaskSettings, load_task
 
@@ -56,21 +56,12 @@ def main() -> None:
     print(f"leak {options.leak:g}, median of", end=" ")
     print(f"{options.repeats}\n\n| labels | digits | seconds | microseconds a step | tokens right | sums right |")
     print("|---|---|---|---|---|---|")
+    family = Gaussian(depth=2, branches=1, last=options.last, bias=True, leak=options.leak, readout="spike")
     ratios = {}
     for labels in ("joint", "factored"):
         factored = labels == "factored"
         train = load(options.base, options.sums, 5, factored).train
-        model = SpikingClassifier(
-            depth=2,
-            branches=1,
-            last=options.last,
-            bias=True,
-            leak=options.leak,
-            readout="spike",
-            per_step=True,
-            beta=0.01,
-            random_state=0,
-        ).fit(train.X, train.y)
+        model = SpikingClassifier(witnesses=family, per_step=True, beta=0.01, random_state=0).fit(train.X, train.y)
         seconds = {}
         for digits in DIGITS:
             task = load(options.base, options.sums, digits, factored)

@@ -24,7 +24,8 @@ import matplotlib as mpl
 import numpy as np
 from rich.progress import track
 
-from convexsnn import SpikingClassifier
+from convexsnn import Gaussian, Search, SpikingClassifier
+from convexsnn.families import WitnessFamily
 from convexsnn.files import write_atomically
 from convexsnn.network import Hidden
 from convexsnn.tasks import TaskSettings, load_task
@@ -38,26 +39,31 @@ SEARCHED = "searched"
 class Case:
     """A task, its sizes, the estimator's settings, the searches, and gaussian dictionaries by number of neurons.
 
-    `recurrent` says whether searched neurons have recurrent weights; random ones are then tried with them, too.
+    `shape` is what searched and random neurons have alike. `recurrent` says whether searched neurons have recurrent
+    weights; random ones are then tried with them, too.
     """
 
     task: str
     sizes: tuple[int, int, int]
     timesteps: int | None
     settings: dict[str, Any]
+    shape: dict[str, Any]
     searches: tuple[dict[str, Any], ...]
     gaussian: tuple[int, ...]
     recurrent: bool = False
 
-    def families(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each curve's label with the settings of one of its fits, which are one dictionary each."""
-        for search in self.searches:
-            how = {"prune": 0, "slim": False} | search
-            yield SEARCHED, {"witnesses": "search", "search": how, "recurrent": self.recurrent}
+    def families(self) -> Iterator[tuple[str, WitnessFamily]]:
+        """Each curve's label with the family of one of its fits, which are one dictionary each."""
+        for how in self.searches:
+            yield SEARCHED, Search(**self.shape, recurrent=self.recurrent, prune=0, slim=False, **how)
         for last in self.gaussian:
-            yield "gaussian", {"witnesses": "gaussian", "last": last, "hidden": last // 2, "recurrent": False}
+            yield "gaussian", self._random(last)
         if self.recurrent:  # far worse, so one size must do
-            yield "gaussian, recurrent", {"witnesses": "gaussian", "last": 1024, "hidden": 512, "recurrent": True}
+            yield "gaussian, recurrent", self._random(1024).with_params(recurrent=True)
+
+    def _random(self, last: int) -> Gaussian:
+        family = Gaussian(**self.shape, last=last)
+        return family if family.depth == 2 else family.with_params(hidden=last // 2)
 
 
 def trained(block: int, dropout: float) -> dict[str, Any]:
@@ -73,7 +79,8 @@ CASES = {
         "first-last-xor",
         (2000, 2000, 4000),
         8,
-        {"loss": "hinge", "depth": 3, "readout": "spike", "beta": 0.01},
+        {"loss": "hinge", "beta": 0.01},
+        {"depth": 3, "readout": "spike"},
         ({},),
         (64, 128, 256, 512, 1024),
     ),
@@ -81,7 +88,8 @@ CASES = {
         "digits",
         (1203, 297, 297),
         None,
-        {"depth": 2, "penalty": "group", "beta": 0.1, "tol": 1e-3},
+        {"penalty": "group", "beta": 0.1, "tol": 1e-3},
+        {"depth": 2},
         TRAINED,
         (1024, 4096),
         recurrent=True,
@@ -90,7 +98,8 @@ CASES = {
         "mnist",
         (6000, 2000, 2000),
         14,
-        {"depth": 2, "readout": "spike", "beta": 0.03, "tol": 1e-3, "penalty": "group", "dtype": "float32"},
+        {"penalty": "group", "beta": 0.03, "tol": 1e-3},
+        {"depth": 2, "readout": "spike", "dtype": "float32"},
         TRAINED,
         (512, 1024),
         recurrent=True,
@@ -99,15 +108,15 @@ CASES = {
 Point = tuple[int, float]
 
 
-def points(case: Case, task: Any, chosen: dict[str, Any]) -> list[Point]:
+def points(case: Case, task: Any, family: WitnessFamily) -> list[Point]:
     """Columns and test accuracy for rho and its multiples, on the neurons that the first fit has drawn or found."""
-    settings = case.settings | chosen | {"random_state": 0}
-    first = SpikingClassifier(**settings).fit(task.train.X, task.train.y)
+    settings = case.settings | {"random_state": 0}
+    first = SpikingClassifier(witnesses=family, **settings).fit(task.train.X, task.train.y)
     rho = first.certificate_.rho
 
     def refit(hidden: Hidden, factor: float) -> SpikingClassifier:
-        again = settings | {"witnesses": hidden, "rho": rho * factor}
-        return SpikingClassifier(**again).fit(task.train.X, task.train.y)
+        again = SpikingClassifier(witnesses=hidden, rho=rho * factor, **settings)
+        return again.fit(task.train.X, task.train.y)
 
     def point(model: SpikingClassifier) -> Point:
         return model.certificate_.support, 100.0 * model.score(task.test.X, task.test.y)
@@ -122,7 +131,7 @@ def points(case: Case, task: Any, chosen: dict[str, Any]) -> list[Point]:
 
 @dataclass(frozen=True)
 class Results:
-    """Points of each dictionary, by task and settings, kept in a file."""
+    """Points of each dictionary, by task and family, kept in a file."""
 
     path: Path
     points: dict[str, list[Point]] = field(default_factory=dict)
@@ -137,29 +146,29 @@ class Results:
         write_atomically(self.path, json.dumps(self.points, indent=1).encode())
 
 
-def key_of(name: str, settings: dict[str, Any]) -> str:
-    return f"{name} {json.dumps(settings, sort_keys=True)}"
+def key_of(name: str, family: WitnessFamily) -> str:
+    return f"{name} {json.dumps(family.to_dict(), sort_keys=True)}"
 
 
 def compute(results: Results, names: list[str], data_dir: Path | None) -> None:
     """What is not there yet."""
-    jobs = [(name, chosen) for name in names for _, chosen in CASES[name].families()]
-    for name, chosen in track(jobs, description="dictionaries", disable=None):
-        key = key_of(name, chosen)
+    jobs = [(name, family) for name in names for _, family in CASES[name].families()]
+    for name, family in track(jobs, description="dictionaries", disable=None):
+        key = key_of(name, family)
         if key not in results.points:
             case = CASES[name]
             folder = data_dir if case.task == "mnist" else None
             task = load_task(case.task, TaskSettings(*case.sizes, case.timesteps, seed=0, data_dir=folder))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                results.add(key, points(case, task, chosen))
+                results.add(key, points(case, task, family))
 
 
 def curves(results: Results, name: str) -> dict[str, list[Point]]:
     """Points of a task by label."""
     found: dict[str, list[Point]] = {}
-    for label, chosen in CASES[name].families():
-        found.setdefault(label, []).extend(results.points[key_of(name, chosen)])
+    for label, family in CASES[name].families():
+        found.setdefault(label, []).extend(results.points[key_of(name, family)])
     return found
 
 

@@ -11,10 +11,13 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 
 import numpy as np
 
-from convexsnn import SpikingClassifier
+from convexsnn import Search, SpikingClassifier
+from convexsnn.families import WitnessFamily, family_of
 from convexsnn.tasks import Split, TaskSettings, load_task
 
 SIZES = (1000, 500, 2000)
@@ -81,6 +84,11 @@ def load(name: str, seed: int) -> tuple[list[Split], bool]:
     return [task.train, task.val, task.test], task.per_step
 
 
+def family_named(name: str, how: Search) -> WitnessFamily:
+    """Families by name, joined by ``+``; a search has the settings of `how`."""
+    return reduce(add, (how if part == how.name else family_of(part) for part in name.split("+")))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="*", choices=[*DRAWN, *TASKS], default=[*DRAWN, *TASKS])
@@ -89,12 +97,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=None)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    how = Search(effort=options.effort) if options.seconds is None else Search(seconds=options.seconds)
     print("| data | witnesses | test % | train % | columns | seconds |\n|---|---|---|---|---|---|")
     for name in options.data:
         (train, val, test), per_step = load(name, options.seed)
         for witnesses in options.witnesses:
-            how = {"effort": options.effort, "seconds": options.seconds}
-            model = SpikingClassifier(witnesses=witnesses, search=how, per_step=per_step, random_state=options.seed)
+            family = family_named(witnesses, how)
+            model = SpikingClassifier(witnesses=family, per_step=per_step, random_state=options.seed)
             began = time.perf_counter()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -18,7 +18,7 @@ from rich.progress import track
 
 from convexsnn import SpikingClassifier
 from convexsnn.bench.cells import CELLS, Cell
-from convexsnn.bench.jobs import Job, Rows, run_jobs
+from convexsnn.bench.jobs import Job, TableRows, run_jobs
 from convexsnn.bench.methods import baseline_start, load_setup, with_reset
 from convexsnn.surrogate import PAPER_BASELINE, train_surrogate
 
@@ -50,13 +50,13 @@ def main() -> None:
             print(f"| {row['rate']:g} | {row['epochs']} | {' | '.join(right)} |", flush=True)
 
 
-def train_and_read(settings: dict[str, Any], scratch: Path) -> Rows:
+def train_and_read(settings: dict[str, Any], scratch: Path) -> TableRows:
     """Train, for longer from the checkpoint of fewer epochs where there is one, and read the weights as SG-CVX does."""
     cell, seed, rate = Cell(**settings["cell"]), settings["seed"], settings["rate"]
     setup = load_setup(cell, seed, settings["data_dir"], scratch)
     network = train_surrogate(
         baseline_start(setup),
-        setup.problem("cross_entropy", 1.0, cell.last),
+        setup.problem("cross_entropy", 1.0, cell.last).without_validation,
         replace(PAPER_BASELINE, epochs=settings["epochs"], learning_rate=rate, surrogate=settings["surrogate"]),
         seed=seed,
         checkpoint=scratch.with_name(f"{cell.name}-{settings['surrogate']}-{seed}-{rate:g}.safetensors"),

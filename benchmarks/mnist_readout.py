@@ -24,7 +24,7 @@ from rich.progress import track
 
 from convexsnn import SpikingClassifier
 from convexsnn.bench.cells import CELLS, Cell
-from convexsnn.bench.jobs import Job, Rows, run_jobs
+from convexsnn.bench.jobs import Job, TableRows, run_jobs
 from convexsnn.bench.methods import SENSIBLE, SENSIBLE_BETAS, load_setup, sensible_start
 from convexsnn.surrogate import SurrogateSettings, train_surrogate
 
@@ -72,14 +72,14 @@ def main() -> None:
     show([row for outcome in outcomes for row in outcome.rows])
 
 
-def train_and_read(settings: dict[str, Any], scratch: Path) -> Rows:
+def train_and_read(settings: dict[str, Any], scratch: Path) -> TableRows:
     """Train, for longer from the checkpoint of fewer epochs where there is one; fit the convex readout."""
     cell, neurons, trainer, betas = WHOLE if settings["all_images"] else PART
     seed, epochs, schedule, rate = (settings[name] for name in ("seed", "epochs", "schedule", "learning_rate"))
     setup = load_setup(cell, seed, settings["data_dir"], scratch)
     # Only a constant rate goes the same way for fewer and for more epochs.
     name = f"sg-{cell.timesteps}-{seed}-{rate:g}" if schedule == "constant" else scratch.name
-    problem = setup.problem("cross_entropy", 0.01, neurons)
+    problem = setup.problem("cross_entropy", 0.01, neurons).without_validation
     trainer = replace(trainer, epochs=epochs, schedule=schedule, learning_rate=rate)
     start, checkpoint = sensible_start(setup, neurons), scratch.with_name(f"{name}.safetensors")
     trained = train_surrogate(start, problem, trainer, seed=seed, checkpoint=checkpoint).network
@@ -105,7 +105,7 @@ def train_and_read(settings: dict[str, Any], scratch: Path) -> Rows:
     ]
 
 
-def show(rows: Rows) -> None:
+def show(rows: TableRows) -> None:
     """Means over seeds, with standard deviations."""
     print("| epochs | SG train % | SG test % | SG-CVX test % | SG-CVX less SG, each seed | columns | worst gap |")
     print("|---|---|---|---|---|---|---|")

@@ -56,9 +56,11 @@ class Convolutional(nn.Module):
         import snntorch as snn
 
         atan = snn.surrogate.atan()
+        left = (side - 5) // 2 + 1
+        kernel = min(3, left)  # the 8x8 digits leave 2x2
         self.first, self.lif1 = nn.Conv2d(1, 8, 5, stride=2), snn.Leaky(0.9, spike_grad=atan)
-        self.second, self.lif2 = nn.Conv2d(8, 16, 3, stride=2), snn.Leaky(0.9, spike_grad=atan)
-        width = 16 * (((side - 5) // 2 - 2) // 2 + 1) ** 2
+        self.second, self.lif2 = nn.Conv2d(8, 16, kernel, stride=2), snn.Leaky(0.9, spike_grad=atan)
+        width = 16 * ((left - kernel) // 2 + 1) ** 2
         self.flat, self.out = nn.Flatten(), nn.Linear(width, 10)
 
     def forward(self, x):

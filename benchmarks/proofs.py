@@ -13,22 +13,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convexsnn import SpikingClassifier, build_dictionary
+from convexsnn import Gaussian, SpikingClassifier, build_dictionary
 from convexsnn.proof import verify_exactly
 from convexsnn.reconstruction import quantise, thin, widen_margins
 from convexsnn.simulation import simulate
-from convexsnn.storage import data_digest, save_model
+from convexsnn.storage import save_model
 from convexsnn.tasks import TaskSettings, load_task
-from convexsnn.training import make_program
 
 NETWORKS = {
     "xor": (
         "first-last-xor",
         {"n_train": 2000, "timesteps": 8},
-        {"loss": "hinge", "beta": 0.01, "depth": 5, "hidden": 500, "last": 1000},
+        {"witnesses": Gaussian(depth=5, hidden=500, last=1000), "loss": "hinge", "beta": 0.01},
     ),
-    "digits": ("digits", {}, {"beta": 0.1}),
-    "digits-demo": ("digits", {}, {"penalty": "group", "depth": 2, "last": 2048, "beta": 0.1}),
+    "digits": ("digits", {}, {"witnesses": "gaussian", "beta": 0.1}),
+    "digits-demo": ("digits", {}, {"witnesses": Gaussian(depth=2, last=2048), "penalty": "group", "beta": 0.1}),
 }
 
 
@@ -49,10 +48,11 @@ def report(name: str, bits: list[int]) -> None:
     X, y = task.train.X, task.train.y
     model, seconds = timed(lambda: SpikingClassifier(random_state=0, **settings).fit(X, y))
     print(f"{name}: fit {seconds:.2f} s; {model.certificate_}")
-    sequences, targets = model.training_rows(X, y)
+    problem = model.problem(X, y)
+    sequences = problem.input
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
-        save_model(model, path, {"data_sha256": data_digest(sequences, targets)})
+        save_model(model, path)
         outcome, seconds = timed(lambda: verify_exactly(path, X, y))
     facts = outcome.to_dict()
     print(
@@ -61,7 +61,7 @@ def report(name: str, bits: list[int]) -> None:
     )
     trained = model.trained_
     dictionary = build_dictionary(trained.witnesses, sequences)
-    program = make_program(dictionary, targets, trained.row_weights, model.program_settings())
+    program = problem.program(dictionary.columns)
     thinned, seconds = timed(lambda: thin(program, dictionary.to_columns(trained.W)))
     change = thinned.primal - thinned.primal_before
     print(f"  thin: {seconds:.2f} s, {thinned.support_before} -> {thinned.support} columns, objective {change:+.1e}")

@@ -12,7 +12,7 @@ import argparse
 import json
 import time
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,13 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from convexsnn import SpikingClassifier
+from convexsnn import Architecture, Gaussian, Network, Problem, Search, SpikingClassifier, Surrogate
 from convexsnn.bench.methods import SENSIBLE, SENSIBLE_START
 from convexsnn.cost import inference_cost
-from convexsnn.families import pretraining
 from convexsnn.metrics import closed_loop_scores, split_scores
-from convexsnn.network import Network
-from convexsnn.penalties import PENALTIES
-from convexsnn.search import SearchSettings, search
-from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
-from convexsnn.tasks import TaskSettings, load_task
-from convexsnn.validation import Validation
+from convexsnn.problem import rho_of
+from convexsnn.surrogate import SurrogateSettings, initial_network, train_surrogate
+from convexsnn.tasks import TaskData, TaskSettings, load_task
 from convexsnn.witnesses.heterogeneous import diversify
 
 DIGITS = (5, 10, 20, 50, 1000)
@@ -40,30 +36,44 @@ SG_SHARE = 0.3
 
 @dataclass(frozen=True)
 class Case:
-    """A task, the estimator's settings, the seconds for the search; and the trainer that it is compared with."""
+    """A task, the neurons to search among, the estimator's settings; and the trainer that it is compared with."""
 
     task: str
     timesteps: int
-    seconds: float
+    family: Search
+    settings: dict[str, Any]
     sizes: tuple[int, int, int] = (2000, 2000, 4000)
-    settings: dict[str, Any] = field(default_factory=dict)
-    search: dict[str, Any] = field(default_factory=dict)
     digits: tuple[int, ...] = ()
     sg_neurons: int = 256
     sg: SurrogateSettings | None = None
 
+    @property
+    def seconds(self) -> float:
+        """That training may take."""
+        assert self.family.seconds is not None
+        return self.family.seconds
+
 
 def xor(timesteps: int, seconds: float, *, depth: int = 3, recurrent: bool = False) -> Case:
-    settings = {"loss": "hinge", "beta": 0.01, "readout": "spike", "recurrent": recurrent, "depth": depth}
-    return Case("first-last-xor", timesteps, seconds, settings=settings)
+    family = Search(depth=depth, recurrent=recurrent, readout="spike", seconds=seconds)
+    return Case("first-last-xor", timesteps, family, {"loss": "hinge", "beta": 0.01})
 
 
 def arithmetic(name: str, base: int) -> Case:
-    settings = {"beta": 0.01, "readout": "spike", "depth": 2}
-    return Case(f"{name}:base-{base}", 6, 200.0, (2000, 500, 500), settings, digits=DIGITS)
+    family = Search(depth=2, readout="spike", seconds=200.0)
+    return Case(f"{name}:base-{base}", 6, family, {"beta": 0.01}, (2000, 500, 500), DIGITS)
 
 
-MNIST = {"beta": 0.01, "tol": 1e-5, "penalty": "group", "depth": 2, "recurrent": True, "readout": "spike"}
+MNIST = Search(
+    depth=2,
+    recurrent=True,
+    readout="spike",
+    dtype="float32",
+    oracles=("ascent",),
+    block=512,
+    stages=(1.0,),
+    seconds=400.0,
+)
 CASES: dict[str, Case] = {
     "xor-T6": xor(6, 30.0),
     "xor-T8": xor(8, 60.0),
@@ -77,10 +87,9 @@ CASES: dict[str, Case] = {
     "mnist-T14": Case(
         "mnist",
         14,
-        400.0,
+        MNIST,
+        {"beta": 0.01, "tol": 1e-5, "penalty": "group"},
         (6000, 2000, 2000),
-        MNIST | {"dtype": "float32"},
-        {"oracles": ("ascent",), "block": 512, "stages": (1.0,)},
         sg_neurons=512,
         sg=SENSIBLE,
     ),
@@ -112,29 +121,15 @@ def run(case: Case, method: str, seed: int, data_dir: Path | None) -> dict[str, 
     """One fit, scored on the test split, and in closed loop where the task has one."""
     folder = data_dir if case.task == "mnist" else None
     task = load_task(case.task, TaskSettings(*case.sizes, case.timesteps, seed=seed, data_dir=folder))
-    model = SpikingClassifier(
-        **case.settings,
-        witnesses="search",
-        search=case.search | {"seconds": case.seconds},
-        per_step=task.per_step,
-        random_state=seed,
-    )
-    began = time.perf_counter()
     facts: dict[str, Any] = {}
+    began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if method != "search":
-            # Only so that the estimator knows the data; its network is replaced.
-            model.set_params(search=case.search | {"rounds": 1, "population": 8, "generations": 1, "prune": 0})
-        model.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y))
-        if method != "search":
-            share = 1.0 if method == "sg" else SG_SHARE
-            trained = Surrogate.of(case, model, task, share * case.seconds, seed)
-            model.network_ = trained.network
-            if method == "sg+search":
-                score = 100.0 * split_scores(model, task.test.X, task.test.y)["accuracy"]
-                facts |= {"sg objective": trained.problem.objective(trained.network), "sg test": score}
-                model = trained.searched(case, model, (1.0 - share) * case.seconds, seed, task)
+        if method == "search":
+            model = estimator(case, task, seed, witnesses=case.family)
+            model.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y))
+        else:
+            model = surrogate(case, task, method, seed, facts)
     if method != "sg":
         certificate = model.certificate_
         facts |= {"objective": certificate.primal, "gap": certificate.relative_gap, "columns": certificate.support}
@@ -149,59 +144,57 @@ def run(case: Case, method: str, seed: int, data_dir: Path | None) -> dict[str, 
     return facts
 
 
-@dataclass(frozen=True, eq=False)
-class Surrogate:
-    """A network of surrogate gradients alone, and the problem that it was trained on."""
+def estimator(case: Case, task: TaskData, seed: int, **parameters: Any) -> SpikingClassifier:
+    return SpikingClassifier(per_step=task.per_step, random_state=seed, **case.settings, **parameters)
 
-    network: Network
-    problem: Problem
-    validation: Validation
 
-    @classmethod
-    def of(cls, case: Case, model: SpikingClassifier, task: Any, seconds: float, seed: int) -> Surrogate:
-        """One branch of `case.sg_neurons` neurons a layer, trained until the time is up; its best epoch."""
-        sequences, targets = model.training_rows(task.train.X, task.train.y)
-        held, held_targets = model.training_rows(task.val.X, task.val.y)
-        program = model.program_settings()
-        uniform = torch.full((len(targets),), 1.0 / len(targets), dtype=torch.float64)
-        penalty, rho = PENALTIES[program.penalty], program.rho_for(case.sg_neurons)
-        problem = Problem(sequences, targets, program.loss_function, penalty, rho, uniform)
-        shape = model._architecture(sequences.n_features)
-        shape = replace(shape, branches=1, hidden=case.sg_neurons, last=case.sg_neurons, bias=True)
-        settings = case.sg or replace(pretraining(len(sequences)), epochs=100_000, schedule="constant", learn_leak=True)
-        generator = torch.Generator().manual_seed(seed)
-        start = initial_network(shape, targets.shape[1], generator, settings.gain)
-        if case.sg:
-            start = Network(diversify(start.hidden, generator, SENSIBLE_START), start.W)
-        began = time.perf_counter()
+def surrogate(case: Case, task: TaskData, method: str, seed: int, facts: dict[str, Any]) -> SpikingClassifier:
+    """A network of surrogate gradients alone, or with "sg+search" of a search that goes on from its hidden layers."""
+    share = 1.0 if method == "sg" else SG_SHARE
+    # Fitted only so that it knows the classes: its network is replaced.
+    model = estimator(case, task, seed, witnesses=Gaussian(depth=2, last=8)).fit(task.train.X, task.train.y)
+    problem = replace(
+        model.problem(task.train.X, task.train.y),
+        rho=rho_of(case.settings["beta"], case.sg_neurons),
+        validation=model.problem(task.val.X, task.val.y).scored,
+    )
+    model.network_ = trained(case, problem, share * case.seconds, seed)
+    if method == "sg":
+        return model
+    score = split_scores(model, task.test.X, task.test.y)["accuracy"]
+    facts |= {"sg objective": problem.objective(model.network_), "sg test": 100.0 * score}
+    family = model.network_.hidden + case.family.with_params(seconds=(1.0 - share) * case.seconds)
+    on = estimator(case, task, seed, witnesses=family, rho=problem.rho)
+    return on.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y))
 
-        def stop(_: Any) -> None:
-            if time.perf_counter() - began > seconds:
-                raise KeyboardInterrupt
 
-        ones = np.ones(len(held_targets))
-        validation = Validation(held, lambda S: model._score_rows(held_targets, S, ones))
-        trained = train_surrogate(start, problem, settings, seed=seed, validation=validation, on_epoch=stop)
-        return cls(trained.network, problem, validation)
+def trained(case: Case, problem: Problem, seconds: float, seed: int) -> Network:
+    """One branch of `case.sg_neurons` neurons a layer, trained until the time is up; its best epoch."""
+    sequences, family, neurons = problem.input, case.family, case.sg_neurons
+    shape = Architecture(
+        n_features=sequences.n_features,
+        depth=family.depth,
+        branches=1,
+        hidden=neurons,
+        last=neurons,
+        recurrent=family.recurrent,
+        bias=True,
+        readout=family.readout,
+        every_step=problem.every_step,
+        dtype=family.dtype,
+    )
+    usual = replace(Surrogate().training(len(sequences)), epochs=100_000, schedule="constant")
+    settings, generator = case.sg or usual, torch.Generator().manual_seed(seed)
+    start = initial_network(shape, problem.n_outputs, generator, settings.gain)
+    if case.sg:
+        start = Network(diversify(start.hidden, generator, SENSIBLE_START), start.W)
+    began = time.perf_counter()
 
-    def searched(self, case: Case, model: SpikingClassifier, seconds: float, seed: int, task: Any) -> SpikingClassifier:
-        """Search on from the hidden layers, at the same rho, and fit the readout of what was found."""
-        p, settings = self.problem, replace(model.program_settings(), rho=self.problem.rho)
-        found = search(
-            model._architecture(p.sequences.n_features),
-            p.sequences,
-            p.targets,
-            p.row_weights,
-            settings,
-            SearchSettings(**case.search, seconds=seconds),
-            seed=seed,
-            given=self.network.hidden,
-            validation=self.validation,
-        )
-        final = SpikingClassifier(**case.settings | {"witnesses": found.network.hidden, "rho": p.rho})
-        final.fit(task.train.X, task.train.y)
-        final.history_ = list(found.history)
-        return final
+    def stop(_: Any) -> None:
+        if time.perf_counter() - began > seconds:
+            raise KeyboardInterrupt
+
+    return train_surrogate(start, problem, settings, seed=seed, on_epoch=stop).network
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

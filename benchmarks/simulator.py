@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from convexsnn.prefixes import prefixes_of
-from convexsnn.search.simulator import CHUNK_FLOATS, correlate
-from convexsnn.search.space import Space, input_scale
+from convexsnn.search.branches.simulator import CHUNK_FLOATS, correlate
+from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.sequences import as_sequences
 from convexsnn.witnesses import Architecture
 
@@ -65,9 +65,9 @@ def main() -> None:
 def measure(name: str, X: np.ndarray, shape: dict, options: argparse.Namespace, flops: float, per_pass: float) -> str:
     sequences = as_sequences(X)
     prefixes = prefixes_of(sequences, every_step=False)
-    architecture = Architecture(sequences.n_features, readout="spike", **shape)
-    space = Space(architecture, options.width, input_scale(prefixes, 1.0), free_leak=True, free_bias=True)
-    population = space.draw(options.branches, torch.Generator().manual_seed(0))
+    architecture = Architecture(sequences.n_features, bias=True, readout="spike", **shape)
+    variation = Variation(architecture, options.width, input_scale(prefixes, 1.0), free_leak=True)
+    population = variation.draw(options.branches, torch.Generator().manual_seed(0))
     U = torch.rand(len(sequences), 1)
     seconds = cpu_seconds(lambda: correlate(population, prefixes, U))
     layers = population.layers

@@ -43,7 +43,6 @@ from convexsnn.sequences import as_sequences
 from convexsnn.solvers import SolverOptions, solve
 from convexsnn.solvers.path import largest_rho, solve_path
 from convexsnn.tasks import TaskSettings, load_task
-from convexsnn.training import generator_from_seed
 from convexsnn.witnesses import Architecture, gaussian
 from peers import PEERS, TOLERANCES, run
 
@@ -98,7 +97,7 @@ def columns_and_labels(case: Case, cache: Path, data_dir: Path | None) -> tuple[
         architecture = Architecture(
             sequences.n_features, **case.architecture, branches=2, leak=0.99, readout="membrane", dtype=case.dtype
         )
-        columns = build_dictionary(gaussian(architecture, generator_from_seed(0)), sequences).columns
+        columns = build_dictionary(gaussian(architecture, torch.Generator().manual_seed(0)), sequences).columns
         assert isinstance(columns, BitColumns)
         labels = torch.as_tensor(np.asarray(task.train.y)).long()
         cache.mkdir(parents=True, exist_ok=True)

@@ -22,12 +22,11 @@ import snntorch as snn
 import torch
 from torch import Tensor, nn
 
-from convexsnn import Architecture, Network, as_sequences
+from convexsnn import Architecture, Network, Problem, as_sequences
 from convexsnn.bench.cells import CELLS, Cell
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
-from convexsnn.program import uniform_weights
-from convexsnn.surrogate import PAPER_BASELINE, Problem, initial_network, train_surrogate
+from convexsnn.surrogate import PAPER_BASELINE, initial_network, train_surrogate
 from convexsnn.surrogate.run import TRAINED_AT_ONCE
 
 FEATURES = {"first-last-xor": 2, "mnist": 784}
@@ -42,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     start, problem = set_up(CELLS[options.cell])
-    with mock.patch.dict(TRAINED_AT_ONCE, {"cpu": len(problem.sequences)}):
+    with mock.patch.dict(TRAINED_AT_ONCE, {"cpu": len(problem.input)}):
         whole = ours(start, problem, options.epochs)
     rows = {
         f"ours, {TRAINED_AT_ONCE['cpu']} sequences at a time": ours(start, problem, options.epochs),
@@ -67,7 +66,7 @@ def set_up(cell: Cell) -> tuple[Network, Problem]:
     classes = CLASSES[cell.task]
     labels = torch.randint(classes, (n,), generator=generator)
     loss = LOSSES["cross_entropy"]
-    problem = Problem(sequences, loss.encode(labels, classes), loss, PENALTIES["l1"], 1.0, uniform_weights(n))
+    problem = Problem(sequences, loss.encode(labels, classes), loss, PENALTIES["l1"], 1.0)
     sizes = {"depth": cell.depth, "hidden": cell.hidden, "last": cell.last}
     architecture = Architecture(d, **sizes, leak=0.99, readout="spike", reset="delayed")
     return initial_network(architecture, classes, generator), problem
@@ -115,7 +114,7 @@ class Plain(nn.Module):
 
 def theirs(start: Network, problem: Problem, epochs: int) -> tuple[list[float], float]:
     """As `ours`, in snnTorch."""
-    model, x = Plain(start), problem.sequences.values.to(torch.float32)
+    model, x = Plain(start), problem.input.values.to(torch.float32)
     labels = problem.targets.argmax(dim=1)
     optimizer = torch.optim.Adam(model.parameters(), lr=PAPER_BASELINE.learning_rate)
     objectives: list[float] = []

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from convexsnn import SpikingClassifier
+from convexsnn import Search, SpikingClassifier
 from convexsnn.display import BoundsDisplay, CertificateDisplay, RasterDisplay
 from convexsnn.proof import verify_exactly
-from convexsnn.storage import data_digest, save_model
+from convexsnn.storage import save_model
 from convexsnn.tasks import TaskSettings, load_task
 
 
@@ -28,9 +28,8 @@ def main(timesteps=6, rounds=12):
     """Search, certify, prove, draw; returns the model and the exact proof."""
     task = load_task("first-last-xor", TaskSettings(timesteps=timesteps, n_train=500, n_val=100, n_test=500, seed=0))
     X, y = task.train.X, task.train.y
-    model = SpikingClassifier(
-        loss="hinge", beta=0.01, witnesses="search", search={"rounds": rounds, "seconds": 30}, random_state=0
-    ).fit(X, y)
+    family = Search(rounds=rounds, seconds=30)
+    model = SpikingClassifier(witnesses=family, loss="hinge", beta=0.01, random_state=0).fit(X, y)
     certificate, bound = model.certificate_, model.certificate_.global_bound
     print(f"test accuracy {model.score(task.test.X, task.test.y):.3f}; the search ended: {model.stopped_}\n")
 
@@ -41,7 +40,7 @@ def main(timesteps=6, rounds=12):
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
-        save_model(model, path, {"data_sha256": data_digest(*model.training_rows(X, y))})
+        save_model(model, path)
         exact = verify_exactly(path, X, y)  # the command line: convexsnn verify --exact
     facts = exact.to_dict()
     print(f"3. Proved in {facts['arithmetic']}: {facts['dual']} <= best objective <= {facts['primal']}")

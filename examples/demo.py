@@ -15,7 +15,7 @@ import time
 import numpy as np
 from sklearn.linear_model import RidgeClassifierCV
 
-from convexsnn import SpikingClassifier, build_dictionary
+from convexsnn import Search, SpikingClassifier, build_dictionary
 from convexsnn.cli import output
 from convexsnn.cost import inference_cost
 from convexsnn.simulation import simulate
@@ -25,7 +25,7 @@ from convexsnn.tasks import TaskSettings, load_task
 def main() -> None:
     """Train, certify, compare, print."""
     task = load_task("digits", TaskSettings(seed=0))
-    model = SpikingClassifier(penalty="group", depth=2, recurrent=True, beta=0.03, random_state=0)
+    model = SpikingClassifier(witnesses=Search(depth=2, recurrent=True), penalty="group", beta=0.03, random_state=0)
     start = time.perf_counter()
     with output.progress(model.tol) as observer:
         model.fit(task.train.X, task.train.y, observer=observer)

@@ -15,7 +15,7 @@ import numpy as np
 from tonic import Dataset
 from tonic.transforms import ToFrame
 
-from convexsnn import SpikingClassifier
+from convexsnn import Gaussian, SpikingClassifier
 from convexsnn.display import ConfusionDisplay, RasterDisplay
 
 SIZE, DURATION = 8, 8000  # pixels a side, microseconds
@@ -72,7 +72,7 @@ def main(n=400, last=256):
     X_test, y_test = arrays(MovingBars(n, seed=1, transform=binned))
     print(f"{len(X)} recordings of {X.shape[1]} frames of {X.shape[2]} pixels and polarities")
 
-    model = SpikingClassifier(witnesses="gaussian", depth=2, last=last, beta=0.03, leak=0.7, random_state=0).fit(X, y)
+    model = SpikingClassifier(witnesses=Gaussian(depth=2, last=last, leak=0.7), beta=0.03, random_state=0).fit(X, y)
     accuracy = model.score(X_test, y_test)
     print(f"test accuracy {accuracy:.3f} with {model.certificate_.support} of {model.certificate_.P} columns")
     print(model.certificate_)

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import nir
 import torch
 
-from convexsnn import SpikingClassifier, as_sequences
+from convexsnn import Gaussian, SpikingClassifier, as_sequences
 from convexsnn.display import RasterDisplay
 from convexsnn.export import from_nir, to_nir
 from convexsnn.simulation import scores
@@ -26,16 +26,9 @@ from convexsnn.tasks import TaskSettings, load_task
 def main():
     """Train with hard reset and the spike readout, which NIR can express; export; compare outputs."""
     task = load_task("first-last-xor", TaskSettings(timesteps=4, seed=0))
-    model = SpikingClassifier(
-        witnesses="gaussian",
-        reset="hard",
-        leak=0.5,
-        readout="spike",
-        loss="hinge",
-        beta=0.01,
-        dtype="float32",
-        random_state=0,
-    ).fit(task.train.X, task.train.y)
+    family = Gaussian(reset="hard", leak=0.5, readout="spike", dtype="float32")
+    model = SpikingClassifier(witnesses=family, loss="hinge", beta=0.01, random_state=0)
+    model.fit(task.train.X, task.train.y)
     print(model.certificate_)
     network, sequences = model.network_, as_sequences(task.test.X)
     expected = scores(network, sequences)

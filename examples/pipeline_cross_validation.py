@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 
-from convexsnn import SpikingClassifier
+from convexsnn import Heterogeneous, SpikingClassifier
 from convexsnn.display import ColumnsDisplay, ConfusionDisplay
 
 
@@ -27,7 +27,7 @@ def main(n=900, last=512, folds=3):
     """Search, cross-validate, draw; returns the fitted search and the cross-validated accuracies."""
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X[:n], y[:n], test_size=0.25, stratify=y[:n], random_state=0)
-    model = SpikingClassifier(depth=2, last=last, witnesses="heterogeneous", random_state=0)
+    model = SpikingClassifier(witnesses=Heterogeneous(depth=2, last=last), random_state=0)
     pipeline = make_pipeline(MinMaxScaler(), FunctionTransformer(as_rows), model)
     splits = StratifiedKFold(folds, shuffle=True, random_state=0)
     grid = GridSearchCV(pipeline, {"spikingclassifier__beta": [0.03, 0.1, 0.3]}, cv=splits)

@@ -12,7 +12,7 @@ python examples/time_series_aeon.py
 import matplotlib.pyplot as plt
 from aeon.datasets import load_italy_power_demand
 
-from convexsnn import SpikingClassifier
+from convexsnn import Search, SpikingClassifier
 from convexsnn.display import BoundsDisplay, RasterDisplay
 
 
@@ -25,9 +25,8 @@ def main(seconds=10, rounds=8):
     print(f"{len(X)} training and {len(X_test)} test series of {X.shape[1]} steps")
 
     random = SpikingClassifier(witnesses="gaussian", beta=0.03, random_state=0).fit(X, y)
-    searched = SpikingClassifier(
-        beta=0.03, witnesses="search", search={"seconds": seconds, "rounds": rounds}, random_state=0
-    ).fit(X, y)
+    family = Search(seconds=seconds, rounds=rounds)
+    searched = SpikingClassifier(witnesses=family, beta=0.03, random_state=0).fit(X, y)
     accuracies = []
     for name, model in (("random", random), ("searched", searched)):
         accuracies.append(model.score(X_test, y_test))

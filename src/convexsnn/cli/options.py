@@ -113,8 +113,8 @@ class ProgramOptions:
         The solver stops after this many iterations.
     """
 
-    loss: Literal["auto", "cross_entropy", "logistic", "hinge", "squared"] = "auto"
-    penalty: Literal["l1", "group"] = "l1"
+    loss: str = "auto"
+    penalty: str = "l1"
     output_weights: Annotated[tuple[float, ...], Parameter(negative="", consume_multiple=True, show_default=False)] = ()
     beta: Annotated[
         tuple[float | Literal["path"], ...], Parameter(negative="", consume_multiple=True, show_default="0.1")

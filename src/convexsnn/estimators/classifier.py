@@ -192,7 +192,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         observer: Observer | None = None,
         checkpoint: str | Path | None = None,
     ) -> SpikingClassifier:
-        """Sample, simulate, solve, certify, reconstruct.
+        """Find hidden neurons, solve for their readout, certify it, and reconstruct the network.
 
         Parameters
         ----------
@@ -207,7 +207,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         observer : Observer, optional
             Told of the progress.
         checkpoint : path, optional
-            Of witnesses="search": a file written after every round, from which a killed fit goes on to the same result.
+            Of a search: a file written after every round, from which a killed fit goes on to the same result.
 
         Raises
         ------

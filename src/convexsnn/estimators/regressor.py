@@ -14,18 +14,21 @@ from torch import Tensor
 from convexsnn.checks import check_choice
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights
-from convexsnn.losses import Loss, Squared
+from convexsnn.losses import LOSSES, Loss
 from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
 from convexsnn.validation import RSquared
 
 
 class SpikingRegressor(RegressorMixin, SpikingEstimator):
-    """Regressor: a spiking network with an optimal linear readout for the squared error, with a certificate.
+    """Regressor: a spiking network whose linear readout is optimal for its hidden neurons, with a certificate.
+
+    The loss is the squared error, unless another that can learn real targets has been added to `convexsnn.losses`.
 
     Parameters
     ----------
     loss : {"auto", "squared"}
+        "auto" is squared.
     witnesses, penalty, beta, rho, validation_fraction, per_step, intercept, timesteps, tol, max_iter
         As in `SpikingClassifier`; held out sequences are not stratified.
     device, random_state
@@ -61,7 +64,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         observer: Observer | None = None,
         checkpoint: str | Path | None = None,
     ) -> SpikingRegressor:
-        """Sample, simulate, solve, certify, reconstruct.
+        """Find hidden neurons, solve for their readout, certify it, and reconstruct the network.
 
         Parameters
         ----------
@@ -73,7 +76,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             these do not miss.
         observer : Observer, optional
         checkpoint : path, optional
-            Of witnesses="search", as in `SpikingClassifier.fit`.
+            Of a search, as in `SpikingClassifier.fit`.
 
         Raises
         ------
@@ -89,9 +92,10 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
     @property
     def loss_function(self) -> Loss:
-        """The squared error."""
-        check_choice("loss", self.loss, ("auto", "squared"))
-        return Squared()
+        """The loss that these parameters describe; ValueError unless it can learn real targets."""
+        known = [loss.name for loss in LOSSES.values() if "reals" in loss.target_kinds]
+        chosen = check_choice("loss", self.loss, ["auto", *known])
+        return LOSSES["squared" if chosen == "auto" else chosen]
 
     @property
     def score_function(self) -> RSquared:

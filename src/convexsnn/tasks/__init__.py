@@ -4,21 +4,26 @@
 """
 
 from convexsnn.tasks.att import read_att, write_att
-from convexsnn.tasks.base import SequenceArrays, Split, TaskData, TaskInfo, TaskSettings
+from convexsnn.tasks.base import SequenceArrays, Split, Streams, TaskData, TaskInfo, TaskSettings, assemble, draw_splits
 from convexsnn.tasks.dfa import DFA
 from convexsnn.tasks.dfa_library import library_dfa, random_dfa
 from convexsnn.tasks.joint import Feedback, JointLabels
-from convexsnn.tasks.registry import list_tasks, load_task
+from convexsnn.tasks.registry import TASK_FAMILIES, TaskFamily, list_tasks, load_task
 
 __all__ = [
     "DFA",
+    "TASK_FAMILIES",
     "Feedback",
     "JointLabels",
     "SequenceArrays",
     "Split",
+    "Streams",
     "TaskData",
+    "TaskFamily",
     "TaskInfo",
     "TaskSettings",
+    "assemble",
+    "draw_splits",
     "library_dfa",
     "list_tasks",
     "load_task",

@@ -31,18 +31,19 @@ class TaskFamily:
     options: frozenset[str] = frozenset()
 
 
-_FAMILIES: dict[str, TaskFamily] = {
+TASK_FAMILIES: dict[str, TaskFamily] = {
     "first-last-xor": TaskFamily(xor.load_first_last_xor, (xor.INFO,)),
     "dfa": TaskFamily(dfa_task.load_dfa, dfa_task.INFOS, "required", frozenset({"min_timesteps"})),
     **{info.examples[0]: TaskFamily(arithmetic.load_arithmetic, (info,), "optional") for info in arithmetic.INFOS},
     "digits": TaskFamily(images.load_digits, (images.DIGITS_INFO,), options=frozenset({"permute"})),
     "mnist": TaskFamily(images.load_mnist, (images.MNIST_INFO,), options=frozenset({"permute", "data_dir"})),
 }
+"""By the name that a task's name begins with; to add a task, enter it here."""
 
 
 def list_tasks() -> list[TaskInfo]:
     """One record a task or pattern of names, in the order of the families."""
-    return [info for family in _FAMILIES.values() for info in family.infos]
+    return [info for family in TASK_FAMILIES.values() for info in family.infos]
 
 
 def load_task(name: str, settings: TaskSettings | None = None) -> TaskData:
@@ -77,7 +78,7 @@ def load_task(name: str, settings: TaskSettings | None = None) -> TaskData:
 
 def _find(name: str) -> TaskFamily:
     head, colon, parameter = name.partition(":")
-    family = _FAMILIES.get(head)
+    family = TASK_FAMILIES.get(head)
     if family is None or (family.parameter == "none" and colon) or (family.parameter == "required" and not parameter):
         raise ValueError(_unknown(name))
     return family

@@ -156,7 +156,7 @@ def _cofactors(normals: NDArray) -> NDArray:
     Every minor of the first rows is expanded along its last row; floats and integers alike.
     """
     count, rows, r = normals.shape
-    minors: dict[tuple[int, ...], Any] = {(): np.ones(count, dtype=normals.dtype)}
+    minors: dict[tuple[int, ...], NDArray] = {(): np.ones(count, dtype=normals.dtype)}
     for i in range(rows):
         minors = {
             columns: sum(
