@@ -11,7 +11,7 @@ from convexsnn.network import Network
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import uniform_weights
 from convexsnn.simulation import scores
-from convexsnn.surrogate import Problem, Surrogate, SurrogateSettings, initial_network, train_surrogate
+from convexsnn.surrogate import Problem, SurrogateShape, SurrogateSettings, initial_network, train_surrogate
 from convexsnn.surrogate.module import Gradients, TrainableNetwork
 from convexsnn.surrogate.run import TRAINED_AT_ONCE
 from convexsnn.surrogate.scan import ScanSettings, scan
@@ -32,7 +32,7 @@ def test_the_module_computes_what_the_simulation_does(kind, readout, every_step)
     settings = {"reset": "delayed"} if kind == "delayed" else {}
     hidden = draw_hidden("LIF soft" if settings else kind, readout=readout, every_step=every_step, **settings)
     network, sequences = with_weights(hidden), draw_sequences(ragged=True)
-    module = TrainableNetwork(network, Gradients(Surrogate()), torch.float64)
+    module = TrainableNetwork(network, Gradients(SurrogateShape()), torch.float64)
     torch.testing.assert_close(module(sequences.values, sequences.lengths), scores(network, sequences))
     assert module.to_network().equals(network)
 
@@ -80,7 +80,7 @@ def test_gradients_are_those_of_automatic_differentiation(reset, detach_reset, w
     draw = lambda *shape: torch.randn(shape, generator=g, dtype=torch.float64)  # noqa: E731
     arguments = [draw(T, n, m) + 0.5, draw(m, m) if with_recurrence else None, draw(m).sigmoid(), draw(m).abs() + 0.3]
     to_spikes, to_membrane = draw(T, n, m), draw(T, n, m)
-    settings = ScanSettings(reset, Surrogate("arctan", 1.5), detach_reset)
+    settings = ScanSettings(reset, SurrogateShape("arctan", 1.5), detach_reset)
     results = []
     for function in (scan, naive):
         leaves = [None if a is None else a.clone().requires_grad_() for a in arguments]
@@ -95,7 +95,7 @@ def test_gradients_are_those_of_automatic_differentiation(reset, detach_reset, w
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes_are_bumps_of_height_one(shape):
     x = torch.arange(-30, 31, dtype=torch.float64) / 10
-    values = Surrogate(shape, 0.5).derivative(x)
+    values = SurrogateShape(shape, 0.5).derivative(x)
     assert values[30] == 1.0
     torch.testing.assert_close(values, values.flip(0))
     assert bool((values[:30].diff() >= 0).all())
@@ -121,7 +121,7 @@ def test_dropout_silences_what_is_read_of_a_last_layer(readout, every_step):
     """With one hidden layer and another readout than spikes it silenced nothing."""
     architecture = Architecture(3, depth=2, branches=1, last=40, readout=readout, every_step=every_step)
     start = initial_network(architecture, 1, generator(0))
-    module = TrainableNetwork(Network(start.hidden, torch.eye(40, dtype=torch.float64)), Gradients(Surrogate()))
+    module = TrainableNetwork(Network(start.hidden, torch.eye(40, dtype=torch.float64)), Gradients(SurrogateShape()))
     sequences = draw_sequences(5, 6, 3, ragged=every_step)
     values, lengths = sequences.values.to(torch.float32) + 2.0, sequences.lengths
     whole, thin = module(values, lengths), module(values, lengths, 0.5, generator(1))
@@ -270,7 +270,7 @@ def test_equal_sequences_are_merged_without_a_change_of_objective_or_gradient(ev
     assert merged.objective(network) == pytest.approx(problem.objective(network), rel=1e-12)
     gradients = []
     for one in (problem, merged):
-        module = TrainableNetwork(network, Gradients(Surrogate()), torch.float64)
+        module = TrainableNetwork(network, Gradients(SurrogateShape()), torch.float64)
         batch = one.batch(torch.arange(len(one.sequences)), every_step=every_step)
         (batch.row_weights @ loss.value(module(batch.values, batch.lengths), batch.targets)).backward()
         gradients.append([p.grad for p in module.parameters()])
