@@ -14,6 +14,7 @@ from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.tasks import TaskSettings, load_task
 from helpers import KINDS
 
+
 def small(**settings):
     return {"witnesses": Gaussian(hidden=8, last=16, **settings), "per_step": True, "random_state": 0, "beta": 0.02}
 

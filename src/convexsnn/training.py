@@ -110,12 +110,16 @@ class ColumnSource(Protocol):
     problem : Problem
     n_last : int
         P_last, in rho = beta / sqrt(P_last).
+    options : SolverOptions
+        How far programs are solved.
     """
 
     @property
     def problem(self) -> Problem: ...
     @property
     def n_last(self) -> int: ...
+    @property
+    def options(self) -> SolverOptions: ...
 
     def fits(self, rhos: Sequence[float], start: Tensor | None = None) -> Iterator[Fit]:
         """A fit for each rho, from the largest to the smallest, each made when it is asked for."""
