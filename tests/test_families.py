@@ -16,7 +16,6 @@ from convexsnn import (
     Gaussian,
     Heterogeneous,
     Reservoir,
-    Search,
     SpikingClassifier,
     Surrogate,
     as_sequences,
