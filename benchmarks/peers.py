@@ -24,18 +24,18 @@ MANY = 1_000_000
 
 @dataclass(frozen=True)
 class Peer:
-    """A solver, and the losses and penalties it takes; `several` says whether it takes more than one output."""
+    """A solver, the losses and the exponents of penalties it takes, and whether it takes `several` outputs."""
 
     solve: Callable[[ConvexProgram, float], Array]
     losses: tuple[str, ...]
-    penalties: tuple[str, ...] = ("l1",)
+    exponents: tuple[float, ...] = (1.0,)
     several: bool = False
     package: str = "sklearn"
 
     def takes(self, program: ConvexProgram) -> bool:
         one = program.n_outputs == 1
-        penalty = "l1" if one else program.penalty.name
-        return program.loss.name in self.losses and penalty in self.penalties and (one or self.several)
+        exponent = program.penalty.exponent(program.n_outputs)
+        return program.loss.name in self.losses and exponent in self.exponents and (one or self.several)
 
 
 def _data(program: ConvexProgram) -> tuple[Array, Array]:
@@ -54,7 +54,7 @@ def _cvxpy(program: ConvexProgram, **options: object) -> Array:
         "logistic": lambda: cp.sum(cp.logistic(-cp.multiply(Y, S))),
         "cross_entropy": lambda: cp.sum(cp.log_sum_exp(S, axis=1)) - cp.sum(cp.multiply(Y, S)),
     }
-    norm = cp.sum(cp.abs(W)) if program.penalty.name == "l1" else cp.sum(cp.norm(W, 2, axis=1))
+    norm = cp.sum(cp.abs(W)) if program.penalty.exponent(W.shape[1]) == 1.0 else cp.sum(cp.norm(W, 2, axis=1))
     problem = cp.Problem(cp.Minimize(terms[program.loss.name]() / program.n_rows + program.rho * norm))
     problem.solve(**options)
     return np.zeros(W.shape) if W.value is None else W.value
@@ -186,7 +186,7 @@ def fista(program: ConvexProgram, tol: float) -> Array:
 
 
 ALL, SMOOTH = ("hinge", "squared", "logistic", "cross_entropy"), ("squared", "logistic", "cross_entropy")
-BOTH = ("l1", "group")
+BOTH = (1.0, 2.0)
 PEERS = {
     "CVXPY + Clarabel": Peer(clarabel, ALL, BOTH, several=True, package="cvxpy"),
     "CVXPY + SCS": Peer(scs, ALL, BOTH, several=True, package="cvxpy"),

@@ -10,8 +10,8 @@ from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram
 from convexsnn.sequences import Sequences, as_sequences
-from convexsnn.solvers.active_set import ActiveSetNewton
-from convexsnn.solvers.newton import SemismoothNewton
+from convexsnn.solvers.active_set.solver import ActiveSetNewton
+from convexsnn.solvers.newton.solver import SemismoothNewton
 
 KINDS = {
     "feedforward threshold": {"neuron": "threshold", "bias": True},

@@ -10,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from convexsnn.solvers import SolverOptions, Status, active_set_descent, curvature_store, hinge_linear, pivoting, solve
-from convexsnn.solvers.active_set import ActiveSetNewton
-from convexsnn.solvers.active_set_descent import Descent, Point
+from convexsnn.solvers import SolverOptions, Status, solve
+from convexsnn.solvers.active_set import curvature_store, descent, pivoting
+from convexsnn.solvers.active_set.curvature_store import CurvatureStore
+from convexsnn.solvers.active_set.descent import Descent, Point
+from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Journal
-from convexsnn.solvers.curvature_store import CurvatureStore
-from convexsnn.solvers.hinge_linear import HingeLinear
-from convexsnn.solvers.newton import SemismoothNewton
+from convexsnn.solvers.hinge import linear
+from convexsnn.solvers.hinge.linear import HingeLinear
+from convexsnn.solvers.newton.solver import SemismoothNewton
 from convexsnn.solvers.path import rho_grid, solve_path
 from helpers import draw_program
 
@@ -50,19 +52,19 @@ def test_quadratic_programs_are_solved_exactly(k: int, rank: int, level: float, 
     H, b = quadratic(k, rank, seed)
     penalty = level * float(b.abs().max())
     start = torch.randn(k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) if warm else 0.0 * b
-    assert_optimal(H, b, penalty, pivoting.minimise(H, b, penalty, start))
+    assert_optimal(H, b, penalty, pivoting.minimise_quadratic(H, b, penalty, start))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_single_exchanges_alone_do_it_too(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pivoting, "ATTEMPTS", 0)
     H, b = quadratic(30, 20, seed)
-    assert_optimal(H, b, 0.1, pivoting.minimise(H, b, 0.1, 0.0 * b))
+    assert_optimal(H, b, 0.1, pivoting.minimise_quadratic(H, b, 0.1, 0.0 * b))
 
 
 def test_an_indefinite_matrix_is_refused() -> None:
     H, b = torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64)), torch.ones(2, dtype=torch.float64)
-    assert pivoting.minimise(H, b, 0.1, 0.0 * b) is None
+    assert pivoting.minimise_quadratic(H, b, 0.1, 0.0 * b) is None
 
 
 @pytest.mark.parametrize("real", [False, True])
@@ -131,7 +133,7 @@ def test_a_path_does_not_price_again_where_it_left(loss: str) -> None:
 
 
 def test_where_no_step_descends_the_semismooth_method_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(active_set_descent, "minimise", lambda *_: None)
+    monkeypatch.setattr(descent, "minimise_quadratic", lambda *_: None)
     program = draw_program("logistic", "l1")
     solution = ActiveSetNewton().solve(program, SolverOptions())
     assert solution.status is Status.CONVERGED
@@ -163,9 +165,9 @@ def test_hinge_begins_with_the_likely_columns(monkeypatch: pytest.MonkeyPatch) -
     """Programs of several outputs, cold and along a path, have the same optimum when their first rounds are small."""
     program = draw_program("hinge", "l1", n=60, P=40, rho=0.02)
     plain = solve(program)
-    monkeypatch.setattr(hinge_linear, "SMALL_WORK", 0)
-    monkeypatch.setattr(hinge_linear, "LEAST_COLUMNS", 4)
-    monkeypatch.setattr(hinge_linear, "GUESS_FACTOR", 0.5)
+    monkeypatch.setattr(linear, "SMALL_WORK", 0)
+    monkeypatch.setattr(linear, "LEAST_COLUMNS", 4)
+    monkeypatch.setattr(linear, "GUESS_FACTOR", 0.5)
     guessed = solve(program)
     assert guessed.status is Status.CONVERGED
     assert guessed.n_iter != plain.n_iter

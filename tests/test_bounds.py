@@ -131,8 +131,9 @@ def test_universal_kappa_is_the_largest_score_of_any_pattern(seed):
     groups = torch.unique(torch.from_numpy(random.integers(5, size=8)), return_inverse=True)[1]
     U = torch.from_numpy(random.normal(size=(8, 2)))
     scores = grouped_patterns(groups).double().T @ U
-    assert universal_kappa(U, groups, "l1", 0.5) == pytest.approx(float(PENALTIES["l1"].dual_norm(scores)) / 0.5)
-    assert universal_kappa(U, groups, "group", 0.5) >= float(PENALTIES["group"].dual_norm(scores)) / 0.5 - 1e-12
+    l1, group = PENALTIES["l1"], PENALTIES["group"]
+    assert universal_kappa(U, groups, l1, 0.5) == pytest.approx(float(l1.dual_norm(scores)) / 0.5)
+    assert universal_kappa(U, groups, group, 0.5) >= float(group.dual_norm(scores)) / 0.5 - 1e-12
 
 
 def test_equal_inputs_are_equal_prefixes():

@@ -31,9 +31,9 @@ def count_products(network, sequences):
         state = initial_state(network.hidden, 1)
         for t in range(length):
             before, state = state, step(network.hidden, x[t][None], state).state
-            for branch, old, new in zip(network.hidden.branches, before, state, strict=True):
+            for branch, old, new in zip(network.hidden.branches, before.branches, state.branches, strict=True):
                 below, spiking = x[t], False
-                for layer, last, now in zip(branch.layers, old, new, strict=True):
+                for layer, last, now in zip(branch.layers, old.layers, new.layers, strict=True):
                     products = int(((below[:, None] * layer.weight) != 0).sum())
                     by_spikes, by_inputs = by_spikes + products * spiking, by_inputs + products * (not spiking)
                     if layer.recurrent is not None:

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import convexsnn.columns as columns_module
+import convexsnn.dictionary as dictionary_module
 import convexsnn.simulation as simulation_module
 from convexsnn import Branch, Hidden, Layer, Threshold, as_sequences, build_dictionary, simulate
 from convexsnn.columns import BitColumns, RealColumns, pack_bits, pack_rows, unpack_bits
+from convexsnn.dictionary import distinct_rows
 from helpers import draw_hidden, draw_sequences
 
 
@@ -52,6 +54,22 @@ def test_products_without_columns():
 def threshold_branch(*biases):
     m = len(biases)
     return Branch((Layer(torch.ones(1, m).double(), Threshold(), bias=torch.tensor(biases).double()),))
+
+
+@given(st.integers(0, 1000), st.integers(1, 30), st.integers(1, 3), st.sampled_from([1, 40, 2**20]), st.booleans())
+def test_distinct_rows_are_the_first_of_their_kind(seed, P, width, block, real):
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, 2, size=(P, width)).astype(np.float64 if real else np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dictionary_module, "BLOCK_BYTES", block)
+        first, position = distinct_rows(torch.from_numpy(rows))
+    seen = {}
+    for i, row in enumerate(map(tuple, rows.tolist())):
+        if any(row):
+            seen.setdefault(row, i)
+    assert first.tolist() == list(seen.values())
+    places = {row: k for k, row in enumerate(seen)}
+    assert position.tolist() == [places.get(row, -1) for row in map(tuple, rows.tolist())]
 
 
 def test_duplicates_and_silent_neurons_are_remembered():

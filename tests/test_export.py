@@ -8,7 +8,6 @@ import torch
 
 from convexsnn import LIF, Branch, Hidden, Layer, Network, Sequences, Threshold, simulate
 from convexsnn.export import from_nir, from_torch, to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
-from convexsnn.network import same_neurons
 from convexsnn.simulation import initial_state, read, scores, step
 from convexsnn.surrogate import Surrogate
 from convexsnn.surrogate.module import Gradients
@@ -56,7 +55,7 @@ def spikes_of(network, X):
     state, spikes, features = initial_state(network.hidden, X.shape[1]), [], []
     for x in X:
         state = step(network.hidden, x, state).state
-        spikes.append(torch.cat([layer.spikes for branch in state for layer in branch], dim=1))
+        spikes.append(torch.cat([layer.spikes for branch in state.branches for layer in branch.layers], dim=1))
         features.append(read(network.hidden, state)[0].to(X.dtype))
     return torch.stack(spikes), torch.stack(features)
 
@@ -200,6 +199,15 @@ def test_from_torch_reads_a_stack_with_its_output_bias():
     hidden = replace(network.hidden, branches=network.hidden.branches[:1])
     expected = simulate(hidden, sequences).features.double() @ module[2].weight.double().T + module[2].bias.double()
     assert torch.allclose(scores(network, sequences), expected)
+
+
+def test_from_torch_takes_no_recurrent_weights_for_the_output():
+    snn = pytest.importorskip("snntorch")
+    module = torch.nn.Sequential(torch.nn.Linear(D, 4), snn.RLeaky(0.8, linear_features=4))
+    with pytest.raises(ValueError, match=r"ends in 1 \(RLeaky\)"):
+        from_torch(module)
+    with pytest.raises(ValueError, match="Softmax"):
+        from_torch(torch.nn.Sequential(torch.nn.Linear(D, 4), torch.nn.Linear(4, 4), torch.nn.Softmax(1)), leak=0.5)
 
 
 @pytest.mark.parametrize(
@@ -355,10 +363,10 @@ def test_nir_round_trip_keeps_outputs_and_settings():
     pytest.importorskip("nir")
     network = draw("none", dyadic=True, leak=0.5, readout="analog")
     back = from_nir(to_nir(network, dtype="float64"))
-    assert back.hidden.readout == "analog"
+    assert back.hidden.readout.name == "analog"
     expected = torch.cat([branch.last.neuron.threshold for branch in network.hidden.branches])
     neuron = LIF(torch.full((32,), 0.5).double(), expected, "none")
-    assert same_neurons(back.hidden.branches[0].last.neuron, neuron)
+    assert back.hidden.branches[0].last.neuron.equals(neuron)
     sequences = Sequences(inputs(dyadic=True).transpose(0, 1), torch.full((N,), T))
     assert torch.allclose(scores(back, sequences), scores(network, sequences))
 

@@ -188,6 +188,96 @@ def test_modules_that_are_not_ours_are_refused(module, settings, message):
         pretrained(module, **settings)
 
 
+def leaky(**settings):
+    return pytest.importorskip("snntorch").Leaky(0.8, **settings)
+
+
+def lif_node(**settings):
+    return pytest.importorskip("spikingjelly.activation_based.neuron").LIFNode(**settings)
+
+
+def between(*parts):
+    """A Linear, these parts, an output."""
+    return nn.Sequential(nn.Linear(3, 4), *parts, nn.Linear(4, 2))
+
+
+def hooked():
+    module = between(leaky())
+    module[0].register_forward_hook(lambda *_: None)
+    return module
+
+
+def changed(part, **attributes):
+    for name, value in attributes.items():
+        setattr(part, name, value)
+    return part
+
+
+class OwnLeaky(nn.Module):
+    """Has neither parameters nor parts."""
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(4))
+        self.hidden = between(leaky())
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "message"),
+    [
+        # Of the neurons: each has a setting that changes spikes.
+        (lambda: between(leaky(graded_spikes_factor=2.0)), {}, r"1 \(Leaky\) has graded_spikes_factor = 2"),
+        (lambda: between(leaky(state_quant=lambda x: x.round())), {}, "state_quant"),
+        (lambda: between(leaky(spike_grad=torch.sigmoid)), {}, "spike function"),
+        (lambda: between(leaky(reset_delay=False)), {}, "without delay"),
+        (lambda: between(leaky(reset_delay=False, reset_mechanism="zero", threshold=-1.0)), {}, "at least 0"),
+        (lambda: between(changed(leaky(), reset_mechanism="zero")), {}, "runs another reset"),
+        (lambda: between(changed(leaky(), refractory=3)), {}, "refractory"),
+        (lambda: between(changed(leaky(), forward=lambda x: x)), {}, "forward"),
+        (lambda: between(changed(leaky(), beta=torch.rand(3))), {}, "3 leaks or thresholds, but there are 4"),
+        (lambda: between(changed(lif_node(), surrogate_function=nn.Sigmoid())), {}, "spike function"),
+        (lambda: between(lif_node(v_reset=-0.1)), {}, "resets to -0.1"),
+        (lambda: between(changed(lif_node(), _memories_rv={"v": 0.5})), {}, "begins from 0.5"),
+        # Of what stands between: nothing is left out in silence.
+        (lambda: nn.Sequential(nn.Linear(3, 3), nn.ReLU(), *between(leaky())), {}, r"1 \(ReLU\) is no part"),
+        (lambda: nn.Sequential(nn.Linear(3, 3), *between(leaky())), {}, r"no neurons follow 0 \(Linear\)"),
+        (lambda: between(leaky(), nn.BatchNorm1d(4)), {}, "BatchNorm1d"),
+        (lambda: between(leaky(), OwnLeaky()), {}, "OwnLeaky"),
+        (lambda: between(leaky(), nn.MaxPool1d(1)), {}, "MaxPool1d"),
+        (lambda: between(leaky(), leaky()), {}, "2 .*does not follow a Linear"),
+        (Scaled, {}, r"the whole \(Scaled\) has \['scale'\]"),
+        (hooked, {}, "hooks"),
+        (lambda: between(leaky()), {"leak": 0.9}, "neurons of its own"),
+        # Neurons that we do not know are not plain layers with activations.
+        (lambda: between(pytest.importorskip("snntorch").Synaptic(0.9, 0.8)), {"leak": 0.9}, "Synaptic"),
+        (lambda: between(OwnLeaky()), {"leak": 0.9}, "OwnLeaky"),
+        (lambda: between(nn.PReLU()), {"leak": 0.9}, "PReLU"),
+    ],
+)
+def test_what_pretrained_cannot_express_is_refused_by_name(make, settings, message):
+    with pytest.raises(ValueError, match=message):
+        pretrained(make(), **settings)
+
+
+@pytest.mark.filterwarnings("ignore:Inhibition")
+def test_inhibition_is_refused():
+    with pytest.raises(ValueError, match="inhibition"):
+        pretrained(between(leaky(inhibition=True)))
+
+
+def test_dropout_flattening_and_use_before_change_nothing():
+    plain, dressed = between(leaky()), between(leaky(init_hidden=True), nn.Dropout(0.5))
+    dressed.load_state_dict({key: plain.state_dict()[key.replace("3.", "2.")] for key in dressed.state_dict()})
+    dressed(torch.ones(2, 3))  # its neurons now hold a state
+    assert pretrained(nn.Sequential(nn.Flatten(), dressed)).equals(pretrained(plain))
+    module = between(lif_node())
+    before = pretrained(module)
+    module(torch.ones(2, 3))
+    assert pretrained(module).equals(before)
+
+
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_snntorch_networks_spike_alike(reset, recurrent):
@@ -274,7 +364,7 @@ def test_estimators_take_families_and_files_keep_them(witnesses, neurons, tmp_pa
 def test_given_witnesses_are_taken_as_they_are_and_kept_in_the_file(tmp_path):
     hidden = heterogeneous(Architecture(3, last=30, hidden=9, readout="spike"), generator(0))
     model = SpikingClassifier(witnesses=hidden, intercept=True, random_state=0).fit(X, Y)
-    assert model.network_.hidden.readout == "spike"
+    assert model.network_.hidden.readout.name == "spike"
     assert model.trained_.witnesses.n_last == 31
     save_model(clone(model).fit(X, Y), tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import threading
+from dataclasses import replace
 
 import cvxpy as cp
 import pytest
@@ -15,11 +16,12 @@ from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
-from convexsnn.solvers import hinge_rounds, restricted_lp
+from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Progress, Solution, SolverOptions, Status
-from convexsnn.solvers.hinge_cone import HingeCone
-from convexsnn.solvers.hinge_linear import HingeLinear
-from convexsnn.solvers.hinge_lp import HingeLP
+from convexsnn.solvers.hinge import interior_rounds, linear, restricted_lp
+from convexsnn.solvers.hinge.cone import HingeCone
+from convexsnn.solvers.hinge.linear import HingeLinear
+from convexsnn.solvers.hinge.simplex import HingeLP
 from convexsnn.solvers.merge_rows import equal_rows, merge_rows
 
 HINGE = LOSSES["hinge"]
@@ -67,8 +69,7 @@ def reference_value(program: ConvexProgram) -> float:
 
 
 def solve(program: ConvexProgram, W0: torch.Tensor | None = None, **options) -> Solution:
-    solver = HingeLinear() if program.penalty.name == "l1" else HingeCone()
-    return solver.solve(program, SolverOptions(**options), W0)
+    return solver_for(program).solve(program, SolverOptions(**options), W0)
 
 
 def check(program: ConvexProgram, solution: Solution, tol: float = 1e-6) -> None:
@@ -163,9 +164,9 @@ def test_repeated_rows_change_nothing_and_share_the_dual(penalty):
 
 @pytest.mark.parametrize("penalty", ["l1", "group"])
 def test_columns_outside_the_first_working_set_are_found(penalty, monkeypatch):
-    monkeypatch.setattr("convexsnn.solvers.hinge_lp.FIRST_COLUMNS", 3)
+    monkeypatch.setattr("convexsnn.solvers.hinge.simplex.FIRST_COLUMNS", 3)
     monkeypatch.setattr(restricted_lp, "LEAST_GROWTH", 2)
-    monkeypatch.setattr(hinge_rounds, "FIRST_COLUMNS", 3)
+    monkeypatch.setattr(interior_rounds, "FIRST_COLUMNS", 3)
     program = make_program(penalty, level=0.02)
     check(program, solve(program))
     if penalty == "l1":
@@ -241,13 +242,31 @@ def test_interrupt_while_highs_runs():
     assert solution.certificate.dual > 0.0
 
 
+@pytest.mark.parametrize("inner", ["HingeLP", "ActiveSetNewton"])
+def test_an_inner_solver_that_is_interrupted_ends_the_whole(inner, monkeypatch):
+    """It caught the interrupt itself, and the next output was begun."""
+    calls = []
+
+    class Interrupted:
+        def solve(self, program: ConvexProgram, *_: object) -> Solution:
+            calls.append(1)
+            return replace(solver_for(program).solve(program, SolverOptions(max_iter=0)), status=Status.INTERRUPTED)
+
+    monkeypatch.setattr(linear, inner, Interrupted)
+    monkeypatch.setattr(linear, "SMALL_WORK", 0 if inner == "ActiveSetNewton" else linear.SMALL_WORK)
+    solution = HingeLinear().solve(make_program("l1"), SolverOptions(tol=1e-15 if inner == "HingeLP" else 1e-6))
+    assert calls == [1]
+    assert solution.status is Status.INTERRUPTED
+    assert 0.0 < solution.certificate.dual <= solution.certificate.primal
+
+
 def test_wrong_programs_are_refused():
-    with pytest.raises(ValueError, match="l1 penalty"):
-        HingeLinear().solve(make_program("group"), SolverOptions())
-    with pytest.raises(ValueError, match="l1"):
-        HingeLP().solve(make_program("group"), SolverOptions())
-    with pytest.raises(ValueError, match="group penalty"):
-        HingeCone().solve(make_program("l1"), SolverOptions())
+    for solver in (HingeLinear(), HingeLP()):
+        with pytest.raises(ValueError, match=f"{solver.name} needs the l1 penalty, or one output; it was given loss"):
+            solver.solve(make_program("group"), SolverOptions())
+    for program in (make_program("l1"), make_program("group", 2)):
+        with pytest.raises(ValueError, match="hinge_cone needs the group penalty of several outputs"):
+            HingeCone().solve(program, SolverOptions())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

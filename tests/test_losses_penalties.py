@@ -1,5 +1,9 @@
-"""Losses and penalties against their definitions: conjugates by Fenchel-Young, gradients by differences, proxes."""
+"""Losses and penalties against their definitions, and against what they promise to solvers and bounds.
 
+Every test runs over the library's own kinds and over those of tests only, see `third_kinds`.
+"""
+
+import itertools
 import math
 
 import numpy as np
@@ -8,59 +12,101 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexsnn.losses import LOSSES
-from convexsnn.penalties import PENALTIES
-from helpers import draw_targets
+from convexsnn.estimators.classifier import CLASSIFIER_LOSSES
+from convexsnn.labels import decide
+from convexsnn.losses import LOSSES, PiecewiseLinearLoss, ProbabilisticLoss, SmoothLoss, is_hinge, loss_of
+from convexsnn.losses.protocol import Head
+from convexsnn.penalties import PENALTIES, PenaltyWithJacobian
+from third_kinds import LOSS_KINDS, PENALTY_KINDS
 
-loss_names = st.sampled_from(sorted(LOSSES))
+losses = st.sampled_from(LOSS_KINDS)
+penalties = st.sampled_from(PENALTY_KINDS)
 seeds = st.integers(0, 100_000)
+each_loss = pytest.mark.parametrize("loss", LOSS_KINDS, ids=lambda loss: loss.name)
+each_penalty = pytest.mark.parametrize("penalty", PENALTY_KINDS, ids=lambda penalty: penalty.name)
 
 
 def draw_scores(seed, n=6, C=3, scale=3.0):
     return torch.from_numpy(np.random.default_rng(seed).normal(scale=scale, size=(n, C)))
 
 
-@given(loss_names, seeds)
-def test_fenchel_young_inequality(name, seed):
+def draw_targets(loss, seed, n=6, C=3):
+    if "reals" in loss.target_kinds:
+        return draw_scores(seed, n, C, 1.0)
+    return loss.encode(torch.from_numpy(np.random.default_rng(seed).integers(C, size=n)), C)
+
+
+@given(losses, seeds)
+def test_fenchel_young_inequality(loss, seed):
     """loss(s) + loss*(v) >= <s, v> everywhere."""
-    loss, Y = LOSSES[name], draw_targets(name, 6, seed=seed)
+    Y = draw_targets(loss, seed)
     S, V = draw_scores(seed), loss.project_dual(draw_scores(seed + 1, scale=1.0), Y)
     conjugate = loss.conjugate(V, Y)
     assert torch.isfinite(conjugate).all()
     assert (loss.value(S, Y) + conjugate - (S * V).sum(dim=1) >= -1e-10).all()
 
 
-@given(loss_names, seeds)
-def test_fenchel_young_equality_at_the_gradient(name, seed):
-    loss, Y = LOSSES[name], draw_targets(name, 6, seed=seed)
-    S = draw_scores(seed)
+@given(losses, seeds)
+def test_fenchel_young_equality_at_the_gradient(loss, seed):
+    Y, S = draw_targets(loss, seed), draw_scores(seed)
     V = loss.gradient(S, Y)
     assert torch.allclose(loss.value(S, Y) + loss.conjugate(V, Y), (S * V).sum(dim=1), atol=1e-9)
 
 
-@given(loss_names, seeds, st.floats(0.0, 1.0))
-def test_dual_domain_is_kept_by_projection_and_by_scaling(name, seed, t):
-    loss, Y = LOSSES[name], draw_targets(name, 6, seed=seed)
+@given(losses, seeds, st.floats(0.0, 1.0))
+def test_dual_domain_is_kept_by_projection_and_by_scaling(loss, seed, t):
+    Y = draw_targets(loss, seed)
     V = loss.project_dual(draw_scores(seed), Y)
     assert torch.isfinite(loss.conjugate(t * V, Y)).all()
     assert torch.allclose(loss.project_dual(V, Y), V, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n in LOSSES if LOSSES[n].smooth])
-def test_gradient_and_curvature_are_derivatives(name):
-    loss, Y, S = LOSSES[name], draw_targets(name, 6), draw_scores(0)
+@given(losses, seeds)
+def test_gradient_and_curvature_are_derivatives(loss, seed):
+    Y, S = draw_targets(loss, seed), draw_scores(seed, scale=1.0)
     S.requires_grad_()
     (gradient,) = torch.autograd.grad(loss.value(S, Y).sum(), S)
     S = S.detach()
     assert torch.allclose(loss.gradient(S, Y), gradient, atol=1e-12)
-    diagonal, rank_one, _ = loss.curvature(S)
-    direction = draw_scores(1)
-    product = diagonal * direction
-    if rank_one is not None:
-        product = product - rank_one * (rank_one * direction).sum(dim=1, keepdim=True)
-    h = 1e-6
-    difference = (loss.gradient(S + h * direction, Y) - loss.gradient(S - h * direction, Y)) / (2 * h)
-    assert torch.allclose(product, difference, atol=1e-7)
+    if isinstance(loss, SmoothLoss):
+        direction, h = draw_scores(seed + 1, scale=1.0), 1e-7
+        difference = (loss.gradient(S + h * direction, Y) - loss.gradient(S - h * direction, Y)) / (2 * h)
+        assert torch.allclose(loss.curvature(S, Y).apply(direction), difference, atol=1e-5)
+
+
+@each_loss
+def test_what_a_separable_loss_promises(loss):
+    """It is the sum of the losses of its outputs; one that is not separable is not."""
+    Y, S = draw_targets(loss, 0), draw_scores(1)
+    columns = [slice(c, c + 1) for c in range(3)]
+    total = sum(loss.value(S[:, c], Y[:, c]) for c in columns)
+    gradient = torch.cat([loss.gradient(S[:, c], Y[:, c]) for c in columns], dim=1)
+    assert torch.allclose(total, loss.value(S, Y)) == loss.separable
+    assert torch.allclose(gradient, loss.gradient(S, Y)) == loss.separable
+    if loss.separable:
+        assert loss.heads == ()
+
+
+@each_loss
+def test_what_pieces_of_the_margin_promise(loss):
+    assert is_hinge(loss) == (loss.name == "hinge")
+    if isinstance(loss, PiecewiseLinearLoss):
+        Y, S = draw_targets(loss, 0), draw_scores(1)
+        pieces = torch.stack([slope * Y * S + intercept for slope, intercept in loss.margin_pieces])
+        assert torch.allclose(pieces.amax(dim=0).sum(dim=1), loss.value(S, Y))
+
+
+@each_loss
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_what_probabilities_promise(loss, outputs):
+    """They sum to one, and the likeliest class is the one that is decided for."""
+    if not isinstance(loss, ProbabilisticLoss) or (outputs == 1 and not loss.separable):
+        return
+    S = draw_scores(0, n=20, C=outputs, scale=200.0)
+    shown = loss.probabilities(S)
+    assert shown.shape == (20, max(2, outputs))
+    assert torch.allclose(shown.sum(dim=1), torch.ones(20, dtype=torch.float64))
+    assert torch.equal(loss.probabilities(S / 100.0).argmax(dim=1), decide(S))
 
 
 def test_values_by_hand():
@@ -71,13 +117,11 @@ def test_values_by_hand():
     assert LOSSES["cross_entropy"].value(torch.zeros(1, 4), torch.eye(4)[:1]).item() == pytest.approx(math.log(4))
 
 
-def test_extreme_scores_stay_finite():
-    S = torch.tensor([[800.0, -800.0]]).double()
-    for name in LOSSES:
-        Y = LOSSES[name].encode(torch.tensor([1]), 3 if name != "cross_entropy" else 2)[:, :2]
-        value, V = LOSSES[name].value(S, Y), LOSSES[name].gradient(S, Y)
-        assert torch.isfinite(value).all(), name
-        assert torch.isfinite(LOSSES[name].conjugate(V, Y)).all(), name
+@each_loss
+def test_extreme_scores_stay_finite(loss):
+    S, Y = torch.tensor([[800.0, -800.0, 0.0]]).double(), loss.encode(torch.tensor([1]), 3)
+    assert torch.isfinite(loss.value(S, Y)).all()
+    assert torch.isfinite(loss.conjugate(loss.gradient(S, Y), Y)).all()
 
 
 def test_encodings():
@@ -87,27 +131,81 @@ def test_encodings():
     assert LOSSES["cross_entropy"].encode(labels[:2], 2).tolist() == [[1, 0], [0, 1]]
 
 
-@given(st.sampled_from(sorted(PENALTIES)), seeds)
-def test_dual_norm_is_dual(name, seed):
+def test_the_classifier_offers_the_losses_that_learn_classes():
+    assert set(CLASSIFIER_LOSSES.values()) == {loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds}
+
+
+def test_tables_refuse_what_they_do_not_know():
+    known = "'hinge', 'squared', 'logistic', 'cross_entropy'"
+    for miss in (lambda: LOSSES["squared_hinge"], lambda: loss_of("squared_hinge")):
+        with pytest.raises(ValueError, match=f"loss must be one of {known}, got 'squared_hinge'"):
+            miss()
+    with pytest.raises(ValueError, match=r"penalty must be one of 'l1', 'group', got 'groups'\. Did you mean 'group'"):
+        PENALTIES["groups"]
+    with pytest.raises(ValueError, match="loss must be 'cross_entropy' for several categorical outputs, not 'hinge'"):
+        loss_of("hinge", (Head(2),))
+
+
+def conjugate_exponent(p):
+    return {1.0: math.inf, 2.0: 2.0, math.inf: 1.0}[p]
+
+
+@each_penalty
+@pytest.mark.parametrize("outputs", [1, 2, 5])
+def test_what_an_exponent_promises(penalty, outputs):
+    p, W = penalty.exponent(outputs), draw_scores(0, C=outputs)
+    assert p is not None
+    assert float(penalty.value(W)) == pytest.approx(float(W.norm(p, dim=1).sum()))
+    assert torch.allclose(penalty.row_norms(W), W.norm(conjugate_exponent(p), dim=1))
+    assert (p == 1.0) == (outputs == 1 or penalty.name == "l1")
+
+
+@given(penalties, seeds, st.integers(1, 4))
+def test_no_row_within_caps_has_a_larger_norm(penalty, seed, outputs):
+    """All corners of the box, which for a norm hold its largest value; caps that are attained by both signs."""
+    caps = draw_scores(seed, n=1, C=outputs)[0].abs()
+    corners = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=outputs))).double() * caps
+    largest = float(penalty.row_norms(corners).max())
+    assert largest <= float(penalty.row_norm_within(caps)) * (1 + 1e-14)
+    assert float(penalty.row_norm_within(caps)) == pytest.approx(largest)  # no kind so far is looser than need be
+
+
+@given(penalties, seeds)
+def test_dual_norm_is_dual(penalty, seed):
     """<W, G> <= Omega(W) Omega*(G), with equality for some W."""
-    penalty, W, G = PENALTIES[name], draw_scores(seed), draw_scores(seed + 1)
+    W, G = draw_scores(seed), draw_scores(seed + 1)
     assert (W * G).sum() <= penalty.value(W) * penalty.dual_norm(G) + 1e-9
-    best = torch.zeros_like(G)
-    row = G.norm(dim=1).argmax() if name == "group" else G.abs().amax(dim=1).argmax()
-    if name == "group":
-        best[row] = G[row] / G[row].norm()
-    else:
-        column = G[row].abs().argmax()
-        best[row, column] = G[row, column].sign()
+    best, row = torch.zeros_like(G), G.norm(conjugate_exponent(penalty.exponent(3)), dim=1).argmax()
+    largest = torch.nn.functional.one_hot(G[row].abs().argmax(), 3)
+    best[row] = {1.0: largest * G[row].sign(), 2.0: G[row] / G[row].norm()}.get(penalty.exponent(3), G[row].sign())
     assert (best * G).sum().item() == pytest.approx(float(penalty.dual_norm(G)))
     assert float(penalty.value(best)) == pytest.approx(1.0)
+    assert float(penalty.dual_norm(G[:0])) == 0.0
 
 
-@given(st.sampled_from(sorted(PENALTIES)), seeds, st.floats(0.0, 5.0))
-def test_prox_satisfies_its_optimality_condition(name, seed, step):
+@given(penalties, seeds, st.floats(0.0, 5.0))
+def test_prox_satisfies_its_optimality_condition(penalty, seed, step):
     """X = prox(W) iff (W - X) / step is a subgradient: dual norm at most 1, and aligned with X."""
-    penalty, W = PENALTIES[name], draw_scores(seed)
+    W = draw_scores(seed)
     X = penalty.prox(W, step)
     residual = W - X
     assert penalty.dual_norm(residual) <= step * (1 + 1e-12) + 1e-12
     assert (residual * X).sum().item() == pytest.approx(step * float(penalty.value(X)), abs=1e-9)
+
+
+@given(penalties, seeds, st.floats(0.01, 5.0))
+def test_what_a_jacobian_of_the_prox_promises(penalty, seed, step):
+    """Its inverse undoes a small change on the active entries, and nothing else changes."""
+    if not isinstance(penalty, PenaltyWithJacobian):
+        return
+    Z, direction, h = draw_scores(seed), draw_scores(seed + 1, scale=1.0), 1e-7
+    thresholds = torch.full((len(Z), 1), step, dtype=torch.float64)
+    point = penalty.proximal_point(Z, thresholds)
+    assert torch.allclose(point.W, penalty.prox(Z, step), atol=1e-12)
+    after, before = (penalty.proximal_point(Z + sign * h * direction, thresholds) for sign in (1.0, -1.0))
+    settled = (after.active == point.active).all(dim=1) & (before.active == point.active).all(dim=1)
+    change = (after.W - before.W)[settled] / (2 * h)
+    active = point.active[settled]
+    undone = point.inverse.apply((after.W - before.W) / (2 * h))[settled]
+    assert not change[~active].any()
+    assert torch.allclose(undone[active], direction[settled][active], rtol=1e-4, atol=1e-4)

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from convexsnn import Certificate, ConvexProgram, SpikingClassifier, solve
 from convexsnn.columns import BitColumns, pack_bits
-from convexsnn.losses import LOSSES, CrossEntropy, Head, Rows, head_blocks, loss_of
+from convexsnn.losses import LOSSES, CrossEntropy, Head, head_blocks, loss_of
 from convexsnn.metrics import split_scores
 from convexsnn.penalties import PENALTIES
-from convexsnn.solvers import SolverOptions, newton_columns, newton_system
-from convexsnn.solvers.newton_curvature import CurvatureMatrix
-from convexsnn.solvers.newton_prox import apply_rows
+from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers import SolverOptions
+from convexsnn.solvers.newton import system
+from convexsnn.solvers.newton.columns import NormalisedColumns
+from convexsnn.solvers.newton.curvature import CurvatureMatrix
 from convexsnn.storage import ModelFileError, load_model, save_model
 from convexsnn.tasks import TaskSettings, load_task
 
@@ -77,7 +79,7 @@ def test_gradient_and_curvature_are_derivatives(heads, seed):
     h = 1e-6
     difference = (loss.gradient(S + h * direction, Y) - loss.gradient(S - h * direction, Y)) / (2 * h)
     scale = max(head.weight for head in heads)
-    assert torch.allclose(apply_rows(loss.curvature(S), direction), difference, atol=1e-6 * scale)
+    assert torch.allclose(loss.curvature(S, Y).apply(direction), difference, atol=1e-6 * scale)
 
 
 def test_one_head_is_plain_cross_entropy():
@@ -164,7 +166,7 @@ def test_group_is_certified_on_any_program(heads, level, n, P, seed):
 def test_without_one_factor_of_coupled_outputs(monkeypatch, penalty):
     program = make_program(THREE, penalty, level=0.02)
     reference = solve(program).certificate
-    monkeypatch.setattr(newton_system, "COUPLED_LIMIT", 5)
+    monkeypatch.setattr(system, "COUPLED_LIMIT", 5)
     certificate = solve(program).certificate
     assert certificate.holds(1e-6)
     assert certificate.primal == pytest.approx(reference.primal, rel=2e-6)
@@ -173,14 +175,14 @@ def test_without_one_factor_of_coupled_outputs(monkeypatch, penalty):
 @pytest.mark.parametrize("outputs", [range(6), range(3), range(4, 6), range(1, 2)])
 def test_curvature_matrix_of_heads(outputs):
     program = make_program(THREE, "l1")
-    columns = newton_columns.NormalisedColumns(program.columns, program.row_weights)
-    curvature = program.loss.curvature(draw(THREE, n=program.n_rows)[2])
-    assert isinstance(curvature, Rows)
+    columns = NormalisedColumns(program.columns, program.row_weights)
+    curvature = program.loss.curvature(draw(THREE, n=program.n_rows)[2], program.targets)
+    assert isinstance(curvature, RowMatrices)
     active = torch.rand(12, 6, generator=torch.Generator().manual_seed(0)) < 0.6
     entries = (matrix := CurvatureMatrix(columns, outputs, curvature, torch.float64)).require(active)
     R = program.columns.dense().T * columns.scale
     identity = torch.eye(6, dtype=torch.float64).expand(program.n_rows, 6, 6)
-    H = torch.stack([apply_rows(curvature, identity[:, c]) for c in range(6)], dim=2)
+    H = torch.stack([curvature.apply(identity[:, c]) for c in range(6)], dim=2)
     expected = torch.einsum(
         "ai,bi,iab->ab", R[entries.column], R[entries.column], H[:, entries.output][:, :, entries.output]
     )

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.multiprocessing.reductions import StorageWeakRef
 
 import convexsnn.simulation as simulation_module
 from convexsnn import Branch, Hidden, Layer, Network, as_sequences, simulate
@@ -53,9 +54,9 @@ def test_ragged_sequences_equal_each_sequence_alone(kind, readout, every_step):
     )
     assert together.margin == pytest.approx(min(a.margin for a in alone), abs=1e-12)
     assert together.n_spikes == sum(a.n_spikes for a in alone)
-    for k, branch in enumerate(together.state):
-        for i, layer in enumerate(branch):
-            expected = torch.cat([a.state[k][i].membrane for a in alone])
+    for k, branch in enumerate(together.state.branches):
+        for i, layer in enumerate(branch.layers):
+            expected = torch.cat([a.state.branches[k].layers[i].membrane for a in alone])
             assert torch.allclose(layer.membrane, expected, atol=1e-12)
 
 
@@ -91,6 +92,24 @@ def test_chunks_join_to_the_whole(monkeypatch, every_step):
     assert len(parts) > 2
     assert torch.equal(torch.cat([p.features for p in parts]), whole.features)
     assert sum(p.n_spikes for p in parts) == whole.n_spikes
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_states_of_past_steps_are_let_go(monkeypatch, ragged):
+    """The memory of a simulation does not grow with its steps; views of what was left over once kept all of them."""
+    hidden, sequences, kept, alive = draw_hidden(), draw_sequences(n=8, T=30, ragged=ragged), [], []
+
+    def watched(*arguments):
+        alive.append(sum(not storage.expired() for storage in kept))
+        stepped = step(*arguments)
+        kept.append(StorageWeakRef(stepped.state.branches[0].layers[0].membrane.untyped_storage()))
+        return stepped
+
+    monkeypatch.setattr(simulation_module, "step", watched)
+    simulation = simulate(hidden, sequences)
+    assert len(alive) == int(sequences.lengths.max())
+    assert max(alive) == 1
+    assert simulation.state.steps.flatten().tolist() == sequences.lengths.tolist()
 
 
 def test_margin_is_the_smallest_distance_to_a_threshold():

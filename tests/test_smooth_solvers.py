@@ -11,15 +11,20 @@ from hypothesis import strategies as st
 
 from convexsnn import Architecture, as_sequences, gaussian
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
-from convexsnn.losses import LOSSES, Rows
+from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
-from convexsnn.solvers import Solver, curvature_store, newton_columns, newton_system
-from convexsnn.solvers.active_set import ActiveSetNewton
+from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers import Solver
+from convexsnn.solvers.active_set import curvature_store
+from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Progress, SolverOptions, Status
-from convexsnn.solvers.newton import SemismoothNewton
-from convexsnn.solvers.newton_curvature import CurvatureMatrix
-from convexsnn.solvers.newton_factor import Factor
+from convexsnn.solvers.newton import columns as newton_columns
+from convexsnn.solvers.newton import system as newton_system
+from convexsnn.solvers.newton.columns import NormalisedColumns
+from convexsnn.solvers.newton.curvature import CurvatureMatrix
+from convexsnn.solvers.newton.factor import Factor
+from convexsnn.solvers.newton.solver import SemismoothNewton
 from convexsnn.tasks import TaskSettings, load_task
 from convexsnn.training import Observer, ProgramSettings, prepare
 
@@ -169,7 +174,7 @@ def test_float32_systems_and_packed_columns(
     """The arithmetic and the memory layout of large programs, on a small one, give the same answer."""
     program = make_program(loss, penalty, n=60, count=50, level=0.02)
     plain = solver.solve(program, SolverOptions())
-    monkeypatch.setattr("convexsnn.solvers.newton.SMALL_ENTRIES", 0)
+    monkeypatch.setattr("convexsnn.solvers.newton.solver.SMALL_ENTRIES", 0)
     monkeypatch.setattr(curvature_store, "SMALL_ENTRIES", 0)
     monkeypatch.setattr(newton_columns, "DENSE_BYTES", 0)
     monkeypatch.setattr(newton_system, "COUPLED_LIMIT", 0)
@@ -224,11 +229,11 @@ def test_history_improves_monotonically() -> None:
 def test_curvature_matrix_keeps_and_appends(loss: str) -> None:
     """Entries asked for later, in any order, give the same matrix as all at once; and it says when it is stale."""
     program = make_program(loss, "l1", n=40, count=12)
-    columns = newton_columns.NormalisedColumns(program.columns, program.row_weights)
+    columns = NormalisedColumns(program.columns, program.row_weights)
     scores = torch.randn(program.targets.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    a, b, _ = program.loss.curvature(scores)
+    a, b, _ = program.loss.curvature(scores, program.targets)
     outputs = range(program.n_outputs)
-    matrix = CurvatureMatrix(columns, outputs, Rows(a, b), torch.float64)
+    matrix = CurvatureMatrix(columns, outputs, RowMatrices(a, b), torch.float64)
     active = torch.zeros(program.n_columns, program.n_outputs, dtype=torch.bool)
     active[[1, 4, 7], -1] = True
     matrix.require(active)
@@ -240,28 +245,28 @@ def test_curvature_matrix_keeps_and_appends(loss: str) -> None:
     H = torch.diag_embed(a) - (0.0 if b is None else b.unsqueeze(2) * b.unsqueeze(1))
     expected = torch.einsum("ai,bi,iab->ab", R[column], R[column], H[:, output][:, :, output])
     assert torch.allclose(lower.tril(), expected.tril(), atol=1e-12)
-    assert matrix.serves(active, Rows(a, b), torch.float64)
-    assert not matrix.serves(active, Rows(2.0 * a, b), torch.float64)
-    assert not matrix.serves(active, Rows(a, b), torch.float32)
-    single = CurvatureMatrix(columns, outputs, Rows(a, b), torch.float32)
-    assert single.serves(active, Rows(2.0 * a, b), torch.float32)
-    assert not single.serves(active, Rows(20.0 * a, b), torch.float32)
+    assert matrix.serves(active, RowMatrices(a, b), torch.float64)
+    assert not matrix.serves(active, RowMatrices(2.0 * a, b), torch.float64)
+    assert not matrix.serves(active, RowMatrices(a, b), torch.float32)
+    single = CurvatureMatrix(columns, outputs, RowMatrices(a, b), torch.float32)
+    assert single.serves(active, RowMatrices(2.0 * a, b), torch.float32)
+    assert not single.serves(active, RowMatrices(20.0 * a, b), torch.float32)
 
 
 def test_revised_factor_solves_the_changed_system() -> None:
     program = make_program("cross_entropy", "l1", n=40, count=12)
-    columns = newton_columns.NormalisedColumns(program.columns, program.row_weights)
-    curvature = program.loss.curvature(torch.zeros_like(program.targets))
+    columns = NormalisedColumns(program.columns, program.row_weights)
+    curvature = program.loss.curvature(torch.zeros_like(program.targets), program.targets)
     matrix = CurvatureMatrix(columns, range(program.n_outputs), curvature, torch.float64)
     generator = torch.Generator().manual_seed(0)
     before = torch.rand(12, program.n_outputs, generator=generator) < 0.5
     after = before ^ (torch.rand(before.shape, generator=generator) < 0.2)
-    inverse = Rows(torch.full(before.shape, 0.1, dtype=torch.float64))
+    inverse = RowMatrices(torch.full(before.shape, 0.1, dtype=torch.float64))
     base = Factor(matrix, matrix.require(before), inverse)
     entries = matrix.require(after)
     revised = base.revised(matrix, entries, inverse)
     assert revised is not None
-    assert base.revised(matrix, entries, Rows(2.0 * inverse.diagonal)) is None
+    assert base.revised(matrix, entries, RowMatrices(2.0 * inverse.diagonal)) is None
     X = torch.randn(before.shape, dtype=torch.float64, generator=generator) * after
     expected, found = torch.zeros_like(X), torch.zeros_like(X)
     Factor(matrix, entries, inverse).solve(X, expected)

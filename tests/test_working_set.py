@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("small_limits")
 
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convexsnn.solvers.newton.DENSE_BYTES", 0)
+    monkeypatch.setattr("convexsnn.solvers.newton.solver.DENSE_BYTES", 0)
     monkeypatch.setattr(working_set, "FIRST_COLUMNS", 4)
 
 
@@ -43,7 +43,7 @@ def test_same_optimum_as_all_columns_at_once(loss: str, penalty: str) -> None:
     gaps = [entry.relative_gap for entry in rounds.history]
     assert gaps == sorted(gaps, reverse=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("convexsnn.solvers.newton.DENSE_BYTES", 2**31)
+        patch.setattr("convexsnn.solvers.newton.solver.DENSE_BYTES", 2**31)
         whole = solve(program)
     assert len(whole.history) > 0
     assert rounds.certificate.primal == pytest.approx(whole.certificate.primal, rel=2e-6)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from convexsnn.global_bound import GlobalBound, finite_or_none, relative_gap
-from convexsnn.losses import CrossEntropy, Head
+from convexsnn.losses import Head, check_heads
 from convexsnn.program import ConvexProgram
 
 __all__ = ["SCOPES", "Certificate", "certify", "relative_gap"]
@@ -166,7 +166,7 @@ def _read_heads(value: Any) -> tuple[Head, ...]:
     if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
         raise ValueError("certificate field 'heads' must be a list of pairs of classes and weight")
     heads = tuple(Head(*pair) for pair in value)
-    CrossEntropy(heads)  # raises on numbers that are no head's
+    check_heads(heads)
     return heads
 
 

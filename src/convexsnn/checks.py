@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 def check_integer(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
@@ -96,3 +98,15 @@ def check_heeded(settings: Any, names: Iterable[str], where: str) -> None:
     for name in names:
         if name in usual and getattr(settings, name) != usual[name]:
             raise ValueError(f"{name} has no effect {where}: leave it out")
+
+
+class Table(dict[str, T], Generic[T]):
+    """A table of what is known by name, whose miss is a ValueError that names the kind and all that is known."""
+
+    def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
+        """`kind` is the argument or field that names an entry, such as "loss"."""
+        super().__init__(entries)
+        self.kind = kind
+
+    def __missing__(self, name: Any) -> T:
+        return self[check_choice(self.kind, name, self)]

@@ -98,7 +98,7 @@ def inference_cost(network: Network, sequences: Sequences) -> Cost:
         tally.spikes += part.n_spikes
         for layer, below, last in _fed_by_spikes(network, part):
             _count(tally, layer, below, last)
-        tally.operate(_dot((part.features != 0).sum(dim=0), fan_out), 0.0, binary=hidden.readout != "analog")
+        tally.operate(_dot((part.features != 0).sum(dim=0), fan_out), 0.0, binary=hidden.readout.bits)
     for branch in hidden.branches:
         first = branch.layers[0].weight
         tally.operate(_dot(active, (first != 0).sum(dim=1)), 0.0, binary=binary)
@@ -124,9 +124,9 @@ Own = tuple[Tensor, LayerState]
 
 def _fed_by_spikes(network: Network, part: Simulation) -> Iterator[tuple[Layer, Tensor | None, Own]]:
     """Each layer, spike counts of the layer below (None for the input), and its own counts and last state."""
-    for branch, counts, states in zip(network.hidden.branches, part.counts, part.state, strict=True):
+    for branch, counts, own in zip(network.hidden.branches, part.counts, part.state.branches, strict=True):
         for i, layer in enumerate(branch.layers):
-            yield layer, counts[i - 1] if i else None, (counts[i], states[i])
+            yield layer, counts[i - 1] if i else None, (counts[i], own.layers[i])
 
 
 def _count(tally: Tally, layer: Layer, below: Tensor | None, own: Own) -> None:

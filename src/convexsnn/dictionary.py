@@ -14,6 +14,9 @@ from convexsnn.network import Hidden
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import Simulation, simulate_chunks
 
+# Bytes of rows compared at a time when equal ones are looked for.
+BLOCK_BYTES = 2**24
+
 
 @dataclass(frozen=True, eq=False)
 class Dictionary:
@@ -75,15 +78,12 @@ def build_dictionary(
     """
     total = sequences.rows(hidden.every_step)
     margins: list[float] = []
-    chunks = _watch(simulate_chunks(hidden, sequences), margins, total, on_chunk)
-    if hidden.readout == "analog":
-        # Adding zero turns -0.0 into 0.0, so that equal columns are equal bytes.
-        stored = torch.cat([part.features.to(torch.float64) for part in chunks]).T.contiguous() + 0.0
-    else:
-        stored = _pack_rows(part.features for part in chunks)
+    parts = (part.features for part in _watch(simulate_chunks(hidden, sequences), margins, total, on_chunk))
+    bits = hidden.readout.bits
+    stored = (_pack_rows if bits else _real_rows)(parts, hidden.n_last, total, hidden.device)
     neuron_of, column_of = distinct_rows(stored)
-    kept = stored[neuron_of]
-    columns = RealColumns(kept) if hidden.readout == "analog" else BitColumns(kept, total)
+    kept = stored if len(neuron_of) == len(stored) else stored[neuron_of]
+    columns = BitColumns(kept, total) if bits else RealColumns(kept)
     return Dictionary(columns, neuron_of, column_of, min(margins))
 
 
@@ -99,30 +99,59 @@ def _watch(
         yield part
 
 
-def _pack_rows(parts: Iterable[Tensor]) -> Tensor:
+def _pack_rows(parts: Iterable[Tensor], P: int, rows: int, device: torch.device) -> Tensor:
     """Bool row blocks (r, P) as bits (P, ceil(rows / 8)), never holding more than a block unpacked."""
-    packed, rest = [], None
+    packed = torch.empty(P, -(-rows // 8), dtype=torch.uint8, device=device)
+    begun, rest = 0, torch.empty(0, P, dtype=torch.bool, device=device)
     for part in parts:
-        rows = part if rest is None or not len(rest) else torch.cat([rest, part])
-        whole = len(rows) // 8 * 8
-        packed.append(pack_rows(rows[:whole]))
-        rest = rows[whole:]
-    if rest is not None and len(rest):
-        packed.append(pack_rows(rest))
-    return torch.cat(packed).T.contiguous()
+        block = torch.cat([rest, part]) if len(rest) else part
+        whole = len(block) // 8
+        packed[:, begun : begun + whole] = pack_rows(block[: 8 * whole]).T
+        begun, rest = begun + whole, block[8 * whole :]
+    if len(rest):
+        packed[:, begun:] = pack_rows(rest).T
+    return packed
+
+
+def _real_rows(parts: Iterable[Tensor], P: int, rows: int, device: torch.device) -> Tensor:
+    """Row blocks (r, P) as float64 columns (P, rows)."""
+    stored, begun = torch.empty(P, rows, dtype=torch.float64, device=device), 0
+    for part in parts:
+        stored[:, begun : begun + len(part)] = part.T
+        begun += len(part)
+    # Adding zero turns -0.0 into 0.0, so that equal columns are equal bytes.
+    return stored.add_(0.0)
 
 
 def distinct_rows(stored: Tensor) -> tuple[Tensor, Tensor]:
-    """First occurrence of each distinct nonzero row, in order, and the position of each row's among them (or -1)."""
+    """First occurrence of each distinct nonzero row, in order, and the position of each row's among them (or -1).
+
+    Rows are the same where their bytes are. Beside `stored` nothing of its size is held.
+    """
     if len(stored) == 0:
         none = torch.zeros(0, dtype=torch.int64, device=stored.device)
         return none, none
-    raw = np.ascontiguousarray(stored.cpu().numpy())
-    keys = raw.view(np.dtype((np.void, raw.dtype.itemsize * raw.shape[1]))).ravel()
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    loud = raw[first].any(axis=1)
-    order = np.argsort(np.where(loud, first, len(raw)), kind="stable")[: loud.sum()]
+    values = np.ascontiguousarray(stored.cpu().numpy())
+    raw = values.view(np.uint8)
+    keys = raw.view(np.dtype((np.void, raw.shape[1]))).ravel()
+    ordered = np.argsort(keys, kind="stable")
+    begins = np.ones(len(raw), dtype=bool)
+    for start, stop in _blocks(raw, first=1):
+        begins[start:stop] = (raw[ordered[start:stop]] != raw[ordered[start - 1 : stop - 1]]).any(axis=1)
+    group = np.empty(len(raw), dtype=np.int64)
+    group[ordered] = np.cumsum(begins) - 1
+    first = ordered[begins]
+    loud = np.empty(len(raw), dtype=bool)
+    for start, stop in _blocks(raw):
+        loud[start:stop] = values[start:stop].any(axis=1)
+    order = np.argsort(np.where(loud[first], first, len(raw)), kind="stable")[: loud[first].sum()]
     position = np.full(len(first), -1)
     position[order] = np.arange(len(order))
     as_tensor = lambda a: torch.from_numpy(a).to(stored.device)  # noqa: E731
-    return as_tensor(first[order]), as_tensor(position[inverse.ravel()])
+    return as_tensor(first[order]), as_tensor(position[group])
+
+
+def _blocks(raw: np.ndarray, first: int = 0) -> Iterator[tuple[int, int]]:
+    """Ranges of the rows of bytes `raw`, from `first` on, each of a bounded number of bytes."""
+    size = max(1, BLOCK_BYTES // raw.shape[1])
+    return ((start, min(start + size, len(raw))) for start in range(first, len(raw), size))

@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
-from convexsnn.families import Drawn, Run, WitnessFamily
+from convexsnn.families import Run, WitnessFamily
 from convexsnn.problem import Problem
 from convexsnn.regularisation import Regularisation
-from convexsnn.search import Round
-from convexsnn.selection import PathPoint, train_path
+from convexsnn.selection import Fitted, train_path
 from convexsnn.solvers import Status
-from convexsnn.training import Trained
-
-
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """What a fit came to.
-
-    Attributes
-    ----------
-    trained : Trained
-        Of the picked beta, on all sequences.
-    beta : float
-        The picked one.
-    path : tuple of PathPoint
-        One record a beta, on the sequences that were trained on for the pick.
-    history : tuple of Round
-        Of the search, if there was one.
-    stopped : str or None
-        Why the search ended.
-    """
-
-    trained: Trained
-    beta: float
-    path: tuple[PathPoint, ...]
-    history: tuple[Round, ...]
-    stopped: str | None
 
 
 def fit(
@@ -74,20 +47,15 @@ def fit(
     if split := regularisation.several and problem.validation is None:
         training = problem.split(held_out(strata(problem), validation_fraction, run.seed))
         family.check_cost(problem)  # a refusal should not come after half of the work
-    drawn = family.columns(training, run)
-    # A search has all but solved the program of the smallest beta.
-    path = train_path(drawn.source, regularisation, run.observer, None if regularisation.several else drawn.start)
-    trained = path.trained
-    if split and trained.status is not Status.INTERRUPTED:
-        run.observer.begin(f"beta {path.beta:.3g} on all sequences")
-        trained = _on_all(drawn, problem, regularisation, path.beta, trained)
-    return Fitted(trained, path.beta, path.points, drawn.history, drawn.stopped)
-
-
-def _on_all(drawn: Drawn, problem: Problem, regularisation: Regularisation, beta: float, trained: Trained) -> Trained:
-    source = drawn.source.on(problem)
-    (fitted,) = source.fits([regularisation.rho_of(beta, source.n_last)], trained.W)
-    return fitted.conclude()
+    source = family.columns(training, run)
+    fitted = train_path(source, regularisation, run.observer)
+    if split and fitted.trained.status is not Status.INTERRUPTED:
+        run.observer.begin(f"beta {fitted.beta:.3g} on all sequences")
+        source = source.on(problem)
+        rho = regularisation.rho_of(fitted.beta, source.n_last)
+        (fit_on_all,) = source.fits([rho], fitted.trained.W)
+        return replace(fitted, trained=fit_on_all.conclude())
+    return fitted
 
 
 def check_checkpoint(family: WitnessFamily, run: Run) -> None:

@@ -53,16 +53,3 @@ def decide(S: Tensor, heads: tuple[Head, ...] = ()) -> Tensor:
     if heads:
         return torch.stack([scores.argmax(dim=1) for scores in split_heads(S, heads)], dim=1)
     return (S[:, 0] > 0).to(torch.int64) if S.shape[1] == 1 else S.argmax(dim=1)
-
-
-def probabilities(S: Tensor, loss: str) -> Tensor:
-    """Class probabilities (rows, classes) of a logistic or cross-entropy network.
-
-    One-versus-rest logistic scores are turned into probabilities class by class and normalised.
-    """
-    if loss == "cross_entropy":
-        return torch.softmax(S, dim=1)
-    if S.shape[1] == 1:
-        return torch.cat([torch.sigmoid(-S), torch.sigmoid(S)], dim=1)
-    # In the log domain, so that rows far from every class still sum to one.
-    return torch.softmax(torch.nn.functional.logsigmoid(S), dim=1)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from convexsnn.neurons import LIF, Neuron
+from convexsnn.neurons import LIF, Neuron, Threshold
+from convexsnn.readouts import Readout, Spike, as_readout
 
-Readout = Literal["spike", "membrane", "analog"]
-READOUTS: tuple[str, ...] = get_args(Readout)
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -23,7 +21,8 @@ class Layer:
     Attributes
     ----------
     weight : float tensor of shape (n_in, m)
-    neuron : LIF or Threshold
+    neuron : Neuron
+        LIF or Threshold, for example; its tensors have one value for each of the m.
     recurrent : float tensor of shape (m, m), optional
         W_rec, from the layer's own spikes one step before.
     bias : float tensor of shape (m,), optional
@@ -38,9 +37,13 @@ class Layer:
         m = self.weight.shape[-1]
         if self.weight.ndim != 2:
             raise ValueError(f"weight must have shape (n_in, m), got {tuple(self.weight.shape)}")
+        if not isinstance(self.neuron, Neuron):
+            raise ValueError(f"neuron must be a Neuron, such as LIF or Threshold, not {self.neuron!r}")
         expected = {"recurrent": (self.recurrent, (m, m)), "bias": (self.bias, (m,))}
-        if isinstance(self.neuron, LIF):
-            expected |= {"leak": (self.neuron.leak, (m,)), "threshold": (self.neuron.threshold, (m,))}
+        own = {name: (tensor, (m,)) for name, tensor in self.neuron.tensors().items()}
+        if taken := own.keys() & {"weight", *expected}:
+            raise ValueError(f"neurons of kind {self.neuron.name!r} have tensors named {taken}, as layers have: rename")
+        expected |= own
         for name, (tensor, shape) in expected.items():
             if tensor is not None and tuple(tensor.shape) != shape:
                 raise ValueError(f"{name} must have shape {shape} for {m} neurons, got {tuple(tensor.shape)}")
@@ -75,6 +78,21 @@ class Layer:
         return Layer(self.weight.to(device), self.neuron.to(device), move(self.recurrent), move(self.bias))
 
 
+def lif_of(layer: Layer, who: str) -> LIF:
+    """The neurons of a layer as LIF: threshold units have leak 0, threshold 0 and no reset.
+
+    For those who know the equations of LIF neurons and no others: ValueError for any other kind, naming it and `who`.
+    """
+    match layer.neuron:
+        case LIF():
+            return layer.neuron
+        case Threshold():
+            zeros = torch.zeros(layer.m, dtype=layer.weight.dtype, device=layer.weight.device)
+            return LIF(zeros, zeros, "none")
+        case other:
+            raise ValueError(f"{who} knows LIF neurons and threshold units, not neurons of kind {other.name!r}")
+
+
 @dataclass(frozen=True, eq=False)
 class Branch:
     """One of the K parallel subnetworks: a stack of layers, the last of which is read out.
@@ -84,7 +102,7 @@ class Branch:
     layers : tuple of Layer
         First to last hidden layer.
     readout_bias : float tensor of shape (m_last,), optional
-        For the membrane readout 1[v_T - readout_bias >= 0]; None is zero.
+        For the membrane readout 1[v_T - readout_bias >= 0]; None is zero. Readouts that are not `biased` ignore it.
     """
 
     layers: tuple[Layer, ...]
@@ -123,8 +141,9 @@ class Hidden:
     n_features : int
         d, the input features.
     branches : tuple of Branch
-    readout : {"spike", "membrane", "analog"}
-        What is read of the last layers: s_T; 1[v_T - readout_bias >= 0] on the membrane after reset; or v_T itself.
+    readout : Readout
+        What is read of the last layers, such as `Spike` (s_T), `Membrane` (1[v_T - readout_bias >= 0]) or `Analog`
+        (v_T). A name, such as "spike", stands for the kind of that name.
     every_step : bool
         Read at every step (rows are sequence-step pairs) instead of the last step of each sequence.
     dtype : torch.dtype
@@ -132,13 +151,12 @@ class Hidden:
 
     n_features: int
     branches: tuple[Branch, ...]
-    readout: Readout = "spike"
+    readout: Readout = field(default_factory=Spike)
     every_step: bool = False
     dtype: torch.dtype = torch.float64
 
     def __post_init__(self) -> None:
-        if self.readout not in READOUTS:
-            raise ValueError(f"readout must be one of {', '.join(map(repr, READOUTS))}, got {self.readout!r}")
+        object.__setattr__(self, "readout", as_readout(self.readout))
         if self.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype must be torch.float32 or torch.float64, got {self.dtype}")
         for k, branch in enumerate(self.branches):
@@ -171,7 +189,7 @@ class Hidden:
         """Whether `other` differs in numbers of weights and biases only: same layers, neurons, readout and dtype."""
         facts = [(h.n_features, h.readout, h.every_step, h.dtype, h._sizes()) for h in (self, other)]
         return facts[0] == facts[1] and all(
-            same_neurons(a.neuron, b.neuron) for a, b in zip(self.layers(), other.layers(), strict=True)
+            a.neuron.equals(b.neuron) for a, b in zip(self.layers(), other.layers(), strict=True)
         )
 
     def _sizes(self) -> list[list[tuple]]:
@@ -244,12 +262,5 @@ def _same_layer(a: Layer, b: Layer) -> bool:
         _same(a.weight, b.weight)
         and _same(a.recurrent, b.recurrent)
         and _same(a.bias, b.bias)
-        and same_neurons(a.neuron, b.neuron)
+        and a.neuron.equals(b.neuron)
     )
-
-
-def same_neurons(a: Neuron, b: Neuron) -> bool:
-    """Whether two layers' neurons have exactly the same settings."""
-    if isinstance(a, LIF) and isinstance(b, LIF):
-        return a.reset == b.reset and torch.equal(a.leak, b.leak) and torch.equal(a.threshold, b.threshold)
-    return type(a) is type(b)

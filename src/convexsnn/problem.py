@@ -163,6 +163,11 @@ class Problem:
         prefixes = prefixes_of(self.input, every_step=self.every_step, dtype=dtype)
         return MergedRows.of(prefixes, self.targets, self.weights)
 
+    @property
+    def without_validation(self) -> Problem:
+        """The same problem without validation data."""
+        return self if self.validation is None else replace(self, validation=None)
+
     @cached_property
     def merged_sequences(self) -> Problem:
         """The same problem with equal sequences of equal targets as one of their total weight.

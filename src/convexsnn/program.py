@@ -98,17 +98,22 @@ class ConvexProgram:
         V = U.to(torch.float64) / w.unsqueeze(1)
         return -float(w @ self.loss.conjugate(V, self.targets))
 
+    def in_domain(self, U: Tensor) -> Tensor:
+        """A point of the domain of F* near `U` (n, C), float64.
+
+        What is inside comes back as it is, bit for bit, so that a certificate can be computed again from it.
+        """
+        w = self.row_weights.unsqueeze(1)
+        V = U / w
+        projected = self.loss.project_dual(V, self.targets)
+        return torch.where(projected == V, U, w * projected)
+
     def feasible_dual(self, U: Tensor) -> Tensor:
         """The dual candidate U made feasible: put into the domain of F*, then scaled into {Omega*(D^T U) <= rho}.
 
         Scaling by t in [0, 1] keeps U in the domain of every loss here, so any U of shape (n, C) gives a valid bound.
         """
-        w = self.row_weights.unsqueeze(1)
-        U = U.to(torch.float64)
-        V = U / w
-        projected = self.loss.project_dual(V, self.targets)
-        # What is feasible comes back as it is, bit for bit, so that a certificate can be computed again from it.
-        U = torch.where(projected == V, U, w * projected)
+        U = self.in_domain(U.to(torch.float64))
         if not bool(torch.isfinite(U).all()):
             raise ValueError("the dual vector U must be finite")
         kappa = float(self.penalty.dual_norm(self.columns.rmatmul(U))) / self.rho

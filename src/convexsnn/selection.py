@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
-from torch import Tensor
 
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_real
 from convexsnn.observer import Observer
 from convexsnn.regularisation import Regularisation
+from convexsnn.search import Round
 from convexsnn.solvers.base import Status
 from convexsnn.training import ColumnSource, Fit, Trained
 
@@ -75,8 +75,8 @@ class PathPoint:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedPath:
-    """The network of the picked beta, and the record of all betas.
+class Fitted:
+    """What a fit came to.
 
     Attributes
     ----------
@@ -84,18 +84,22 @@ class TrainedPath:
         Of the picked beta.
     beta : float
         The picked one.
-    points : tuple of PathPoint
-        From the largest beta to the smallest; fewer than asked for when the path was interrupted.
+    path : tuple of PathPoint
+        One record a beta, from the largest to the smallest; fewer than asked for when the fit was interrupted.
+    history : tuple of Round
+        Of the search, if there was one.
+    stopped : str or None
+        Why the search ended.
     """
 
     trained: Trained
     beta: float
-    points: tuple[PathPoint, ...]
+    path: tuple[PathPoint, ...]
+    history: tuple[Round, ...] = ()
+    stopped: str | None = None
 
 
-def train_path(
-    source: ColumnSource, regularisation: Regularisation, observer: Observer | None = None, start: Tensor | None = None
-) -> TrainedPath:
+def train_path(source: ColumnSource, regularisation: Regularisation, observer: Observer | None = None) -> Fitted:
     """Fit output weights for every beta from the largest to the smallest, and pick one by its validation score.
 
     Of equal validation scores the larger beta is picked, as its network is the sparser one.
@@ -106,8 +110,6 @@ def train_path(
         Its problem has a score; and validation data where there are several betas.
     regularisation : Regularisation
     observer : Observer, optional
-    start : float64 tensor of shape (P_last, C), optional
-        Weights from which the largest beta is solved.
 
     Raises
     ------
@@ -126,7 +128,8 @@ def train_path(
     rhos = [regularisation.rho_of(beta, source.n_last) for beta in betas]
     points: list[PathPoint] = []
     picked: tuple[PathPoint, Fit] | None = None
-    fits = iter(source.fits(rhos, start))
+    # A search has all but solved the program of the smallest beta.
+    fits = iter(source.fits(rhos, None if regularisation.several else source.start))
     for i, beta in enumerate(betas, start=1):
         if len(betas) > 1:
             observer.begin(f"beta {beta:.3g} ({i} of {len(betas)})")
@@ -138,7 +141,7 @@ def train_path(
             picked = points[-1], fit
     assert picked is not None
     _warn_of_others(points, picked[0], source.options.tol)
-    return TrainedPath(picked[1].conclude(), picked[0].beta, tuple(points))
+    return Fitted(picked[1].conclude(), picked[0].beta, tuple(points), source.history, source.stopped)
 
 
 def _betas(source: ColumnSource, regularisation: Regularisation) -> tuple[float, ...]:

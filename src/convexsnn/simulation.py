@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from convexsnn.network import Hidden, Layer, Network
+from convexsnn.neurons import NeuronState
+from convexsnn.readouts import Accumulated, LastLayer
 from convexsnn.sequences import Sequences
 
 # Floats of state and current held at a time by `simulate_chunks`: 2**20 float64 are 8 MiB, which stay in cache
@@ -22,14 +24,38 @@ LEAST_SEQUENCES, MOST_FLOATS = 96, 2**26
 
 
 class LayerState(NamedTuple):
-    """What a layer carries to the next step: membrane and last spikes, both float tensors of shape (n, m)."""
+    """What a layer carries to the next step.
 
-    membrane: Tensor
+    Attributes
+    ----------
+    neuron : NeuronState
+        The neurons' own state, float tensors of shape (n, m), the membrane first.
+    spikes : float tensor of shape (n, m)
+        Of the step before, 0 or 1.
+    """
+
+    neuron: NeuronState
     spikes: Tensor
 
+    @property
+    def membrane(self) -> Tensor:
+        """The membrane after reset, (n, m)."""
+        return self.neuron[0]
 
-State = tuple[tuple[LayerState, ...], ...]
-"""One tuple a branch of one `LayerState` a layer."""
+
+class BranchState(NamedTuple):
+    """What a branch carries to the next step: its layers' states, and what the readout has accumulated of the last."""
+
+    layers: tuple[LayerState, ...]
+    accumulated: Accumulated
+
+
+class State(NamedTuple):
+    """What a network carries to the next step: its branches' states, and the steps seen, an int64 tensor (n, 1)."""
+
+    branches: tuple[BranchState, ...]
+    steps: Tensor
+
 
 Counts = tuple[tuple[Tensor, ...], ...]
 """Spikes of every neuron: one tuple a branch of one int64 tensor (m,) a layer."""
@@ -59,12 +85,13 @@ class Simulation:
     Attributes
     ----------
     features : tensor of shape (rows, P_last)
-        Rows are sequences, or (sequence, step) pairs ordered by sequence, then step. bool, or float for analog.
+        Rows are sequences, or (sequence, step) pairs ordered by sequence, then step. bool where the readout's columns
+        are bits, else float.
     state : State
         After the last step of each sequence.
     margin : float
-        Smallest |v - theta| over all neurons, steps and sequences (and |v_T - readout_bias| where the membrane
-        readout thresholds it); inf for a network without neurons.
+        Smallest |v - theta| over all neurons, steps and sequences (and of what the readout compares itself, such as
+        |v_T - readout_bias| of the membrane readout); inf for a network without neurons.
     counts : Counts
         Spikes of every neuron, summed over steps and sequences.
     """
@@ -81,9 +108,16 @@ class Simulation:
 
 
 def initial_state(hidden: Hidden, n: int) -> State:
-    """The zero state of `n` sequences."""
+    """The state of `n` sequences before their first step."""
     zeros = lambda m: torch.zeros(n, m, dtype=hidden.dtype, device=hidden.device)  # noqa: E731
-    return tuple(tuple(LayerState(zeros(layer.m), zeros(layer.m)) for layer in b.layers) for b in hidden.branches)
+    branches = tuple(
+        BranchState(
+            tuple(LayerState(la.neuron.initial_state(zeros(la.m)), zeros(la.m)) for la in branch.layers),
+            hidden.readout.start(zeros(branch.last.m)),
+        )
+        for branch in hidden.branches
+    )
+    return State(branches, torch.zeros(n, 1, dtype=torch.int64, device=hidden.device))
 
 
 def step(hidden: Hidden, x: Tensor, state: State) -> Stepped:
@@ -97,17 +131,18 @@ def step(hidden: Hidden, x: Tensor, state: State) -> Stepped:
     """
     states, counts = [], []
     margin = x.new_tensor(torch.inf)
-    for branch, branch_state in zip(hidden.branches, state, strict=True):
-        below, layer_states, layer_counts = x, [], []
-        for layer, layer_state in zip(branch.layers, branch_state, strict=True):
-            spikes, membrane, distance = layer.neuron.step(_current(layer, below, layer_state), layer_state.membrane)
-            margin = torch.minimum(margin, distance.abs().amin())
-            below = spikes.to(hidden.dtype)
-            layer_states.append(LayerState(membrane, below))
-            layer_counts.append(spikes.sum(dim=0))
-        states.append(tuple(layer_states))
-        counts.append(tuple(layer_counts))
-    return Stepped(tuple(states), margin, tuple(counts))
+    for branch, own in zip(hidden.branches, state.branches, strict=True):
+        below, layers, of_branch = x, [], []
+        for layer, before in zip(branch.layers, own.layers, strict=True):
+            fired = layer.neuron.step(_current(layer, below, before), before.neuron)
+            margin = torch.minimum(margin, fired.distance.abs().amin())
+            below = fired.spikes.to(hidden.dtype)
+            layers.append(LayerState(fired.state, below))
+            of_branch.append(fired.spikes.sum(dim=0))
+        accumulated = hidden.readout.update(own.accumulated, below, layers[-1].membrane)
+        states.append(BranchState(tuple(layers), accumulated))
+        counts.append(tuple(of_branch))
+    return Stepped(State(tuple(states), state.steps + 1), margin, tuple(counts))
 
 
 def read(hidden: Hidden, state: State) -> tuple[Tensor, Tensor]:
@@ -116,21 +151,18 @@ def read(hidden: Hidden, state: State) -> tuple[Tensor, Tensor]:
     Returns
     -------
     features : tensor of shape (n, P_last)
-        bool for the spike and membrane readouts, the network's dtype for analog.
+        bool where the readout's columns are bits, else in the network's dtype.
     margin : float tensor of shape ()
-        Smallest |v - readout_bias| of the membrane readout; inf for the other two.
+        The smallest distance of what the readout compares itself (see `Reading`); inf where it compares nothing.
     """
     margin = torch.tensor(torch.inf, dtype=hidden.dtype, device=hidden.device)
     features = []
-    for branch, (*_, last) in zip(hidden.branches, state, strict=True):
-        if hidden.readout == "spike":
-            features.append(last.spikes > 0)
-        elif hidden.readout == "analog":
-            features.append(last.membrane)
-        else:
-            membrane = last.membrane if branch.readout_bias is None else last.membrane - branch.readout_bias
-            features.append(membrane >= 0)
-            margin = torch.minimum(margin, membrane.abs().amin())
+    for branch, own in zip(hidden.branches, state.branches, strict=True):
+        spikes, membrane = own.layers[-1].spikes, own.layers[-1].membrane
+        reading = hidden.readout.read(LastLayer(spikes, membrane, own.accumulated, state.steps, branch.readout_bias))
+        features.append(reading.features)
+        if reading.margin is not None:
+            margin = torch.minimum(margin, reading.margin)
     return torch.cat(features, dim=1), margin
 
 
@@ -138,7 +170,8 @@ def read(hidden: Hidden, state: State) -> tuple[Tensor, Tensor]:
 def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -> Simulation:
     """Run `hidden` over `sequences`; no gradients.
 
-    Sequences of unequal length are run together, longest first, and leave when they end: padding is never shown.
+    Sequences of unequal length are run together, longest first, and leave when they end: padding is never shown. The
+    memory held does not grow with the number of steps, but for the features of every step where these are read.
 
     Parameters
     ----------
@@ -162,24 +195,28 @@ def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -
     rows = _row_index(sequences, hidden.every_step)[order]
     state = initial_state(hidden, len(order)) if state is None else _map_state(state, lambda s: s[order])
     features = _empty_features(hidden, sequences)
-    counts, margins, ended = [], [], []
+    counts, ended = _no_counts(hidden), []
+    margin = torch.tensor(torch.inf, dtype=hidden.dtype, device=hidden.device)
     # How many sequences are still running at each step; they are the first ones, as they are sorted by length.
     active = (lengths.unsqueeze(1) > torch.arange(int(lengths[0]), device=lengths.device)).sum(dim=0).tolist()
     for t, (k, k_next) in enumerate(zip(active, [*active[1:], 0], strict=True)):
-        state, margin, spiked = step(hidden, values[:k, t], state)
-        counts.append(spiked)
-        margins.append(margin)
-        going, gone = _split_state(state, k_next)
-        ended.append(gone)
+        state, nearest, spiked = step(hidden, values[:k, t], state)
+        counts, margin = _add_counts(counts, spiked), torch.minimum(margin, nearest)
         if hidden.every_step:
-            features[rows[:k] + t], margin = read(hidden, state)
-        elif k_next < k:
-            features[rows[k_next:k]], margin = read(hidden, gone)
-        margins.append(margin)
-        state = going
-    margin, final = float(torch.stack(margins).amin()), _restore_order(ended, order)
-    check_potentials(hidden, final, margin)
-    return Simulation(features, final, margin, _sum_counts(counts))
+            features[rows[:k] + t], nearest = read(hidden, state)
+            margin = torch.minimum(margin, nearest)
+        if k_next == k:
+            continue
+        # A copy: a view would keep the states of all that ran at this step.
+        gone = _map_state(state, lambda s: s[k_next:].clone())  # noqa: B023 - called at once
+        ended.append(gone)
+        if not hidden.every_step:
+            features[rows[k_next:k]], nearest = read(hidden, gone)
+            margin = torch.minimum(margin, nearest)
+        state = first_states(state, k_next)
+    final, smallest = _restore_order(ended, order), float(margin)
+    check_potentials(hidden, final, smallest)
+    return Simulation(features, final, smallest, counts)
 
 
 def simulate_chunks(hidden: Hidden, sequences: Sequences) -> Iterator[Simulation]:
@@ -205,7 +242,8 @@ def check_features(hidden: Hidden, sequences: Sequences) -> None:
 
 def check_potentials(hidden: Hidden, state: State, margin: float | Tensor) -> None:
     """Raise ValueError when a membrane has overflowed, or the margin of a step on the way to `state` is no number."""
-    if math.isnan(margin) or not all(bool(torch.isfinite(la.membrane).all()) for branch in state for la in branch):
+    layers = [layer for branch in state.branches for layer in branch.layers]
+    if math.isnan(margin) or not all(bool(torch.isfinite(tensor).all()) for la in layers for tensor in la.neuron):
         raise ValueError(f"X drives membrane potentials beyond the range of {hidden.dtype}: scale X down")
 
 
@@ -231,41 +269,45 @@ def _row_index(sequences: Sequences, every_step: bool) -> Tensor:
     return torch.arange(len(sequences), device=sequences.lengths.device)
 
 
-def _map_state(state: State, function) -> State:
-    return tuple(tuple(LayerState(function(s.membrane), function(s.spikes)) for s in branch) for branch in state)
+def _map_state(state: State, function: Callable[[Tensor], Tensor]) -> State:
+    """`function`, which acts on sequences, of every tensor."""
+    return _join_states([state], lambda tensors: function(tensors[0]))
 
 
-def _split_state(state: State, k: int) -> tuple[State, State]:
-    """The states of the first `k` sequences, and of the others."""
-    return first_states(state, k), _map_state(state, lambda s: s[k:])
+def _join_states(states: Sequence[State], join: Callable[[list[Tensor]], Tensor]) -> State:
+    """`join` of each tensor that the states have."""
+    branches = []
+    for same in zip(*(state.branches for state in states), strict=True):
+        layers = []
+        for layer in zip(*(branch.layers for branch in same), strict=True):
+            neuron = tuple(map(join, map(list, zip(*(own.neuron for own in layer), strict=True))))
+            layers.append(LayerState(neuron, join([own.spikes for own in layer])))
+        accumulated = tuple(map(join, map(list, zip(*(branch.accumulated for branch in same), strict=True))))
+        branches.append(BranchState(tuple(layers), accumulated))
+    return State(tuple(branches), join([state.steps for state in states]))
 
 
-def _sum_counts(counts: list[Counts]) -> Counts:
-    return tuple(
-        tuple(torch.stack([step[k][i] for step in counts]).sum(dim=0) for i in range(len(branch)))
-        for k, branch in enumerate(counts[0])
-    )
+def _no_counts(hidden: Hidden) -> Counts:
+    zeros = lambda m: torch.zeros(m, dtype=torch.int64, device=hidden.device)  # noqa: E731
+    return tuple(tuple(zeros(layer.m) for layer in branch.layers) for branch in hidden.branches)
+
+
+def _add_counts(before: Counts, spiked: Counts) -> Counts:
+    return tuple(tuple(a + b for a, b in zip(mine, own, strict=True)) for mine, own in zip(before, spiked, strict=True))
 
 
 def _empty_features(hidden: Hidden, sequences: Sequences) -> Tensor:
-    dtype = hidden.dtype if hidden.readout == "analog" else torch.bool
+    dtype = torch.bool if hidden.readout.bits else hidden.dtype
     return torch.empty(sequences.rows(hidden.every_step), hidden.n_last, dtype=dtype, device=hidden.device)
 
 
 def _silent(hidden: Hidden, sequences: Sequences) -> Simulation:
     """A network without branches has no features and never comes near a threshold."""
-    return Simulation(_empty_features(hidden, sequences), (), float("inf"), ())
+    state = State((), sequences.lengths.unsqueeze(1))
+    return Simulation(_empty_features(hidden, sequences), state, float("inf"), ())
 
 
-def _restore_order(finished: list[State], order: Tensor) -> State:
+def _restore_order(ended: list[State], order: Tensor) -> State:
     """Join the states of the sequences that ended at each step (the longest ended last) in the original order."""
     inverse = torch.argsort(order)
-    join = lambda tensors: torch.cat(tensors)[inverse]  # noqa: E731
-    parts = finished[::-1]
-    return tuple(
-        tuple(
-            LayerState(join([p[k][i].membrane for p in parts]), join([p[k][i].spikes for p in parts]))
-            for i in range(len(branch))
-        )
-        for k, branch in enumerate(parts[0])
-    )
+    return _join_states(ended[::-1], lambda tensors: torch.cat(tensors)[inverse])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from convexsnn.network import DTYPES, Branch, Hidden, Layer
-from convexsnn.neurons import LIF, Neuron, Threshold
+from convexsnn.neurons import Neuron, neuron_kind
+from convexsnn.readouts import as_readout
 
 
 def describe_hidden(hidden: Hidden, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -19,15 +21,15 @@ def describe_hidden(hidden: Hidden, prefix: str, tensors: dict[str, Tensor]) -> 
         tensors[name] = tensor
     return {
         "n_features": hidden.n_features,
-        "readout": hidden.readout,
+        "readout": hidden.readout.describe(),
         "every_step": hidden.every_step,
         "dtype": next(name for name, dtype in DTYPES.items() if dtype == hidden.dtype),
         "branches": [[_describe_neuron(layer.neuron) for layer in branch.layers] for branch in hidden.branches],
     }
 
 
-def _describe_neuron(neuron: Neuron) -> dict[str, str]:
-    return {"kind": "lif", "reset": neuron.reset} if isinstance(neuron, LIF) else {"kind": "threshold"}
+def _describe_neuron(neuron: Neuron) -> dict[str, Any]:
+    return {"kind": neuron.name} | neuron.settings()
 
 
 def _named_tensors(hidden: Hidden, prefix: str) -> Iterator[tuple[str, Tensor]]:
@@ -36,29 +38,44 @@ def _named_tensors(hidden: Hidden, prefix: str) -> Iterator[tuple[str, Tensor]]:
             yield f"{prefix}.{k}.readout_bias", branch.readout_bias
         for i, layer in enumerate(branch.layers):
             named = {"weight": layer.weight, "recurrent": layer.recurrent, "bias": layer.bias}
-            if isinstance(layer.neuron, LIF):
-                named |= {"leak": layer.neuron.leak, "threshold": layer.neuron.threshold}
+            named |= layer.neuron.tensors()
             yield from ((f"{prefix}.{k}.{i}.{name}", t) for name, t in named.items() if t is not None)
 
 
 def rebuild_hidden(description: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Hidden:
-    """Inverse of `describe_hidden`; KeyError where a tensor is missing, ValueError on tensors that do not fit."""
+    """Inverse of `describe_hidden`.
+
+    Raises
+    ------
+    KeyError
+        Where a tensor is missing.
+    ValueError
+        On kinds of neurons or readouts that are not known, named, and on tensors that do not fit.
+    """
+    named: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for full, tensor in tensors.items():
+        at, _, name = full.rpartition(".")
+        named[at][name] = tensor
     branches = []
     for k, layers in enumerate(description["branches"]):
-        built = []
-        for i, neuron in enumerate(layers):
-            at = f"{prefix}.{k}.{i}."
-            lif = {"lif": True, "threshold": False}[neuron["kind"]]
-            kind = LIF(tensors[at + "leak"], tensors[at + "threshold"], neuron["reset"]) if lif else Threshold()
-            built.append(Layer(tensors[at + "weight"], kind, tensors.get(at + "recurrent"), tensors.get(at + "bias")))
-        branches.append(Branch(tuple(built), tensors.get(f"{prefix}.{k}.readout_bias")))
+        built = tuple(_rebuild_layer(neuron, f"{prefix}.{k}.{i}", named) for i, neuron in enumerate(layers))
+        branches.append(Branch(built, named[f"{prefix}.{k}"].get("readout_bias")))
     return Hidden(
         description["n_features"],
         tuple(branches),
-        description["readout"],
+        as_readout(description["readout"]),
         description["every_step"],
         DTYPES[description["dtype"]],
     )
+
+
+def _rebuild_layer(description: dict[str, Any], at: str, named: dict[str, dict[str, Tensor]]) -> Layer:
+    settings, own = dict(description), named[at]
+    kind = neuron_kind(settings.pop("kind"))
+    try:
+        return Layer(own["weight"], kind.rebuild(settings, own), own.get("recurrent"), own.get("bias"))
+    except KeyError as error:
+        raise KeyError(f"{at}.{error.args[0]}") from error
 
 
 def digest_of(hidden: Hidden) -> str:

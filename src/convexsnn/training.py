@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
@@ -112,6 +112,12 @@ class ColumnSource(Protocol):
         P_last, in rho = beta / sqrt(P_last).
     options : SolverOptions
         How far programs are solved.
+    start : float64 tensor of shape (P_last, C), optional
+        Weights of the last-layer neurons that are nearly optimal already.
+    history : tuple of Round
+        Of the search that found the columns, if there was one.
+    stopped : str or None
+        Why that search ended.
     """
 
     @property
@@ -120,6 +126,12 @@ class ColumnSource(Protocol):
     def n_last(self) -> int: ...
     @property
     def options(self) -> SolverOptions: ...
+    @property
+    def start(self) -> Tensor | None: ...
+    @property
+    def history(self) -> tuple[Any, ...]: ...
+    @property
+    def stopped(self) -> str | None: ...
 
     def fits(self, rhos: Sequence[float], start: Tensor | None = None) -> Iterator[Fit]:
         """A fit for each rho, from the largest to the smallest, each made when it is asked for."""
@@ -149,6 +161,8 @@ class SimulatedColumns:
     observer : Observer
     seconds : float
         That the simulation took.
+    start, history, stopped
+        See `ColumnSource`.
     """
 
     problem: Problem
@@ -158,6 +172,9 @@ class SimulatedColumns:
     options: SolverOptions
     observer: Observer
     seconds: float
+    start: Tensor | None = None
+    history: tuple[Any, ...] = ()
+    stopped: str | None = None
 
     @classmethod
     def of(

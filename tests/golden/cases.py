@@ -28,7 +28,7 @@ from convexsnn import (
     polish,
 )
 from convexsnn.bench.cells import choose_cells
-from convexsnn.bench.methods import run_job
+from convexsnn.bench.methods import run_paper_job
 from convexsnn.export import to_torch
 from convexsnn.network import Hidden, Network
 
@@ -275,7 +275,7 @@ def bench_cell() -> Facts:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for group, methods in (("gaussian", ["CVX", "CVX-an", "CVX-FT"]), ("reservoir", ["R", "R-CVX"])):
-            rows += run_job(settings | {"group": group, "methods": methods}, Path(folder) / "scratch")
+            rows += run_paper_job(settings | {"group": group, "methods": methods}, Path(folder) / "scratch")
     for row in rows:
         del row["seconds"]
     return {"rows": rows}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from convexsnn.bench.jobs import Job, JobSkippedError, Rows
+from convexsnn.bench.jobs import Job, JobSkippedError, TableRows
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.families import FAMILIES, WitnessFamily
 from convexsnn.tasks import TaskSettings, load_task
@@ -100,7 +100,7 @@ def ablation_jobs(
     ]
 
 
-def run_job(settings: dict[str, Any], scratch: Path) -> Rows:  # noqa: ARG001 - nothing to go on from
+def run_ablation_job(settings: dict[str, Any], scratch: Path) -> TableRows:  # noqa: ARG001 - nothing to go on from
     """One fit; `settings` as `ablation_jobs` makes them."""
     base, axis, value, seed = (settings[name] for name in ("base", "axis", "value", "seed"))
     chosen = BASES[base]
@@ -147,7 +147,7 @@ def _splits(task: Any) -> dict[str, Any]:
 
 
 def ablation_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of all jobs as Markdown, one table an axis: means (and standard deviations) over seeds."""
+    """TableRows of all jobs as Markdown, one table an axis: means (and standard deviations) over seeds."""
     lines = []
     for base, axis in dict.fromkeys((row["base"], row["axis"]) for row in rows):
         lines += [

@@ -17,7 +17,7 @@ from convexsnn.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
-Rows = list[dict[str, Any]]
+TableRows = list[dict[str, Any]]
 
 
 class JobSkippedError(ValueError):
@@ -47,18 +47,18 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """What came of a job: rows of the table, or why there are none; `reused` when they came from a file."""
 
     job: Job
-    rows: Rows
+    rows: TableRows
     skipped: str | None = None
     reused: bool = False
 
 
 def run_jobs(
-    jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], Rows], folder: Path, parallel: int
-) -> Iterator[Outcome]:
+    jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], TableRows], folder: Path, parallel: int
+) -> Iterator[JobOutcome]:
     """Outcomes as they come: first those whose files are in `folder`, then the others as they are run.
 
     Parameters
@@ -78,7 +78,7 @@ def run_jobs(
         if rows is None:
             missing.append(job)
         else:
-            yield Outcome(job, rows, reused=True)
+            yield JobOutcome(job, rows, reused=True)
     if parallel == 1:
         yield from (_run(job, run, folder, one_thread=False) for job in missing)
     else:
@@ -86,22 +86,22 @@ def run_jobs(
         yield from Parallel(n_jobs=parallel, return_as="generator_unordered")(calls)  # type: ignore[misc]
 
 
-def _run(job: Job, run: Callable[[dict[str, Any], Path], Rows], folder: Path, *, one_thread: bool) -> Outcome:
+def _run(job: Job, run: Callable[[dict[str, Any], Path], TableRows], folder: Path, *, one_thread: bool) -> JobOutcome:
     if one_thread:
         torch.set_num_threads(1)
     try:
         rows = run(job.settings, folder / job.slug)
     except JobSkippedError as reason:
-        return Outcome(job, [], skipped=str(reason))
+        return JobOutcome(job, [], skipped=str(reason))
     content = json.dumps({"name": job.name, "settings": job.settings, "rows": rows}, indent=1, allow_nan=False)
     write_atomically(folder / f"{job.slug}.json", content.encode())
     for scratch in folder.glob(f"{job.slug}.*"):
         if scratch.suffix != ".json":
             scratch.unlink()
-    return Outcome(job, json.loads(content)["rows"])  # as they will be read the next time
+    return JobOutcome(job, json.loads(content)["rows"])  # as they will be read the next time
 
 
-def _read(path: Path, job: Job) -> Rows | None:
+def _read(path: Path, job: Job) -> TableRows | None:
     if not path.exists():
         return None
     try:

@@ -16,7 +16,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from convexsnn.bench.cells import Cell
-from convexsnn.bench.jobs import JobSkippedError, Rows
+from convexsnn.bench.jobs import JobSkippedError, TableRows
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.families import Gaussian, WitnessFamily
 from convexsnn.hybrids import fine_tune
@@ -129,7 +129,7 @@ def load_setup(
     return Setup(cell, load_task(cell.task, asked), seed, device, scratch, methods)
 
 
-def run_job(settings: dict[str, Any], scratch: Path) -> Rows:
+def run_paper_job(settings: dict[str, Any], scratch: Path) -> TableRows:
     """All methods of one group on one cell with one seed; `settings` as `paper.jobs` makes them."""
     cell, methods = Cell(**settings["cell"]), tuple(settings["methods"])
     try:
@@ -137,7 +137,7 @@ def run_job(settings: dict[str, Any], scratch: Path) -> Rows:
     except (ValueError, OSError) as error:
         raise JobSkippedError(f"{cell.name}: {error}") from error
     with warnings.catch_warnings():
-        # Rows say whether they are certified.
+        # TableRows say whether they are certified.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return [row for row in GROUPS[settings["group"]].run(setup) if row["method"] in setup.methods]
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from convexsnn.bounds.interruptible import interruptibly
-from convexsnn.solvers.restricted_lp import QuietHighs
+from convexsnn.solvers.hinge.restricted_lp import QuietHighs
 
 Floats = NDArray[np.float64]
 # Variables so near 0 or 1 are taken to be integers: then the node is not branched on, and keeps its bound.

@@ -4,21 +4,28 @@ A score delta costs max(delta+) + max(delta-) an output when every pattern can b
 the program is one in the caps alone: G(a, b) is the least F over scores in [-b_c, a_c], constant on groups of equal
 rows, and the groups separate. Its gradient at the best scores is the dual vector. For losses that are sums over
 outputs a and b separate as well, and each is the root of a monotone function; the hinge has a closed form; the softmax
-couples the outputs of a head and takes a search over its 2C caps.
+couples the outputs of a head and takes a search over its 2C caps. Other losses are refused.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from convexsnn.bounds.rows import sum_groups
 from convexsnn.bounds.softmax_caps import softmax_dual, softmax_scores
-from convexsnn.losses import head_blocks
+from convexsnn.losses import CrossEntropy, Loss, head_blocks, is_hinge
 from convexsnn.program import ConvexProgram
 
 # Halvings of an interval: enough to reach neighbouring float64 numbers from any bracket met here.
 HALVINGS = 70
+
+
+def has_caps(loss: Loss) -> bool:
+    """Whether the universal program of a loss is solved here."""
+    return loss.separable or isinstance(loss, CrossEntropy)
 
 
 def capped_dual(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
@@ -31,27 +38,41 @@ def capped_dual(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
     groups : int64 tensor of shape (rows,)
         As `equal_inputs` gives them.
     rho : float
+
+    Raises
+    ------
+    ValueError
+        For a loss that couples the outputs, unless it is cross entropy.
     """
-    if program.loss.name == "hinge":
+    _check_loss(program.loss)
+    if is_hinge(program.loss):
         return _hinge(program, groups, rho)
-    if program.loss.name == "cross_entropy":
+    if isinstance(program.loss, CrossEntropy):
         parts = [softmax_dual(Y, weights, groups, rho) for Y, weights in _heads(program)]
         return torch.cat(parts, dim=1)
-    return program.data_gradient(_smooth_scores(program, groups, rho)[groups])
+    return program.data_gradient(_separable_scores(program, groups, rho)[groups])
 
 
 def capped_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
-    """The best scores of the universal program with l1 weight `rho`, one row a group: (groups, C)."""
-    if program.loss.name == "hinge":
+    """The best scores of that program, one row a group: (groups, C); see `capped_dual`."""
+    _check_loss(program.loss)
+    if is_hinge(program.loss):
         merged = sum_groups(program.targets * program.row_weights.unsqueeze(1), groups)
         caps = [((sign * merged).clamp(min=0.0).sum(dim=0) > rho).to(merged.dtype) for sign in (1.0, -1.0)]
         return torch.where(merged > 0.0, caps[0], torch.where(merged < 0.0, -caps[1], 0.0))
-    if program.loss.name == "cross_entropy":
+    if isinstance(program.loss, CrossEntropy):
         parts = [softmax_scores(Y, weights, groups, rho) for Y, weights in _heads(program)]
         first = groups.new_zeros(int(groups.max()) + 1)
-        first[groups.flip(0)] = torch.arange(len(groups)).flip(0)
+        first[groups.flip(0)] = torch.arange(len(groups), device=groups.device).flip(0)
         return torch.cat(parts, dim=1)[first]
-    return _smooth_scores(program, groups, rho)
+    return _separable_scores(program, groups, rho)
+
+
+def _check_loss(loss: Loss) -> None:
+    if not has_caps(loss):
+        raise ValueError(
+            f"the universal program needs a loss that is a sum over the outputs, or cross entropy, not {loss.name!r}"
+        )
 
 
 def _heads(program: ConvexProgram) -> list[tuple[Tensor, Tensor]]:
@@ -84,7 +105,7 @@ def _hinge(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
     return torch.where(U * merged[groups] > 0.0, U * keep[groups], U)
 
 
-def _smooth_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
+def _separable_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
     """The best scores (groups, C); caps by bisection: sum_g max(0, -F_g'(a)) falls with a and is rho at the best."""
 
     def slopes(delta: Tensor) -> Tensor:
@@ -92,7 +113,7 @@ def _smooth_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor
         return sum_groups(program.data_gradient(delta[groups]), groups)
 
     m = int(groups.max()) + 1
-    caps = [_cap(slopes, m, program.n_outputs, rho, sign) for sign in (1.0, -1.0)]
+    caps = [_cap(slopes, m, program.targets, rho, sign) for sign in (1.0, -1.0)]
     low, high = (-caps[1]).repeat(m, 1), caps[0].repeat(m, 1)
     low_slope, high_slope = slopes(low), slopes(high)
     low, high = torch.where(high_slope <= 0.0, high, low), torch.where(low_slope >= 0.0, low, high)
@@ -103,13 +124,13 @@ def _smooth_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor
     return (low + high) / 2.0
 
 
-def _cap(slopes, m: int, outputs: int, rho: float, sign: float) -> Tensor:
-    """The cap of each output on scores of that sign, shape (outputs,)."""
+def _cap(slopes: Callable[[Tensor], Tensor], m: int, like: Tensor, rho: float, sign: float) -> Tensor:
+    """The cap of each output on scores of that sign, shape (C,), for targets `like` (n, C)."""
 
     def falling(cap: Tensor) -> Tensor:
         return (-sign * slopes((sign * cap).repeat(m, 1))).clamp(min=0.0).sum(dim=0)
 
-    low, high = torch.zeros(outputs, dtype=torch.float64), torch.ones(outputs, dtype=torch.float64)
+    low, high = like.new_zeros(like.shape[1]), like.new_ones(like.shape[1])
     for _ in range(100):
         beyond = falling(high) > rho
         if not bool(beyond.any()):

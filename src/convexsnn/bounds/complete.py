@@ -25,6 +25,7 @@ from convexsnn.checks import check_choice
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Neuron, Threshold, lif
 from convexsnn.program import ConvexProgram
+from convexsnn.readouts import Spike
 from convexsnn.sequences import Sequences
 
 KINDS = ("lif", "threshold", "recurrent")
@@ -51,7 +52,7 @@ def complete_network(program: ConvexProgram, sequences: Sequences, every_step: b
         For the row-group penalty with several outputs, and where different inputs look alike to the kind of network.
     """
     check_choice("kind", kind, KINDS)
-    if program.penalty.name != "l1" and program.n_outputs > 1:
+    if program.penalty.exponent(program.n_outputs) != 1.0:
         raise ValueError("program must have the l1 penalty, or one output: otherwise the bound is not reached")
     groups = equal_inputs(sequences, every_step)
     patterns, W = nested_patterns(capped_scores(without_columns(program), groups, program.rho))
@@ -88,12 +89,12 @@ def nested_patterns(delta: Tensor) -> tuple[Tensor, Tensor]:
 def realise_patterns(patterns: Tensor, sequences: Sequences, every_step: bool, kind: str = "lif") -> Hidden:
     """A network of one branch with one last-layer neuron a pattern (groups of equal inputs, P), bool."""
     if patterns.shape[1] == 0:
-        return Hidden(sequences.n_features, (), "spike", every_step)
+        return Hidden(sequences.n_features, (), Spike(), every_step)
     if kind == "recurrent":
         layers = _recurrent(patterns, sequences, every_step)
     else:
         layers = _thermometer(patterns, sequences, every_step, kind)
-    return Hidden(sequences.n_features, (Branch(layers),), "spike", every_step)
+    return Hidden(sequences.n_features, (Branch(layers),), Spike(), every_step)
 
 
 def _thermometer(patterns: Tensor, sequences: Sequences, every_step: bool, kind: str) -> tuple[Layer, ...]:

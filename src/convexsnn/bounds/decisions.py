@@ -18,6 +18,7 @@ from scipy.spatial import KDTree
 from convexsnn.bounds.family import Family, Unit
 from convexsnn.bounds.rows import equal_inputs
 from convexsnn.bounds.sign_vectors import NearlySpecialError
+from convexsnn.readouts import Membrane
 from convexsnn.sequences import Sequences
 
 Floats = NDArray[np.float64]
@@ -153,7 +154,7 @@ def _grow(unit: Unit, family: Family, values: Floats) -> tuple[list[Floats], lis
         after = _after_reset(unit, potential, theta)
         membrane, last = after, np.tile([0.0, 1.0], len(last))
         late = last
-        if family.readout == "membrane":
+        if isinstance(family.readout, Membrane):
             bits = after.copy()
             if unit.readout_bias:
                 bits[:, :, at["readout_bias"]] -= 1.0

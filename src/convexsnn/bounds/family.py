@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from convexsnn.network import Branch, Hidden, Layer, Readout
+from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import LIF, Threshold, lif
+from convexsnn.readouts import Membrane, Readout, Spike
 from convexsnn.witnesses import Architecture
 from convexsnn.witnesses.constant import with_constant, without_constant
 
@@ -47,12 +48,16 @@ class Unit:
     @classmethod
     def of(cls, branch: Branch, index: int, readout: Readout) -> Unit:
         """Neuron number `index` of a branch's last layer."""
-        layer, biased = branch.last, branch.readout_bias is not None and readout == "membrane"
+        layer, biased = branch.last, branch.readout_bias is not None and readout.biased
         known = {"bias": layer.bias is not None, "self_recurrent": layer.recurrent is not None}
-        if isinstance(layer.neuron, LIF):
-            leak, threshold = float(layer.neuron.leak[index]), float(layer.neuron.threshold[index])
-            return cls("lif", layer.neuron.reset, leak, threshold, readout_bias=biased, **known)
-        return cls("threshold", "none", 0.0, 0.0, readout_bias=biased, **known)
+        match layer.neuron:
+            case LIF() as lifs:
+                leak, threshold = float(lifs.leak[index]), float(lifs.threshold[index])
+                return cls("lif", lifs.reset, leak, threshold, readout_bias=biased, **known)
+            case Threshold():
+                return cls("threshold", "none", 0.0, 0.0, readout_bias=biased, **known)
+            case other:
+                raise ValueError(f"no family of networks with neurons of kind {other.name!r} is known, to be bounded")
 
     def branch(self, p: torch.Tensor, n_features: int, dtype: torch.dtype) -> Branch:
         """A branch of one such neuron from its parameters p = [w, recurrent weight, bias, threshold, readout bias].
@@ -105,7 +110,7 @@ class Family:
         Most hidden layers of a branch.
     lateral : bool
         Whether neurons of a layer feed one another.
-    readout : {"spike", "membrane", "analog"}
+    readout : Readout
     every_step : bool
     constant : bool
         Whether there is an always-firing neuron beside (an intercept).
@@ -115,7 +120,7 @@ class Family:
     units: tuple[Unit, ...]
     layers: int = 1
     lateral: bool = False
-    readout: Readout = "spike"
+    readout: Readout = field(default_factory=Spike)
     every_step: bool = False
     constant: bool = False
 
@@ -141,7 +146,7 @@ class Family:
         lif_only = (a.reset, a.leak, a.threshold) if a.neuron == "lif" else ("none", 0.0, 0.0)
         unit = Unit(a.neuron, *lif_only, a.bias, a.recurrent)
         wide = max(max(a.layer_sizes(k)) for k in range(a.branches)) > 1
-        return cls(a.n_features, (unit,), a.depth - 1, a.recurrent and wide, a.readout, a.every_step, intercept)
+        return cls(a.n_features, (unit,), a.depth - 1, a.recurrent and wide, a.read_by, a.every_step, intercept)
 
     def simplest(self, dtype: torch.dtype = torch.float64) -> Hidden:
         """One neuron of each kind, with zero weights, and the always-firing one: `of` gives the family back."""
@@ -160,7 +165,9 @@ class Family:
         reasons = {
             "has more than one hidden layer": self.layers > 1,
             "has layers whose neurons feed one another (give each recurrent neuron a branch of its own)": self.lateral,
-            "has an analog readout, whose columns are not 0/1 patterns": self.readout == "analog",
+            f"has the {self.readout} readout, which is neither spike nor membrane": not isinstance(
+                self.readout, Spike | Membrane
+            ),
         }
         for reason, applies in reasons.items():
             if applies:

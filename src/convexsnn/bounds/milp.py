@@ -34,6 +34,7 @@ from convexsnn.bounds.decisions import Floats, Inputs, distinct_inputs, position
 from convexsnn.bounds.family import Family, Unit
 from convexsnn.bounds.ranges import ranges_of, without_input
 from convexsnn.bounds.rows import equal_inputs
+from convexsnn.readouts import Membrane
 from convexsnn.sequences import Sequences
 
 # Potentials, of inputs and weights of about 1, are rounded by far less in float64.
@@ -246,7 +247,7 @@ def _write(
             v = model.value(-size, size, combine(*terms))
             spikes[node] = model.decision(combine((1.0, {v: 1.0}), (-1.0, theta)), size + limit, margin)
             membranes[node] = _reset(model, unit, at, p, v, spikes[node], size)
-            if family.readout == "membrane" and node in used:
+            if isinstance(family.readout, Membrane) and node in used:
                 left, reach = membranes[node]
                 bias: Expression = {p[at["readout_bias"]]: 1.0} if unit.readout_bias else {}
                 reach += reach_of.get("readout_bias", 0.0)

@@ -105,7 +105,7 @@ def _by_milp(
                 finished = finished and priced.finished
                 branches += _branches(priced, unit, family, sequences)
     hidden = Hidden(family.n_features, tuple(branches), family.readout, family.every_step)
-    kappa = float(largest.max() if penalty == "l1" else largest.norm()) / rho
+    kappa = float(PENALTIES[penalty].row_norm_within(largest)) / rho
     if not branches:
         return Pricing(kappa, 0.0, hidden, exact=False)
     features = simulate(hidden, sequences).features

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convexsnn.bounds.decisions import Inputs, positions
 from convexsnn.bounds.family import Family, Unit
+from convexsnn.readouts import Spike
 
 # Ranges are this much wider than need be, so that no decision is a tie at their ends.
 WIDER = 1.01
@@ -83,14 +84,14 @@ def without_input(unit: Unit, family: Family, inputs: Inputs) -> Iterator[NDArra
         if unit.has_threshold:
             p[at["threshold"]] = 1.0
         neuron = unit.branch(p, d, torch.float64).last.neuron
-        membrane = spiked = torch.zeros(1, dtype=torch.float64)
-        spikes, membranes = [], []
+        spiked = torch.zeros(1, dtype=torch.float64)
+        state, spikes, membranes = neuron.initial_state(spiked), [], []
         for _ in range(T):
-            fired = neuron.step(p[at["recurrent"]] * spiked if unit.self_recurrent else 0.0 * spiked, membrane)
-            membrane, spiked = fired.membrane, fired.spikes.to(torch.float64)
+            fired = neuron.step(p[at["recurrent"]] * spiked if unit.self_recurrent else 0.0 * spiked, state)
+            state, spiked = fired.state, fired.spikes.to(torch.float64)
             spikes.append(float(spiked))
-            membranes.append(float(membrane))
-        if family.readout == "spike":
+            membranes.append(float(fired.membrane))
+        if isinstance(family.readout, Spike):
             yield np.array(spikes)
             continue
         met = np.array(membranes)

@@ -14,14 +14,17 @@ from convexsnn.bounds.family import Family
 from convexsnn.bounds.oracle import exact_oracle
 from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound, universal_bound, without_columns
 from convexsnn.global_bound import GlobalBound
-from convexsnn.network import Hidden, Readout
+from convexsnn.network import Hidden
 from convexsnn.program import ConvexProgram
+from convexsnn.readouts import Readout
 from convexsnn.sequences import Sequences
 
 MILP_ASSUMPTIONS = (
     "the objective has the same rho for every network",
     "float64 arithmetic; the bounds of the branch and bound are evaluated anew from the multipliers that HiGHS gives",
 )
+# A linear function over the box [0, 1] is largest at a corner, so that the bound is the same number.
+BOXED_FAMILY = universal.FAMILY.replace("0/1 last-layer neurons", "last-layer neurons, read by numbers from 0 to 1,")
 # Time for the mixed-integer programs of one bound, as much as exact training gives them.
 SECONDS = 600.0
 # Whoever made a claim by enumeration could afford it: verification asks no less of itself.
@@ -33,12 +36,14 @@ def universal_certificate(
 ) -> GlobalBound | None:
     """The universal bound for a solution's dual vector `U` (rows, C) and objective `primal`.
 
-    None for the analog readout, whose columns have no bound: scaling hidden weights up and W down lowers the penalty.
+    None for readouts whose columns lie in another box than [0, 1]. The analog readout's lie in none: scaling hidden
+    weights up and W down lowers the penalty.
     """
-    if readout == "analog":
+    if readout.box != (0.0, 1.0):
         return None
     bound = universal_bound(program, groups, (U,))
-    return GlobalBound(bound.value, "universal", universal.FAMILY, bound.kappa, primal, universal.ASSUMPTIONS)
+    family = universal.FAMILY if readout.bits else BOXED_FAMILY
+    return GlobalBound(bound.value, "universal", family, bound.kappa, primal, universal.ASSUMPTIONS)
 
 
 def arrangement_certificate(
@@ -94,7 +99,7 @@ def prove_again(
     None where the readout has no bound; where the witnesses are of another family, or not of float64, of which the
     methods speak, the bound is the universal one and names their family.
     """
-    if claim.method == "universal" or witnesses.readout == "analog":
+    if claim.method == "universal" or witnesses.readout.box != (0.0, 1.0):
         return universal_certificate(program, groups, witnesses.readout, U, primal)
     family = Family.of(witnesses)
     if witnesses.branches and str(family) != claim.family:

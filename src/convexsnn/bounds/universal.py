@@ -1,8 +1,9 @@
 """The universal bound: over all 0/1 patterns that are functions of the input (theory.md section 3, 3).
 
 With U_g the sum of a dual vector's rows over group g of rows with equal input, P_c = sum_g (U_gc)_+ and
-N_c = sum_g (U_gc)_-, no pattern d has |d^T U|_c above max(P_c, N_c). So Omega*(d^T U) is at most max_c max(P_c, N_c)
-for the l1 penalty (attained), and at most the root of the sum of their squares for the row-group penalty.
+N_c = sum_g (U_gc)_-, no pattern d has |d^T U|_c above max(P_c, N_c). So Omega*(d^T U) is at most what the penalty makes
+of these caps (`Penalty.row_norm_within`): max_c max(P_c, N_c) for the l1 penalty (attained), the root of the sum of
+their squares for the row-group penalty.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from convexsnn.bounds.caps import capped_dual
+from convexsnn.bounds.caps import capped_dual, has_caps
 from convexsnn.bounds.rows import sum_groups
 from convexsnn.columns import RealColumns
+from convexsnn.penalties import Penalty
 from convexsnn.program import ConvexProgram
 
 FAMILY = (
@@ -46,7 +48,7 @@ class Universal:
     kappa: float
 
 
-def universal_kappa(U: Tensor, groups: Tensor, penalty: str, rho: float) -> float:
+def universal_kappa(U: Tensor, groups: Tensor, penalty: Penalty, rho: float) -> float:
     """An upper bound on Omega*(d^T U) / rho over all patterns d in {0,1}^n that are constant on groups.
 
     Parameters
@@ -54,13 +56,13 @@ def universal_kappa(U: Tensor, groups: Tensor, penalty: str, rho: float) -> floa
     U : float64 tensor of shape (rows, C)
     groups : int64 tensor of shape (rows,)
         As `equal_inputs` gives them.
-    penalty : {"l1", "group"}
+    penalty : Penalty
         Exact for l1, and for one output.
     rho : float
     """
     merged = sum_groups(U, groups)
     largest = torch.maximum(merged.clamp(min=0.0).sum(dim=0), (-merged).clamp(min=0.0).sum(dim=0))
-    return float(largest.amax() if penalty == "l1" else largest.norm()) / rho
+    return float(penalty.row_norm_within(largest)) / rho
 
 
 def universal_bound(program: ConvexProgram, groups: Tensor, candidates: tuple[Tensor, ...] = ()) -> Universal:
@@ -68,8 +70,8 @@ def universal_bound(program: ConvexProgram, groups: Tensor, candidates: tuple[Te
 
     The bound is itself a convex program, min_delta F(delta) + rho * sum_c (max(delta_c+) + max(delta_c-)) over scores
     delta constant on groups, for the l1 penalty: its dual vector is found (`capped_dual`) in closed form or by a search
-    in two numbers an output, whatever n. For the row-group penalty with several outputs the same vectors are used at
-    several levels, which is a valid bound, not the best.
+    in two numbers an output, whatever n. For other penalties with several outputs the same vectors are used at several
+    levels, and for losses without such a search the gradient at zero: a valid bound, not the best.
 
     Parameters
     ----------
@@ -82,23 +84,25 @@ def universal_bound(program: ConvexProgram, groups: Tensor, candidates: tuple[Te
     program, groups = without_columns(program), groups.cpu()
     tried = [_scaled(program, groups, U.cpu()) for U in candidates]
     kappa = tried[0].kappa if tried else 0.0
-    tried += [_scaled(program, groups, capped_dual(program, groups, level)) for level in _levels(program)]
+    tried += [_scaled(program, groups, U) for U in _own_candidates(program, groups)]
     return replace(max(tried, key=lambda bound: bound.value), kappa=kappa)
 
 
-def _levels(program: ConvexProgram) -> list[float]:
-    """Weights of the l1 penalty at which dual vectors are tried."""
+def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:
+    """Dual vectors to try beside those that are given."""
     C = program.n_outputs
-    if program.penalty.name == "l1" or C == 1:
-        return [program.rho]
+    if not has_caps(program.loss):
+        return [program.data_gradient(torch.zeros_like(program.targets))]
+    if program.penalty.exponent(C) == 1.0:
+        return [capped_dual(program, groups, program.rho)]
     # Vectors of max(P_c, N_c) <= r have a root of squares of at most sqrt(C) r, and may have one of r.
-    return [program.rho * C ** (-k / 6) for k in range(4)]
+    return [capped_dual(program, groups, program.rho * C ** (-k / 6)) for k in range(4)]
 
 
 def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
     """The candidate put into the domain of F* and scaled as well as can be."""
     U = in_domain(program, U)
-    kappa = universal_kappa(U, groups, program.penalty.name, program.rho)
+    kappa = universal_kappa(U, groups, program.penalty, program.rho)
     U = best_scaling(program, U, kappa)
     return Universal(lower_bound(program, U), U, kappa)
 

@@ -13,12 +13,10 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from convexsnn.bench.ablation import AXES, BASES, ablation_jobs, ablation_table, plot_ablations
-from convexsnn.bench.ablation import run_job as run_ablation
+from convexsnn.bench.ablation import AXES, BASES, ablation_jobs, ablation_table, plot_ablations, run_ablation_job
 from convexsnn.bench.cells import choose_cells
-from convexsnn.bench.jobs import Job, Rows, run_jobs
-from convexsnn.bench.methods import METHODS
-from convexsnn.bench.methods import run_job as run_paper
+from convexsnn.bench.jobs import Job, TableRows, run_jobs
+from convexsnn.bench.methods import METHODS, run_paper_job
 from convexsnn.bench.paper import paper_jobs, paper_table
 from convexsnn.checks import check_choice, check_integer
 from convexsnn.cli import output
@@ -38,7 +36,7 @@ def paper(
     chosen = choose_cells(tuple(cells), small=small)
     wanted = tuple(check_choice("methods", method, METHODS) for method in methods) or METHODS
     work = paper_jobs(chosen, wanted, _seeds(runs.seeds, small=small), runs.device, runs.data_dir)
-    rows, skipped = _run(work, run_paper, out, runs.jobs)
+    rows, skipped = _run(work, run_paper_job, out, runs.jobs)
     kept = [row for row in rows if row["method"] in wanted]
     return _write(out, "paper", kept, skipped, paper_table(kept, wanted))
 
@@ -57,7 +55,7 @@ def ablation(
     if plots and find_spec("matplotlib") is None:
         raise ValueError("plots need matplotlib: pip install 'convexsnn[plot]', or pass --no-plots")
     work = ablation_jobs(base, chosen, _seeds(runs.seeds, small=False), runs.device, runs.data_dir)
-    rows, skipped = _run(work, run_ablation, out, runs.jobs)
+    rows, skipped = _run(work, run_ablation_job, out, runs.jobs)
     report = _write(out, "ablation", rows, skipped, ablation_table(rows))
     return report | {"plots": [str(path) for path in plot_ablations(rows, out)] if plots else []}
 
@@ -66,12 +64,12 @@ def _seeds(seeds: Sequence[int], *, small: bool) -> tuple[int, ...]:
     return tuple(check_integer("seeds", seed, minimum=0) for seed in seeds) or ((0,) if small else (0, 1, 2))
 
 
-def _run(jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], Rows], out: Path, parallel: int) -> tuple:
-    """Rows in the order of the jobs, and why some were skipped."""
+def _run(jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], TableRows], out: Path, parallel: int) -> tuple:
+    """TableRows in the order of the jobs, and why some were skipped."""
     check_integer("jobs", parallel)
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file: name a folder")
-    rows: dict[str, Rows] = {}
+    rows: dict[str, TableRows] = {}
     skipped: dict[str, str] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=output.stderr, transient=True, disable=not output.stderr.is_terminal) as bars:
@@ -84,7 +82,7 @@ def _run(jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], Rows], out: 
     return [row for job in jobs for row in rows[job.slug]], skipped
 
 
-def _write(out: Path, name: str, rows: Rows, skipped: dict[str, str], table: str) -> dict[str, Any]:
+def _write(out: Path, name: str, rows: TableRows, skipped: dict[str, str], table: str) -> dict[str, Any]:
     machine = f"{platform.machine()}, torch {torch.__version__}"
     if torch.cuda.is_available():
         machine += f", {torch.cuda.get_device_name()}"

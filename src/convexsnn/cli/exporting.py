@@ -24,7 +24,7 @@ def export(model: Path, to: str, out: Path, *, soft_reset: bool) -> dict[str, An
         "inputs": hidden.n_features,
         "neurons": hidden.n_neurons,
         "outputs": network.W.shape[1],
-        "readout": hidden.readout,
+        "readout": hidden.readout.describe(),
         "every_step": hidden.every_step,
     }
     if to == "torch":

@@ -12,7 +12,7 @@ from convexsnn.cli.folder import METRICS, model_file
 from convexsnn.cli.verifying import recheck, stored_claims
 from convexsnn.estimators import Estimator
 from convexsnn.files import write_atomically
-from convexsnn.report import Material, render
+from convexsnn.report import PageContents, render
 from convexsnn.storage import load_model
 
 PAGE = "report.html"
@@ -27,7 +27,7 @@ def report(
     missing = data if isinstance(data, str) else ""
     holds, verdict = _verdict(model, estimator, data, verify=verify)
     folder = model if model.is_dir() else model.parent
-    material = Material(
+    contents = PageContents(
         estimator=estimator,
         title=trained_on(extra),
         metrics=_read_metrics(folder),
@@ -40,7 +40,7 @@ def report(
         version=version("convexsnn"),
     )
     out = folder / PAGE if out is None else out
-    write_atomically(out, render(material).encode())
+    write_atomically(out, render(contents).encode())
     return {"page": str(out), "holds": holds, "verdict": list(verdict), "missing": missing}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,17 +27,29 @@ from convexsnn.estimators.classes import (
 )
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights
 from convexsnn.families import WitnessFamily
-from convexsnn.labels import decide, probabilities, split_heads
-from convexsnn.losses import Head, Loss, loss_of
+from convexsnn.labels import decide, split_heads
+from convexsnn.losses import LOSSES, Head, Loss, ProbabilisticLoss, loss_of
 from convexsnn.network import Hidden
 from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
 from convexsnn.validation import Accuracy
 
-# What `loss` may be, and the loss that it names.
-CLASSIFIER_LOSSES = {"auto": "cross_entropy"} | {
-    name: name for name in ("cross_entropy", "logistic", "hinge", "squared")
-}
+# The loss that "auto" names.
+AUTOMATIC = "cross_entropy"
+
+
+def classifier_loss(name: Any, heads: tuple[Head, ...] = ()) -> Loss:
+    """The loss that `loss` names; ValueError unless it is "auto" or a loss that can learn classes."""
+    known = [loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds]
+    chosen = check_choice("loss", name, ["auto", *known])
+    return loss_of(AUTOMATIC if chosen == "auto" else chosen, heads)
+
+
+def _models_probabilities(estimator: SpikingClassifier) -> bool:
+    try:
+        return isinstance(classifier_loss(estimator.loss), ProbabilisticLoss)
+    except ValueError:
+        return False  # what is wrong with `loss` is for `fit` to say
 
 
 class SpikingClassifier(ClassifierMixin, SpikingEstimator):
@@ -238,7 +250,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     @property
     def loss_function(self) -> Loss:
         """The loss that these parameters describe, and, once they are known, the labels."""
-        return loss_of(CLASSIFIER_LOSSES[check_choice("loss", self.loss, CLASSIFIER_LOSSES)], self._heads)
+        return classifier_loss(self.loss, self._heads)
 
     @property
     def score_function(self) -> Accuracy:
@@ -283,15 +295,15 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def _labels(self, S: Tensor) -> np.ndarray:
         return class_labels_of(decide(S, self._heads).numpy(), self.classes_)
 
-    @available_if(lambda self: self.loss in ("auto", "cross_entropy", "logistic"))
+    @available_if(_models_probabilities)
     def predict_proba(self, X: Any) -> Any:
         """Class probabilities, (rows, n_classes); only for losses that model them (cross_entropy, logistic).
 
         For several outputs a list of such probabilities.
         """
         S, sequences = self._scores(X)
-        loss = CLASSIFIER_LOSSES[self.loss]
-        shaped = [self._shape_like(probabilities(s, loss).numpy(), sequences) for s in split_heads(S, self._heads)]
+        loss = cast(ProbabilisticLoss, classifier_loss(self.loss))
+        shaped = [self._shape_like(loss.probabilities(s).numpy(), sequences) for s in split_heads(S, self._heads)]
         return shaped if self._heads else shaped[0]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

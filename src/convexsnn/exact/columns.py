@@ -35,6 +35,8 @@ class ExactColumns:
     observer : Observer
     n_last : int
         P_last in rho = beta / sqrt(P_last).
+    start, history, stopped
+        Nothing is searched, and there are no weights to start from.
     """
 
     problem: Problem
@@ -43,6 +45,10 @@ class ExactColumns:
     options: SolverOptions
     observer: Observer
     n_last: int
+
+    start: None = None
+    history: tuple[()] = ()
+    stopped: None = None
 
     @cached_property
     def arrangement(self) -> Arrangement | None:

@@ -17,8 +17,8 @@ from convexsnn.problem import Problem
 from convexsnn.reconstruction import reconstruct
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
-from convexsnn.solvers.hinge_linear import HingeLinear
-from convexsnn.solvers.hinge_lp import HingeLP
+from convexsnn.solvers.hinge.linear import HingeLinear
+from convexsnn.solvers.hinge.simplex import HingeLP
 from convexsnn.solvers.working_set import solve_by_working_set
 from convexsnn.training import Trained
 

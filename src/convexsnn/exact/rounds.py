@@ -64,7 +64,7 @@ def by_rounds(
     # What holds before anything is priced, and if nothing ever is.
     universal = universal_bound(bare, groups)
     best_U, value = universal.U, universal.value
-    kappa = universal_kappa(best_U, groups, bare.penalty.name, bare.rho)
+    kappa = universal_kappa(best_U, groups, bare.penalty, bare.rho)
     solution = task.solve(dictionary.columns, tol / 10)
     solving += solution.seconds
     penalty = "l1" if bare.n_outputs == 1 else bare.penalty.name

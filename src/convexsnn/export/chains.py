@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convexsnn.export.wiring import lif_of
-from convexsnn.network import Branch, Layer, Network
+from convexsnn.network import Branch, Layer, Network, lif_of
 from convexsnn.neurons import LIF
 
 Chain = tuple[tuple[Layer, ...], Tensor]
@@ -36,13 +35,13 @@ def chains_of(network: Network) -> list[Chain]:
 
 
 def _kind(layer: Layer) -> tuple[object, ...]:
-    lif = lif_of(layer)
+    lif = lif_of(layer, "NIR")
     return lif.reset, bool((lif.leak == 1.0).any()), layer.recurrent is None
 
 
 def _join(layers: list[Layer], *, first: bool) -> Layer:
     """Layers side by side; the first layers of branches share their input."""
-    lifs = [lif_of(layer) for layer in layers]
+    lifs = [lif_of(layer, "NIR") for layer in layers]
     neuron = LIF(torch.cat([lif.leak for lif in lifs]), torch.cat([lif.threshold for lif in lifs]), lifs[0].reset)
     weights = [layer.weight for layer in layers]
     recurrent = [layer.recurrent for layer in layers if layer.recurrent is not None]

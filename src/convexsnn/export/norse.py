@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +41,15 @@ class NorseCell(nn.Module):
         super().__init__()
         box = library("norse.torch.functional.lif_box")
         lif = _checked(layer)
-        reset_value = library("norse.torch.functional.reset").reset_value
-        reset = {"soft": Subtract(lif.threshold.clone()), "hard": reset_value}.get(lif.reset, keep)
+        match lif.reset:
+            case "soft":
+                reset: Any = Subtract(lif.threshold.clone())
+            case "hard":
+                reset = library("norse.torch.functional.reset").reset_value
+            case "none" | "delayed":  # delayed: by recurrent weights, see `scaled`
+                reset = keep
+            case _:
+                assert_never(lif.reset)
         zeros = torch.zeros_like(lif.threshold)
         settings = {"v_leak": zeros, "v_th": lowered(lif), "v_reset": zeros, "reset_method": reset}
         p = box.LIFBoxParameters(tau_mem_inv=1.0 - lif.leak, **settings)

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, Tuple, cast  # noqa: UP035 - TorchScript reads Tuple
+from typing import Any, Tuple, assert_never, cast  # noqa: UP035 - TorchScript reads Tuple
 
 import torch
 from torch import Tensor, nn
 
-from convexsnn.export.readers import Fire, ReadAnalog, ReadMembrane
+from convexsnn.export.readers import Fire, ReadAnalog, ReadMembrane, ReadSpikes
 from convexsnn.export.wiring import (
     ExportedLayer,
     ExportedNetwork,
-    lif_of,
     wire,
 )
-from convexsnn.network import Branch, Hidden, Layer, Network, Readout
+from convexsnn.network import Branch, Hidden, Layer, Network, lif_of
 from convexsnn.neurons import LIF, Reset, Threshold
+from convexsnn.readouts import Analog, Membrane, Readout, Spike
 from convexsnn.surrogate import Surrogate
 from convexsnn.surrogate.module import Gradients
 from convexsnn.witnesses import pretrained, with_constant
+from convexsnn.witnesses.pretrained import output_layer
+
+READ_AS: dict[type[nn.Module], Readout] = {ReadSpikes: Spike(), ReadMembrane: Membrane(), ReadAnalog: Analog()}
 
 
 class LIFCell(nn.Module):
-    """LIF neurons of ours, all resets; carries the membrane after reset. Fires on >=."""
+    """LIF neurons of ours, all resets; carries the membrane after reset. Fires on >=.
+
+    The equations of `LIF.step` once more, so that the module can be scripted and has a gradient.
+    """
 
     def __init__(self, neuron: LIF, gradients: Gradients, *, threshold_unit: bool) -> None:
         super().__init__()
-        self.reset: str = neuron.reset
+        match neuron.reset:  # those that `forward` knows; TorchScript has no match
+            case "soft" | "hard" | "none" | "delayed":
+                self.reset: str = neuron.reset
+            case _:
+                assert_never(neuron.reset)
         self.detach_reset = gradients.detach_reset
         self.threshold_unit = threshold_unit
         self.fire = Fire(gradients.surrogate)
@@ -72,7 +82,7 @@ def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNe
     Raises
     ------
     ValueError
-        When the network has no neurons.
+        When the network has no neurons, or neurons or a readout of a kind that the module has not.
 
     Examples
     --------
@@ -85,7 +95,10 @@ def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNe
     torch.Size([7, 3])
     """
     chosen = gradients or Gradients(Surrogate())
-    cell = lambda layer: LIFCell(lif_of(layer), chosen, threshold_unit=isinstance(layer.neuron, Threshold))  # noqa: E731
+
+    def cell(layer: Layer) -> LIFCell:
+        return LIFCell(lif_of(layer, "to_torch"), chosen, threshold_unit=isinstance(layer.neuron, Threshold))
+
     return wire(network, cell, surrogate=chosen.surrogate)
 
 
@@ -118,11 +131,9 @@ def from_torch(module: nn.Module, **settings: Any) -> Network:
         if not isinstance(layer.cell, LIFCell):
             raise ValueError(f"module holds {type(layer.cell).__name__}: from_torch reads back what to_torch made")
     reads = [cast(Any, branch).read for branch in module.branches]
-    readout: Readout = "spike"
-    if isinstance(reads[0], (ReadMembrane, ReadAnalog)):
-        readout = "membrane" if isinstance(reads[0], ReadMembrane) else "analog"
+    readout = READ_AS[type(reads[0])]
     branches = tuple(
-        Branch(tuple(map(_layer, layers)), _plain(read.bias) if readout == "membrane" else None)
+        Branch(tuple(map(_layer, layers)), _plain(read.bias) if readout.biased else None)
         for layers, read in zip(parts, reads, strict=True)
     )
     first = branches[0].layers[0].weight
@@ -141,7 +152,7 @@ def _layer(layer: ExportedLayer) -> Layer:
 
 def _from_stack(module: nn.Module, settings: dict[str, Any]) -> Network:
     hidden = pretrained(module, **settings)
-    output = [part for part in module.modules() if isinstance(part, nn.Linear)][-1]
+    output = output_layer(module)
     if output.in_features != hidden.n_last:
         raise ValueError(
             f"module's last Linear reads {output.in_features} neurons, but its last hidden layer has {hidden.n_last}: "

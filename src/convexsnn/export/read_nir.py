@@ -10,8 +10,9 @@ from torch import Tensor
 
 from convexsnn.checks import check_real
 from convexsnn.export.write_nir import DT
-from convexsnn.network import Branch, Hidden, Layer, Network, Readout
+from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Reset
+from convexsnn.readouts import Analog, Readout, Spike
 from convexsnn.witnesses import with_constant
 from convexsnn.witnesses.architecture import DTYPES
 
@@ -90,7 +91,7 @@ class _Reader:
 
     def branch(self, name: str) -> tuple[Branch, Tensor, Readout, Tensor]:
         """The chain that begins with the weights `name`: its layers, output weights, readout and output bias."""
-        layers, readout, seen = [], "spike", set()
+        layers, readout, seen = [], Spike(), set()
         while True:
             if name in seen:
                 raise ValueError(f"graph: {name} is fed by a later layer; only a layer's own spikes may come back")
@@ -105,10 +106,10 @@ class _Reader:
             layers.append(layer)
             loops = self.loops(fires, ahead)
             if fires != ahead and any(self.kind(end) in WEIGHTS for end in self.targets(ahead) if end != fires):
-                readout, fires = "analog", ahead
+                readout, fires = Analog(), ahead
             name = self.forward(fires, [*loops, *self.thresholds(fires)])
 
-    def output(self, ahead: str, weight: Tensor, bias: Tensor, readout: Any) -> tuple[Tensor, Readout, Tensor]:
+    def output(self, ahead: str, weight: Tensor, bias: Tensor, readout: Readout) -> tuple[Tensor, Readout, Tensor]:
         W, own = weight.to(torch.float64), bias.to(torch.float64)
         if ahead != self.only("Output"):  # the node where branches are summed
             mixing, self.sum_bias = (tensor.to(torch.float64) for tensor in self.weights(ahead))

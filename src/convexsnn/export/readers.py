@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convexsnn.network import Branch, Hidden
+from convexsnn.readouts import Analog, Membrane, Spike
 from convexsnn.surrogate import Surrogate
 from convexsnn.surrogate.shapes import SHAPES
 
@@ -62,11 +63,18 @@ class ReadMembrane(nn.Module):
 def reader_of(
     hidden: Hidden, branch: Branch, prepare_bias: Callable[[Tensor], Tensor], surrogate: Surrogate
 ) -> nn.Module:
-    """The readout of one branch; `prepare_bias` is applied to the bias of the membrane readout."""
-    if hidden.readout == "spike":
-        return ReadSpikes()
-    if hidden.readout == "analog":
-        return ReadAnalog()
-    zeros = torch.zeros(branch.last.m, dtype=hidden.dtype, device=hidden.device)
-    bias = zeros if branch.readout_bias is None else branch.readout_bias.clone()
-    return ReadMembrane(prepare_bias(bias), surrogate)
+    """The readout of one branch; `prepare_bias` is applied to the bias of the membrane readout.
+
+    ValueError for a readout that exported modules do not have.
+    """
+    match hidden.readout:
+        case Spike():
+            return ReadSpikes()
+        case Analog():
+            return ReadAnalog()
+        case Membrane():
+            zeros = torch.zeros(branch.last.m, dtype=hidden.dtype, device=hidden.device)
+            bias = zeros if branch.readout_bias is None else branch.readout_bias.clone()
+            return ReadMembrane(prepare_bias(bias), surrogate)
+        case other:
+            raise ValueError(f"exported modules read by spike, membrane or analog, not by {str(other)!r}")

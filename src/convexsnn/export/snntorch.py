@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -32,25 +32,31 @@ class SnnTorchCell(nn.Module):
         self.feedback = lif.reset == "delayed"
         self.register_buffer("theta", lif.threshold.clone())
         shared: dict[str, Any] = {"beta": lif.leak.clone(), "threshold": below(lif.threshold)}
-        if lif.reset == "soft":
-            soft = library("convexsnn.export.snntorch_neuron").SoftLeaky
-            self.neuron: Any = soft(lif.threshold.clone(), **shared)
-        elif self.feedback:
-            V = -lif.threshold
-            self.neuron = snn.RLeaky(V=V, all_to_all=False, learn_recurrent=False, reset_mechanism="none", **shared)
-        else:
-            self.neuron = snn.Leaky(reset_mechanism={"hard": "zero", "none": "none"}[lif.reset], **shared)
+        match lif.reset:
+            case "soft":
+                soft = library("convexsnn.export.snntorch_neuron").SoftLeaky
+                self.neuron: Any = soft(lif.threshold.clone(), **shared)
+            case "delayed":
+                V = -lif.threshold
+                self.neuron = snn.RLeaky(V=V, all_to_all=False, learn_recurrent=False, reset_mechanism="none", **shared)
+            case "hard":
+                self.neuron = snn.Leaky(reset_mechanism="zero", **shared)
+            case "none":
+                self.neuron = snn.Leaky(reset_mechanism="none", **shared)
+            case _:
+                assert_never(lif.reset)
 
     def forward(self, current: Tensor, carried: Tensor, spikes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One step; see `wiring`."""
         fired, potential = self.neuron(current, spikes, carried) if self.feedback else self.neuron(current, carried)
         fired = fired.to(current.dtype)  # snnTorch's spikes are float32
-        membrane = potential
-        if self.reset == "soft":
-            membrane = potential - fired * self.theta
-        elif self.reset == "hard":
-            membrane = potential * (1.0 - fired)
-        return fired, potential, membrane
+        match self.reset:
+            case "soft":
+                return fired, potential, potential - fired * self.theta
+            case "hard":
+                return fired, potential, potential * (1.0 - fired)
+            case _:
+                return fired, potential, potential
 
 
 def to_snntorch(network: Network) -> ExportedNetwork:

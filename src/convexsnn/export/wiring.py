@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convexsnn.export.readers import reader_of
-from convexsnn.network import Hidden, Layer, Network
+from convexsnn.network import Hidden, Layer, Network, lif_of
 from convexsnn.neurons import LIF
 from convexsnn.surrogate import Surrogate
 
@@ -146,7 +146,7 @@ def wire(
     Raises
     ------
     ValueError
-        When the network has no neurons.
+        When the network has no neurons, or a readout that no target has yet.
     """
     hidden = check_neurons(network)
     bump = surrogate or Surrogate()
@@ -172,8 +172,8 @@ def check_neurons(network: Network) -> Hidden:
 
 
 def refuse(layer: Layer, resets: tuple[str, ...], target: str) -> LIF:
-    """The LIF neurons of a layer, threshold units as LIF of leak 0; ValueError for a reset that `target` lacks."""
-    neuron = lif_of(layer)
+    """The LIF neurons of a layer (see `lif_of`); ValueError for a kind or a reset that `target` lacks."""
+    neuron = lif_of(layer, f"export to {target}")
     if neuron.reset not in resets:
         raise ValueError(
             f"{target} has no neuron with reset {neuron.reset!r} (only {', '.join(map(repr, resets))}): "
@@ -182,14 +182,6 @@ def refuse(layer: Layer, resets: tuple[str, ...], target: str) -> LIF:
     if neuron.reset == "delayed" and not bool((neuron.threshold > 0).all()):
         raise ValueError(f"{target} holds reset 'delayed' for positive thresholds only")
     return neuron
-
-
-def lif_of(layer: Layer) -> LIF:
-    """The neurons of a layer as LIF: threshold units have leak 0, threshold 0 and no reset."""
-    if isinstance(layer.neuron, LIF):
-        return layer.neuron
-    zeros = torch.zeros(layer.m, dtype=layer.weight.dtype, device=layer.weight.device)
-    return LIF(zeros, zeros, "none")
 
 
 def below(threshold: Tensor, steps: int = 1) -> Tensor:

@@ -10,7 +10,7 @@ reset: its membrane is its synaptic current, which leaks and is never reset. Tha
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, assert_never
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from convexsnn.checks import check_choice, check_real
 from convexsnn.export.chains import chains_of
 from convexsnn.export.library import library
 from convexsnn.export.norse import ROUNDING_STEPS
-from convexsnn.export.wiring import below, check_neurons, lif_of
-from convexsnn.network import Layer, Network
+from convexsnn.export.wiring import below, check_neurons
+from convexsnn.network import Layer, Network, lif_of
 from convexsnn.neurons import LIF
+from convexsnn.readouts import Analog, Spike
 
 # The file holds no dt: snnTorch's importer has this one built in, SpikingJelly's has it as default.
 DT = 1e-4
@@ -75,8 +76,9 @@ def to_nir(
     Raises
     ------
     ValueError
-        When the network has no neurons, or what NIR cannot express: soft reset (see above), the membrane readout, the
-        analog readout of neurons that reset, or leak 1 other than in layers of hard reset where all have it.
+        When the network has no neurons, or what NIR cannot express: other neurons than LIF and threshold units, soft
+        reset (see above), readouts other than spike and analog, the analog readout of neurons that reset, or leak 1
+        other than in layers of hard reset where all have it.
     ImportError
         Without the package ``nir``.
     """
@@ -86,14 +88,16 @@ def to_nir(
     check_choice("dtype", dtype, ("float32", "float64"))
     step = check_real("dt", dt, 0.0, open_minimum=True)
     kind = {"float32": torch.float32, "float64": torch.float64}[dtype]
-    if hidden.readout == "membrane":
-        raise ValueError("NIR's neurons send spikes, not their membrane: the membrane readout cannot be expressed")
+    if not isinstance(hidden.readout, Spike | Analog):
+        raise ValueError(
+            f"NIR's neurons send spikes, or of LI the potential: the {hidden.readout!s} readout cannot be expressed"
+        )
     parts = _Parts({"input": nir.Input(np.array([hidden.n_features]))}, [])
     chains = chains_of(network)
     for k, (layers, W) in enumerate(chains):
         source = "input"
         for i, layer in enumerate(layers):
-            analog = hidden.readout == "analog" and layer is layers[-1]
+            analog = isinstance(hidden.readout, Analog) and layer is layers[-1]
             source = _add_layer(parts, f"{k}_{i}", layer, source, _Export(step, soft_reset, kind, analog))
         # A bias of zero: several readers know Affine but not Linear.
         zeros = torch.zeros(W.shape[1], dtype=kind)
@@ -108,7 +112,11 @@ def to_nir(
         end = "sum"
     parts.nodes["output"] = nir.Output(np.array([network.W.shape[1]]))
     parts.edges.append((end, "output"))
-    facts = {"convexsnn_readout": hidden.readout, "convexsnn_every_step": int(hidden.every_step), "convexsnn_dt": step}
+    facts = {
+        "convexsnn_readout": hidden.readout.name,
+        "convexsnn_every_step": int(hidden.every_step),
+        "convexsnn_dt": step,
+    }
     return nir.NIRGraph(parts.nodes, parts.edges, metadata=facts, type_check=False)
 
 
@@ -142,20 +150,38 @@ def _add_layer(parts: _Parts, at: str, layer: Layer, source: str, how: _Export) 
         back = array((layer.recurrent / gain).T)
         parts.nodes[f"recurrent_{at}"] = nir.Affine(weight=back, bias=array(0.0 * ones))
         parts.edges.extend([(fires, f"recurrent_{at}"), (f"recurrent_{at}", neuron)])
-    if lif.reset in ("soft", "delayed"):
-        drop = lif.threshold * (lif.leak if lif.reset == "soft" else 1.0) / gain
-        parts.nodes[f"reset_{at}"] = nir.Linear(weight=array(torch.diag(-drop)))
+    drop = _fed_back(lif)
+    if drop is not None:
+        parts.nodes[f"reset_{at}"] = nir.Linear(weight=array(torch.diag(-drop / gain)))
         parts.edges.extend([(fires, f"reset_{at}"), (f"reset_{at}", neuron)])
     return neuron if how.analog else fires
 
 
 def _kind(lif: LIF, how: _Export) -> Literal["LIF", "IF", "CubaLIF", "LI"]:
     """Which neurons of NIR are these; LI is followed by a Threshold."""
-    if lif.reset == "hard":
-        return "IF" if bool((lif.leak == 1.0).all()) else "LIF"
-    # snnTorch takes a membrane of zero for one that has just fired where a threshold is not positive.
-    plain = lif.reset == "none" and not how.analog and bool((lif.threshold > 0.0).all())
-    return "CubaLIF" if plain else "LI"
+    match lif.reset:
+        case "hard":
+            return "IF" if bool((lif.leak == 1.0).all()) else "LIF"
+        case "none":
+            # snnTorch takes a membrane of zero for one that has just fired where a threshold is not positive.
+            return "CubaLIF" if not how.analog and bool((lif.threshold > 0.0).all()) else "LI"
+        case "soft" | "delayed":
+            return "LI"
+        case _:
+            assert_never(lif.reset)
+
+
+def _fed_back(lif: LIF) -> Tensor | None:
+    """What a spike takes off the potential of the next step, (m,); None where the neurons of NIR reset themselves."""
+    match lif.reset:
+        case "soft":
+            return lif.threshold * lif.leak
+        case "delayed":
+            return lif.threshold
+        case "hard" | "none":
+            return None
+        case _:
+            assert_never(lif.reset)
 
 
 def _neurons(kind: str, lif: LIF, how: _Export) -> Any:
@@ -180,7 +206,7 @@ def _neurons(kind: str, lif: LIF, how: _Export) -> Any:
 
 def _checked(layer: Layer, how: _Export) -> LIF:
     """The layer's neurons as LIF; ValueError for what NIR cannot express."""
-    lif = lif_of(layer)
+    lif = lif_of(layer, "NIR")
     if bool((lif.leak == 0).all()) and lif.reset != "delayed" and not how.analog:
         lif = LIF(lif.leak, lif.threshold, "hard")  # without memory all resets are alike
     if lif.reset in ("soft", "delayed") and how.soft_reset == "raise":

@@ -1,6 +1,6 @@
 """Witness families: where hidden weights come from, one file a family (theory.md section 4)."""
 
-from convexsnn.families.base import Drawn, Run, SampledFamily, WitnessFamily, family
+from convexsnn.families.base import Run, SampledFamily, WitnessFamily, family
 from convexsnn.families.exact import Exact
 from convexsnn.families.gaussian import Gaussian
 from convexsnn.families.given import Given
@@ -14,7 +14,6 @@ from convexsnn.families.table import FAMILIES, family_from_dict, family_of
 
 __all__ = [
     "FAMILIES",
-    "Drawn",
     "Exact",
     "Gaussian",
     "Given",

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from convexsnn.checks import check_choice, check_heeded
 from convexsnn.network import Hidden
 from convexsnn.observer import Observer
 from convexsnn.problem import Problem
-from convexsnn.search import Round
 from convexsnn.solvers.base import SolverOptions
 from convexsnn.training import ColumnSource, SimulatedColumns
 from convexsnn.witnesses import with_constant
@@ -55,28 +53,6 @@ class Run:
         return torch.Generator().manual_seed(self.seed)
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """What a family gives for a problem.
-
-    Attributes
-    ----------
-    source : ColumnSource
-        Where the columns of the program come from.
-    start : float64 tensor of shape (P_last, C), optional
-        Weights of the witnesses' last-layer neurons that are nearly optimal already.
-    history : tuple of Round
-        Of the search, if there was one.
-    stopped : str or None
-        Why the search ended; None without one.
-    """
-
-    source: ColumnSource
-    start: Tensor | None = None
-    history: tuple[Round, ...] = ()
-    stopped: str | None = None
-
-
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def family(cls: type) -> type:
     """Make a class a witness family: a frozen dataclass of its settings, all given by keyword."""
@@ -111,7 +87,7 @@ class WitnessFamily(ABC):
         return ()
 
     @abstractmethod
-    def columns(self, problem: Problem, run: Run) -> Drawn:
+    def columns(self, problem: Problem, run: Run) -> ColumnSource:
         """The columns for a problem, whose rho is the one for which hidden weights are trained or searched."""
 
     def check(self, *, every_step: bool, device: str = "cpu") -> None:  # noqa: B027 - most can
@@ -125,14 +101,14 @@ class WitnessFamily(ABC):
         return True
 
     def __add__(self, other: WitnessFamily | Hidden | str) -> Mixture:
-        from convexsnn.families.mixture import join
+        from convexsnn.families.mixture import joined
 
-        return join(self, other)
+        return joined(self, other)
 
     def __radd__(self, other: Hidden | str) -> Mixture:
-        from convexsnn.families.mixture import join
+        from convexsnn.families.mixture import joined
 
-        return join(other, self)
+        return joined(other, self)
 
     # Settings, as scikit-learn, files and people have them.
 
@@ -191,9 +167,9 @@ class SampledFamily(WitnessFamily):
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """Hidden layers for a problem, on the device of the run."""
 
-    def columns(self, problem: Problem, run: Run) -> Drawn:
+    def columns(self, problem: Problem, run: Run) -> ColumnSource:
         """See `WitnessFamily`."""
-        return Drawn(simulated(self.sample(problem, run, run.generator), problem, run))
+        return simulated(self.sample(problem, run, run.generator), problem, run)
 
 
 def simulated(hidden: Hidden, problem: Problem, run: Run, n_last: int | None = None) -> SimulatedColumns:

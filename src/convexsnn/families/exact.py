@@ -7,7 +7,7 @@ from typing import ClassVar
 from convexsnn.bounds import Family
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 from convexsnn.exact import ExactColumns, ExactSettings, check_cost
-from convexsnn.families.base import Drawn, Run, WitnessFamily, check_neuron_settings, family
+from convexsnn.families.base import Run, WitnessFamily, check_neuron_settings, family
 from convexsnn.network import Hidden
 from convexsnn.neurons import Reset
 from convexsnn.problem import Problem
@@ -93,6 +93,6 @@ class Exact(WitnessFamily, ExactSettings):
         """The same, for a problem."""
         return self.networks(problem.input.n_features, every_step=problem.every_step, intercept=problem.intercept)
 
-    def columns(self, problem: Problem, run: Run) -> Drawn:
+    def columns(self, problem: Problem, run: Run) -> ExactColumns:
         """See `WitnessFamily`."""
-        return Drawn(ExactColumns(problem, self.networks_of(problem), self, run.options, run.observer, self.last))
+        return ExactColumns(problem, self.networks_of(problem), self, run.options, run.observer, self.last)

@@ -39,7 +39,7 @@ class Given(SampledFamily):
     @property
     def readout(self) -> str:
         """What the output reads of the last layer."""
-        return self.layers.readout
+        return self.layers.readout.name
 
     @property
     def dtype(self) -> str:

@@ -13,8 +13,7 @@ from convexsnn.network import Hidden
 from convexsnn.problem import Problem
 from convexsnn.witnesses import Heterogeneity, heterogeneous
 from convexsnn.witnesses.architecture import NeuronKind
-
-Range = tuple[float, float]
+from convexsnn.witnesses.heterogeneous import Range
 
 
 @family

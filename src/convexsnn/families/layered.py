@@ -9,7 +9,7 @@ import torch
 
 from convexsnn.checks import check_heeded
 from convexsnn.families.base import SampledFamily, check_neuron_settings, family
-from convexsnn.network import Hidden, Readout
+from convexsnn.network import Hidden
 from convexsnn.neurons import Reset
 from convexsnn.witnesses import Architecture, gaussian, with_constant
 
@@ -34,8 +34,8 @@ class LayeredFamily(SampledFamily):
         Give every layer recurrent weights, from its own spikes one step before.
     bias : bool
         Give every neuron a bias.
-    readout : {"spike", "membrane", "analog"}
-        What the output reads of the last layer.
+    readout : str or Readout
+        What the output reads of the last layer: "spike", "membrane" or "analog".
     dtype : {"float64", "float32"}
         Arithmetic in which the dynamics of the network are defined.
     """
@@ -47,7 +47,7 @@ class LayeredFamily(SampledFamily):
     reset: Reset = "soft"
     recurrent: bool = False
     bias: bool = False
-    readout: Readout = "membrane"
+    readout: str = "membrane"
     dtype: str = "float64"
 
     def __post_init__(self) -> None:

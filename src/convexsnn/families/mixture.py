@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from convexsnn.checks import check_choice
-from convexsnn.families.base import Drawn, Run, SampledFamily, WitnessFamily, family, simulated
+from convexsnn.families.base import Run, SampledFamily, WitnessFamily, family, simulated
 from convexsnn.families.search import Search
 from convexsnn.network import Hidden
 from convexsnn.problem import Problem
+from convexsnn.training import ColumnSource
 from convexsnn.witnesses import mix
 
 
@@ -67,14 +68,14 @@ class Mixture(WitnessFamily):
         for part in self.parts:
             part.check(every_step=every_step, device=device)
 
-    def columns(self, problem: Problem, run: Run) -> Drawn:
+    def columns(self, problem: Problem, run: Run) -> ColumnSource:
         """See `WitnessFamily`."""
         generator = run.generator
         sampled = [part.sample(problem, run, generator) for part in self.parts if isinstance(part, SampledFamily)]
         hidden, last = mix(*sampled), self.parts[-1]
         if isinstance(last, Search):
             return last.columns_after(hidden, problem, run)
-        return Drawn(simulated(hidden, problem, run))
+        return simulated(hidden, problem, run)
 
     # Settings are those of the parts, under their names: witnesses__gaussian__depth.
 
@@ -110,7 +111,7 @@ class Mixture(WitnessFamily):
         return [n if names.count(n) == 1 else f"{n}_{names[:i].count(n) + 1}" for i, n in enumerate(names)]
 
 
-def join(first: WitnessFamily | Hidden | str, second: WitnessFamily | Hidden | str) -> Mixture:
+def joined(first: WitnessFamily | Hidden | str, second: WitnessFamily | Hidden | str) -> Mixture:
     """Two families, or mixtures of several, as one."""
     from convexsnn.families.table import family_of
 

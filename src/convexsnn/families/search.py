@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 
-from convexsnn.families.base import Drawn, Run, WitnessFamily, check_neuron_settings, family, simulated
+from convexsnn.families.base import Run, WitnessFamily, check_neuron_settings, family, simulated
 from convexsnn.network import Hidden
 from convexsnn.problem import Problem
 from convexsnn.search import SearchSettings, search
+from convexsnn.search.search import check_oracles
+from convexsnn.training import SimulatedColumns
 from convexsnn.witnesses import with_constant
 
 
@@ -26,6 +29,7 @@ class Search(WitnessFamily, SearchSettings):
     def __post_init__(self) -> None:
         SearchSettings.__post_init__(self)
         check_neuron_settings(self, self.neuron)
+        check_oracles(self)
 
     @property
     def n_last(self) -> int:
@@ -36,12 +40,12 @@ class Search(WitnessFamily, SearchSettings):
         """See `WitnessFamily`."""
         return self.last
 
-    def columns(self, problem: Problem, run: Run) -> Drawn:
+    def columns(self, problem: Problem, run: Run) -> SimulatedColumns:
         """See `WitnessFamily`."""
-        a = self.architecture(problem.input.n_features, every_step=problem.every_step)
-        return self.columns_after(Hidden(a.n_features, (), a.readout, a.every_step, a.torch_dtype), problem, run)
+        empty = self.architecture(problem.input.n_features, every_step=problem.every_step).hidden_of()
+        return self.columns_after(empty, problem, run)
 
-    def columns_after(self, given: Hidden, problem: Problem, run: Run) -> Drawn:
+    def columns_after(self, given: Hidden, problem: Problem, run: Run) -> SimulatedColumns:
         """The columns of a search that begins from given hidden layers; it runs on the CPU."""
         given = given.to("cpu")
         found = search(
@@ -55,4 +59,4 @@ class Search(WitnessFamily, SearchSettings):
         source = simulated(found.network.hidden.to(run.device), problem, run, self.last)
         W = found.network.W
         start = torch.cat([W, W.new_zeros(source.witnesses.n_last - len(W), W.shape[1])]).to(run.device)
-        return Drawn(source, start, found.history, found.stopped)
+        return replace(source, start=start, history=found.history, stopped=found.stopped)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from convexsnn.cost import Cost, Tally, is_binary
 from convexsnn.polishing.find import is_spiking
 from convexsnn.polishing.record import as_it_was, split_batch
-from convexsnn.polishing.tape import Run
+from convexsnn.polishing.tape import RunModule
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CONVOLVE: dict[type, Any] = {
@@ -21,7 +21,7 @@ CONVOLVE: dict[type, Any] = {
 }
 
 
-def module_cost(module: nn.Module, loader: Iterable[Any], *, run: Run | None = None) -> Cost:
+def module_cost(module: nn.Module, loader: Iterable[Any], *, run: RunModule | None = None) -> Cost:
     """Run a module over a loader and count what its Linear and convolution layers and its spiking layers do.
 
     The same quantities as `cost.inference_cost` counts of a network of ours; the operations of a layer are ACs in the
@@ -69,7 +69,7 @@ def module_cost(module: nn.Module, loader: Iterable[Any], *, run: Run | None = N
     )
 
 
-def _run_all(module: nn.Module, loader: Iterable[Any], run: Run | None, sizes: dict[Any, int]) -> int:
+def _run_all(module: nn.Module, loader: Iterable[Any], run: RunModule | None, sizes: dict[Any, int]) -> int:
     device, rows = next(module.parameters()).device, 0
     for batch in loader:
         x, y = split_batch(batch)

@@ -17,12 +17,12 @@ from convexsnn.certificate import Certificate, certify
 from convexsnn.checks import check_choice
 from convexsnn.dictionary import Dictionary
 from convexsnn.labels import decide
-from convexsnn.losses import loss_of
+from convexsnn.losses import SmoothLoss, loss_of
 from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.find import find_parts
 from convexsnn.polishing.pooling import Pooling
 from convexsnn.polishing.record import record
-from convexsnn.polishing.tape import TIMES, Run
+from convexsnn.polishing.tape import TIMES, RunModule
 from convexsnn.polishing.targets import encode
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
@@ -104,7 +104,7 @@ def polish(
     time: str = "steps",
     pooling: str = "last",
     leak: float | None = None,
-    run: Run | None = None,
+    run: RunModule | None = None,
     loss: str = "cross_entropy",
     penalty: str = "l1",
     beta: float = 0.1,
@@ -224,7 +224,7 @@ def _call(module: nn.Module, x: Tensor) -> Any:
 def _solve(program: ConvexProgram, options: SolverOptions, W0: Tensor) -> Solution:
     """With a solver's whole dictionary as floats where that is small, else in rounds on few columns."""
     solver = solver_for(program)
-    if program.loss.smooth and 8 * program.n_rows * program.n_columns > UNPACKED_BYTES:
+    if isinstance(program.loss, SmoothLoss) and 8 * program.n_rows * program.n_columns > UNPACKED_BYTES:
         most = max(1, UNPACKED_BYTES // (4 * 8 * program.n_rows))
         # From zero: a trained readout has all its weights, and would make every column part of the first working set.
         return solve_by_working_set(solver.solve, program, options, None, solver.name, most)

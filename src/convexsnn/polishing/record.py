@@ -15,7 +15,7 @@ from convexsnn.dictionary import Dictionary
 from convexsnn.polishing.find import Parts
 from convexsnn.polishing.pooling import Pooling
 from convexsnn.polishing.storage import BitStore, RealStore, Store
-from convexsnn.polishing.tape import Run, Tape, Watched, check_layers
+from convexsnn.polishing.tape import RunModule, Tape, Watched, check_layers
 
 
 class _NotBitsError(Exception):
@@ -44,7 +44,9 @@ class Recorded:
     reads_spikes: bool
 
 
-def record(module: nn.Module, parts: Parts, loader: Iterable[Any], pooling: Pooling, time: str, run: Run) -> Recorded:
+def record(
+    module: nn.Module, parts: Parts, loader: Iterable[Any], pooling: Pooling, time: str, run: RunModule
+) -> Recorded:
     """Two passes over `loader`: one counts rows and reads labels, one runs the module batch by batch.
 
     Raises

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from convexsnn.polishing.find import Parts
 
 TIMES = ("steps", "first", "batch")
-Run = Callable[[nn.Module, Tensor], Any]
+RunModule = Callable[[nn.Module, Tensor], Any]
 
 
 class Watched(NamedTuple):
@@ -24,7 +24,7 @@ class Watched(NamedTuple):
 class Tape:
     """Runs the module on a batch and gives what its readout read, (T, n, F)."""
 
-    def __init__(self, parts: Parts, time: str, run: Run, module: nn.Module) -> None:
+    def __init__(self, parts: Parts, time: str, run: RunModule, module: nn.Module) -> None:
         self.parts, self.time, self.run, self.module = parts, time, run, module
 
     def __call__(self, x: Any, rows: int, watched: Watched | None = None) -> Tensor:

@@ -6,14 +6,14 @@ standard library. The folder may be copied elsewhere and run there: ``python -m 
 
 from .claims import SUMS, sum_problems, sums_of
 from .inequality import ExactProgram, Proof, prove
-from .losses import Head
+from .losses import LossHead
 from .verification import ExactVerification, verify_exactly
 
 __all__ = [
     "SUMS",
     "ExactProgram",
     "ExactVerification",
-    "Head",
+    "LossHead",
     "Proof",
     "prove",
     "sum_problems",

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .data import loss_of
+from .data import loss_named
 
 # Relative error that the float64 certificate, and beta / sqrt(P_last) in float64, may have.
 ROUNDING = Fraction(1, 10**9)
@@ -70,7 +70,7 @@ def certificate_problems(header: dict[str, Any], facts: dict[str, Any], primal: 
 def _settings(header: dict[str, Any]) -> dict[str, Any]:
     """Fields of the certificate that settings alone decide; only a proof over the dictionary is made here."""
     parameters = header["parameters"]
-    loss = loss_of(parameters, header["estimator"])
+    loss = loss_named(parameters, header["estimator"])
     return {"loss": loss, "penalty": parameters["penalty"], "scope": "dictionary", "dtype": "float64"}
 
 

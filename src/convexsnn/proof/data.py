@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ProgramRows:
     """Sequences and encoded targets.
 
     Attributes
@@ -35,7 +35,7 @@ class Rows:
         return sha.hexdigest()
 
 
-def read_rows(X: Any, y: Any, header: dict[str, Any]) -> Rows:
+def read_rows(X: Any, y: Any, header: dict[str, Any]) -> ProgramRows:
     """X (n, T, d), a list of (T_i, d), or (n, d), and labels y, as the model of this header was trained on them.
 
     Raises
@@ -49,7 +49,7 @@ def read_rows(X: Any, y: Any, header: dict[str, Any]) -> Rows:
     rows = int(lengths.sum()) if parameters["per_step"] else len(lengths)
     if len(labels) != rows:
         raise ValueError(f"y has {len(labels)} labels, but X has {rows} rows")
-    return Rows(values, lengths, _targets(labels, header))
+    return ProgramRows(values, lengths, _targets(labels, header))
 
 
 def _sequences(X: Any, timesteps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +82,7 @@ def _targets(labels: np.ndarray, header: dict[str, Any]) -> np.ndarray:
             raise ValueError(f"y must have {len(classes)} outputs, got shape {labels.shape}")
         return np.concatenate([_one_hot(own, known) for own, known in zip(labels.T, classes, strict=True)], axis=1)
     hot = _one_hot(labels.reshape(len(labels)), classes)
-    if loss_of(header["parameters"], header["estimator"]) == "cross_entropy":
+    if loss_named(header["parameters"], header["estimator"]) == "cross_entropy":
         return hot
     return 2.0 * hot[:, 1:] - 1.0 if len(classes) == 2 else 2.0 * hot - 1.0
 
@@ -95,7 +95,7 @@ def _one_hot(labels: np.ndarray, classes: Sequence[Any]) -> np.ndarray:
         raise ValueError(f"y holds a label that the model does not know: {error}") from error
 
 
-def loss_of(parameters: dict[str, Any], estimator: str) -> str:
+def loss_named(parameters: dict[str, Any], estimator: str) -> str:
     """The loss that a parameter `loss` names."""
     automatic = "squared" if estimator == "SpikingRegressor" else "cross_entropy"
     return automatic if parameters["loss"] == "auto" else parameters["loss"]

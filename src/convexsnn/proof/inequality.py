@@ -20,7 +20,7 @@ from fractions import Fraction
 import numpy as np
 
 from .integers import bit_product, floor_divide, to_integers
-from .losses import LOSSES, Dyadic, Head
+from .losses import LOSSES, Dyadic, LossHead
 
 # Bits of the largest entry of the dual vector on its grid, and of the factor t.
 GRID_BITS = 64
@@ -41,7 +41,7 @@ class ExactProgram:
     loss : {"hinge", "squared", "logistic", "cross_entropy"}
     penalty : {"l1", "group"}
     rho : Fraction
-    heads : tuple of Head
+    heads : tuple of LossHead
         Of cross entropy; one of all outputs where there is one.
     """
 
@@ -51,7 +51,7 @@ class ExactProgram:
     loss: str
     penalty: str
     rho: Fraction
-    heads: tuple[Head, ...]
+    heads: tuple[LossHead, ...]
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _check(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> None:
         _check_one_hot(program.targets, program.heads)
 
 
-def _check_one_hot(targets: np.ndarray, heads: tuple[Head, ...]) -> None:
+def _check_one_hot(targets: np.ndarray, heads: tuple[LossHead, ...]) -> None:
     covered = [c for head in heads for c in range(targets.shape[1])[head.columns]]
     if covered != list(range(targets.shape[1])) or any(head.weight <= 0 for head in heads):
         raise ValueError("heads must have positive weights and cover the outputs in order")

@@ -43,7 +43,7 @@ class Dyadic:
 
 
 @dataclass(frozen=True)
-class Head:
+class LossHead:
     """One categorical output: its columns of the scores, and its weight in the loss."""
 
     columns: slice
@@ -64,12 +64,12 @@ class ExactLoss:
         Upper bound of sum_i a_i loss*(V_i), for V in the domain.
     """
 
-    value: Callable[[Dyadic, Dyadic, np.ndarray, tuple[Head, ...]], Fraction]
-    to_domain: Callable[[Dyadic, Dyadic, tuple[Head, ...]], Dyadic]
-    conjugate: Callable[[Dyadic, Dyadic, np.ndarray, tuple[Head, ...]], Fraction]
+    value: Callable[[Dyadic, Dyadic, np.ndarray, tuple[LossHead, ...]], Fraction]
+    to_domain: Callable[[Dyadic, Dyadic, tuple[LossHead, ...]], Dyadic]
+    conjugate: Callable[[Dyadic, Dyadic, np.ndarray, tuple[LossHead, ...]], Fraction]
 
 
-Heads = tuple[Head, ...]
+LossHeads = tuple[LossHead, ...]
 
 
 def _weighted(a: np.ndarray, rows: np.ndarray) -> int:
@@ -85,42 +85,42 @@ def _total_up(a: np.ndarray, rows: Iterator[Decimal]) -> Fraction:
     return Fraction(total)
 
 
-def _hinge_value(S: Dyadic, Y: Dyadic, a: np.ndarray, heads: Heads) -> Fraction:  # noqa: ARG001
+def _hinge_value(S: Dyadic, Y: Dyadic, a: np.ndarray, heads: LossHeads) -> Fraction:  # noqa: ARG001
     return Fraction(_weighted(a, np.maximum((1 << S.shift) - Y.integers * S.integers, 0)), 1 << S.shift)
 
 
-def _clip_signed(V: Dyadic, Y: Dyadic, heads: Heads) -> Dyadic:  # noqa: ARG001
+def _clip_signed(V: Dyadic, Y: Dyadic, heads: LossHeads) -> Dyadic:  # noqa: ARG001
     """-1 <= y V <= 0, the domain of hinge and logistic."""
     return Dyadic(Y.integers * np.minimum(np.maximum(Y.integers * V.integers, -1 << V.shift), 0), V.shift)
 
 
-def _hinge_conjugate(V: Dyadic, Y: Dyadic, a: np.ndarray, heads: Heads) -> Fraction:  # noqa: ARG001
+def _hinge_conjugate(V: Dyadic, Y: Dyadic, a: np.ndarray, heads: LossHeads) -> Fraction:  # noqa: ARG001
     return Fraction(_weighted(a, Y.integers * V.integers), 1 << V.shift)
 
 
-def _squared_value(S: Dyadic, Y: Dyadic, a: np.ndarray, heads: Heads) -> Fraction:  # noqa: ARG001
+def _squared_value(S: Dyadic, Y: Dyadic, a: np.ndarray, heads: LossHeads) -> Fraction:  # noqa: ARG001
     shift = max(S.shift, Y.shift)
     return Fraction(_weighted(a, (S.at(shift) - Y.at(shift)) ** 2), 1 << 2 * shift)
 
 
-def _squared_conjugate(V: Dyadic, Y: Dyadic, a: np.ndarray, heads: Heads) -> Fraction:  # noqa: ARG001
+def _squared_conjugate(V: Dyadic, Y: Dyadic, a: np.ndarray, heads: LossHeads) -> Fraction:  # noqa: ARG001
     shift = max(V.shift, Y.shift)
     v, y = V.at(shift), Y.at(shift)
     return Fraction(_weighted(a, v * v + 4 * v * y), 4 << 2 * shift)
 
 
-def _logistic_value(S: Dyadic, Y: Dyadic, a: np.ndarray, heads: Heads) -> Fraction:  # noqa: ARG001
+def _logistic_value(S: Dyadic, Y: Dyadic, a: np.ndarray, heads: LossHeads) -> Fraction:  # noqa: ARG001
     one = 1 << S.shift
     return _total_up(a, (_sum_up(softplus_up(quotient(-m, one, UP)) for m in row) for row in Y.integers * S.integers))
 
 
-def _logistic_conjugate(V: Dyadic, Y: Dyadic, a: np.ndarray, heads: Heads) -> Fraction:  # noqa: ARG001
+def _logistic_conjugate(V: Dyadic, Y: Dyadic, a: np.ndarray, heads: LossHeads) -> Fraction:  # noqa: ARG001
     one = 1 << V.shift
     entropy = lambda q: UP.add(xlogx_up(q, one), xlogx_up(one - q, one))  # noqa: E731
     return _total_up(a, (_sum_up(entropy(-q) for q in row) for row in Y.integers * V.integers))
 
 
-def _cross_entropy_value(S: Dyadic, Y: Dyadic, a: np.ndarray, heads: Heads) -> Fraction:
+def _cross_entropy_value(S: Dyadic, Y: Dyadic, a: np.ndarray, heads: LossHeads) -> Fraction:
     total = Fraction(0)
     for head in heads:
         scores, labels = S.integers[:, head.columns], Y.integers[:, head.columns]
@@ -135,7 +135,7 @@ def _log_loss_up(scores: np.ndarray, labels: np.ndarray, one: int) -> Decimal:
     return UP.add(quotient(largest - own, one, UP), ln_up(total))
 
 
-def _simplex(V: Dyadic, Y: Dyadic, heads: Heads) -> Dyadic:
+def _simplex(V: Dyadic, Y: Dyadic, heads: LossHeads) -> Dyadic:
     """V = w (p - y) with every p exactly in the simplex: clipped, scaled down, the rest to the largest."""
     weights, shifts = zip(*((h.weight.numerator, h.weight.denominator.bit_length() - 1) for h in heads), strict=True)
     out, one = np.zeros_like(V.integers), 1 << V.shift
@@ -150,7 +150,7 @@ def _simplex(V: Dyadic, Y: Dyadic, heads: Heads) -> Dyadic:
     return Dyadic(out, V.shift + max(shifts))
 
 
-def _cross_entropy_conjugate(V: Dyadic, Y: Dyadic, a: np.ndarray, heads: Heads) -> Fraction:
+def _cross_entropy_conjugate(V: Dyadic, Y: Dyadic, a: np.ndarray, heads: LossHeads) -> Fraction:
     total = Fraction(0)
     for head in heads:
         # p = V / w + y as integers over `one`.

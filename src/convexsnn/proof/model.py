@@ -16,7 +16,7 @@ class DamagedModelError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class StoredLayer:
     """One hidden layer; `reset` is None for threshold units, which have neither leak nor threshold."""
 
     weight: np.ndarray
@@ -33,19 +33,19 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Branch:
+class StoredBranch:
     """A stack of layers, the last of which is read out."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[StoredLayer, ...]
     readout_bias: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
-class Hidden:
+class StoredHidden:
     """Parallel branches, and how they are read."""
 
     n_features: int
-    branches: tuple[Branch, ...]
+    branches: tuple[StoredBranch, ...]
     readout: str
     every_step: bool
     dtype: np.dtype
@@ -61,8 +61,8 @@ class Model:
     """A model file: `header` is its JSON, `tensors` W, U, row_weights, network.W and at most global_dual, float64."""
 
     header: dict[str, Any]
-    witnesses: Hidden
-    network: Hidden
+    witnesses: StoredHidden
+    network: StoredHidden
     tensors: dict[str, np.ndarray]
 
 
@@ -99,23 +99,25 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _hidden(facts: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> Hidden:
+def _hidden(facts: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> StoredHidden:
     dtype = {"float64": np.dtype(np.float64), "float32": np.dtype(np.float32)}[facts["dtype"]]
-    if facts["readout"] not in ("spike", "membrane", "analog") or not isinstance(facts["every_step"], bool):
-        raise ValueError("its readout is unknown")
+    if facts["readout"] not in ("spike", "membrane", "analog"):
+        raise ValueError(f"its readout {facts['readout']!r} is unknown")
+    if not isinstance(facts["every_step"], bool):
+        raise ValueError(f"its every_step must be true or false, not {facts['every_step']!r}")
     branches = []
     for k, kinds in enumerate(facts["branches"]):
         layers, below = [], facts["n_features"]
         for i, kind in enumerate(kinds):
             layers.append(_layer(kind, f"{prefix}.{k}.{i}.", tensors, below, dtype))
             below = layers[-1].m
-        branches.append(Branch(tuple(layers), _tensor(tensors, f"{prefix}.{k}.readout_bias", (below,), dtype)))
+        branches.append(StoredBranch(tuple(layers), _tensor(tensors, f"{prefix}.{k}.readout_bias", (below,), dtype)))
         if not layers:
             raise ValueError(f"branch {k} has no layers")
-    return Hidden(facts["n_features"], tuple(branches), facts["readout"], facts["every_step"], dtype)
+    return StoredHidden(facts["n_features"], tuple(branches), facts["readout"], facts["every_step"], dtype)
 
 
-def _layer(kind: dict[str, str], at: str, tensors: dict[str, np.ndarray], below: int, dtype: np.dtype) -> Layer:
+def _layer(kind: dict[str, str], at: str, tensors: dict[str, np.ndarray], below: int, dtype: np.dtype) -> StoredLayer:
     m = tensors[at + "weight"].shape[-1]
     get = lambda name, *shape: _tensor(tensors, at + name, shape, dtype)  # noqa: E731
     weight, recurrent, bias = get("weight", below, m), get("recurrent", m, m), get("bias", m)
@@ -128,7 +130,7 @@ def _layer(kind: dict[str, str], at: str, tensors: dict[str, np.ndarray], below:
         raise ValueError(f"{at}leak or {at}threshold is missing")
     if not ((leak >= 0) & (leak <= 1)).all():
         raise ValueError(f"{at}leak is not in [0, 1]")
-    return Layer(weight, recurrent, bias, reset, leak, threshold)
+    return StoredLayer(weight, recurrent, bias, reset, leak, threshold)
 
 
 def _tensor(tensors: dict[str, np.ndarray], name: str, shape: tuple, dtype: np.dtype) -> np.ndarray | None:

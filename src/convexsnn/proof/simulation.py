@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .model import Branch, Hidden, Layer
+from .model import StoredBranch, StoredHidden, StoredLayer
 
 # Sequences simulated at a time: few enough that the arrays of a layer stay in cache.
 CHUNK = 256
@@ -44,7 +44,7 @@ class Spikes:
     margin: float
 
 
-def simulate(hidden: Hidden, values: np.ndarray, lengths: np.ndarray) -> Spikes:
+def simulate_exactly(hidden: StoredHidden, values: np.ndarray, lengths: np.ndarray) -> Spikes:
     """Run a hidden network on sequences (n, T, d), of which the first `lengths` steps count; float64 values."""
     first = np.cumsum(lengths) - lengths if hidden.every_step else np.arange(len(lengths))
     rows = int(lengths.sum()) if hidden.every_step else len(lengths)
@@ -63,7 +63,7 @@ def simulate(hidden: Hidden, values: np.ndarray, lengths: np.ndarray) -> Spikes:
     return Spikes(bits, tally.decisions, tally.undecided, tally.margin)
 
 
-def _chunk(hidden: Hidden, x: np.ndarray, tally: _Tally) -> list[np.ndarray]:
+def _chunk(hidden: StoredHidden, x: np.ndarray, tally: _Tally) -> list[np.ndarray]:
     """The features of every step that is read: one step, or all."""
     branches = [_run(hidden, branch, x, tally) for branch in hidden.branches]
     steps = x.shape[1] if hidden.every_step else 1
@@ -94,14 +94,14 @@ class _Cell:
     `grid` says of how many binary places each membrane is while it is exact; infinity afterwards.
     """
 
-    layer: Layer
+    layer: StoredLayer
     membrane: np.ndarray
     error: np.ndarray
     spikes: np.ndarray
     grid: np.ndarray
 
 
-def _run(hidden: Hidden, branch: Branch, x: np.ndarray, tally: _Tally) -> list[np.ndarray]:
+def _run(hidden: StoredHidden, branch: StoredBranch, x: np.ndarray, tally: _Tally) -> list[np.ndarray]:
     """The features of one branch at the steps that are read."""
     zeros = lambda m, dtype: np.zeros((len(x), m), dtype=dtype)  # noqa: E731
     cells = [
@@ -119,7 +119,7 @@ def _run(hidden: Hidden, branch: Branch, x: np.ndarray, tally: _Tally) -> list[n
     return reads
 
 
-def _read(hidden: Hidden, branch: Branch, last: _Cell, tally: _Tally) -> np.ndarray:
+def _read(hidden: StoredHidden, branch: StoredBranch, last: _Cell, tally: _Tally) -> np.ndarray:
     if hidden.readout == "spike":
         return last.spikes > 0
     bias = 0.0 if branch.readout_bias is None else branch.readout_bias
@@ -157,7 +157,7 @@ def _step(cell: _Cell, below: np.ndarray, below_places: float, tally: _Tally) ->
         cell.membrane, cell.error = np.where(fired, 0, potential), np.where(fired, 0.0, error)
 
 
-def _current(layer: Layer, below: np.ndarray, below_places: float, spikes: np.ndarray):
+def _current(layer: StoredLayer, below: np.ndarray, below_places: float, spikes: np.ndarray):
     """The current, the sum of the sizes of its terms in float64, their number, and their binary places."""
     current, terms = below @ layer.weight, layer.weight.shape[0]
     size = np.abs(below).astype(float) @ np.abs(layer.weight).astype(float)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from . import claims
-from .data import Rows, read_rows
+from .data import ProgramRows, read_rows
 from .decimals import decimal_text
 from .inequality import ExactProgram, Proof, primal_bound, prove
-from .losses import Head
+from .losses import LossHead
 from .model import DamagedModelError, Model, read_model
-from .simulation import Spikes, simulate
+from .simulation import Spikes, simulate_exactly
 
 MODEL = "model.safetensors"
 
@@ -84,14 +84,14 @@ def verify_exactly(path: Path, X: Any, y: Any) -> ExactVerification:
         return ExactVerification(None, (f"the stored model cannot be verified on these data: {error!r}",))
 
 
-def _verify(model: Model, rows: Rows, problems: list[str]) -> ExactVerification:
+def _verify(model: Model, rows: ProgramRows, problems: list[str]) -> ExactVerification:
     header, tensors = model.header, model.tensors
     for hidden in (model.witnesses, model.network):
         if hidden.readout == "analog":
             raise ValueError("exact verification needs 0/1 columns: the analog readout has none; use verify without it")
         if hidden.n_features != rows.values.shape[2]:
             raise ValueError(f"X has {rows.values.shape[2]} features, the network {hidden.n_features}")
-    spikes, own = (simulate(hidden, rows.values, rows.lengths) for hidden in (model.witnesses, model.network))
+    spikes, own = (simulate_exactly(hidden, rows.values, rows.lengths) for hidden in (model.witnesses, model.network))
     program = _program(header, spikes, rows, tensors["row_weights"])
     proof = prove(program, tensors["W"], tensors["U"])
     if header["data_digest"] != rows.digest():
@@ -110,9 +110,9 @@ def _verify(model: Model, rows: Rows, problems: list[str]) -> ExactVerification:
     return ExactVerification(proof, tuple(problems), tuple(trusted))
 
 
-def _program(header: dict[str, Any], spikes: Spikes, rows: Rows, row_weights: np.ndarray) -> ExactProgram:
+def _program(header: dict[str, Any], spikes: Spikes, rows: ProgramRows, row_weights: np.ndarray) -> ExactProgram:
     certificate = header["certificate"]
-    heads = _stored_heads(header) or (Head(slice(0, rows.targets.shape[1])),)
+    heads = _stored_heads(header) or (LossHead(slice(0, rows.targets.shape[1])),)
     return ExactProgram(
         columns=spikes.bits,
         targets=rows.targets,
@@ -124,17 +124,17 @@ def _program(header: dict[str, Any], spikes: Spikes, rows: Rows, row_weights: np
     )
 
 
-def _stored_heads(header: dict[str, Any]) -> tuple[Head, ...]:
+def _stored_heads(header: dict[str, Any]) -> tuple[LossHead, ...]:
     """The heads that classes and output weights give; () where there is one output."""
     if not isinstance(header["fitted"].get("classes_dtype"), list):
         return ()
     sizes = [len(classes) for classes in header["fitted"]["classes"]]
     weights = header["parameters"].get("output_weights") or [1.0] * len(sizes)
     ends = np.cumsum(sizes).tolist()
-    return tuple(Head(slice(e - s, e), Fraction(w)) for s, e, w in zip(sizes, ends, weights, strict=True))
+    return tuple(LossHead(slice(e - s, e), Fraction(w)) for s, e, w in zip(sizes, ends, weights, strict=True))
 
 
-def _width(head: Head) -> int:
+def _width(head: LossHead) -> int:
     return head.columns.stop - head.columns.start
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.neurons import LIF, Threshold
+from convexsnn.readouts import Membrane, Spike
 from convexsnn.reconstruction.patterns import neuron_rows
 from convexsnn.reconstruction.separation import separate
 from convexsnn.reconstruction.traces import (
@@ -61,15 +63,17 @@ def widen_margins(network: Network, sequences: Sequences) -> Widened:
     Raises
     ------
     ValueError
-        For the analog readout, which passes on more than spikes, and for sequences of other features.
+        For other neurons than LIF and threshold units, for readouts that pass on more than spikes, such as the analog
+        one, and for sequences of other features.
     """
     check_bits(network.hidden, sequences)
     traced = trace(network.hidden, distinct_sequences(sequences))
+    membrane = isinstance(network.hidden.readout, Membrane)
     before, after, kept, branches = [], [], 0, []
     for branch in traced:
         layers = []
         for i in range(len(branch.layers)):
-            layer, own_before, own_after, own_kept = _widen_layer(branch, i, network.hidden.readout == "membrane")
+            layer, own_before, own_after, own_kept = _widen_layer(branch, i, membrane)
             layers.append(layer)
             before.append(own_before)
             after.append(own_after)
@@ -81,10 +85,15 @@ def widen_margins(network: Network, sequences: Sequences) -> Widened:
 
 
 def check_bits(hidden: Hidden, sequences: Sequences) -> None:
-    """Raise ValueError unless the network passes on spikes alone, of sequences that fit it."""
+    """Raise ValueError unless LIF neurons or threshold units pass on spikes alone, of sequences that fit them."""
     check_features(hidden, sequences)
-    if hidden.readout == "analog":
-        raise ValueError("network must be read by spikes or the sign of membranes; the analog readout passes on more")
+    if not isinstance(hidden.readout, Spike | Membrane):
+        raise ValueError(
+            f"network must be read by spikes or the sign of membranes; the {hidden.readout} readout passes on more"
+        )
+    for layer in hidden.layers():
+        if not isinstance(layer.neuron, LIF | Threshold):
+            raise ValueError(f"network must be of LIF neurons or threshold units, not of kind {layer.neuron.name!r}")
 
 
 def _widen_layer(branch: BranchTrace, i: int, membrane: bool) -> tuple[Layer, np.ndarray, np.ndarray, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from convexsnn.checks import check_integer
 from convexsnn.network import Branch, Layer, Network
 from convexsnn.neurons import LIF
+from convexsnn.readouts import Membrane
 from convexsnn.reconstruction.margins import check_bits, is_fixed, widest
 from convexsnn.reconstruction.rounding import (
     MIXED_INTEGER_SIZE,
@@ -104,7 +105,7 @@ def quantise(
     Raises
     ------
     ValueError
-        For the analog readout, and for sequences of other features.
+        For neurons, readouts and sequences that `widen_margins` refuses.
     """
     check_integer("bits", bits, minimum=2, maximum=32)
     check_integer("effort", effort, minimum=0)
@@ -118,7 +119,7 @@ def quantise(
     )
     branches, failed, excluded, largest = [], [], [], 0
     ways: dict[str, int] = dict.fromkeys(WAYS, 0)
-    membrane = network.hidden.readout == "membrane"
+    membrane = isinstance(network.hidden.readout, Membrane)
     for k, branch in enumerate(trace(network.hidden, distinct_sequences(sequences))):
         layers = []
         for i in range(len(branch.layers)):

@@ -12,7 +12,7 @@ from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import LIF
 from convexsnn.reconstruction.regressors import LayerPattern, distinct_prefixes
 from convexsnn.sequences import Sequences
-from convexsnn.simulation import LayerState, initial_state, read, step
+from convexsnn.simulation import initial_state, read, step
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def _trace_branch(hidden: Hidden, branch: Branch, values: Tensor, lengths: Tenso
     state, spikes, features = initial_state(alone, len(values)), [], []
     for t in range(values.shape[1]):
         state = step(alone, values[:, t], state).state
-        spikes.append([layer_state.spikes for layer_state in state[0]])
+        spikes.append([layer_state.spikes for layer_state in state.branches[0].layers])
         features.append(read(alone, state)[0].double())
     stacked = [torch.stack(per_layer, dim=1) for per_layer in zip(*spikes, strict=True)]
     shown, at = torch.stack(features, dim=1), torch.arange(values.shape[1])
@@ -88,7 +88,8 @@ def pattern_of(traced: BranchTrace, i: int, *, membrane: bool) -> LayerPattern:
 def differing(layer: Layer, traced: BranchTrace, i: int, readout_bias: Tensor | None, *, membrane: bool) -> Tensor:
     """Which neurons of a changed layer i differ from the trace, at any step: bool (m,)."""
     here, dtype = traced.layers[i], layer.weight.dtype
-    state = LayerState(*(torch.zeros_like(here.spikes[:, 0]) for _ in range(2)))
+    zeros = torch.zeros_like(here.spikes[:, 0])
+    state = layer.neuron.initial_state(zeros)
     wrong = torch.zeros(layer.m, dtype=torch.bool)
     last = membrane and i == len(traced.layers) - 1
     for t in range(here.spikes.shape[1]):
@@ -96,16 +97,16 @@ def differing(layer: Layer, traced: BranchTrace, i: int, readout_bias: Tensor | 
         current = here.below[:, t] @ layer.weight
         if layer.recurrent is not None:
             # The wanted spikes: as long as no neuron differs, they are the layer's own.
-            current = current + (here.spikes[:, t - 1] if t else state.spikes) @ layer.recurrent
+            current = current + (here.spikes[:, t - 1] if t else zeros) @ layer.recurrent
         if layer.bias is not None:
             current = current + layer.bias
-        spikes, potential, _ = layer.neuron.step(current, state.membrane)
-        wrong |= ((spikes.to(dtype) != here.spikes[:, t]) & alive).any(dim=0)
+        fired = layer.neuron.step(current, state)
+        wrong |= ((fired.spikes.to(dtype) != here.spikes[:, t]) & alive).any(dim=0)
         if last:
-            shown = potential if readout_bias is None else potential - readout_bias
+            shown = fired.membrane if readout_bias is None else fired.membrane - readout_bias
             wanted = traced.read[:, t]
             wrong |= ((shown >= 0).double() != wanted).logical_and(~wanted.isnan()).any(dim=0)
-        state = LayerState(potential, spikes.to(dtype))
+        state = fired.state
     return wrong
 
 

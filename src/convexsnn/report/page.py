@@ -24,9 +24,9 @@ from convexsnn.display import (
 )
 from convexsnn.display.axes import require_matplotlib
 from convexsnn.estimators import SpikingClassifier
-from convexsnn.report import facts
+from convexsnn.report import tables
+from convexsnn.report.contents import PageContents
 from convexsnn.report.figures import Picture, picture
-from convexsnn.report.material import Material
 from convexsnn.tasks import Split
 
 # Classes beyond which the numbers in a confusion matrix are too many to read.
@@ -41,7 +41,7 @@ class Part:
     note: str = ""
 
 
-def render(material: Material) -> str:
+def render(contents: PageContents) -> str:
     """The page as HTML.
 
     Raises
@@ -56,54 +56,54 @@ def render(material: Material) -> str:
         raise ImportError("a report needs jinja2: pip install 'convexsnn[plot]'")
     from jinja2 import Environment, StrictUndefined
 
-    estimator, claim = material.estimator, material.estimator.certificate_
+    estimator, claim = contents.estimator, contents.estimator.certificate_
     template = (files("convexsnn.report") / "page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
-        material=material,
-        summary=facts.summary(material),
-        settings=facts.settings(material),
-        training=facts.training(material),
-        certificate=facts.certificate(claim),
+        contents=contents,
+        summary=tables.summary(contents),
+        settings=tables.settings(contents),
+        training=tables.training(contents),
+        certificate=tables.certificate(claim),
         certified=claim.holds(estimator.tol),
         tol=estimator.tol,
-        proved=facts.PROVED[claim.scope],
-        scores=facts.scores(material.metrics),
-        cost=facts.cost(material.metrics),
-        path=facts.path(estimator),
+        proved=tables.PROVED[claim.scope],
+        scores=tables.score_lines(contents.metrics),
+        cost=tables.cost(contents.metrics),
+        path=tables.path(estimator),
         parts={
-            "certificate": certificate_part(material),
-            "bounds": bounds_part(material),
-            "confusion": confusion_part(material),
-            "raster": raster_part(material),
-            "weights": weights_part(material),
-            "columns": columns_part(material),
-            "cost": cost_part(material),
+            "certificate": certificate_part(contents),
+            "bounds": bounds_part(contents),
+            "confusion": confusion_part(contents),
+            "raster": raster_part(contents),
+            "weights": weights_part(contents),
+            "columns": columns_part(contents),
+            "cost": cost_part(contents),
         },
     )
 
 
-def certificate_part(material: Material) -> Part:
+def certificate_part(contents: PageContents) -> Part:
     """Objective beside its bounds."""
-    shown = CertificateDisplay(material.estimator.certificate_)
+    shown = CertificateDisplay(contents.estimator.certificate_)
     return Part((picture(shown.plot, "Training objective of the network, and its lower bounds", size=(6, 2.2)),))
 
 
-def bounds_part(material: Material) -> Part:
+def bounds_part(contents: PageContents) -> Part:
     """The course of the search."""
-    history = material.estimator.history_
+    history = contents.estimator.history_
     if not history:
         return Part(note="The hidden neurons were not searched, so there is no course of bounds over time.")
     caption = "Objective, lower bound on the dictionary of each round and on any network, against time"
     return Part((picture(BoundsDisplay(history).plot, caption, size=(8, 4.8), panels=2),))
 
 
-def confusion_part(material: Material) -> Part:
+def confusion_part(contents: PageContents) -> Part:
     """Answers against labels, or predictions against targets."""
-    name = material.shown
+    name = contents.shown
     if name is None:
-        return Part(note=material.missing)
-    estimator, split = material.estimator, material.splits[name]
+        return Part(note=contents.missing)
+    estimator, split = contents.estimator, contents.splits[name]
     if isinstance(estimator, SpikingClassifier):
         classes = estimator.classes_ if isinstance(estimator.classes_, list) else [estimator.classes_]
         return Part(tuple(_confusion(estimator, split, name, k, len(classes)) for k in range(len(classes))))
@@ -135,20 +135,20 @@ def _errors(targets: np.ndarray, answers: np.ndarray, name: str, output: int) ->
     return picture(draw, f"Targets of the {name} split against predictions, output {output}", size=(4.8, 4.0))
 
 
-def raster_part(material: Material) -> Part:
+def raster_part(contents: PageContents) -> Part:
     """Spikes on chosen inputs."""
-    name = material.shown
+    name = contents.shown
     if name is None:
-        return Part(note=material.missing)
-    split = material.splits[name]
-    chosen = [check_integer("inputs", i, minimum=0, maximum=len(split) - 1) for i in material.inputs]
-    if not material.estimator.network_.hidden.branches:
+        return Part(note=contents.missing)
+    split = contents.splits[name]
+    chosen = [check_integer("inputs", i, minimum=0, maximum=len(split) - 1) for i in contents.inputs]
+    if not contents.estimator.network_.hidden.branches:
         return Part(note="The network has no neurons: all its weights are zero.")
-    return Part(tuple(_raster(material, split, name, i) for i in chosen or _one_a_class(split)))
+    return Part(tuple(_raster(contents, split, name, i) for i in chosen or _one_a_class(split)))
 
 
-def _raster(material: Material, split: Split, name: str, index: int) -> Picture:
-    estimator = material.estimator
+def _raster(contents: PageContents, split: Split, name: str, index: int) -> Picture:
+    estimator = contents.estimator
     one = split.X[index : index + 1]
     draw = lambda ax: RasterDisplay.from_estimator(estimator, one, ax=ax)  # noqa: E731
     label, answer = _short(split.y[index]), _short(estimator.predict(one)[0])
@@ -173,9 +173,9 @@ def _one_a_class(split: Split) -> list[int]:
     return sorted(np.unique(labels, return_index=True)[1].tolist())[:3]
 
 
-def weights_part(material: Material) -> Part:
+def weights_part(contents: PageContents) -> Part:
     """Output weights, and what the first layers make of the input."""
-    network = material.estimator.network_
+    network = contents.estimator.network_
     if not network.hidden.branches:
         return Part(note="The network has no neurons: all its weights are zero.")
     captions = {"readout": "Output weights, the neurons of largest weight first", "input": "Input weights"}
@@ -183,28 +183,28 @@ def weights_part(material: Material) -> Part:
     return Part(tuple(picture(draw(which), caption, size=(6, 3.2)) for which, caption in captions.items()))
 
 
-def columns_part(material: Material) -> Part:
+def columns_part(contents: PageContents) -> Part:
     """Score against columns, of each split and of a path."""
-    estimator = material.estimator
+    estimator = contents.estimator
     several = [point for point in estimator.path_ if point.validation_score is not None]
-    if not material.splits and not several:
-        return Part(note=material.missing)
+    if not contents.splits and not several:
+        return Part(note=contents.missing)
 
     def draw(ax: Any) -> None:
-        for name, split in material.splits.items():
+        for name, split in contents.splits.items():
             ColumnsDisplay.from_estimator(estimator, split.X, split.y, name=f"{name}, largest weights", ax=ax)
         if several:
             ColumnsDisplay.from_path(estimator, name="validation, solved anew for each beta", ax=ax)
 
     note = "Largest weights: the other weights are set to zero, and nothing is solved again. "
-    note += "" if material.splits else material.missing
+    note += "" if contents.splits else contents.missing
     return Part((picture(draw, "Score against columns with weight", size=(8, 3.4)),), note.strip())
 
 
-def cost_part(material: Material) -> Part:
+def cost_part(contents: PageContents) -> Part:
     """Operations and spikes of an inference, as `fit` measured them."""
     fields: dict[str, Callable[..., Any]] = Cost.__dataclass_fields__  # type: ignore[assignment]
-    if not fields.keys() <= material.metrics.keys():
+    if not fields.keys() <= contents.metrics.keys():
         return Part(note="There is no metrics.json beside the model, in which fit writes the cost of inference.")
-    shown = CostDisplay(Cost(**{name: material.metrics[name] for name in fields}))
+    shown = CostDisplay(Cost(**{name: contents.metrics[name] for name in fields}))
     return Part((picture(shown.plot, "What an inference costs, averaged over sequences", size=(6, 2.2)),))

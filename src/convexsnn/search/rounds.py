@@ -9,16 +9,14 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds.universal import universal_bound
-from convexsnn.search.credit import Credit
+from convexsnn.search.branches.population import Population, join_populations
+from convexsnn.search.branches.pricing import DualPricing, take_best
+from convexsnn.search.dictionary import SearchDictionary, admit, admit_hidden
 from convexsnn.search.history import Round
-from convexsnn.search.oracles import ORACLES, Situation
-from convexsnn.search.pool import Pool, admit, admit_hidden
-from convexsnn.search.population import Population, join
-from convexsnn.search.pricing import Pricing, take_best
-from convexsnn.search.state import SearchTask, State
+from convexsnn.search.oracles import ORACLES, Proposal, Situation
+from convexsnn.search.oracles.credit import Credit
+from convexsnn.search.state import SearchState, SearchTask
 from convexsnn.solvers import SolverOptions, Status, solve
-
-ASCENT = "ascent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +25,7 @@ class Found:
 
     Attributes
     ----------
-    pool : Pool
+    pool : SearchDictionary
         With the columns admitted at its end.
     scores : tuple of float
         Of the columns admitted.
@@ -38,7 +36,7 @@ class Found:
         Branches run, by oracle.
     """
 
-    pool: Pool
+    pool: SearchDictionary
     scores: tuple[float, ...]
     best_score: float
     kept: dict[str, Population]
@@ -49,24 +47,24 @@ class Found:
 class Solved:
     """The pool with its best weights, a dual vector, the objective and a lower bound on it."""
 
-    pool: Pool
+    pool: SearchDictionary
     U: Tensor
     rho: float
     objective: float
     dual: float
 
 
-def begin(task: SearchTask, pool: Pool, random: Tensor) -> State:
+def begin(task: SearchTask, pool: SearchDictionary, random: Tensor) -> SearchState:
     """The state before the first round: the given dictionary, solved."""
     began = time.perf_counter()
     # A larger rho would drop what was given, and is of use only where nothing was.
     stage = 0 if pool.is_blank else task.last_stage
-    solved = solve_pool(task, pool, task.rho_at(stage), float("inf"))
+    solved = solve_dictionary(task, pool, task.rho_at(stage), float("inf"))
     entry = _note(task, solved, _nothing(pool), {}, None, time.perf_counter() - began)
-    return State(solved.pool, solved.U, {}, Credit.equal(task.settings.oracles), random, (entry,), stage=stage)
+    return SearchState(solved.pool, solved.U, {}, Credit.equal(task.settings.oracles), random, (entry,), stage=stage)
 
 
-def begin_again(task: SearchTask, pool: Pool, state: State, started: float) -> State:
+def begin_again(task: SearchTask, pool: SearchDictionary, state: SearchState, started: float) -> SearchState:
     """Another attempt from the dictionary that the search began with; chance goes on."""
     first, before = begin(task, pool, state.random), state.history[-1]
     entry = replace(
@@ -78,18 +76,18 @@ def begin_again(task: SearchTask, pool: Pool, state: State, started: float) -> S
     return replace(first, history=(*state.history, entry), settled=state.settled)
 
 
-def lower(task: SearchTask, state: State, stage: int, started: float) -> State:
+def lower(task: SearchTask, state: SearchState, stage: int, started: float) -> SearchState:
     """A later stage: the same dictionary, solved for a smaller rho."""
-    solved = solve_pool(task, state.pool, task.rho_at(stage), float("inf"))
+    solved = solve_dictionary(task, state.pool, task.rho_at(stage), float("inf"))
     entry = _note(task, solved, _nothing(state.pool), {}, state.history[-1], time.perf_counter() - started)
     return replace(state, pool=solved.pool, U=solved.U, history=(*state.history, entry), idle=0, stage=stage)
 
 
-def advance(task: SearchTask, state: State, started: float) -> State:
+def advance(task: SearchTask, state: SearchState, started: float) -> SearchState:
     """One round; `started` is the time at which the search began, on the clock of `time.perf_counter`."""
     generator, before, names = state.generator, state.history[-1], task.settings.oracles
     found = _find(task, state, generator)
-    solved = solve_pool(task, found.pool, before.rho, before.objective)
+    solved = solve_dictionary(task, found.pool, before.rho, before.objective)
     gains, admitted = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
     size = task.problem.penalty.row_norms(solved.pool.W)
     for j, score in enumerate(found.scores, start=len(state.pool)):
@@ -113,56 +111,57 @@ def advance(task: SearchTask, state: State, started: float) -> State:
     )
 
 
-def _nothing(pool: Pool) -> Found:
+def _nothing(pool: SearchDictionary) -> Found:
     return Found(pool, (), 0.0, {}, {})
 
 
-def _find(task: SearchTask, state: State, generator: torch.Generator) -> Found:
+def _find(task: SearchTask, state: SearchState, generator: torch.Generator) -> Found:
     """Ask every oracle that applies, and admit the best columns of all."""
     settings, pool = task.settings, state.pool
-    pricing = Pricing(task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), task.problem.penalty)
-    situation = Situation(task.space, pricing, pool.network, settings.population)
-    alone = settings.oracles == (ASCENT,)
+    pricing = DualPricing(task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), task.problem.penalty)
     left = (1.0 - task.effort.spent(state.history)) * task.effort.simulations
-
-    def applies(name: str) -> bool:
-        if name == ASCENT:
-            return alone or task.ascent.least_cost <= left
-        return ORACLES[name].applies(situation)
-
-    names = [name for name in settings.oracles if applies(name)]
+    situation = Situation(
+        task.problem, settings, task.variation, pricing, pool.network, task.effort.branch, left, len(state.history)
+    )
+    names = [name for name in settings.oracles if ORACLES[name].applies(situation)]
     if not names:
         return _nothing(pool)
     shares = state.credit.shares(names)
-    kept, simulated, parts, origin = dict(state.kept), {}, [], []
-    taken: list[float] = []
-    best = 0.0
+    kept, proposals = dict(state.kept), {}
     for name in names:
-        number = settings.oracles.index(name)
         effort = max(1, round(shares[name] * task.effort.generations))
-        if name == ASCENT:
-            simulations = effort * settings.population
-            if not alone and len(state.history) % task.ascent.period(simulations):
-                continue
-            hidden, simulated[name] = task.ascent.propose(simulations, generator)
-            pool, scored = admit_hidden(pool, hidden, number, task.problem.input, task.rows, pricing)
-            taken += scored
-            continue
         proposal = ORACLES[name].propose(situation, effort, state.kept.get(name), generator)
-        simulated[name] = proposal.simulated
+        if proposal is None:
+            continue
+        proposals[name] = proposal
         if proposal.kept is not None:
             kept[name] = proposal.kept
-        parts.append(proposal.candidates)
-        origin += [number] * len(proposal.candidates)
-    if parts:
-        merged = join(*parts)
-        owner, neuron, scored, best = take_best(merged, pricing, settings.add)
-        pool, admitted = admit(pool, merged, owner, neuron, torch.tensor(origin)[owner], task.rows.exact)
-        taken += scored[admitted].tolist()
+    simulated = {name: proposal.simulated for name, proposal in proposals.items()}
+    pool, taken, best = _admit_best(task, pool, pricing, proposals)
     return Found(pool, tuple(taken), max([best, *taken]), kept, simulated)
 
 
-def solve_pool(task: SearchTask, pool: Pool, rho: float, limit: float) -> Solved:
+def _admit_best(
+    task: SearchTask, pool: SearchDictionary, pricing: DualPricing, proposals: dict[str, Proposal]
+) -> tuple[SearchDictionary, list[float], float]:
+    """The dictionary with the best columns proposed, their scores, and the best score of all small branches."""
+    names, taken, best = task.settings.oracles, [], 0.0
+    for name, proposal in proposals.items():
+        if proposal.hidden is not None:
+            number = names.index(name)
+            pool, scored = admit_hidden(pool, proposal.hidden, number, task.problem.input, task.rows, pricing)
+            taken += scored
+    small = {name: proposal.candidates for name, proposal in proposals.items() if proposal.candidates is not None}
+    if small:
+        merged = join_populations(*small.values())
+        numbers = [names.index(name) for name, population in small.items() for _ in range(len(population))]
+        owner, neuron, scored, best = take_best(merged, pricing, task.settings.add)
+        pool, admitted = admit(pool, merged, owner, neuron, torch.tensor(numbers)[owner], task.rows.exact)
+        taken += scored[admitted].tolist()
+    return pool, taken, best
+
+
+def solve_dictionary(task: SearchTask, pool: SearchDictionary, rho: float, limit: float) -> Solved:
     """Solve the program over the pool's columns; the objective is at most `limit`, that of its weights so far.
 
     Raises KeyboardInterrupt where the solver was interrupted.

@@ -10,20 +10,20 @@ from pathlib import Path
 import torch
 
 from convexsnn.certificate import relative_gap
-from convexsnn.checks import check_integer
+from convexsnn.checks import check_choice, check_integer
 from convexsnn.network import Hidden
 from convexsnn.prefixes import prefixes_of
 from convexsnn.problem import Problem
-from convexsnn.search.ascent import Ascent
-from convexsnn.search.attempts import chosen, is_worth_another, settle, together
-from convexsnn.search.checkpoint import identity, read_state, write_state
+from convexsnn.search.branches.variation import Variation, input_scale
+from convexsnn.search.checkpoint import read_state, search_identity, write_state
+from convexsnn.search.dictionary import SearchDictionary, dictionary_of
 from convexsnn.search.effort import Effort
+from convexsnn.search.endings.attempts import chosen, is_worth_another, settle, together
 from convexsnn.search.history import Round
-from convexsnn.search.pool import Pool, pool_of
+from convexsnn.search.oracles import ORACLES
 from convexsnn.search.rounds import advance, begin, begin_again, lower
 from convexsnn.search.settings import SearchSettings
-from convexsnn.search.space import Space, input_scale
-from convexsnn.search.state import INTERRUPTED, Held, Searched, SearchTask, State
+from convexsnn.search.state import INTERRUPTED, Held, Searched, SearchState, SearchTask
 
 # Share of the effort kept for the last stage. A small rho is content with columns that learn its rows by
 # heart, and the dual vector then asks for no others: what generalises is found before.
@@ -72,10 +72,11 @@ def search(
         When `given` has another readout, rows or dtype; when the checkpoint is damaged, or of another search.
     """
     settings = settings or SearchSettings()
+    check_oracles(settings)
     check_integer("seed", seed, minimum=0)
     given = _given(settings, problem, given)
     task = _task(problem, settings)
-    of = "" if checkpoint is None else identity(task, given, seed)
+    of = "" if checkpoint is None else search_identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
         state = read_state(checkpoint, of)
     else:
@@ -106,19 +107,24 @@ def search(
     return Searched(pool.to_network(), state.history, stopped)
 
 
-def _first(task: SearchTask, given: Hidden) -> Pool:
+def check_oracles(settings: SearchSettings) -> None:
+    """Raise ValueError on names of oracles that there are not."""
+    for name in settings.oracles:
+        check_choice("oracles", name, ORACLES)
+
+
+def _first(task: SearchTask, given: Hidden) -> SearchDictionary:
     """What every attempt begins with."""
-    return pool_of(given, task.problem.input, task.rows.groups.first, task.problem.n_outputs)
+    return dictionary_of(given, task.problem.input, task.rows.groups.first, task.problem.n_outputs)
 
 
-def _tell(on_round: Callable[[Round], None] | None, state: State) -> None:
+def _tell(on_round: Callable[[Round], None] | None, state: SearchState) -> None:
     if on_round is not None:
         on_round(state.history[-1])
 
 
 def _given(settings: SearchSettings, problem: Problem, given: Hidden | None) -> Hidden:
-    a = settings.architecture(problem.input.n_features, every_step=problem.every_step)
-    empty = Hidden(a.n_features, (), a.readout, a.every_step, a.torch_dtype)
+    empty = settings.architecture(problem.input.n_features, every_step=problem.every_step).hidden_of()
     if given is None:
         return empty
     for name in ("n_features", "readout", "every_step", "dtype"):
@@ -132,16 +138,15 @@ def _task(problem: Problem, settings: SearchSettings) -> SearchTask:
     architecture = settings.architecture(problem.input.n_features, every_step=problem.every_step)
     rows = problem.merged_rows(architecture.torch_dtype)
     scale = input_scale(rows.exact, settings.threshold if settings.neuron == "lif" else 1.0)
-    space = Space(architecture, settings.width, scale, settings.free_leak)
+    variation = Variation(architecture, settings.width, scale, settings.free_leak)
     effort = Effort.of(settings, rows.exact, architecture.depth - 1)
-    ascent = Ascent(architecture, problem, settings, effort.branch)
     held = None
     if problem.validation is not None:
         held = Held(problem.validation, prefixes_of(problem.validation.sequences, every_step=problem.every_step))
-    return SearchTask(problem, rows, space, ascent, settings, effort, held)
+    return SearchTask(problem, rows, variation, settings, effort, held)
 
 
-def _stage_is_over(task: SearchTask, state: State) -> bool:
+def _stage_is_over(task: SearchTask, state: SearchState) -> bool:
     """Whether to go on with a smaller rho: all but the last share most of the effort, and may need less."""
     if state.stage == task.last_stage:
         return False
@@ -153,12 +158,12 @@ def _stage_is_over(task: SearchTask, state: State) -> bool:
     return late or state.idle >= min(STAGE_PATIENCE, task.settings.patience) or _reached(task, state)
 
 
-def _reached(task: SearchTask, state: State) -> bool:
+def _reached(task: SearchTask, state: SearchState) -> bool:
     last = state.history[-1]
     return relative_gap(last.objective, last.global_bound) <= task.settings.tol
 
 
-def _why_stop(task: SearchTask, state: State) -> str | None:
+def _why_stop(task: SearchTask, state: SearchState) -> str | None:
     """Why the search is over, in words; None while it is not."""
     settings, last = task.settings, state.history[-1]
     final = state.stage == task.last_stage

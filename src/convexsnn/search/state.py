@@ -13,14 +13,13 @@ from convexsnn.network import Network
 from convexsnn.prefixes import Prefixes
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
-from convexsnn.search.ascent import Ascent
-from convexsnn.search.credit import Credit
+from convexsnn.search.branches.population import Population
+from convexsnn.search.branches.variation import Variation
+from convexsnn.search.dictionary import SearchDictionary
 from convexsnn.search.effort import Effort
 from convexsnn.search.history import Round
-from convexsnn.search.pool import Pool
-from convexsnn.search.population import Population
+from convexsnn.search.oracles.credit import Credit
 from convexsnn.search.settings import SearchSettings
-from convexsnn.search.space import Space
 from convexsnn.validation import Validation
 
 # Why a search ended that Ctrl-C ended.
@@ -41,11 +40,11 @@ class Held:
     validation: Validation
     prefixes: Prefixes
 
-    def outputs(self, pool: Pool) -> Tensor:
+    def outputs(self, pool: SearchDictionary) -> Tensor:
         """What a pool's network gives; float64 tensor of shape (rows, C)."""
         return pool.outputs(self.validation.sequences, self.prefixes)
 
-    def score(self, pool: Pool) -> float:
+    def score(self, pool: SearchDictionary) -> float:
         """The validation score of a pool's network."""
         return self.validation.score_of(self.outputs(pool))
 
@@ -60,8 +59,7 @@ class SearchTask:
         At the rho with which the search ends.
     rows : MergedRows
         Its rows, equal ones merged.
-    space : Space
-    ascent : Ascent
+    variation : Variation
     settings : SearchSettings
     effort : Effort
     held : Held or None
@@ -69,8 +67,7 @@ class SearchTask:
 
     problem: Problem
     rows: MergedRows
-    space: Space
-    ascent: Ascent
+    variation: Variation
     settings: SearchSettings
     effort: Effort
     held: Held | None
@@ -96,30 +93,30 @@ class Settled:
 
     Attributes
     ----------
-    pool : Pool
+    pool : SearchDictionary
         After the last step.
     score : float
         Its validation score; 0 without validation data.
     """
 
-    pool: Pool
+    pool: SearchDictionary
     score: float
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class SearchState:
     """All of a search between two rounds.
 
     Attributes
     ----------
-    pool : Pool
+    pool : SearchDictionary
     U : float64 tensor of shape (merged rows, C)
         The dual vector of the pool's program.
     kept : dict of str to Population
         What oracles keep from round to round.
     credit : Credit
     random : uint8 tensor
-        State of the generator of all that is drawn from here on.
+        SearchState of the generator of all that is drawn from here on.
     history : tuple of Round
     idle : int
         Rounds in a row that did not help.
@@ -129,7 +126,7 @@ class State:
         The attempts before.
     """
 
-    pool: Pool
+    pool: SearchDictionary
     U: Tensor
     kept: dict[str, Population]
     credit: Credit

@@ -1,15 +1,16 @@
-"""Solvers of the convex program, chosen by the loss and penalty they declare."""
+"""Solvers of the convex program, chosen by what they need of its loss and penalty."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.active_set import ActiveSetNewton
+from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Callback, Progress, Solution, Solver, SolverOptions, Status
-from convexsnn.solvers.hinge_cone import HingeCone
-from convexsnn.solvers.hinge_linear import HingeLinear
-from convexsnn.solvers.newton import SemismoothNewton
+from convexsnn.solvers.hinge.cone import HingeCone
+from convexsnn.solvers.hinge.linear import HingeLinear
+from convexsnn.solvers.needs import describe_program, unmet
+from convexsnn.solvers.newton.solver import SemismoothNewton
 
 __all__ = ["SOLVERS", "Callback", "Progress", "Solution", "Solver", "SolverOptions", "Status", "solve", "solver_for"]
 
@@ -18,14 +19,20 @@ SOLVERS: tuple[Solver, ...] = (HingeLinear(), HingeCone(), ActiveSetNewton(), Se
 
 
 def solver_for(program: ConvexProgram) -> Solver:
-    """The first solver that declares the program's loss and penalty."""
-    penalty = (
-        "l1" if program.n_outputs == 1 else program.penalty.name
-    )  # of one output, the row norm is the absolute value
+    """The first solver whose needs the program meets.
+
+    Raises
+    ------
+    ValueError
+        Where there is none: says what each of them misses.
+    """
+    missing = {}
     for solver in SOLVERS:
-        if program.loss.name in solver.losses and penalty in solver.penalties:
+        missing[solver.name] = unmet(solver.needs, program)
+        if not missing[solver.name]:
             return solver
-    raise ValueError(f"no solver takes loss {program.loss.name!r} with penalty {program.penalty.name!r}")
+    reasons = "; ".join(f"{name} needs {' and '.join(words)}" for name, words in missing.items())
+    raise ValueError(f"no solver takes {describe_program(program)}: {reasons}")
 
 
 def solve(program: ConvexProgram, options: SolverOptions | None = None, W0: Tensor | None = None) -> Solution:

@@ -14,6 +14,7 @@ from torch import Tensor
 from convexsnn.certificate import Certificate, certify_feasible, relative_gap
 from convexsnn.checks import check_integer, check_real
 from convexsnn.program import ConvexProgram
+from convexsnn.solvers.needs import Need
 
 
 class Status(Enum):
@@ -91,15 +92,16 @@ class Solution:
 
 
 class Solver(Protocol):
-    """A solver declares the losses and penalties it takes and solves any program made of them.
+    """A solver declares what it needs of a program, and solves any program that has it.
+
+    `solve` raises ValueError, with what is missing, for other programs.
 
     `prepare` computes what programs that differ in rho alone have in common, and `solve` takes it, and may add to it
     what the next of these programs can use. It computes it itself where it is not given.
     """
 
     name: ClassVar[str]
-    losses: ClassVar[frozenset[str]]
-    penalties: ClassVar[frozenset[str]]
+    needs: ClassVar[tuple[Need, ...]]
 
     def prepare(self, program: ConvexProgram) -> Any: ...
 
@@ -122,8 +124,17 @@ class Best:
         return relative_gap(self.primal, self.dual)
 
     def offer(self, W: Tensor, primal: float, U: Tensor, dual: float) -> None:
+        """Take over weights (P, C) and a feasible dual vector (n, C) where their objectives are better."""
+        self.offer_primal(W, primal)
+        self.offer_dual(U, dual)
+
+    def offer_primal(self, W: Tensor, primal: float) -> None:
+        """Take over weights (P, C) where their objective is better."""
         if primal < self.primal:
             self.W, self.primal = W, primal
+
+    def offer_dual(self, U: Tensor, dual: float) -> None:
+        """Take over a feasible dual vector (n, C) where its objective is better."""
         if dual > self.dual:
             self.U, self.dual = U, dual
 

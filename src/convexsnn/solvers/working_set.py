@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
+from convexsnn.solvers.column_generation import generate_columns, offer_dual
 
 # Columns of the first working set, and how many times the support a later one holds at least.
 FIRST_COLUMNS = 512
@@ -49,48 +50,64 @@ def solve_by_working_set(
     zero = program.targets.new_zeros(program.n_columns, program.n_outputs)
     best = Best(zero, torch.zeros_like(program.targets))
     try:
-        status = _rounds(solve, program, journal, best, zero if W0 is None else W0.to(zero), most or program.n_columns)
+        start = zero if W0 is None else W0.to(zero)
+        status = generate_columns(_Master(solve, program, journal, best, start, most or program.n_columns))
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     return conclude(program, best.W, best.U, journal, status=status, solver=name)
 
 
-def _rounds(solve: InnerSolve, program: ConvexProgram, journal: Journal, best: Best, W: Tensor, most: int) -> Status:
-    tol = journal.options.tol
-    scores = _offer(program, best, W, program.data_gradient(program.columns.matmul(W)))
-    idle, inner_tol, size = 0, FIRST_TOL, min(FIRST_COLUMNS, most)
-    while best.relative_gap > tol:
-        if journal.full:
-            return Status.MAX_ITER
-        if idle >= PATIENCE:
-            return Status.STALLED
-        before = best.relative_gap, best.primal
-        working = _working_set(scores, W, size)
-        inner = SolverOptions(max(inner_tol, 0.5 * tol), journal.options.max_iter, None)
-        solution = solve(replace(program, columns=program.columns.take(working)), inner, W[working])
-        W = torch.zeros_like(W)
-        W[working] = solution.W
-        scores = _offer(program, best, W, solution.U, solution.certificate.primal)
-        journal.record(best.primal, best.dual)
+class _Master:
+    """The program over a working set, which is chosen anew in each round: columns may leave it."""
+
+    def __init__(
+        self, solve: InnerSolve, program: ConvexProgram, journal: Journal, best: Best, W: Tensor, most: int
+    ) -> None:
+        self._solve, self._program, self._journal, self._best = solve, program, journal, best
+        self._most, self._size = most, min(FIRST_COLUMNS, most)
+        self._idle, self._inner_tol = 0, FIRST_TOL
+        self._offer(W, program.data_gradient(program.columns.matmul(W)), program.primal(W))
+
+    @property
+    def closed(self) -> bool:
+        return self._best.relative_gap <= self._journal.options.tol
+
+    @property
+    def full(self) -> bool:
+        return self._journal.full
+
+    def price(self) -> Tensor | None:
+        """The next working set."""
+        return None if self._idle >= PATIENCE else _working_set(self._scores, self._W, self._size)
+
+    def solve(self, new: Tensor) -> Status:
+        """Solve over the working set `new`, and settle the size and the accuracy of the next round."""
+        program, options, before = self._program, self._journal.options, (self._best.relative_gap, self._best.primal)
+        inner = SolverOptions(max(self._inner_tol, 0.5 * options.tol), options.max_iter, None)
+        solution = self._solve(replace(program, columns=program.columns.take(new)), inner, self._W[new])
+        W = torch.zeros_like(self._W)
+        W[new] = solution.W
+        self._offer(W, solution.U, solution.certificate.primal)
+        self._journal.record(self._best.primal, self._best.dual)
         if solution.status is Status.INTERRUPTED:
             return Status.INTERRUPTED
         # Without violated columns only accuracy is missing; with them, room for more of them may be.
-        violated = int((scores > program.rho * (1.0 + 1e-9)).sum())
+        violated = int((self._scores > program.rho * (1.0 + 1e-9)).sum())
         support = int((W != 0.0).any(dim=1).sum())
-        size = max(size, min(SURPLUS * support, max(most, int(LEAST_SURPLUS * support))), min(violated, 2 * size, most))
-        inner_tol = min(ROUND_TOL * best.relative_gap, inner_tol if violated else 0.1 * inner_tol)
+        room = max(self._most, int(LEAST_SURPLUS * support))
+        self._size = max(self._size, min(SURPLUS * support, room), min(violated, 2 * self._size, self._most))
+        tol = self._inner_tol if violated else 0.1 * self._inner_tol
+        self._inner_tol = min(ROUND_TOL * self._best.relative_gap, tol)
         # While columns are few the objective falls, and the bound may not have moved yet.
-        idle = 0 if best.relative_gap < 0.9 * before[0] or best.primal < 0.99 * before[1] else idle + 1
-    return Status.CONVERGED
+        moved = self._best.relative_gap < 0.9 * before[0] or self._best.primal < 0.99 * before[1]
+        self._idle = 0 if moved else self._idle + 1
+        return Status.CONVERGED
 
-
-def _offer(program: ConvexProgram, best: Best, W: Tensor, U: Tensor, primal: float | None = None) -> Tensor:
-    """Offer a point, its dual vector made feasible for the whole dictionary; Omega*(d^T U) of each column (P,)."""
-    scores = program.penalty.row_norms(program.columns.rmatmul(U))
-    kappa = max(1.0, float(scores.max()) / program.rho)
-    primal = program.primal(W) if primal is None else primal
-    best.offer(W, primal, U / kappa, program.dual(U / kappa))
-    return scores
+    def _offer(self, W: Tensor, U: Tensor, primal: float) -> None:
+        """Offer weights and a dual vector, and keep Omega*(d^T U) of each column (P,)."""
+        self._W = W
+        self._best.offer_primal(W, primal)
+        self._scores = self._program.penalty.row_norms(offer_dual(self._program, self._best, U))
 
 
 def _working_set(scores: Tensor, W: Tensor, size: int) -> Tensor:

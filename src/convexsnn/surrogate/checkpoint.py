@@ -53,7 +53,7 @@ class Snapshot:
     history: tuple[Epoch, ...]
 
 
-def identity(start: Network, problem: Problem, settings: SurrogateSettings, seed: int) -> str:
+def training_identity(start: Network, problem: Problem, settings: SurrogateSettings, seed: int) -> str:
     """SHA-256 of everything that the course of training depends on.
 
     At a constant learning rate that is not the number of epochs: a run can be made longer.
@@ -65,7 +65,7 @@ def identity(start: Network, problem: Problem, settings: SurrogateSettings, seed
 
 
 def write_snapshot(path: str | Path, snapshot: Snapshot, of: str) -> None:
-    """Write `snapshot` of the run whose `identity` is `of`. Raises OSError when the file cannot be written."""
+    """Write `snapshot` of the run whose `training_identity` is `of`. Raises OSError when the file cannot be written."""
     parts = {"weights": snapshot.weights, "best": snapshot.best, "moments": snapshot.moments}
     tensors = {f"{part}/{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
     header = {"best_epoch": snapshot.best_epoch, "history": [asdict(epoch) for epoch in snapshot.history]}

@@ -9,8 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from convexsnn.network import Branch, Layer, Network, Readout
-from convexsnn.neurons import LIF, Reset
+from convexsnn.network import Branch, Layer, Network, lif_of
+from convexsnn.neurons import LIF
+from convexsnn.readouts import Analog, Membrane, Readout, Spike
 from convexsnn.surrogate.scan import Scanned, ScanSettings, scan
 from convexsnn.surrogate.shapes import Surrogate
 
@@ -35,22 +36,19 @@ class Gradients:
 
 
 class TrainableLayer(nn.Module):
-    """One hidden layer. Threshold units are LIF neurons of leak 0, threshold 0 and no reset."""
+    """One hidden layer of LIF neurons, or of threshold units as LIF neurons (`lif_of`); ValueError for other kinds."""
 
     def __init__(self, layer: Layer, gradients: Gradients, dtype: torch.dtype) -> None:
         super().__init__()
         self._template = layer
-        self.reset: Reset = layer.neuron.reset if isinstance(layer.neuron, LIF) else "none"
-        self.settings = ScanSettings(self.reset, gradients.surrogate, gradients.detach_reset)
-        lif = isinstance(layer.neuron, LIF)
-        zeros = torch.zeros(layer.m, dtype=dtype, device=layer.weight.device)
+        neuron, learned = lif_of(layer, "surrogate-gradient training"), isinstance(layer.neuron, LIF)
+        self.settings = ScanSettings(neuron.reset, gradients.surrogate, gradients.detach_reset)
         self.weight = nn.Parameter(layer.weight.to(dtype, copy=True))
         self.recurrent = None if layer.recurrent is None else nn.Parameter(layer.recurrent.to(dtype, copy=True))
         self.bias = None if layer.bias is None else nn.Parameter(layer.bias.to(dtype, copy=True))
-        leak = layer.neuron.leak.to(dtype, copy=True) if isinstance(layer.neuron, LIF) else zeros
-        threshold = layer.neuron.threshold.to(dtype, copy=True) if isinstance(layer.neuron, LIF) else zeros
-        self.leak = nn.Parameter(leak, requires_grad=lif and gradients.learn_leak)
-        self.threshold = nn.Parameter(threshold, requires_grad=lif and gradients.learn_threshold)
+        leak, threshold = (tensor.to(dtype, copy=True) for tensor in (neuron.leak, neuron.threshold))
+        self.leak = nn.Parameter(leak, requires_grad=learned and gradients.learn_leak)
+        self.threshold = nn.Parameter(threshold, requires_grad=learned and gradients.learn_threshold)
 
     def forward(self, below: Tensor) -> Scanned:
         """Spikes and membranes of all steps, from `below` of shape (T, n, n_in)."""
@@ -70,7 +68,7 @@ class TrainableLayer(nn.Module):
         given = self._template
         plain = lambda tensor: tensor.detach().to(given.weight.dtype, copy=True)  # noqa: E731
         neuron = given.neuron
-        if isinstance(neuron, LIF):
+        if isinstance(neuron, LIF):  # threshold units have nothing to learn but their weights
             leak = plain(self.leak) if self.leak.requires_grad else neuron.leak
             threshold = plain(self.threshold) if self.threshold.requires_grad else neuron.threshold
             neuron = LIF(leak.to(self.weight.device), threshold.to(self.weight.device), neuron.reset)
@@ -84,7 +82,8 @@ class TrainableNetwork(nn.Module):
     Parameters
     ----------
     network : Network
-        Copied; the module begins as this network.
+        Of LIF neurons and threshold units, read by spike, membrane or analog; ValueError for other kinds. Copied; the
+        module begins as this network.
     gradients : Gradients
     dtype : torch.dtype
         Arithmetic of training. The network that comes back is defined in its own dtype, and may spike differently
@@ -95,6 +94,8 @@ class TrainableNetwork(nn.Module):
         super().__init__()
         hidden = network.hidden
         self._template = hidden
+        if not isinstance(hidden.readout, Spike | Membrane | Analog):
+            raise ValueError(f"surrogate gradients do not know the readout {str(hidden.readout)!r}")
         self.readout: Readout = hidden.readout
         self.surrogate = gradients.surrogate
         self.branches = nn.ModuleList(
@@ -108,7 +109,7 @@ class TrainableNetwork(nn.Module):
             for b in hidden.branches
         )
         for bias, branch in zip(self.readout_bias, hidden.branches, strict=True):
-            bias.requires_grad_(branch.readout_bias is not None and hidden.readout == "membrane")
+            bias.requires_grad_(branch.readout_bias is not None and isinstance(hidden.readout, Membrane))
         self.W = nn.Parameter(network.W.to(dtype, copy=True))
 
     def forward(
@@ -134,8 +135,9 @@ class TrainableNetwork(nn.Module):
             for layer in layers[:-1]:
                 below = thinned(layer(below)[0])
             spikes, membrane = layers[-1](below)
-            column = _rows(spikes if self.readout == "spike" else membrane, lengths, every_step=every_step)
-            if self.readout == "membrane":
+            seen = spikes if isinstance(self.readout, Spike) else membrane
+            column = _rows(seen, lengths, every_step=every_step)
+            if isinstance(self.readout, Membrane):
                 column = _Fire.apply(column - bias, self.surrogate)
             features.append(thinned(column, lengths if every_step else None))
         return torch.cat(features, dim=1) @ self.W

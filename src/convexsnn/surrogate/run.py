@@ -23,7 +23,7 @@ SCORED_AT_ONCE = 512
 TRAINED_AT_ONCE = {"cpu": 128, "cuda": 8192}
 
 
-class Run:
+class TrainingRun:
     """Training as far as it has come; everything random in an epoch comes from the seed and the epoch's number.
 
     Attributes

@@ -1,13 +1,14 @@
 """One layer over all steps at once, with a gradient: the exact dynamics forward, a surrogate backward.
 
 The loops over time are written out by hand, forward and backward, with the current of all steps given: automatic
-differentiation of one small operation after another takes several times as long.
+differentiation of one small operation after another takes several times as long. So the dynamics of `LIF.step` stand
+here once more, with a gradient.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import torch
 from torch import Tensor
@@ -125,9 +126,13 @@ def _reset_late(spikes: Tensor, threshold: Tensor, t: int) -> Tensor:
 
 
 def _reset(reset: Reset, potential: Tensor, spikes: Tensor, threshold: Tensor, out: Tensor) -> Tensor:
-    """The membrane after reset, written to `out`."""
-    if reset == "soft":
-        return torch.addcmul(potential, spikes, threshold, value=-1.0, out=out)
-    if reset == "hard":
-        return torch.mul(potential, 1.0 - spikes, out=out)
-    return out.copy_(potential)
+    """The membrane after reset, written to `out`. A reset that is not known here does not get as far as `backward`."""
+    match reset:
+        case "soft":
+            return torch.addcmul(potential, spikes, threshold, value=-1.0, out=out)
+        case "hard":
+            return torch.mul(potential, 1.0 - spikes, out=out)
+        case "none" | "delayed":
+            return out.copy_(potential)
+        case _:
+            assert_never(reset)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.network import Branch, Layer, Network
 from convexsnn.witnesses.architecture import Architecture
 
 
@@ -38,13 +38,7 @@ def initial_network(
             layers.append(Layer(weight, architecture.neurons(m), recurrent, bias))
             n_in = m
         branches.append(Branch(tuple(layers)))
-    hidden = Hidden(
-        architecture.n_features,
-        tuple(branches),
-        architecture.readout,
-        architecture.every_step,
-        architecture.torch_dtype,
-    )
+    hidden = architecture.hidden_of(tuple(branches))
     return Network(hidden, _uniform((hidden.n_last, n_outputs), hidden.n_last, 1.0, generator).to(torch.float64))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from convexsnn.checks import check_integer
 from convexsnn.network import Network
 from convexsnn.problem import Problem
-from convexsnn.surrogate.checkpoint import Epoch, identity, read_snapshot, write_snapshot
-from convexsnn.surrogate.run import Run
+from convexsnn.surrogate.checkpoint import Epoch, read_snapshot, training_identity, write_snapshot
+from convexsnn.surrogate.run import TrainingRun
 from convexsnn.surrogate.settings import SurrogateSettings
 
 
@@ -73,8 +73,8 @@ def train_surrogate(
     check_integer("seed", seed, minimum=0)
     if start.hidden.every_step != problem.every_step:
         raise ValueError("start must be read at the steps of the problem's rows: its every_step is another")
-    run = Run(start, problem, settings, seed)
-    of = "" if checkpoint is None else identity(start, problem, settings, seed)
+    run = TrainingRun(start, problem, settings, seed)
+    of = "" if checkpoint is None else training_identity(start, problem, settings, seed)
     if checkpoint is not None and Path(checkpoint).exists():
         snapshot = read_snapshot(checkpoint, of)
         if len(snapshot.history) > settings.epochs:

@@ -4,7 +4,7 @@
 """
 
 from convexsnn.tasks.att import read_att, write_att
-from convexsnn.tasks.base import Sequences, Split, TaskData, TaskInfo, TaskSettings
+from convexsnn.tasks.base import SequenceArrays, Split, TaskData, TaskInfo, TaskSettings
 from convexsnn.tasks.dfa import DFA
 from convexsnn.tasks.dfa_library import library_dfa, random_dfa
 from convexsnn.tasks.joint import Feedback, JointLabels
@@ -14,7 +14,7 @@ __all__ = [
     "DFA",
     "Feedback",
     "JointLabels",
-    "Sequences",
+    "SequenceArrays",
     "Split",
     "TaskData",
     "TaskInfo",

@@ -13,7 +13,7 @@ from convexsnn.checks import check_integer
 from convexsnn.tasks.dfa import DFA
 from convexsnn.tasks.joint import Feedback, JointLabels
 
-Sequences: TypeAlias = "np.ndarray | list[np.ndarray]"
+SequenceArrays: TypeAlias = "np.ndarray | list[np.ndarray]"
 
 
 class Streams(NamedTuple):
@@ -93,8 +93,8 @@ class Split:
         If X and y differ in length.
     """
 
-    X: Sequences
-    y: Sequences
+    X: SequenceArrays
+    y: SequenceArrays
 
     def __post_init__(self) -> None:
         if len(self.X) != len(self.y):

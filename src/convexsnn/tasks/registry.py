@@ -11,7 +11,7 @@ from convexsnn.tasks.base import Streams, TaskData, TaskInfo, TaskSettings
 
 
 @dataclass(frozen=True)
-class Family:
+class TaskFamily:
     """Tasks that share a loader.
 
     Attributes
@@ -31,12 +31,12 @@ class Family:
     options: frozenset[str] = frozenset()
 
 
-_FAMILIES: dict[str, Family] = {
-    "first-last-xor": Family(xor.load_first_last_xor, (xor.INFO,)),
-    "dfa": Family(dfa_task.load_dfa, dfa_task.INFOS, "required", frozenset({"min_timesteps"})),
-    **{info.examples[0]: Family(arithmetic.load_arithmetic, (info,), "optional") for info in arithmetic.INFOS},
-    "digits": Family(images.load_digits, (images.DIGITS_INFO,), options=frozenset({"permute"})),
-    "mnist": Family(images.load_mnist, (images.MNIST_INFO,), options=frozenset({"permute", "data_dir"})),
+_FAMILIES: dict[str, TaskFamily] = {
+    "first-last-xor": TaskFamily(xor.load_first_last_xor, (xor.INFO,)),
+    "dfa": TaskFamily(dfa_task.load_dfa, dfa_task.INFOS, "required", frozenset({"min_timesteps"})),
+    **{info.examples[0]: TaskFamily(arithmetic.load_arithmetic, (info,), "optional") for info in arithmetic.INFOS},
+    "digits": TaskFamily(images.load_digits, (images.DIGITS_INFO,), options=frozenset({"permute"})),
+    "mnist": TaskFamily(images.load_mnist, (images.MNIST_INFO,), options=frozenset({"permute", "data_dir"})),
 }
 
 
@@ -75,7 +75,7 @@ def load_task(name: str, settings: TaskSettings | None = None) -> TaskData:
     return family.load(name, settings, Streams.from_seed(settings.seed))
 
 
-def _find(name: str) -> Family:
+def _find(name: str) -> TaskFamily:
     head, colon, parameter = name.partition(":")
     family = _FAMILIES.get(head)
     if family is None or (family.parameter == "none" and colon) or (family.parameter == "required" and not parameter):
@@ -92,7 +92,7 @@ def _unknown(name: str) -> str:
     return f"unknown task {name!r}; {meant}known are {', '.join(info.name for info in list_tasks())}"
 
 
-def _resolve(name: str, family: Family, settings: TaskSettings) -> TaskSettings:
+def _resolve(name: str, family: TaskFamily, settings: TaskSettings) -> TaskSettings:
     """`settings` with the defaults of the family, after a check that the family heeds all that was set."""
     for option in ("min_timesteps", "permute", "data_dir"):
         value = getattr(settings, option)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 import torch
 
 from convexsnn.checks import check_choice, check_integer, check_real
-from convexsnn.network import DTYPES, READOUTS, Readout
+from convexsnn.network import DTYPES, Branch, Hidden
 from convexsnn.neurons import RESETS, Neuron, Reset, Threshold, lif
+from convexsnn.readouts import READOUTS, Readout, as_readout
 
 NeuronKind = Literal["lif", "threshold"]
+"""The kinds of neurons that these settings describe; others come in a `Hidden` of one's own."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Architecture:
         Explicit recurrent weights W_rec in every layer ("threshold" with it is the recurrent threshold network).
     bias : bool
         A bias on every neuron.
-    readout : {"spike", "membrane", "analog"}
+    readout : str
+        A name of `convexsnn.readouts.READOUTS`: "spike", "membrane", "analog".
     every_step : bool
         Read at every step instead of the last of each sequence.
     dtype : {"float64", "float32"}
@@ -56,7 +59,7 @@ class Architecture:
     reset: Reset = "soft"
     recurrent: bool = False
     bias: bool = False
-    readout: Readout = "membrane"
+    readout: str = "membrane"
     every_step: bool = False
     dtype: str = "float64"
 
@@ -85,6 +88,19 @@ class Architecture:
 
     def neurons(self, m: int) -> Neuron:
         """`m` neurons with these settings."""
-        if self.neuron == "threshold":
-            return Threshold()
-        return lif(m, self.leak, self.threshold, self.reset, self.torch_dtype)
+        match self.neuron:
+            case "lif":
+                return lif(m, self.leak, self.threshold, self.reset, self.torch_dtype)
+            case "threshold":
+                return Threshold()
+            case _:
+                assert_never(self.neuron)
+
+    @property
+    def read_by(self) -> Readout:
+        """`readout` as the object of that name."""
+        return as_readout(self.readout)
+
+    def hidden_of(self, branches: tuple[Branch, ...] = ()) -> Hidden:
+        """The hidden network of these branches: its features, readout, rows and dtype are the architecture's."""
+        return Hidden(self.n_features, branches, self.read_by, self.every_step, self.torch_dtype)

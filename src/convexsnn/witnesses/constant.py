@@ -8,12 +8,19 @@ import torch
 
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import lif
+from convexsnn.sequences import Sequences
+from convexsnn.simulation import simulate
 
 
 def with_constant(hidden: Hidden) -> Hidden:
     """`hidden` with one more branch, of one neuron that reads 1 at every step whatever the input.
 
     Its weight is the intercept, penalised like every other (theory.md section 2).
+
+    Raises
+    ------
+    ValueError
+        When the network's readout does not read 1 of such a neuron, as one that counts spikes does not.
     """
     # leak 0, no reset, bias 1 = threshold: v = 1 at every step, so spike, membrane and analog readouts all give 1.
     layer = Layer(
@@ -21,7 +28,15 @@ def with_constant(hidden: Hidden) -> Hidden:
         neuron=lif(1, 0.0, 1.0, "none", hidden.dtype),
         bias=torch.ones(1, dtype=hidden.dtype),
     )
-    return replace(hidden, branches=(*hidden.branches, Branch((layer.to(hidden.device),))))
+    constant = Branch((layer,))
+    alone = Hidden(hidden.n_features, (constant,), hidden.readout, every_step=True, dtype=hidden.dtype)
+    steps = torch.zeros(1, 3, hidden.n_features, dtype=hidden.dtype)
+    if not bool((simulate(alone, Sequences(steps, torch.tensor([3]))).features == 1).all()):
+        raise ValueError(
+            f"an intercept is an always-firing neuron, of which the readout {str(hidden.readout)!r} does not read 1 at "
+            "every step: leave the intercept out"
+        )
+    return replace(hidden, branches=(*hidden.branches, constant.to(hidden.device)))
 
 
 def without_constant(hidden: Hidden) -> Hidden:

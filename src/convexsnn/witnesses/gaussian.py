@@ -48,8 +48,7 @@ def gaussian(architecture: Architecture, generator: torch.Generator, variant: Va
             layers.append(_layer(architecture, weight, recurrent, bias))
             n_in = m
         branches.append(Branch(tuple(layers)))
-    a = architecture
-    return Hidden(a.n_features, tuple(branches), a.readout, a.every_step, a.torch_dtype)
+    return architecture.hidden_of(tuple(branches))
 
 
 def _layer(architecture: Architecture, weight: Tensor, recurrent: Tensor | None, bias: Tensor | None) -> Layer:

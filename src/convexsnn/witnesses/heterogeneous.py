@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convexsnn.checks import check_range, check_real
 from convexsnn.network import Branch, Hidden, Layer
-from convexsnn.neurons import LIF
+from convexsnn.neurons import LIF, Threshold
 from convexsnn.witnesses.architecture import Architecture
 from convexsnn.witnesses.gaussian import gaussian
 
@@ -74,6 +74,11 @@ def diversify(hidden: Hidden, generator: torch.Generator, heterogeneity: Heterog
     generator : torch.Generator
         On the CPU; advanced by the call.
     heterogeneity : Heterogeneity, optional
+
+    Raises
+    ------
+    ValueError
+        For other kinds of neurons.
     """
     chosen = heterogeneity or Heterogeneity()
     branches = [
@@ -92,9 +97,13 @@ def _diversify(layer: Layer, generator: torch.Generator, chosen: Heterogeneity) 
     if chosen.bias > 0.0:
         drawn = like(torch.randn(layer.m, generator=generator)) * chosen.bias
         bias = drawn if bias is None else bias + drawn
-    neuron = layer.neuron
-    if isinstance(neuron, LIF):
-        neuron = LIF(torch.exp(-1.0 / memory), threshold, neuron.reset)
+    match layer.neuron:
+        case LIF(reset=reset):
+            neuron = LIF(torch.exp(-1.0 / memory), threshold, reset)
+        case Threshold():
+            neuron = layer.neuron
+        case other:
+            raise ValueError(f"hidden must be of LIF neurons or threshold units, not of kind {other.name!r}")
     return Layer(
         layer.weight * gain,
         neuron,

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from convexsnn.checks import check_choice, check_integer, check_real
-from convexsnn.network import DTYPES, Branch, Hidden, Layer, Readout
+from convexsnn.network import DTYPES, Branch, Hidden, Layer
 from convexsnn.neurons import LIF, RESETS, Reset
+from convexsnn.readouts import Readout, as_readout
+from convexsnn.witnesses.foreign_neurons import KNOWN, ForeignNeurons, foreign_kind, read_neurons
 
-
-@dataclass(frozen=True)
-class _Neurons:
-    """What a spiking module does, in our terms: v- = leak v + gain * current."""
-
-    leak: Any
-    threshold: Any
-    reset: Reset
-    gain: float = 1.0
-    recurrent: nn.Linear | None = None
+# Without effect on sequences of vectors, once a module is trained.
+NEUTRAL = ("Flatten", "Identity", "Dropout", "AlphaDropout", "FeatureAlphaDropout")
 
 
 def pretrained(
@@ -31,7 +25,7 @@ def pretrained(
     leak: float | None = None,
     threshold: float = 1.0,
     reset: Reset = "soft",
-    readout: Readout = "spike",
+    readout: str | Readout = "spike",
     every_step: bool = False,
     dtype: str = "float64",
 ) -> Hidden:
@@ -40,8 +34,11 @@ def pretrained(
     Read in the order in which the module holds them: each `torch.nn.Linear` followed by a spiking neuron is a hidden
     layer, with its bias. Neurons known are snnTorch's `Leaky` and `RLeaky` (with `linear_features`) and SpikingJelly's
     `LIFNode` and `IFNode`; a last `Linear` without one is the output, which is left out. In a module without spiking
-    neurons every `Linear` but the last is a hidden layer, of LIF neurons of the given leak, threshold and reset.
-    Only weights are read, nothing is run. snnTorch fires on >, we on >=: exact ties differ.
+    neurons every `Linear` but the last is a hidden layer, of LIF neurons of the given leak, threshold and reset, which
+    take the place of its activations. Between the layers nothing may stand but dropout, flattening and identities:
+    everything else, and every setting of a neuron that is not known to be without effect, is refused by name. The
+    module is not run: that a module of one's own class runs its parts in the order in which it holds them is taken for
+    granted. snnTorch fires on >, we on >=: exact ties differ.
 
     Parameters
     ----------
@@ -52,25 +49,25 @@ def pretrained(
         In [0, 1]. Of plain `Linear` layers, as are threshold and reset.
     threshold : float
     reset : {"soft", "hard", "none", "delayed"}
-    readout : {"spike", "membrane", "analog"}
+    readout : str or Readout
+        A name, such as "spike", "membrane" or "analog", or a readout.
     every_step : bool
     dtype : {"float64", "float32"}
 
     Raises
     ------
     ValueError
-        When the module holds parameters of another kind, a setting that we do not have, or too few layers.
+        When the module holds a part or a setting that we do not have, or too few layers.
     """
     check_choice("dtype", dtype, DTYPES)
     check_choice("reset", reset, RESETS)
-    found = _hidden_layers(module)
-    if not found:
-        if leak is None:
-            raise ValueError(
-                "module holds no spiking neurons that we know: give leak (and threshold, reset) of its neurons"
-            )
-        given = _Neurons(check_real("leak", leak, 0.0, 1.0), check_real("threshold", threshold), reset)
-        found = [(linear, given) for linear in _linears(module)[:-1]]
+    parts = _parts(module)
+    if any(foreign_kind(part) for _, part in parts):
+        if leak is not None:
+            raise ValueError("leak is that of plain Linear layers, but module has neurons of its own: leave it out")
+        found = _spiking_layers(parts)
+    else:
+        found = _plain_layers(parts, leak, threshold, reset)
     if layers is not None:
         check_integer("layers", layers)
         if layers > len(found):
@@ -78,65 +75,94 @@ def pretrained(
         found = found[:layers]
     if not found:
         raise ValueError("module has no hidden layer: it needs a Linear with neurons, or two Linears")
-    stack = tuple(_layer(linear, neurons, DTYPES[dtype]) for linear, neurons in found)
-    return Hidden(stack[0].n_in, (Branch(stack),), readout, every_step, DTYPES[dtype])
+    stack = tuple(_layer(name, linear, neurons, DTYPES[dtype]) for name, linear, neurons in found)
+    return Hidden(stack[0].n_in, (Branch(stack),), as_readout(readout), every_step, DTYPES[dtype])
 
 
-def _linears(module: nn.Module) -> list[nn.Linear]:
-    return [m for m in module.modules() if isinstance(m, nn.Linear)]
+_Found = tuple[str, nn.Linear, ForeignNeurons]
 
 
-def _hidden_layers(module: nn.Module) -> list[tuple[nn.Linear, _Neurons]]:
-    """Each Linear followed by a spiking neuron."""
-    found, linear, inside = [], None, set()
-    for name, part in module.named_modules():
-        kind = type(part).__name__
-        if part in inside:
-            continue
-        if isinstance(part, nn.Linear):
-            linear = part
-        elif kind in _READERS:
-            if linear is None:
-                raise ValueError(f"module: {name} ({kind}) does not follow a Linear layer of its own")
-            found.append((linear, _READERS[kind](name, part)))
-            inside.update(part.modules())
-            linear = None
-        elif next(part.parameters(recurse=False), None) is not None:
-            raise ValueError(f"module: {name} ({kind}) has parameters that no layer of ours has; only Linear layers do")
+def output_layer(module: nn.Module) -> nn.Linear:
+    """The last part of a module that `pretrained` reads; ValueError unless that is a Linear."""
+    name, part = _parts(module)[-1]
+    if not isinstance(part, nn.Linear):
+        raise ValueError(f"module ends in {name}: the output must be a Linear without anything after it")
+    return part
+
+
+def _parts(part: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
+    """The parts that do something, by name, in the order in which they are held; one held twice is there twice."""
+    if part._forward_hooks or part._forward_pre_hooks:
+        raise ValueError(f"module: {_of(name, part)} has hooks, which may change what it computes: remove them")
+    children = [(key, child) for key, child in part._modules.items() if child is not None]
+    if foreign_kind(part) is not None or _is_linear(part) or not children:
+        return [] if _is_neutral(part) else [(_of(name, part), part)]
+    if own := [*part._parameters, *part._buffers]:
+        raise ValueError(f"module: {_of(name, part)} has {own} of its own, which no layer of ours has")
+    return [found for key, child in children for found in _parts(child, f"{name}.{key}" if name else key)]
+
+
+def _of(name: str, part: nn.Module) -> str:
+    return f"{name or 'the whole'} ({type(part).__name__})"
+
+
+def _is_linear(part: nn.Module) -> bool:
+    kind = parametrize.type_before_parametrizations(part)
+    return kind is nn.Linear or (kind.__module__.startswith("spikingjelly.") and kind.__name__ == "Linear")
+
+
+def _is_neutral(part: nn.Module) -> bool:
+    return type(part).__name__ in NEUTRAL and type(part).__module__.partition(".")[0] in ("torch", "spikingjelly")
+
+
+def _spiking_layers(parts: list[tuple[str, nn.Module]]) -> list[_Found]:
+    """Each Linear followed by a spiking neuron; ValueError for any part besides."""
+    found: list[_Found] = []
+    linear, seen = None, set()
+    for name, part in parts:
+        if foreign_kind(part) is not None:
+            if linear is None or part in seen:
+                raise ValueError(f"module: {name} does not follow a Linear layer of its own")
+            found.append((*linear, read_neurons(name, part)))
+            linear, seen = None, {*seen, part}
+        elif not isinstance(part, nn.Linear) or not _is_linear(part):
+            raise _not_ours(name)
+        elif linear is not None:
+            raise ValueError(
+                f"module: no neurons follow {linear[0]}, and {name} comes next; each but a last needs them"
+            )
+        else:
+            linear = name, part
     return found
 
 
-def _leaky(name: str, part: Any) -> _Neurons:
-    resets = {"subtract": "delayed" if getattr(part, "reset_delay", True) else None, "zero": "hard", "none": "none"}
-    reset = resets.get(part.reset_mechanism)
-    if reset is None:
+def _plain_layers(
+    parts: list[tuple[str, nn.Module]], leak: float | None, threshold: float, reset: Reset
+) -> list[_Found]:
+    """All Linears but the last, with neurons of these settings in the place of activations."""
+    linears = []
+    for name, part in parts:
+        if isinstance(part, nn.Linear) and _is_linear(part):
+            linears.append((name, part))
+        elif type(part).__module__ != "torch.nn.modules.activation" or any(True for _ in part.parameters()):
+            raise _not_ours(name)
+    if leak is None:
         raise ValueError(
-            f"module: {name} subtracts its threshold without delay, which snnTorch does again on what is left of the "
-            "membrane; no neuron of ours does"
+            f"module holds no spiking neurons that we know ({', '.join(KNOWN)}): give leak (and threshold, reset) of "
+            "the neurons that take the place of its activations"
         )
-    recurrent = getattr(part, "recurrent", None)
-    if recurrent is not None and reset == "hard":
-        raise ValueError(f"module: {name}, reset to zero with recurrence, zeroes its input too; no neuron of ours does")
-    if recurrent is not None and not isinstance(recurrent, nn.Linear):
-        raise ValueError(f"module: {name} has recurrence that is not all to all; give it linear_features")
-    return _Neurons(part.beta.detach().clamp(0.0, 1.0), part.threshold, cast(Reset, reset), recurrent=recurrent)
+    given = ForeignNeurons(check_real("leak", leak, 0.0, 1.0), check_real("threshold", threshold), reset)
+    return [(name, linear, given) for name, linear in linears[:-1]]
 
 
-def _lif_node(name: str, part: Any) -> _Neurons:
-    gain = 1.0 / part.tau if part.decay_input else 1.0
-    return replace(_if_node(name, part), leak=1.0 - 1.0 / part.tau, gain=gain)
+def _not_ours(name: str) -> ValueError:
+    return ValueError(
+        f"module: {name} is no part that we can express; known are Linear, the neurons {', '.join(KNOWN)}, and "
+        f"{', '.join(NEUTRAL)}: pass only the part of the module that consists of these"
+    )
 
 
-def _if_node(name: str, part: Any) -> _Neurons:
-    if part.v_reset not in (None, 0.0):
-        raise ValueError(f"module: {name} resets to {part.v_reset}; neurons of ours reset to 0 or by subtraction")
-    return _Neurons(1.0, part.v_threshold, "soft" if part.v_reset is None else "hard")
-
-
-_READERS = {"Leaky": _leaky, "RLeaky": _leaky, "LIFNode": _lif_node, "IFNode": _if_node}
-
-
-def _layer(linear: nn.Linear, neurons: _Neurons, dtype: torch.dtype) -> Layer:
+def _layer(name: str, linear: nn.Linear, neurons: ForeignNeurons, dtype: torch.dtype) -> Layer:
     plain = lambda tensor: tensor.detach().to("cpu", dtype, copy=True)  # noqa: E731
     m, gain = linear.out_features, neurons.gain
     bias = None if linear.bias is None else plain(linear.bias)
@@ -146,11 +172,13 @@ def _layer(linear: nn.Linear, neurons: _Neurons, dtype: torch.dtype) -> Layer:
         if neurons.recurrent.bias is not None:
             # It is added with the spikes of the step before, at every step, whether any fired or not.
             bias = plain(neurons.recurrent.bias) if bias is None else bias + plain(neurons.recurrent.bias)
-    setting = lambda value: _per_neuron(value, m, dtype)  # noqa: E731
-    neuron = LIF(setting(neurons.leak), setting(neurons.threshold), neurons.reset)
+    leak, threshold = (_per_neuron(name, value, m, dtype) for value in (neurons.leak, neurons.threshold))
     weight = plain(linear.weight).T.contiguous() * gain
-    return Layer(weight, neuron, recurrent, None if bias is None else bias * gain)
+    return Layer(weight, LIF(leak, threshold, neurons.reset), recurrent, None if bias is None else bias * gain)
 
 
-def _per_neuron(value: Any, m: int, dtype: torch.dtype) -> Tensor:
-    return torch.as_tensor(value).detach().to("cpu", dtype).flatten().expand(m).clone()
+def _per_neuron(name: str, value: Any, m: int, dtype: torch.dtype) -> Tensor:
+    values = torch.as_tensor(value).detach().to("cpu", dtype).flatten()
+    if len(values) not in (1, m):
+        raise ValueError(f"module: the neurons after {name} hold {len(values)} leaks or thresholds, but there are {m}")
+    return values.expand(m).clone()

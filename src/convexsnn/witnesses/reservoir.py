@@ -173,21 +173,28 @@ def spikes_per_step(hidden: Hidden, sequences: Sequences) -> Tensor:
     state = initial_state(hidden, len(sequences))
     for t, x in enumerate(sequences.values.unbind(dim=1)):
         state = step(hidden, x, state).state
-        for branch in state:
-            for i, layer in enumerate(branch):
+        for branch in state.branches:
+            for i, layer in enumerate(branch.layers):
                 counts[i, :, t] += layer.spikes.sum(dim=1, dtype=torch.float64)
     inside = torch.arange(sequences.n_steps, device=hidden.device) < sequences.lengths.unsqueeze(1)
     return counts * inside
 
 
 def set_reservoir(hidden: Hidden, leak: float, threshold: float, input_scale: float) -> Hidden:
-    """`hidden` with this leak and threshold in all neurons, and the first layers' input weights scaled."""
+    """`hidden` with this leak and threshold in all neurons, and the first layers' input weights scaled.
+
+    Raises
+    ------
+    ValueError
+        When a layer's neurons are not LIF.
+    """
     branches = []
     for branch in hidden.branches:
         layers = []
         for i, layer in enumerate(branch.layers):
-            reset = layer.neuron.reset if isinstance(layer.neuron, LIF) else "soft"
-            neuron = lif(layer.m, leak, threshold, reset, hidden.dtype)
+            if not isinstance(layer.neuron, LIF):
+                raise ValueError(f"a reservoir is of LIF neurons, hidden has kind {layer.neuron.name!r}")
+            neuron = lif(layer.m, leak, threshold, layer.neuron.reset, hidden.dtype)
             layers.append(replace(layer, weight=layer.weight * (input_scale if i == 0 else 1.0), neuron=neuron))
         branches.append(Branch(tuple(layers)))
     return replace(hidden, branches=tuple(branches))

@@ -1,0 +1,18 @@
+"""Codings of class labels as targets."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def one_hot(labels: Tensor, n_classes: int) -> Tensor:
+    """Class indices (n,) as float64 rows (n, n_classes) with a one at the class."""
+    return torch.nn.functional.one_hot(labels, n_classes).to(torch.float64)
+
+
+def signs(labels: Tensor, n_classes: int) -> Tensor:
+    """Class indices (n,) as +-1: (n, 1) for two classes (+1 = class 1), else (n, n_classes), one-versus-rest."""
+    if n_classes == 2:
+        return (2.0 * labels.to(torch.float64) - 1.0).unsqueeze(1)
+    return 2.0 * one_hot(labels, n_classes) - 1.0

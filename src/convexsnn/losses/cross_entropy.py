@@ -1,0 +1,120 @@
+"""Softmax cross entropy, of one categorical output or of several."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from convexsnn.checks import check_integer, check_real
+from convexsnn.losses.coding import one_hot
+from convexsnn.losses.protocol import Head, TargetKind
+from convexsnn.row_matrices import RowMatrices
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Softmax cross entropy, y one-hot; with v = p - y, p in the simplex, the conjugate is sum_c p_c log p_c.
+
+    With several `heads` the scores are that many blocks, and the loss is the weighted sum of one softmax cross entropy
+    a block. As (w f)*(v) = w f*(v / w), and the conjugate of a sum over separate variables is the sum of the
+    conjugates, the conjugate is sum_h w_h sum_c p_hc log p_hc with v_h = w_h (p_h - y_h).
+
+    Attributes
+    ----------
+    heads : tuple of Head
+        () is one head of weight 1 over all scores.
+
+    Raises
+    ------
+    ValueError
+        If a head has no class, or a weight that is not positive.
+    """
+
+    name: ClassVar[str] = "cross_entropy"
+    separable: ClassVar[bool] = False
+    target_kinds: ClassVar[frozenset[TargetKind]] = frozenset({"classes"})
+    heads: tuple[Head, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_heads(self.heads)
+
+    def with_heads(self, heads: tuple[Head, ...]) -> CrossEntropy:
+        """The loss of several categorical outputs, in place of those it has."""
+        return CrossEntropy(heads)
+
+    def encode(self, labels: Tensor, n_classes: int) -> Tensor:
+        """Class indices (n,) as one-hot rows (n, n_classes); with heads (n, H), n_classes those of all heads."""
+        if not self.heads:
+            return one_hot(labels, n_classes)
+        total = sum(head.classes for head in self.heads)
+        if n_classes != total or labels.ndim != 2 or labels.shape[1] != len(self.heads):
+            raise ValueError(
+                f"labels must have shape (n, {len(self.heads)}) and n_classes be {total}, the classes of all heads; "
+                f"got {tuple(labels.shape)} and {n_classes}"
+            )
+        return torch.cat([one_hot(labels[:, k], head.classes) for k, head in enumerate(self.heads)], dim=1)
+
+    def value(self, S: Tensor, Y: Tensor) -> Tensor:
+        parts = [w * (torch.logsumexp(s, dim=1) - (s * y).sum(dim=1)) for w, s, y in self._blocks(S, Y)]
+        return torch.stack(parts).sum(dim=0)
+
+    def gradient(self, S: Tensor, Y: Tensor) -> Tensor:
+        return torch.cat([w * (torch.softmax(s, dim=1) - y) for w, s, y in self._blocks(S, Y)], dim=1)
+
+    def curvature(self, S: Tensor, Y: Tensor) -> RowMatrices:
+        """Block by block w (diag(p) - p p^T)."""
+        parts = [(w, torch.softmax(s, dim=1)) for w, s, _ in self._blocks(S, Y)]
+        diagonal = torch.cat([w * p for w, p in parts], dim=1)
+        return RowMatrices(diagonal, torch.cat([w**0.5 * p for w, p in parts], dim=1), head_blocks(self.heads))
+
+    def conjugate(self, V: Tensor, Y: Tensor) -> Tensor:
+        total = V.new_zeros(len(V))
+        for w, v, y in self._blocks(V, Y):
+            p = v / w + y
+            total = total + torch.where(_in_simplex(p), w * torch.special.xlogy(p, p).sum(dim=1), torch.inf)
+        return total
+
+    def project_dual(self, V: Tensor, Y: Tensor) -> Tensor:
+        """Clip p = V / w + Y to be nonnegative and normalise it to sum to one, head by head, where it is no such p."""
+        parts = []
+        for w, v, y in self._blocks(V, Y):
+            p = (v / w + y).clamp(min=0.0)
+            total = p.sum(dim=1, keepdim=True)
+            inside = _in_simplex(v / w + y).unsqueeze(1)
+            parts.append(torch.where(inside, v, w * (torch.where(total > 0.0, p / total, y) - y)))
+        return torch.cat(parts, dim=1)
+
+    def probabilities(self, S: Tensor) -> Tensor:
+        """Class probabilities (n, classes) of the scores of one head."""
+        return torch.softmax(S, dim=1)
+
+    def _blocks(self, A: Tensor, B: Tensor) -> Iterator[tuple[float, Tensor, Tensor]]:
+        """The weight of each head, and the columns of A and B (n, C) that belong to it."""
+        if not self.heads:
+            yield 1.0, A, B
+        for head, block in zip(self.heads, head_blocks(self.heads), strict=True):
+            chosen = slice(block.start, block.stop)
+            yield head.weight, A[:, chosen], B[:, chosen]
+
+
+def _in_simplex(p: Tensor) -> Tensor:
+    """Which rows of p (n, C) are probabilities; the simplex has no interior, so their sum is one within rounding."""
+    return (p >= 0.0).all(dim=1) & ((p.sum(dim=1) - 1.0).abs() <= 1e-12)
+
+
+def check_heads(heads: tuple[Head, ...]) -> None:
+    """ValueError if a head has no class, or a weight that is not positive."""
+    for k, head in enumerate(heads):
+        check_integer(f"the classes of head {k}", head.classes)
+        check_real(f"the weight of head {k}", head.weight, 0.0, open_minimum=True)
+
+
+def head_blocks(heads: tuple[Head, ...]) -> tuple[range, ...]:
+    """The scores of each head: consecutive ranges."""
+    ends = [0, *itertools.accumulate(head.classes for head in heads)]
+    return tuple(range(start, end) for start, end in itertools.pairwise(ends))

@@ -1,0 +1,46 @@
+"""What is read of the last layers, one file a kind; `protocol.py` says what a kind is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convexsnn.checks import check_choice
+from convexsnn.readouts.analog import Analog
+from convexsnn.readouts.membrane import Membrane
+from convexsnn.readouts.protocol import Accumulated, Box, LastLayer, Reading, Readout
+from convexsnn.readouts.spike import Spike
+
+READOUTS: dict[str, type[Readout]] = {kind.name: kind for kind in (Spike, Membrane, Analog)}
+"""The kinds that names and files may speak of."""
+
+
+def as_readout(value: Any) -> Readout:
+    """A readout from itself, from its name, or from `Readout.describe`.
+
+    Raises
+    ------
+    ValueError
+        For a kind or a setting that is not known; names it.
+    """
+    if isinstance(value, Readout):
+        return value
+    settings = dict(value) if isinstance(value, dict) else {"kind": value}
+    kind = READOUTS[check_choice("readout", settings.pop("kind", None), READOUTS)]
+    try:
+        return kind(**settings)
+    except TypeError as error:
+        raise ValueError(f"readout {kind.name!r} has other settings: {error}") from error
+
+
+__all__ = [
+    "READOUTS",
+    "Accumulated",
+    "Analog",
+    "Box",
+    "LastLayer",
+    "Membrane",
+    "Reading",
+    "Readout",
+    "Spike",
+    "as_readout",
+]

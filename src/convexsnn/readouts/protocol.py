@@ -1,0 +1,103 @@
+"""What a readout is: the vocabulary of every file in this room (theory.md sections 1 and 7).
+
+A readout says what the output weights see of each neuron of a branch's last layer: one column a neuron. A kind is a
+frozen dataclass that derives from `Readout`; its fields are settings, as JSON has them. It may look at the last step
+alone (`read`), or carry tensors over time, one value a neuron, which it makes at the start and changes at every step
+(`start`, `update`). And it says of what kind its columns are: 0/1 bits or real numbers, and the box in which they lie,
+from which alone a bound over all networks can be had.
+
+To add a kind: a file in this room, and an entry in `READOUTS`. The simulator, the dictionary, training, certificates,
+files, costs and predictions then take it. What knows how a readout is computed, such as exports, the search and the
+bounds by enumeration, takes the kinds it names and refuses others by name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor
+
+Accumulated = tuple[Tensor, ...]
+"""What a readout carries over time: float tensors of shape (n, m), as many as it likes."""
+
+Box = tuple[float, float]
+"""The smallest and the largest entry that a column may have, whatever the network and the input."""
+
+
+class LastLayer(NamedTuple):
+    """What a readout may look at after a step.
+
+    Attributes
+    ----------
+    spikes : float tensor of shape (n, m)
+        0 or 1, of this step.
+    membrane : float tensor of shape (n, m)
+        After reset.
+    accumulated : Accumulated
+        Up to this step and with it.
+    steps : int64 tensor of shape (n, 1)
+        Steps that each sequence has seen, this one with it.
+    bias : float tensor of shape (m,), optional
+        The branch's readout_bias.
+    """
+
+    spikes: Tensor
+    membrane: Tensor
+    accumulated: Accumulated
+    steps: Tensor
+    bias: Tensor | None
+
+
+class Reading(NamedTuple):
+    """What was read.
+
+    Attributes
+    ----------
+    features : tensor of shape (n, m)
+        bool where the readout's columns are bits, else float.
+    margin : float tensor of shape (), optional
+        The smallest distance of what the readout itself compared with a threshold; None where it compares nothing.
+    """
+
+    features: Tensor
+    margin: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Readout(ABC):
+    """What the output weights see of the last layers; see the module."""
+
+    name: ClassVar[str]
+    """Of the kind, in files, messages and `READOUTS`."""
+    bits: ClassVar[bool]
+    """Whether its columns are 0/1 patterns, kept at one bit an entry."""
+    biased: ClassVar[bool] = False
+    """Whether it looks at the branch's readout_bias."""
+
+    @property
+    @abstractmethod
+    def box(self) -> Box | None:
+        """Where the entries of its columns lie, for every network and input; None where nothing bounds them."""
+
+    def start(self, zeros: Tensor) -> Accumulated:  # noqa: ARG002 - most carry nothing
+        """What is carried before the first step; `zeros` has shape (n, m), and the network's dtype and device."""
+        return ()
+
+    def update(self, accumulated: Accumulated, spikes: Tensor, membrane: Tensor) -> Accumulated:  # noqa: ARG002
+        """What is carried on after a step with these spikes (0 or 1) and membranes after reset, each (n, m)."""
+        return accumulated
+
+    @abstractmethod
+    def read(self, last: LastLayer) -> Reading:
+        """The features at a step that is read."""
+
+    def describe(self) -> str | dict[str, Any]:
+        """As JSON has it: the name, or where there are settings a mapping with them; `as_readout` is the inverse."""
+        settings = asdict(self)
+        return {"kind": self.name} | settings if settings else self.name
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self).items())
+        return f"{self.name}({settings})" if settings else self.name

@@ -1,0 +1,25 @@
+"""The spikes of the step that is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from convexsnn.readouts.protocol import Box, LastLayer, Reading, Readout
+
+
+@dataclass(frozen=True)
+class Spike(Readout):
+    """s_T, the spikes of the step that is read."""
+
+    name: ClassVar[str] = "spike"
+    bits: ClassVar[bool] = True
+
+    @property
+    def box(self) -> Box:
+        """Zeros and ones."""
+        return (0.0, 1.0)
+
+    def read(self, last: LastLayer) -> Reading:
+        """The features at a step that is read."""
+        return Reading(last.spikes > 0)

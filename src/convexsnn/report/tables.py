@@ -1,0 +1,169 @@
+"""The tables of a page: settings, data, certificate, scores, cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from convexsnn.certificate import Certificate
+from convexsnn.estimators import Estimator
+from convexsnn.report.contents import SHOWN, PageContents
+
+Lines = list[tuple[str, str]]
+PROVED = {
+    "dictionary": "No output weights on these hidden neurons reach a training objective below the lower bound, for "
+    "this loss, penalty and rho, on these training data, up to rounding in float64. It says nothing about other hidden "
+    "weights, nor about data that were not trained on.",
+    "search": "No better neuron was found by the search that was made: evidence, not proof. The lower bound itself is "
+    "proved for output weights on these hidden neurons only.",
+    "global": "No network of the family named below, whatever its hidden weights, reaches a training objective below "
+    "the lower bound, at this loss, penalty and rho, on these training data, under the assumptions named. It says "
+    "nothing about data that were not trained on.",
+}
+
+
+def number(value: Any) -> str:
+    """As a person reads it."""
+    if value is None:
+        return "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def summary(contents: PageContents) -> Lines:
+    """The few numbers that a reader looks for first, largest in the page."""
+    claim, metrics = contents.estimator.certificate_, contents.metrics
+    split = next((name for name in SHOWN if metrics.get(name)), None)
+    rows = [] if split is None else score_lines({split: metrics[split]})[:1]
+    rows.append(("relative gap to the best output weights", gap(claim.relative_gap)))
+    if claim.global_bound is not None:
+        rows.append(("relative gap to the bound on any network", gap(claim.global_bound.relative_gap)))
+    network = contents.estimator.network_
+    rows += [("neurons", f"{network.hidden.n_neurons:,}"), ("synapses", f"{network.n_synapses:,}")]
+    if "effective_acs" in metrics:
+        rows.append(("operations an inference", f"{metrics['effective_acs'] + metrics['effective_macs']:,.0f}"))
+    return rows
+
+
+def gap(value: float) -> str:
+    """A relative gap in percent, or as a power of ten where it is small."""
+    if not math.isfinite(value):
+        return "unknown"
+    return f"{100 * value:.3g} %" if value >= 1e-3 else f"{value:.1e}"
+
+
+def settings(contents: PageContents) -> Lines:
+    """The estimator's parameters and those of the task; what was drawn from them is in the other tables."""
+    estimator = contents.estimator
+    parameters = sorted(estimator.get_params(deep=False).items())
+    return [
+        ("estimator", type(estimator).__name__),
+        *((name, number(value)) for name, value in parameters if value is not None),
+        *((f"data: {name}", number(value)) for name, value in contents.source.items() if value is not None),
+    ]
+
+
+def training(contents: PageContents) -> Lines:
+    """What was trained, on what, and how it went."""
+    estimator, metrics = contents.estimator, contents.metrics
+    trained, hidden = estimator.trained_, estimator.network_.hidden
+    layers = ["-".join(str(layer.m) for layer in branch.layers) for branch in hidden.branches]
+    shape = layers[0] if len(layers) == 1 else f"{len(layers)} branches: {', '.join(layers[:6])}"
+    rows = [
+        ("data", contents.title),
+        ("sequences", ", ".join(f"{n} {split}" for split, n in metrics.get("n", {}).items())),
+        ("input features", number(estimator.n_features_in_)),
+        ("classes", _classes(estimator)),
+        ("hidden neurons sampled or found", number(trained.witnesses.n_neurons)),
+        ("network kept", (shape if layers else "no neurons") + (", ..." if len(layers) > 6 else "")),
+        ("readout", f"{hidden.readout}, {'every step' if hidden.every_step else 'last step'}"),
+        ("loss, penalty", f"{estimator.certificate_.loss_name}, {estimator.certificate_.penalty}"),
+        ("beta", number(estimator.beta_)),
+        ("solver", f"{trained.solver}, {trained.n_iter} iterations: {trained.status.value}"),
+        ("search ended", estimator.stopped_ or ""),
+        ("seconds", ", ".join(f"{k} {v:.2f}" for k, v in metrics.get("seconds", trained.seconds).items())),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _classes(estimator: Estimator) -> str:
+    classes = getattr(estimator, "classes_", None)
+    if classes is None:
+        return ""
+    each = [", ".join(map(str, own)) for own in (classes if isinstance(classes, list) else [classes])]
+    return each[0] if len(each) == 1 else "; ".join(f"output {k}: {text}" for k, text in enumerate(each))
+
+
+def certificate(claim: Certificate) -> Lines:
+    """What the certificate says."""
+    rows = [
+        ("scope", claim.scope),
+        ("loss", claim.loss_name),
+        ("penalty", claim.penalty),
+        ("rho", number(claim.rho)),
+        ("arithmetic", claim.dtype),
+        ("objective (primal)", f"{claim.primal:.12g}"),
+        ("lower bound (dual)", f"{claim.dual:.12g}" if math.isfinite(claim.dual) else "none"),
+        ("gap", f"{claim.gap:.3e}"),
+        ("relative gap", f"{claim.relative_gap:.3e}"),
+        ("rows n, columns P, outputs C", f"{claim.n}, {claim.P}, {claim.C}"),
+        ("support", f"{claim.support} columns, {claim.nonzeros} weights"),
+        ("spike margin", _margin(claim.spike_margin)),
+    ]
+    bound = claim.global_bound
+    if bound is None:
+        return [*rows, ("global bound", "none was computed")]
+    rows += [
+        ("global bound", f"{bound.value:.12g} ({bound.method})"),
+        ("global relative gap", f"{bound.relative_gap:.3e}"),
+        ("family of the global bound", bound.family),
+    ]
+    return [*rows, *(("assumption", text) for text in bound.assumptions)]
+
+
+def _margin(margin: float | None) -> str:
+    if margin is None:
+        return "unknown"
+    return f"{margin:.3e}" if margin else "0: a membrane meets its threshold exactly"
+
+
+def score_lines(metrics: Mapping[str, Any]) -> Lines:
+    """Scores of every split that `fit` wrote down."""
+    rows = []
+    for split in ("train", "val", "test", "closed_loop"):
+        for name, value in metrics.get(split, {}).items():
+            shown = f"{value:.4f}" if name == "r2" else f"{100 * value:.2f} %"
+            rows.append((f"{split.replace('_', ' ')} {name.replace('_', ' ')}", shown))
+    if metrics.get("unseen_share") is not None:
+        rows.append(("test sequences not seen in training", f"{100 * metrics['unseen_share']:.1f} %"))
+    return rows
+
+
+def cost(metrics: Mapping[str, Any]) -> Lines:
+    """The cost of inference that `fit` wrote down."""
+    names = {
+        "neurons": ("neurons", "{:,}"),
+        "synapses": ("synapses, readout included", "{:,}"),
+        "connection_sparsity": ("connection sparsity", "{:.1%}"),
+        "activation_sparsity": ("activation sparsity", "{:.1%}"),
+        "spikes_per_inference": ("spikes per inference", "{:,.1f}"),
+        "effective_acs": ("accumulates per inference", "{:,.1f}"),
+        "effective_macs": ("multiply-accumulates per inference", "{:,.1f}"),
+        "dense_operations": ("operations per inference if none were skipped", "{:,.1f}"),
+    }
+    return [(text, form.format(metrics[name])) for name, (text, form) in names.items() if name in metrics]
+
+
+def path(estimator: Estimator) -> list[tuple[str, ...]]:
+    """One line a beta that was compared, beneath a line of headings."""
+    points = estimator.path_
+    if len(points) < 2:
+        return []
+    scores = ("train score", "validation score", "")
+    lines: list[tuple[str, ...]] = [("beta", "objective", "relative gap", "columns with weight", *scores)]
+    for point in points:
+        scored = ["-" if s is None else f"{s:.4f}" for s in (point.train_score, point.validation_score)]
+        own = point.certificate
+        numbers = (f"{point.beta:.3g}", f"{own.primal:.6g}", f"{own.relative_gap:.1e}", str(point.support))
+        lines.append((*numbers, *scored, "picked" if point.beta == estimator.beta_ else ""))
+    return lines

@@ -1,0 +1,91 @@
+"""What a neuron is worth: the score of its column under the dual vector, and which of many to take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convexsnn.penalties import Penalty
+from convexsnn.prefixes import Prefixes
+from convexsnn.search.branches.population import Population
+from convexsnn.search.branches.simulator import columns, correlate
+
+# Scores this close to 1 are those of columns that the program holds already, in float32.
+SLACK = 1e-3
+# Of the columns taken in one round no two are correlated more than this.
+LARGEST_CORRELATION = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class DualPricing:
+    """A dual vector, against which columns are scored.
+
+    The score of a column is Omega*(d^T U) / rho: adding it lowers the objective if and only if that is above 1
+    (theory.md section 5). Scores are of true spikes; there is no surrogate in them.
+
+    Attributes
+    ----------
+    prefixes : Prefixes
+        Of the training rows; float32.
+    U : float32 tensor of shape (rows, C)
+        The dual vector over rho.
+    penalty : Penalty
+    """
+
+    prefixes: Prefixes
+    U: Tensor
+    penalty: Penalty
+
+    def correlations(self, population: Population) -> Tensor:
+        """d^T U / rho of every last-layer neuron, (B, m, C)."""
+        return correlate(population, self.prefixes, self.U)
+
+    def scores(self, population: Population) -> Tensor:
+        """Score of every last-layer neuron, (B, m)."""
+        return self.norms(self.correlations(population))
+
+    def norms(self, correlations: Tensor) -> Tensor:
+        """Scores from correlations (B, m, C)."""
+        B, m, _ = correlations.shape
+        return self.penalty.row_norms(correlations.flatten(0, 1)).reshape(B, m)
+
+
+def take_best(population: Population, pricing: DualPricing, limit: int) -> tuple[Tensor, Tensor, Tensor, float]:
+    """The best improving columns of a population that are not much alike.
+
+    Returns
+    -------
+    owner, neuron : int64 tensors of shape (P,)
+        From the best to the worst; at most `limit`.
+    scores : float tensor of shape (P,)
+    best : float
+        The largest score of all, improving or not.
+    """
+    scores = pricing.scores(population)
+    flat = scores.flatten()
+    order = improving(flat)[: 8 * limit]
+    owner, neuron = order // scores.shape[1], order % scores.shape[1]
+    index = unlike(columns(population, owner, neuron, pricing.prefixes), limit)
+    return owner[index], neuron[index], flat[order[index]], float(flat.max())
+
+
+def improving(scores: Tensor) -> Tensor:
+    """Indices of the scores above 1, the largest first."""
+    order = scores.argsort(descending=True, stable=True)
+    return order[scores[order] > 1.0 + SLACK]
+
+
+def unlike(seen: Tensor, limit: int) -> Tensor:
+    """The first `limit` of columns (P, rows) that are not nearly those of an earlier one, or its complement."""
+    centred = seen.to(torch.float32)
+    centred = centred - centred.mean(dim=1, keepdim=True)
+    centred = centred / centred.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    taken: list[int] = []
+    for i in range(len(seen)):
+        if not taken or float((centred[taken] @ centred[i]).abs().max()) <= LARGEST_CORRELATION:
+            taken.append(i)
+        if len(taken) == limit:
+            break
+    return torch.tensor(taken, dtype=torch.int64)

@@ -1,0 +1,1 @@
+"""How a search ends: fewer columns, fewer connections, and the choice among several attempts."""

@@ -1,0 +1,113 @@
+"""What an oracle is: a way to find neurons worth having, and what it may look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from convexsnn.network import Hidden
+from convexsnn.problem import Problem
+from convexsnn.search.branches.population import Population
+from convexsnn.search.branches.pricing import DualPricing
+from convexsnn.search.branches.variation import Variation
+from convexsnn.search.oracles.climb import climb
+from convexsnn.search.settings import SearchSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """What an oracle may look at.
+
+    Attributes
+    ----------
+    problem : Problem
+    settings : SearchSettings
+    variation : Variation
+        How branches are drawn, mutated and crossed.
+    pricing : DualPricing
+        What a column is worth now.
+    network : Population or None
+        Searched branches whose columns carry weight now.
+    branch : int
+        Neuron steps of running one small branch over all training rows.
+    left : float
+        So many small branches may still be run over the training rows.
+    round : int
+        Number of the round.
+    """
+
+    problem: Problem
+    settings: SearchSettings
+    variation: Variation
+    pricing: DualPricing
+    network: Population | None
+    branch: int
+    left: float
+    round: int
+
+    @property
+    def count(self) -> int:
+        """Branches to propose."""
+        return self.settings.population
+
+    def alone(self, name: str) -> bool:
+        """Whether the oracle of this name is the only one."""
+        return self.settings.oracles == (name,)
+
+
+class Proposal(NamedTuple):
+    """What an oracle found.
+
+    Attributes
+    ----------
+    simulated : int
+        Small branches that could be run over all training rows for what it cost.
+    candidates : Population or None
+        Small branches whose columns are then scored.
+    hidden : Hidden or None
+        Branches of any other shape whose columns are then scored.
+    kept : Population or None
+        To be given back to the oracle in the next round.
+    """
+
+    simulated: int
+    candidates: Population | None = None
+    hidden: Hidden | None = None
+    kept: Population | None = None
+
+
+class Oracle(Protocol):
+    """A way to find neurons of a large score.
+
+    All that it remembers is `Proposal.kept`, and all chance is the generator's.
+    """
+
+    name: ClassVar[str]
+
+    def applies(self, situation: Situation) -> bool:
+        """Whether it has anything to propose now."""
+        ...
+
+    def propose(
+        self, situation: Situation, effort: int, kept: Population | None, generator: torch.Generator
+    ) -> Proposal | None:
+        """Candidates for about the cost of `effort` generations of hill climbing; None where it sits this round out."""
+        ...
+
+
+def climbed(
+    start: Population, situation: Situation, effort: int, generator: torch.Generator, *, keep: bool = False
+) -> Proposal:
+    """What `effort` generations of hill climbing make of `start`."""
+    population, _ = climb(start, situation.variation, situation.pricing, effort, generator)
+    return Proposal(len(start) * (effort + 1), population, kept=population if keep else None)
+
+
+def evenly(available: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` indices below `available`, each as often as any other up to one, in random order."""
+    repeats = -(-count // available)
+    order = torch.cat([torch.randperm(available, generator=generator) for _ in range(repeats)])
+    return order[:count]

@@ -1,0 +1,1 @@
+"""Newton's method on the active set, for one output after another."""

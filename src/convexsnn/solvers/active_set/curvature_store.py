@@ -1,0 +1,61 @@
+"""The Hessian of the data term over a few columns, for one output."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from convexsnn.columns import BitColumns, Columns
+
+# Columns unpacked at a time: at most so many, which leaves out nearly half of a symmetric product, and entries.
+BLOCK_COLUMNS, BLOCK_ENTRIES = 256, 2**23
+# Up to so many entries of the columns in use, products are in float64: they cost little there.
+SMALL_ENTRIES = 2**18
+
+
+class CurvatureStore:
+    """D^T diag(h) D over columns that are asked for, kept for as long as h does not change.
+
+    For the squared loss h never changes, so one store serves every output and every rho of a program. 0/1 columns on
+    many rows are multiplied in float32. Relative to its largest entry, a constant h is one, and the matrix exact.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._h = torch.zeros(0, dtype=torch.float64, device=columns.device)
+        self._held = torch.zeros(0, dtype=torch.int64, device=columns.device)
+        self._matrix = torch.zeros(0, 0, device=columns.device)
+
+    def matrix(self, index: Tensor, h: Tensor) -> Tensor:
+        """The float64 matrix (k, k) for columns `index` (int64, distinct) and curvatures `h` (n,)."""
+        n, count = self._columns.shape
+        small = n * len(index) <= SMALL_ENTRIES or not isinstance(self._columns, BitColumns)
+        dtype = torch.float64 if small else torch.float32
+        if dtype != self._matrix.dtype or not torch.equal(h, self._h):
+            self._h, self._held, self._matrix = h, index[:0], h.new_zeros(0, 0, dtype=dtype)
+        self._append(index[~torch.isin(index, self._held)])
+        position = torch.empty(count, dtype=torch.int64, device=h.device)
+        position[self._held] = torch.arange(len(self._held), device=h.device)
+        chosen = position[index]
+        return self._matrix[chosen][:, chosen].to(torch.float64) * h.max()
+
+    def _append(self, new: Tensor) -> None:
+        if not len(new):
+            return
+        before, held = len(self._held), torch.cat([self._held, new])
+        matrix = self._matrix.new_empty(len(held), len(held))
+        matrix[:before, :before] = self._matrix
+        relative = (self._h / self._h.max()).to(matrix.dtype)
+        size = max(1, min(BLOCK_COLUMNS, BLOCK_ENTRIES // max(1, len(relative))))
+        for start in range(before, len(held), size):
+            rows = slice(start, start + size)
+            weighted = self._rows(held[rows]).mul_(relative)
+            for other in range(0, min(start + size, len(held)), size):
+                columns = slice(other, min(other + size, start + size))
+                part = weighted @ self._rows(held[columns]).T
+                matrix[rows, columns] = part
+                matrix[columns, rows] = part.T
+        self._held, self._matrix = held, matrix
+
+    def _rows(self, index: Tensor) -> Tensor:
+        return self._columns.take(index).dense(self._matrix.dtype).T.contiguous()

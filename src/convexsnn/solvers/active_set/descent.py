@@ -1,0 +1,163 @@
+"""The iteration of `ActiveSetNewton` for one output, with the best certified point so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from convexsnn.losses import SmoothLoss
+from convexsnn.program import ConvexProgram
+from convexsnn.solvers.active_set.curvature_store import CurvatureStore
+from convexsnn.solvers.active_set.pivoting import minimise_quadratic
+from convexsnn.solvers.base import Best, Journal, Status
+
+# From zero, rho begins where W = 0 is optimal, and falls by this factor from step to step.
+RELAXATION = 4.0
+# How many violated columns a step takes in besides the support: so many, or this part of the support if that is more.
+LEAST_GROWTH, GROWTH = 64, 0.5
+# A share of its diagonal is added to the matrix of the model. It grows by this factor where the matrix is not definite
+# enough, and shrinks by it after other steps.
+RIDGE, RIDGE_FACTOR = 1e-7, 100.0
+# A share of the largest curvature is added to that of every row where the model goes too far, because columns are used
+# only where the loss is nearly flat: this share at first, then it grows and shrinks by this factor.
+DAMPING, DAMPING_FACTOR = 1e-4, 10.0
+# Of both: larger ones do not help.
+LARGEST = 1e4
+# A step shorter than this part of the one to the minimum of the model went too far.
+SHORT = 0.5
+HALVINGS = 20
+# Steps at the program's rho that improve neither the certificate nor the objective before the method gives up.
+PATIENCE = 12
+
+
+@dataclass(frozen=True)
+class Point:
+    """Weights W (P, 1), scores D W (n, 1), the dual vector U = grad F there, and the products D^T U (P,)."""
+
+    W: Tensor
+    scores: Tensor
+    U: Tensor
+    products: Tensor
+
+
+class Descent:
+    """Proximal Newton steps on the support and the most violated columns.
+
+    A step minimises the quadratic model of F at W, plus rho |W|_1, over these columns exactly, and searches along the
+    line to that minimum. One product of the whole dictionary with U = grad F(D W) finds the violated columns and
+    certifies the step.
+
+    Attributes
+    ----------
+    best : Best
+        Weights (P, 1) and dual vector (n, 1), feasible, with their objectives.
+    point : Point or None
+        Where the iteration is; None before `begin`.
+    """
+
+    def __init__(
+        self, program: ConvexProgram, store: CurvatureStore, W0: Tensor | None, known: Point | None = None
+    ) -> None:
+        """Start from `W0` (P, 1), or zero; `known` is the point of `W0` where it is known already."""
+        self._program, self._store = program, store
+        Y = program.targets
+        self._start = Y.new_zeros(program.n_columns, 1) if W0 is None else W0.to(Y)
+        self._ridge, self._damping = RIDGE, 0.0
+        self.best = Best(self._start, torch.zeros_like(Y))
+        self.point = known
+
+    def begin(self) -> None:
+        """Certify the first weights, or zero where that is better."""
+        self.start_from(self.point or self._point(self._start, self._program.columns.matmul(self._start)))
+        zero = torch.zeros_like(self._start)
+        scores = torch.zeros_like(self._program.targets)
+        if self.best.primal > float(self._program.data_term(scores)):
+            self.start_from(self._point(zero, scores))
+
+    def start_from(self, point: Point) -> None:
+        """Certify a point, from which the next step begins."""
+        self._arrive(point)
+        self._level = self._program.rho if bool(point.W.any()) else max(self._program.rho, self._largest)
+
+    def solve(self, journal: Journal, record: Callable[[], None]) -> Status:
+        """Step until the gap is within the tolerance; `record` is called after each step, to note it in the journal."""
+        # The last tenth leaves room for the rounding of the final certificate, which is computed afresh.
+        tol, idle = 0.9 * journal.options.tol, 0
+        while self.best.relative_gap > tol:
+            if journal.full:
+                return Status.MAX_ITER
+            if idle >= PATIENCE or max(self._ridge, self._damping) > LARGEST:
+                return Status.STALLED
+            primal, gap = self.best.primal, self.best.relative_gap
+            self._level = max(self._program.rho, self._level / RELAXATION)
+            self._step()
+            advanced = self.best.relative_gap < 0.99 * gap or primal - self.best.primal > 0.01 * gap * abs(primal)
+            idle = 0 if advanced or self._level > self._program.rho else idle + 1
+            record()
+        return Status.CONVERGED
+
+    def _point(self, W: Tensor, scores: Tensor) -> Point:
+        """Price all columns at weights `W`, whose scores are given."""
+        U = self._program.data_gradient(scores)
+        return Point(W, scores, U, self._program.columns.rmatmul(U)[:, 0])
+
+    def _arrive(self, point: Point) -> None:
+        """Go to a point, and certify it."""
+        program, self.point = self._program, point
+        self._largest = float(point.products.abs().max()) if len(point.products) else 0.0
+        primal = float(program.data_term(point.scores)) + program.rho * float(point.W.abs().sum())
+        U = point.U / max(1.0, self._largest / program.rho)
+        self.best.offer(point.W, primal, U, program.dual(U))
+
+    def _step(self) -> None:
+        point = cast(Point, self.point)
+        working = self._working_set(point)
+        before, slope = point.W[working, 0], point.products[working]
+        loss = cast(SmoothLoss, self._program.loss)
+        curvature = self._program.row_weights * loss.curvature(point.scores, self._program.targets).diagonal[:, 0]
+        H = self._store.matrix(working, curvature + self._damping * curvature.max())
+        H.diagonal().mul_(1.0 + self._ridge)
+        after = minimise_quadratic(H, H @ before - slope, self._level, before)
+        if after is None:
+            self._ridge *= RIDGE_FACTOR
+            return
+        self._ridge = max(RIDGE, self._ridge / RIDGE_FACTOR)
+        length, reached = self._search(point, working, after)
+        if reached is not None:
+            self._arrive(reached)
+        if length < SHORT:
+            self._damping = max(DAMPING, self._damping * DAMPING_FACTOR)
+        else:
+            self._damping = self._damping / DAMPING_FACTOR if self._damping > DAMPING / DAMPING_FACTOR else 0.0
+
+    def _working_set(self, point: Point) -> Tensor:
+        used = point.W[:, 0] != 0.0
+        excess = torch.where(used, 0.0, point.products.abs() - self._level)
+        most = min(int((excess > 0.0).sum()), max(LEAST_GROWTH, int(GROWTH * int(used.sum()))))
+        wanted = used.clone()
+        wanted[excess.topk(most).indices] = True
+        return torch.nonzero(wanted).flatten()
+
+    def _search(self, point: Point, working: Tensor, after: Tensor) -> tuple[float, Point | None]:
+        """Go towards `after` as far as the objective falls enough: the share of the way, and the point (None at 0)."""
+        program, before = self._program, point.W[working, 0]
+        change = after - before
+        scores = program.columns.take(working).matmul(change.unsqueeze(1))
+        value = float(program.data_term(point.scores)) + self._level * float(before.abs().sum())
+        penalty = self._level * float(after.abs().sum() - before.abs().sum())
+        decrease = float(point.products[working] @ change) + penalty
+        length = 1.0
+        for _ in range(HALVINGS):
+            weights = after if length == 1.0 else before + length * change
+            reached = point.scores + length * scores
+            now = float(program.data_term(reached)) + self._level * float(weights.abs().sum())
+            if now <= value + 1e-4 * length * decrease + 1e-14 * abs(value):
+                W = point.W.clone()
+                W[working, 0] = weights
+                return length, self._point(W, reached)
+            length /= 2.0
+        return 0.0, None

@@ -1,0 +1,58 @@
+"""What a solver may need of a program, and the words in which a program without it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from convexsnn.losses import SmoothLoss, is_hinge
+from convexsnn.penalties import PenaltyWithJacobian
+from convexsnn.program import ConvexProgram
+
+
+@dataclass(frozen=True)
+class Need:
+    """A property of programs that a solver rests on.
+
+    Attributes
+    ----------
+    words : str
+        What is needed, as the object of "needs".
+    met : callable
+        Whether a program has it. It asks loss and penalty for what they declare, never for their names.
+    """
+
+    words: str
+    met: Callable[[ConvexProgram], bool]
+
+
+HINGE = Need("the loss max(0, 1 - y s)", lambda program: is_hinge(program.loss))
+SEPARABLE_LOSS = Need("a loss that is a sum over the outputs", lambda program: program.loss.separable)
+SMOOTH_LOSS = Need("a smooth loss", lambda program: isinstance(program.loss, SmoothLoss))
+ABSOLUTE_PENALTY = Need("the l1 penalty, or one output", lambda program: _exponent(program) == 1.0)
+EUCLIDEAN_PENALTY = Need("the group penalty of several outputs", lambda program: _exponent(program) == 2.0)
+PROX_WITH_JACOBIAN = Need(
+    "a penalty whose proximal map has a Jacobian", lambda program: isinstance(program.penalty, PenaltyWithJacobian)
+)
+
+
+def _exponent(program: ConvexProgram) -> float | None:
+    return program.penalty.exponent(program.n_outputs)
+
+
+def unmet(needs: tuple[Need, ...], program: ConvexProgram) -> tuple[str, ...]:
+    """The needs that the program does not meet, in words."""
+    return tuple(need.words for need in needs if not need.met(program))
+
+
+def check_needs(name: str, needs: tuple[Need, ...], program: ConvexProgram) -> None:
+    """ValueError, with what is missing, where the program does not meet the needs of the solver called `name`."""
+    missing = unmet(needs, program)
+    if missing:
+        raise ValueError(f"{name} needs {' and '.join(missing)}; it was given {describe_program(program)}")
+
+
+def describe_program(program: ConvexProgram) -> str:
+    """The kind of program, in words."""
+    outputs = "1 output" if program.n_outputs == 1 else f"{program.n_outputs} outputs"
+    return f"loss {program.loss.name!r} with penalty {program.penalty.name!r} and {outputs}"
