@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from convexsnn import ProgramSettings, as_sequences
-from convexsnn.bounds import Family, Unit, enumerate_family, equal_inputs, exact_oracle, universal_bound
+from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, equal_inputs, exact_oracle, universal_bound
 from convexsnn.columns import RealColumns
 from convexsnn.exact import solve_exactly
 from convexsnn.losses import LOSSES
@@ -42,7 +42,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, (unit, n, T, d, rho) in CASES.items():
         random = np.random.default_rng(options.seed)
-        sequences, family = as_sequences(random.normal(size=(n, T, d))), Family(d, (unit,))
+        sequences, family = as_sequences(random.normal(size=(n, T, d))), NetworkFamily(d, (unit,))
         labels = torch.from_numpy(random.integers(2, size=n))
         for loss in options.losses:
             settings, targets = ProgramSettings(loss, rho=rho), LOSSES[loss].encode(labels, 2)

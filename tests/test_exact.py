@@ -2,11 +2,8 @@
 
 import itertools
 import math
-import os
 import pickle
 import re
-import signal
-import threading
 import time
 
 import numpy as np
@@ -20,13 +17,12 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from convexsnn import Architecture, Exact, Gaussian, SpikingClassifier, SpikingRegressor, build_dictionary, solve
 from convexsnn.bounds import (
-    Family,
+    NetworkFamily,
     Unit,
     arrangement_certificate,
     enumerate_family,
     enumeration_cost,
 )
-from convexsnn.bounds.interruptible import interruptibly
 from convexsnn.cli.app import run
 from convexsnn.exact import ExactSettings, solve_exactly
 from convexsnn.losses import LOSSES
@@ -48,7 +44,7 @@ def exact(**settings):
 
 
 EXACT = exact()
-LIF = Family(2, (Unit("lif", "soft", 0.9, 1.0),))
+LIF = NetworkFamily(2, (Unit("lif", "soft", 0.9, 1.0),))
 
 
 def problem(n=16, seed=0):
@@ -65,7 +61,7 @@ def problem(n=16, seed=0):
         ({"readout": "membrane"}, {"penalty": "group"}),
         ({}, {"per_step": True, "loss": "logistic"}),
         ({"neuron": "threshold", "recurrent": True}, {}),
-        ({"method": "milp"}, {"loss": "hinge", "beta": 3.0}),
+        ({"method": "pricing"}, {"loss": "hinge", "beta": 3.0}),
     ],
 )
 def test_no_sampled_network_of_the_family_is_better(family, settings, tmp_path):
@@ -109,7 +105,7 @@ def test_scikit_learn_contract_but_for_refusals():
         ({"method": "all"}, {}, "method"),
         ({"max_patterns": 1000}, {}, r"visit \(48 hyperplanes of rank 3\).*GiB.*max_patterns = 1000"),
         ({"time_limit": 1e-3}, {}, "time_limit = 0.001"),
-        ({"method": "milp"}, {"beta": "path"}, "beta must be numbers"),
+        ({"method": "pricing"}, {"beta": "path"}, "beta must be numbers"),
     ],
 )
 def test_refusals_name_the_argument(family, settings, reason):
@@ -130,11 +126,10 @@ def test_what_exact_training_does_not_have_cannot_be_given_to_it():
         Exact().check(every_step=False, device="cuda")
 
 
-def test_a_long_sequence_is_refused_by_both_methods():
+def test_a_long_sequence_is_refused_by_enumeration():
     X = np.zeros((4, 30, 1)) + np.arange(4)[:, None, None]
-    for method in ("arrangement", "milp"):
-        with pytest.raises(ValueError, match="use fewer steps"):
-            SpikingClassifier(**exact(method=method)).fit(X, [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="use fewer steps"):
+        SpikingClassifier(**EXACT).fit(X, [0, 1, 0, 1])
 
 
 def test_the_cost_is_an_upper_bound_of_columns():
@@ -214,7 +209,7 @@ def test_ctrl_c_in_the_rounds_gives_the_best_so_far():
             raise KeyboardInterrupt
 
     with pytest.warns(ConvergenceWarning):
-        trained = solve_exactly(problem, LIF, ExactSettings("milp"), on_round=interrupt)
+        trained = solve_exactly(problem, LIF, ExactSettings("pricing"), on_round=interrupt)
     assert trained.status is Status.INTERRUPTED
     assert trained.certificate.primal == pytest.approx(rounds[1].primal)
     assert trained.certificate.dual == rounds[1].dual >= rounds[0].dual
@@ -224,22 +219,11 @@ def test_ctrl_c_in_the_rounds_gives_the_best_so_far():
     assert trained.certificate.dual <= optimum.primal * (1 + 1e-6)
 
 
-def test_a_call_into_compiled_code_does_not_hold_ctrl_c():
-    released = threading.Event()
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        interruptibly(released.wait, 20.0)
-    released.set()
-    assert interruptibly(divmod, 7, 2) == (3, 1)
-    with pytest.raises(ZeroDivisionError):
-        interruptibly(divmod, 7, 0)
-
-
 def test_the_wide_working_set_does_not_stall():
     """Many columns that differ little: the objective falls for rounds before the bound moves."""
     random = np.random.default_rng(0)
     sequences = as_sequences(random.normal(size=(60, 1, 3)))
-    family = Family(3, (Unit("lif", "soft", 0.9, 1.0),))
+    family = NetworkFamily(3, (Unit("lif", "soft", 0.9, 1.0),))
     targets = torch.from_numpy(random.choice([-1.0, 1.0], size=(60, 1)))
     trained = solve_exactly(make_problem(sequences, targets, rho=0.001), family)
     assert trained.certificate.holds(1e-6)
@@ -261,8 +245,8 @@ def test_the_command_line_trains_verifies_and_refuses(tmp_path, capsys):
     error = re.sub(r"\s+", " ", capsys.readouterr().err)
     assert "max_patterns = 1000" in error
     assert "GiB" in error
-    assert run([*options, "--method", "milp", "--time-limit", "30", "--beta", "10"]) == 0
-    assert load_model(tmp_path / "out" / "model.safetensors")[0].witnesses.method == "milp"
+    assert run([*options, "--method", "pricing", "--time-limit", "30", "--beta", "10"]) == 0
+    assert load_model(tmp_path / "out" / "model.safetensors")[0].witnesses.method == "pricing"
 
 
 SHAPE = ("depth", "last", "neuron", "leak", "threshold", "reset", "recurrent", "bias", "readout")
@@ -295,7 +279,7 @@ def test_no_bound_is_above_any_objective_found(seed, pair, kind, every_step):
     objectives += [problem.objective(found.network), problem.objective(trained)]
     convex = problem.program(build_dictionary(trained.hidden, sequences).columns)
     U = solve(convex, SolverOptions(1e-4)).U
-    arrangement = enumerate_family(Family.of_architecture(architecture), sequences)
+    arrangement = enumerate_family(NetworkFamily.of_architecture(architecture), sequences)
     bounds = [entry.global_bound for entry in final]  # universal
     bounds.append(arrangement_certificate(convex, problem.groups, arrangement, U, math.inf).value)
     assert max(bounds) <= min(objectives) * (1 + 1e-9), (bounds, objectives)

@@ -68,14 +68,14 @@ def test_mixed_integer_programs_lie_between_and_improve_with_time():
     X, y = problem(8)
     model = SpikingClassifier(**SHAPE, readout="spike", loss="hinge", beta=0.5).fit(X, y)
     universal = model.certificate_.global_bound.value
-    priced = model.tighten_bound(X, y, method="milp", time_limit=20.0)
-    assert priced.method == "milp"
+    priced = model.tighten_bound(X, y, method="pricing", time_limit=20.0)
+    assert priced.method == "pricing"
     assert universal < priced.value
     assert verified(model, X, y).holds
     enumerated = model.tighten_bound(X, y)
     assert enumerated.value >= priced.value * (1 - 1e-6)
     # A bound that is no better leaves the one that is there.
-    assert model.tighten_bound(X, y, method="milp", time_limit=0.1) is model.certificate_.global_bound
+    assert model.tighten_bound(X, y, method="pricing", time_limit=0.1) is model.certificate_.global_bound
 
 
 def test_regressors_and_labels_a_step_have_it_too():
@@ -147,7 +147,7 @@ def test_the_command_writes_a_better_bound_that_verifies(fitted, tmp_path, capsy
     assert run(["verify", *at]) == 0
     assert run(["verify", "--exact", *at]) == 0
     assert "not proved here" in capsys.readouterr().out.replace("\n", " ")
-    assert run(["bound", *at, "--method", "milp", "--seconds", "1"]) == 0
+    assert run(["bound", *at, "--method", "pricing", "--seconds", "1"]) == 0
     printed = capsys.readouterr().out
     assert "no network is below" in printed
     assert "no better" in printed

@@ -17,7 +17,7 @@ from convexsnn.columns import Columns, RealColumns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import Loss
 from convexsnn.merged import MergedRows, merge_sequences
-from convexsnn.network import Network
+from convexsnn.network import Hidden, Network
 from convexsnn.penalties import Penalty
 from convexsnn.prefixes import equal_prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
@@ -216,9 +216,9 @@ class Problem:
         """A lower bound over networks of any hidden weights with 0/1 columns, the better for a good U (rows, C)."""
         return universal_bound(self.bare_program, self.groups, (U.cpu(),)).value
 
-    def universal_certificate(self, readout, U: Tensor, primal: float) -> GlobalBound | None:
+    def universal_certificate(self, hidden: Hidden, U: Tensor, primal: float) -> GlobalBound | None:
         """The same for the certificate of a network of objective `primal`; None for a readout without such a bound."""
-        return universal_certificate(self.bare_program, self.groups, readout, U, primal)
+        return universal_certificate(self.bare_program, self.groups, hidden, U, primal)
 
     def objective(self, network: Network) -> float:
         """The objective of a network, by running it: F(f(x)) + rho * Omega(W), in float64."""

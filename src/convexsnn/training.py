@@ -219,7 +219,7 @@ class SimulatedColumns:
         """A solution of the program at its own rho, with the certificate completed."""
         problem = self.problem.at(solution.certificate.rho)
         begun = time.perf_counter()
-        bound = problem.universal_certificate(self.witnesses.readout, solution.U, solution.certificate.primal)
+        bound = problem.universal_certificate(self.witnesses, solution.U, solution.certificate.primal)
         certificate = solution.certificate.with_spike_margin(self.dictionary.spike_margin).with_global_bound(bound)
         return SimulatedFit(self, solution, certificate, time.perf_counter() - begun)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from convexsnn.bounds import Family
+from convexsnn.bounds import NetworkFamily
 from convexsnn.certificate import certify
 from convexsnn.columns import Columns
 from convexsnn.dictionary import build_dictionary
@@ -35,14 +35,14 @@ class FamilyProgram:
     Attributes
     ----------
     problem : Problem
-    family : Family
+    family : NetworkFamily
     options : SolverOptions
         How far to solve it.
     observer : Observer
     """
 
     problem: Problem
-    family: Family
+    family: NetworkFamily
     options: SolverOptions = field(default_factory=SolverOptions)
     observer: Observer = field(default_factory=Observer)
 
@@ -63,10 +63,9 @@ class FamilyProgram:
         """The trained network of witnesses `hidden` with weights W (P_last, C), certified anew by simulating them."""
         dictionary = build_dictionary(hidden, self.problem.input)
         columns = dictionary.to_columns(W)
-        certificate = replace(
-            certify(self.problem.program(dictionary.columns), columns, U), dual=bound.value, scope="global"
-        )
-        bound = replace(bound, primal=certificate.primal)
+        certificate = certify(self.problem.program(dictionary.columns), columns, U)
+        bound = bound.of_network(certificate.primal)
+        certificate = replace(certificate, dual=bound.value, scope="global")
         certificate = certificate.with_global_bound(bound).with_spike_margin(dictionary.spike_margin)
         status = solution.status
         if certificate.holds(self.options.tol):

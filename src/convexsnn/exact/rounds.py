@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from convexsnn.bounds import exact_oracle, milp_bound, universal_bound, universal_kappa
+from convexsnn.bounds import exact_oracle, pricing_bound, universal_bound, universal_kappa
+from convexsnn.bounds.report import own_kappa
 from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.family_program import FamilyProgram, with_branches
@@ -67,17 +68,17 @@ def by_rounds(
     kappa = universal_kappa(best_U, groups, bare.penalty, bare.rho)
     solution = task.solve(dictionary.columns, tol / 10)
     solving += solution.seconds
-    penalty = "l1" if bare.n_outputs == 1 else bare.penalty.name
     share = FIRST_SHARE * time_limit
     try:
         while solution.status is not Status.INTERRUPTED:
             U, left = in_domain(bare, solution.U), max(1.0, time_limit - seconds())
             pricing = exact_oracle(
-                U, family, problem.input, penalty=penalty, rho=bare.rho, count=ADDED, time_limit=min(left, share)
+                U, family, problem.input, penalty=bare.penalty, rho=bare.rho, count=ADDED, time_limit=min(left, share)
             )
-            scaled = best_scaling(bare, U, pricing.kappa)
+            own = max(pricing.kappa, own_kappa(problem.program(dictionary.columns), U))
+            scaled = best_scaling(bare, U, own)
             if lower_bound(bare, scaled) > value:
-                best_U, value, kappa = scaled, lower_bound(bare, scaled), pricing.kappa
+                best_U, value, kappa = scaled, lower_bound(bare, scaled), own
             certificate = solution.certificate
             entry = ExactRound(certificate.P, certificate.primal, certificate.dual, value, pricing.kappa, seconds())
             task.observer.begin(
@@ -90,7 +91,7 @@ def by_rounds(
                 break
             # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
             if pricing.best <= 1.0 + 1e-9:
-                if pricing.exact or share >= left:
+                if pricing.finished or share >= left:
                     break
                 share *= GROWTH
                 continue
@@ -102,5 +103,5 @@ def by_rounds(
     except KeyboardInterrupt:
         solution = replace(solution, status=Status.INTERRUPTED)
     times = {"simulate": 0.0, "solve": solving, "bound": seconds() - solving, "reconstruct": 0.0}
-    bound = milp_bound(family, value, kappa, solution.certificate.primal)
+    bound = pricing_bound(family, value, kappa, solution.certificate.primal)
     return task.conclude(hidden, dictionary.to_neurons(solution.W), best_U, bound, solution, times)

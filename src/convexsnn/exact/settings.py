@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from convexsnn.checks import check_choice, check_integer, check_real
 
-METHODS = ("arrangement", "milp")
+METHODS = ("arrangement", "pricing")
 
 
 @dataclass(frozen=True)
@@ -15,14 +15,14 @@ class ExactSettings:
 
     Attributes
     ----------
-    method : {"arrangement", "milp"}
-        How all neurons are covered. "arrangement" solves the program over all their patterns at once. "milp" generates
-        columns: each round prices by mixed-integer programs, needs no enumeration, and may stop with a gap.
+    method : {"arrangement", "pricing"}
+        How all neurons are covered. "arrangement" solves the program over all their patterns at once. "pricing" generates
+        columns: each round prices by branch and bound, needs no enumeration, and may stop with a gap.
     max_patterns : int
         Most patterns to visit: "arrangement" is refused beforehand where there are more.
     time_limit : float
         Seconds that training may take: "arrangement" is refused beforehand where it is expected to take longer, and
-        "milp" begins no round after that time.
+        "pricing" begins no round after that time.
     """
 
     method: str = "arrangement"

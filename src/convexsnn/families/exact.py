@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from convexsnn.bounds import Family
+from convexsnn.bounds import NetworkFamily
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 from convexsnn.exact import ExactColumns, ExactSettings, check_cost
 from convexsnn.families.base import Run, WitnessFamily, check_neuron_settings, family
@@ -81,15 +81,15 @@ class Exact(WitnessFamily, ExactSettings):
         if self.method == "arrangement":
             check_cost(self.networks_of(problem), problem.input, self, problem.n_outputs)
 
-    def networks(self, n_features: int, *, every_step: bool, intercept: bool) -> Family:
+    def networks(self, n_features: int, *, every_step: bool, intercept: bool) -> NetworkFamily:
         """The networks among which the best one is found."""
         shape = Architecture(
             n_features, 2, 1, 1, 1, self.neuron, self.leak, self.threshold, self.reset, self.recurrent, self.bias,
             self.readout, every_step,  # type: ignore[arg-type] - checked by Architecture
         )  # fmt: skip
-        return Family.of_architecture(shape, intercept=intercept)
+        return NetworkFamily.of_architecture(shape, intercept=intercept)
 
-    def networks_of(self, problem: Problem) -> Family:
+    def networks_of(self, problem: Problem) -> NetworkFamily:
         """The same, for a problem."""
         return self.networks(problem.input.n_features, every_step=problem.every_step, intercept=problem.intercept)
 
