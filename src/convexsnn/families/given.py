@@ -50,6 +50,10 @@ class Given(SampledFamily):
         """Whether the witnesses are these layers."""
         return (with_constant(self.layers) if intercept else self.layers).equals(hidden)
 
+    def __repr__(self) -> str:
+        size = f"{self.layers.n_neurons} neurons in {len(self.layers.branches)} branches"
+        return f"{type(self).__name__}(layers=<{size}>)"
+
     def check(self, *, every_step: bool, device: str = "cpu") -> None:  # noqa: ARG002
         """See `WitnessFamily`."""
         if self.layers.every_step != every_step:

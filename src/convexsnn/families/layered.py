@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from convexsnn.checks import check_heeded
+from convexsnn.checks import check_flag, check_heeded
 from convexsnn.families.base import SampledFamily, check_neuron_settings, family
 from convexsnn.network import Hidden
 from convexsnn.neurons import Reset
@@ -51,6 +51,8 @@ class LayeredFamily(SampledFamily):
     dtype: str = "float64"
 
     def __post_init__(self) -> None:
+        for flag in ("recurrent", "bias"):
+            check_flag(flag, getattr(self, flag))
         self.architecture(n_features=1, every_step=False)
         if self.depth == 2:
             check_heeded(self, ["hidden"], "with depth=2, where the one hidden layer is the last")

@@ -62,9 +62,11 @@ def family_from_dict(description: Mapping[str, Any], given: Iterable[Hidden] = (
     settings, given = dict(description), iter(given)
     name = settings.pop("family")
     if name == Mixture.name:
-        return Mixture(parts=tuple(family_from_dict(part, given) for part in settings["parts"]))
+        parts = [family_from_dict(part, given) for part in settings["parts"]]
+        return Mixture.from_dict(settings | {"parts": parts})
     if name == Given.name:
-        for layers in given:
-            return Given(layers=layers)
-        raise ValueError("the layers of the family 'given' are missing")
+        layers = next(given, None)
+        if layers is None:
+            raise ValueError("the layers of the family 'given' are missing")
+        return Given.from_dict(settings | {"layers": layers})
     return FAMILIES[check_choice("family", name, FAMILIES)].from_dict(settings)
