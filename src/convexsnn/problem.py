@@ -88,6 +88,8 @@ class Problem:
         if self.sequences is not None and rows != self.sequences.rows(self.every_step):
             what = "steps of all sequences" if self.every_step else "sequences"
             raise ValueError(f"targets has {rows} rows, but there are {self.sequences.rows(self.every_step)} {what}")
+        if self.validation is not None:
+            self._check_validation(self.validation)
         if self.row_weights is None:
             return
         if self.row_weights.shape != (rows,):
@@ -96,6 +98,16 @@ class Problem:
             raise ValueError("row_weights must be positive: drop the rows of weight zero first")
         if not math.isfinite(float(self.row_weights.sum())):
             raise ValueError("row_weights must be finite, and so must their sum")
+
+    def _check_validation(self, held: Validation) -> None:
+        expected, found = (held.sequences.rows(self.every_step), self.n_outputs), tuple(held.targets.shape)
+        if found != expected:
+            raise ValueError(f"validation must have targets of shape {expected}, got {found}")
+        if self.sequences is not None and held.sequences.n_features != self.sequences.n_features:
+            raise ValueError(
+                f"validation has {held.sequences.n_features} features, but the training sequences have "
+                f"{self.sequences.n_features}"
+            )
 
     # The same problem, changed in one respect.
 

@@ -1,8 +1,9 @@
 """Saving and loading: safetensors with a JSON header. No file of ours executes code when it is loaded.
 
-A model file holds the tensors of the reconstructed network and of all witnesses, the readout weights, the dual vector
-and the row weights; the header holds the estimator's parameters, the layers' settings and the certificate. Files are
-written beside their target and moved there, so that a full disk or a crash leaves the old file as it was.
+A model file holds the tensors of the reconstructed network, of all witnesses and of given layers, the readout weights,
+the dual vector and the row weights; the header holds the estimator's parameters, the layers' settings and the
+certificate. Files are written beside their target and moved there, so that a full disk or a crash leaves the old file
+as it was.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from convexsnn.selection import PathPoint
 from convexsnn.solvers import Status
 from convexsnn.tensors import describe_hidden, rebuild_hidden
 from convexsnn.training import Trained
-from convexsnn.witnesses.constant import without_constant
 
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
@@ -68,6 +68,7 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
         "estimator": type(estimator).__name__,
         "parameters": _plain_parameters(estimator),
         "fitted": _fitted_facts(estimator),
+        "given": [describe_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(estimator.family.given)],
         "witnesses": describe_hidden(trained.witnesses, "witnesses", tensors),
         "network": describe_hidden(trained.network.hidden, "network", tensors),
         "certificate": json.loads(trained.certificate.to_json()),
@@ -78,7 +79,8 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
         "data_digest": trained.data_digest,
         "extra": extra or {},
     }
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Given layers are the witnesses, or some of them: files hold each tensor on its own.
+    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_atomically(path, serialize(ready, metadata={"convexsnn": json.dumps(header)}))
 
 
@@ -93,7 +95,8 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     header, tensors = _read_file(Path(path))
     try:
         witnesses = rebuild_hidden(header["witnesses"], "witnesses", tensors)
-        parameters = _parameters(header["parameters"], witnesses)
+        given = [rebuild_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(header["given"])]
+        parameters = _parameters(header["parameters"], given)
         estimator = ESTIMATORS[header["estimator"]](**parameters)
         estimator.device = "cpu"  # where the tensors now are, whatever the model was trained on
         for name, value in _attributes(header["fitted"]).items():
@@ -181,9 +184,8 @@ def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
     return {name: value if name == "witnesses" else _plain(value) for name, value in parameters.items()}
 
 
-def _parameters(plain: dict[str, Any], witnesses: Hidden) -> dict[str, Any]:
-    """Inverse of `_plain_parameters`; layers that were given are the stored witnesses."""
-    given = without_constant(witnesses) if plain["intercept"] else witnesses
+def _parameters(plain: dict[str, Any], given: list[Hidden]) -> dict[str, Any]:
+    """Inverse of `_plain_parameters`."""
     plain = plain | {"witnesses": family_from_dict(plain["witnesses"], given)}
     if isinstance(plain.get("class_weight"), list):
         return plain | {"class_weight": dict(plain["class_weight"])}

@@ -9,9 +9,9 @@ from convexsnn.surrogate.trainer import SurrogateResult, train_surrogate
 __all__ = [
     "PAPER_BASELINE",
     "Epoch",
-    "SurrogateShape",
     "SurrogateResult",
     "SurrogateSettings",
+    "SurrogateShape",
     "initial_network",
     "train_surrogate",
 ]
