@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from convexsnn.checks import check_choice
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import LIF, Threshold, lif
-from convexsnn.readouts import Membrane, Readout, Spike
+from convexsnn.readouts import Membrane, Readout, Spike, as_readout
 from convexsnn.witnesses import Architecture
 from convexsnn.witnesses.constant import with_constant, without_constant
 
@@ -39,6 +40,10 @@ class Unit:
     bias: bool = False
     self_recurrent: bool = False
     readout_bias: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("neuron", self.neuron, ("lif", "threshold"))
+        check_choice("reset", self.reset, ("soft", "hard", "none", "delayed"))
 
     @property
     def memoryless(self) -> bool:
@@ -111,6 +116,7 @@ class Family:
     lateral : bool
         Whether neurons of a layer feed one another.
     readout : Readout
+        Or the name of a kind, such as "spike".
     every_step : bool
     constant : bool
         Whether there is an always-firing neuron beside (an intercept).
@@ -123,6 +129,9 @@ class Family:
     readout: Readout = field(default_factory=Spike)
     every_step: bool = False
     constant: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "readout", as_readout(self.readout))
 
     @classmethod
     def of(cls, hidden: Hidden, *, intercept: bool = False) -> Family:
@@ -165,9 +174,7 @@ class Family:
         reasons = {
             "has more than one hidden layer": self.layers > 1,
             "has layers whose neurons feed one another (give each recurrent neuron a branch of its own)": self.lateral,
-            f"has the {self.readout} readout, which is neither spike nor membrane": not isinstance(
-                self.readout, Spike | Membrane
-            ),
+            f"has the {self.readout} readout": not isinstance(self.readout, Spike | Membrane),
         }
         for reason, applies in reasons.items():
             if applies:
