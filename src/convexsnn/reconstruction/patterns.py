@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.network import Layer
-from convexsnn.neurons import LIF, Neuron, Threshold
+from convexsnn.neurons import LIF, Neuron
 from convexsnn.reconstruction.regressors import LayerPattern, distinct_prefixes
 from convexsnn.reconstruction.separation import Separation, separate
 
@@ -82,8 +82,6 @@ def realise(
     ValueError
         For other kinds of neurons, and when shapes do not fit one another.
     """
-    if not isinstance(neuron, LIF | Threshold):
-        raise ValueError(f"neuron must be LIF or Threshold, whose potentials are linear in their weights, not {neuron}")
     n, T = below.shape[:2] if below.ndim == 3 else (-1, -1)
     if spikes.ndim != 3 or tuple(spikes.shape[:2]) != (n, T):
         raise ValueError(

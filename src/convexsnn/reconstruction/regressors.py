@@ -58,6 +58,11 @@ class LayerPattern:
         Whether the layer has them.
     read : float64 array of shape (n, T, m), optional
         1 where the membrane after reset is read as >= 0, 0 where not, NaN where it is not read.
+
+    Raises
+    ------
+    ValueError
+        For other neurons, whose potentials are not known to be linear in their weights.
     """
 
     below: np.ndarray
@@ -67,6 +72,17 @@ class LayerPattern:
     recurrent: bool
     bias: bool
     read: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        match self.neuron:
+            case LIF(reset="soft" | "hard" | "none" | "delayed") | Threshold():
+                return
+            case LIF(reset=reset):
+                raise ValueError(f"weights for spike patterns are not known for the reset {reset!r}")
+            case other:
+                raise ValueError(
+                    f"weights for spike patterns are known of LIF and Threshold, not of kind {other.name!r}"
+                )
 
     def examples(self, j: int) -> Examples:
         """What neuron j must do at every counted step."""
