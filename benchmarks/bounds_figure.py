@@ -19,7 +19,7 @@ import torch
 
 from convexsnn import Problem, as_sequences, build_dictionary, solve
 from convexsnn.bounds import (
-    Family,
+    NetworkFamily,
     Unit,
     arrangement_certificate,
     enumerate_family,
@@ -34,7 +34,7 @@ ADDED, RHO, TOL = 8, 0.01, 1e-6
 def rounds() -> list[dict[str, float]]:
     """One record a round: columns, objective, and the three lower bounds."""
     random = np.random.default_rng(0)
-    sequences, family = as_sequences(random.normal(size=(60, 2, 2))), Family(2, (Unit("lif", "soft", 0.9, 1.0),))
+    sequences, family = as_sequences(random.normal(size=(60, 2, 2))), NetworkFamily(2, (Unit("lif", "soft", 0.9, 1.0),))
     targets = LOSSES["hinge"].encode(torch.from_numpy(random.integers(2, size=60)), 2)
     problem = Problem(sequences, targets, LOSSES["hinge"], PENALTIES["l1"], RHO)
     arrangement = enumerate_family(family, sequences)

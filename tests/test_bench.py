@@ -19,7 +19,7 @@ SUMS = Cell("sums", "addition", 3, 3, 12, 24, "cross_entropy", (30, 30, 30), per
 
 def run_all(cell, folder, chosen=methods.METHODS, seeds=(0,)):
     work = paper_jobs([cell], chosen, seeds, "cpu", None)
-    return [row for outcome in run_jobs(work, methods.run_job, folder, 1) for row in outcome.rows]
+    return [row for outcome in run_jobs(work, methods.run_paper_job, folder, 1) for row in outcome.rows]
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_a_killed_bench_goes_on_and_ends_with_the_same_table(tmp_path, monkeypat
     assert len(list((tmp_path / "killed").glob("*.safetensors"))) == 1  # of the first learning rate
     epochs = []
     with monkeypatch.context() as patch:
-        patch.setattr("convexsnn.surrogate.run.Run.epoch", counted(epochs))
+        patch.setattr("convexsnn.surrogate.run.TrainingRun.epoch", counted(epochs))
         resumed = run_all(XOR, tmp_path / "killed", chosen)
     assert len(epochs) == XOR.epochs  # of the second learning rate only
     assert [without_times(row) for row in resumed] == [without_times(row) for row in whole]
@@ -93,9 +93,9 @@ def test_a_killed_bench_goes_on_and_ends_with_the_same_table(tmp_path, monkeypat
 
 
 def counted(calls):
-    from convexsnn.surrogate.run import Run
+    from convexsnn.surrogate.run import TrainingRun
 
-    plain = Run.epoch
+    plain = TrainingRun.epoch
     return lambda self, began: calls.append(1) or plain(self, began)
 
 
@@ -178,9 +178,8 @@ def test_commands_write_json_tables_and_plots(tmp_path, capsys, monkeypatch):
 
 
 def test_an_ablation_of_a_task_with_labels_a_step(tmp_path, monkeypatch):
-    small = methods.replace(
-        BASES["addition"], sizes=(60, 30, 30), fit=BASES["addition"].fit | {"hidden": 16, "last": 32}
-    )
+    network = BASES["addition"].network | {"hidden": 16, "last": 32}
+    small = methods.replace(BASES["addition"], sizes=(60, 30, 30), network=network)
     monkeypatch.setitem(BASES, "addition", small)
     monkeypatch.setitem(AXES, "n_train", (30, 60))
     arguments = ["bench", "ablation", "--base", "addition", "--axes", "n_train", "--seeds", "0", "--no-plots"]

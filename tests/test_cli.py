@@ -20,7 +20,7 @@ from convexsnn.storage import load_model, save_model
 from convexsnn.tasks import TaskSettings, load_task
 from helpers import interrupt_run
 
-SMALL = ["--witnesses", "gaussian", "--hidden", "16", "--last", "48", "--depth", "2"]
+SMALL = ["--witnesses", "gaussian", "--last", "48", "--depth", "2"]
 XOR = ["--task", "first-last-xor", "--timesteps", "4", "--n-train", "60", "--n-val", "20", "--n-test", "30"]
 
 
@@ -120,7 +120,7 @@ def alter_tensor(folder, name, change):
         ("W", lambda W: W.to(torch.float32), "W is not finite float64"),
         ("U", lambda U: torch.full_like(U, torch.nan), "U is not finite"),
         ("row_weights", lambda w: 2.0 * w, "sum to one"),
-        ("row_weights", lambda w: torch.full_like(w, torch.inf), "row_weights is not finite"),
+        ("row_weights", lambda w: torch.full_like(w, torch.inf), "row_weights must be finite"),
         ("network.0.0.weight", lambda w: w + 1.0, "not the one that the stored witnesses and W give"),
         ("network.0.0.threshold", torch.zeros_like, "not the one that the stored witnesses and W give"),
         ("U", lambda U: 0.9 * U, "claims lower bound"),
@@ -151,9 +151,14 @@ def test_verify_refuses_a_gap_that_does_not_follow(trained, capsys, name):
         lambda h: h["extra"].update(source=None),
         lambda h: h["extra"]["source"].update(settings=None),
         lambda h: h["extra"]["source"]["settings"].update(n_train=-1),
-        lambda h: h["parameters"].update(depth=5),
-        lambda h: h["parameters"].update(leak=0.5),
-        lambda h: h["parameters"].update(reset="hard"),
+        lambda h: h.update(data_digest="0" * 64),
+        lambda h: h["parameters"].update(witnesses="gaussian"),
+        lambda h: h["parameters"]["witnesses"].update(family="mixture"),
+        lambda h: h["parameters"]["witnesses"].update(family="gausian"),
+        lambda h: h["parameters"]["witnesses"].update(width=5),
+        lambda h: h["parameters"]["witnesses"].update(depth=5),
+        lambda h: h["parameters"]["witnesses"].update(leak=0.5),
+        lambda h: h["parameters"]["witnesses"].update(reset="hard"),
         lambda h: h["parameters"].update(loss="mse"),
         lambda h: h["parameters"].update(beta="x"),
         lambda h: h["parameters"].update(beta=0.02),

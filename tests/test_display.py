@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from convexsnn import SpikingClassifier, SpikingRegressor
+from convexsnn import Gaussian, Search, SpikingClassifier, SpikingRegressor
 from convexsnn.cost import inference_cost
 from convexsnn.display import (
     BoundsDisplay,
@@ -21,7 +21,7 @@ from convexsnn.display import (
 from convexsnn.simulation import simulate
 
 figures = pytest.importorskip("matplotlib.figure")
-SMALL = {"witnesses": "gaussian", "hidden": 16, "last": 48, "random_state": 0}
+SMALL = {"witnesses": Gaussian(hidden=16, last=48, readout="spike"), "random_state": 0}
 
 
 def axes(n=1):
@@ -41,16 +41,14 @@ def data():
 
 @pytest.fixture(scope="module")
 def model(data):
-    return SpikingClassifier(beta=0.02, readout="spike", **SMALL).fit(*data)
+    return SpikingClassifier(beta=0.02, **SMALL).fit(*data)
 
 
 @pytest.fixture(scope="module")
 def searched():
     X, drawn = bits()
-    search = {"rounds": 3, "width": 4}
-    return SpikingClassifier(loss="hinge", beta=0.05, witnesses="search", search=search, random_state=0).fit(
-        X, drawn[:, 0] ^ drawn[:, -1]
-    )
+    model = SpikingClassifier(loss="hinge", beta=0.05, witnesses=Search(rounds=3, width=4), random_state=0)
+    return model.fit(X, drawn[:, 0] ^ drawn[:, -1])
 
 
 def without_breaks(values):

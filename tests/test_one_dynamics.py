@@ -5,6 +5,9 @@ All numbers are small multiples of powers of two, so sums are exact in any order
 
 import numpy as np
 import torch
+from convexsnn.search.population import Population, StackedLayer
+from convexsnn.search.prefixes import prefixes_of
+from convexsnn.search.simulator import columns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,9 +17,6 @@ from convexsnn.neurons import RESETS
 from convexsnn.proof import model as proof_model
 from convexsnn.proof.simulation import simulate as prove_spikes
 from convexsnn.readouts import Membrane, Spike
-from convexsnn.search.population import Population, StackedLayer
-from convexsnn.search.prefixes import prefixes_of
-from convexsnn.search.simulator import columns
 from convexsnn.surrogate import Surrogate
 from convexsnn.surrogate.scan import ScanSettings, scan
 

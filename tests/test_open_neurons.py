@@ -228,7 +228,7 @@ REFUSALS = {
     "exact": lambda: SpikingClassifier(witnesses="exact", depth=2, neuron="adaptive", readout="spike").fit(*data()),
     "family": lambda: Family.of(draw(depth=2)),
     "tighten": lambda: tighten("arrangement"),
-    "tighten by milp": lambda: tighten("milp"),
+    "tighten by pricing": lambda: tighten("pricing"),
     "heterogeneous": lambda: diversify(draw(), generator()),
     "reservoir": lambda: set_reservoir(draw(), 0.9, 1.0, 1.0),
 }

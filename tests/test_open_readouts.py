@@ -254,7 +254,7 @@ REFUSALS = {
     "enumerate": lambda: enumerate_family(Family.of(flat()), draw_sequences()),
     "enumeration cost": lambda: enumeration_cost(Family.of(flat()), draw_sequences()),
     "tighten": lambda: fit(witnesses=flat()).tighten_bound(*data()),
-    "tighten by milp": lambda: fit(witnesses=flat()).tighten_bound(*data(), method="milp"),
+    "tighten by pricing": lambda: fit(witnesses=flat()).tighten_bound(*data(), ExactSettings("pricing")),
     "unknown": lambda: as_readout("rates"),
     "other settings": lambda: as_readout({"kind": "rate", "windows": 3}),
 }

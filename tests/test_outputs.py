@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexsnn import Certificate, ConvexProgram, SpikingClassifier, solve
+from convexsnn import Certificate, ConvexProgram, Gaussian, SpikingClassifier, solve
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.losses import LOSSES, CrossEntropy, Head, head_blocks, loss_of
 from convexsnn.metrics import split_scores
@@ -26,7 +26,7 @@ seeds = st.integers(0, 100_000)
 weights = st.floats(-3, 3).map(lambda x: 10.0**x)
 several_heads = st.lists(st.builds(Head, st.integers(1, 4), weights), min_size=1, max_size=4).map(tuple)
 THREE = (Head(3, 1.0), Head(1, 0.5), Head(2, 4.0))
-SMALL = {"witnesses": "gaussian", "depth": 2, "hidden": 32, "last": 64, "random_state": 0}
+SMALL = {"witnesses": Gaussian(depth=2, last=64), "random_state": 0}
 
 
 def draw(heads, n=6, seed=0, scale=3.0):
@@ -212,7 +212,7 @@ def two_outputs(drawn):
 def test_one_label_of_several_outputs_a_sequence():
     X, drawn = bits()
     y = np.column_stack([drawn[:, -1], drawn[:, -2] + drawn[:, -1]])
-    model = SpikingClassifier(beta=0.003, **(SMALL | {"last": 256})).fit(X, y)
+    model = SpikingClassifier(beta=0.003, witnesses=Gaussian(depth=2, last=256), random_state=0).fit(X, y)
     assert model.certificate_.holds(1e-6)
     assert model.certificate_.heads == (Head(2), Head(3))
     assert [c.tolist() for c in model.classes_] == [[0, 1], [0, 1, 2]]
@@ -246,7 +246,7 @@ def test_numbers_and_words_side_by_side(tmp_path):
     loaded, _ = load_model(tmp_path / "m.safetensors")
     assert loaded.output_weights == [1, 2.5]
     assert loaded.certificate_ == model.certificate_
-    assert loaded.program_settings() == model.program_settings()
+    assert loaded.loss_function == model.loss_function
     assert np.array_equal(loaded.predict(X), model.predict(X))
     assert np.array_equal(model.predict(X)[:, 1] == "yes", model.decision_function(X)[1] > 0)
 
@@ -332,7 +332,7 @@ def test_bad_input_names_the_argument(parameters, y, message):
 def test_other_numbers_of_outputs_are_refused_after_fit():
     model = SpikingClassifier(**SMALL).fit(X3, Y3)
     with pytest.raises(ValueError, match="y has 1 outputs, but y in fit had 2"):
-        model.training_rows(X3, Y3[:, 0])
+        model.problem(X3, Y3[:, 0])
     with pytest.raises(ValueError, match="validation: y has 1 outputs"):
         SpikingClassifier(beta=[1.0, 0.1], **SMALL).fit(X3, Y3, validation=(X3, Y3[:, 0]))
     model.set_params(output_weights=[1.0, 1.0]).fit(X3, Y3)

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convexsnn import certify, solve
-from convexsnn.losses import CrossEntropy
-from convexsnn.losses import Head as FloatHead
+from convexsnn.losses import CrossEntropy, Head
 from convexsnn.penalties import PENALTIES
-from convexsnn.proof import ExactProgram, Head, prove
+from convexsnn.proof import ExactProgram, LossHead, prove
 from convexsnn.proof.decimals import decimal_text, softplus_up, xlogx_up
 from convexsnn.proof.inequality import dual_bound, primal_bound
 from convexsnn.proof.integers import bit_product, to_integers
@@ -28,7 +27,7 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 def exact_program(program, heads=None):
     columns = program.columns.dense(torch.float64).numpy() > 0
-    heads = heads or (Head(slice(0, program.n_outputs)),)
+    heads = heads or (LossHead(slice(0, program.n_outputs)),)
     names = (program.loss.name, program.penalty.name)
     return ExactProgram(
         columns, program.targets.numpy(), program.row_weights.numpy(), *names, Fraction(program.rho), heads
@@ -111,9 +110,9 @@ def test_heads_are_weighted():
     targets = program.targets.clone()
     targets[:, :2] = torch.eye(2).double()[torch.arange(30) % 2]
     targets[:, 2:] = torch.eye(3).double()[torch.arange(30) % 3]
-    program = replace(program, targets=targets, loss=CrossEntropy((FloatHead(2, 0.1), FloatHead(3, 2.0))))
+    program = replace(program, targets=targets, loss=CrossEntropy((Head(2, 0.1), Head(3, 2.0))))
     solution = solve(program, SolverOptions(1e-8, 1000, None))
-    heads = (Head(slice(0, 2), Fraction(0.1)), Head(slice(2, 5), Fraction(2)))
+    heads = (LossHead(slice(0, 2), Fraction(0.1)), LossHead(slice(2, 5), Fraction(2)))
     proof = prove(exact_program(program, heads), solution.W.numpy(), solution.U.numpy())
     assert float(proof.primal) == pytest.approx(solution.certificate.primal, rel=1e-13)
     assert float(proof.dual) == pytest.approx(solution.certificate.dual, rel=1e-12)

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import convexsnn.proof
-from convexsnn import SpikingClassifier, SpikingRegressor, build_dictionary, certify
+from convexsnn import Gaussian, SpikingClassifier, SpikingRegressor, build_dictionary, certify
 from convexsnn.cli.app import run
 from convexsnn.proof import SUMS, sum_problems, sums_of, verify_exactly
-from convexsnn.storage import data_digest, load_model, save_model
-from convexsnn.training import make_program
+from convexsnn.storage import load_model, save_model
 
 MUTATIONS = 100
 
@@ -28,13 +28,13 @@ def draw_data(n=60, T=4, d=2, seed=0):
     return X, np.where(X[:, 0, 0] + X[:, -1, 1] > 0.5, "up", "down")
 
 
-def save(estimator, X, y, path):
-    digest = data_digest(*estimator.training_rows(X, y))
-    save_model(estimator, path, {"data_sha256": digest})
+def save(estimator, path):
+    save_model(estimator, path)
     return path
 
 
-SMALL = {"witnesses": "gaussian", "hidden": 12, "last": 40, "random_state": 0, "beta": 0.05}
+FAMILY = Gaussian(hidden=12, last=40)
+SMALL = {"witnesses": FAMILY, "random_state": 0, "beta": 0.05}
 
 
 @pytest.mark.parametrize("loss", ["hinge", "squared", "logistic", "cross_entropy"])
@@ -44,7 +44,7 @@ def test_fits_of_every_loss_are_proved(tmp_path, loss, penalty, classes):
     X, _ = draw_data()
     y = np.arange(60) % classes
     model = SpikingClassifier(loss=loss, penalty=penalty, **SMALL).fit(X, y)
-    outcome = verify_exactly(save(model, X, y, tmp_path / "m.safetensors"), X, y)
+    outcome = verify_exactly(save(model, tmp_path / "m.safetensors"), X, y)
     assert outcome.problems == ()
     assert outcome.proof.relative_gap <= 1e-6
     assert float(outcome.proof.dual) == pytest.approx(model.certificate_.dual, rel=1e-12)
@@ -53,6 +53,8 @@ def test_fits_of_every_loss_are_proved(tmp_path, loss, penalty, classes):
 
 RNG = np.random.default_rng(1)
 RAGGED = [RNG.normal(size=(length, 2)) for length in RNG.integers(1, 5, size=30)]
+THRESHOLD = FAMILY.with_params(dtype="float32", neuron="threshold", recurrent=True, bias=True)
+DELAYED = FAMILY.with_params(reset="delayed", readout="spike")
 STEPS = [RNG.integers(2, size=len(x)) for x in RAGGED]
 
 
@@ -60,17 +62,17 @@ STEPS = [RNG.integers(2, size=len(x)) for x in RAGGED]
     ("settings", "X", "y", "weights"),
     [
         ({"per_step": True, "intercept": True}, RAGGED, STEPS, None),
-        ({"dtype": "float32", "neuron": "threshold", "recurrent": True, "bias": True}, *draw_data(), None),
-        ({"reset": "delayed", "readout": "spike", "beta": [0.1, 0.05]}, *draw_data(), None),
+        ({"witnesses": THRESHOLD}, *draw_data(), None),
+        ({"witnesses": DELAYED, "beta": [0.1, 0.05]}, *draw_data(), None),
         ({"output_weights": [1.0, 0.3]}, draw_data()[0], RNG.integers(3, size=(60, 2)), None),
         ({"class_weight": "balanced", "loss": "hinge", "rho": 0.01}, *draw_data(), RNG.uniform(0.5, 2, size=60)),
         ({"timesteps": 5}, draw_data()[0][:, 0], draw_data()[1], None),
-        ({"reset": "hard", "loss": "squared", "branches": 3, "last": 42, "hidden": 12}, *draw_data(), None),
+        ({"witnesses": FAMILY.with_params(reset="hard", branches=3, last=42), "loss": "squared"}, *draw_data(), None),
     ],
 )
 def test_fits_of_every_kind_are_proved(tmp_path, settings, X, y, weights):
     model = SpikingClassifier(**(SMALL | settings)).fit(X, y, weights)
-    outcome = verify_exactly(save(model, X, y, tmp_path / "m.safetensors"), X, y)
+    outcome = verify_exactly(save(model, tmp_path / "m.safetensors"), X, y)
     assert outcome.problems == ()
     assert outcome.proof.relative_gap <= 1e-6
     assert ("uniform" in outcome.trusted[1]) == (weights is None)
@@ -81,7 +83,7 @@ def test_regression_is_proved(tmp_path, outputs):
     X, _ = draw_data()
     y = X[:, -1, :outputs] if outputs > 1 else X[:, -1, 0]
     model = SpikingRegressor(**SMALL).fit(X, y)
-    outcome = verify_exactly(save(model, X, y, tmp_path / "m.safetensors"), X, y)
+    outcome = verify_exactly(save(model, tmp_path / "m.safetensors"), X, y)
     assert outcome.holds
     assert outcome.proof.exact
     assert outcome.to_dict()["arithmetic"] == "rational"
@@ -89,15 +91,15 @@ def test_regression_is_proved(tmp_path, outputs):
 
 def test_analog_readouts_are_refused(tmp_path):
     X, y = draw_data()
-    model = SpikingClassifier(readout="analog", **SMALL).fit(X, y)
-    outcome = verify_exactly(save(model, X, y, tmp_path / "m.safetensors"), X, y)
+    model = SpikingClassifier(**(SMALL | {"witnesses": FAMILY.with_params(readout="analog")})).fit(X, y)
+    outcome = verify_exactly(save(model, tmp_path / "m.safetensors"), X, y)
     assert not outcome.holds
     assert "needs 0/1 columns" in outcome.problems[0]
 
 
 def test_other_data_are_refused(tmp_path):
     X, y = draw_data()
-    path = save(SpikingClassifier(**SMALL).fit(X, y), X, y, tmp_path / "m.safetensors")
+    path = save(SpikingClassifier(**SMALL).fit(X, y), tmp_path / "m.safetensors")
     assert not verify_exactly(path, X + 1e-9, y).holds
     assert not verify_exactly(path, X, y[::-1]).holds
     for data in [(X[:-1], y[:-1]), (X[:, :, :1], y), (X, np.full(60, "sideways"))]:
@@ -165,11 +167,10 @@ def mutate(folder, rng):
 def true_certificate(folder, X, y):
     """What the float64 verifier finds from the tensors as they now are: other code, other arithmetic."""
     estimator, _ = load_model(folder / "model.safetensors")
-    sequences, targets = estimator.training_rows(X, y)
-    trained = estimator.trained_
-    dictionary = build_dictionary(trained.witnesses, sequences)
+    problem, trained = estimator.problem(X, y), estimator.trained_
+    dictionary = build_dictionary(trained.witnesses, problem.input)
     weights = trained.row_weights / trained.row_weights.sum()  # as the proof defines the program
-    program = make_program(dictionary, targets, weights, estimator.program_settings())
+    program = replace(problem.program(dictionary.columns), row_weights=weights)
     return certify(program, dictionary.to_columns(trained.W), trained.U)
 
 
@@ -227,6 +228,16 @@ def test_an_altered_global_bound_is_refused_by_the_command_and_not_vouched_for_b
     assert status == 1
     assert "global bound claims" in " ".join(report["problems"])
     assert "not proved here" in verify_exactly(folder, *draw_data()).trusted[-1]
+
+
+@pytest.mark.parametrize("change", [{"format": 5}, {"data_digest": "0" * 64}])
+def test_other_formats_and_other_data_are_refused_by_the_proof_alone(fitted, tmp_path, change):
+    path = tmp_path / "m.safetensors"
+    with safe_open(str(fitted / "m" / "model.safetensors"), "pt") as file:
+        header = json.loads(file.metadata()["convexsnn"])
+    save_file(load_file(fitted / "m" / "model.safetensors"), path, {"convexsnn": json.dumps(header | change)})
+    (problem,) = verify_exactly(path, *draw_data()).problems
+    assert "fit the model anew" in problem or "SHA-256 differs" in problem
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexsnn import simulate as torch_simulate
+from convexsnn import simulate
 from convexsnn.neurons import LIF
 from convexsnn.proof import simulation
-from convexsnn.proof.model import Branch, Hidden, Layer
-from convexsnn.proof.simulation import simulate
+from convexsnn.proof.model import StoredBranch, StoredHidden, StoredLayer
+from convexsnn.proof.simulation import simulate_exactly
 from helpers import KINDS, draw_hidden, draw_sequences
 
 ALL_KINDS = KINDS | {"LIF delayed": {"reset": "delayed", "bias": True}}
@@ -31,15 +31,15 @@ def convert(hidden):
     def layer(la):
         lif = isinstance(la.neuron, LIF)
         settings = (la.neuron.reset, array(la.neuron.leak), array(la.neuron.threshold)) if lif else (None, *zeros(la.m))
-        return Layer(array(la.weight), array(la.recurrent), array(la.bias), *settings)
+        return StoredLayer(array(la.weight), array(la.recurrent), array(la.bias), *settings)
 
     zeros = lambda m: (np.zeros(m, dtype), np.zeros(m, dtype))  # noqa: E731
-    branches = tuple(Branch(tuple(map(layer, b.layers)), array(b.readout_bias)) for b in hidden.branches)
-    return Hidden(hidden.n_features, branches, hidden.readout, hidden.every_step, dtype)
+    branches = tuple(StoredBranch(tuple(map(layer, b.layers)), array(b.readout_bias)) for b in hidden.branches)
+    return StoredHidden(hidden.n_features, branches, hidden.readout, hidden.every_step, dtype)
 
 
 def both(hidden, sequences):
-    return torch_simulate(hidden, sequences), simulate(
+    return simulate(hidden, sequences), simulate_exactly(
         convert(hidden), sequences.values.numpy(), sequences.lengths.numpy()
     )
 
@@ -104,7 +104,7 @@ def test_bounds_hold_against_rational_arithmetic(kind, seed, dtype, whole):
     x = rng.normal(size=(8, 3)).astype(converted.dtype)
     if whole:  # on a grid, where ties occur and all is exact
         x = np.round(x)
-        layer = Layer(
+        layer = StoredLayer(
             np.round(layer.weight),
             None if layer.recurrent is None else np.round(layer.recurrent),
             None if layer.bias is None else np.round(layer.bias),
@@ -118,8 +118,8 @@ def test_bounds_hold_against_rational_arithmetic(kind, seed, dtype, whole):
         def note(self, distance, error):
             noted.append((distance[0], error[0]))
 
-    branch = Branch((layer,), None)
-    simulation._run(Hidden(3, (branch,), "spike", False, converted.dtype), branch, x[None], Record())
+    branch = StoredBranch((layer,), None)
+    simulation._run(StoredHidden(3, (branch,), "spike", False, converted.dtype), branch, x[None], Record())
     for (distance, error), potentials in zip(noted, rational_potentials(layer, x), strict=True):
         for j, potential in enumerate(potentials):
             true = potential - Fraction(float(layer.threshold[j]))
@@ -135,9 +135,9 @@ def test_bounds_hold_against_rational_arithmetic(kind, seed, dtype, whole):
 
 def test_ties_are_decided_on_a_grid_and_not_elsewhere():
     def undecided(weight, x):
-        layer = Layer(np.array([[weight], [weight]]), None, None, "soft", np.ones(1), np.array([2.0 * weight * x]))
-        hidden = Hidden(2, (Branch((layer,), None),), "spike", False, np.dtype(float))
-        return simulate(hidden, np.full((1, 1, 2), x), np.ones(1, dtype=np.int64))
+        layer = StoredLayer(np.full((2, 1), weight), None, None, "soft", np.ones(1), np.array([2.0 * weight * x]))
+        hidden = StoredHidden(2, (StoredBranch((layer,), None),), "spike", False, np.dtype(float))
+        return simulate_exactly(hidden, np.full((1, 1, 2), x), np.ones(1, dtype=np.int64))
 
     assert undecided(0.5, 1.0).undecided == 0
     assert undecided(0.5, 1.0).bits.all()
@@ -148,4 +148,4 @@ def test_ties_are_decided_on_a_grid_and_not_elsewhere():
 def test_potentials_that_overflow_are_refused():
     hidden = convert(draw("LIF none", leak=1.0))
     with pytest.raises(ValueError, match="range"), np.errstate(over="ignore", invalid="ignore"):
-        simulate(hidden, np.full((2, 3, 3), 1e308), np.full(2, 3))
+        simulate_exactly(hidden, np.full((2, 3, 3), 1e308), np.full(2, 3))

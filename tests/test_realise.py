@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convexsnn import Hidden, Threshold
-from convexsnn.bounds import Family, Unit, enumerate_family
+from convexsnn.bounds import NetworkFamily, Unit, enumerate_family
 from convexsnn.network import Branch
 from convexsnn.neurons import RESETS, lif
 from convexsnn.reconstruction import realise, separate
@@ -130,7 +130,7 @@ def test_thresholds_keep_their_value_and_sign():
 def test_all_realisable_patterns_are_realised_and_all_others_refused(unit, neuron):
     """Every one of the 2^8 patterns of four sequences of two steps, against the enumeration of those there are."""
     sequences = draw_sequences(4, 2, 2 if unit.bias and not unit.self_recurrent else 1, seed=3)
-    family = Family(sequences.n_features, (unit,), every_step=True)
+    family = NetworkFamily(sequences.n_features, (unit,), every_step=True)
     arrangement = enumerate_family(family, sequences)
     columns = (arrangement.columns.dense() > 0).T.tolist()
     # With a margin: a pattern that only ties give does not count as realisable.

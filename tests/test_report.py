@@ -11,7 +11,7 @@ import pytest
 from convexsnn.cli.app import run
 
 pytest.importorskip("matplotlib")
-SMALL = ["--witnesses", "gaussian", "--hidden", "16", "--last", "48", "--depth", "2"]
+SMALL = ["--witnesses", "gaussian", "--last", "48", "--depth", "2"]
 XOR = ["--task", "first-last-xor", "--timesteps", "4", "--loss", "hinge"]
 XOR += ["--n-train", "60", "--n-val", "20", "--n-test", "30"]
 SECTIONS = ("training", "certificate", "bounds", "scores", "raster", "weights", "columns", "cost")
@@ -20,7 +20,7 @@ SECTIONS = ("training", "certificate", "bounds", "scores", "raster", "weights", 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     out = tmp_path_factory.mktemp("searched") / "run"
-    search = ["--witnesses", "search", "--search-rounds", "2", "--search-width", "4", "--beta", "0.05"]
+    search = ["--witnesses", "search", "--rounds", "2", "--width", "4", "--beta", "0.05"]
     assert run(["fit", *XOR, *search, "--out", str(out)]) == 0
     return out
 
@@ -107,6 +107,21 @@ def test_page_of_a_path_shows_every_beta_and_says_that_nothing_was_searched(tmp_
     assert "were not searched" in bounds
     assert bounds.count("<tr>") == 4
     assert bounds.count("picked") == 1
+
+
+def test_page_lists_every_setting_of_every_family_and_no_weights_of_given_layers(tmp_path):
+    folder = tmp_path / "run"
+    mixed = ["--witnesses", "gaussian+heterogeneous", "--last", "24", "--beta", "0.1"]
+    assert run(["fit", *XOR, *mixed, "--out", str(folder)]) == 0
+    cells = dict(re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", page_of(folder)))
+    assert cells["witnesses"] == "gaussian + heterogeneous"
+    assert (cells["gaussian: last"], cells["gaussian: leak"]) == ("24", "0.99")
+    assert cells["heterogeneous: memory_range"] == "[0.5, 100.0]"
+    small = ["--bits", "8", "--out", str(tmp_path / "small")]
+    assert run(["quantise", "--model", str(folder), "--task", "first-last-xor", *small]) in (0, 1)
+    page = page_of(tmp_path / "small")
+    assert "<dd>given</dd>" in page
+    assert "tensor(" not in page
 
 
 def test_page_says_what_is_missing_without_data_and_takes_other_data(tmp_path):

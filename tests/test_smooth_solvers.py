@@ -9,10 +9,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convexsnn import Architecture, as_sequences, gaussian
+from convexsnn import Architecture, Problem, as_sequences, gaussian
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
+from convexsnn.problem import rho_of
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import Solver
@@ -26,7 +27,7 @@ from convexsnn.solvers.newton.curvature import CurvatureMatrix
 from convexsnn.solvers.newton.factor import Factor
 from convexsnn.solvers.newton.solver import SemismoothNewton
 from convexsnn.tasks import TaskSettings, load_task
-from convexsnn.training import Observer, ProgramSettings, prepare
+from convexsnn.training import SimulatedColumns
 
 PAIRS = [(loss, penalty) for loss in ("squared", "logistic", "cross_entropy") for penalty in ("l1", "group")]
 RUNS = [
@@ -212,7 +213,7 @@ def test_interrupt_returns_the_best_point(solver: Solver) -> None:
 def test_limits_are_reported_honestly() -> None:
     program = make_program("squared", "group", level=0.001)
     assert SemismoothNewton().solve(program, SolverOptions(max_iter=2)).status is Status.MAX_ITER
-    hopeless = SemismoothNewton().solve(program, SolverOptions(tol=-1.0))
+    hopeless = SemismoothNewton().solve(program, SolverOptions(tol=1e-300))
     assert hopeless.status is Status.STALLED
     assert hopeless.certificate.relative_gap < 1e-9
 
@@ -283,7 +284,9 @@ def test_few_columns_on_many_rows_do_not_stall():
     )
     sequences = as_sequences(task.train.X)
     targets = LOSSES["cross_entropy"].encode(torch.from_numpy(task.train.y.ravel()), len(task.class_names))
-    program = prepare(hidden, sequences, targets, ProgramSettings(beta=0.003), None, Observer()).program
+    loss, penalty, rho = LOSSES["cross_entropy"], PENALTIES["l1"], rho_of(0.003, hidden.n_last)
+    problem = Problem(sequences, targets, loss, penalty, rho, every_step=True)
+    program = SimulatedColumns.of(problem, hidden).program
     solution = SemismoothNewton().solve(program, SolverOptions())
     assert solution.status is Status.CONVERGED
     assert solution.certificate.holds(1e-6)

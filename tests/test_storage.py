@@ -9,18 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from convexsnn import SpikingClassifier, SpikingRegressor
+from convexsnn import Gaussian, SpikingClassifier, SpikingRegressor
 from convexsnn.files import write_atomically
 from convexsnn.storage import ModelFileError, load_model, save_model
 from helpers import KINDS
 
 
-def fitted(**settings):
+def fitted(witnesses=None, **parameters):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 4, 2)), rng.integers(3, size=40)
-    model = SpikingClassifier(
-        **({"witnesses": "gaussian", "hidden": 8, "last": 24, "depth": 3, "random_state": 0} | settings)
-    )
+    model = SpikingClassifier(witnesses=witnesses or Gaussian(hidden=8, last=24), random_state=0, **parameters)
     return model.fit(X, np.array(["a", "b", "c"])[y]), X
 
 
@@ -32,9 +30,8 @@ def model():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_round_trip(tmp_path, kind, dtype):
-    model, X = fitted(
-        **(KINDS[kind] | {"dtype": dtype, "intercept": True, "class_weight": {"a": 2.0, "b": 1.0, "c": 1}})
-    )
+    family = Gaussian(hidden=8, last=24, dtype=dtype, **KINDS[kind])
+    model, X = fitted(family, intercept=True, class_weight={"a": 2.0, "b": 1.0, "c": 1})
     save_model(model, tmp_path / "m.safetensors", {"note": "hello"})
     loaded, extra = load_model(tmp_path / "m.safetensors")
     assert extra == {"note": "hello"}
@@ -50,7 +47,7 @@ def test_round_trip(tmp_path, kind, dtype):
 
 def test_regressor_round_trip(tmp_path):
     X, y = np.random.default_rng(0).normal(size=(30, 3, 2)), np.arange(30.0)
-    model = SpikingRegressor(witnesses="gaussian", last=16, random_state=np.random.RandomState(3)).fit(X, y)
+    model = SpikingRegressor(witnesses=Gaussian(last=16), random_state=np.random.RandomState(3)).fit(X, y)
     save_model(model, tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")
     assert np.array_equal(loaded.predict(X), model.predict(X))
@@ -84,6 +81,7 @@ def test_missing_truncated_and_foreign_files_are_refused(tmp_path, model):
     ("change", "message"),
     [
         (lambda h: h | {"format": 99}, "format 99.*upgrade"),
+        (lambda h: h | {"format": 5}, "format 5.*fit the model anew"),
         (lambda h: {k: v for k, v in h.items() if k != "witnesses"}, "damaged"),
         (lambda h: h | {"estimator": "os.system"}, "damaged"),
         (lambda h: h | {"parameters": h["parameters"] | {"depht": 2}}, "damaged"),
@@ -110,21 +108,6 @@ def alter_header(path, change):
         header = json.loads(file.metadata()["convexsnn"])
     change(header)
     save_file(load_file(path), path, {"convexsnn": json.dumps(header)})
-
-
-def test_files_of_format_1_are_read(tmp_path, model):
-    path = tmp_path / "m.safetensors"
-    save_model(model[0], path)
-
-    def make_old(header):
-        header["format"] = 1
-        del header["fitted"]["beta"], header["fitted"]["path"], header["parameters"]["validation_fraction"]
-        del header["parameters"]["output_weights"], header["certificate"]["heads"]
-
-    alter_header(path, make_old)
-    loaded, _ = load_model(path)
-    assert (loaded.beta_, loaded.path_) == (loaded.beta, [])
-    assert loaded.certificate_ == model[0].certificate_
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,17 @@ class Certificate:
         return replace(self, spike_margin=spike_margin)
 
     def with_global_bound(self, global_bound: GlobalBound | None) -> Certificate:
-        """The same certificate with a bound on the objective of every network of a family."""
+        """The same certificate with a bound on the objective of every network of a family.
+
+        Raises
+        ------
+        ValueError
+            When the bound is above the objective.
+        """
+        if global_bound is not None and not global_bound.value <= self.primal:
+            raise ValueError(
+                f"a global bound of {global_bound.value!r} is above the objective {self.primal!r} of the network"
+            )
         return replace(self, global_bound=global_bound)
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
-METHODS = ("universal", "milp", "arrangement")
+METHODS = ("universal", "pricing", "arrangement")
+# A bound and an objective are sums of float64 numbers, the latter of numbers that are not negative, each rounded a few
+# times by 1.1e-16: with up to a million rows and columns both are right to within less than this share of the objective.
+ROUNDING = 1e-9
 
 
 def relative_gap(primal: float, dual: float) -> float:
     """(primal - dual) / max(|primal|, tiny); inf when one of them is not finite, as then nothing is proved."""
     gap = primal - dual
     return gap / max(abs(primal), 1e-300) if math.isfinite(gap) else math.inf
+
+
+def at_most(value: float, primal: float) -> float:
+    """A lower bound that rounding put above an objective, lowered to it, which keeps it a bound; else as it is."""
+    return primal if primal < value <= primal + ROUNDING * abs(primal) else value
 
 
 @dataclass(frozen=True)
@@ -23,8 +31,8 @@ class GlobalBound:
     ----------
     value : float
         The lower bound, -F*(U) of a vector U that is feasible for every pattern that the family can realise.
-    method : {"universal", "milp", "arrangement"}
-        How the patterns of the family were bounded: by all of {0,1}^n; by a mixed-integer program; by enumeration.
+    method : {"universal", "pricing", "arrangement"}
+        How the patterns of the family were bounded: by all of {0,1}^n; by branch and bound; by enumeration.
     family : str
         The networks that are covered, in words.
     kappa : float
@@ -37,6 +45,11 @@ class GlobalBound:
         What the bound rests on beside the data.
     patterns : int, optional
         Distinct patterns that were enumerated.
+
+    Raises
+    ------
+    ValueError
+        When a field is of the wrong type, or `value` is above `primal`: no bound is above what a network reaches.
     """
 
     scope: ClassVar[str] = "global"
@@ -47,6 +60,18 @@ class GlobalBound:
     primal: float
     assumptions: tuple[str, ...] = ()
     patterns: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_types()
+        if not self.value <= self.primal:
+            raise ValueError(
+                f"a global bound of {self.value!r} is above the objective {self.primal!r} of a network: it was not "
+                "computed for these data, or for this family"
+            )
+
+    def of_network(self, primal: float) -> GlobalBound:
+        """The same bound beside the objective of a network; ValueError where it is above it by more than rounding."""
+        return replace(self, value=at_most(self.value, primal), primal=primal)
 
     @property
     def gap(self) -> float:
@@ -84,7 +109,6 @@ class GlobalBound:
             bound = cls(**fields)
         except TypeError as error:
             raise ValueError(f"certificate field 'global_bound' has missing or unknown fields: {error}") from error
-        bound._check_types()
         for name, claimed in derived.items():
             if claimed != finite_or_none(getattr(bound, name)):
                 raise ValueError(f"global_bound field {name!r} is {claimed!r}, but the other fields give another")

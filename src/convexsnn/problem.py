@@ -17,7 +17,7 @@ from convexsnn.columns import Columns, RealColumns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import Loss
 from convexsnn.merged import MergedRows, merge_sequences
-from convexsnn.network import Network
+from convexsnn.network import Hidden, Network
 from convexsnn.penalties import Penalty
 from convexsnn.prefixes import equal_prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
@@ -88,6 +88,8 @@ class Problem:
         if self.sequences is not None and rows != self.sequences.rows(self.every_step):
             what = "steps of all sequences" if self.every_step else "sequences"
             raise ValueError(f"targets has {rows} rows, but there are {self.sequences.rows(self.every_step)} {what}")
+        if self.validation is not None:
+            self._check_validation(self.validation)
         if self.row_weights is None:
             return
         if self.row_weights.shape != (rows,):
@@ -96,6 +98,16 @@ class Problem:
             raise ValueError("row_weights must be positive: drop the rows of weight zero first")
         if not math.isfinite(float(self.row_weights.sum())):
             raise ValueError("row_weights must be finite, and so must their sum")
+
+    def _check_validation(self, held: Validation) -> None:
+        expected, found = (held.sequences.rows(self.every_step), self.n_outputs), tuple(held.targets.shape)
+        if found != expected:
+            raise ValueError(f"validation must have targets of shape {expected}, got {found}")
+        if self.sequences is not None and held.sequences.n_features != self.sequences.n_features:
+            raise ValueError(
+                f"validation has {held.sequences.n_features} features, but the training sequences have "
+                f"{self.sequences.n_features}"
+            )
 
     # The same problem, changed in one respect.
 
@@ -216,9 +228,9 @@ class Problem:
         """A lower bound over networks of any hidden weights with 0/1 columns, the better for a good U (rows, C)."""
         return universal_bound(self.bare_program, self.groups, (U.cpu(),)).value
 
-    def universal_certificate(self, readout, U: Tensor, primal: float) -> GlobalBound | None:
+    def universal_certificate(self, hidden: Hidden, U: Tensor, primal: float) -> GlobalBound | None:
         """The same for the certificate of a network of objective `primal`; None for a readout without such a bound."""
-        return universal_certificate(self.bare_program, self.groups, readout, U, primal)
+        return universal_certificate(self.bare_program, self.groups, hidden, U, primal)
 
     def objective(self, network: Network) -> float:
         """The objective of a network, by running it: F(f(x)) + rho * Omega(W), in float64."""

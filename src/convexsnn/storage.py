@@ -1,8 +1,9 @@
 """Saving and loading: safetensors with a JSON header. No file of ours executes code when it is loaded.
 
-A model file holds the tensors of the reconstructed network and of all witnesses, the readout weights, the dual vector
-and the row weights; the header holds the estimator's parameters, the layers' settings and the certificate. Files are
-written beside their target and moved there, so that a full disk or a crash leaves the old file as it was.
+A model file holds the tensors of the reconstructed network, of all witnesses and of given layers, the readout weights,
+the dual vector and the row weights; the header holds the estimator's parameters, the layers' settings and the
+certificate. Files are written beside their target and moved there, so that a full disk or a crash leaves the old file
+as it was.
 """
 
 from __future__ import annotations
@@ -24,21 +25,19 @@ from convexsnn.estimators.classes import Classes
 from convexsnn.families import family_from_dict, family_of
 from convexsnn.files import write_atomically
 from convexsnn.network import Hidden, Network
+from convexsnn.proof import FORMAT
 from convexsnn.regularisation import Regularisation
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
 from convexsnn.solvers import Status
 from convexsnn.tensors import describe_hidden, rebuild_hidden
 from convexsnn.training import Trained
-from convexsnn.witnesses.constant import without_constant
 
-# 6: witness families with settings of their own. Older files are of versions that were never released.
-FORMAT = 6
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
 class ModelFileError(ValueError):
-    """A model file is missing, truncated, foreign, or of a newer format."""
+    """A model file is missing, truncated, foreign, or of another format."""
 
 
 def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | None = None) -> None:
@@ -69,6 +68,7 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
         "estimator": type(estimator).__name__,
         "parameters": _plain_parameters(estimator),
         "fitted": _fitted_facts(estimator),
+        "given": [describe_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(estimator.family.given)],
         "witnesses": describe_hidden(trained.witnesses, "witnesses", tensors),
         "network": describe_hidden(trained.network.hidden, "network", tensors),
         "certificate": json.loads(trained.certificate.to_json()),
@@ -79,7 +79,8 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
         "data_digest": trained.data_digest,
         "extra": extra or {},
     }
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Given layers are the witnesses, or some of them: files hold each tensor on its own.
+    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_atomically(path, serialize(ready, metadata={"convexsnn": json.dumps(header)}))
 
 
@@ -89,12 +90,13 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     Raises
     ------
     ModelFileError
-        When the file is missing, unreadable, truncated, not ours, or of a newer format.
+        When the file is missing, unreadable, truncated, not ours, or of another format.
     """
     header, tensors = _read_file(Path(path))
     try:
         witnesses = rebuild_hidden(header["witnesses"], "witnesses", tensors)
-        parameters = _parameters(header["parameters"], witnesses)
+        given = [rebuild_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(header["given"])]
+        parameters = _parameters(header["parameters"], given)
         estimator = ESTIMATORS[header["estimator"]](**parameters)
         estimator.device = "cpu"  # where the tensors now are, whatever the model was trained on
         for name, value in _attributes(header["fitted"]).items():
@@ -182,9 +184,8 @@ def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
     return {name: value if name == "witnesses" else _plain(value) for name, value in parameters.items()}
 
 
-def _parameters(plain: dict[str, Any], witnesses: Hidden) -> dict[str, Any]:
-    """Inverse of `_plain_parameters`; layers that were given are the stored witnesses."""
-    given = without_constant(witnesses) if plain["intercept"] else witnesses
+def _parameters(plain: dict[str, Any], given: list[Hidden]) -> dict[str, Any]:
+    """Inverse of `_plain_parameters`."""
     plain = plain | {"witnesses": family_from_dict(plain["witnesses"], given)}
     if isinstance(plain.get("class_weight"), list):
         return plain | {"class_weight": dict(plain["class_weight"])}
@@ -229,9 +230,9 @@ def _rebuild_classes(values: Any, dtype: Any) -> Classes:
 
 def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
     attributes: dict[str, Any] = {"n_features_in_": facts["n_features_in"]}
-    attributes["path_"] = [PathPoint.from_dict(point) for point in facts.get("path", [])]
-    attributes["history_"] = [Round.from_dict(entry) for entry in facts.get("history", [])]
-    attributes["stopped_"] = facts.get("stopped")
+    attributes["path_"] = [PathPoint.from_dict(point) for point in facts["path"]]
+    attributes["history_"] = [Round.from_dict(entry) for entry in facts["history"]]
+    attributes["stopped_"] = facts["stopped"]
     if "classes" in facts:
         attributes["classes_"] = _rebuild_classes(facts["classes"], facts["classes_dtype"])
     if "single_output" in facts:
@@ -242,7 +243,7 @@ def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
 def _picked_beta(estimator: Estimator, facts: dict[str, Any]) -> float:
     """The stored beta; ValueError when it is none of those that the parameters name."""
     betas = Regularisation.read(estimator.beta).betas
-    picked = check_real("beta", facts.get("beta", estimator.beta), 0.0, open_minimum=True)
+    picked = check_real("beta", facts["beta"], 0.0, open_minimum=True)
     if betas is not None and picked not in betas:
         raise ValueError(f"the picked beta {picked} is not among the parameters' {list(betas)}")
     return picked

@@ -110,6 +110,8 @@ class ColumnSource(Protocol):
     problem : Problem
     n_last : int
         P_last, in rho = beta / sqrt(P_last).
+    options : SolverOptions
+        How far programs are solved.
     start : float64 tensor of shape (P_last, C), optional
         Weights of the last-layer neurons that are nearly optimal already.
     history : tuple of Round
@@ -122,6 +124,8 @@ class ColumnSource(Protocol):
     def problem(self) -> Problem: ...
     @property
     def n_last(self) -> int: ...
+    @property
+    def options(self) -> SolverOptions: ...
     @property
     def start(self) -> Tensor | None: ...
     @property
@@ -215,7 +219,7 @@ class SimulatedColumns:
         """A solution of the program at its own rho, with the certificate completed."""
         problem = self.problem.at(solution.certificate.rho)
         begun = time.perf_counter()
-        bound = problem.universal_certificate(self.witnesses.readout, solution.U, solution.certificate.primal)
+        bound = problem.universal_certificate(self.witnesses, solution.U, solution.certificate.primal)
         certificate = solution.certificate.with_spike_margin(self.dictionary.spike_margin).with_global_bound(bound)
         return SimulatedFit(self, solution, certificate, time.perf_counter() - begun)
 

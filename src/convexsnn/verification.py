@@ -68,6 +68,8 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
         for name in expected
         if getattr(trained, name).dtype != torch.float64 or not bool(torch.isfinite(getattr(trained, name)).all())
     ]
+    if not _close(float(trained.row_weights.sum()), 1.0):
+        problems.append("the stored row_weights do not sum to one")
     if problems:
         return Verification(None, tuple(problems))
     dictionary = build_dictionary(trained.witnesses, problem.input)
@@ -145,7 +147,7 @@ def _global_differences(stored: Certificate, now: Certificate) -> list[str]:
     if not _close(claim.primal, now.primal):
         problems.append(f"the global bound says objective {claim.primal:.12g}, recomputed: {now.primal:.12g}")
     # A mixed-integer program that time stopped bounds kappa anew each time.
-    if not (_close(claim.kappa, proved.kappa) or (claim.method == "milp" and proved.kappa <= claim.kappa)):
+    if not (_close(claim.kappa, proved.kappa) or (claim.method == "pricing" and proved.kappa <= claim.kappa)):
         problems.append(f"the global bound says kappa = {claim.kappa!r}, recomputed: {proved.kappa!r}")
     if not (proved.value >= claim.value or _close(claim.value, proved.value)):
         problems.append(f"the global bound claims {claim.value:.12g}, but only {proved.value:.12g} is proved")

@@ -220,11 +220,11 @@ def exact_arrangement() -> Facts:
 
 
 @case
-def exact_milp_group() -> Facts:
+def exact_pricing_group() -> Facts:
     rng = np.random.default_rng(5)
     X = np.round(rng.normal(size=(10, 2, 2)), 1)
     y = np.arange(10) % 3
-    family = Exact(method="milp", time_limit=60, neuron="threshold", bias=True, readout="spike")
+    family = Exact(method="pricing", time_limit=60, neuron="threshold", bias=True, readout="spike")
     model = SpikingClassifier(witnesses=family, penalty="group", rho=0.1, random_state=0)
     facts = _fit(model.fit(X, y), X)
     facts["certificate"]["global"][2] = None  # kappa comes from programs that time may stop

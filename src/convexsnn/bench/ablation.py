@@ -147,7 +147,7 @@ def _splits(task: Any) -> dict[str, Any]:
 
 
 def ablation_table(rows: Sequence[dict[str, Any]]) -> str:
-    """TableRows of all jobs as Markdown, one table an axis: means (and standard deviations) over seeds."""
+    """The rows of all jobs as Markdown, one table an axis: means (and standard deviations) over seeds."""
     lines = []
     for base, axis in dict.fromkeys((row["base"], row["axis"]) for row in rows):
         lines += [

@@ -44,7 +44,7 @@ def paper_jobs(
 
 
 def paper_table(rows: Sequence[dict[str, Any]], methods: Sequence[str]) -> str:
-    """TableRows of all jobs as Markdown: test accuracy, mean and standard deviation over seeds, beside the paper's."""
+    """The rows of all jobs as Markdown: test accuracy, mean and standard deviation over seeds, beside the paper's."""
     lines = [
         "| cell | method | test % | the paper | in 2 std | train % | beta | worst gap | columns | seconds | seeds |",
         "|---|---|---|---|---|---|---|---|---|---|---|",

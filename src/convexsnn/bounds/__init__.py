@@ -1,28 +1,24 @@
 """Lower bounds on the nonconvex training problem, over every network of a stated family (docs/bounds.md)."""
 
-from convexsnn.bounds.arrangement import Arrangement, enumerate_family
-from convexsnn.bounds.cost import Cost, enumeration_cost
-from convexsnn.bounds.family import Family, Unit
-from convexsnn.bounds.milp import Priced, price_by_milp
-from convexsnn.bounds.oracle import Pricing, exact_oracle
+from convexsnn.bounds.family import NetworkFamily, Unit
+from convexsnn.bounds.patterns.arrangement import Arrangement, enumerate_family
+from convexsnn.bounds.patterns.cost import EnumerationCost, enumeration_cost
+from convexsnn.bounds.pricing.oracle import ExactPricing, exact_oracle
 from convexsnn.bounds.report import (
     arrangement_certificate,
-    milp_bound,
-    milp_certificate,
+    pricing_bound,
+    pricing_certificate,
     prove_again,
     universal_certificate,
 )
 from convexsnn.bounds.rows import equal_inputs
-from convexsnn.bounds.sign_vectors import NearlySpecialError
 from convexsnn.bounds.universal import Universal, universal_bound, universal_kappa
 
 __all__ = [
     "Arrangement",
-    "Cost",
-    "Family",
-    "NearlySpecialError",
-    "Priced",
-    "Pricing",
+    "EnumerationCost",
+    "ExactPricing",
+    "NetworkFamily",
     "Unit",
     "Universal",
     "arrangement_certificate",
@@ -30,9 +26,8 @@ __all__ = [
     "enumeration_cost",
     "equal_inputs",
     "exact_oracle",
-    "milp_bound",
-    "milp_certificate",
-    "price_by_milp",
+    "pricing_bound",
+    "pricing_certificate",
     "prove_again",
     "universal_bound",
     "universal_certificate",

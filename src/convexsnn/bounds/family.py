@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import torch
+from torch import Tensor
 
+from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.network import Branch, Hidden, Layer
-from convexsnn.neurons import LIF, Threshold, lif
+from convexsnn.neurons import LIF, RESETS, Neuron, Reset, Threshold, lif
 from convexsnn.readouts import Membrane, Readout, Spike
 from convexsnn.witnesses import Architecture
 from convexsnn.witnesses.constant import with_constant, without_constant
+
+UnitKind = Literal["lif", "threshold"]
 
 
 @dataclass(frozen=True)
@@ -20,84 +25,135 @@ class Unit:
     Attributes
     ----------
     neuron : {"lif", "threshold"}
-    reset : str
-        Of LIF neurons.
-    leak, threshold : float
-        Of LIF neurons. Only the sign of the threshold matters, as incoming weights can be scaled.
+    reset : {"soft", "hard", "none", "delayed"}
+        "none" of threshold units.
+    leak : float
+        In [0, 1]; 0 of threshold units.
+    threshold : float
+        0 of threshold units. Of LIF neurons only its sign says which patterns there are, as incoming weights can be
+        scaled.
     bias : bool
         A free bias.
     self_recurrent : bool
         A free weight from its own spike one step before.
     readout_bias : bool
         A free readout bias, where the membrane is read.
+
+    Raises
+    ------
+    ValueError
+        For a kind of neuron or reset that is not known, and for settings that the kind does not have.
     """
 
-    neuron: str = "lif"
-    reset: str = "soft"
+    neuron: UnitKind = "lif"
+    reset: Reset = "soft"
     leak: float = 0.9
     threshold: float = 1.0
     bias: bool = False
     self_recurrent: bool = False
     readout_bias: bool = False
 
+    def __post_init__(self) -> None:
+        check_choice("neuron", self.neuron, get_args(UnitKind))
+        check_choice("reset", self.reset, RESETS)
+        check_real("leak", self.leak, 0.0, 1.0)
+        check_real("threshold", self.threshold)
+        if self.neuron == "threshold" and (self.reset, self.leak, self.threshold) != ("none", 0.0, 0.0):
+            raise ValueError(
+                f"a threshold unit has no reset, leak and threshold: they must be 'none', 0.0 and 0.0, got "
+                f"{self.reset!r}, {self.leak!r} and {self.threshold!r}"
+            )
+
+    @classmethod
+    def of(cls, branch: Branch, index: int, readout: Readout) -> Unit:
+        """Neuron number `index` of a branch's last layer.
+
+        Raises
+        ------
+        ValueError
+            For a kind of neuron that bounds do not know.
+        """
+        layer, biased = branch.last, branch.readout_bias is not None and readout.biased
+        known = {"bias": layer.bias is not None, "self_recurrent": layer.recurrent is not None, "readout_bias": biased}
+        match layer.neuron:
+            case LIF(leak=leak, threshold=threshold, reset=reset):
+                return cls("lif", reset, float(leak[index]), float(threshold[index]), **known)
+            case Threshold():
+                return cls("threshold", "none", 0.0, 0.0, **known)
+            case other:
+                raise ValueError(f"there are no bounds over neurons of kind {other.name!r}: 'lif' and 'threshold' have")
+
     @property
     def memoryless(self) -> bool:
         """Whether it sees the present step alone."""
         return self.neuron == "threshold" and not self.self_recurrent
 
-    @classmethod
-    def of(cls, branch: Branch, index: int, readout: Readout) -> Unit:
-        """Neuron number `index` of a branch's last layer."""
-        layer, biased = branch.last, branch.readout_bias is not None and readout.biased
-        known = {"bias": layer.bias is not None, "self_recurrent": layer.recurrent is not None}
-        match layer.neuron:
-            case LIF() as lifs:
-                leak, threshold = float(lifs.leak[index]), float(lifs.threshold[index])
-                return cls("lif", lifs.reset, leak, threshold, readout_bias=biased, **known)
-            case Threshold():
-                return cls("threshold", "none", 0.0, 0.0, readout_bias=biased, **known)
-            case other:
-                raise ValueError(f"no family of networks with neurons of kind {other.name!r} is known, to be bounded")
-
-    def branch(self, p: torch.Tensor, n_features: int, dtype: torch.dtype) -> Branch:
-        """A branch of one such neuron from its parameters p = [w, recurrent weight, bias, threshold, readout bias].
-
-        Parameters that the unit does not have are left out of `p`; of the threshold the sign and size in `p` are
-        scaled to the unit's own.
-        """
-        rest = list(p[n_features:])
-        recurrent = rest.pop(0) if self.self_recurrent else None
-        bias = rest.pop(0) if self.bias else None
-        scale = 1.0 if not self.has_threshold else abs(self.threshold) / float(rest.pop(0))
-        read = rest.pop(0) if self.readout_bias else None
-        kind = Threshold() if self.neuron == "threshold" else lif(1, self.leak, self.threshold, self.reset, dtype)  # type: ignore[arg-type]
-        shaped = lambda value, *shape: None if value is None else (value * scale).to(dtype).reshape(shape)  # noqa: E731
-        weight = (p[:n_features, None] * scale).to(dtype)
-        return Branch((Layer(weight, kind, shaped(recurrent, 1, 1), shaped(bias, 1)),), shaped(read, 1))
-
     @property
     def has_threshold(self) -> bool:
         """Whether a threshold other than 0 sets the scale of the weights."""
-        return self.neuron == "lif" and self.threshold != 0.0
+        return self.threshold != 0.0
+
+    @property
+    def threshold_sign(self) -> int:
+        """-1, 0 or 1."""
+        return (self.threshold > 0.0) - (self.threshold < 0.0)
+
+    @property
+    def after_spike(self) -> Literal["keep", "subtract", "zero"]:
+        """What becomes of the membrane at once when the neuron fires: nothing, less the threshold, or zero."""
+        match self.reset:
+            case "none" | "delayed":
+                return "keep"
+            case "soft":
+                return "subtract"
+            case "hard":
+                return "zero"
 
     @property
     def reset_at_first(self) -> bool:
         """Whether the first step is after a reset: the membrane of the start, 0, is above a negative threshold."""
-        return self.neuron == "lif" and self.reset == "delayed" and self.threshold < 0.0
+        return self.reset == "delayed" and self.threshold < 0.0
+
+    def branch(self, p: Tensor, n_features: int, dtype: torch.dtype) -> Branch:
+        """A branch of m such neurons from their parameters p = [w, recurrent weight, bias, threshold, readout bias].
+
+        Parameters
+        ----------
+        p : float tensor of shape (r, m)
+            Parameters that the unit does not have are left out; of the threshold the size is given, to which all else is
+            scaled to the unit's own.
+        n_features : int
+        dtype : torch.dtype
+        """
+        rest = list(p[n_features:])
+        recurrent = rest.pop(0) if self.self_recurrent else None
+        bias = rest.pop(0) if self.bias else None
+        scale = abs(self.threshold) / rest.pop(0) if self.has_threshold else torch.ones_like(p[0])
+        read = rest.pop(0) if self.readout_bias else None
+        scaled = lambda values: None if values is None else (values * scale).to(dtype)  # noqa: E731
+        own = None if recurrent is None else torch.diag((recurrent * scale).to(dtype))
+        neuron = self._neurons(p.shape[1], dtype)
+        return Branch((Layer((p[:n_features] * scale).to(dtype), neuron, own, scaled(bias)),), scaled(read))
+
+    def _neurons(self, m: int, dtype: torch.dtype) -> Neuron:
+        match self.neuron:
+            case "lif":
+                return lif(m, self.leak, self.threshold, self.reset, dtype)
+            case "threshold":
+                return Threshold()
 
     def __str__(self) -> str:
-        if self.neuron == "threshold":
-            name = "threshold units"
-        else:
-            sign = "positive" if self.threshold > 0 else "negative" if self.threshold < 0 else "zero"
-            name = f"LIF neurons of leak {self.leak:g}, {self.reset} reset and {sign} threshold"
+        name = "threshold units"
+        if self.neuron == "lif":
+            leak, threshold = float(self.leak) + 0.0, float(self.threshold) + 0.0  # -0.0 is 0.0
+            name = f"LIF neurons of leak {leak!r}, threshold {threshold!r} and {self.reset} reset"
         extras = [word for word, has in (("bias", self.bias), ("readout bias", self.readout_bias)) if has]
-        recurrence = " each with a weight from its own last spike," if self.self_recurrent else ""
-        return f"{name},{recurrence} {'with ' + ' and '.join(extras) if extras else 'without bias'}"
+        recurrence = ", each with a weight from its own last spike," if self.self_recurrent else ""
+        return f"{name}{recurrence} {'with ' + ' and '.join(extras) if extras else 'without bias'}"
 
 
 @dataclass(frozen=True)
-class Family:
+class NetworkFamily:
     """Networks of any number of branches whose last-layer neurons are of the given kinds, all weights free.
 
     Attributes
@@ -124,8 +180,12 @@ class Family:
     every_step: bool = False
     constant: bool = False
 
+    def __post_init__(self) -> None:
+        check_integer("n_features", self.n_features)
+        check_integer("layers", self.layers)
+
     @classmethod
-    def of(cls, hidden: Hidden, *, intercept: bool = False) -> Family:
+    def of(cls, hidden: Hidden, *, intercept: bool = False) -> NetworkFamily:
         """The family of a network; with `intercept` its last branch is the always-firing neuron."""
         hidden = without_constant(hidden) if intercept else hidden
         kinds = {Unit.of(b, j, hidden.readout): None for b in hidden.branches for j in range(b.last.m)}
@@ -140,17 +200,22 @@ class Family:
         )
 
     @classmethod
-    def of_architecture(cls, architecture: Architecture, *, intercept: bool = False) -> Family:
+    def of_architecture(cls, architecture: Architecture, *, intercept: bool = False) -> NetworkFamily:
         """The family of all networks of this shape, with any number of branches."""
         a = architecture
-        lif_only = (a.reset, a.leak, a.threshold) if a.neuron == "lif" else ("none", 0.0, 0.0)
-        unit = Unit(a.neuron, *lif_only, a.bias, a.recurrent)
+        match a.neuron:
+            case "lif":
+                unit = Unit("lif", a.reset, a.leak, a.threshold, a.bias, a.recurrent)
+            case "threshold":
+                unit = Unit("threshold", "none", 0.0, 0.0, a.bias, a.recurrent)
+            case other:
+                raise ValueError(f"there are no bounds over neurons of kind {other!r}: 'lif' and 'threshold' have")
         wide = max(max(a.layer_sizes(k)) for k in range(a.branches)) > 1
         return cls(a.n_features, (unit,), a.depth - 1, a.recurrent and wide, a.read_by, a.every_step, intercept)
 
     def simplest(self, dtype: torch.dtype = torch.float64) -> Hidden:
         """One neuron of each kind, with zero weights, and the always-firing one: `of` gives the family back."""
-        zeros = torch.zeros(self.n_features + 5, dtype=dtype)
+        zeros = torch.zeros(self.n_features + 5, 1, dtype=dtype)
         branches = []
         for unit in self.units:
             p = zeros.clone()
@@ -160,12 +225,29 @@ class Family:
         hidden = Hidden(self.n_features, tuple(branches), self.readout, self.every_step, dtype)
         return with_constant(hidden) if self.constant else hidden
 
+    @property
+    def reads_membrane(self) -> bool:
+        """Whether the sign of the membrane after reset is read, and not the spike.
+
+        Raises
+        ------
+        ValueError
+            For a readout whose columns are no 0/1 patterns.
+        """
+        match self.readout:
+            case Spike():
+                return False
+            case Membrane():
+                return True
+            case other:
+                raise ValueError(f"the columns of readout {other.name!r} are not 0/1 patterns of known neurons")
+
     def check_enumerable(self) -> None:
         """Raise ValueError where patterns of the family are not those of single neurons on the input."""
         reasons = {
             "has more than one hidden layer": self.layers > 1,
             "has layers whose neurons feed one another (give each recurrent neuron a branch of its own)": self.lateral,
-            f"has the {self.readout} readout, which is neither spike nor membrane": not isinstance(
+            f"has readout {self.readout.name!r}, whose patterns are not known": not isinstance(
                 self.readout, Spike | Membrane
             ),
         }
@@ -177,12 +259,13 @@ class Family:
                 )
 
     def __str__(self) -> str:
-        layers = "one hidden layer" if self.layers == 1 else f"up to {self.layers} hidden layers"
-        lateral = " with lateral recurrence" if self.lateral else ""
+        layers = "one hidden layer" if self.layers == 1 else f"at most {self.layers} hidden layers"
+        lateral = "any" if self.lateral else "no"
         rows = "at every step" if self.every_step else "at the last step"
         constant = ", and an always-firing neuron" if self.constant else ""
         kinds = "; or ".join(map(str, self.units))
         return (
-            f"networks of any number of branches of {layers}{lateral} of {kinds}; weights unrestricted, "
-            f"{self.readout} readout {rows}{constant}"
+            f"networks on {self.n_features} features, of any number of branches of {layers} of {kinds}; with {lateral} "
+            f"weights from one neuron of a layer to another; all weights are any real numbers; {self.readout} readout "
+            f"{rows}{constant}"
         )

@@ -7,82 +7,85 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from convexsnn.bounds import arrangement as arrangements
 from convexsnn.bounds import universal
-from convexsnn.bounds.arrangement import Arrangement, enumerate_family
-from convexsnn.bounds.family import Family
-from convexsnn.bounds.oracle import exact_oracle
+from convexsnn.bounds.family import NetworkFamily
+from convexsnn.bounds.patterns.arrangement import ASSUMPTIONS, Arrangement, enumerate_family
+from convexsnn.bounds.pricing.oracle import exact_oracle
 from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound, universal_bound, without_columns
-from convexsnn.global_bound import GlobalBound
+from convexsnn.global_bound import GlobalBound, at_most
 from convexsnn.network import Hidden
 from convexsnn.program import ConvexProgram
-from convexsnn.readouts import Readout
 from convexsnn.sequences import Sequences
 
-MILP_ASSUMPTIONS = (
-    "the objective has the same rho for every network",
-    "float64 arithmetic; the bounds of the branch and bound are evaluated anew from the multipliers that HiGHS gives",
-)
+# What networks with a label at every step must be for equal beginnings to be answered alike.
+CAUSAL = ", and answer at a step by what they have seen up to it"
 # A linear function over the box [0, 1] is largest at a corner, so that the bound is the same number.
 BOXED_FAMILY = universal.FAMILY.replace("0/1 last-layer neurons", "last-layer neurons, read by numbers from 0 to 1,")
-# Time for the mixed-integer programs of one bound, as much as exact training gives them.
+# Time for the pricing of one bound, as much as exact training gives them.
 SECONDS = 600.0
 # Whoever made a claim by enumeration could afford it: verification asks no less of itself.
 VERIFIED_LIMIT = 10**9
 
 
 def universal_certificate(
-    program: ConvexProgram, groups: Tensor, readout: Readout, U: Tensor, primal: float
+    program: ConvexProgram, groups: Tensor, hidden: Hidden, U: Tensor, primal: float
 ) -> GlobalBound | None:
-    """The universal bound for a solution's dual vector `U` (rows, C) and objective `primal`.
+    """The universal bound for a solution's dual vector `U` (rows, C) and objective `primal` of a network.
 
     None for readouts whose columns lie in another box than [0, 1]. The analog readout's lie in none: scaling hidden
     weights up and W down lowers the penalty.
     """
-    if readout.box != (0.0, 1.0):
+    if hidden.readout.box != (0.0, 1.0):
         return None
     bound = universal_bound(program, groups, (U,))
-    family = universal.FAMILY if readout.bits else BOXED_FAMILY
-    return GlobalBound(bound.value, "universal", family, bound.kappa, primal, universal.ASSUMPTIONS)
+    family = (universal.FAMILY if hidden.readout.bits else BOXED_FAMILY) + (CAUSAL if hidden.every_step else "")
+    value = at_most(bound.value, primal)
+    return GlobalBound(value, "universal", family, bound.kappa, primal, universal.ASSUMPTIONS)
+
+
+def own_kappa(program: ConvexProgram, U: Tensor) -> float:
+    """Omega*(D^T U) / rho of the program's own columns, which count beside those of a family.
+
+    So no rounding of potentials puts a bound above the objective of weights on them.
+    """
+    own = program.columns.rmatmul(U.to(program.columns.device)).cpu()
+    return float(program.penalty.dual_norm(own)) / program.rho
 
 
 def arrangement_certificate(
     program: ConvexProgram, groups: Tensor, arrangement: Arrangement, U: Tensor, primal: float
 ) -> GlobalBound:
-    """The bound by all patterns of a family; never below the universal one.
-
-    The program's own columns count as well, so that no rounding of potentials puts the bound above the objective of
-    weights on them.
-    """
+    """The bound by all patterns of a family, and the program's own columns; never below the universal one."""
     bare = without_columns(program)
     U = in_domain(bare, U.cpu())
-    own = program.columns.rmatmul(U.to(program.columns.device)).cpu()
-    kappa = max(float(program.penalty.dual_norm(D_U)) for D_U in (arrangement.columns.rmatmul(U), own)) / program.rho
-    value = _value(bare, groups, U, kappa)
+    kappa = float(program.penalty.dual_norm(arrangement.columns.rmatmul(U))) / program.rho
+    kappa = max(kappa, own_kappa(program, U))
+    value = at_most(_value(bare, groups, U, kappa), primal)
     family, count = str(arrangement.family), arrangement.n_patterns
-    return GlobalBound(value, "arrangement", family, kappa, primal, arrangements.ASSUMPTIONS, count)
+    return GlobalBound(value, "arrangement", family, kappa, primal, ASSUMPTIONS, count)
 
 
-def milp_certificate(
+def pricing_certificate(
     program: ConvexProgram,
     groups: Tensor,
-    family: Family,
+    family: NetworkFamily,
     sequences: Sequences,
     U: Tensor,
     primal: float,
     *,
     time_limit: float = SECONDS,
 ) -> GlobalBound:
-    """The bound by mixed-integer programs, also where time runs out; never below the universal one."""
-    program, U = without_columns(program), in_domain(without_columns(program), U.cpu())
-    penalty = "l1" if program.n_outputs == 1 else program.penalty.name
-    kappa = exact_oracle(U, family, sequences, penalty=penalty, rho=program.rho, time_limit=time_limit).kappa
-    return milp_bound(family, _value(program, groups, U, kappa), kappa, primal)
+    """The bound by exact pricing, also where time runs out, and the program's own columns; never below the universal."""
+    bare = without_columns(program)
+    U = in_domain(bare, U.cpu())
+    priced = exact_oracle(U, family, sequences, penalty=program.penalty, rho=program.rho, time_limit=time_limit)
+    kappa = max(priced.kappa, own_kappa(program, U))
+    return pricing_bound(family, _value(bare, groups, U, kappa), kappa, primal)
 
 
-def milp_bound(family: Family, value: float, kappa: float, primal: float) -> GlobalBound:
-    """The bound that mixed-integer programs gave, as data."""
-    return GlobalBound(value, "milp", str(family), kappa, primal, MILP_ASSUMPTIONS)
+def pricing_bound(family: NetworkFamily, value: float, kappa: float, primal: float) -> GlobalBound:
+    """The bound that exact pricing gave, as data."""
+    return GlobalBound(at_most(value, primal), "pricing", str(family), kappa, primal, ASSUMPTIONS)
 
 
 def prove_again(
@@ -100,15 +103,15 @@ def prove_again(
     methods speak, the bound is the universal one and names their family.
     """
     if claim.method == "universal" or witnesses.readout.box != (0.0, 1.0):
-        return universal_certificate(program, groups, witnesses.readout, U, primal)
-    family = Family.of(witnesses)
+        return universal_certificate(program, groups, witnesses, U, primal)
+    family = NetworkFamily.of(witnesses)
     if witnesses.branches and str(family) != claim.family:
-        family = Family.of(witnesses, intercept=True)
+        family = NetworkFamily.of(witnesses, intercept=True)
     if str(family) != claim.family or witnesses.dtype != torch.float64:
-        bound = universal_certificate(program, groups, witnesses.readout, U, primal)
+        bound = universal_certificate(program, groups, witnesses, U, primal)
         return None if bound is None else replace(bound, family=str(family))
-    if claim.method == "milp":
-        return milp_certificate(program, groups, family, sequences, U, primal)
+    if claim.method == "pricing":
+        return pricing_certificate(program, groups, family, sequences, U, primal)
     return arrangement_certificate(
         program, groups, enumerate_family(family, sequences, limit=VERIFIED_LIMIT), U, primal
     )

@@ -65,7 +65,7 @@ def _seeds(seeds: Sequence[int], *, small: bool) -> tuple[int, ...]:
 
 
 def _run(jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], TableRows], out: Path, parallel: int) -> tuple:
-    """TableRows in the order of the jobs, and why some were skipped."""
+    """The rows in the order of the jobs, and why some were skipped."""
     check_integer("jobs", parallel)
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file: name a folder")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
 from convexsnn.estimators import Estimator
@@ -23,7 +23,7 @@ class OtherDataError(ValueError):
     """The data named are not those that the model says it was trained on."""
 
 
-@Parameter(name="*", group="Data")
+@Parameter(name="*", group=Group("Data", sort_key=1))
 @dataclass(frozen=True)
 class DataOptions:
     """Where the data come from.
@@ -31,27 +31,27 @@ class DataOptions:
     Parameters
     ----------
     task : str, optional
-        A task by name; `convexsnn tasks` lists them.
+        The data are those of this task; `convexsnn tasks` lists all tasks.
     data : Path, optional
-        An .npz file with X (n, T, d) or (n, d) and y, optionally X_val, y_val, X_test, y_test, lengths.
+        The data are in this .npz file: X (n, T, d) or (n, d) and y, optionally X_val, y_val, X_test, y_test, lengths.
     timesteps : int, optional
-        Steps T of a task's sequences, or steps for which a 2-D X is shown.
+        The sequences of a task have this many steps T, or a 2-D X is shown for this many steps.
     min_timesteps : int, optional
-        Shortest sequence of an automaton task; lengths are drawn between it and --timesteps.
+        The sequences of an automaton task have at least this many steps. Lengths are drawn from here to --timesteps.
     n_train : int, optional
-        Training sequences of a task.
+        A task gives this many training sequences.
     n_val : int, optional
-        Validation sequences of a task.
+        A task gives this many validation sequences.
     n_test : int, optional
-        Test sequences of a task.
+        A task gives this many test sequences.
     per_step : bool, optional
-        One label a step; with --data, y is (n, T).
+        Every step has a label. With --data, y is then (n, T).
     permute : bool
-        Permute the pixels of image tasks by one fixed permutation.
+        The pixels of image tasks are permuted, those of all images alike.
     data_dir : Path, optional
-        Folder with a task's files (the four IDX files of MNIST).
+        This folder holds the files of a task, such as the four IDX files of MNIST.
     factored : bool
-        Train an arithmetic task on two outputs, the digit and what is carried on, instead of one joint token.
+        An arithmetic task has two outputs, the digit and what is carried on, instead of one joint token.
     """
 
     task: str | None = None
@@ -82,7 +82,7 @@ class DataOptions:
         return from_task(self.task, TaskSettings(**chosen), factored=self.factored)
 
 
-@Parameter(name="*", group="Convex program")
+@Parameter(name="*", group=Group("Convex program", sort_key=2))
 @dataclass(frozen=True)
 class ProgramOptions:
     """The convex program and how far to solve it.
@@ -90,31 +90,35 @@ class ProgramOptions:
     Parameters
     ----------
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
-        "auto" is cross_entropy, or squared with --regression.
+        Training lowers this loss. "auto" is cross_entropy, or squared with --regression.
     penalty : {"l1", "group"}
-        Omega.
+        The penalty sums the absolute output weights (l1), or the norm of the output weights of each neuron (group).
     output_weights : float
-        Weight of each of several outputs in the loss, as in --output-weights 1 --output-weights 2; otherwise 1 each.
+        Each of several outputs has this weight in the loss, as in --output-weights 1 --output-weights 2. Without
+        weights, all have weight 1.
     beta : float or "path"
-        Weight of the path norm; rho = beta / sqrt(P_last). Given several times, as in --beta 1 --beta 0.1, the one that
-        is best on the validation split is picked; "path" is 20 values from where weights begin to 1e-3 of that.
+        The path norm has this weight: rho = beta / sqrt(P_last). Of several, as in --beta 1 --beta 0.1, the one is
+        picked that is best on the validation split. "path" stands for 20 values, from where weights begin to 1e-3 of
+        that.
     rho : float, optional
-        Weight of the penalty in the convex program, instead of --beta.
+        The penalty has this weight in the convex program, in place of --beta.
     validation_fraction : float
-        Share of the training sequences on which betas are compared where the data have no validation split; the network
+        Betas are compared on this share of the training sequences, where the data have no validation split. The network
         is then trained on all of them at the picked beta.
     intercept : bool
-        Add an always-firing neuron.
+        The output also reads a neuron that always fires.
     tol : float
-        Relative duality gap to certify.
+        The output weights are certified to this relative duality gap.
     max_iter : int
-        Limit on the solver's iterations.
+        The solver stops after this many iterations.
     """
 
     loss: str = "auto"
     penalty: str = "l1"
-    output_weights: Annotated[tuple[float, ...], Parameter(negative="")] = ()
-    beta: Annotated[tuple[float | Literal["path"], ...], Parameter(negative="")] = (0.1,)
+    output_weights: Annotated[tuple[float, ...], Parameter(negative="", consume_multiple=True, show_default=False)] = ()
+    beta: Annotated[
+        tuple[float | Literal["path"], ...], Parameter(negative="", consume_multiple=True, show_default="0.1")
+    ] = (0.1,)
     rho: float | None = None
     validation_fraction: float = 0.2
     intercept: Annotated[bool, Parameter(negative="")] = False
@@ -130,13 +134,14 @@ class RunOptions:
     Parameters
     ----------
     seeds : int
-        Given several times for several; otherwise 0, 1 and 2, or 0 for small cells.
+        A run is made with this seed; the option may be given several times. Without it the seeds are 0, 1 and 2, or 0
+        for small cells.
     jobs : int
-        Processes; with more than one, each has one thread.
+        This many processes run at once. With more than one, each has one thread.
     device : str
-        cpu, cuda, ...
+        The work is done on this device: cpu, cuda, ...
     data_dir : Path, optional
-        Folder with the four IDX files of MNIST.
+        This folder holds the four IDX files of MNIST.
     """
 
     seeds: Annotated[tuple[int, ...], Parameter(negative="")] = ()
@@ -153,11 +158,11 @@ class FitData:
     Parameters
     ----------
     task : str, optional
-        The task on which the model was trained.
+        The model was trained on this task.
     data : Path, optional
-        The .npz file on which the model was trained.
+        The model was trained on this .npz file.
     data_dir : Path, optional
-        Folder with the task's files, where it is not where it was.
+        This folder holds the files of the task, where they have moved.
     """
 
     task: str | None = None

@@ -253,8 +253,8 @@ class SpikingEstimator(NestedParameters, ABC):
         X, y
             The training data.
         how : ExactSettings, optional
-            By all patterns that neurons of this kind can have on X ("arrangement"), or by mixed-integer programs, which
-            need no enumeration and stop with what is proved when time is up ("milp"); and at what cost to refuse.
+            By all patterns that neurons of this kind can have on X ("arrangement"), or by branch and bound, which needs
+            no enumeration and stops with what is proved when time is up ("pricing"); and at what cost to refuse.
         observer : Observer, optional
             Told of the progress.
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from convexsnn.bounds import Family, arrangement_certificate
+from convexsnn.bounds import NetworkFamily, arrangement_certificate
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.family_program import FamilyProgram
 from convexsnn.exact.rounds import by_rounds
 from convexsnn.exact.settings import ExactSettings
-from convexsnn.exact.training import check_priceable, enumerate_patterns_of
+from convexsnn.exact.training import enumerate_patterns_of
 from convexsnn.global_bound import GlobalBound
 from convexsnn.observer import Observer
 from convexsnn.problem import Problem
@@ -41,7 +41,7 @@ def bound_network(
     problem : Problem
         On which it was trained. With an intercept, the last branch of the witnesses is the always-firing neuron.
     how : ExactSettings, optional
-        "arrangement" is exact: no bound over the family is better. "milp" stops after `time_limit` seconds.
+        "arrangement" is exact: no bound over the family is better. "pricing" stops after `time_limit` seconds.
     options : SolverOptions, optional
     observer : Observer, optional
 
@@ -54,11 +54,11 @@ def bound_network(
     how, options, certificate = how or ExactSettings(), options or SolverOptions(), trained.certificate
     if problem.data_digest != trained.data_digest:
         raise ValueError("X and y must be those that the network was trained on: their SHA-256 differs")
-    family, dtype = Family.of(trained.witnesses, intercept=problem.intercept), trained.witnesses.dtype
+    family, dtype = NetworkFamily.of(trained.witnesses, intercept=problem.intercept), trained.witnesses.dtype
     family.check_enumerable()
     if dtype != torch.float64:
         raise ValueError(
-            f"the network is of {dtype}, whose rounding gives patterns of its own: methods 'arrangement' and 'milp' "
+            f"the network is of {dtype}, whose rounding gives patterns of its own: methods 'arrangement' and 'pricing' "
             "bound networks of float64; the universal bound holds for every dtype"
         )
     same = replace(problem.at(certificate.rho), row_weights=trained.row_weights)
@@ -68,7 +68,7 @@ def bound_network(
     # The universal bound covers more networks, so of two that are equal it says more.
     if before is not None and not bound.value > before.value * (1.0 + options.tol / 10):
         return trained
-    bound = replace(bound, primal=certificate.primal)
+    bound = bound.of_network(certificate.primal)
     return replace(trained, certificate=certificate.with_global_bound(bound), global_dual=U)
 
 
@@ -81,7 +81,6 @@ def _by_enumeration(task: FamilyProgram, trained: Trained, how: ExactSettings) -
 
 
 def _by_pricing(task: FamilyProgram, trained: Trained, how: ExactSettings) -> tuple[GlobalBound, Tensor]:
-    check_priceable(task.family, task.problem.input)
     own = without_constant(trained.witnesses) if task.family.constant else trained.witnesses
     best = by_rounds(task, how.time_limit, None, own)
     assert best.certificate.global_bound is not None

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from convexsnn.bounds import Arrangement, Family
+from convexsnn.bounds import Arrangement, NetworkFamily
 from convexsnn.certificate import Certificate
 from convexsnn.exact.settings import ExactSettings
 from convexsnn.exact.training import enumerate_patterns_of, solve_exactly
@@ -29,7 +29,7 @@ class ExactColumns:
     Attributes
     ----------
     problem : Problem
-    family : Family
+    family : NetworkFamily
     how : ExactSettings
     options : SolverOptions
     observer : Observer
@@ -40,7 +40,7 @@ class ExactColumns:
     """
 
     problem: Problem
-    family: Family
+    family: NetworkFamily
     how: ExactSettings
     options: SolverOptions
     observer: Observer
@@ -52,7 +52,7 @@ class ExactColumns:
 
     @cached_property
     def arrangement(self) -> Arrangement | None:
-        """All patterns; None for the method "milp", which needs no enumeration."""
+        """All patterns; None for the method "pricing", which needs no enumeration."""
         if self.how.method != "arrangement":
             return None
         problem = self.problem
@@ -74,9 +74,9 @@ class ExactColumns:
                 return
 
     def path_of_rhos(self) -> list[float]:
-        """See `ColumnSource`; ValueError for the method "milp", which knows no level at which weights begin."""
+        """See `ColumnSource`; ValueError for the method "pricing", which knows no level at which weights begin."""
         if self.arrangement is None:
-            raise ValueError("beta must be numbers, not 'path', for exact training by method 'milp'")
+            raise ValueError("beta must be numbers, not 'path', for exact training by method 'pricing'")
         return path_of_rhos(self.problem.program(self.arrangement.columns), self.n_last)
 
     def on(self, problem: Problem) -> ExactColumns:

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from convexsnn.bounds import Family
+from convexsnn.bounds import NetworkFamily
 from convexsnn.certificate import certify
 from convexsnn.columns import Columns
 from convexsnn.dictionary import build_dictionary
 from convexsnn.global_bound import GlobalBound
+from convexsnn.losses import is_hinge
 from convexsnn.network import Hidden
 from convexsnn.observer import Observer
 from convexsnn.problem import Problem
 from convexsnn.reconstruction import reconstruct
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
-from convexsnn.solvers.hinge.linear import HingeLinear
 from convexsnn.solvers.hinge.simplex import HingeLP
 from convexsnn.solvers.working_set import solve_by_working_set
 from convexsnn.training import Trained
@@ -35,14 +35,14 @@ class FamilyProgram:
     Attributes
     ----------
     problem : Problem
-    family : Family
+    family : NetworkFamily
     options : SolverOptions
         How far to solve it.
     observer : Observer
     """
 
     problem: Problem
-    family: Family
+    family: NetworkFamily
     options: SolverOptions = field(default_factory=SolverOptions)
     observer: Observer = field(default_factory=Observer)
 
@@ -52,7 +52,9 @@ class FamilyProgram:
         options, solver = SolverOptions(tol, self.options.max_iter, self.observer.solved), solver_for(program)
         if program.n_columns <= WIDE * program.n_rows:
             return solver.solve(program, options)
-        if solver.name == HingeLinear.name:  # the simplex method adds columns by itself, and few of them are needed
+        if (
+            is_hinge(program.loss) and program.penalty.exponent(program.n_outputs) == 1.0
+        ):  # the simplex method adds columns by itself, and few of them are needed
             return HingeLP().solve(program, options)
         most = max(FEWEST, 8 * program.n_rows)
         return solve_by_working_set(solver.solve, program, options, None, solver.name, most)
@@ -63,10 +65,9 @@ class FamilyProgram:
         """The trained network of witnesses `hidden` with weights W (P_last, C), certified anew by simulating them."""
         dictionary = build_dictionary(hidden, self.problem.input)
         columns = dictionary.to_columns(W)
-        certificate = replace(
-            certify(self.problem.program(dictionary.columns), columns, U), dual=bound.value, scope="global"
-        )
-        bound = replace(bound, primal=certificate.primal)
+        certificate = certify(self.problem.program(dictionary.columns), columns, U)
+        bound = bound.of_network(certificate.primal)
+        certificate = replace(certificate, dual=bound.value, scope="global")
         certificate = certificate.with_global_bound(bound).with_spike_margin(dictionary.spike_margin)
         status = solution.status
         if certificate.holds(self.options.tol):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from convexsnn.checks import check_choice, check_integer, check_real
 
-METHODS = ("arrangement", "milp")
+METHODS = ("arrangement", "pricing")
 
 
 @dataclass(frozen=True)
@@ -15,14 +15,14 @@ class ExactSettings:
 
     Attributes
     ----------
-    method : {"arrangement", "milp"}
-        How all neurons are covered. "arrangement" solves the program over all their patterns at once. "milp" generates
-        columns: each round prices by mixed-integer programs, needs no enumeration, and may stop with a gap.
+    method : {"arrangement", "pricing"}
+        "arrangement" solves the program over the patterns of all neurons at once. "pricing" adds columns round by
+        round, by branch and bound: it needs no enumeration, and may stop with a gap.
     max_patterns : int
-        Most patterns to visit: "arrangement" is refused beforehand where there are more.
+        At most this many patterns are visited. "arrangement" is refused beforehand where there are more.
     time_limit : float
-        Seconds that training may take: "arrangement" is refused beforehand where it is expected to take longer, and
-        "milp" begins no round after that time.
+        Training may take this many seconds. "arrangement" is refused beforehand where it is expected to take longer,
+        and "pricing" begins no round after that time.
     """
 
     method: str = "arrangement"

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from convexsnn.bounds import (
     Arrangement,
-    Family,
+    NetworkFamily,
     arrangement_certificate,
     enumerate_family,
     enumeration_cost,
 )
-from convexsnn.bounds.decisions import decisions_of
 from convexsnn.exact.family_program import FamilyProgram, with_branches
 from convexsnn.exact.rounds import ExactRound, by_rounds
 from convexsnn.exact.settings import ExactSettings
@@ -31,7 +30,7 @@ from convexsnn.training import Trained
 
 def solve_exactly(
     problem: Problem,
-    family: Family,
+    family: NetworkFamily,
     how: ExactSettings | None = None,
     options: SolverOptions | None = None,
     *,
@@ -44,7 +43,7 @@ def solve_exactly(
     Parameters
     ----------
     problem : Problem
-    family : Family
+    family : NetworkFamily
         Of the problem's steps and intercept.
     how : ExactSettings, optional
     options : SolverOptions, optional
@@ -54,7 +53,7 @@ def solve_exactly(
     observer : Observer, optional
         Told of the progress.
     on_round : callable (ExactRound), optional
-        Told after each round of "milp".
+        Told after each round of "pricing".
 
     Returns
     -------
@@ -88,10 +87,10 @@ def solve_exactly(
             arrangement = enumerate_patterns_of(family, problem.input, how, problem.n_outputs, task.observer)
         trained = _over_all_patterns(task, arrangement, time.perf_counter() - begun)
     else:
-        check_priceable(family, problem.input)
+        family.check_enumerable()
         trained = by_rounds(task, how.time_limit, on_round)
     if not trained.certificate.holds(options.tol):
-        open_bound = how.method == "milp" and trained.status is Status.STALLED
+        open_bound = how.method == "pricing" and trained.status is Status.STALLED
         advice = "raise time_limit, or take method 'arrangement'" if open_bound else trained.status.value
         warnings.warn(
             f"not certified to tol={options.tol:g}: global relative gap {trained.certificate.relative_gap:.2e}; "
@@ -102,15 +101,8 @@ def solve_exactly(
     return trained
 
 
-def check_priceable(family: Family, sequences: Sequences) -> None:
-    """Raise ValueError, naming what to change, unless neurons of the family can be priced on these sequences."""
-    family.check_enumerable()
-    for unit in family.units:
-        decisions_of(unit, family, sequences)
-
-
 def enumerate_patterns_of(
-    family: Family, sequences: Sequences, how: ExactSettings, outputs: int = 1, observer: Observer | None = None
+    family: NetworkFamily, sequences: Sequences, how: ExactSettings, outputs: int = 1, observer: Observer | None = None
 ) -> Arrangement:
     """All patterns of a family; ValueError with an estimate of the cost when that is above the limits of `how`."""
     check_cost(family, sequences, how, outputs)
@@ -123,7 +115,7 @@ def enumerate_patterns_of(
     )
 
 
-def check_cost(family: Family, sequences: Sequences, how: ExactSettings, outputs: int = 1) -> None:
+def check_cost(family: NetworkFamily, sequences: Sequences, how: ExactSettings, outputs: int = 1) -> None:
     """Raise ValueError with an estimate of the cost when enumerating is above the limits of `how`."""
     cost = enumeration_cost(family, sequences, outputs)
     over = [
@@ -137,7 +129,7 @@ def check_cost(family: Family, sequences: Sequences, how: ExactSettings, outputs
     if over:
         raise ValueError(
             f"enumeration would have {cost} of memory, which is more than {' and '.join(over)}: raise that, use "
-            "fewer or shorter sequences or fewer features, or method = 'milp', which may stop with a gap"
+            "fewer or shorter sequences or fewer features, or method = 'pricing', which may stop with a gap"
         )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from convexsnn.bounds import Family
+from convexsnn.bounds import NetworkFamily
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 from convexsnn.exact import ExactColumns, ExactSettings, check_cost
-from convexsnn.families.base import Run, WitnessFamily, family
+from convexsnn.families.base import Run, WitnessFamily, check_neuron_settings, family
 from convexsnn.network import Hidden
 from convexsnn.neurons import Reset
 from convexsnn.problem import Problem
@@ -24,21 +24,23 @@ class Exact(WitnessFamily, ExactSettings):
     Attributes
     ----------
     last : int
-        P_last in rho = beta / sqrt(P_last), whatever number of neurons the network ends with.
+        This is P_last in rho = beta / sqrt(P_last). The network may end with any number of neurons.
     neuron : {"lif", "threshold"}
-        Kind of neuron.
+        Hidden neurons are leaky integrate-and-fire neurons (lif), or have no memory (threshold).
     leak : float
-        Factor in [0, 1] by which a LIF neuron keeps its membrane from step to step.
+        A LIF neuron keeps this share of its membrane potential from one step to the next: 0 to 1.
     threshold : float
-        Membrane potential at which a LIF neuron fires.
+        A LIF neuron fires when its membrane potential reaches this value.
     reset : {"soft", "hard", "none", "delayed"}
-        What happens to the membrane of a LIF neuron when it fires.
+        When a LIF neuron fires, its membrane potential falls by the threshold (soft), falls to 0 (hard) or stays
+        (none). With delayed it falls by the threshold one step later.
     recurrent : bool
-        Give every neuron a weight from its own spike one step before.
+        Every hidden neuron also reads its own spike of the step before.
     bias : bool
-        Give every neuron a bias.
+        Every hidden neuron has a bias.
     readout : {"spike", "membrane"}
-        What the output reads of the hidden layer.
+        The output reads the spikes of the last hidden layer (spike), or whether its membrane potentials are at least 0
+        (membrane).
     """
 
     name: ClassVar[str] = "exact"
@@ -60,6 +62,7 @@ class Exact(WitnessFamily, ExactSettings):
             check_flag(flag, getattr(self, flag))
         check_real("leak", self.leak, 0.0, 1.0)
         self.networks(1, every_step=False, intercept=False)
+        check_neuron_settings(self, self.neuron)
 
     @property
     def n_last(self) -> int:
@@ -80,15 +83,15 @@ class Exact(WitnessFamily, ExactSettings):
         if self.method == "arrangement":
             check_cost(self.networks_of(problem), problem.input, self, problem.n_outputs)
 
-    def networks(self, n_features: int, *, every_step: bool, intercept: bool) -> Family:
+    def networks(self, n_features: int, *, every_step: bool, intercept: bool) -> NetworkFamily:
         """The networks among which the best one is found."""
         shape = Architecture(
             n_features, 2, 1, 1, 1, self.neuron, self.leak, self.threshold, self.reset, self.recurrent, self.bias,
             self.readout, every_step,  # type: ignore[arg-type] - checked by Architecture
         )  # fmt: skip
-        return Family.of_architecture(shape, intercept=intercept)
+        return NetworkFamily.of_architecture(shape, intercept=intercept)
 
-    def networks_of(self, problem: Problem) -> Family:
+    def networks_of(self, problem: Problem) -> NetworkFamily:
         """The same, for a problem."""
         return self.networks(problem.input.n_features, every_step=problem.every_step, intercept=problem.intercept)
 

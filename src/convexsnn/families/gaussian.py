@@ -23,13 +23,14 @@ class Gaussian(LayeredFamily):
     Attributes
     ----------
     neuron : {"lif", "threshold"}
-        Kind of neuron.
+        Hidden neurons are leaky integrate-and-fire neurons (lif), or have no memory (threshold).
     leak : float
-        Factor in [0, 1] by which a LIF neuron keeps its membrane from step to step.
+        A LIF neuron keeps this share of its membrane potential from one step to the next: 0 to 1.
     threshold : float
-        Membrane potential at which a LIF neuron fires.
+        A LIF neuron fires when its membrane potential reaches this value.
     variant : {"standard", "normalized", "orthogonal"}
-        Independent weights; the same with the incoming weights of every neuron scaled to length 1; or orthonormal ones.
+        Weights are drawn independently (standard). They may then be scaled so that those into a neuron have length 1
+        (normalized), or be orthonormal (orthogonal).
 
     References
     ----------

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from convexsnn.checks import check_range, check_real
 from convexsnn.families.base import Run, family
 from convexsnn.families.layered import LayeredFamily
 from convexsnn.network import Hidden
@@ -24,15 +25,15 @@ class Heterogeneous(LayeredFamily):
     Attributes
     ----------
     neuron : {"lif", "threshold"}
-        Kind of neuron.
+        Hidden neurons are leaky integrate-and-fire neurons (lif), or have no memory (threshold).
     memory_range : (float, float)
-        Steps tau over which a LIF neuron remembers, more than 0: its leak is exp(-1 / tau).
+        A LIF neuron remembers for tau steps, drawn from this range, more than 0: its leak is exp(-1 / tau).
     threshold_range : (float, float)
-        Membrane potential at which a LIF neuron fires, more than 0.
+        The threshold of a LIF neuron is drawn from this range, more than 0.
     gain_range : (float, float)
-        Factor on all weights that lead to a neuron, more than 0.
+        All weights into a neuron are multiplied by a number that is drawn from this range, more than 0.
     bias_scale : float
-        Standard deviation of the gaussian bias of a neuron, before its gain; 0 draws none.
+        The bias of a neuron is normally distributed with this standard deviation, before its gain. 0 gives no bias.
     """
 
     name: ClassVar[str] = "heterogeneous"
@@ -45,7 +46,9 @@ class Heterogeneous(LayeredFamily):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.spread()
+        for name in ("memory_range", "threshold_range", "gain_range"):
+            object.__setattr__(self, name, check_range(name, getattr(self, name)))
+        check_real("bias_scale", self.bias_scale, 0.0)
 
     def spread(self) -> Heterogeneity:
         """The ranges from which neurons are drawn."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import fields
 from typing import Any
 
 import torch
 
-from convexsnn.families.base import SampledFamily, family
+from convexsnn.checks import check_flag, check_heeded
+from convexsnn.families.base import SampledFamily, check_neuron_settings, family
 from convexsnn.network import Hidden
 from convexsnn.neurons import Reset
 from convexsnn.witnesses import Architecture, gaussian, with_constant
@@ -21,23 +21,26 @@ class LayeredFamily(SampledFamily):
     Attributes
     ----------
     depth : int
-        Number of layers L, at least 2, counted with the linear output. A branch has L - 1 hidden layers.
+        The network has this many layers L, counting the linear output: at least 2.
     branches : int
-        Number K of parallel branches.
+        The hidden network has this many parallel branches K.
     hidden : int
-        P_rec, the neurons of each hidden layer but the last, over all branches.
+        Each hidden layer but the last has this many neurons P_rec, over all branches.
     last : int
-        P_last, the neurons of the last hidden layers, over all branches.
+        This is P_last in rho = beta / sqrt(P_last). The last hidden layers of all branches have this many neurons
+        together.
     reset : {"soft", "hard", "none", "delayed"}
-        What happens to the membrane of a LIF neuron when it fires.
+        When a LIF neuron fires, its membrane potential falls by the threshold (soft), falls to 0 (hard) or stays
+        (none). With delayed it falls by the threshold one step later.
     recurrent : bool
-        Give every layer recurrent weights, from its own spikes one step before.
+        Every hidden layer also reads its own spikes of the step before.
     bias : bool
-        Give every neuron a bias.
-    readout : str or Readout
-        What the output reads of the last layer: "spike", "membrane" or "analog".
+        Every hidden neuron has a bias.
+    readout : {"spike", "membrane", "analog"}
+        The output reads the spikes of the last hidden layer (spike), or whether its membrane potentials are at least 0
+        (membrane). It may also read the potentials themselves (analog).
     dtype : {"float64", "float32"}
-        Arithmetic in which the dynamics of the network are defined.
+        The network computes with numbers of this precision.
     """
 
     depth: int = 3
@@ -51,10 +54,12 @@ class LayeredFamily(SampledFamily):
     dtype: str = "float64"
 
     def __post_init__(self) -> None:
+        for flag in ("recurrent", "bias"):
+            check_flag(flag, getattr(self, flag))
         self.architecture(n_features=1, every_step=False)
-        usual = {own.name: own.default for own in fields(self)}
-        if self.depth == 2 and self.hidden != usual["hidden"]:
-            raise ValueError("hidden has no effect with depth=2, where the one hidden layer is the last: leave it out")
+        if self.depth == 2:
+            check_heeded(self, ["hidden"], "with depth=2, where the one hidden layer is the last")
+        check_neuron_settings(self, self.neurons()["neuron"])
 
     @property
     def n_last(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from convexsnn.checks import check_integer
+from convexsnn.checks import check_grid, check_integer
 from convexsnn.families.base import Run, family
 from convexsnn.families.layered import LayeredFamily
 from convexsnn.network import Hidden
@@ -22,13 +22,13 @@ class Reservoir(LayeredFamily):
     Attributes
     ----------
     leak_grid : tuple of float
-        Leaks to try, in [0, 1].
+        The tuning tries these leaks, from 0 to 1.
     threshold_grid : tuple of float
-        Thresholds to try, more than 0.
+        The tuning tries these thresholds, more than 0.
     scale_grid : tuple of float
-        Factors on the input weights to try, more than 0.
+        The tuning tries these factors on the input weights, more than 0.
     sample_size : int
-        Every setting is judged on this many training sequences, the first ones.
+        The tuning judges every setting on this many training sequences, the first ones.
 
     References
     ----------
@@ -45,7 +45,9 @@ class Reservoir(LayeredFamily):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer("sample_size", self.sample_size)
-        self.grid()
+        for name in ("leak_grid", "threshold_grid", "scale_grid"):
+            values = check_grid(name, getattr(self, name), zero_to_one=name == "leak_grid")
+            object.__setattr__(self, name, values)
 
     def grid(self) -> ReservoirGrid:
         """The settings to try."""

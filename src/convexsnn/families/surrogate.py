@@ -28,13 +28,15 @@ class Surrogate(LayeredFamily, SurrogateSettings):
     Attributes
     ----------
     neuron : {"lif", "threshold"}
-        Kind of neuron.
+        Hidden neurons are leaky integrate-and-fire neurons (lif), or have no memory (threshold).
     leak : float
-        Factor in [0, 1] by which a LIF neuron keeps its membrane from step to step. Training begins with it.
+        A LIF neuron keeps this share of its membrane potential from one step to the next: 0 to 1. Training begins with
+        this value.
     threshold : float
-        Membrane potential at which a LIF neuron fires. Training begins with it.
+        A LIF neuron fires when its membrane potential reaches this value. Training begins with this value.
     epochs : int, optional
-        Passes over the training sequences. None makes about 2000 steps, in 10 to 60 passes.
+        Training passes over the sequences this many times. Without a number it takes about 2000 steps, in 10 to 60
+        passes.
     """
 
     name: ClassVar[str] = "surrogate"

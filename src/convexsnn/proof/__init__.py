@@ -7,9 +7,11 @@ standard library. The folder may be copied elsewhere and run there: ``python -m 
 from .claims import SUMS, sum_problems, sums_of
 from .inequality import ExactProgram, Proof, prove
 from .losses import LossHead
+from .model import FORMAT
 from .verification import ExactVerification, verify_exactly
 
 __all__ = [
+    "FORMAT",
     "SUMS",
     "ExactProgram",
     "ExactVerification",

@@ -25,7 +25,7 @@ def rho_problems(header: dict[str, Any], n_last: int) -> list[str]:
     if parameters["rho"] is not None:
         wrong = claimed != Fraction(parameters["rho"])
     else:
-        beta = Fraction(header["fitted"].get("beta", parameters["beta"]))
+        beta = Fraction(header["fitted"]["beta"])
         # A search, and exact training, keep to the rho of their setting `last`, however many neurons they find.
         family = parameters["witnesses"]
         family = family["parts"][-1] if family["family"] == "mixture" else family
@@ -33,7 +33,7 @@ def rho_problems(header: dict[str, Any], n_last: int) -> list[str]:
         # rho = beta / sqrt(P) to rounding, squared: no root is needed.
         wrong = beta <= 0 or not _close(claimed**2 * width, beta**2, RHO_ROUNDING)
     named = parameters["beta"]
-    if not isinstance(named, (str, list)) and header["fitted"].get("beta", named) != named:
+    if not isinstance(named, (str, list)) and header["fitted"]["beta"] != named:
         return ["the picked beta is not the one in the parameters"]
     return ["the certificate's rho is not the one that the model's settings give"] if wrong else []
 

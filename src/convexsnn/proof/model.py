@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+# 6: witness families with settings of their own. Older files are of versions that were never released.
+FORMAT = 6
+
 
 class DamagedModelError(ValueError):
     """The model file cannot be read, or contradicts itself."""
@@ -80,11 +83,13 @@ def read_model(path: Path) -> Model:
         with safe_open(str(path), framework="np") as file:
             header = json.loads((file.metadata() or {})["convexsnn"], parse_constant=_refuse)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if header["format"] != FORMAT:
+            raise ValueError(f"its format is {header['format']!r}, and only {FORMAT} can be proved: fit the model anew")
         witnesses, network = (_hidden(header[name], name, tensors) for name in ("witnesses", "network"))
         kept = {name: tensors.pop(name) for name in ("W", "U", "row_weights", "network.W")}
         if "global_dual" in tensors:
             kept["global_dual"] = tensors.pop("global_dual")
-        unknown = [name for name in tensors if not name.startswith(("witnesses.", "network."))]
+        unknown = [name for name in tensors if not name.startswith(("witnesses.", "network.", "given."))]
         if unknown:
             raise ValueError(f"it holds tensors that no model has: {unknown}")
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:

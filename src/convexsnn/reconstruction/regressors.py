@@ -13,10 +13,14 @@ and the plain h_t, without a threshold, for threshold units.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from convexsnn.neurons import LIF, Neuron
+from convexsnn.neurons import LIF, Neuron, Reset, Threshold
+from convexsnn.rationals import Integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,44 +70,82 @@ class LayerPattern:
 
     def examples(self, j: int) -> Examples:
         """What neuron j must do at every counted step."""
-        before = np.concatenate([np.zeros_like(self.spikes[:, :1]), self.spikes[:, :-1]], axis=1)
-        parts = [self.below]
+        rows = self._rows(j, self.below, self.spikes, _leak_of(self.neuron, j))
+        labels = self._labels(j)[: len(rows)]
+        places = self._places(rows, labels)
+        return Examples(rows[places], labels[places] > 0.5)
+
+    def exact_examples(self, j: int, index: NDArray[np.int64]) -> Integers:
+        """The regressors of some of the `examples` without rounding: Fractions of shape (len(index), p)."""
+        rows = self._rows(j, self.below, self.spikes, _leak_of(self.neuron, j))
+        parts, sequences, steps = (
+            place[index] for place in np.nonzero(self._places(rows, self._labels(j)[: len(rows)]))
+        )
+        which, local = np.unique(sequences, return_inverse=True)
+        below, spikes = np.frompyfunc(Fraction, 1, 1)(self.below[which]), self.spikes[which].astype(int).astype(object)
+        return self._rows(j, below, spikes, Fraction(_leak_of(self.neuron, j)))[parts, local, steps]
+
+    def _rows(self, j: int, below: NDArray, spikes: NDArray, leak: Any) -> NDArray:
+        """Regressors of neuron j at every step, for its spikes and, where it is read, for what is read: (1 or 2, n, T, p).
+
+        They are computed in the arithmetic of what is given, floats or Fractions.
+        """
+        own, before = spikes[:, :, j], np.concatenate([np.zeros_like(spikes[:, :1]), spikes[:, :-1]], axis=1)
+        parts = [below]
         if self.recurrent:
             parts.append(before)
         if self.bias:
-            parts.append(np.ones((*self.counted.shape, 1)))
-        inputs, own = np.concatenate(parts, axis=2), self.spikes[:, :, j]
-        if isinstance(self.neuron, LIF):
-            return self._leaky(inputs, own, j)
-        return self._chosen([(inputs, own)])
+            parts.append(np.ones((*below.shape[:2], 1), dtype=below.dtype))
+        inputs = np.concatenate(parts, axis=2)
+        match self.neuron:
+            case Threshold():
+                return inputs[None]
+            case LIF(reset=reset, threshold=threshold):
+                return self._leaky(inputs, own, leak, reset, late=bool(threshold[j] < 0.0))
+            case other:
+                raise ValueError(
+                    f"weights are found again for LIF and Threshold neurons, not for {type(other).__name__}"
+                )
 
-    def _leaky(self, inputs: np.ndarray, own: np.ndarray, j: int) -> Examples:
-        assert isinstance(self.neuron, LIF)
-        leak, reset = float(self.neuron.leak[j]), self.neuron.reset
+    def _leaky(self, inputs: NDArray, own: NDArray, leak: Any, reset: Reset, *, late: bool) -> NDArray:
         summed, taken = np.zeros_like(inputs), np.zeros_like(own)
         state, debt, last = np.zeros_like(inputs[:, 0]), np.zeros_like(own[:, 0]), np.zeros_like(own[:, 0])
-        if reset == "delayed" and float(self.neuron.threshold[j]) < 0.0:
-            last = np.ones_like(last)  # the membrane of the start, 0, is above the threshold
+        if reset == "delayed" and late:
+            last = np.ones_like(last)  # the membrane of the start, 0, is above a negative threshold
         for t in range(inputs.shape[1]):
-            state = leak * (state * (1 - last)[:, None] if reset == "hard" else state) + inputs[:, t]
-            if reset == "soft":
-                debt = leak * (debt + last)
-            elif reset == "delayed":
-                debt = leak * debt + last
+            match reset:
+                case "none":
+                    pass
+                case "hard":
+                    state = state * (1 - last)[:, None]
+                case "soft":
+                    debt = leak * (debt + last)
+                case "delayed":
+                    debt = leak * debt + last
+            state = leak * state + inputs[:, t]
             summed[:, t], taken[:, t], last = state, debt, own[:, t]
-        rows = [(np.concatenate([summed, -(taken + 1.0)[:, :, None]], axis=2), own)]
+        rows = [np.concatenate([summed, -(taken + 1)[:, :, None]], axis=2)]
         if self.read is not None:
-            after = taken + (own if reset == "soft" else 0.0)
+            after = taken + own if reset == "soft" else taken
             kept = summed * (1 - own)[:, :, None] if reset == "hard" else summed
-            rows.append((np.concatenate([kept, -after[:, :, None]], axis=2), self.read[:, :, j]))
-        return self._chosen(rows)
+            rows.append(np.concatenate([kept, -after[:, :, None]], axis=2))
+        return np.stack(rows)
 
-    def _chosen(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> Examples:
+    def _labels(self, j: int) -> NDArray[np.float64]:
+        """What is wanted: spikes, and what is read, NaN where nothing is."""
+        return np.stack([part[:, :, j] for part in (self.spikes, self.read) if part is not None])
+
+    def _places(self, rows: NDArray, labels: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Counted rows; a zero row reads as firing whatever the weights are, and is left out where it should."""
-        regressors = np.concatenate([rows[self.counted] for rows, _ in parts])
-        labels = np.concatenate([labels[self.counted] for _, labels in parts])
-        kept = ~np.isnan(labels) & (regressors.any(axis=1) | (labels < 0.5))
-        return Examples(regressors[kept], labels[kept] > 0.5)
+        return self.counted & ~np.isnan(labels) & (rows.any(axis=3) | (labels < 0.5))
+
+
+def _leak_of(neuron: Neuron, j: int) -> float:
+    match neuron:
+        case LIF(leak=leak):
+            return float(leak[j])
+        case _:
+            return 0.0
 
 
 def distinct_prefixes(below: np.ndarray, spikes: np.ndarray, lengths: np.ndarray) -> np.ndarray:

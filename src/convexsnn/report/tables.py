@@ -8,6 +8,7 @@ from typing import Any
 
 from convexsnn.certificate import Certificate
 from convexsnn.estimators import Estimator
+from convexsnn.families import Mixture
 from convexsnn.report.contents import SHOWN, PageContents
 
 Lines = list[tuple[str, str]]
@@ -53,14 +54,16 @@ def gap(value: float) -> str:
 
 
 def settings(contents: PageContents) -> Lines:
-    """The estimator's parameters and those of the task; what was drawn from them is in the other tables."""
-    estimator = contents.estimator
-    parameters = sorted(estimator.get_params(deep=False).items())
-    return [
-        ("estimator", type(estimator).__name__),
-        *((name, number(value)) for name, value in parameters if value is not None),
-        *((f"data: {name}", number(value)) for name, value in contents.source.items() if value is not None),
-    ]
+    """All parameters of the estimator, of its witness families and of the task; those that are None are left out."""
+    estimator, family = contents.estimator, contents.estimator.family
+    families = family.parts if isinstance(family, Mixture) else (family,)
+    parameters: dict[str, Any] = dict(sorted(estimator.get_params(deep=False).items()))
+    parameters["witnesses"] = " + ".join(part.name for part in families)
+    for part in families:
+        parameters |= {f"{part.name}: {name}": value for name, value in part.to_dict().items() if name != "family"}
+    parameters |= {f"data: {name}": value for name, value in contents.source.items()}
+    lines = [(name, number(value)) for name, value in parameters.items() if value is not None]
+    return [("estimator", type(estimator).__name__), *lines]
 
 
 def training(contents: PageContents) -> Lines:

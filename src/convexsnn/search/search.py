@@ -160,7 +160,7 @@ def _stage_is_over(task: SearchTask, state: SearchState) -> bool:
 
 def _reached(task: SearchTask, state: SearchState) -> bool:
     last = state.history[-1]
-    return relative_gap(last.objective, last.global_bound) <= task.settings.tol
+    return relative_gap(last.objective, last.global_bound) <= task.settings.round_tol
 
 
 def _why_stop(task: SearchTask, state: SearchState) -> str | None:
@@ -168,7 +168,7 @@ def _why_stop(task: SearchTask, state: SearchState) -> str | None:
     settings, last = task.settings, state.history[-1]
     final = state.stage == task.last_stage
     if final and _reached(task, state):
-        return f"the objective is within {settings.tol:g} of what no network goes below"
+        return f"the objective is within {settings.round_tol:g} of what no network goes below"
     if final and state.idle >= settings.patience:
         tried = sum(entry.simulated for entry in state.history[-settings.patience :])
         return (

@@ -20,71 +20,79 @@ class SearchSettings:
     Attributes
     ----------
     depth : int
-        Number of layers L, at least 2, counted with the linear output. A searched branch has L - 1 hidden layers.
+        The network has this many layers L, counting the linear output: at least 2.
     last : int
-        P_last in rho = beta / sqrt(P_last), whatever number of neurons the search ends with.
+        This is P_last in rho = beta / sqrt(P_last). The network may end with any number of neurons.
     neuron : {"lif", "threshold"}
-        Kind of neuron.
+        Hidden neurons are leaky integrate-and-fire neurons (lif), or have no memory (threshold).
     leak : float, optional
-        Factor in [0, 1] by which a LIF neuron keeps its membrane from step to step. None searches one for each neuron.
+        A LIF neuron keeps this share of its membrane potential from one step to the next: 0 to 1. Without a value,
+        the search chooses a leak for each neuron.
     threshold : float
-        Membrane potential at which a LIF neuron fires.
+        A LIF neuron fires when its membrane potential reaches this value.
     reset : {"soft", "hard", "none", "delayed"}
-        What happens to the membrane of a LIF neuron when it fires.
+        When a LIF neuron fires, its membrane potential falls by the threshold (soft), falls to 0 (hard) or stays
+        (none). With delayed it falls by the threshold one step later.
     recurrent : bool
-        Give every layer recurrent weights, from its own spikes one step before.
+        Every hidden layer also reads its own spikes of the step before.
     bias : bool
-        Search a bias for every neuron.
+        Every hidden neuron has a bias.
     readout : {"spike", "membrane"}
-        What the output reads of the last layer.
+        The output reads the spikes of the last hidden layer (spike), or whether its membrane potentials are at least 0
+        (membrane).
     dtype : {"float64", "float32"}
-        Arithmetic in which the dynamics of the network are defined.
+        The network computes with numbers of this precision.
     width : int
-        Neurons of every layer of a searched branch.
+        Every layer of a searched branch has this many neurons.
     population : int
-        Branches that an oracle varies at once.
+        An oracle varies this many branches at once.
     generations : int
-        Most generations of hill climbing in a round. The oracles share them by what each has gained.
+        A round takes at most this many generations of hill climbing. The oracles share them by what each has gained.
     effort : float
-        Neuron steps that the search may take. One is one neuron for one step of one distinct prefix: about two
+        The search may take this many neuron steps. One is one neuron for one step of one distinct prefix: about two
         nanoseconds on one core. A round takes a twentieth of the effort at most, and the last step a tenth.
     seconds : float, optional
-        Time to search, instead of `effort`. The same seed may then give another network on another day.
+        The search takes this many seconds, instead of an effort. The same seed may then give another network on another
+        day.
     rounds : int
         The search ends after this many rounds.
     patience : int
-        The search gives up when this many rounds in a row lower the objective by less than `min_drop`.
+        The search gives up after this many rounds in a row that lower the objective by less than `min_drop`.
     min_drop : float
         A round helps when it lowers the objective by more than this fraction of it.
     stages : tuple of float
-        Multiples of rho to search at, one after another; the last must be 1. A program of large rho has few columns and
-        is solved in no time. A stage ends when three rounds in a row do not help, or when its share of the effort is
-        spent. A search that is given a dictionary begins with the last stage.
+        The search works at these multiples of rho, one after another; the last must be 1. A program of large rho has
+        few columns and is solved in no time. A stage ends when three rounds in a row do not help, or when its share of
+        the effort is spent. A search that is given neurons begins with the last stage.
     add : int
-        Most columns added in a round.
+        A round adds at most this many columns.
     drop_after : int
         A column is dropped after this many rounds without weight.
     max_columns : int, optional
         The search ends when this many columns carry weight.
     attempts : int
-        Most searches from nothing. Another is begun where validation data are given and enough effort is left. The
-        attempt with the best validation score is kept, or the columns of all where their program has a better score.
+        The search begins from nothing at most this many times. It begins again where validation data are given and
+        enough effort is left. The attempt with the best validation score is kept, or the columns of all where their
+        program has a better score.
     jury : int
-        Stop after this many perfect attempts. Of several with the best score the one is kept that agrees most with all
-        attempts on training sequences put together anew.
+        The search does not begin again after this many attempts with a perfect validation score. Of several with the
+        best score it keeps the one that agrees most with all attempts. They are compared on training sequences that are
+        put together anew.
     slim : bool
-        At the end, leave out columns as far as the validation score does not fall.
+        At the end, the search leaves out columns as long as the validation score does not fall.
     prune : int
-        At the end, spend the effort of this many rounds on branches with the same training columns but fewer
-        connections, or with a better validation score.
-    tol : float
-        Relative duality gap to which the program of a round is solved.
+        At the end, the search spends the effort of this many rounds on smaller branches. They have the same training
+        columns but fewer connections, or a better validation score.
+    round_tol : float
+        The program of a round is solved to this relative duality gap. The search ends when its objective is this close
+        to a bound on every network.
     oracles : tuple of str
-        Where candidates come from: some of "restarts", "refinement", "crossing", "inputs", "ascent".
+        Candidates come from these oracles, some of "restarts", "refinement", "crossing", "inputs" and "ascent".
     block : int
-        Neurons of every layer of a branch that the oracle "ascent" trains. 16 to 64 suit a network of few columns.
+        The oracle "ascent" trains branches with this many neurons in every layer. Blocks of 16 to 64 suit a network of
+        few columns.
     dropout : float
-        Share of the spikes in such a branch that are silenced while it trains. Small blocks need less.
+        The oracle "ascent" silences this share of the spikes while it trains a branch. Small blocks need less.
     """
 
     depth: int = 3
@@ -113,7 +121,7 @@ class SearchSettings:
     jury: int = 3
     slim: bool = True
     prune: int = 2
-    tol: float = 1e-3
+    round_tol: float = 1e-3
     oracles: tuple[str, ...] = ("restarts", "refinement", "crossing", "inputs", "ascent")
     block: int = 256
     dropout: float = 0.5
@@ -134,7 +142,7 @@ class SearchSettings:
         check_real("min_drop", self.min_drop, 0.0)
         check_share("dropout", self.dropout)
         check_integer("prune", self.prune, minimum=0)
-        check_real("tol", self.tol, 0.0, 0.1, open_minimum=True)
+        check_real("round_tol", self.round_tol, 0.0, 0.1, open_minimum=True)
         check_stages(self.stages)
         object.__setattr__(self, "stages", tuple(map(float, self.stages)))
         if self.seconds is not None:

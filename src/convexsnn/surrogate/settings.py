@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real, check_share
 from convexsnn.surrogate.module import Gradients
-from convexsnn.surrogate.shapes import Surrogate
+from convexsnn.surrogate.shapes import SurrogateShape
 
 Schedule = Literal["constant", "cosine", "step"]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
@@ -18,38 +18,45 @@ SCHEDULES: tuple[str, ...] = get_args(Schedule)
 class SurrogateSettings:
     """Settings of Adam on surrogate gradients. `PAPER_BASELINE` are those of the paper's SG.
 
+    `convexsnn.surrogate.shapes.SurrogateShape` has the formulas of the surrogate derivatives.
+
     Attributes
     ----------
     epochs : int
-        Passes over the training sequences.
+        Training passes over the sequences this many times.
     batch_size : int or None
-        Sequences a step; None is all of them (full batch).
+        A step of training takes this many sequences. In Python, None stands for all of them.
     learning_rate : float
-        At the start.
+        Training begins with this learning rate of Adam.
     schedule : {"constant", "cosine", "step"}
-        Of the learning rate over the epochs: constant; down to zero along half a cosine; or to a tenth after half of
-        the epochs and to a hundredth after three quarters.
+        The learning rate stays (constant), falls to 0 along half a cosine (cosine), or falls in steps (step): to a
+        tenth after half of the epochs, and to a hundredth after three quarters.
     surrogate : {"arctan", "fast_sigmoid", "straight_through", "triangle", "exponential"}
-        Shape; see `Surrogate`.
+        A function of this shape takes the place of the derivative of a spike.
     surrogate_width : float
-        Width of the surrogate derivative, in units of the potential; infinity is allowed.
+        The surrogate derivative has this width, in units of the membrane potential. It may be infinite.
     detach_reset : bool
-        No gradient through the spike in the reset.
-    learn_leak, learn_threshold : bool
-        Of every LIF neuron (leaks are kept in [0, 1]).
+        No gradient passes through the spike in the reset.
+    learn_leak : bool
+        Training changes the leak of every LIF neuron too, between 0 and 1.
+    learn_threshold : bool
+        Training changes the threshold of every LIF neuron too.
     path_norm : bool
-        Add the program's penalty, rho * Omega(W), to the loss: the objective is then that of the convex program.
+        The training loss contains the penalty of the convex program, rho * Omega(W). Training then lowers the program's
+        own objective.
     weight_decay : float
-        Decoupled, of all weights.
+        Every step multiplies all weights by 1 - learning rate * this number.
     clip_norm : float or None
-        Largest norm of the gradient of all parameters together.
+        The gradient of all parameters together is scaled down to this norm where it is longer. In Python, None leaves
+        it as it is.
     dropout : float
-        In [0, 1): share of spiking neurons silenced, for all steps of a sequence.
+        Training silences this share of the neurons, each for a whole sequence: at least 0 and less than 1.
     patience : int or None
-        Epochs without a better validation score after which training stops; None trains to the end. With validation
-        data the network of the best epoch is returned either way.
+        Training stops after this many epochs in a row without a better validation score. Without a number it goes on to
+        the end. The network of the best epoch is kept either way, where there are validation data.
     gain : float
-        Scale of the weights that training begins with; see `initial_network`.
+        Training begins with weights that are drawn evenly from -gain / sqrt(n) to gain / sqrt(n), for n inputs of a
+        layer.
     """
 
     epochs: int = 30
@@ -74,7 +81,7 @@ class SurrogateSettings:
             check_integer("batch_size", self.batch_size)
         check_real("learning_rate", self.learning_rate, 0.0, open_minimum=True)
         check_choice("schedule", self.schedule, SCHEDULES)
-        Surrogate(self.surrogate, self.surrogate_width)
+        SurrogateShape(self.surrogate, self.surrogate_width)
         for flag in ("detach_reset", "learn_leak", "learn_threshold", "path_norm"):
             check_flag(flag, getattr(self, flag))
         check_real("weight_decay", self.weight_decay, 0.0)
@@ -88,7 +95,7 @@ class SurrogateSettings:
     @property
     def gradients(self) -> Gradients:
         """What has a gradient, and which."""
-        surrogate = Surrogate(self.surrogate, self.surrogate_width)
+        surrogate = SurrogateShape(self.surrogate, self.surrogate_width)
         return Gradients(surrogate, self.detach_reset, self.learn_leak, self.learn_threshold)
 
     def rate(self, progress: float) -> float:

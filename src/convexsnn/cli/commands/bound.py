@@ -14,7 +14,7 @@ def bound(
     *,
     model: Path,
     source: FitData | None = None,
-    method: Literal["arrangement", "milp"] = "arrangement",
+    method: Literal["arrangement", "pricing"] = "arrangement",
     time_limit: float = ExactSettings.time_limit,
     max_patterns: int = ExactSettings.max_patterns,
     json: Json = False,
@@ -28,11 +28,11 @@ def bound(
     ----------
     model : Path
         Folder that `convexsnn fit` wrote.
-    method : {"arrangement", "milp"}
+    method : {"arrangement", "pricing"}
         arrangement: all patterns that these neurons can have; refused beforehand, with an estimate, where it would take
-        too long. milp: mixed-integer programs, whose bound holds however early they are stopped.
+        too long. pricing: branch and bound, whose bound holds however early it is stopped.
     time_limit : float
-        Seconds that arrangement may be expected to take; time after which milp begins no round.
+        Seconds that arrangement may be expected to take; time after which pricing begins no round.
     max_patterns : int
         Patterns that arrangement may have to visit.
     """

@@ -34,21 +34,21 @@ def fit(
     Parameters
     ----------
     out : Path
-        Folder for the files.
+        The files are written into this folder.
     witnesses : str
-        Where hidden weights come from. search finds neurons by the dual vector of the program; gaussian, heterogeneous
-        and reservoir sample them; surrogate trains them by surrogate gradients first; exact covers all neurons of a
-        kind, for little data. Several are joined by +, as in surrogate+search.
+        Hidden weights come from this family. search finds neurons by the dual vector of the program. gaussian,
+        heterogeneous and reservoir sample them. surrogate trains them by surrogate gradients first. exact covers all
+        neurons of a kind, for little data. Several families are joined by +, as in surrogate+search.
     regression : bool
-        Real targets (squared loss) instead of classes.
+        The targets are real numbers (squared loss) instead of classes.
     seed : int
-        Of the data and of the hidden weights.
+        Data and hidden weights are drawn with this seed.
     device : str
-        cpu, cuda, ...
+        The work is done on this device: cpu, cuda, ...
     """
+    family = family_from_options(witnesses, settings or WitnessOptions())
     data = (source or DataOptions()).load(seed)
-    parameters: dict[str, Any] = dict(vars(program or ProgramOptions()))
-    parameters["witnesses"] = family_from_options(witnesses, settings or WitnessOptions())
+    parameters: dict[str, Any] = vars(program or ProgramOptions()) | {"witnesses": family}
     beta = parameters["beta"]
     parameters["beta"] = beta[0] if len(beta) == 1 else list(beta)
     parameters["output_weights"] = list(parameters["output_weights"]) or None

@@ -24,7 +24,7 @@ def slim(task: SearchTask, pool: SearchDictionary) -> SearchDictionary:
     held = task.held
     if held is None or len(pool) == 0:
         return pool
-    options = SolverOptions(task.settings.tol)
+    options = SolverOptions(task.settings.round_tol)
     program = task.program(pool.columns, task.problem.rho)
     rhos = (task.problem.rho * np.geomspace(LARGEST, 1.0, POINTS + 1)[:-1]).tolist()
     best, best_score = pool.take(pool.weighty), held.score(pool)

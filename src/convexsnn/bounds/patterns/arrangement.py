@@ -10,20 +10,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convexsnn.bounds.cost import cost_of
-from convexsnn.bounds.decisions import Decisions, check_apart, decisions_of, distinct_inputs
-from convexsnn.bounds.enumerate import Patterns, arrange, enumerate_patterns
-from convexsnn.bounds.family import Family
-from convexsnn.bounds.realise import needed_decisions, realise
+from convexsnn.bounds.family import NetworkFamily
+from convexsnn.bounds.patterns.cost import cost_of
+from convexsnn.bounds.patterns.dynamics import Conditions
+from convexsnn.bounds.patterns.enumerate import Patterns, arrange, enumerate_patterns
+from convexsnn.bounds.patterns.trees import Trees, grow_trees
+from convexsnn.bounds.patterns.weights import margin_of
+from convexsnn.bounds.patterns.witness import find_branch
 from convexsnn.columns import BitColumns
 from convexsnn.network import Branch, Hidden
 from convexsnn.sequences import Sequences
-from convexsnn.simulation import simulate
 from convexsnn.witnesses import with_constant
 
 ASSUMPTIONS = (
     "the objective has the same rho for every network",
-    "float64 arithmetic of potentials without rounding; hyperplanes that meet within 1e-14 are taken to meet exactly",
+    "potentials of networks are computed in exact arithmetic, or so that rounding changes no spike and no bit read; "
+    "columns of the network itself count as float64 gave them",
 )
 
 
@@ -33,7 +35,7 @@ class Arrangement:
 
     Attributes
     ----------
-    family : Family
+    family : NetworkFamily
     sequences : Sequences
     columns : BitColumns of shape (rows, P)
     owner : int64 array of shape (P,)
@@ -42,12 +44,12 @@ class Arrangement:
         Whether some weights fire on no row.
     """
 
-    family: Family
+    family: NetworkFamily
     sequences: Sequences
     columns: BitColumns
     owner: NDArray[np.int64]
     silent: bool
-    _decisions: tuple[Decisions, ...] = field(repr=False)
+    _trees: tuple[Trees, ...] = field(repr=False)
     _trains: tuple[NDArray[np.uint8], ...] = field(repr=False)
 
     @property
@@ -56,9 +58,9 @@ class Arrangement:
         return len(self.owner) + self.silent
 
     def margin(self, index: int) -> float | None:
-        """The largest margin of a column, in units of the largest weight; 0 where ties are needed, None if none is."""
-        found = self._parameters(index)
-        return None if found is None else found[1]
+        """The largest margin of a column, in units of the largest weight; 0 where it needs ties, None if none is."""
+        unit, conditions = self._conditions(index)
+        return margin_of(self._trees[unit].dynamics, conditions)
 
     def witnesses(self, index: Tensor) -> Hidden:
         """A network of one-neuron branches that gives the columns named by `index`, checked by simulating it.
@@ -66,13 +68,13 @@ class Arrangement:
         Raises
         ------
         RuntimeError
-            When weights for a column cannot be found, or do not give it in float64; see `realised`.
+            When weights for a column cannot be found that give it in float64; see `realised`.
         """
         hidden, given = self.realised(index)
         wrong = len(given) - int(given.sum())
         if wrong:
             raise RuntimeError(
-                f"{wrong} of {len(given)} patterns are not given by their witnesses in float64: their margins are "
+                f"{wrong} of {len(given)} patterns are not given by any weights tried in float64: their margins are "
                 "within rounding (exact ties, or nearly equal inputs)"
             )
         return hidden
@@ -80,49 +82,42 @@ class Arrangement:
     def realised(self, index: Tensor) -> tuple[Hidden, Tensor]:
         """The network of `witnesses` as far as it can be had, and a bool tensor: which patterns float64 gives.
 
-        Patterns for which there are no weights, or whose weights give another pattern in float64, have no branch.
+        Patterns for which no weights were found that give them in float64 have no branch.
         """
-        found = [self._branch(j) for j in index.tolist()]
-        there = torch.tensor([branch is not None for branch in found], dtype=torch.bool)
+        branches, wanted = [], self.columns.take(index).dense().T > 0
+        for j, column in zip(index.tolist(), wanted, strict=True):
+            branches.append(self._branch(j, column))
+        there = torch.tensor([branch is not None for branch in branches], dtype=torch.bool)
         shape = self.family
-        network = lambda branches: Hidden(shape.n_features, branches, shape.readout, shape.every_step)  # noqa: E731
-        hidden = network(tuple(branch for branch in found if branch is not None))
-        if hidden.branches:
-            wanted = self.columns.take(index[there]).dense() > 0
-            there[there.clone()] = (simulate(hidden, self.sequences).features == wanted).all(dim=0)
-        return network(
-            tuple(b for b, right in zip(found, there.tolist(), strict=True) if b is not None and right)
-        ), there
+        found = tuple(branch for branch in branches if branch is not None)
+        return Hidden(shape.n_features, found, shape.readout, shape.every_step), there
 
-    def _branch(self, index: int) -> Branch | None:
+    def _branch(self, index: int, column: Tensor) -> Branch | None:
         if self.owner[index] < 0:
             empty = Hidden(self.family.n_features, (), self.family.readout, self.family.every_step)
             return with_constant(empty).branches[0]
-        found = self._parameters(index)
-        if found is None:
-            return None  # hyperplanes that meet within the tolerance of the enumeration
-        unit = self.family.units[self.owner[index]]
-        return unit.branch(torch.from_numpy(found[0]), self.family.n_features, torch.float64)
+        unit, conditions = self._conditions(index)
+        return find_branch(self._trees[unit].dynamics, conditions, self.sequences, column)
 
-    def _parameters(self, index: int) -> tuple[NDArray[np.float64], float] | None:
+    def _conditions(self, index: int) -> tuple[int, Conditions]:
+        """The unit that gives a column, and what it decides on the way."""
         owner = int(self.owner[index])
         start = int((self.owner[:index] == owner).sum())
-        decisions = self._decisions[owner]
-        return realise(decisions, self._trains[owner][start], needed_decisions(decisions))
+        return owner, self._trees[owner].along(self._trains[owner][start])
 
 
 def enumerate_family(
-    family: Family,
+    family: NetworkFamily,
     sequences: Sequences,
     *,
     limit: int = 20_000_000,
     on_visit: Callable[[int, float], object] = lambda done, total: None,  # noqa: ARG005
 ) -> Arrangement:
-    """Enumerate all patterns of a family.
+    """Enumerate all patterns of a family, none of which rounding hides: which there are is decided in integers.
 
     Parameters
     ----------
-    family : Family
+    family : NetworkFamily
         One hidden layer; neurons that do not feed one another.
     sequences : Sequences
     limit : int
@@ -133,8 +128,7 @@ def enumerate_family(
     Raises
     ------
     ValueError
-        When the family is not of this kind, has too many patterns (says how many), or the sequences are so nearly in a
-        special position that float64 cannot tell which patterns there are (`NearlySpecialError`).
+        When the family is not of this kind, or has too many patterns: says how many.
 
     References
     ----------
@@ -142,25 +136,23 @@ def enumerate_family(
     recursion over time).
     """
     family.check_enumerable()
-    for unit in family.units:
-        check_apart(distinct_inputs(unit, family, sequences))
-    decisions = [decisions_of(unit, family, sequences) for unit in family.units]
-    arranged = [arrange(own) for own in decisions]
-    cost = cost_of(decisions, arranged, sequences.rows(family.every_step))
+    trees = [grow_trees(unit, family, sequences) for unit in family.units]
+    arranged = [arrange(own) for own in trees]
+    cost = cost_of(trees, arranged, sequences.rows(family.every_step))
     if cost.candidates > limit:
         raise ValueError(
             f"sequences and family have {cost}; these are more than limit = {limit}: raise it, use fewer or shorter "
-            "sequences, fewer features, or method 'milp' or 'universal'"
+            "sequences, fewer features, or method 'pricing' or 'universal'"
         )
     every, done = [], 0
-    for own, planes in zip(decisions, arranged, strict=True):
+    for own, planes in zip(trees, arranged, strict=True):
         patterns = enumerate_patterns(own, planes, lambda k, done=done: on_visit(done + k, cost.candidates))
         every.append(patterns)
         done += round(planes.candidates)
-    return _collect(family, sequences, decisions, every)
+    return _collect(family, sequences, trees, every)
 
 
-def _collect(family: Family, sequences: Sequences, decisions: list[Decisions], every: list[Patterns]) -> Arrangement:
+def _collect(family: NetworkFamily, sequences: Sequences, trees: list[Trees], every: list[Patterns]) -> Arrangement:
     """Distinct columns over all units, the first unit that has one its owner."""
     rows = sequences.rows(family.every_step)
     seen: set[bytes] = set()
@@ -182,4 +174,4 @@ def _collect(family: Family, sequences: Sequences, decisions: list[Decisions], e
     # `BitColumns` has the least significant bit first.
     columns = BitColumns(torch.from_numpy(np.packbits(np.unpackbits(bits, axis=1), axis=1, bitorder="little")), rows)
     owner = np.concatenate([np.array(own, dtype=np.int64) for own in owners])
-    return Arrangement(family, sequences, columns, owner, silent, tuple(decisions), tuple(trains))
+    return Arrangement(family, sequences, columns, owner, silent, tuple(trees), tuple(trains))

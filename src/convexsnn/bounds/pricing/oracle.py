@@ -1,0 +1,113 @@
+"""Exact pricing: the patterns of a family that violate a dual vector most, with neurons that give them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convexsnn.bounds.family import NetworkFamily
+from convexsnn.bounds.patterns.arrangement import Arrangement
+from convexsnn.bounds.patterns.witness import find_branch
+from convexsnn.bounds.pricing.branch_and_bound import Found, best_patterns
+from convexsnn.bounds.pricing.decisions import Prefixes
+from convexsnn.network import Branch, Hidden
+from convexsnn.penalties import Penalty
+from convexsnn.rationals import Floats
+from convexsnn.sequences import Sequences
+
+
+@dataclass(frozen=True, eq=False)
+class ExactPricing:
+    """What the best pattern is, and what no pattern exceeds.
+
+    Attributes
+    ----------
+    kappa : float
+        Upper bound on Omega*(d^T U) / rho over the family.
+    best : float
+        Omega*(d^T U) / rho of the best column of `witnesses`; 0 without one.
+    witnesses : Hidden
+        One-neuron branches that give the best patterns found, best first.
+    finished : bool
+        Whether no pattern is worth more than both `best` and rho: `kappa` is the maximum, or at most 1.
+    """
+
+    kappa: float
+    best: float
+    witnesses: Hidden
+    finished: bool
+
+
+def exact_oracle(
+    U: Tensor,
+    patterns: Arrangement | NetworkFamily,
+    sequences: Sequences,
+    *,
+    penalty: Penalty,
+    rho: float = 1.0,
+    count: int = 1,
+    time_limit: float = 60.0,
+) -> ExactPricing:
+    """The best patterns for a dual vector.
+
+    Parameters
+    ----------
+    U : float64 tensor of shape (rows, C)
+    patterns : Arrangement or NetworkFamily
+        An arrangement is searched in full; the patterns of a family by branch and bound, whose bound is valid also
+        where time runs out.
+    sequences : Sequences
+    penalty : Penalty
+    rho : float
+    count : int
+        Patterns to return at most.
+    time_limit : float
+        Seconds for all kinds of neurons together.
+    """
+    if isinstance(patterns, Arrangement):
+        return _by_enumeration(U, patterns, penalty, rho, count)
+    return _by_branching(U.cpu(), patterns, sequences, penalty, rho, count, time_limit)
+
+
+def _by_enumeration(U: Tensor, arrangement: Arrangement, penalty: Penalty, rho: float, count: int) -> ExactPricing:
+    norms = penalty.row_norms(arrangement.columns.rmatmul(U))
+    order = torch.argsort(norms, descending=True, stable=True)[:count]
+    best = float(norms[order[0]]) / rho if len(order) else 0.0
+    return ExactPricing(best, best, arrangement.witnesses(order), finished=True)
+
+
+def _by_branching(
+    U: Tensor,
+    family: NetworkFamily,
+    sequences: Sequences,
+    penalty: Penalty,
+    rho: float,
+    count: int,
+    time_limit: float,
+) -> ExactPricing:
+    family.check_enumerable()
+
+    def norm(sizes: Floats) -> float:
+        return float(penalty.row_norms(torch.from_numpy(sizes[None]))[0])
+
+    until = time.perf_counter() + time_limit
+    largest = norm(U.sum(dim=0).abs().numpy()) if family.constant else 0.0
+    finished, given = True, []
+    for k, unit in enumerate(family.units):
+        prefixes = Prefixes.of(unit, family, sequences, U.numpy())
+        share = max(0.0, until - time.perf_counter()) / (len(family.units) - k)
+        priced = best_patterns(prefixes, norm, enough=rho, count=count, time_limit=share)
+        largest, finished = max(largest, priced.bound), finished and priced.finished
+        given += [(found.value, branch) for found in priced.found if (branch := _branch(found, prefixes, sequences))]
+    given = sorted(given, key=lambda pair: -pair[0])[:count]
+    hidden = Hidden(family.n_features, tuple(branch for _, branch in given), family.readout, family.every_step)
+    return ExactPricing(largest / rho, given[0][0] / rho if given else 0.0, hidden, finished)
+
+
+def _branch(found: Found, prefixes: Prefixes, sequences: Sequences) -> Branch | None:
+    column = torch.from_numpy(np.array(found.bits)[prefixes.rows])
+    return find_branch(prefixes.dynamics, prefixes.conditions(found.spikes, found.bits), sequences, column)
