@@ -1,10 +1,10 @@
 """Exact training at the sizes of docs/bounds.md: seconds, patterns, and the proven global relative gap.
 
-    python benchmarks/bounds.py [--losses hinge squared logistic] [--seed S] [--milp SECONDS]
+    python benchmarks/bounds.py [--losses hinge squared logistic] [--seed S] [--pricing SECONDS]
 
 Prints a Markdown table: enumeration, solution and verification of n = 60 sequences of 2 features and 2 steps with one
-LIF layer, and of n = 200 feedforward threshold inputs of rank 2 and 3. With --milp also the bound on kappa that a
-mixed-integer program proves in that time, against the exact one. Labels are random.
+LIF layer, and of n = 200 feedforward threshold inputs of rank 2 and 3. With --pricing also the bound on kappa that
+branch and bound proves in that time, against the exact one. Labels are random.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", nargs="+", default=["hinge", "squared", "logistic"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--milp", type=float, default=0.0)
+    parser.add_argument("--pricing", type=float, default=0.0)
     options = parser.parse_args()
     print("| case | loss | patterns | enumerate s | solve s | verify s | support | objective | universal bound | gap |")
     print("|---|---|---|---|---|---|---|---|---|---|")
@@ -58,14 +58,14 @@ def main() -> None:
                 f"| {checked:.2f} | {c.support} | {c.primal:.6f} | {universal:.6f} | {c.relative_gap:.1e} |",
                 flush=True,
             )
-        if options.milp:
+        if options.pricing:
             U = torch.from_numpy(random.normal(size=(n, 1)))
             exact = exact_oracle(U, enumerate_family(family, sequences), sequences).kappa
             begun = time.perf_counter()
-            priced = exact_oracle(U, family, sequences, time_limit=options.milp)
+            priced = exact_oracle(U, family, sequences, time_limit=options.pricing)
             spent = time.perf_counter() - begun
             share = float(torch.maximum(U.clamp(min=0).sum(), (-U).clamp(min=0).sum()))
-            bounds = f"kappa {exact:.4f}, milp {priced.kappa:.4f} in {spent:.1f} s, universal {share:.4f}"
+            bounds = f"kappa {exact:.4f}, priced {priced.kappa:.4f} in {spent:.1f} s, universal {share:.4f}"
             print(f"{name}: {bounds}", flush=True)
 
 

@@ -48,7 +48,9 @@ def vertices(unit, family, sequences, random, count):
     if len(forms) == 0:
         return
     for _ in range(count):
-        chosen = np.array([forms[k] for k in random.integers(len(forms), size=r - 1)], dtype=object).reshape(1, r - 1, r)
+        chosen = np.array([forms[k] for k in random.integers(len(forms), size=r - 1)], dtype=object).reshape(
+            1, r - 1, r
+        )
         ray = [int(v) for v in _cofactors(chosen)[0]]
         for sign, small in itertools.product((1, -1), (0, -70, -20)):
             p = [sign * v * one for v, one in zip(ray, units, strict=True)]

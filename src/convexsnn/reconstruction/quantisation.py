@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -11,13 +12,14 @@ from convexsnn.checks import check_integer
 from convexsnn.network import Branch, Layer, Network
 from convexsnn.neurons import LIF
 from convexsnn.reconstruction.margins import check_bits, is_fixed, widest
+from convexsnn.reconstruction.patterns import exact_signed
 from convexsnn.reconstruction.rounding import (
     MIXED_INTEGER_SIZE,
     Neuron,
     Rounding,
-    branch_and_bound,
     exchange,
     round_plainly,
+    solve_in_integers,
 )
 from convexsnn.reconstruction.traces import (
     BranchTrace,
@@ -47,7 +49,7 @@ class Quantised:
     failed : tuple of (int, int, int)
         Branch, layer and neuron for which no integers were found.
     excluded : tuple of (int, int, int)
-        Those of the failed for which branch and bound ended: by the word of HiGHS in floating point there are none.
+        Those of the failed for which it is proved in rational arithmetic that no integers of these bits do that.
         Of the others nothing is said.
     ways : dict of str to int
         How many neurons were rounded how: "plain" (the given weights at some scale, rounded), "solved" (branch and
@@ -146,7 +148,9 @@ def _quantise_layer(
     for j in range(layer.m) if not is_fixed(branch, i, bias, membrane) else ():
         own = vector_of(layer, j)
         sign = float(np.sign(own[-1])) if isinstance(layer.neuron, LIF) else 0.0
-        neuron = Neuron(pattern.examples(j).signed(), sign)
+        examples = pattern.examples(j)
+        exact = partial(exact_signed, pattern, j)
+        neuron = Neuron(examples.signed(), sign, examples.fires, exact, np.arange(len(examples.fires)))
         weights, way, none = _integers(neuron, own, lambda j=j, own=own: widest(pattern, j, own), rounding)
         if weights is not None:
             vectors[j], found[j] = weights, way
@@ -167,7 +171,7 @@ def _integers(
     if rounded is not None or rounding.effort == 0:
         return rounded, "plain", False
     if neuron.free <= MIXED_INTEGER_SIZE:
-        solved, none = branch_and_bound(neuron, own, rounding)
+        solved, none = solve_in_integers(neuron, own, rounding)
         if solved is not None or none:
             return solved, "solved", none
     wider = wide()

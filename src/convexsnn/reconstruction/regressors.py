@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexsnn.neurons import LIF, Neuron, Reset, Threshold
-from convexsnn.rationals import Integers
+from convexsnn.rationals import Integers, as_fractions
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +78,14 @@ class LayerPattern:
     def exact_examples(self, j: int, index: NDArray[np.int64]) -> Integers:
         """The regressors of some of the `examples` without rounding: Fractions of shape (len(index), p)."""
         rows = self._rows(j, self.below, self.spikes, _leak_of(self.neuron, j))
-        parts, sequences, steps = (place[index] for place in np.nonzero(self._places(rows, self._labels(j)[: len(rows)])))
+        places = self._places(rows, self._labels(j)[: len(rows)])
+        parts, sequences, steps = (place[index] for place in np.nonzero(places))
         which, local = np.unique(sequences, return_inverse=True)
-        below, spikes = np.frompyfunc(Fraction, 1, 1)(self.below[which]), self.spikes[which].astype(int).astype(object)
+        below, spikes = as_fractions(self.below[which]), self.spikes[which].astype(int).astype(object)
         return self._rows(j, below, spikes, Fraction(_leak_of(self.neuron, j)))[parts, local, steps]
 
     def _rows(self, j: int, below: NDArray, spikes: NDArray, leak: Any) -> NDArray:
-        """Regressors of neuron j at every step, for its spikes and, where it is read, for what is read: (1 or 2, n, T, p).
+        """Regressors of neuron j at every step, for its spikes and then for what is read: (1 or 2, n, T, p).
 
         They are computed in the arithmetic of what is given, floats or Fractions.
         """
@@ -101,7 +102,9 @@ class LayerPattern:
             case LIF(reset=reset, threshold=threshold):
                 return self._leaky(inputs, own, leak, reset, late=bool(threshold[j] < 0.0))
             case other:
-                raise ValueError(f"weights are found again for LIF and Threshold neurons, not for {type(other).__name__}")
+                raise ValueError(
+                    f"weights are found again for LIF and Threshold neurons, not for {type(other).__name__}"
+                )
 
     def _leaky(self, inputs: NDArray, own: NDArray, leak: Any, reset: Reset, *, late: bool) -> NDArray:
         summed, taken = np.zeros_like(inputs), np.zeros_like(own)

@@ -125,7 +125,10 @@ def _in_coordinates(normals: Integers, theta: int | None) -> Integers:
     if theta is None:
         return free
     size = normals[:, [theta]]
-    free, size = free << max(0, bit_length(size) - bit_length(free)), size << max(0, bit_length(free) - bit_length(size))
+    free, size = (
+        free << max(0, bit_length(size) - bit_length(free)),
+        size << max(0, bit_length(free) - bit_length(size)),
+    )
     return np.concatenate([free, size], axis=1)
 
 

@@ -121,7 +121,7 @@ def _dot(form: Ray, ray: Ray) -> int:
 
 
 def _combined(a: Ray, s: int, b: Ray, t: int) -> Ray:
-    """s * a + t * b over the greatest common divisor of its entries."""
+    """S * a + t * b over the greatest common divisor of its entries."""
     mixed = [s * x + t * y for x, y in zip(a, b, strict=True)]
     divisor = math.gcd(*mixed)
     return tuple(entry // divisor for entry in mixed) if divisor > 1 else tuple(mixed)
