@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from convexsnn import SpikingClassifier
 from convexsnn.bounds import NetworkFamily, Unit
 from convexsnn.global_bound import GlobalBound, at_most
+from convexsnn.network import Branch, Hidden, Layer
+from convexsnn.reconstruction import realise
 from test_exact_patterns import units
 
 
@@ -81,6 +84,19 @@ def test_words_have_all_digits(leak, threshold):
 def test_units_that_there_are_not_are_refused_by_name(settings):
     with pytest.raises(ValueError, match=r"a threshold unit has no reset|neuron must be one of"):
         Unit(*settings)
+
+
+class Adaptive:
+    """A kind of neuron that nobody has told of."""
+
+
+def test_other_kinds_of_neurons_are_refused_by_name():
+    layer = Layer(torch.zeros(1, 1).double(), Adaptive())  # type: ignore[arg-type]
+    hidden = Hidden(1, (Branch((layer,)),), "spike")
+    with pytest.raises(ValueError, match="kind Adaptive"):
+        NetworkFamily.of(hidden)
+    with pytest.raises(ValueError, match="not for Adaptive"):
+        realise(torch.zeros(1, 1, 1).double(), torch.zeros(1, 1, 1) > 0, Adaptive())  # type: ignore[arg-type]
 
 
 def test_a_label_at_every_step_needs_causal_networks_and_the_bound_says_so():

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.reconstruction.kinds import reads_membrane
 from convexsnn.reconstruction.patterns import neuron_rows
 from convexsnn.reconstruction.separation import separate
 from convexsnn.reconstruction.traces import (
@@ -69,7 +70,7 @@ def widen_margins(network: Network, sequences: Sequences) -> Widened:
     for branch in traced:
         layers = []
         for i in range(len(branch.layers)):
-            layer, own_before, own_after, own_kept = _widen_layer(branch, i, network.hidden.readout == "membrane")
+            layer, own_before, own_after, own_kept = _widen_layer(branch, i, reads_membrane(network.hidden))
             layers.append(layer)
             before.append(own_before)
             after.append(own_after)
@@ -83,8 +84,7 @@ def widen_margins(network: Network, sequences: Sequences) -> Widened:
 def check_bits(hidden: Hidden, sequences: Sequences) -> None:
     """Raise ValueError unless the network passes on spikes alone, of sequences that fit it."""
     check_features(hidden, sequences)
-    if hidden.readout == "analog":
-        raise ValueError("network must be read by spikes or the sign of membranes; the analog readout passes on more")
+    reads_membrane(hidden)
 
 
 def _widen_layer(branch: BranchTrace, i: int, membrane: bool) -> tuple[Layer, np.ndarray, np.ndarray, int]:

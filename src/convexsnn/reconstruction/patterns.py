@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convexsnn.network import Branch, Layer
-from convexsnn.neurons import LIF, Neuron
+from convexsnn.neurons import Neuron
 from convexsnn.rationals import Integers, as_fractions
+from convexsnn.reconstruction.kinds import as_lif, threshold_of
 from convexsnn.reconstruction.regressors import LayerPattern, distinct_prefixes
 from convexsnn.reconstruction.separation import Separation, separate
 from convexsnn.reconstruction.traces import BranchTrace, LayerTrace, differing
@@ -95,8 +96,9 @@ def realise(
             f"below and spikes must have shapes (n, T, n_in) and (n, T, m), got {tuple(below.shape)} and "
             f"{tuple(spikes.shape)}"
         )
-    if isinstance(neuron, LIF) and len(neuron.leak) != spikes.shape[2]:
-        raise ValueError(f"neuron holds {len(neuron.leak)} leaks, but spikes are those of {spikes.shape[2]} neurons")
+    lif = as_lif(neuron)
+    if lif is not None and len(lif.leak) != spikes.shape[2]:
+        raise ValueError(f"neuron holds {len(lif.leak)} leaks, but spikes are those of {spikes.shape[2]} neurons")
     steps = np.full(n, T) if lengths is None else lengths.cpu().numpy()
     if steps.shape != (n,) or (n and not 1 <= steps.min() <= steps.max() <= T):
         raise ValueError(f"lengths must be {n} integers between 1 and {T}")
@@ -130,7 +132,7 @@ def exact_rows(pattern: LayerPattern, j: int, index: NDArray[np.int64]) -> Integ
     exact = as_fractions(rounded[index])  # that of the threshold's sign is as it is
     own = index < len(pattern.examples(j).fires)
     exact[own] = exact_signed(pattern, j, index[own])
-    if isinstance(pattern.neuron, LIF) and float(pattern.neuron.threshold[j]) == 0.0:
+    if threshold_of(pattern.neuron, j) == 0.0:
         exact[:, -1] = 0
     return exact
 
@@ -138,9 +140,9 @@ def exact_rows(pattern: LayerPattern, j: int, index: NDArray[np.int64]) -> Integ
 def neuron_rows(pattern: LayerPattern, j: int) -> np.ndarray:
     """The signed rows of neuron j, and one that asks for the sign of its threshold."""
     rows = pattern.examples(j).signed()
-    if not isinstance(pattern.neuron, LIF):
+    theta = threshold_of(pattern.neuron, j)
+    if theta is None:
         return rows
-    theta = float(pattern.neuron.threshold[j])
     if theta == 0.0:
         rows = rows.copy()
         rows[:, -1] = 0.0
@@ -155,7 +157,7 @@ def layer_of(pattern: LayerPattern, weights: list[np.ndarray], dtype: torch.dtyp
     """The layer with these weights (p,) a neuron, each scaled to the neuron's own threshold."""
     scaled = []
     for j, u in enumerate(weights):
-        theta = float(pattern.neuron.threshold[j]) if isinstance(pattern.neuron, LIF) else 0.0
+        theta = threshold_of(pattern.neuron, j)
         scaled.append(u * (theta / u[-1]) if theta and u[-1] else u)
     table = torch.from_numpy(np.column_stack(scaled)).to(dtype)
     n_in, m = pattern.below.shape[2], len(weights)

@@ -10,7 +10,7 @@ import numpy as np
 
 from convexsnn.checks import check_integer
 from convexsnn.network import Branch, Layer, Network
-from convexsnn.neurons import LIF
+from convexsnn.reconstruction.kinds import reads_membrane, threshold_of
 from convexsnn.reconstruction.margins import check_bits, is_fixed, widest
 from convexsnn.reconstruction.patterns import exact_signed
 from convexsnn.reconstruction.rounding import (
@@ -120,7 +120,7 @@ def quantise(
     )
     branches, failed, excluded, largest = [], [], [], 0
     ways: dict[str, int] = dict.fromkeys(WAYS, 0)
-    membrane = network.hidden.readout == "membrane"
+    membrane = reads_membrane(network.hidden)
     for k, branch in enumerate(trace(network.hidden, distinct_sequences(sequences))):
         layers = []
         for i in range(len(branch.layers)):
@@ -130,8 +130,7 @@ def quantise(
             excluded += [(k, i, j) for j in none]
             for j, way in found.items():
                 ways[way] += 1
-                if isinstance(layer.neuron, LIF):
-                    largest = max(largest, int(abs(layer.neuron.threshold[j]) / rounding.step))
+                largest = max(largest, int(abs(threshold_of(layer.neuron, j) or 0.0) / rounding.step))
         branches.append(Branch(tuple(layers), branch.branch.readout_bias))
     hidden = replace(network.hidden, branches=tuple(branches))
     return Quantised(
@@ -147,7 +146,7 @@ def _quantise_layer(
     vectors, found, excluded = {}, {}, []
     for j in range(layer.m) if not is_fixed(branch, i, bias, membrane) else ():
         own = vector_of(layer, j)
-        sign = float(np.sign(own[-1])) if isinstance(layer.neuron, LIF) else 0.0
+        sign = float(np.sign(threshold_of(layer.neuron, j) or 0.0))
         examples = pattern.examples(j)
         exact = partial(exact_signed, pattern, j)
         neuron = Neuron(examples.signed(), sign, examples.fires, exact, np.arange(len(examples.fires)))

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convexsnn.neurons import LIF, Neuron, Reset, Threshold
+from convexsnn.neurons import Neuron, Reset
 from convexsnn.rationals import Integers, as_fractions
+from convexsnn.reconstruction.kinds import as_lif
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,15 +97,10 @@ class LayerPattern:
         if self.bias:
             parts.append(np.ones((*below.shape[:2], 1), dtype=below.dtype))
         inputs = np.concatenate(parts, axis=2)
-        match self.neuron:
-            case Threshold():
-                return inputs[None]
-            case LIF(reset=reset, threshold=threshold):
-                return self._leaky(inputs, own, leak, reset, late=bool(threshold[j] < 0.0))
-            case other:
-                raise ValueError(
-                    f"weights are found again for LIF and Threshold neurons, not for {type(other).__name__}"
-                )
+        lif = as_lif(self.neuron)
+        return (
+            inputs[None] if lif is None else self._leaky(inputs, own, leak, lif.reset, late=bool(lif.threshold[j] < 0))
+        )
 
     def _leaky(self, inputs: NDArray, own: NDArray, leak: Any, reset: Reset, *, late: bool) -> NDArray:
         summed, taken = np.zeros_like(inputs), np.zeros_like(own)
@@ -140,11 +136,8 @@ class LayerPattern:
 
 
 def _leak_of(neuron: Neuron, j: int) -> float:
-    match neuron:
-        case LIF(leak=leak):
-            return float(leak[j])
-        case _:
-            return 0.0
+    lif = as_lif(neuron)
+    return 0.0 if lif is None else float(lif.leak[j])
 
 
 def distinct_prefixes(below: np.ndarray, spikes: np.ndarray, lengths: np.ndarray) -> np.ndarray:

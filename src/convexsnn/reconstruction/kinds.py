@@ -1,0 +1,50 @@
+"""What this room knows of kinds of neurons and readouts; others are refused by name."""
+
+from __future__ import annotations
+
+from convexsnn.network import Hidden
+from convexsnn.neurons import LIF, Neuron, Threshold
+
+
+def as_lif(neuron: Neuron) -> LIF | None:
+    """Neurons with leak, threshold and reset as such; None for threshold units, which have none of these.
+
+    Raises
+    ------
+    ValueError
+        For a kind whose potential is not known to be linear in its parameters once its spikes are given.
+    """
+    match neuron:
+        case LIF():
+            return neuron
+        case Threshold():
+            return None
+        case other:
+            raise ValueError(f"weights are found for LIF and Threshold neurons, not for {type(other).__name__}")
+
+
+def threshold_of(neuron: Neuron, j: int) -> float | None:
+    """The threshold of neuron j, the last of its parameters; None where it has none."""
+    lif = as_lif(neuron)
+    return None if lif is None else float(lif.threshold[j])
+
+
+def reads_membrane(hidden: Hidden) -> bool:
+    """Whether the sign of the last membranes is read, and not their spikes.
+
+    Raises
+    ------
+    ValueError
+        For readouts that pass on more than bits.
+    """
+    match hidden.readout:
+        case "spike":
+            return False
+        case "membrane":
+            return True
+        case "analog":
+            raise ValueError(
+                "network must be read by spikes or the sign of membranes; the analog readout passes on more"
+            )
+        case other:
+            raise ValueError(f"network must be read by spikes or the sign of membranes, not by readout {other!r}")
