@@ -35,7 +35,7 @@ def convert(hidden):
 
     zeros = lambda m: (np.zeros(m, dtype), np.zeros(m, dtype))  # noqa: E731
     branches = tuple(StoredBranch(tuple(map(layer, b.layers)), array(b.readout_bias)) for b in hidden.branches)
-    return StoredHidden(hidden.n_features, branches, hidden.readout, hidden.every_step, dtype)
+    return StoredHidden(hidden.n_features, branches, hidden.readout.name, hidden.every_step, dtype)
 
 
 def both(hidden, sequences):
