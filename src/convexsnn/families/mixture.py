@@ -38,7 +38,7 @@ class Mixture(WitnessFamily):
             if not isinstance(part, (SampledFamily, Search)):
                 raise ValueError(f"witnesses={part.name!r} must stand alone, as it covers every neuron there is")
         for name in ("readout", "dtype"):
-            values = [getattr(part, name) for part in self.parts]
+            values = [getattr(part, name) for part in self.parts if hasattr(part, name)]  # others say when they sample
             if len(set(values)) > 1:
                 raise ValueError(f"witnesses of one network must have the same {name}, got {values}")
 
