@@ -11,7 +11,7 @@ from torch import Tensor
 from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import LIF, RESETS, Neuron, Reset, Threshold, lif
-from convexsnn.readouts import Membrane, Readout, Spike
+from convexsnn.readouts import Membrane, Readout, Spike, as_readout
 from convexsnn.witnesses import Architecture
 from convexsnn.witnesses.constant import with_constant, without_constant
 
@@ -167,6 +167,7 @@ class NetworkFamily:
     lateral : bool
         Whether neurons of a layer feed one another.
     readout : Readout
+        A name is taken for the readout of that name.
     every_step : bool
     constant : bool
         Whether there is an always-firing neuron beside (an intercept).
@@ -183,6 +184,7 @@ class NetworkFamily:
     def __post_init__(self) -> None:
         check_integer("n_features", self.n_features)
         check_integer("layers", self.layers)
+        object.__setattr__(self, "readout", as_readout(self.readout))
 
     @classmethod
     def of(cls, hidden: Hidden, *, intercept: bool = False) -> NetworkFamily:
