@@ -44,7 +44,7 @@ def listings(text: str) -> list[str]:
 
 @pytest.fixture
 def follow(monkeypatch):
-    """Runs the listings of recipes, in order, and returns the names that the last one leaves; mends the tables after."""
+    """Runs the listings of recipes in order, and returns the names that the last one leaves; mends tables after."""
     before = [dict(table) for table in TABLES]
     monkeypatch.setattr(solvers, "SOLVERS", solvers.SOLVERS)
 

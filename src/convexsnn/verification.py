@@ -146,7 +146,7 @@ def _global_differences(stored: Certificate, now: Certificate) -> list[str]:
     ]
     if not _close(claim.primal, now.primal):
         problems.append(f"the global bound says objective {claim.primal:.12g}, recomputed: {now.primal:.12g}")
-    # A mixed-integer program that time stopped bounds kappa anew each time.
+    # A branch and bound that time stopped bounds kappa anew each time.
     if not (_close(claim.kappa, proved.kappa) or (claim.method == "pricing" and proved.kappa <= claim.kappa)):
         problems.append(f"the global bound says kappa = {claim.kappa!r}, recomputed: {proved.kappa!r}")
     if not (proved.value >= claim.value or _close(claim.value, proved.value)):

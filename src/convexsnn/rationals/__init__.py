@@ -4,8 +4,16 @@ Every finite float is an integer times a power of two, so that what a predicate 
 integers instead, which do not round. Arrays of integers are numpy arrays of dtype object.
 """
 
-from convexsnn.rationals.dyadic import Floats, Integers, as_integers, bit_length, sign_of, with_shared_unit
-from convexsnn.rationals.elimination import independent_columns, kernel_lattice, primitive
+from convexsnn.rationals.dyadic import (
+    Floats,
+    Integers,
+    as_fractions,
+    as_integers,
+    bit_length,
+    sign_of,
+    with_shared_unit,
+)
+from convexsnn.rationals.elimination import independent_columns, kernel_lattice, primitive, primitive_rows
 from convexsnn.rationals.inequalities import Answer, Interior, decide, interior
 
 __all__ = [
@@ -13,6 +21,7 @@ __all__ = [
     "Floats",
     "Integers",
     "Interior",
+    "as_fractions",
     "as_integers",
     "bit_length",
     "decide",
@@ -20,6 +29,7 @@ __all__ = [
     "interior",
     "kernel_lattice",
     "primitive",
+    "primitive_rows",
     "sign_of",
     "with_shared_unit",
 ]

@@ -1,7 +1,7 @@
 """Homogeneous linear inequalities, decided without rounding: a point that satisfies them, or a proof of none.
 
 Of weak rows and strict rows either some p has weak @ p >= 0 and strict @ p > 0, or multipliers y >= 0, not all zero on
-the strict rows, have y @ (weak and strict) = 0 (Motzkin's theorem). One of both is found by the simplex method in integers.
+the strict rows, have y @ (weak and strict) = 0 (Motzkin's theorem). The simplex method in integers finds one of both.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""From decisions to weights that give them in float64: with the widest margin, or with exact ties where they need some.
+"""From decisions to weights that give them in float64: with the widest margin, or with ties where some are needed.
 
-Where all decisions can be met with a margin, the widest one is a linear program. Where some can only be met as ties, the
-ties are equations in integers, solved without rounding: their solutions are a lattice, on which all else has a margin.
-A vector of few bits there makes float64 find the ties as well, as far as it can compute the potentials without rounding.
+Where all decisions can be met with a margin, the widest one is a linear program. Where some can only be met as ties,
+these are equations in integers, solved without rounding: their solutions are a lattice, on which all else has a margin.
+A vector of few bits there makes float64 find the ties as well, as far as it computes the potentials without rounding.
 """
 
 from __future__ import annotations

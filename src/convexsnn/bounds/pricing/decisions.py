@@ -76,10 +76,9 @@ class Prefixes:
         place = np.full(k, -1)
         place[order] = np.arange(len(order))
         counts = np.isin(order, read)
+        place_of = lambda node: int(place[node]) if node >= 0 else -1  # noqa: E731
         prefixes = tuple(
-            Prefix(
-                int(place[parents[node]]) if parents[node] >= 0 else -1, dynamics.values[last[node]], last[node][1], c
-            )
+            Prefix(place_of(parents[node]), dynamics.values[last[node]], last[node][1], c)
             for node, c in zip(order, counts.tolist(), strict=True)
         )
         return cls(dynamics, prefixes, gains[order], place[read])
