@@ -98,7 +98,7 @@ def _with_global_claims(
     certificate: Certificate, stored: Certificate, program: ConvexProgram, trained: Trained, problem: Problem
 ) -> Certificate:
     """The recomputed certificate with what can be proved anew of the stored one's global bound, and of its scope."""
-    if stored.global_bound is None:
+    if stored.global_bound is None or not math.isfinite(certificate.primal):
         return certificate
     groups, sequences = problem.groups, problem.input
     U = trained.U if trained.global_dual is None else trained.global_dual

@@ -15,7 +15,7 @@ from convexsnn.reconstruction.margins import check_bits, is_fixed, widest
 from convexsnn.reconstruction.patterns import exact_signed
 from convexsnn.reconstruction.rounding import (
     MIXED_INTEGER_SIZE,
-    Neuron,
+    RoundedNeuron,
     Rounding,
     exchange,
     round_plainly,
@@ -149,7 +149,7 @@ def _quantise_layer(
         sign = float(np.sign(threshold_of(layer.neuron, j) or 0.0))
         examples = pattern.examples(j)
         exact = partial(exact_signed, pattern, j)
-        neuron = Neuron(examples.signed(), sign, examples.fires, exact, np.arange(len(examples.fires)))
+        neuron = RoundedNeuron(examples.signed(), sign, examples.fires, exact, np.arange(len(examples.fires)))
         weights, way, none = _integers(neuron, own, lambda j=j, own=own: widest(pattern, j, own), rounding)
         if weights is not None:
             vectors[j], found[j] = weights, way
@@ -163,7 +163,7 @@ def _quantise_layer(
 
 
 def _integers(
-    neuron: Neuron, own: np.ndarray, wide: Callable[[], np.ndarray | None], rounding: Rounding
+    neuron: RoundedNeuron, own: np.ndarray, wide: Callable[[], np.ndarray | None], rounding: Rounding
 ) -> tuple[np.ndarray | None, str, bool]:
     """Integers for one neuron, which of WAYS found them, and without them whether there are none."""
     rounded, starts = round_plainly(neuron, own, rounding)
