@@ -310,11 +310,11 @@ BAD = {
     "leak": (Net(), {"pooling": "leaky", "leak": 1.5}, "leak must be"),
     "beta": (Net(), {"beta": 0.0}, "beta must be"),
     "loss": (Net(), {"loss": "entropy"}, "loss must be one of"),
-    "silent": (Silent(), {}, "nothing but zeros"),
+    "silent": (Silent(), {"pooling": "count"}, "nothing but zeros"),
     "keeps state": (Stateful(), {}, "keeps state between batches"),
     "not called": (Twice(), {"readout": "second"}, "was not called"),
     "one output": (Net(outputs=1), {}, "one output a class"),
-    "labels out of range": (Net(outputs=2), {}, r"classes 0\.\.1"),
+    "labels out of range": (Net(outputs=2), {"pooling": "count"}, r"classes 0\.\.1"),
 }
 
 
@@ -344,7 +344,7 @@ def test_bad_modules_and_settings(case):
     ],
 )
 def test_bad_loaders(batches, message):
-    check_refused(Net(), batches, {}, message)
+    check_refused(Net(), batches, {"pooling": "count"}, message)
 
 
 @pytest.mark.parametrize(("module", "batches"), [(lambda x: x, loader()), (Net(), 3)])
@@ -391,8 +391,7 @@ def test_snntorch_convolutional_network_with_hidden_states():
 
     def run(module, images):
         module[1].reset_mem()
-        for _ in range(4):
-            module(images)
+        return [module(images) for _ in range(4)]
 
     result = polish(net, DataLoader(TensorDataset(x, y), 25), run=run, pooling="count", beta=0.01)
     assert result.certificate.holds(1e-6)
