@@ -96,6 +96,11 @@ def centred(outputs: Tensor) -> Tensor:
     return outputs - outputs.mean(dim=1, keepdim=True)
 
 
+def shown(outputs: Tensor) -> str:
+    """The first few of the outputs (C,) of a row."""
+    return "[" + ", ".join(f"{value:.6g}" for value in outputs[:4].tolist()) + (", ...]" if len(outputs) > 4 else "]")
+
+
 def _tensors(returned: object) -> list[Tensor]:
     if isinstance(returned, Tensor):
         return [returned]
@@ -167,13 +172,15 @@ def _describe(
     tape: Tape, batch: Batch, heard: Heard, pooling: Pooling, declared: Head | None, answers: list[Answer]
 ) -> str:
     """Both numbers, and what would fit."""
-    own, read = own_output(tape, heard, pooling, batch.lengths), pooling.reduce(heard.said, batch.lengths)
     what = "pooled readout" if declared is None else "pooled readout through head"
-    read = read if declared is None else declared.through(read)
-    numbers = lambda row: ", ".join(f"{value:.6g}" for value in row[:4].tolist()) + (", ..." if len(row) > 4 else "")  # noqa: E731
+    for said, answered in [(heard.said, heard), *answers]:
+        own, read = own_output(tape, answered, pooling, batch.lengths), pooling.reduce(said, batch.lengths)
+        read = read if declared is None else declared.through(read)
+        if own.shape != read.shape or not torch.allclose(own, read, rtol=1e-3):
+            break  # the first where it shows; the readout's own outputs may be too small for that
     text = (
-        f"module does not answer what polish would solve for: of the first sequence the {what} ({pooling}) is "
-        f"[{numbers(read[0])}], the module's own output is [{numbers(own[0])}]"
+        f"module does not answer what polish would solve for: the {what} ({pooling}) of the first sequence is "
+        f"{shown(read[0])}, the module's own output {shown(own[0])}"
     )
     for other in _others(pooling, answers):
         if any(_solve(tape, batch, answers, other, how) is not None for how in (POOLED, FINAL)):

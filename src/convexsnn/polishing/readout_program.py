@@ -17,7 +17,7 @@ from convexsnn.labels import decide
 from convexsnn.losses import Loss, SmoothLoss
 from convexsnn.penalties import Penalty
 from convexsnn.polishing.head import Head
-from convexsnn.polishing.probe import centred, tolerance
+from convexsnn.polishing.probe import centred, shown, tolerance
 from convexsnn.polishing.result import Measured
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
@@ -146,8 +146,7 @@ class ReadoutProgram:
         if not bool(wrong.any()):
             return None
         row = int(torch.nonzero(wrong)[0])
-        shown = [", ".join(f"{value:.6g}" for value in outputs[row, :4].tolist()) for outputs in (S, own)]
-        return f"of row {row} the pooled readout is [{shown[0]}], the module's own output is [{shown[1]}]"
+        return f"of row {row} the pooled readout is {shown(S[row])}, the module's own output {shown(own[row])}"
 
     def beta_of_first_weight(self, candidate: Candidate) -> float:
         """About the beta below which a solution of none but bias weights gets others."""
