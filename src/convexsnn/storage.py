@@ -58,6 +58,11 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     OSError
         When the file cannot be written; the old file, if any, is left as it was.
     """
+    write_atomically(path, model_bytes(estimator, extra))
+
+
+def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> bytes:
+    """What `save_model` writes."""
     check_is_fitted(estimator)
     trained = estimator.trained_
     tensors = {"W": trained.W, "U": trained.U, "row_weights": trained.row_weights, "network.W": trained.network.W}
@@ -66,7 +71,7 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     header = {
         "format": FORMAT,
         "estimator": type(estimator).__name__,
-        "parameters": _plain_parameters(estimator),
+        "parameters": describe_parameters(estimator),
         "fitted": _fitted_facts(estimator),
         "witnesses": describe_hidden(trained.witnesses, "witnesses", tensors),
         "network": describe_hidden(trained.network.hidden, "network", tensors),
@@ -79,7 +84,12 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
         "extra": extra or {},
     }
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, serialize(ready, metadata={"convexsnn": json.dumps(header)}))
+    return serialize(ready, metadata={"convexsnn": json.dumps(header)})
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """The facts of a model file, without its tensors. Raises ModelFileError as `load_model` does."""
+    return _read_file(Path(path), tensors=False)[0]
 
 
 def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
@@ -146,13 +156,13 @@ def _check_consistency(estimator: Estimator, trained: Trained, extra: Any) -> No
         raise ValueError("W, U and the network's W differ in outputs")
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_file(path: Path, *, tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}")
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            held = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"model file {path} is truncated or not a safetensors file: {error}") from error
     try:
@@ -165,10 +175,10 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if newest != FORMAT:
         advice = "upgrade" if newest > FORMAT else "fit the model anew"
         raise ModelFileError(f"model file {path} has format {newest}; this version reads {FORMAT}: {advice}")
-    return header, tensors
+    return header, held
 
 
-def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
+def describe_parameters(estimator: Estimator) -> dict[str, Any]:
     """Parameters as JSON has them; a RandomState has no JSON form and becomes None (the weights are in the file)."""
     parameters = estimator.get_params(deep=False)
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
@@ -182,7 +192,7 @@ def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
 
 
 def _parameters(plain: dict[str, Any], witnesses: Hidden) -> dict[str, Any]:
-    """Inverse of `_plain_parameters`; layers that were given are the stored witnesses."""
+    """Inverse of `describe_parameters`; layers that were given are the stored witnesses."""
     given = without_constant(witnesses) if plain["intercept"] else witnesses
     plain = plain | {"witnesses": family_from_dict(plain["witnesses"], given)}
     if isinstance(plain.get("class_weight"), list):
