@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from convexsnn import Architecture, gaussian
+from convexsnn import Architecture, Problem, gaussian
 from convexsnn.columns import BitColumns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
@@ -45,6 +45,11 @@ def draw_targets(loss: str, rows: int, classes: int = 3, *, seed: int = 0) -> to
     if loss == "squared":
         return torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, 1 if classes == 2 else classes)))
     return LOSSES[loss].encode(labels, classes)
+
+
+def make_problem(sequences, targets, loss="squared", penalty="l1", rho=0.02, **more) -> Problem:
+    """The problem of a loss and a penalty by name."""
+    return Problem(sequences, targets, LOSSES[loss], PENALTIES[penalty], rho, **more)
 
 
 def draw_program(

@@ -6,11 +6,13 @@ import torch
 from convexsnn.estimators.examples import held_out
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from convexsnn import SpikingClassifier, SpikingRegressor
+from convexsnn import Gaussian, SpikingClassifier, SpikingRegressor
+from convexsnn.fitting import held_out
+from convexsnn.problem import rho_of
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 
-SMALL = {"witnesses": "gaussian", "depth": 2, "hidden": 32, "last": 64, "random_state": 0}
+SMALL = {"witnesses": Gaussian(depth=2, last=64), "random_state": 0}
 BETAS = [1.0, 0.03, 0.2]
 
 
@@ -36,8 +38,7 @@ def bits(n=150, T=5, seed=0):
 
 
 def assert_verifies(model, X, y):
-    outcome = verify(model.trained_, model.certificate_, *model.training_rows(X, y), model.program_settings())
-    assert outcome.problems == ()
+    assert verify(model.trained_, model.certificate_, model.problem(X, y)).problems == ()
 
 
 @pytest.mark.parametrize("loss", ["hinge", "cross_entropy"])
@@ -56,7 +57,7 @@ def test_explicit_validation_picks_and_trains_on_the_training_data_alone(loss):
     assert picked.validation_score == max(point.validation_score for point in model.path_)
     assert picked.validation_score == model.score(X_val, y_val)
     assert model.certificate_ == picked.certificate
-    assert model.program_settings().beta == model.beta_
+    assert model.problem(X, y).rho == model.certificate_.rho == rho_of(model.beta_, 64)
     assert_verifies(model, X, y)
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from convexsnn import ProgramSettings, SpikingClassifier, simulate, solve, train
+from convexsnn import Gaussian, SpikingClassifier, simulate, solve, train
 from convexsnn.bounds import (
     NetworkFamily,
     Unit,
@@ -26,18 +26,19 @@ from convexsnn.bounds.caps import capped_scores
 from convexsnn.bounds.complete import complete_network, nested_patterns
 from convexsnn.certificate import Certificate
 from convexsnn.columns import BitColumns, pack_bits
-from convexsnn.exact import solve_exactly
+from convexsnn.exact import ExactSettings, solve_exactly
 from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import LOSSES
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import Threshold, lif
 from convexsnn.penalties import PENALTIES
+from convexsnn.problem import rho_of
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.sequences import as_sequences
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
 from convexsnn.verification import verify
-from helpers import KINDS, draw_hidden, draw_sequences, draw_targets
+from helpers import KINDS, draw_hidden, draw_sequences, draw_targets, make_problem
 
 THRESHOLD = Unit("threshold", "none", 0.0, 0.0)
 UNITS = {
@@ -254,8 +255,8 @@ def test_no_weights_of_a_fine_grid_beat_the_certified_bound_and_exact_attains_it
     unit = UNITS[name]
     d, T = (1, 2) if unit.self_recurrent else (2, 1) if unit.memoryless else (2, 3)
     sequences, family = draw_sequences(12, T, d, seed=8), NetworkFamily(d, (unit,))
-    targets, choice = draw_targets("hinge", 12, 2, seed=3), ProgramSettings("hinge", rho=0.02)
-    trained = solve_exactly(sequences, targets, choice, family)
+    problem = make_problem(sequences, draw_targets("hinge", 12, 2, seed=3), "hinge")
+    trained = solve_exactly(problem, family)
     axis = np.linspace(-1.0, 1.0, 41)
     free = d + unit.bias + unit.self_recurrent
     p = torch.from_numpy(np.stack(np.meshgrid(*[axis] * free), axis=-1).reshape(-1, free).T)
@@ -279,11 +280,7 @@ def test_no_weights_of_a_fine_grid_beat_the_certified_bound_and_exact_attains_it
     assert certificate.scope == "global"
     assert certificate.dual <= grid.primal * (1 + 1e-9)
     assert certificate.holds(1e-6)
-    reached = float(
-        uniform_weights(12) @ LOSSES["hinge"].value(scores(trained.network, sequences), targets)
-        + 0.02 * trained.network.W.abs().sum()
-    )
-    assert reached == pytest.approx(certificate.dual, rel=1e-6)
+    assert problem.objective(trained.network) == pytest.approx(certificate.dual, rel=1e-6)
 
 
 def test_patterns_do_not_depend_on_the_units_of_features():
@@ -313,7 +310,8 @@ def test_every_fit_has_a_universal_bound_below_its_objective(kind, pair, seed, e
     hidden = draw_hidden(kind, seed=seed, every_step=every_step, readout="spike")
     sequences = draw_sequences(6, 3, seed=seed, ragged=True)
     targets = draw_targets(pair[0], sequences.rows(every_step), 3, seed=seed)
-    certificate = train(hidden, sequences, targets, ProgramSettings(*pair, beta=0.1)).certificate
+    problem = make_problem(sequences, targets, *pair, rho_of(0.1, hidden.n_last), every_step=every_step)
+    certificate = train(problem, hidden).certificate
     bound = certificate.global_bound
     assert bound is not None
     assert bound.value <= certificate.dual * (1 + 1e-6) + 1e-12
@@ -327,9 +325,8 @@ def test_every_fit_has_a_universal_bound_below_its_objective(kind, pair, seed, e
 def test_exact_training_is_optimal_and_verified(name, loss, method):
     """No neurons that brute force finds improve on it, the network itself has that objective, and it verifies."""
     sequences, unit = draw_sequences(7, 2, 2, seed=2), UNITS[name]
-    family, choice = NetworkFamily(2, (unit,)), ProgramSettings(loss, rho=0.03)
-    targets = draw_targets(loss, 7, 3)
-    trained = solve_exactly(sequences, targets, choice, family, method=method)
+    family, problem = NetworkFamily(2, (unit,)), make_problem(sequences, draw_targets(loss, 7, 3), loss, rho=0.03)
+    trained = solve_exactly(problem, family, ExactSettings(method))
     certificate = trained.certificate
     assert certificate.scope == "global"
     assert certificate.holds(1e-6)
@@ -337,7 +334,7 @@ def test_exact_training_is_optimal_and_verified(name, loss, method):
     distinct = torch.unique(features, dim=1)
     other = solve(program_over(distinct, loss, "l1", 3, 0.03)).certificate
     assert other.primal >= certificate.dual * (1 - 1e-6)
-    assert verify(trained, certificate, sequences, targets, choice).holds
+    assert verify(trained, certificate, problem).holds
     bound = certificate.global_bound
     assert bound is not None
     with pytest.raises(ValueError, match="above the objective"):
@@ -349,7 +346,7 @@ def test_exact_training_is_optimal_and_verified(name, loss, method):
         certificate.with_global_bound(replace(bound, family="all networks")),
         certificate.with_global_bound(replace(bound, primal=bound.primal * 1.001)),
     ):
-        assert not verify(trained, claim, sequences, targets, choice).holds
+        assert not verify(trained, claim, problem).holds
 
 
 def test_an_intercept_is_a_column_of_the_family():
@@ -367,13 +364,14 @@ def test_costs_are_said_and_other_families_refused():
     deep = NetworkFamily.of(draw_hidden("LIF soft"))
     with pytest.raises(ValueError, match="more than one hidden layer"):
         enumerate_family(deep, sequences)
-    with pytest.raises(ValueError, match="rho"):
-        solve_exactly(sequences, draw_targets("hinge", 40, 2), ProgramSettings("hinge"), NetworkFamily(3, (THRESHOLD,)))
+    problem = make_problem(sequences, draw_targets("hinge", 40, 2), "hinge", intercept=True)
+    with pytest.raises(ValueError, match="family must have the steps and the intercept of the problem"):
+        solve_exactly(problem, NetworkFamily(3, (THRESHOLD,)))
 
 
 def test_analog_readout_has_no_bound():
     X, y = np.random.default_rng(0).normal(size=(8, 3, 2)), np.arange(8) % 2
-    model = SpikingClassifier(witnesses="gaussian", readout="analog", hidden=4, last=8, random_state=0).fit(X, y)
+    model = SpikingClassifier(witnesses=Gaussian(readout="analog", hidden=4, last=8), random_state=0).fit(X, y)
     assert model.certificate_.global_bound is None
 
 

@@ -8,21 +8,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import convexsnn.closed_loop
-from convexsnn import FeedbackLoop, SpikingClassifier, SpikingRegressor, predict_closed_loop
+from convexsnn import FeedbackLoop, Gaussian, SpikingClassifier, SpikingRegressor, predict_closed_loop
 from convexsnn.estimators import SpikingEstimator
 from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.tasks import TaskSettings, load_task
 from helpers import KINDS
 
-SMALL = {
-    "witnesses": "gaussian",
-    "depth": 3,
-    "hidden": 8,
-    "last": 16,
-    "per_step": True,
-    "random_state": 0,
-    "beta": 0.02,
-}
+
+def small(**settings):
+    return {"witnesses": Gaussian(hidden=8, last=16, **settings), "per_step": True, "random_state": 0, "beta": 0.02}
+
+
+SMALL = small()
 
 
 def draw_data(n=30, T=6, d=3, seed=0, *, ragged=False):
@@ -49,8 +46,8 @@ def draw_data(n=30, T=6, d=3, seed=0, *, ragged=False):
 def test_open_loop_on_the_generated_inputs_gives_the_same(kind, readout, dtype, ragged, several, intercept, seed):
     X, y = draw_data(seed=seed, ragged=ragged)
     y = y if several else [labels[:, 0] for labels in y]
-    parameters = SMALL | KINDS[kind] | {"readout": readout, "dtype": dtype, "intercept": intercept}
-    model = SpikingClassifier(**parameters).fit(X, y)
+    parameters = small(**KINDS[kind], readout=readout, dtype=dtype)
+    model = SpikingClassifier(**parameters, intercept=intercept).fit(X, y)
     output, feature = seed % 2 if several else 0, seed % 3
     loop = FeedbackLoop(feature, {0: -0.7, 1: 0.3, 2: 1.9}, output, start=0.25)
     more = draw_data(seed=seed + 1, T=9, ragged=ragged)[0]
@@ -110,13 +107,7 @@ def addition(request):
     task = load_task("addition", TaskSettings(n_train=300, n_val=10, n_test=200, timesteps=5))
     task = task.factored() if request.param else task
     model = SpikingClassifier(
-        witnesses="gaussian",
-        depth=3,
-        branches=4,
-        hidden=32,
-        last=128,
-        bias=True,
-        readout="spike",
+        witnesses=Gaussian(branches=4, hidden=32, last=128, bias=True, readout="spike"),
         per_step=True,
         beta=0.03,
         random_state=1,
@@ -201,7 +192,7 @@ GOOD = FeedbackLoop(0, {0: 0.0, 1: 1.0})
         (SpikingClassifier(**SMALL), FeedbackLoop(3, {0: 0.0, 1: 1.0}), "feature must be one of the 3 columns of X"),
         (SpikingClassifier(**SMALL), FeedbackLoop(0, {0: 0.0, 1: 1.0}, 1), "output must be one of the 1 outputs"),
         (SpikingClassifier(**SMALL), FeedbackLoop(0, {0: 0.0}), r"values must hold .* none for \[1\]"),
-        (SpikingClassifier(**(SMALL | {"dtype": "float32"})), FeedbackLoop(0, {0: 1e39, 1: 1e39}), "beyond the range"),
+        (SpikingClassifier(**small(dtype="float32")), FeedbackLoop(0, {0: 1e39, 1: 1e39}), "beyond the range"),
     ],
 )
 def test_bad_arguments_are_refused(estimator, loop, message):

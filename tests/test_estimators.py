@@ -13,13 +13,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from convexsnn import SpikingClassifier, SpikingRegressor
-
-SMALL = {"witnesses": "gaussian", "depth": 2, "hidden": 32, "last": 64, "random_state": 0}
+from convexsnn import Gaussian, Search, SpikingClassifier, SpikingRegressor
 
 
+def small(**settings):
+    """One layer of a few neurons that are drawn."""
+    return {"witnesses": Gaussian(**({"depth": 2, "last": 64} | settings)), "random_state": 0}
+
+
+SMALL = small()
 GAUSSIAN = {"witnesses": "gaussian", "random_state": 0}
-QUICK = {"search": {"rounds": 3, "effort": 2e7, "population": 16}, "random_state": 0}
+QUICK = {"witnesses": Search(rounds=3, effort=2e7, population=16), "random_state": 0}
 
 
 @parametrize_with_checks([kind(**how) for how in (GAUSSIAN, QUICK) for kind in (SpikingClassifier, SpikingRegressor)])
@@ -38,7 +42,7 @@ def bits(n=120, T=5, seed=0):
 def test_every_loss_and_penalty_classifies(loss, penalty, classes):
     X, drawn = bits()
     y = drawn[:, :2].sum(axis=1).clip(max=classes - 1)
-    model = SpikingClassifier(loss=loss, penalty=penalty, beta=0.01, **(SMALL | {"last": 256})).fit(X, y)
+    model = SpikingClassifier(loss=loss, penalty=penalty, beta=0.01, **small(last=256)).fit(X, y)
     assert model.certificate_.holds(1e-6)
     assert model.certificate_.scope == "dictionary"
     assert model.score(X, y) > 0.95
@@ -55,7 +59,7 @@ def test_every_loss_and_penalty_classifies(loss, penalty, classes):
 @pytest.mark.parametrize("labels", [np.array(["no", "yes"]), np.array([False, True]), np.array([-3, 8])])
 def test_labels_of_every_type_come_back(labels):
     X, drawn = bits()
-    model = SpikingClassifier(beta=0.001, **(SMALL | {"last": 256})).fit(X, labels[drawn[:, -1]])
+    model = SpikingClassifier(beta=0.001, **small(last=256)).fit(X, labels[drawn[:, -1]])
     assert np.array_equal(model.classes_, np.sort(labels))
     assert np.array_equal(model.predict(X), labels[drawn[:, -1]])
     assert model.predict(X).dtype == labels.dtype
@@ -115,11 +119,11 @@ def test_class_weight_shifts_the_decision():
 def test_intercept_helps_where_nothing_else_can():
     X, y = np.zeros((30, 2, 1)), np.full(30, 3.0)
     X[0] = 1e-3  # the input says nothing
-    without = SpikingRegressor(beta=1e-4, bias=False, readout="spike", **SMALL)
+    without = SpikingRegressor(beta=1e-4, **small(readout="spike"))
     with pytest.warns(UserWarning, match="no last-layer neuron fires"):
         without.fit(X, y)
     assert np.array_equal(without.predict(X), np.zeros(30))
-    model = SpikingRegressor(beta=1e-4, bias=False, readout="spike", intercept=True, **SMALL).fit(X, y)
+    model = SpikingRegressor(beta=1e-4, intercept=True, **small(readout="spike")).fit(X, y)
     assert np.allclose(model.predict(X), 3.0, atol=1e-3)
 
 
@@ -231,22 +235,20 @@ X3, Y3 = bits(n=10)[0], np.arange(10) % 2
         ({"tol": 0.0}, X3, Y3, "tol"),
         ({"max_iter": 0}, X3, Y3, "max_iter"),
         ({"witnesses": "gausian"}, X3, Y3, "Did you mean 'gaussian'"),
+        ({"witnesses": None}, X3, Y3, "witnesses must be the name of a family"),
         ({"timesteps": 0}, X3, Y3, "timesteps"),
-        ({"depth": 1}, X3, Y3, "depth"),
-        ({"last": 0}, X3, Y3, "last"),
         ({"random_state": -1}, X3, Y3, "random_state"),
         ({"random_state": "x"}, X3, Y3, "seed"),
         ({"device": "quantum"}, X3, Y3, "device 'quantum' is not to be had"),
         ({"class_weight": {0: 0.0}}, X3, Y3, "class_weight must be positive"),
         ({"class_weight": {0: np.inf}}, X3, Y3, "class_weight must be finite"),
-        ({"recurrent": "no"}, X3, Y3, "recurrent must be True or False"),
         ({"per_step": "no"}, X3, Y3, "per_step must be True or False"),
         ({"random_state": True}, X3, Y3, "random_state"),
         ({"random_state": 2**64}, X3, Y3, "random_state"),
         ({"device": "meta"}, X3, Y3, "device"),
         ({"beta": 10**400}, X3, Y3, "beta"),
         ({"beta": 1e-300}, X3, Y3, "beta .* too small"),
-        ({"dtype": "float32"}, X3 * 1e60, Y3, "X drives membrane potentials beyond the range"),
+        ({"witnesses": Gaussian(dtype="float32")}, X3 * 1e60, Y3, "X drives membrane potentials beyond the range"),
         ({"per_step": True}, X3, 3, "y must hold the labels"),
     ],
 )
@@ -301,7 +303,7 @@ def test_prediction_checks_its_input():
     with pytest.raises(ValueError, match="X has 3 features, but SpikingClassifier is expecting 2"):
         model.predict(np.zeros((4, 5, 3)))
     with pytest.raises(ValueError, match="labels that were not seen"):
-        model.training_rows(X3, Y3 + 1)
+        model.problem(X3, Y3 + 1)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "squared", "logistic", "cross_entropy"])

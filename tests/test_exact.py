@@ -15,30 +15,35 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
-from convexsnn import Architecture, ProgramSettings, SpikingClassifier, SpikingRegressor, build_dictionary, solve
+from convexsnn import Architecture, Exact, Gaussian, SpikingClassifier, SpikingRegressor, build_dictionary, solve
 from convexsnn.bounds import (
     NetworkFamily,
     Unit,
     arrangement_certificate,
     enumerate_family,
     enumeration_cost,
-    equal_inputs,
 )
 from convexsnn.cli.app import run
 from convexsnn.exact import ExactSettings, solve_exactly
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
-from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.search import SearchSettings, search
 from convexsnn.sequences import as_sequences
 from convexsnn.solvers import SolverOptions, Status
 from convexsnn.storage import load_model, save_model
-from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
+from convexsnn.surrogate import SurrogateSettings, initial_network, train_surrogate
 from convexsnn.verification import verify
-from helpers import KINDS, draw_sequences, draw_targets, generator, interrupt_run
+from helpers import KINDS, draw_sequences, draw_targets, generator, interrupt_run, make_problem
 
 PAIRS = list(itertools.product(LOSSES, PENALTIES))
-EXACT = {"witnesses": "exact", "depth": 2, "readout": "spike", "random_state": 0}
+
+
+def exact(**settings):
+    """An estimator's settings for exact training over neurons whose spike is read."""
+    return {"witnesses": Exact(**({"readout": "spike"} | settings)), "random_state": 0}
+
+
+EXACT = exact()
 LIF = NetworkFamily(2, (Unit("lif", "soft", 0.9, 1.0),))
 
 
@@ -49,32 +54,33 @@ def problem(n=16, seed=0):
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("family", "settings"),
     [
-        {},
-        {"loss": "hinge", "intercept": True},
-        {"readout": "membrane", "penalty": "group"},
-        {"per_step": True, "loss": "logistic"},
-        {"neuron": "threshold", "recurrent": True, "branches": 512},
-        {"exact": {"method": "pricing"}, "loss": "hinge", "beta": 3.0},
+        ({}, {}),
+        ({}, {"loss": "hinge", "intercept": True}),
+        ({"readout": "membrane"}, {"penalty": "group"}),
+        ({}, {"per_step": True, "loss": "logistic"}),
+        ({"neuron": "threshold", "recurrent": True}, {}),
+        ({"method": "pricing"}, {"loss": "hinge", "beta": 3.0}),
     ],
 )
-def test_no_sampled_network_of_the_family_is_better(settings, tmp_path):
+def test_no_sampled_network_of_the_family_is_better(family, settings, tmp_path):
     """The objective at the same beta is at most that of thousands of sampled neurons; file and verification agree."""
     X, y = problem(9)
     y = np.stack([y, 1 - y], axis=1) if settings.get("per_step") else y
-    model = SpikingClassifier(**(EXACT | settings)).fit(X, y)
+    model = SpikingClassifier(**exact(**family), **settings).fit(X, y)
     certificate = model.certificate_
     assert certificate.scope == "global"
     assert certificate.holds(1e-6)
-    sampled = SpikingClassifier(**(EXACT | settings | {"witnesses": "gaussian", "rho": certificate.rho}))
-    assert sampled.set_params(exact=None).fit(X, y).certificate_.primal >= certificate.dual * (1 - 1e-9)
-    assert certificate.rho == pytest.approx(model.beta / math.sqrt(model.last))
+    drawn = {name: value for name, value in model.witnesses.get_params().items() if name in Gaussian().get_params()}
+    sampled = clone(model).set_params(witnesses=Gaussian(depth=2, branches=512, **drawn), rho=certificate.rho)
+    assert sampled.fit(X, y).certificate_.primal >= certificate.dual * (1 - 1e-9)
+    assert certificate.rho == pytest.approx(model.beta / math.sqrt(512))
     save_model(model, tmp_path / "model.safetensors")
     loaded, _ = load_model(tmp_path / "model.safetensors")
     assert loaded.certificate_ == certificate
     assert loaded.get_params().keys() == model.get_params().keys()
-    outcome = verify(loaded.trained_, certificate, *loaded.training_rows(X, y), loaded.program_settings())
+    outcome = verify(loaded.trained_, certificate, loaded.problem(X, y))
     assert outcome.holds, outcome.problems
     assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(X), loaded.predict(X))
     assert clone(model).get_params() == model.get_params()
@@ -82,7 +88,7 @@ def test_no_sampled_network_of_the_family_is_better(settings, tmp_path):
 
 def test_scikit_learn_contract_but_for_refusals():
     """Every check passes, or is refused with its cost: the checks' data have up to 10 features."""
-    model = SpikingRegressor(timesteps=1, exact={"limit": 30_000}, **EXACT)
+    model = SpikingRegressor(timesteps=1, **exact(max_patterns=30_000))
     failed = [check for check in check_estimator(model, on_fail=None) if check["status"] == "failed"]
     for check in failed:
         reasons = f"{check['exception']} {check['exception'].__cause__}"
@@ -91,28 +97,33 @@ def test_scikit_learn_contract_but_for_refusals():
 
 
 @pytest.mark.parametrize(
-    ("settings", "reason"),
+    ("family", "settings", "reason"),
     [
-        ({"depth": 3}, "depth must be 2"),
-        ({"recurrent": True}, "branches must equal last"),
-        ({"dtype": "float32"}, "dtype must be 'float64'"),
-        ({"readout": "analog"}, "readout must be"),
-        ({"device": "meta"}, "device must be 'cpu'"),
-        ({"witnesses": "gaussian+exact"}, "'exact' alone"),
-        ({"exact": {"tol": 1e-3}}, "exact must be one of"),
-        ({"exact": {"limit": 0}}, "limit"),
-        ({"exact": {"method": "all"}}, "method"),
-        ({"exact": {"limit": 1000}}, r"visit \(48 hyperplanes of rank 3\).*GiB.*limit = 1000"),
-        ({"exact": {"time_limit": 1e-3}}, "time_limit = 0.001"),
-        ({"exact": {"method": "pricing"}, "beta": "path"}, "beta must be numbers"),
+        ({"readout": "analog"}, {}, "readout must be"),
+        ({}, {"device": "meta"}, "device"),
+        ({"max_patterns": 0}, {}, "max_patterns"),
+        ({"method": "all"}, {}, "method"),
+        ({"max_patterns": 1000}, {}, r"visit \(48 hyperplanes of rank 3\).*GiB.*max_patterns = 1000"),
+        ({"time_limit": 1e-3}, {}, "time_limit = 0.001"),
+        ({"method": "pricing"}, {"beta": "path"}, "beta must be numbers"),
     ],
 )
-def test_refusals_name_the_argument(settings, reason):
+def test_refusals_name_the_argument(family, settings, reason):
     X, y = problem()
     begun = time.perf_counter()
     with pytest.raises(ValueError, match=reason):
-        SpikingClassifier(**(EXACT | settings)).fit(X, y)
+        SpikingClassifier(**(exact(**family) | settings)).fit(X, y)
     assert time.perf_counter() - begun < 5
+
+
+def test_what_exact_training_does_not_have_cannot_be_given_to_it():
+    for name, value in {"depth": 3, "branches": 2, "dtype": "float32", "effort": 1e9}.items():
+        with pytest.raises(TypeError, match=name):
+            Exact(**{name: value})
+    with pytest.raises(ValueError, match="witnesses='exact' must stand alone"):
+        Gaussian() + Exact()
+    with pytest.raises(ValueError, match="device must be 'cpu' for witnesses='exact'"):
+        Exact().check(every_step=False, device="cuda")
 
 
 def test_a_long_sequence_is_refused_by_enumeration():
@@ -155,10 +166,9 @@ def test_several_betas_share_an_enumeration_and_each_is_optimal(monkeypatch):
 
 def test_patterns_that_need_ties_are_left_out_and_the_gap_says_so(monkeypatch):
     """What float64 cannot give carries no weight, and the bound still covers it."""
-    sequences, targets = draw_sequences(8, 2, 2), draw_targets("squared", 8, 2)
-    settings = ProgramSettings("squared", rho=0.02)
-    free = solve_exactly(sequences, targets, settings, LIF)
-    arrangement = enumerate_family(LIF, sequences)
+    problem = make_problem(draw_sequences(8, 2, 2), draw_targets("squared", 8, 2))
+    free = solve_exactly(problem, LIF)
+    arrangement = enumerate_family(LIF, problem.input)
     original, blocked = type(arrangement).realised, []
 
     def without_first(self, index):  # what carries weight at first cannot be had, ever
@@ -169,10 +179,10 @@ def test_patterns_that_need_ties_are_left_out_and_the_gap_says_so(monkeypatch):
 
     monkeypatch.setattr(type(arrangement), "realised", without_first)
     with pytest.warns(ConvergenceWarning, match="global relative gap"):
-        trained = solve_exactly(sequences, targets, settings, LIF)
+        trained = solve_exactly(problem, LIF)
     assert trained.certificate.dual == pytest.approx(free.certificate.dual, rel=1e-9)
     assert trained.certificate.primal > free.certificate.primal
-    assert verify(trained, trained.certificate, sequences, targets, settings).holds
+    assert verify(trained, trained.certificate, problem).holds
 
 
 def test_ctrl_c_gives_the_best_so_far_with_its_gap(monkeypatch):
@@ -185,14 +195,13 @@ def test_ctrl_c_gives_the_best_so_far_with_its_gap(monkeypatch):
     assert len(model.path_) == 1
     certificate = model.certificate_
     assert certificate.scope == "global"
-    assert verify(model.trained_, certificate, *model.training_rows(X, y), model.program_settings()).holds
+    assert verify(model.trained_, certificate, model.problem(X, y)).holds
     optimum = SpikingClassifier(**EXACT, beta=1.0).fit(X, y).certificate_
     assert certificate.dual <= optimum.dual * (1 + 1e-9) < optimum.primal <= certificate.primal * (1 + 1e-6)
 
 
 def test_ctrl_c_in_the_rounds_gives_the_best_so_far():
-    sequences, targets = draw_sequences(8, 2, 2), draw_targets("squared", 8, 2)
-    settings, rounds = ProgramSettings("squared", rho=0.005), []
+    problem, rounds = make_problem(draw_sequences(8, 2, 2), draw_targets("squared", 8, 2), rho=0.005), []
 
     def interrupt(entry):
         rounds.append(entry)
@@ -200,13 +209,13 @@ def test_ctrl_c_in_the_rounds_gives_the_best_so_far():
             raise KeyboardInterrupt
 
     with pytest.warns(ConvergenceWarning):
-        trained = solve_exactly(sequences, targets, settings, LIF, method="pricing", on_round=interrupt)
+        trained = solve_exactly(problem, LIF, ExactSettings("pricing"), on_round=interrupt)
     assert trained.status is Status.INTERRUPTED
     assert trained.certificate.primal == pytest.approx(rounds[1].primal)
     assert trained.certificate.dual == rounds[1].dual >= rounds[0].dual
     assert rounds[1].primal < rounds[0].primal
-    assert verify(trained, trained.certificate, sequences, targets, settings).holds
-    optimum = solve_exactly(sequences, targets, settings, LIF).certificate
+    assert verify(trained, trained.certificate, problem).holds
+    optimum = solve_exactly(problem, LIF).certificate
     assert trained.certificate.dual <= optimum.primal * (1 + 1e-6)
 
 
@@ -216,7 +225,7 @@ def test_the_wide_working_set_does_not_stall():
     sequences = as_sequences(random.normal(size=(60, 1, 3)))
     family = NetworkFamily(3, (Unit("lif", "soft", 0.9, 1.0),))
     targets = torch.from_numpy(random.choice([-1.0, 1.0], size=(60, 1)))
-    trained = solve_exactly(sequences, targets, ProgramSettings("squared", rho=0.001), family)
+    trained = solve_exactly(make_problem(sequences, targets, rho=0.001), family)
     assert trained.certificate.holds(1e-6)
 
 
@@ -224,7 +233,7 @@ def test_the_command_line_trains_verifies_and_refuses(tmp_path, capsys):
     X, y = problem()
     np.savez(tmp_path / "data.npz", X=X, y=y)
     data, out = ["--data", str(tmp_path / "data.npz")], str(tmp_path / "out")
-    options = ["fit", *data, "--witnesses", "exact", "--depth", "2", "--readout", "spike", "--out", out]
+    options = ["fit", *data, "--witnesses", "exact", "--readout", "spike", "--out", out]
     assert run(options) == 0
     assert run(["verify", "--model", out, *data]) == 0
     assert "global" in capsys.readouterr().out
@@ -232,12 +241,15 @@ def test_the_command_line_trains_verifies_and_refuses(tmp_path, capsys):
     told = capsys.readouterr().out
     assert told.count("does not hold") == 1
     assert "only what it says of its own columns" in told
-    assert run([*options, "--exact-limit", "1000"]) == 2
+    assert run([*options, "--max-patterns", "1000"]) == 2
     error = re.sub(r"\s+", " ", capsys.readouterr().err)
-    assert "limit = 1000" in error
+    assert "max_patterns = 1000" in error
     assert "GiB" in error
-    assert run([*options, "--exact-method", "pricing", "--exact-seconds", "30", "--beta", "10"]) == 0
-    assert ExactSettings(**load_model(tmp_path / "out" / "model.safetensors")[0].exact).method == "pricing"
+    assert run([*options, "--method", "pricing", "--time-limit", "30", "--beta", "10"]) == 0
+    assert load_model(tmp_path / "out" / "model.safetensors")[0].witnesses.method == "pricing"
+
+
+SHAPE = ("depth", "last", "neuron", "leak", "threshold", "reset", "recurrent", "bias", "readout")
 
 
 @settings(max_examples=200, deadline=None)
@@ -249,31 +261,25 @@ def test_no_bound_is_above_any_objective_found(seed, pair, kind, every_step):
     shape = {"depth": 2, "branches": 2, "hidden": 2, "last": 2, "leak": 0.9, "readout": "spike"} | KINDS[kind]
     architecture = Architecture(2, every_step=every_step, **shape)
     targets = draw_targets(loss, sequences.rows(every_step), 2, seed=seed)
-    weights = uniform_weights(len(targets))
-    program = ProgramSettings(loss, penalty, rho=0.02, tol=1e-4)
+    problem = make_problem(sequences, targets, loss, penalty, every_step=every_step)
     how = SearchSettings(
+        **{name: getattr(architecture, name) for name in SHAPE},
         width=1,
         population=16,
         generations=4,
         rounds=2,
         oracles=("restarts", "refinement"),
-        free_leak=False,
-        free_bias=False,
     )
-    found = search(architecture, sequences, targets, weights, program, how, seed=seed)
+    found = search(problem, how, seed=seed)
     final = [entry for entry in found.history if entry.rho == 0.02]  # earlier stages have a larger rho
     assert final
     objectives = [entry.objective for entry in final]
-    problem = Problem(sequences, targets, program.loss_function, PENALTIES[penalty], 0.02, weights)
     start = initial_network(architecture, targets.shape[1], generator(seed))
     trained = train_surrogate(start, problem, SurrogateSettings(epochs=1, batch_size=6), seed=seed).network
     objectives += [problem.objective(found.network), problem.objective(trained)]
-    groups = equal_inputs(sequences, every_step)
-    convex = ConvexProgram(
-        build_dictionary(trained.hidden, sequences).columns, targets, problem.loss, problem.penalty, 0.02, weights
-    )
+    convex = problem.program(build_dictionary(trained.hidden, sequences).columns)
     U = solve(convex, SolverOptions(1e-4)).U
     arrangement = enumerate_family(NetworkFamily.of_architecture(architecture), sequences)
     bounds = [entry.global_bound for entry in final]  # universal
-    bounds.append(arrangement_certificate(convex, groups, arrangement, U, math.inf).value)
+    bounds.append(arrangement_certificate(convex, problem.groups, arrangement, U, math.inf).value)
     assert max(bounds) <= min(objectives) * (1 + 1e-9), (bounds, objectives)

@@ -10,10 +10,21 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 import convexsnn.witnesses.reservoir as reservoir_module
-from convexsnn import LIF, Architecture, SpikingClassifier, as_sequences, gaussian, simulate
+from convexsnn import (
+    LIF,
+    Architecture,
+    Gaussian,
+    Heterogeneous,
+    Reservoir,
+    SpikingClassifier,
+    Surrogate,
+    as_sequences,
+    gaussian,
+    simulate,
+)
 from convexsnn.ridge import fit_ridge, ridge_path
 from convexsnn.storage import load_model, save_model
-from convexsnn.validation import Validation
+from convexsnn.validation import RSquared, Validation
 from convexsnn.verification import verify
 from convexsnn.witnesses import Heterogeneity, ReservoirGrid, heterogeneous, mix, pretrained, tune_reservoir
 from helpers import draw_sequences, generator
@@ -138,10 +149,11 @@ def test_ridge_factorises_and_simulates_once_and_picks_by_validation(monkeypatch
     hidden = gaussian(Architecture(3, last=15, hidden=10, readout="analog"), generator(0))
     sequences, held = draw_sequences(40, 5, 3), draw_sequences(20, 5, 3)
     targets = sequences.values[:, -1, :1].double()
-    score = lambda S: -float(((S - held.values[:, -1, :1]) ** 2).sum())  # noqa: E731
     calls, eigh = [], torch.linalg.eigh
     monkeypatch.setattr(torch.linalg, "eigh", lambda G: calls.append(G) or eigh(G))
-    fit = fit_ridge(hidden, sequences, targets, (1e-3, 1.0, 1e3), Validation(held, score))
+    fit = fit_ridge(
+        hidden, sequences, targets, (1e-3, 1.0, 1e3), Validation(held, held.values[:, -1, :1].double(), RSquared())
+    )
     assert len(calls) == 1
     scores = {point.lam: point.validation_score for point in fit.path}
     assert fit.lam == max(scores, key=lambda lam: scores[lam])
@@ -315,21 +327,33 @@ def test_spikingjelly_networks_spike_alike(v_reset, decay_input):
 
 
 def check_again(model):
-    return verify(model.trained_, model.certificate_, *model.training_rows(X, Y), model.program_settings())
+    return verify(model.trained_, model.certificate_, model.problem(X, Y))
 
 
 X = np.random.default_rng(0).random((60, 5, 3))
 Y = (X[:, 0, 0] > 0.5).astype(int) + (X[:, -1, 1] > 0.5)
 
 
+SMALL = {"hidden": 12, "last": 25}
+HALF, THIRD = {"hidden": 6, "last": 12}, {"hidden": 4, "last": 8}
+
+
 @pytest.mark.parametrize(
-    "witnesses", ["heterogeneous", "reservoir", "surrogate", "gaussian+reservoir", "gaussian + heterogeneous+surrogate"]
+    ("witnesses", "neurons"),
+    [
+        (Heterogeneous(**SMALL), 25),
+        (Reservoir(**SMALL), 25),
+        (Surrogate(**SMALL), 25),
+        (Gaussian(hidden=6, last=13) + Reservoir(**HALF), 25),
+        (Gaussian(**THIRD) + Heterogeneous(**THIRD) + Surrogate(hidden=4, last=9), 25),
+    ],
+    ids=str,
 )
-def test_estimators_take_families_and_files_keep_them(witnesses, tmp_path):
-    model = SpikingClassifier(witnesses=witnesses, hidden=12, last=25, random_state=3, intercept=True).fit(X, Y)
-    assert model.trained_.witnesses.n_last == 26
+def test_estimators_take_families_and_files_keep_them(witnesses, neurons, tmp_path):
+    model = SpikingClassifier(witnesses=witnesses, random_state=3, intercept=True).fit(X, Y)
+    assert model.trained_.witnesses.n_last == neurons + 1
     assert model.certificate_.holds(1e-6)
-    again = SpikingClassifier(witnesses=witnesses, hidden=12, last=25, random_state=3, intercept=True).fit(X, Y)
+    again = SpikingClassifier(witnesses=witnesses, random_state=3, intercept=True).fit(X, Y)
     assert again.trained_.witnesses.equals(model.trained_.witnesses)
     save_model(model, tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")
@@ -344,7 +368,7 @@ def test_given_witnesses_are_taken_as_they_are_and_kept_in_the_file(tmp_path):
     assert model.trained_.witnesses.n_last == 31
     save_model(clone(model).fit(X, Y), tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")
-    assert loaded.witnesses.equals(hidden)
+    assert loaded.witnesses.layers.equals(hidden)
     assert check_again(loaded).holds
     assert np.array_equal(clone(loaded).fit(X, Y).predict(X), model.predict(X))
     with pytest.raises(ValueError, match="expect 3 features, but X has 2"):
@@ -354,14 +378,14 @@ def test_given_witnesses_are_taken_as_they_are_and_kept_in_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("witnesses", "message"),
     [
-        ({"witnesses": "gaussian+reservoire"}, "Did you mean 'reservoir'"),
-        ({"witnesses": None}, "witnesses must be one of"),
-        ({"witnesses": "gaussian+surrogate", "last": 3}, "last"),
-        ({"witnesses": "reservoir", "neuron": "threshold"}, "neuron must be 'lif'"),
+        ("gaussian+reservoire", "Did you mean 'reservoir'"),
+        (None, "witnesses must be the name of a family, a family .* not None"),
+        ("exact+gaussian", "witnesses='exact' must stand alone"),
+        ("search+gaussian", "once and last"),
     ],
 )
-def test_bad_families_are_refused_before_work(settings, message):
+def test_bad_families_are_refused_before_work(witnesses, message):
     with pytest.raises(ValueError, match=message):
-        SpikingClassifier(**settings).fit(X, Y)
+        SpikingClassifier(witnesses=witnesses).fit(X, Y)

@@ -1,17 +1,17 @@
-"""SG-CVX, fine-tuning, alternation, stacking: the objective only falls."""
+"""SG-CVX, fine-tuning, alternation: the objective only falls."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from convexsnn import Architecture, gaussian, hybrids, train
-from convexsnn.hybrids import alternate, convex_readout, fine_tune, stack_layers
+from convexsnn import Architecture, Problem, gaussian, train
+from convexsnn.hybrids import alternate, convex_readout, fine_tune
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
-from convexsnn.program import uniform_weights
 from convexsnn.simulation import scores
-from convexsnn.surrogate import Problem, SurrogateSettings, initial_network, train_surrogate
-from convexsnn.training import ProgramSettings
-from convexsnn.validation import Validation
+from convexsnn.surrogate import SurrogateSettings, initial_network, train_surrogate
+from convexsnn.validation import Accuracy, Validation
 from helpers import draw_sequences, generator
 
 QUICK = SurrogateSettings(epochs=4, batch_size=32, learning_rate=1e-2)
@@ -29,7 +29,7 @@ def make_problem(loss="cross_entropy", penalty="l1", rho=2e-3, n=100, every_step
     targets = (
         LOSSES[loss].encode(labels, outputs) if loss == "cross_entropy" else 2.0 * (labels > 0).double()[:, None] - 1
     )
-    return Problem(sequences, targets, LOSSES[loss], PENALTIES[penalty], rho, uniform_weights(len(targets)))
+    return Problem(sequences, targets, LOSSES[loss], PENALTIES[penalty], rho, every_step=every_step)
 
 
 def make_network(problem, **settings):
@@ -57,16 +57,15 @@ def test_a_convex_readout_is_at_most_the_trained_networks_objective(loss, penalt
 def test_fine_tuning_never_raises_what_it_is_judged_by(every_step):
     problem = make_problem(every_step=every_step)
     hidden = gaussian(Architecture(3, hidden=12, last=30, every_step=every_step), generator(0))
-    settings = ProgramSettings(rho=problem.rho)
-    start = train(hidden, problem.sequences, problem.targets, settings, problem.row_weights).network
+    start = train(problem, hidden).network
     ruinous = SurrogateSettings(epochs=3, learning_rate=10.0, clip_norm=None)
     assert fine_tune(start, problem, ruinous) is start
     plain = make_network(problem, every_step=every_step)
     assert problem.objective(fine_tune(plain, problem, QUICK)) < problem.objective(plain)
-    labels = problem.targets.argmax(dim=1)
-    validation = Validation(problem.sequences, lambda S: float((S.argmax(dim=1) == labels).double().mean()))
-    kept = fine_tune(start, problem, ruinous, validation=validation)
-    assert validation.score(scores(kept, problem.sequences)) >= validation.score(scores(start, problem.sequences))
+    validation = Validation(problem.sequences, problem.targets, Accuracy())
+    kept = fine_tune(start, replace(problem, validation=validation), ruinous)
+    before, after = (validation.score_of(scores(network, problem.sequences)) for network in (start, kept))
+    assert after >= before
 
 
 def test_alternation_is_logged_and_never_worse():
@@ -103,22 +102,3 @@ def test_interrupted_alternation_keeps_the_best():
     result = alternate(make_network(problem), problem, QUICK, on_stage=stop)
     assert [stage.name for stage in result.stages] == ["start", "convex", "surrogate"]
     assert problem.objective(result.network) == result.stages[-1].best
-
-
-def test_stacked_layers_are_trained_one_after_another(monkeypatch):
-    problem, calls = make_problem(), []
-
-    def record(start, *arguments, **settings):
-        calls.append((start, train_surrogate(start, *arguments, **settings)))
-        return calls[-1][1]
-
-    monkeypatch.setattr(hybrids, "train_surrogate", record)
-    architecture = Architecture(3, depth=4, branches=2, hidden=12, last=20, readout="spike")
-    whole = stack_layers(architecture, problem, SurrogateSettings(epochs=4, batch_size=32, gain=4.0), seed=2)
-    assert [[la.m for la in start.hidden.branches[0].layers] for start, _ in calls] == [[6], [6, 6], [6, 6, 10]]
-    for depth, (start, result) in enumerate(calls):
-        for k, branch in enumerate(start.hidden.branches):
-            after, final = result.network.hidden.branches[k], whole.hidden.branches[k]
-            assert not torch.equal(after.last.weight, branch.last.weight)
-            assert torch.equal(after.last.weight, final.layers[depth].weight)
-    assert convex_readout(whole, problem).certificate.primal <= problem.objective(whole) * (1 + 1e-6)

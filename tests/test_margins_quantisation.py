@@ -6,16 +6,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexsnn import ProgramSettings, Sequences, Threshold, train
+from convexsnn import Sequences, Threshold, train
 from convexsnn.losses import LOSSES
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.penalties import PENALTIES
+from convexsnn.problem import rho_of
 from convexsnn.reconstruction import quantise, rounding, thin, widen_margins
 from convexsnn.reconstruction.traces import trace
 from convexsnn.simulation import scores, simulate
 from convexsnn.solvers import solve
 from convexsnn.solvers.base import SolverOptions
-from helpers import KINDS, draw_hidden, draw_program, draw_sequences, draw_targets
+from helpers import KINDS, draw_hidden, draw_program, draw_sequences, draw_targets, make_problem
 
 ALL_KINDS = KINDS | {"LIF delayed": {"reset": "delayed"}}
 
@@ -24,7 +25,9 @@ def draw_network(kind, *, n=20, T=4, **options):
     hidden = draw_hidden("LIF soft", **({"neuron": "lif"} | ALL_KINDS[kind] | options))
     sequences = draw_sequences(n=n, T=T, ragged=True)
     targets = draw_targets("hinge", sequences.rows(hidden.every_step))
-    return train(hidden, sequences, targets, ProgramSettings(loss="hinge", beta=0.05)).network, sequences
+    rho = rho_of(0.05, hidden.n_last)
+    problem = make_problem(sequences, targets, "hinge", rho=rho, every_step=hidden.every_step)
+    return train(problem, hidden).network, sequences
 
 
 def assert_same_spikes(first, second, sequences):

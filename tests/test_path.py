@@ -10,15 +10,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 
-from convexsnn import as_sequences, build_dictionary
+from convexsnn import Problem, as_sequences, build_dictionary
 from convexsnn.certificate import certify
 from convexsnn.losses import LOSSES
+from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
-from convexsnn.selection import PathPoint, Validation, read_betas, train_path
+from convexsnn.problem import rho_of
+from convexsnn.regularisation import Regularisation
+from convexsnn.selection import PathPoint, train_path
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions, Status, solve
 from convexsnn.solvers.path import largest_rho, rho_grid, solve_path
-from convexsnn.training import Observer, ProgramSettings, train
+from convexsnn.training import SimulatedColumns, train
+from convexsnn.validation import RSquared, Validation
 from helpers import draw_hidden, draw_program, draw_sequences, draw_targets, interrupt_run
 
 TOL = 1e-8
@@ -124,66 +128,62 @@ def test_an_interrupt_ends_the_path_with_the_point_it_hit(monkeypatch):
     assert [point.status for point in points] == [Status.CONVERGED, Status.INTERRUPTED]
 
 
-def drawn_path(betas, observer=None, **settings):
-    """A path over one small simulation, judged by the mean squared error on other sequences."""
-    hidden, sequences, other = draw_hidden(), draw_sequences(40), draw_sequences(30, seed=1)
+class Scored(RSquared):
+    """A score that is any function of the outputs."""
+
+    def __init__(self, score):
+        self.score = score
+
+    def __call__(self, targets, S, weights):  # noqa: ARG002 - as scores are called
+        return self.score(S)
+
+
+def drawn_problem(score=None):
+    """A small problem of regression, judged on other sequences."""
+    sequences, other, score = draw_sequences(40), draw_sequences(30, seed=1), score or RSquared()
+    validation = Validation(other, draw_targets("squared", 30, 2, seed=1), score)
     targets = draw_targets("squared", 40, 2)
-    wanted = draw_targets("squared", 30, 2, seed=1)
-    settings = ProgramSettings("squared", **settings)
-    validation = Validation(other, lambda S: -float(((S - wanted) ** 2).mean()))
-    return (hidden, sequences, targets, settings), train_path(
-        hidden,
-        sequences,
-        targets,
-        settings,
-        read_betas(betas),
-        lambda S: -float(((S - targets) ** 2).mean()),
-        validation=validation,
-        observer=observer,
-    )
+    return Problem(sequences, targets, LOSSES["squared"], PENALTIES["l1"], 1.0, score=score, validation=validation)
+
+
+def drawn_path(betas, observer=None, rho=None, problem=None):
+    """A path over one small simulation."""
+    source = SimulatedColumns.of(problem or drawn_problem(), draw_hidden(), None, observer)
+    return train_path(source, Regularisation.read(betas, rho), observer)
 
 
 def test_the_pick_has_the_best_validation_score_of_the_reconstructed_networks():
-    arguments, path = drawn_path([0.03, 1.0, 0.3, 0.1])
+    problem, path = drawn_problem(), drawn_path([0.03, 1.0, 0.3, 0.1])
     assert [point.beta for point in path.points] == [1.0, 0.3, 0.1, 0.03]
     best = max(path.points, key=lambda point: point.validation_score)
     assert path.beta == best.beta
     assert path.trained.certificate == best.certificate
-    *_, settings = arguments
-    alone = {beta: train(*arguments[:3], replace(settings, beta=beta)) for beta in (1.0, 0.3, 0.1, 0.03)}
-    wanted, other = draw_targets("squared", 30, 2, seed=1), draw_sequences(30, seed=1)
     for point in path.points:
-        network = alone[point.beta].network
-        error = float(((scores(network, other) - wanted) ** 2).mean())
-        assert point.validation_score == pytest.approx(-error, rel=1e-2)
-        assert point.certificate.primal == pytest.approx(alone[point.beta].certificate.primal, rel=2e-6)
+        alone = train(problem.at(rho_of(point.beta, 12)), draw_hidden())
+        for score, rows in ((point.train_score, problem.scored), (point.validation_score, problem.validation)):
+            assert score == pytest.approx(rows.score_of(scores(alone.network, rows.sequences)), abs=1e-3)
+        assert point.certificate.primal == pytest.approx(alone.certificate.primal, rel=2e-6)
         assert point.certificate.spike_margin == path.trained.certificate.spike_margin
 
 
 def test_of_equal_scores_the_larger_beta_is_picked():
-    hidden, sequences, targets = draw_hidden(), draw_sequences(40), draw_targets("squared", 40, 2)
-    validation = Validation(sequences, lambda _: 1.0)
-    path = train_path(
-        hidden, sequences, targets, ProgramSettings("squared"), (1.0, 0.1), lambda _: 0.0, validation=validation
-    )
+    path = drawn_path((1.0, 0.1), problem=drawn_problem(Scored(lambda _: 1.0)))
     assert path.beta == 1.0
-    undefined = replace(validation, score=lambda S: 0.5 if S.abs().sum() > before else math.nan)
-    before = float(scores(path.trained.network, sequences).abs().sum()) + 1e-9
-    path = train_path(
-        hidden, sequences, targets, ProgramSettings("squared"), (1.0, 0.1), lambda _: math.nan, validation=undefined
-    )
+    before = float(scores(path.trained.network, drawn_problem().validation.sequences).abs().sum()) + 1e-9
+    undefined = replace(drawn_problem(Scored(lambda _: math.nan)))
+    sometimes = Scored(lambda S: 0.5 if S.abs().sum() > before else math.nan)
+    path = drawn_path((1.0, 0.1), problem=replace(undefined, validation=replace(undefined.validation, score=sometimes)))
     assert [(p.train_score, p.validation_score) for p in path.points] == [(None, None), (None, 0.5)]
     assert path.beta == 0.1
 
 
 def test_the_named_path_starts_just_below_zero_weights():
-    _, path = drawn_path("path")
+    path = drawn_path("path")
     betas = np.array([point.beta for point in path.points])
     assert len(betas) == 20
     assert np.allclose(betas[1:] / betas[:-1], 1e-3 ** (1 / 20))
     assert 0 < path.points[0].support <= path.points[-1].support
-    sequences, targets = draw_sequences(40), draw_targets("squared", 40, 2)
-    level = train(draw_hidden(), sequences, targets, ProgramSettings("squared", beta=betas[0] * 1e-3 ** (-1 / 20)))
+    level = train(drawn_problem().at(rho_of(betas[0] * 1e-3 ** (-1 / 20), 12)), draw_hidden())
     assert level.certificate.support == 0
 
 
@@ -195,7 +195,6 @@ def test_the_witnesses_are_simulated_once(monkeypatch):
         return build_dictionary(*arguments)
 
     monkeypatch.setattr("convexsnn.training.build_dictionary", counting)
-    monkeypatch.setattr("convexsnn.selection.build_dictionary", counting)
     drawn_path([1.0, 0.3, 0.1])
     assert len(calls) == 2  # training and validation
 
@@ -212,36 +211,28 @@ def test_the_observer_hears_which_beta_of_how_many():
 def test_an_interrupted_path_picks_among_what_it_has_and_says_what_is_not_certified(monkeypatch):
     interrupt_run(monkeypatch, 3)
     with pytest.warns(ConvergenceWarning, match="not certified to tol=1e-06"):
-        _, path = drawn_path([1.0, 0.3, 0.1, 0.03])
+        path = drawn_path([1.0, 0.3, 0.1, 0.03])
     assert [point.status for point in path.points] == [Status.CONVERGED, Status.CONVERGED, Status.INTERRUPTED]
 
 
 def test_silent_witnesses_give_a_path_of_one_zero_network():
-    hidden, silence = draw_hidden(), as_sequences(np.zeros((6, 3, 3)))
+    silence, targets = as_sequences(np.zeros((6, 3, 3))), draw_targets("squared", 6, 2)
+    problem = Problem(silence, targets, LOSSES["squared"], PENALTIES["l1"], 1.0, score=RSquared())
     with pytest.warns(UserWarning, match="no last-layer neuron fires"):
-        path = train_path(
-            hidden,
-            silence,
-            draw_targets("squared", 6, 2),
-            ProgramSettings("squared"),
-            None,
-            lambda _: 0.0,
-            validation=Validation(silence, lambda _: 0.0),
-        )
+        path = drawn_path("path", problem=replace(problem, validation=problem.scored))
     assert len(path.points) == 1
     assert path.trained.network.hidden.n_neurons == 0
 
 
 def test_several_betas_need_validation_and_no_rho():
-    hidden, sequences, targets = draw_hidden(), draw_sequences(20), draw_targets("squared", 20, 2)
     with pytest.raises(ValueError, match="validation must be given"):
-        train_path(hidden, sequences, targets, ProgramSettings("squared"), (1.0, 0.1), lambda _: 0.0)
+        drawn_path((1.0, 0.1), problem=replace(drawn_problem(), validation=None))
     with pytest.raises(ValueError, match="rho takes the place of beta"):
         drawn_path([1.0, 0.1], rho=0.1)
 
 
 def test_records_survive_json():
-    for point in drawn_path([1.0, 0.1])[1].points:
+    for point in drawn_path([1.0, 0.1]).points:
         assert PathPoint.from_dict(point.to_dict()) == point
     with pytest.raises(ValueError, match="train_score"):
         PathPoint.from_dict(point.to_dict() | {"train_score": "good"})
@@ -261,4 +252,4 @@ def test_records_survive_json():
 )
 def test_bad_betas_are_refused(beta, message):
     with pytest.raises(ValueError, match=message):
-        read_betas(beta)
+        Regularisation.read(beta)

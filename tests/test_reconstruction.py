@@ -5,11 +5,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexsnn import Branch, Hidden, Layer, ProgramSettings, Threshold, build_dictionary, reconstruct, simulate, train
+from convexsnn import Branch, Hidden, Layer, Threshold, build_dictionary, reconstruct, simulate, train
 from convexsnn.losses import LOSSES
+from convexsnn.problem import rho_of
 from convexsnn.simulation import scores
-from convexsnn.training import objective
-from helpers import KINDS, draw_hidden, draw_sequences, draw_targets
+from helpers import KINDS, draw_hidden, draw_sequences, draw_targets, make_problem
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -19,10 +19,10 @@ def test_network_attains_the_objective_of_the_program(kind, loss, every_step):
     hidden = draw_hidden(kind, every_step=every_step, readout="membrane" if every_step else "spike")
     sequences = draw_sequences(n=30, ragged=True)
     targets = draw_targets(loss, sequences.rows(every_step))
-    trained = train(hidden, sequences, targets, ProgramSettings(loss=loss, beta=0.05))
+    problem = make_problem(sequences, targets, loss, rho=rho_of(0.05, hidden.n_last), every_step=every_step)
+    trained = train(problem, hidden)
     assert trained.certificate.holds(1e-6)
-    again = objective(trained.network, sequences, targets, trained.row_weights, trained.certificate)
-    assert again == pytest.approx(trained.certificate.primal, rel=1e-9)
+    assert problem.objective(trained.network) == pytest.approx(trained.certificate.primal, rel=1e-9)
     assert 0 < int((trained.network.W != 0).any(dim=1).sum()) == trained.certificate.support
 
 

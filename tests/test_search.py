@@ -13,35 +13,54 @@ import torch
 from convexsnn.search.attempts import chosen, together
 from convexsnn.search.climb import climb
 from convexsnn.search.credit import Credit
-from convexsnn.search.pool import admit, pool_of, united
-from convexsnn.search.pricing import Pricing, take_best
-from convexsnn.search.probes import PIECES, probes
+from convexsnn.search.pool import admit, united
+from convexsnn.search.pricing import take_best
+from convexsnn.search.probes import PIECES
 from convexsnn.search.simulator import columns, correlate
-from convexsnn.search.space import Space, input_scale
+from convexsnn.search.space import input_scale
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexsnn import SpikingClassifier, SpikingRegressor
+from convexsnn import Gaussian, Search, SpikingClassifier, SpikingRegressor
 from convexsnn.cli.app import run as main
 from convexsnn.dictionary import build_dictionary
 from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.prefixes import prefixes_of
-from convexsnn.program import uniform_weights
+from convexsnn.problem import rho_of
 from convexsnn.search import SearchSettings, search
+from convexsnn.search.branches.pricing import DualPricing, take_best
+from convexsnn.search.branches.simulator import columns, correlate
+from convexsnn.search.branches.variation import Variation, input_scale
+from convexsnn.search.dictionary import admit, dictionary_of, united
+from convexsnn.search.endings.attempts import chosen, together
+from convexsnn.search.endings.recombination import PIECES, recombined
 from convexsnn.search.oracles import ORACLES, Situation
+from convexsnn.search.oracles.climb import climb
+from convexsnn.search.oracles.credit import Credit
 from convexsnn.search.state import INTERRUPTED, Settled
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores as score_outputs
 from convexsnn.solvers import SolverOptions, Status, solve
 from convexsnn.storage import load_model
 from convexsnn.surrogate import train_surrogate
-from convexsnn.training import ProgramSettings, make_program, objective, train
-from convexsnn.validation import Validation
+from convexsnn.training import train
+from convexsnn.validation import Accuracy, Validation
 from convexsnn.witnesses import Architecture, gaussian
+from helpers import make_problem
 
-SMALL = SearchSettings(width=4, population=32, generations=8, add=6, rounds=7, stages=(10.0, 1.0), block=8, tol=1e-6)
+QUICK = {
+    "width": 4,
+    "population": 32,
+    "generations": 8,
+    "add": 6,
+    "rounds": 7,
+    "stages": (10.0, 1.0),
+    "block": 8,
+    "tol": 1e-6,
+}
+SMALL = SearchSettings(**QUICK, readout="spike", last=64)
 NO_ASCENT = ("restarts", "refinement", "crossing", "inputs")
 
 
@@ -55,10 +74,10 @@ def ragged(seed=0, n=30, d=2):
     return as_sequences([rng.integers(-2, 3, size=(rng.integers(1, 6), d)) / 2.0 for _ in range(n)])
 
 
-def space_of(sequences, every_step=False, width=5, free=True, **settings):
-    architecture = Architecture(sequences.n_features, every_step=every_step, **settings)
+def space_of(sequences, every_step=False, width=5, **settings):
+    architecture = Architecture(sequences.n_features, every_step=every_step, bias=True, **settings)
     scale = input_scale(prefixes_of(sequences, every_step=every_step), 1.0)
-    return Space(architecture, width, scale, free and architecture.neuron == "lif", free)
+    return Variation(architecture, width, scale, architecture.neuron == "lif")
 
 
 @given(seed=st.integers(0, 50), every_step=st.booleans())
@@ -125,9 +144,9 @@ def test_score_is_the_rate_at_which_a_column_lowers_the_objective(loss, penalty)
     hidden = Hidden(2, (population.branch(0, torch.float64),), "membrane")
     dictionary = build_dictionary(hidden, sequences)
     targets = LOSSES[loss].encode(torch.from_numpy(y), 2)
-    program = make_program(dictionary, targets, uniform_weights(80), ProgramSettings(loss, penalty, rho=0.02))
+    program = make_problem(sequences, targets, loss, penalty).program(dictionary.columns)
     solution = solve(program, SolverOptions(1e-10))
-    pricing = Pricing(prefixes, (solution.U / 0.02).to(torch.float32), PENALTIES[penalty])
+    pricing = DualPricing(prefixes, (solution.U / 0.02).to(torch.float32), PENALTIES[penalty])
     owner, neuron, scores, _ = take_best(population, pricing, 3)
     assert len(owner) > 0
     for column, score in zip(columns(population, owner, neuron, prefixes).to(torch.float64), scores, strict=True):
@@ -156,7 +175,7 @@ def test_climbing_never_makes_an_island_worse_without_tournaments():
     sequences = as_sequences(X)
     space = space_of(sequences, depth=3)
     targets = LOSSES["hinge"].encode(torch.from_numpy(y), 2)
-    pricing = Pricing(prefixes_of(sequences, every_step=False), (targets / 60).to(torch.float32), PENALTIES["l1"])
+    pricing = DualPricing(prefixes_of(sequences, every_step=False), (targets / 60).to(torch.float32), PENALTIES["l1"])
     start = space.draw(16, torch.Generator().manual_seed(0))
     after, fitness = climb(start, space, pricing, 4, torch.Generator().manual_seed(1))
     assert bool((fitness >= pricing.scores(start).amax(dim=1)).all())
@@ -174,15 +193,17 @@ def test_crossing_keeps_what_the_neurons_of_one_parent_do_on_their_own():
     torch.testing.assert_close(correlate(crossed, prefixes, U), correlate(population, prefixes, U))
 
 
-@pytest.mark.parametrize("name", sorted(ORACLES))
+@pytest.mark.parametrize("name", NO_ASCENT)
 def test_oracles_propose_branches_of_the_space(name):
     X, y = bits()
     sequences = as_sequences(X)
     space = space_of(sequences, depth=3, readout="spike")
     targets = LOSSES["hinge"].encode(torch.from_numpy(y), 2)
-    pricing = Pricing(prefixes_of(sequences, every_step=False), (targets / 60).to(torch.float32), PENALTIES["l1"])
+    pricing = DualPricing(prefixes_of(sequences, every_step=False), (targets / 60).to(torch.float32), PENALTIES["l1"])
     network = space.draw(3, torch.Generator().manual_seed(5))
-    situation = Situation(space, pricing, network, 12)
+    few, problem = replace(SMALL, population=12), make_problem(sequences, targets, "hinge")
+    situation = Situation(problem, few, space, pricing, network, branch=100, left=1e6, round=1)
+    assert ORACLES[name].applies(situation)
     proposal = ORACLES[name].propose(situation, 2, None, torch.Generator().manual_seed(0))
     again = ORACLES[name].propose(situation, 2, None, torch.Generator().manual_seed(0))
     assert len(proposal.candidates) == 12
@@ -202,8 +223,7 @@ def test_a_search_out_of_budget_in_its_first_stage_ends_at_its_own_rho():
     for stages in ((1.0,), (100.0, 10.0, 1.0)):
         found = run(sequences, targets, settings=replace(SMALL, rounds=1, stages=stages))
         assert found.history[-1].rho == pytest.approx(0.1 / 8.0)
-        settings = ProgramSettings("hinge", beta=0.1, width=64)
-        trained = train(found.network.hidden, sequences, targets, settings)
+        trained = train(problem_of(sequences, targets), found.network.hidden)
         assert trained.certificate.primal == pytest.approx(found.history[-1].objective, rel=1e-4)
 
 
@@ -222,10 +242,19 @@ def encoded(y, loss, classes=2):
     return LOSSES[loss].encode(torch.from_numpy(np.asarray(y)), classes)
 
 
-def run(sequences, targets, loss="hinge", penalty="l1", settings=SMALL, architecture=None, **more):
-    architecture = architecture or Architecture(sequences.n_features, depth=3, last=64, readout="spike")
-    program = ProgramSettings(loss, penalty, beta=0.1)
-    return search(architecture, sequences, targets, uniform_weights(len(targets)), program, settings, **more)
+def problem_of(sequences, targets, loss="hinge", penalty="l1", **more):
+    """With the rho of beta = 0.1 and 64 neurons."""
+    return make_problem(sequences, targets, loss, penalty, rho_of(0.1, 64), **more)
+
+
+def held_of(X, y, score=None):
+    """Validation data with labels of two classes."""
+    return Validation(as_sequences(X), encoded(y, "hinge"), score or Accuracy())
+
+
+def run(sequences, targets, loss="hinge", penalty="l1", settings=SMALL, validation=None, every_step=False, **more):
+    problem = problem_of(sequences, targets, loss, penalty, every_step=every_step, validation=validation)
+    return search(problem, settings, **more)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "squared", "logistic", "cross_entropy"])
@@ -247,29 +276,28 @@ def test_no_round_raises_the_objective_and_the_network_has_it(loss, penalty):
     values = [entry.objective for entry in found.history]
     assert values[-1] < 0.8 * values[0]
     assert all(entry.dual <= entry.objective + 1e-9 for entry in found.history)
-    settings = ProgramSettings(loss, penalty, beta=0.1, width=64)
-    trained = train(found.network.hidden, sequences, targets, settings)
+    problem = problem_of(sequences, targets, loss, penalty)
+    trained = train(problem, found.network.hidden)
     assert trained.certificate.primal == pytest.approx(values[-1], rel=1e-4)
-    reached = objective(found.network, sequences, targets, uniform_weights(100), trained.certificate)
-    assert reached == pytest.approx(values[-1], rel=1e-9)
+    assert problem.objective(found.network) == pytest.approx(values[-1], rel=1e-9)
 
 
 @pytest.mark.parametrize(
-    "architecture",
+    ("shape", "every_step"),
     [
-        Architecture(2, depth=2, last=32, neuron="threshold"),
-        Architecture(2, depth=2, last=32, neuron="threshold", recurrent=True, bias=True),
-        Architecture(2, depth=2, last=32, recurrent=True, reset="hard", dtype="float32"),
-        Architecture(2, depth=3, last=32, every_step=True, readout="spike"),
+        ({"depth": 2, "neuron": "threshold", "readout": "membrane", "bias": False}, False),
+        ({"depth": 2, "neuron": "threshold", "readout": "membrane", "recurrent": True}, False),
+        ({"depth": 2, "recurrent": True, "readout": "membrane", "reset": "hard", "dtype": "float32"}, False),
+        ({"depth": 3}, True),
     ],
 )
-def test_every_kind_of_neuron_and_rows(architecture):
-    sequences = ragged(4, 60)
-    rows = sequences.rows(architecture.every_step)
+def test_every_kind_of_neuron_and_rows(shape, every_step):
+    sequences, settings = ragged(4, 60), replace(SMALL, **shape)
+    rows = sequences.rows(every_step)
     targets = encoded(np.random.default_rng(0).integers(3, size=rows), "cross_entropy", 3)
-    found = run(sequences, targets, "cross_entropy", architecture=architecture)
+    found = run(sequences, targets, "cross_entropy", settings=settings, every_step=every_step)
     assert found.history[-1].objective < found.history[0].objective
-    assert found.network.hidden.dtype == architecture.torch_dtype
+    assert found.network.hidden.dtype == getattr(torch, settings.dtype)
 
 
 def test_same_seed_same_network():
@@ -286,7 +314,7 @@ def test_search_begins_from_what_it_is_given():
     space = space_of(sequences, depth=2, width=40, recurrent=True, readout="spike")
     branch = space.draw(1, torch.Generator().manual_seed(0)).branch(0, torch.float64)
     hidden = Hidden(2, (branch,), "spike")
-    alone = train(hidden, sequences, targets, ProgramSettings("hinge", beta=0.1, width=64))
+    alone = train(problem_of(sequences, targets), hidden)
     found = run(sequences, targets, given=hidden)
     assert found.history[0].objective == pytest.approx(alone.certificate.primal, rel=1e-5)
     assert found.history[-1].objective < found.history[0].objective
@@ -332,7 +360,8 @@ def test_a_closed_global_bound_ends_the_search():
     """Labels that one input tells apart: two columns reach the universal bound, and the search knows."""
     X, _ = bits(60, 2)
     y = X[:, -1, 0].astype(int)
-    found = run(as_sequences(X), encoded(y, "hinge"), settings=SearchSettings(rounds=60, patience=60, width=6))
+    settings = SearchSettings(rounds=60, patience=60, width=6, readout="spike")
+    found = run(as_sequences(X), encoded(y, "hinge"), settings=settings)
     assert "no network goes below" in found.stopped
     last = found.history[-1]
     assert last.objective == pytest.approx(last.global_bound, rel=1e-3)
@@ -341,9 +370,9 @@ def test_a_closed_global_bound_ends_the_search():
 def test_budgets_end_the_search():
     X, y = bits()
     sequences, targets = as_sequences(X), encoded(y, "hinge")
-    few = SearchSettings(**vars(SMALL) | {"max_columns": 1})
+    few = replace(SMALL, max_columns=1)
     assert run(sequences, targets, settings=few).history[-1].support >= 1
-    none = SearchSettings(**vars(SMALL) | {"seconds": 1e-9})
+    none = replace(SMALL, seconds=1e-9)
     assert "seconds are over" in run(sequences, targets, settings=none).stopped
     assert "7 rounds are done" in run(sequences, targets).stopped
 
@@ -351,32 +380,44 @@ def test_budgets_end_the_search():
 def test_bad_input():
     X, y = bits()
     sequences, targets = as_sequences(X), encoded(y, "hinge")
-    with pytest.raises(ValueError, match="readout must be 'spike' or 'membrane'"):
-        run(sequences, targets, architecture=Architecture(2, readout="analog"))
     with pytest.raises(ValueError, match="given must have the readout"):
         run(sequences, targets, given=Hidden(2, (), "membrane"))
-    with pytest.raises(ValueError, match="oracles must be one of"):
-        SearchSettings(oracles=("luck",))
-    with pytest.raises(ValueError, match="width"):
-        SearchSettings(width=0)
-    with pytest.raises(ValueError, match="dropout must be less than 1"):
-        SearchSettings(dropout=1.0)
-    with pytest.raises(ValueError, match="search must be one of"):
-        SpikingClassifier(witnesses="search", search={"widht": 3}).fit(X, y)
+    for bad, message in [
+        ({"readout": "analog"}, "readout must be one of 'spike', 'membrane'"),
+        ({"oracles": ("luck",)}, "oracles must be one of"),
+        ({"width": 0}, "width"),
+        ({"leak": 1.5}, "leak"),
+        ({"bias": "no"}, "bias must be True or False"),
+        ({"dropout": 1.0}, "dropout must be less than 1"),
+        ({"seconds": 1.0, "effort": 1e6}, "seconds takes the place of effort"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            Search(**bad)
+    for name in ("widht", "hidden", "branches"):
+        with pytest.raises(TypeError, match=name):
+            Search(**{name: 3})
+        with pytest.raises(ValueError, match=f"settings of witnesses='search' must be one of .*, got '{name}'"):
+            SpikingClassifier().set_params(**{f"witnesses__{name}": 3})
     with pytest.raises(ValueError, match="once and last"):
         SpikingClassifier(witnesses="search+gaussian").fit(X, y)
-    with pytest.raises(ValueError, match=r"readout must be 'spike' or 'membrane'.*not 'analog'"):
-        SpikingClassifier(witnesses="search", readout="analog").fit(X, y)
-    for shape in ({"hidden": 16}, {"branches": 4}, {"hidden": 16, "branches": 4}):
-        with pytest.raises(ValueError, match=f"^{' and '.join(shape)} would have no effect on witnesses='search'"):
-            SpikingClassifier(**shape).fit(X, y)
+
+
+@pytest.mark.parametrize("shape", [{"leak": 0.5}, {"leak": None}, {"bias": True}, {"bias": False}])
+def test_leak_and_bias_are_fixed_or_searched_as_the_settings_say(shape):
+    """They were ignored by the default search: leaks of 0.1 and 0.99 gave the same network."""
+    X, y = bits()
+    found = run(as_sequences(X), encoded(y, "hinge"), settings=replace(SMALL, **shape))
+    layers = [layer for branch in found.network.hidden.branches for layer in branch.layers]
+    leaks = torch.cat([layer.neuron.leak for layer in layers]).unique().tolist()
+    settings = replace(SMALL, **shape)
+    assert len(leaks) > 1 if settings.leak is None else leaks == [settings.leak]
+    assert any(layer.bias is not None for layer in layers) == settings.bias
 
 
 def test_classifier_searches_and_is_certified():
     X, y = bits(200, 6)
-    model = SpikingClassifier(
-        loss="hinge", witnesses="search", search=SMALL, readout="spike", beta=0.01, last=64, intercept=True
-    )
+    family = Search(**QUICK, readout="spike", last=64)
+    model = SpikingClassifier(loss="hinge", witnesses=family, beta=0.01, intercept=True)
     model.fit(X, y)
     assert model.certificate_.holds(1e-6)
     assert model.certificate_.rho == pytest.approx(0.01 / 8)
@@ -387,8 +428,8 @@ def test_classifier_searches_and_is_certified():
 
 def test_classifier_searches_on_from_a_family_along_betas():
     X, y = bits(200, 6)
-    model = SpikingClassifier(witnesses="gaussian+search", search=vars(SMALL), beta=[0.1, 0.01], last=64, hidden=16)
-    model.fit(X, y)
+    family = Gaussian(hidden=16, last=64) + Search(**QUICK, last=64)
+    model = SpikingClassifier(witnesses=family, beta=[0.1, 0.01]).fit(X, y)
     assert len(model.path_) == 2
     assert model.history_[0].columns > 0
 
@@ -396,7 +437,7 @@ def test_classifier_searches_on_from_a_family_along_betas():
 def test_regressor_searches():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 4, 2))
-    model = SpikingRegressor(witnesses="search", search=SMALL, beta=0.01).fit(X, X[:, -1, 0])
+    model = SpikingRegressor(witnesses=Search(**QUICK), beta=0.01).fit(X, X[:, -1, 0])
     assert model.score(X, X[:, -1, 0]) > 0.5
 
 
@@ -404,7 +445,7 @@ def test_labels_that_need_no_neuron_give_an_empty_network():
     X, _ = bits(40)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = SpikingRegressor(witnesses="search", search=SMALL, beta=1e6).fit(X, np.arange(40.0))
+        model = SpikingRegressor(witnesses=Search(**QUICK), beta=1e6).fit(X, np.arange(40.0))
     assert model.network_.hidden.n_last == 0
     assert not model.predict(X).any()
 
@@ -421,7 +462,7 @@ def test_padding_is_never_shown():
 def test_command_line_searches_verifies_and_goes_on(tmp_path, capsys):
     out = tmp_path / "run"
     fit = "fit --task first-last-xor --timesteps 4 --n-train 60 --n-val 20 --n-test 20 --witnesses search --loss hinge"
-    options = ["--search-rounds", "2", "--search-width", "4", "--beta", "0.05", "--out", str(out)]
+    options = ["--rounds", "2", "--width", "4", "--beta", "0.05", "--out", str(out)]
     assert main([*fit.split(), *options, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     # Two rounds, and one that lowers rho to that of the fit.
@@ -441,12 +482,12 @@ def test_command_line_sets_the_branches_that_ascent_trains(tmp_path, monkeypatch
         asked.append((start.hidden.n_last, settings.dropout))
         return train_surrogate(start, problem, replace(settings, epochs=2), **more)
 
-    monkeypatch.setattr("convexsnn.search.ascent.train_surrogate", spy)
-    fit = "fit --task first-last-xor --timesteps 4 --n-train 60 --n-val 20 --n-test 20 --loss hinge --search-rounds 1"
-    ascent = "--search-oracles ascent --search-block 8 --search-dropout 0.1"
+    monkeypatch.setattr("convexsnn.search.oracles.ascent.train_surrogate", spy)
+    fit = "fit --task first-last-xor --timesteps 4 --n-train 60 --n-val 20 --n-test 20 --loss hinge --rounds 1"
+    ascent = "--oracles ascent --block 8 --dropout 0.1"
     assert main([*fit.split(), *ascent.split(), "--out", str(tmp_path / "run")]) == 0
     assert set(asked) == {(8, 0.1)}
-    bad = "--search-dropout 1.5"
+    bad = "--dropout 1.5"
     assert main([*fit.split(), *bad.split(), "--out", str(tmp_path / "bad")]) == 2
 
 
@@ -467,7 +508,7 @@ def test_pruning_keeps_every_column_and_leaves_out_connections():
 def test_the_last_step_leaves_out_what_validation_does_not_miss():
     X, y = bits(60, 4)
     held, answers = bits(20, 4, seed=1)
-    validation = Validation(as_sequences(held), lambda S: float(((S[:, 0] > 0.0).numpy() == answers).mean()))
+    validation = held_of(held, answers)
     sequences, targets = as_sequences(X), encoded(y, "hinge")
     long = replace(SMALL, rounds=6, stages=(1.0,))
     settings = [replace(long, slim=slim, prune=prune) for slim, prune in ((False, 0), (True, 0), (True, 4))]
@@ -475,7 +516,7 @@ def test_the_last_step_leaves_out_what_validation_does_not_miss():
     assert found[0].history == tuple(
         replace(entry, seconds=found[0].history[i].seconds) for i, entry in enumerate(found[2].history)
     )
-    scores = [validation.score(score_outputs(f.network, validation.sequences)) for f in found]
+    scores = [validation.score_of(score_outputs(f.network, validation.sequences)) for f in found]
     assert scores[0] == pytest.approx(found[0].history[-1].validation_score)
     assert scores == sorted(scores)
     columns = [f.network.hidden.n_last for f in found]
@@ -490,9 +531,9 @@ def test_ctrl_c_in_the_last_step_is_not_swallowed(monkeypatch):
     def interrupted(program, rhos, options):  # noqa: ARG001 - as the solvers call it
         yield replace(solve(program, options), status=Status.INTERRUPTED)
 
-    monkeypatch.setattr("convexsnn.search.slimming.solve_path", interrupted)
+    monkeypatch.setattr("convexsnn.search.endings.slimming.solve_path", interrupted)
     X, y = bits(60, 4)
-    validation = Validation(as_sequences(X), lambda S: float(((S[:, 0] > 0.0).numpy() == y).mean()))
+    validation = held_of(X, y)
     found = run(as_sequences(X), encoded(y, "hinge"), settings=replace(SMALL, rounds=2), validation=validation)
     assert found.stopped == INTERRUPTED
 
@@ -519,9 +560,11 @@ def test_effort_ends_the_search_and_bounds_its_rounds():
     assert found.network.equals(run(sequences, targets, settings=limited).network)
 
 
-def never_perfect(X, y):
-    """A validation score of at most 0.99."""
-    return Validation(as_sequences(X), lambda S: 0.99 * float(((S[:, 0] > 0.0).numpy() == y).mean()))
+class NeverPerfect(Accuracy):
+    """A score of at most 0.99."""
+
+    def __call__(self, targets, S, weights):
+        return 0.99 * super().__call__(targets, S, weights)
 
 
 @pytest.fixture
@@ -531,7 +574,7 @@ def attempted():
     held, answers = bits(200, 7, seed=1)
     how = {
         "settings": replace(SMALL, rounds=60, patience=1, prune=1, attempts=3),
-        "validation": never_perfect(held[:, -4:], answers),
+        "validation": held_of(held[:, -4:], answers, NeverPerfect()),
     }
     return as_sequences(X), encoded(y, "hinge"), how
 
@@ -544,7 +587,7 @@ def test_what_the_first_attempt_leaves_is_for_another(attempted):
     validation = how["validation"]
 
     def score(seen):
-        return validation.score(score_outputs(seen.network, validation.sequences))
+        return validation.score_of(score_outputs(seen.network, validation.sequences))
 
     alone = run(sequences, targets, **(how | {"settings": replace(how["settings"], attempts=1)}))
     assert score(found) >= score(alone)
@@ -581,24 +624,20 @@ def test_ctrl_c_in_a_later_attempt_gives_the_best_of_those_before(attempted):
     assert found.network.equals(alone.network)
 
 
-def right_always(held, answers):
-    return Validation(as_sequences(held), lambda S: float(((S[:, 0] > 0.0).numpy() == answers).mean()))
-
-
 @pytest.mark.parametrize(("jury", "attempts"), [(1, 1), (2, 2), (3, 3)])
 def test_attempts_that_are_right_on_all_validation_data_are_as_many_as_the_jury(attempted, jury, attempts):
     sequences, targets, how = attempted
     X, y = bits(60, 4)
-    how = how | {"validation": right_always(X, y), "settings": replace(how["settings"], jury=jury, attempts=8)}
+    how = how | {"validation": held_of(X, y), "settings": replace(how["settings"], jury=jury, attempts=8)}
     found = run(sequences, targets, **how)
     assert found.history[-1].attempt == attempts
-    assert how["validation"].score(score_outputs(found.network, sequences)) == 1.0
+    assert how["validation"].score_of(score_outputs(found.network, sequences)) == 1.0
 
 
 def test_no_second_attempt_is_begun_where_three_do_not_fit(attempted):
     sequences, targets, how = attempted
     X, y = bits(60, 4)
-    how = how | {"validation": right_always(X, y)}
+    how = how | {"validation": held_of(X, y)}
     one = run(sequences, targets, **(how | {"settings": replace(how["settings"], attempts=1)}))
     took = one.history[-1].number
     for rounds, attempts in ((2.5 * took, 1), (4.0 * took, 3)):
@@ -626,9 +665,8 @@ def test_of_equal_attempts_the_one_is_kept_that_agrees_with_the_others():
     X, _ = bits(60, 4)
     sequences = as_sequences(X)
     task = SimpleNamespace(
-        sequences=sequences,
-        space=SimpleNamespace(architecture=SimpleNamespace(every_step=False)),
-        program=SimpleNamespace(heads=()),
+        problem=SimpleNamespace(input=sequences, loss=LOSSES["hinge"]),
+        variation=SimpleNamespace(architecture=SimpleNamespace(every_step=False)),
     )
     first = Voice(lambda x: x[:, 0, 1] - 0.5, 9)
     same = Voice(lambda x: 3.0 * (x[:, 0, 1] - 0.5), 8)
@@ -644,11 +682,11 @@ def test_of_equal_attempts_the_one_is_kept_that_agrees_with_the_others():
     assert chosen(task, settled((other, 0.9), (first, 1.0)), 0) is first
 
 
-def test_probes_are_training_sequences_put_together_anew():
+def test_recombined_sequences_are_training_sequences_put_together_anew():
     lengths = (3, 5, 2)
     sequences = as_sequences([np.arange(10.0 * i, 10.0 * i + n)[:, None] for i, n in enumerate(lengths)])
     for every_step in (False, True):
-        shown = probes(sequences, every_step=every_step, generator=torch.Generator().manual_seed(0))
+        shown = recombined(sequences, every_step=every_step, generator=torch.Generator().manual_seed(0))
         assert len(shown) > 20
         assert len(torch.unique(shown.values, dim=0)) > 10
         for x, length in zip(shown.values[..., 0].tolist(), shown.lengths.tolist(), strict=True):
@@ -671,7 +709,7 @@ def test_the_columns_of_two_pools_in_one():
     found = [space.draw(6, torch.Generator().manual_seed(seed)) for seed in (2, 3)]
     pools = []
     for hidden, population in zip(drawn, found, strict=True):
-        pool = pool_of(hidden, sequences, rows, 1)
+        pool = dictionary_of(hidden, sequences, rows, 1)
         own = torch.arange(6)
         pool, _ = admit(pool, population, own, own % 5, torch.zeros_like(own), prefixes)
         pools.append(replace(pool, W=torch.randn(len(pool), 1, generator=torch.Generator().manual_seed(4)).double()))
@@ -722,7 +760,7 @@ def test_the_ascent_trains_small_blocks_with_long_steps(monkeypatch, block, rate
         asked.append((start.hidden.n_last, settings.learning_rate, settings.dropout))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convexsnn.search.ascent.train_surrogate", spy)
+    monkeypatch.setattr("convexsnn.search.oracles.ascent.train_surrogate", spy)
     X, y = bits(60, 4)
     settings = replace(SMALL, oracles=("ascent",), block=block, dropout=0.1)
     run(as_sequences(X), encoded(y, "hinge"), settings=settings)

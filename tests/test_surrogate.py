@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from convexsnn import Problem
 from convexsnn.losses import LOSSES
 from convexsnn.network import Network
 from convexsnn.penalties import PENALTIES
-from convexsnn.program import uniform_weights
 from convexsnn.simulation import scores
-from convexsnn.surrogate import Problem, Surrogate, SurrogateSettings, initial_network, train_surrogate
+from convexsnn.surrogate import SurrogateSettings, SurrogateShape, initial_network, train_surrogate
+from convexsnn.surrogate.batches import TrainingData
 from convexsnn.surrogate.module import Gradients, TrainableNetwork
 from convexsnn.surrogate.run import TRAINED_AT_ONCE
 from convexsnn.surrogate.scan import ScanSettings, scan
 from convexsnn.surrogate.shapes import SHAPES
-from convexsnn.validation import Validation
+from convexsnn.validation import Accuracy, Validation
 from convexsnn.witnesses import Architecture
-from helpers import KINDS, draw_hidden, draw_sequences, draw_targets, generator
+from helpers import KINDS, draw_hidden, draw_sequences, generator
 
 
 def with_weights(hidden, outputs=3):
@@ -32,7 +33,7 @@ def test_the_module_computes_what_the_simulation_does(kind, readout, every_step)
     settings = {"reset": "delayed"} if kind == "delayed" else {}
     hidden = draw_hidden("LIF soft" if settings else kind, readout=readout, every_step=every_step, **settings)
     network, sequences = with_weights(hidden), draw_sequences(ragged=True)
-    module = TrainableNetwork(network, Gradients(Surrogate()), torch.float64)
+    module = TrainableNetwork(network, Gradients(SurrogateShape()), torch.float64)
     torch.testing.assert_close(module(sequences.values, sequences.lengths), scores(network, sequences))
     assert module.to_network().equals(network)
 
@@ -80,7 +81,7 @@ def test_gradients_are_those_of_automatic_differentiation(reset, detach_reset, w
     draw = lambda *shape: torch.randn(shape, generator=g, dtype=torch.float64)  # noqa: E731
     arguments = [draw(T, n, m) + 0.5, draw(m, m) if with_recurrence else None, draw(m).sigmoid(), draw(m).abs() + 0.3]
     to_spikes, to_membrane = draw(T, n, m), draw(T, n, m)
-    settings = ScanSettings(reset, Surrogate("arctan", 1.5), detach_reset)
+    settings = ScanSettings(reset, SurrogateShape("arctan", 1.5), detach_reset)
     results = []
     for function in (scan, naive):
         leaves = [None if a is None else a.clone().requires_grad_() for a in arguments]
@@ -95,7 +96,7 @@ def test_gradients_are_those_of_automatic_differentiation(reset, detach_reset, w
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes_are_bumps_of_height_one(shape):
     x = torch.arange(-30, 31, dtype=torch.float64) / 10
-    values = Surrogate(shape, 0.5).derivative(x)
+    values = SurrogateShape(shape, 0.5).derivative(x)
     assert values[30] == 1.0
     torch.testing.assert_close(values, values.flip(0))
     assert bool((values[:30].diff() >= 0).all())
@@ -104,7 +105,7 @@ def test_shapes_are_bumps_of_height_one(shape):
 def test_bad_settings_name_themselves():
     for settings, message in [
         ({"surrogate": "arctangent"}, "surrogate"),
-        ({"width": 0.0}, "width"),
+        ({"surrogate_width": 0.0}, "width"),
         ({"epochs": 0}, "epochs"),
         ({"batch_size": 0}, "batch_size"),
         ({"dropout": 1.0}, "dropout"),
@@ -121,7 +122,7 @@ def test_dropout_silences_what_is_read_of_a_last_layer(readout, every_step):
     """With one hidden layer and another readout than spikes it silenced nothing."""
     architecture = Architecture(3, depth=2, branches=1, last=40, readout=readout, every_step=every_step)
     start = initial_network(architecture, 1, generator(0))
-    module = TrainableNetwork(Network(start.hidden, torch.eye(40, dtype=torch.float64)), Gradients(Surrogate()))
+    module = TrainableNetwork(Network(start.hidden, torch.eye(40, dtype=torch.float64)), Gradients(SurrogateShape()))
     sequences = draw_sequences(5, 6, 3, ragged=every_step)
     values, lengths = sequences.values.to(torch.float32) + 2.0, sequences.lengths
     whole, thin = module(values, lengths), module(values, lengths, 0.5, generator(1))
@@ -144,7 +145,7 @@ def xor_problem(every_step=False, n=120, T=4):
     if not every_step:
         labels = (sequences.values[:, -1, 0] > 0.5).to(torch.int64)
     targets = LOSSES["cross_entropy"].encode(labels, 2)
-    return Problem(sequences, targets, LOSSES["cross_entropy"], PENALTIES["l1"], 1e-3, uniform_weights(rows))
+    return Problem(sequences, targets, LOSSES["cross_entropy"], PENALTIES["l1"], 1e-3, every_step=every_step)
 
 
 def small_network(every_step=False, **settings):
@@ -186,7 +187,7 @@ def test_a_finished_run_at_a_constant_rate_can_be_made_longer(tmp_path):
         train_surrogate(start, problem, replace(settings, epochs=4), seed=2, checkpoint=file)
     file.unlink()
     train_surrogate(start, problem, replace(settings, epochs=2, schedule="cosine"), seed=2, checkpoint=file)
-    with pytest.raises(ValueError, match="another network, data, seed"):  # its rates depend on the epochs
+    with pytest.raises(ValueError, match="of other data, settings or seed"):  # its rates depend on the epochs
         train_surrogate(start, problem, replace(settings, schedule="cosine"), seed=2, checkpoint=file)
 
 
@@ -194,8 +195,8 @@ def test_a_finished_run_at_a_constant_rate_can_be_made_longer(tmp_path):
 def test_a_killed_run_goes_on_to_the_same_network(tmp_path, every_step):
     problem, start = xor_problem(every_step), small_network(every_step)
     settings = SurrogateSettings(epochs=6, batch_size=32, dropout=0.2, learn_leak=True, learn_threshold=True)
-    validation = Validation(problem.sequences, lambda S: float(-S.abs().mean()))
-    whole = train_surrogate(start, problem, settings, seed=2, validation=validation)
+    problem = replace(problem, validation=Validation(problem.sequences, problem.targets, Accuracy()))
+    whole = train_surrogate(start, problem, settings, seed=2)
 
     def kill(epoch):
         if epoch.number == 3:
@@ -203,26 +204,23 @@ def test_a_killed_run_goes_on_to_the_same_network(tmp_path, every_step):
 
     file = tmp_path / "checkpoint.safetensors"
     with pytest.raises(RuntimeError, match="killed"):
-        train_surrogate(start, problem, settings, seed=2, validation=validation, on_epoch=kill, checkpoint=file)
-    resumed = train_surrogate(start, problem, settings, seed=2, validation=validation, checkpoint=file)
+        train_surrogate(start, problem, settings, seed=2, on_epoch=kill, checkpoint=file)
+    resumed = train_surrogate(start, problem, settings, seed=2, checkpoint=file)
     assert resumed.network.equals(whole.network)
     assert resumed.epoch == whole.epoch
     assert [e.objective for e in resumed.history] == [e.objective for e in whole.history]
-    with pytest.raises(ValueError, match="another network, data, seed"):
+    with pytest.raises(ValueError, match="of other data, settings or seed"):
         train_surrogate(start, problem, settings, seed=3, checkpoint=file)
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match="cannot be read"):
         train_surrogate(start, problem, settings, seed=2, checkpoint=file)
 
 
-def test_frozen_layers_keep_their_weights_and_patience_stops():
+def test_patience_stops():
     problem, start = xor_problem(), small_network()
     settings = SurrogateSettings(epochs=20, batch_size=32, patience=2)
-    validation = Validation(problem.sequences, lambda S: 0.0)  # noqa: ARG005 - never better than the first
-    result = train_surrogate(start, problem, settings, validation=validation, frozen_layers=1)
-    before, after = start.hidden.branches[0].layers, result.network.hidden.branches[0].layers
-    assert torch.equal(before[0].weight, after[0].weight)
-    assert not torch.equal(before[1].weight, after[1].weight)
+    never_better = Validation(problem.sequences, problem.targets, lambda *_: 0.0)
+    result = train_surrogate(start, replace(problem, validation=never_better), settings)
     assert (result.epoch, len(result.history)) == (1, 3)
 
 
@@ -238,19 +236,6 @@ def test_interrupt_gives_the_best_network_so_far():
     assert result.epoch == 2
 
 
-def test_problem_checks_its_rows():
-    problem = xor_problem()
-    with pytest.raises(ValueError, match="targets has 119 rows"):
-        Problem(
-            problem.sequences,
-            draw_targets("cross_entropy", 119, 2),
-            problem.loss,
-            problem.penalty,
-            1.0,
-            problem.row_weights,
-        )
-
-
 @pytest.mark.parametrize("every_step", [False, True])
 def test_equal_sequences_are_merged_without_a_change_of_objective_or_gradient(every_step):
     sequences = draw_sequences(40, 5, 2, ragged=True)
@@ -262,16 +247,17 @@ def test_equal_sequences_are_merged_without_a_change_of_objective_or_gradient(ev
     labels[0] = (labels[0] + 1) % 3
     weights = torch.rand(rows, generator=generator(2), dtype=torch.float64)
     loss = LOSSES["cross_entropy"]
-    problem = Problem(twice, loss.encode(labels, 3), loss, PENALTIES["l1"], 0.01, weights / weights.sum())
-    merged = problem.merged(every_step=every_step)
+    problem = Problem(twice, loss.encode(labels, 3), loss, PENALTIES["l1"], 0.01, weights, every_step=every_step)
+    merged = problem.merged_sequences
     assert len(merged.sequences) == 41
     hidden = draw_hidden("LIF soft", readout="analog", every_step=every_step, d=2)
     network = with_weights(hidden)
     assert merged.objective(network) == pytest.approx(problem.objective(network), rel=1e-12)
     gradients = []
     for one in (problem, merged):
-        module = TrainableNetwork(network, Gradients(Surrogate()), torch.float64)
-        batch = one.batch(torch.arange(len(one.sequences)), every_step=every_step)
+        module = TrainableNetwork(network, Gradients(SurrogateShape()), torch.float64)
+        data = TrainingData.of(one, torch.device("cpu"), torch.float64)
+        batch = data.batch(torch.arange(len(data)))
         (batch.row_weights @ loss.value(module(batch.values, batch.lengths), batch.targets)).backward()
         gradients.append([p.grad for p in module.parameters()])
     for ours, theirs in zip(*gradients, strict=True):

@@ -6,6 +6,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -64,6 +65,39 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(value), options, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}.{hint}")
+
+
+def check_range(name: str, value: Any) -> tuple[float, float]:
+    """`value` as a pair (smallest, largest) of positive numbers; ValueError otherwise."""
+    ends = _numbers(value)
+    if ends is None or len(ends) != 2:
+        raise ValueError(f"{name} must be a pair (smallest, largest), got {value!r}")
+    low, high = (check_real(name, end, 0.0, open_minimum=True) for end in ends)
+    if low > high:
+        raise ValueError(f"{name} must be a pair (smallest, largest), got {value!r}")
+    return low, high
+
+
+def check_grid(name: str, values: Any, *, zero_to_one: bool = False) -> tuple[float, ...]:
+    """`values` as a tuple of at least one positive number, or number from 0 to 1; ValueError otherwise."""
+    numbers = _numbers(values)
+    if not numbers:
+        raise ValueError(f"{name} must hold at least one number, got {values!r}")
+    maximum = 1.0 if zero_to_one else math.inf
+    return tuple(check_real(name, number, 0.0, maximum, open_minimum=not zero_to_one) for number in numbers)
+
+
+def _numbers(values: Any) -> list | None:
+    """The entries of what holds several; None for anything else."""
+    return list(values) if isinstance(values, Iterable) and not isinstance(values, str) else None
+
+
+def check_heeded(settings: Any, names: Iterable[str], where: str) -> None:
+    """Raise ValueError where one of the fields `names`, which have no effect `where`, was changed from its default."""
+    usual = {own.name: own.default for own in fields(settings)}
+    for name in names:
+        if name in usual and getattr(settings, name) != usual[name]:
+            raise ValueError(f"{name} has no effect {where}: leave it out")
 
 
 class Table(dict[str, T], Generic[T]):

@@ -62,7 +62,7 @@ def check_checkpoint(family: WitnessFamily, run: Run) -> None:
     """Raise ValueError where a checkpoint is asked for that the family would not keep."""
     if run.checkpoint is not None and not family.searches:
         raise ValueError(
-            f"checkpoint has no effect on witnesses={family.name!r}: only a search keeps one, as in witnesses='search'"
+            f"checkpoint has no effect on witnesses={family!r}: only a search keeps one, as in witnesses='search'"
         )
 
 

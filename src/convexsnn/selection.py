@@ -140,7 +140,7 @@ def train_path(source: ColumnSource, regularisation: Regularisation, observer: O
         if picked is None or points[-1].beats(picked[0]):
             picked = points[-1], fit
     assert picked is not None
-    _warn_of_others(points, picked[0])
+    _warn_of_others(points, picked[0], source.options.tol)
     return Fitted(picked[1].conclude(), picked[0].beta, tuple(points), source.history, source.stopped)
 
 
@@ -166,10 +166,9 @@ def _defined(score: float) -> float | None:
     return score if math.isfinite(score) else None
 
 
-def _warn_of_others(points: Sequence[PathPoint], picked: PathPoint) -> None:
+def _warn_of_others(points: Sequence[PathPoint], picked: PathPoint, tol: float) -> None:
     """The picked point has a warning of its own."""
-    missed = [point for point in points if point is not picked and point.status is not Status.CONVERGED]
+    missed = ", ".join(f"{p.beta:.3g}" for p in points if p is not picked and not p.certificate.holds(tol))
     if missed:
-        betas = ", ".join(f"{point.beta:.3g}" for point in missed)
-        reason = f"not certified to the tolerance at beta {betas}, whose scores took part in the pick"
+        reason = f"not certified to tol={tol:g} at beta {missed}, whose scores took part in the pick"
         warnings.warn(reason, ConvergenceWarning, stacklevel=3)

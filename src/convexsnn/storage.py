@@ -1,8 +1,9 @@
 """Saving and loading: safetensors with a JSON header. No file of ours executes code when it is loaded.
 
-A model file holds the tensors of the reconstructed network and of all witnesses, the readout weights, the dual vector
-and the row weights; the header holds the estimator's parameters, the layers' settings and the certificate. Files are
-written beside their target and moved there, so that a full disk or a crash leaves the old file as it was.
+A model file holds the tensors of the reconstructed network, of all witnesses and of given layers, the readout weights,
+the dual vector and the row weights; the header holds the estimator's parameters, the layers' settings and the
+certificate. Files are written beside their target and moved there, so that a full disk or a crash leaves the old file
+as it was.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from convexsnn.selection import PathPoint
 from convexsnn.solvers import Status
 from convexsnn.tensors import describe_hidden, rebuild_hidden
 from convexsnn.training import Trained
-from convexsnn.witnesses.constant import without_constant
 
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
@@ -73,6 +73,7 @@ def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> by
         "estimator": type(estimator).__name__,
         "parameters": describe_parameters(estimator),
         "fitted": _fitted_facts(estimator),
+        "given": [describe_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(estimator.family.given)],
         "witnesses": describe_hidden(trained.witnesses, "witnesses", tensors),
         "network": describe_hidden(trained.network.hidden, "network", tensors),
         "certificate": json.loads(trained.certificate.to_json()),
@@ -83,7 +84,8 @@ def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> by
         "data_digest": trained.data_digest,
         "extra": extra or {},
     }
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Given layers are the witnesses, or some of them: files hold each tensor on its own.
+    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     return serialize(ready, metadata={"convexsnn": json.dumps(header)})
 
 
@@ -103,7 +105,8 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     header, tensors = _read_file(Path(path))
     try:
         witnesses = rebuild_hidden(header["witnesses"], "witnesses", tensors)
-        parameters = _parameters(header["parameters"], witnesses)
+        given = [rebuild_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(header["given"])]
+        parameters = _parameters(header["parameters"], given)
         estimator = ESTIMATORS[header["estimator"]](**parameters)
         estimator.device = "cpu"  # where the tensors now are, whatever the model was trained on
         for name, value in _attributes(header["fitted"]).items():
@@ -191,9 +194,8 @@ def describe_parameters(estimator: Estimator) -> dict[str, Any]:
     return {name: value if name == "witnesses" else _plain(value) for name, value in parameters.items()}
 
 
-def _parameters(plain: dict[str, Any], witnesses: Hidden) -> dict[str, Any]:
-    """Inverse of `describe_parameters`; layers that were given are the stored witnesses."""
-    given = without_constant(witnesses) if plain["intercept"] else witnesses
+def _parameters(plain: dict[str, Any], given: list[Hidden]) -> dict[str, Any]:
+    """Inverse of `describe_parameters`."""
     plain = plain | {"witnesses": family_from_dict(plain["witnesses"], given)}
     if isinstance(plain.get("class_weight"), list):
         return plain | {"class_weight": dict(plain["class_weight"])}

@@ -110,6 +110,8 @@ class ColumnSource(Protocol):
     problem : Problem
     n_last : int
         P_last, in rho = beta / sqrt(P_last).
+    options : SolverOptions
+        How far programs are solved.
     start : float64 tensor of shape (P_last, C), optional
         Weights of the last-layer neurons that are nearly optimal already.
     history : tuple of Round
@@ -122,6 +124,8 @@ class ColumnSource(Protocol):
     def problem(self) -> Problem: ...
     @property
     def n_last(self) -> int: ...
+    @property
+    def options(self) -> SolverOptions: ...
     @property
     def start(self) -> Tensor | None: ...
     @property

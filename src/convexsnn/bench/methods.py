@@ -25,7 +25,8 @@ from convexsnn.losses import LOSSES
 from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.network import Hidden, Network
 from convexsnn.penalties import PENALTIES
-from convexsnn.problem import Problem, rho_of
+from convexsnn.problem import Problem
+from convexsnn.regularisation import rho_of
 from convexsnn.ridge import fit_ridge
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores
@@ -94,9 +95,9 @@ class Setup:
         }
         return Architecture(self.sequences("train").n_features, **(settings | changes))
 
-    def validation(self, split: str = "val") -> Validation:
-        """The share of right rows of a split; cross entropy codes classes as hinge and the others rank them."""
-        targets = LOSSES["cross_entropy"].encode(self.labels(split), self.n_classes)
+    def validation(self, split: str = "val", loss: str = "cross_entropy") -> Validation:
+        """The share of right rows of a split, whose classes are coded as `loss` has them."""
+        targets = LOSSES[loss].encode(self.labels(split), self.n_classes)
         return Validation(self.sequences(split), targets, Accuracy())
 
     def accuracy(self, network: Network, split: str) -> float:
@@ -111,7 +112,7 @@ class Setup:
         rho, every_step = rho_of(beta, n_last), self.cell.per_step
         return Problem(
             self.sequences("train"), targets, LOSSES[loss], PENALTIES["l1"], rho, every_step=every_step,
-            validation=self.validation(),
+            validation=self.validation(loss=loss),
         )  # fmt: skip
 
 
@@ -168,7 +169,7 @@ def _cell_family(setup: Setup, readout: Any) -> Gaussian:
 def _fine_tuned(setup: Setup, model: SpikingClassifier) -> dict[str, Any]:
     """Surrogate gradients from the reconstructed network on, kept where they help on validation."""
     with _timed() as seconds:
-        problem = replace(model.problem(setup.task.train.X, setup.task.train.y), validation=setup.validation())
+        problem = replace(model.problem(setup.task.train.X, setup.task.train.y), validation=setup.validation(loss=setup.cell.loss))
         settings = SurrogateSettings(epochs=30, batch_size=64, learning_rate=1e-3)
         tuned = fine_tune(model.network_, problem, settings, seed=setup.seed)
     return _row(setup, "CVX-FT", _with_network(model, tuned), seconds(), objective=problem.objective(tuned))

@@ -11,13 +11,13 @@ from convexsnn.certificate import certify
 from convexsnn.columns import Columns
 from convexsnn.dictionary import build_dictionary
 from convexsnn.global_bound import GlobalBound
+from convexsnn.losses import is_hinge
 from convexsnn.network import Hidden
 from convexsnn.observer import Observer
 from convexsnn.problem import Problem
 from convexsnn.reconstruction import reconstruct
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
-from convexsnn.solvers.hinge.linear import HingeLinear
 from convexsnn.solvers.hinge.simplex import HingeLP
 from convexsnn.solvers.working_set import solve_by_working_set
 from convexsnn.training import Trained
@@ -52,7 +52,9 @@ class FamilyProgram:
         options, solver = SolverOptions(tol, self.options.max_iter, self.observer.solved), solver_for(program)
         if program.n_columns <= WIDE * program.n_rows:
             return solver.solve(program, options)
-        if solver.name == HingeLinear.name:  # the simplex method adds columns by itself, and few of them are needed
+        if (
+            is_hinge(program.loss) and program.penalty.exponent(program.n_outputs) == 1.0
+        ):  # the simplex method adds columns by itself, and few of them are needed
             return HingeLP().solve(program, options)
         most = max(FEWEST, 8 * program.n_rows)
         return solve_by_working_set(solver.solve, program, options, None, solver.name, most)

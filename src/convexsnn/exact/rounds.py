@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from convexsnn.bounds import exact_oracle, pricing_bound, universal_bound, universal_kappa
+from convexsnn.bounds import ExactPricing, exact_oracle, pricing_bound, universal_bound, universal_kappa
 from convexsnn.bounds.report import own_kappa
 from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.family_program import FamilyProgram, with_branches
 from convexsnn.network import Hidden
 from convexsnn.solvers.base import Status
+from convexsnn.solvers.column_generation import generate_columns
 from convexsnn.training import Trained
 
 # Patterns added a round, at most.
@@ -54,54 +55,112 @@ def by_rounds(
     task: FamilyProgram, time_limit: float, on_round: Callable[[ExactRound], None] | None, start: Hidden | None = None
 ) -> Trained:
     """The certificate is that of the best dual vector met, priced over the whole family; `start` has neurons of it."""
-    begun, solving = time.perf_counter(), 0.0
-    problem, family, tol = task.problem, task.family, task.options.tol
-    seconds = lambda: time.perf_counter() - begun  # noqa: E731
-    hidden = family.simplest()
-    if start is not None:
-        hidden = with_branches(hidden, start, constant=family.constant)
-    dictionary = build_dictionary(hidden, problem.input)
-    bare, groups = problem.bare_program, problem.groups
-    # What holds before anything is priced, and if nothing ever is.
-    universal = universal_bound(bare, groups)
-    best_U, value = universal.U, universal.value
-    kappa = universal_kappa(best_U, groups, bare.penalty, bare.rho)
-    solution = task.solve(dictionary.columns, tol / 10)
-    solving += solution.seconds
-    share = FIRST_SHARE * time_limit
+    master = _FamilyMaster(task, time_limit, on_round, start)
     try:
-        while solution.status is not Status.INTERRUPTED:
-            U, left = in_domain(bare, solution.U), max(1.0, time_limit - seconds())
-            pricing = exact_oracle(
-                U, family, problem.input, penalty=bare.penalty, rho=bare.rho, count=ADDED, time_limit=min(left, share)
-            )
-            own = max(pricing.kappa, own_kappa(problem.program(dictionary.columns), U))
-            scaled = best_scaling(bare, U, own)
-            if lower_bound(bare, scaled) > value:
-                best_U, value, kappa = scaled, lower_bound(bare, scaled), own
-            certificate = solution.certificate
-            entry = ExactRound(certificate.P, certificate.primal, certificate.dual, value, pricing.kappa, seconds())
-            task.observer.begin(
-                f"exact: {entry.columns} columns, objective {entry.primal:.6g}, no network below {entry.dual:.6g}"
-            )
-            if on_round is not None:
-                on_round(entry)
-            closed = entry.primal - value <= tol * abs(entry.primal)
-            if closed or seconds() > time_limit:
-                break
-            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
-            if pricing.best <= 1.0 + 1e-9:
-                if pricing.finished or share >= left:
-                    break
-                share *= GROWTH
-                continue
-            wider = with_branches(hidden, pricing.witnesses, constant=family.constant)
-            more = build_dictionary(wider, problem.input)
-            following = task.solve(more.columns, tol / 10)
-            hidden, dictionary, solution = wider, more, following
-            solving += solution.seconds
+        status = master.solution.status
+        status = status if status is Status.INTERRUPTED else generate_columns(master)
     except KeyboardInterrupt:
-        solution = replace(solution, status=Status.INTERRUPTED)
-    times = {"simulate": 0.0, "solve": solving, "bound": seconds() - solving, "reconstruct": 0.0}
-    bound = pricing_bound(family, value, kappa, solution.certificate.primal)
-    return task.conclude(hidden, dictionary.to_neurons(solution.W), best_U, bound, solution, times)
+        status = Status.INTERRUPTED
+    solution = master.solution
+    if status is Status.INTERRUPTED:
+        solution = replace(solution, status=status)
+    times = {"simulate": 0.0, "solve": master.solving, "bound": master.seconds - master.solving, "reconstruct": 0.0}
+    bound = pricing_bound(task.family, master.value, master.kappa, solution.certificate.primal)
+    return task.conclude(master.hidden, master.dictionary.to_neurons(solution.W), master.U, bound, solution, times)
+
+
+class _FamilyMaster:
+    """The program over the neurons found so far, priced over all neurons of the family; see `RestrictedMaster`.
+
+    Attributes
+    ----------
+    hidden : Hidden
+        The neurons found so far.
+    dictionary : Dictionary
+    solution : Solution
+        Over their columns.
+    U : float64 tensor of shape (rows, C)
+        The best dual vector met: no network of the family has an objective below `value`.
+    value, kappa : float
+    solving : float
+        Seconds of the solver.
+    """
+
+    def __init__(
+        self,
+        task: FamilyProgram,
+        time_limit: float,
+        on_round: Callable[[ExactRound], None] | None,
+        start: Hidden | None,
+    ) -> None:
+        self._begun, self._time_limit, self._tell = time.perf_counter(), time_limit, on_round
+        self._task, self._share = task, FIRST_SHARE * time_limit
+        self._bare = task.problem.bare_program
+        # What holds before anything is priced, and if nothing ever is.
+        universal = universal_bound(self._bare, task.problem.groups)
+        self.U, self.value = universal.U, universal.value
+        self.kappa = universal_kappa(self.U, task.problem.groups, self._bare.penalty, self._bare.rho)
+        self.hidden, self.solving = task.family.simplest(), 0.0
+        self._extend(start)
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.perf_counter() - self._begun
+
+    @property
+    def closed(self) -> bool:
+        """Whether no network of the family is better by more than the tolerance."""
+        primal = self.solution.certificate.primal
+        return primal - self.value <= self._task.options.tol * abs(primal)
+
+    @property
+    def full(self) -> bool:
+        """Whether time is over."""
+        return self.seconds > self._time_limit
+
+    def price(self) -> Hidden | None:
+        """Neurons that improve; None where there are none, or time is over, or the bound is closed."""
+        while True:
+            left = max(1.0, self._time_limit - self.seconds)
+            pricing = self._priced(min(left, self._share))
+            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
+            if self.closed or self.full or (pricing.best <= 1.0 + 1e-9 and (pricing.finished or self._share >= left)):
+                return None
+            if pricing.best > 1.0 + 1e-9:
+                return pricing.witnesses
+            self._share *= GROWTH
+
+    def solve(self, new: Hidden) -> Status:
+        """Solve over the columns of more neurons."""
+        self._extend(new)
+        return Status.INTERRUPTED if self.solution.status is Status.INTERRUPTED else Status.CONVERGED
+
+    def _extend(self, new: Hidden | None) -> None:
+        task, hidden = self._task, self.hidden
+        if new is not None:
+            hidden = with_branches(hidden, new, constant=task.family.constant)
+        dictionary = build_dictionary(hidden, task.problem.input)
+        solution = task.solve(dictionary.columns, task.options.tol / 10)
+        self.hidden, self.dictionary, self.solution = hidden, dictionary, solution
+        self.solving += solution.seconds
+
+    def _priced(self, time_limit: float) -> ExactPricing:
+        """Price the dual vector of the solution over the family, and keep the bound that it gives if it is the best."""
+        task, bare = self._task, self._bare
+        U = in_domain(bare, self.solution.U)
+        pricing = exact_oracle(
+            U, task.family, task.problem.input, penalty=bare.penalty, rho=bare.rho, count=ADDED, time_limit=time_limit
+        )
+        kappa = max(pricing.kappa, own_kappa(task.problem.program(self.dictionary.columns), U))
+        scaled = best_scaling(bare, U, kappa)
+        if lower_bound(bare, scaled) > self.value:
+            self.U, self.value, self.kappa = scaled, lower_bound(bare, scaled), kappa
+        certificate = self.solution.certificate
+        entry = ExactRound(certificate.P, certificate.primal, certificate.dual, self.value, pricing.kappa, self.seconds)
+        task.observer.begin(
+            f"exact: {entry.columns} columns, objective {entry.primal:.6g}, no network below {entry.dual:.6g}"
+        )
+        if self._tell is not None:
+            self._tell(entry)
+        return pricing

@@ -16,7 +16,7 @@ from convexsnn.export.wiring import (
 from convexsnn.network import Branch, Hidden, Layer, Network, lif_of
 from convexsnn.neurons import LIF, Reset, Threshold
 from convexsnn.readouts import Analog, Membrane, Readout, Spike
-from convexsnn.surrogate import Surrogate
+from convexsnn.surrogate import SurrogateShape
 from convexsnn.surrogate.module import Gradients
 from convexsnn.witnesses import pretrained, with_constant
 from convexsnn.witnesses.pretrained import output_layer
@@ -94,7 +94,7 @@ def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNe
     >>> y.shape
     torch.Size([7, 3])
     """
-    chosen = gradients or Gradients(Surrogate())
+    chosen = gradients or Gradients(SurrogateShape())
 
     def cell(layer: Layer) -> LIFCell:
         return LIFCell(lif_of(layer, "to_torch"), chosen, threshold_unit=isinstance(layer.neuron, Threshold))

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from convexsnn.network import Branch, Hidden
 from convexsnn.readouts import Analog, Membrane, Spike
-from convexsnn.surrogate import Surrogate
+from convexsnn.surrogate import SurrogateShape
 from convexsnn.surrogate.shapes import SHAPES
 
 
 class Fire(nn.Module):
     """1[x >= 0], with a surrogate derivative where a gradient is asked for."""
 
-    def __init__(self, surrogate: Surrogate) -> None:
+    def __init__(self, surrogate: SurrogateShape) -> None:
         super().__init__()
         self.width = float(surrogate.width)
         self.bump = SHAPES[surrogate.shape]
@@ -50,7 +50,7 @@ class ReadAnalog(nn.Module):
 class ReadMembrane(nn.Module):
     """Readout "membrane": 1[v - bias >= 0]."""
 
-    def __init__(self, bias: Tensor, surrogate: Surrogate) -> None:
+    def __init__(self, bias: Tensor, surrogate: SurrogateShape) -> None:
         super().__init__()
         self.bias = nn.Parameter(bias)
         self.fire = Fire(surrogate)
@@ -61,7 +61,7 @@ class ReadMembrane(nn.Module):
 
 
 def reader_of(
-    hidden: Hidden, branch: Branch, prepare_bias: Callable[[Tensor], Tensor], surrogate: Surrogate
+    hidden: Hidden, branch: Branch, prepare_bias: Callable[[Tensor], Tensor], surrogate: SurrogateShape
 ) -> nn.Module:
     """The readout of one branch; `prepare_bias` is applied to the bias of the membrane readout.
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from convexsnn.export.readers import reader_of
 from convexsnn.network import Hidden, Layer, Network, lif_of
 from convexsnn.neurons import LIF
-from convexsnn.surrogate import Surrogate
+from convexsnn.surrogate import SurrogateShape
 
 MakeCell = Callable[[Layer], nn.Module]
 """From a layer (in the dtype of the export) to the target's cell."""
@@ -128,7 +128,7 @@ def wire(
     *,
     prepare: Callable[[Layer], Layer] = lambda layer: layer,
     prepare_bias: Callable[[Layer, Tensor], Tensor] = lambda layer, bias: bias,  # noqa: ARG005
-    surrogate: Surrogate | None = None,
+    surrogate: SurrogateShape | None = None,
 ) -> ExportedNetwork:
     """Put the cells that `make_cell` makes of each layer into the shell.
 
@@ -140,7 +140,7 @@ def wire(
         The weights as the target's cell wants them; `make_cell` is given the layer before this.
     prepare_bias : callable (Layer, Tensor) -> Tensor
         The same for the bias of the membrane readout of a last layer.
-    surrogate : Surrogate, optional
+    surrogate : SurrogateShape, optional
         Of the membrane readout.
 
     Raises
@@ -149,7 +149,7 @@ def wire(
         When the network has no neurons, or a readout that no target has yet.
     """
     hidden = check_neurons(network)
-    bump = surrogate or Surrogate()
+    bump = surrogate or SurrogateShape()
     branches = [
         ExportedBranch(
             [ExportedLayer(prepare(layer), make_cell(layer)) for layer in branch.layers],

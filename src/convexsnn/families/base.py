@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
+import numpy as np
 import torch
 
-from convexsnn.checks import check_choice
+from convexsnn.checks import check_choice, check_heeded
 from convexsnn.network import Hidden
 from convexsnn.observer import Observer
 from convexsnn.problem import Problem
@@ -80,6 +81,11 @@ class WitnessFamily(ABC):
         """P_last in rho = beta / sqrt(P_last) of the witnesses that the family gave."""
         return witnesses.n_last
 
+    @property
+    def given(self) -> tuple[Hidden, ...]:
+        """Hidden layers of the user's own among the settings, which files keep as tensors."""
+        return ()
+
     @abstractmethod
     def columns(self, problem: Problem, run: Run) -> ColumnSource:
         """The columns for a problem, whose rho is the one for which hidden weights are trained or searched."""
@@ -121,20 +127,36 @@ class WitnessFamily(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Name and settings as JSON has them."""
-        plain = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731
-        return {"family": self.name} | {name: plain(value) for name, value in self.get_params().items()}
+        return {"family": self.name} | {name: _plain(value) for name, value in self.get_params().items()}
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Self:
         """Inverse of `to_dict`, without the name; ValueError on unknown names and bad values."""
-        known = {own.name for own in fields(cls)}
-        if unknown := sorted(set(settings) - known):
-            raise ValueError(f"witnesses {cls.name!r} have no setting {unknown[0]!r}")
+        for name in settings:
+            check_choice(f"settings of witnesses={cls.name!r}", name, [own.name for own in fields(cls)])
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
 
     def __repr__(self) -> str:
         changed = [own for own in fields(self) if getattr(self, own.name) != own.default]
         return f"{type(self).__name__}({', '.join(f'{own.name}={getattr(self, own.name)!r}' for own in changed)})"
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return list(value) if isinstance(value, tuple) else value
+
+
+# Settings that say nothing of neurons of a kind.
+UNHEEDED = {
+    "threshold": ("leak", "threshold", "reset", "memory_range", "threshold_range", "learn_leak", "learn_threshold")
+}
+
+
+def check_neuron_settings(family: WitnessFamily, neuron: str) -> None:
+    """Raise ValueError where a setting was changed that has no effect on neurons of this kind."""
+    check_heeded(family, UNHEEDED.get(neuron, ()), f"on neuron={neuron!r}")
 
 
 @family

@@ -7,7 +7,7 @@ from typing import ClassVar
 from convexsnn.bounds import NetworkFamily
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 from convexsnn.exact import ExactColumns, ExactSettings, check_cost
-from convexsnn.families.base import Run, WitnessFamily, family
+from convexsnn.families.base import Run, WitnessFamily, check_neuron_settings, family
 from convexsnn.network import Hidden
 from convexsnn.neurons import Reset
 from convexsnn.problem import Problem
@@ -62,6 +62,7 @@ class Exact(WitnessFamily, ExactSettings):
             check_flag(flag, getattr(self, flag))
         check_real("leak", self.leak, 0.0, 1.0)
         self.networks(1, every_step=False, intercept=False)
+        check_neuron_settings(self, self.neuron)
 
     @property
     def n_last(self) -> int:

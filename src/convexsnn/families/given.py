@@ -9,6 +9,7 @@ import torch
 from convexsnn.families.base import Run, SampledFamily, family
 from convexsnn.network import Hidden
 from convexsnn.problem import Problem
+from convexsnn.witnesses import with_constant
 
 
 @family
@@ -30,6 +31,29 @@ class Given(SampledFamily):
         """P_last."""
         return self.layers.n_last
 
+    @property
+    def given(self) -> tuple[Hidden, ...]:
+        """The layers."""
+        return (self.layers,)
+
+    @property
+    def readout(self) -> str:
+        """What the output reads of the last layer."""
+        return self.layers.readout.name
+
+    @property
+    def dtype(self) -> str:
+        """Arithmetic in which the dynamics of the layers are defined."""
+        return str(self.layers.dtype).removeprefix("torch.")
+
+    def describes(self, hidden: Hidden, *, intercept: bool) -> bool:
+        """Whether the witnesses are these layers."""
+        return (with_constant(self.layers) if intercept else self.layers).equals(hidden)
+
+    def __repr__(self) -> str:
+        size = f"{self.layers.n_neurons} neurons in {len(self.layers.branches)} branches"
+        return f"{type(self).__name__}(layers=<{size}>)"
+
     def check(self, *, every_step: bool, device: str = "cpu") -> None:  # noqa: ARG002
         """See `WitnessFamily`."""
         if self.layers.every_step != every_step:
@@ -43,5 +67,5 @@ class Given(SampledFamily):
         return self.layers.to(run.device)
 
     def to_dict(self) -> dict[str, Any]:
-        """The layers are kept elsewhere, as the witnesses of what was trained."""
+        """The name alone: layers are no JSON (`given` has them)."""
         return {"family": self.name}

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from convexsnn.checks import check_range, check_real
 from convexsnn.families.base import Run, family
 from convexsnn.families.layered import LayeredFamily
 from convexsnn.network import Hidden
@@ -45,7 +46,9 @@ class Heterogeneous(LayeredFamily):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.spread()
+        for name in ("memory_range", "threshold_range", "gain_range"):
+            object.__setattr__(self, name, check_range(name, getattr(self, name)))
+        check_real("bias_scale", self.bias_scale, 0.0)
 
     def spread(self) -> Heterogeneity:
         """The ranges from which neurons are drawn."""

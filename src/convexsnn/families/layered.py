@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import fields
 from typing import Any
 
 import torch
 
-from convexsnn.families.base import SampledFamily, family
+from convexsnn.checks import check_flag, check_heeded
+from convexsnn.families.base import SampledFamily, check_neuron_settings, family
 from convexsnn.network import Hidden
 from convexsnn.neurons import Reset
 from convexsnn.witnesses import Architecture, gaussian, with_constant
@@ -54,10 +54,12 @@ class LayeredFamily(SampledFamily):
     dtype: str = "float64"
 
     def __post_init__(self) -> None:
+        for flag in ("recurrent", "bias"):
+            check_flag(flag, getattr(self, flag))
         self.architecture(n_features=1, every_step=False)
-        usual = {own.name: own.default for own in fields(self)}
-        if self.depth == 2 and self.hidden != usual["hidden"]:
-            raise ValueError("hidden has no effect with depth=2, where the one hidden layer is the last: leave it out")
+        if self.depth == 2:
+            check_heeded(self, ["hidden"], "with depth=2, where the one hidden layer is the last")
+        check_neuron_settings(self, self.neurons()["neuron"])
 
     @property
     def n_last(self) -> int:

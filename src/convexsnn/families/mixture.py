@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
+from convexsnn.checks import check_choice
 from convexsnn.families.base import Run, SampledFamily, WitnessFamily, family, simulated
 from convexsnn.families.search import Search
 from convexsnn.network import Hidden
@@ -36,6 +37,10 @@ class Mixture(WitnessFamily):
                 raise ValueError("witnesses must name a search once and last, as in 'gaussian+search'")
             if not isinstance(part, (SampledFamily, Search)):
                 raise ValueError(f"witnesses={part.name!r} must stand alone, as it covers every neuron there is")
+        for name in ("readout", "dtype"):
+            values = [getattr(part, name) for part in self.parts]
+            if len(set(values)) > 1:
+                raise ValueError(f"witnesses of one network must have the same {name}, got {values}")
 
     @property
     def searches(self) -> bool:  # type: ignore[override] - as its search does
@@ -52,6 +57,11 @@ class Mixture(WitnessFamily):
         """See `WitnessFamily`."""
         *_, last = self.parts
         return last.n_last_of(witnesses) if isinstance(last, Search) else witnesses.n_last
+
+    @property
+    def given(self) -> tuple[Hidden, ...]:
+        """Those of all parts, in their order."""
+        return tuple(layers for part in self.parts for layers in part.given)
 
     def check(self, *, every_step: bool, device: str = "cpu") -> None:
         """See `WitnessFamily`."""
@@ -78,15 +88,14 @@ class Mixture(WitnessFamily):
         return {"parts": self.parts} | named | own
 
     def with_params(self, **changes: Any) -> Self:
-        """The same families with some settings changed, as in ``gaussian__depth=3``."""
+        """The same families with some settings changed, as in ``gaussian__depth=3``; a part before its settings."""
+        if "parts" in changes:
+            return replace(self, parts=tuple(changes.pop("parts"))).with_params(**changes)
         parts = dict(zip(self._names(), self.parts, strict=True))
-        if set(changes) == {"parts"}:
-            return replace(self, parts=changes["parts"])
-        for name, value in changes.items():
+        for name in sorted(changes, key=lambda name: "__" in name):
             part, _, setting = name.partition("__")
-            if part not in parts:
-                raise ValueError(f"witnesses have no part {part!r}: they are {', '.join(parts)}")
-            parts[part] = parts[part].with_params(**{setting: value}) if setting else value
+            check_choice("parts of witnesses", part, parts)
+            parts[part] = parts[part].with_params(**{setting: changes[name]}) if setting else changes[name]
         return replace(self, parts=tuple(parts.values()))
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from convexsnn.checks import check_integer
+from convexsnn.checks import check_grid, check_integer
 from convexsnn.families.base import Run, family
 from convexsnn.families.layered import LayeredFamily
 from convexsnn.network import Hidden
@@ -45,7 +45,9 @@ class Reservoir(LayeredFamily):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer("sample_size", self.sample_size)
-        self.grid()
+        for name in ("leak_grid", "threshold_grid", "scale_grid"):
+            values = check_grid(name, getattr(self, name), zero_to_one=name == "leak_grid")
+            object.__setattr__(self, name, values)
 
     def grid(self) -> ReservoirGrid:
         """The settings to try."""

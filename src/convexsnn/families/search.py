@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from convexsnn.families.base import Run, WitnessFamily, family, simulated
+from convexsnn.families.base import Run, WitnessFamily, check_neuron_settings, family, simulated
 from convexsnn.network import Hidden
 from convexsnn.problem import Problem
 from convexsnn.search import SearchSettings, search
@@ -28,6 +28,7 @@ class Search(WitnessFamily, SearchSettings):
 
     def __post_init__(self) -> None:
         SearchSettings.__post_init__(self)
+        check_neuron_settings(self, self.neuron)
         check_oracles(self)
 
     @property

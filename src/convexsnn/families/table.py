@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import add
 from typing import Any
@@ -51,20 +51,22 @@ def family_of(witnesses: Any) -> WitnessFamily:
     return reduce(add, parts)
 
 
-def family_from_dict(description: Mapping[str, Any], given: Hidden | None = None) -> WitnessFamily:
-    """Inverse of `WitnessFamily.to_dict`; `given` are the layers of a family "given".
+def family_from_dict(description: Mapping[str, Any], given: Iterable[Hidden] = ()) -> WitnessFamily:
+    """Inverse of `WitnessFamily.to_dict`, where `given` are the layers of `WitnessFamily.given`, in their order.
 
     Raises
     ------
     KeyError, ValueError
         On names that there are not, and on bad values.
     """
-    settings = dict(description)
+    settings, given = dict(description), iter(given)
     name = settings.pop("family")
     if name == Mixture.name:
-        return Mixture(parts=tuple(family_from_dict(part, given) for part in settings["parts"]))
+        parts = [family_from_dict(part, given) for part in settings["parts"]]
+        return Mixture.from_dict(settings | {"parts": parts})
     if name == Given.name:
-        if given is None:
+        layers = next(given, None)
+        if layers is None:
             raise ValueError("the layers of the family 'given' are missing")
-        return Given(layers=given)
+        return Given.from_dict(settings | {"layers": layers})
     return FAMILIES[check_choice("family", name, FAMILIES)].from_dict(settings)

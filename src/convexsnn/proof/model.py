@@ -89,7 +89,7 @@ def read_model(path: Path) -> Model:
         kept = {name: tensors.pop(name) for name in ("W", "U", "row_weights", "network.W")}
         if "global_dual" in tensors:
             kept["global_dual"] = tensors.pop("global_dual")
-        unknown = [name for name in tensors if not name.startswith(("witnesses.", "network."))]
+        unknown = [name for name in tensors if not name.startswith(("witnesses.", "network.", "given."))]
         if unknown:
             raise ValueError(f"it holds tensors that no model has: {unknown}")
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:

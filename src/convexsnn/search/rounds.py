@@ -20,7 +20,7 @@ from convexsnn.solvers import SolverOptions, Status, solve
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class RoundFindings:
     """What pricing came to.
 
     Attributes
@@ -111,11 +111,11 @@ def advance(task: SearchTask, state: SearchState, started: float) -> SearchState
     )
 
 
-def _nothing(pool: SearchDictionary) -> Found:
-    return Found(pool, (), 0.0, {}, {})
+def _nothing(pool: SearchDictionary) -> RoundFindings:
+    return RoundFindings(pool, (), 0.0, {}, {})
 
 
-def _find(task: SearchTask, state: SearchState, generator: torch.Generator) -> Found:
+def _find(task: SearchTask, state: SearchState, generator: torch.Generator) -> RoundFindings:
     """Ask every oracle that applies, and admit the best columns of all."""
     settings, pool = task.settings, state.pool
     pricing = DualPricing(task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), task.problem.penalty)
@@ -138,7 +138,7 @@ def _find(task: SearchTask, state: SearchState, generator: torch.Generator) -> F
             kept[name] = proposal.kept
     simulated = {name: proposal.simulated for name, proposal in proposals.items()}
     pool, taken, best = _admit_best(task, pool, pricing, proposals)
-    return Found(pool, tuple(taken), max([best, *taken]), kept, simulated)
+    return RoundFindings(pool, tuple(taken), max([best, *taken]), kept, simulated)
 
 
 def _admit_best(
@@ -182,7 +182,12 @@ def solve_dictionary(task: SearchTask, pool: SearchDictionary, rho: float, limit
 
 
 def _note(
-    task: SearchTask, solved: Solved, found: Found, admitted: dict[str, int], before: Round | None, seconds: float
+    task: SearchTask,
+    solved: Solved,
+    found: RoundFindings,
+    admitted: dict[str, int],
+    before: Round | None,
+    seconds: float,
 ) -> Round:
     pool, rows = solved.pool, task.rows
     program = task.program(pool.columns, solved.rho)

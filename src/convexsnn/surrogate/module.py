@@ -13,7 +13,7 @@ from convexsnn.network import Branch, Layer, Network, lif_of
 from convexsnn.neurons import LIF
 from convexsnn.readouts import Analog, Membrane, Readout, Spike
 from convexsnn.surrogate.scan import Scanned, ScanSettings, scan
-from convexsnn.surrogate.shapes import Surrogate
+from convexsnn.surrogate.shapes import SurrogateShape
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Gradients:
 
     Attributes
     ----------
-    surrogate : Surrogate
+    surrogate : SurrogateShape
     detach_reset : bool
         No gradient through the spike in the reset.
     learn_leak, learn_threshold : bool
         Of LIF neurons, one value a neuron.
     """
 
-    surrogate: Surrogate
+    surrogate: SurrogateShape
     detach_reset: bool = True
     learn_leak: bool = False
     learn_threshold: bool = False
@@ -167,7 +167,7 @@ class _Fire(torch.autograd.Function):
     """1[x >= 0] with a surrogate derivative."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, surrogate: Surrogate) -> Tensor:
+    def forward(ctx, x: Tensor, surrogate: SurrogateShape) -> Tensor:
         ctx.save_for_backward(x)
         ctx.surrogate = surrogate
         return (x >= 0.0).to(x.dtype)

@@ -16,7 +16,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from convexsnn.neurons import Reset
-from convexsnn.surrogate.shapes import Surrogate
+from convexsnn.surrogate.shapes import SurrogateShape
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class ScanSettings:
     ----------
     reset : {"soft", "hard", "none", "delayed"}
         As of `convexsnn.LIF`; threshold units are LIF neurons of leak 0, threshold 0 and reset "none".
-    surrogate : Surrogate
+    surrogate : SurrogateShape
     detach_reset : bool
         No gradient through the spike in the reset (it does go through a layer's recurrent weights).
     """
 
     reset: Reset
-    surrogate: Surrogate
+    surrogate: SurrogateShape
     detach_reset: bool
 
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real, check_share
 from convexsnn.surrogate.module import Gradients
-from convexsnn.surrogate.shapes import Surrogate
+from convexsnn.surrogate.shapes import SurrogateShape
 
 Schedule = Literal["constant", "cosine", "step"]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
@@ -18,7 +18,7 @@ SCHEDULES: tuple[str, ...] = get_args(Schedule)
 class SurrogateSettings:
     """Settings of Adam on surrogate gradients. `PAPER_BASELINE` are those of the paper's SG.
 
-    `convexsnn.surrogate.shapes.Surrogate` has the formulas of the surrogate derivatives.
+    `convexsnn.surrogate.shapes.SurrogateShape` has the formulas of the surrogate derivatives.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class SurrogateSettings:
             check_integer("batch_size", self.batch_size)
         check_real("learning_rate", self.learning_rate, 0.0, open_minimum=True)
         check_choice("schedule", self.schedule, SCHEDULES)
-        Surrogate(self.surrogate, self.surrogate_width)
+        SurrogateShape(self.surrogate, self.surrogate_width)
         for flag in ("detach_reset", "learn_leak", "learn_threshold", "path_norm"):
             check_flag(flag, getattr(self, flag))
         check_real("weight_decay", self.weight_decay, 0.0)
@@ -95,7 +95,7 @@ class SurrogateSettings:
     @property
     def gradients(self) -> Gradients:
         """What has a gradient, and which."""
-        surrogate = Surrogate(self.surrogate, self.surrogate_width)
+        surrogate = SurrogateShape(self.surrogate, self.surrogate_width)
         return Gradients(surrogate, self.detach_reset, self.learn_leak, self.learn_threshold)
 
     def rate(self, progress: float) -> float:

@@ -41,7 +41,7 @@ SHAPES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True)
-class Surrogate:
+class SurrogateShape:
     """A bump of height 1 around the threshold, as a function of x = (potential - threshold) / width.
 
     Attributes

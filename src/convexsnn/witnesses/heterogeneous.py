@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from convexsnn.checks import check_real
+from convexsnn.checks import check_range, check_real
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import LIF, Threshold
 from convexsnn.witnesses.architecture import Architecture
@@ -40,13 +40,8 @@ class Heterogeneity:
     bias: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self) if field.name != "bias"):
-            ends = getattr(self, name)
-            if not isinstance(ends, tuple) or len(ends) != 2:
-                raise ValueError(f"{name} must be a pair (smallest, largest), got {ends!r}")
-            low, high = (check_real(name, end, 0.0, open_minimum=True) for end in ends)
-            if low > high:
-                raise ValueError(f"{name} must be a pair (smallest, largest), got {ends!r}")
+        for name in ("memory", "threshold", "gain"):
+            check_range(name, getattr(self, name))
         check_real("bias", self.bias, 0.0)
 
 

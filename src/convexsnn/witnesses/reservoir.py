@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from convexsnn.checks import check_integer, check_real
+from convexsnn.checks import check_grid, check_integer
 from convexsnn.network import Branch, Hidden
 from convexsnn.neurons import LIF, lif
 from convexsnn.sequences import Sequences
@@ -40,11 +40,7 @@ class ReservoirGrid:
 
     def __post_init__(self) -> None:
         for name in ("leaks", "thresholds", "input_scales"):
-            values = getattr(self, name)
-            if not isinstance(values, tuple) or not values:
-                raise ValueError(f"{name} must be a tuple of at least one number, got {values!r}")
-            for value in values:
-                check_real(name, value, 0.0, 1.0 if name == "leaks" else math.inf, open_minimum=name != "leaks")
+            check_grid(name, getattr(self, name), zero_to_one=name == "leaks")
 
 
 @dataclass(frozen=True)
