@@ -69,8 +69,8 @@ WitnessOptions: Any = Parameter(name="*")(_OPTIONS)
 """Every setting of every family, None where it is not given."""
 
 
-def given_options(witnesses: str, options: Any) -> dict[str, dict[str, Any]]:
-    """The settings that were given, by family.
+def given_options(witnesses: str, options: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The families, each with those of its settings that were given.
 
     Raises
     ------
@@ -83,11 +83,11 @@ def given_options(witnesses: str, options: Any) -> dict[str, dict[str, Any]]:
         if not set(families) & set(_owners(name)):
             option, owners = f"--{name.replace('_', '-')}", ", ".join(_owners(name))
             raise ValueError(f"{option} has no effect on --witnesses {witnesses}: it is a setting of {owners}")
-    return {family: {n: value for n, value in given.items() if family in _owners(n)} for family in families}
+    return [(family, {n: value for n, value in given.items() if family in _owners(n)}) for family in families]
 
 
 def family_from_options(witnesses: str, options: Any) -> WitnessFamily:
     """The family, or families joined by ``+``, with the settings that were given. Raises as `given_options` does."""
     from convexsnn.families import FAMILIES
 
-    return reduce(add, (FAMILIES[family](**settings) for family, settings in given_options(witnesses, options).items()))
+    return reduce(add, (FAMILIES[family](**settings) for family, settings in given_options(witnesses, options)))
