@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from convexsnn import Gaussian, Hidden, Problem, Search, SpikingClassifier, as_sequences, simulate, solvers, train
 from convexsnn.cli.app import run as command
-from convexsnn.cli.witness_table import documentation_of
+from convexsnn.cli.witness_options import documentation_of
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.export import to_nir, to_snntorch
 from convexsnn.families import FAMILIES
@@ -44,7 +44,7 @@ def listings(text: str) -> list[str]:
 
 @pytest.fixture
 def follow(monkeypatch):
-    """Runs the listings of recipes, in order, and returns the names that the last one leaves; mends the tables after."""
+    """Runs the listings of recipes in order, and returns the names that the last one leaves; mends tables after."""
     before = [dict(table) for table in TABLES]
     monkeypatch.setattr(solvers, "SOLVERS", solvers.SOLVERS)
 
