@@ -18,6 +18,7 @@ from safetensors.torch import save as serialize
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
@@ -61,6 +62,7 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     write_atomically(path, model_bytes(estimator, extra))
 
 
+@isolated
 def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> bytes:
     """What `save_model` writes."""
     check_is_fitted(estimator)
@@ -94,6 +96,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
     return _read_file(Path(path), tensors=False)[0]
 
 
+@isolated
 def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     """Read a file written by `save_model`: the fitted estimator (on the CPU), and the extra facts.
 
