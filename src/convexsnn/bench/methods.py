@@ -168,7 +168,9 @@ def _cell_family(setup: Setup, readout: Any) -> Gaussian:
 def _fine_tuned(setup: Setup, model: SpikingClassifier) -> dict[str, Any]:
     """Surrogate gradients from the reconstructed network on, kept where they help on validation."""
     with _timed() as seconds:
-        problem = replace(model.problem(setup.task.train.X, setup.task.train.y), validation=setup.validation(loss=setup.cell.loss))
+        problem = replace(
+            model.problem(setup.task.train.X, setup.task.train.y), validation=setup.validation(loss=setup.cell.loss)
+        )
         settings = SurrogateSettings(epochs=30, batch_size=64, learning_rate=1e-3)
         tuned = fine_tune(model.network_, problem, settings, seed=setup.seed)
     return _row(setup, "CVX-FT", _with_network(model, tuned), seconds(), objective=problem.objective(tuned))

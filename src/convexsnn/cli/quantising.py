@@ -106,7 +106,7 @@ def _with_network(estimator: Estimator, network: Network, problem: Problem) -> E
         "intercept": False,  # an always-firing neuron that carries weight is one of the network's own
     }
     result = type(estimator)(**parameters)
-    for name in ("n_features_in_", "classes_", "single_output_", "beta_"):
+    for name in ("n_features_in_", "feature_names_in_", "input_form_", "classes_", "single_output_", "beta_"):
         if hasattr(estimator, name):
             setattr(result, name, getattr(estimator, name))
     result.path_, result.history_, result.stopped_ = [], [], None

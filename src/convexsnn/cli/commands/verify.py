@@ -9,7 +9,6 @@ from cyclopts import Parameter
 
 from convexsnn.cli import output, verifying
 from convexsnn.cli.options import FitData, Json
-from convexsnn.storage import ModelFileError
 
 
 def verify(
@@ -32,10 +31,7 @@ def verify(
         Also prove the gap in exact rational arithmetic (hinge, squared) or with all rounding outwards (logistic,
         cross_entropy), by code that shares nothing with the solver, and check all files that `fit` wrote.
     """
-    try:
-        report = verifying.verify(model, source or FitData(), exact=exact)
-    except ModelFileError as error:
-        report = verifying.failed(str(error))
+    report = verifying.verify(model, source or FitData(), exact=exact)
     if json:
         output.print_json(report)
     else:
