@@ -1,5 +1,6 @@
 """The second simulation: the columns of the first, and bounds that hold against rational arithmetic."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -35,7 +36,7 @@ def convert(hidden):
 
     zeros = lambda m: (np.zeros(m, dtype), np.zeros(m, dtype))  # noqa: E731
     branches = tuple(StoredBranch(tuple(map(layer, b.layers)), array(b.readout_bias)) for b in hidden.branches)
-    return StoredHidden(hidden.n_features, branches, hidden.readout, hidden.every_step, dtype)
+    return StoredHidden(hidden.n_features, branches, hidden.readout.name, hidden.every_step, dtype)
 
 
 def both(hidden, sequences):
@@ -55,6 +56,16 @@ def test_columns_are_those_of_torch_and_decided(kind, every_step, readout, dtype
     assert second.margin == pytest.approx(first.margin, rel=1e-2)
     assert second.undecided == 0
     assert 0 < second.bits.mean() < 1
+
+
+@pytest.mark.parametrize(("changes", "message"), [({"readout": "rate"}, "readout 'rate'"), ({}, "reset 'twice'")])
+def test_kinds_that_are_not_known_are_proved_as_no_other(changes, message):
+    hidden, sequences = convert(draw("LIF soft")), draw_sequences(n=3, T=2)
+    if not changes:
+        layers = tuple(replace(layer, reset="twice") for layer in hidden.branches[0].layers)
+        changes = {"branches": (StoredBranch(layers, None),)}
+    with pytest.raises(ValueError, match=message):
+        simulate_exactly(replace(hidden, **changes), sequences.values.numpy(), sequences.lengths.numpy())
 
 
 def test_equal_sequences_and_many_of_them(monkeypatch):

@@ -11,7 +11,7 @@ from torch import Tensor
 from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import LIF, RESETS, Neuron, Reset, Threshold, lif
-from convexsnn.readouts import Membrane, Readout, Spike
+from convexsnn.readouts import Membrane, Readout, Spike, as_readout
 from convexsnn.witnesses import Architecture
 from convexsnn.witnesses.constant import with_constant, without_constant
 
@@ -81,7 +81,9 @@ class Unit:
             case Threshold():
                 return cls("threshold", "none", 0.0, 0.0, **known)
             case other:
-                raise ValueError(f"there are no bounds over neurons of kind {other.name!r}: 'lif' and 'threshold' have")
+                raise ValueError(
+                    f"there are no bounds over neurons of kind {other.name!r}: 'lif' and 'threshold' have some"
+                )
 
     @property
     def memoryless(self) -> bool:
@@ -120,8 +122,8 @@ class Unit:
         Parameters
         ----------
         p : float tensor of shape (r, m)
-            Parameters that the unit does not have are left out; of the threshold the size is given, to which all else is
-            scaled to the unit's own.
+            Parameters that the unit does not have are left out. Of the threshold the size is given, and all is scaled
+            so that it becomes the unit's own.
         n_features : int
         dtype : torch.dtype
         """
@@ -167,6 +169,7 @@ class NetworkFamily:
     lateral : bool
         Whether neurons of a layer feed one another.
     readout : Readout
+        Or the name of a kind, such as "spike".
     every_step : bool
     constant : bool
         Whether there is an always-firing neuron beside (an intercept).
@@ -183,6 +186,7 @@ class NetworkFamily:
     def __post_init__(self) -> None:
         check_integer("n_features", self.n_features)
         check_integer("layers", self.layers)
+        object.__setattr__(self, "readout", as_readout(self.readout))
 
     @classmethod
     def of(cls, hidden: Hidden, *, intercept: bool = False) -> NetworkFamily:
@@ -209,7 +213,7 @@ class NetworkFamily:
             case "threshold":
                 unit = Unit("threshold", "none", 0.0, 0.0, a.bias, a.recurrent)
             case other:
-                raise ValueError(f"there are no bounds over neurons of kind {other!r}: 'lif' and 'threshold' have")
+                raise ValueError(f"there are no bounds over neurons of kind {other!r}: 'lif' and 'threshold' have some")
         wide = max(max(a.layer_sizes(k)) for k in range(a.branches)) > 1
         return cls(a.n_features, (unit,), a.depth - 1, a.recurrent and wide, a.read_by, a.every_step, intercept)
 
@@ -247,9 +251,7 @@ class NetworkFamily:
         reasons = {
             "has more than one hidden layer": self.layers > 1,
             "has layers whose neurons feed one another (give each recurrent neuron a branch of its own)": self.lateral,
-            f"has readout {self.readout.name!r}, whose patterns are not known": not isinstance(
-                self.readout, Spike | Membrane
-            ),
+            f"has the {self.readout} readout": not isinstance(self.readout, Spike | Membrane),
         }
         for reason, applies in reasons.items():
             if applies:

@@ -120,11 +120,15 @@ def _run(hidden: StoredHidden, branch: StoredBranch, x: np.ndarray, tally: _Tall
 
 
 def _read(hidden: StoredHidden, branch: StoredBranch, last: _Cell, tally: _Tally) -> np.ndarray:
-    if hidden.readout == "spike":
-        return last.spikes > 0
-    bias = 0.0 if branch.readout_bias is None else branch.readout_bias
-    tally.note(last.membrane - bias, last.error)
-    return last.membrane >= bias
+    match hidden.readout:
+        case "spike":
+            return last.spikes > 0
+        case "membrane":
+            bias = 0.0 if branch.readout_bias is None else branch.readout_bias
+            tally.note(last.membrane - bias, last.error)
+            return last.membrane >= bias
+        case other:
+            raise ValueError(f"the readout {other!r} has no 0/1 columns that can be proved")
 
 
 def _step(cell: _Cell, below: np.ndarray, below_places: float, tally: _Tally) -> None:
@@ -149,12 +153,17 @@ def _step(cell: _Cell, below: np.ndarray, below_places: float, tally: _Tally) ->
     tally.note(distance, error)
     cell.spikes, cell.grid = fired.astype(dtype), np.where(error > 0, np.inf, grid)
     cell.membrane, cell.error = potential, error
-    if layer.reset == "soft":
-        cell.grid = np.where(fired, np.maximum(cell.grid, _places(theta)), cell.grid)
-        once = _rounding(np.abs(potential) + np.abs(theta), 1, cell.grid, dtype)
-        cell.membrane, cell.error = np.where(fired, distance, potential), np.where(fired, error + once, error)
-    elif layer.reset == "hard":
-        cell.membrane, cell.error = np.where(fired, 0, potential), np.where(fired, 0.0, error)
+    match layer.reset:
+        case "soft":
+            cell.grid = np.where(fired, np.maximum(cell.grid, _places(theta)), cell.grid)
+            once = _rounding(np.abs(potential) + np.abs(theta), 1, cell.grid, dtype)
+            cell.membrane, cell.error = np.where(fired, distance, potential), np.where(fired, error + once, error)
+        case "hard":
+            cell.membrane, cell.error = np.where(fired, 0, potential), np.where(fired, 0.0, error)
+        case "none" | "delayed" | None:
+            pass
+        case other:
+            raise ValueError(f"spikes of neurons of reset {other!r} cannot be proved")
 
 
 def _current(layer: StoredLayer, below: np.ndarray, below_places: float, spikes: np.ndarray):
