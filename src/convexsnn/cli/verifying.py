@@ -17,6 +17,7 @@ from convexsnn.cli.loading import OTHER_DATA, OtherDataError, load_fit_data
 from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.proof import verify_exactly
+from convexsnn.reading import DamagedFileError, read_json, reading
 from convexsnn.storage import load_model
 from convexsnn.verification import verify as verify_certificate
 
@@ -26,7 +27,10 @@ def verify(model: Path, source: FitData, *, exact: bool) -> dict[str, Any]:
 
     With `exact`, beside it under "exact" a proof that shares no code with this; both must hold.
     """
-    estimator, extra = load_model(model_file(model))
+    try:
+        estimator, extra = load_model(model_file(model))
+    except DamagedFileError as error:
+        return failed(str(error))
     problems = [*seal_problems(model), *stored_claims(model, estimator.trained_.certificate)]
     try:
         data = load_fit_data(source, estimator, extra)
@@ -55,9 +59,11 @@ def stored_claims(model: Path, stored: Certificate) -> list[str]:
         return []
     beside = model / CERTIFICATE
     try:
-        claimed = Certificate.from_json(beside.read_text())
-    except (OSError, ValueError) as error:
-        return [f"{beside} cannot be read: {error}"]
+        fields = read_json(beside)
+        with reading(beside, "certificate"):
+            claimed = Certificate.from_json(json.dumps(fields))
+    except DamagedFileError as error:
+        return [str(error)]
     return [] if claimed == stored else [f"{CERTIFICATE} is not the certificate in {MODEL}"]
 
 

@@ -37,11 +37,7 @@ def verify(
     source.check()
     with loading():
         from convexsnn.cli import verifying
-        from convexsnn.storage import ModelFileError
-    try:
-        report = verifying.verify(model, source, exact=exact)
-    except ModelFileError as error:
-        report = verifying.failed(str(error))
+    report = verifying.verify(model, source, exact=exact)
     if json:
         output.print_json(report)
     else:
