@@ -12,6 +12,7 @@ from torch import Tensor
 from convexsnn.global_bound import GlobalBound, finite_or_none, relative_gap
 from convexsnn.losses import Head, check_heads
 from convexsnn.program import ConvexProgram
+from convexsnn.rounding import dictionary_kappa, dual_bound, primal_bound
 
 __all__ = ["SCOPES", "Certificate", "certify", "relative_gap"]
 
@@ -22,15 +23,16 @@ SCOPES = ("dictionary", "search", "global")
 class Certificate:
     """A duality gap and everything it depends on (theory.md section 3).
 
-    With scope ``dictionary`` it says: no readout weights on *this* dictionary reach an objective below `dual`, up to
-    rounding in `dtype`; it says nothing about other hidden weights. With scope ``global`` it says so of every network
+    With scope ``dictionary`` it says: no readout weights on *this* dictionary reach an objective below `dual`; it says
+    nothing about other hidden weights. With scope ``global`` it says so of every network
     of the family that `global_bound` names. What is known about other hidden weights beside a ``dictionary`` scope is
     in `global_bound`, with a gap of its own.
 
     Attributes
     ----------
     primal, dual : float
-        Objective of the returned weights, and a lower bound on the objective of every weights.
+        Objective of the returned weights, and a lower bound on the objective of every weights. What rounding may
+        have done is added to the one and taken from the other, so that they enclose the optimum (`rounding`).
     loss, penalty : str
     rho : float
         Weight of the penalty.
@@ -185,7 +187,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
-    """The dictionary-scope certificate of weights `W` (P, C) and any dual candidate `U` (n, C), in float64.
+    """The dictionary-scope certificate of weights `W` (P, C) and any dual candidate `U` (n, C), rounded outwards.
 
     `U` is made feasible first (`ConvexProgram.feasible_dual`), so no property of the solver that gave it is assumed.
     """
@@ -196,8 +198,8 @@ def certify_feasible(program: ConvexProgram, W: Tensor, U: Tensor) -> tuple[Tens
     """The dual candidate `U` made feasible, and the certificate of `W` and it; see `certify`."""
     U = program.feasible_dual(U)
     certificate = Certificate(
-        primal=program.primal(W),
-        dual=program.dual(U),
+        primal=primal_bound(program, W).above,
+        dual=dual_bound(program, U, dictionary_kappa(program, U)).below,
         loss=program.loss.name,
         penalty=program.penalty.name,
         rho=program.rho,
