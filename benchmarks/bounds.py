@@ -3,8 +3,8 @@
     python benchmarks/bounds.py [--losses hinge squared logistic] [--seed S] [--pricing SECONDS]
 
 Prints a Markdown table: enumeration, solution and verification of n = 60 sequences of 2 features and 2 steps with one
-LIF layer, and of n = 200 feedforward threshold inputs of rank 2 and 3. With --pricing also the bound on kappa that a
-mixed-integer program proves in that time, against the exact one. Labels are random.
+LIF layer, and of n = 200 feedforward threshold inputs of rank 2 and 3. With --pricing also the bound on kappa that
+branch and bound proves in that time, against the exact one. Labels are random.
 """
 
 from __future__ import annotations

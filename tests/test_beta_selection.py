@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from convexsnn.estimators.examples import held_out
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexsnn import Gaussian, SpikingClassifier, SpikingRegressor

@@ -27,7 +27,6 @@ from convexsnn.bounds.complete import complete_network, nested_patterns
 from convexsnn.certificate import Certificate
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.exact import ExactSettings, solve_exactly
-from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import LOSSES
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import Threshold, lif
@@ -373,15 +372,6 @@ def test_analog_readout_has_no_bound():
     X, y = np.random.default_rng(0).normal(size=(8, 3, 2)), np.arange(8) % 2
     model = SpikingClassifier(witnesses=Gaussian(readout="analog", hidden=4, last=8), random_state=0).fit(X, y)
     assert model.certificate_.global_bound is None
-
-
-def test_bound_as_data():
-    bound = GlobalBound(0.25, "universal", "networks", math.inf, 0.5, ("one",), None)
-    assert GlobalBound.from_dict(bound.to_dict()) == bound
-    assert bound.to_dict()["relative_gap"] == 0.5
-    for field, value in {"method": "guess", "value": "1", "assumptions": "none", "relative_gap": 0.1}.items():
-        with pytest.raises(ValueError, match=field):
-            GlobalBound.from_dict(bound.to_dict() | {field: value})
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -93,7 +93,7 @@ def exactly_given(arrangement, j):
     return column(unit, arrangement.family, arrangement.sequences, p)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(units(), st.sampled_from(SHAPES), st.integers(0, 10**6), st.booleans(), st.booleans())
 def test_all_patterns_are_found_and_no_others(unit, shape, seed, membrane, every_step):
     if not membrane:
@@ -108,10 +108,10 @@ def test_all_patterns_are_found_and_no_others(unit, shape, seed, membrane, every
         assert exactly_given(arrangement, j) == columns[j]
     silent = (False,) * sequences.rows(every_step)
     known = set(columns) | ({silent} if arrangement.silent else set())
-    assert adversary(unit, family, sequences, seed, 20) <= known
+    assert adversary(unit, family, sequences, seed, 10) <= known
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(units(), st.sampled_from(SHAPES), st.integers(0, 10**6), st.booleans(), st.sampled_from(sorted(PENALTIES)))
 def test_pricing_finds_the_best_of_all_patterns(unit, shape, seed, membrane, penalty):
     if not membrane:
@@ -135,7 +135,7 @@ def program_over(columns, loss, rho, targets):
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     units(),
     st.sampled_from(SHAPES),
@@ -155,7 +155,7 @@ def test_no_exact_bound_is_beaten_and_each_is_attained_or_said_not_to_be(unit, s
         trained = solve_exactly(sequences, targets, choice, family, method=method, time_limit=20.0)
     certificate = trained.certificate
     assert certificate.holds(1e-6) or any(issubclass(w.category, ConvergenceWarning) for w in caught)
-    found = [bits for bits in adversary(unit, family, sequences, seed, 15) if any(bits)]
+    found = [bits for bits in adversary(unit, family, sequences, seed, 10) if any(bits)]
     if found:
         assert certificate.dual <= solve(program_over(found, loss, 0.05, targets)).certificate.primal * (1 + 1e-9)
     assert verify(trained, certificate, sequences, targets, choice).holds

@@ -1,5 +1,8 @@
 """Wider margins, integer weights and fewer columns: the same spikes, the same outputs, checked by running."""
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.penalties import PENALTIES
 from convexsnn.problem import rho_of
 from convexsnn.reconstruction import quantise, rounding, thin, widen_margins
+from convexsnn.reconstruction.integers import find_integers
 from convexsnn.reconstruction.traces import trace
 from convexsnn.simulation import scores, simulate
 from convexsnn.solvers import solve
@@ -158,3 +162,31 @@ def test_thinning_merges_a_uniform_mixture_and_leaves_independent_columns_alone(
     assert thin(independent, torch.zeros(6, 1).double()).support == 0
     with pytest.raises(ValueError, match="W must be finite"):
         thin(independent, W[1:])
+
+
+def test_integers_that_need_a_tie_are_found_and_not_excluded():
+    """(-1, 0) gives the last example as a tie, which fires."""
+    x = [[1.0, 1.0], [1.0, 0.0], [-1.0, 2.0], [0.0, -1.0]]
+    network, sequences = boundary_unit([-1.3, -0.4], x, [False, False, True, True])
+    quantised = quantise(network, sequences, 2)
+    assert quantised.excluded == ()
+    assert quantised.complete
+    assert_same_spikes(network, quantised.network, sequences)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), limit=st.integers(1, 2), step=st.sampled_from([0.0, 0.5, -1.0]))
+def test_integers_are_found_or_excluded_as_trying_all_says(seed, limit, step):
+    random = np.random.default_rng(seed)
+    rows = np.frompyfunc(Fraction, 1, 1)(random.integers(-3, 4, size=(6, 3)) / random.choice([1, 3, 7], size=(6, 1)))
+    fires = random.random(6) < 0.5
+    found, excluded = find_integers(rows, fires, limit, step, 10**4)
+    last = np.arange(1, 200) * step if step else np.arange(-limit, limit + 1)
+    each = range(-limit, limit + 1)
+    tried = np.array([(*u, v) for u in itertools.product(each, repeat=2) for v in last])
+    products = tried @ np.array(rows, dtype=float).T
+    near = np.abs(products) < 1e-9
+    right = (np.where(near, fires, products > 0)).all(axis=1)
+    assert (found is not None, excluded) == (bool(right.any()), not right.any())
+    if found is not None:
+        assert any(np.array_equal(found, u) for u in tried[right]) or step

@@ -63,9 +63,9 @@ def test_kinds_that_are_not_known_are_proved_as_no_other(changes, message):
     hidden, sequences = convert(draw("LIF soft")), draw_sequences(n=3, T=2)
     if not changes:
         layers = tuple(replace(layer, reset="twice") for layer in hidden.branches[0].layers)
-        changes = {"branches": (Branch(layers, None),)}
+        changes = {"branches": (StoredBranch(layers, None),)}
     with pytest.raises(ValueError, match=message):
-        simulate(replace(hidden, **changes), sequences.values.numpy(), sequences.lengths.numpy())
+        simulate_exactly(replace(hidden, **changes), sequences.values.numpy(), sequences.lengths.numpy())
 
 
 def test_equal_sequences_and_many_of_them(monkeypatch):

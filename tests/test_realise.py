@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexsnn import Hidden, Threshold
+from convexsnn import Hidden, Sequences, Threshold
 from convexsnn.bounds import NetworkFamily, Unit, enumerate_family
 from convexsnn.network import Branch
 from convexsnn.neurons import RESETS, lif
@@ -187,3 +187,21 @@ def test_bad_arguments_are_refused():
         realise(x, s, Threshold(), lengths=torch.tensor([1, 4]))
     with pytest.raises(ValueError, match="finite matrix"):
         separate(np.full((2, 2), np.nan))
+
+
+def test_what_only_rounding_makes_equal_is_not_proved_impossible():
+    """0.9 * 3.5 + 2.8 and 0.9 * 4.5 + 1.9 are one number in float64 and two in exact arithmetic."""
+    x = torch.tensor([[[3.5], [2.8]], [[4.5], [1.9]]]).double()
+    wanted = torch.tensor([[[False], [True]], [[False], [False]]])
+    for reset in ("none", "soft"):
+        neuron = lif(1, 0.9, 1.0, reset)
+        impossible = realise(x, wanted, neuron)  # the smaller number would have to reach the threshold, the larger not
+        assert impossible.layer is None
+        assert impossible.neurons[0].exact
+        possible = realise(x, wanted.flip(0), neuron)
+        assert possible.neurons[0].separable
+        assert 0.0 < possible.neurons[0].margin < 1e-15
+        if possible.layer is None:
+            assert possible.lost == (0,)
+        else:
+            assert torch.equal(spikes_of(possible.layer, Sequences(x, torch.tensor([2, 2])), 1) > 0, wanted.flip(0))

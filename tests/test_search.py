@@ -10,14 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from convexsnn.search.attempts import chosen, together
-from convexsnn.search.climb import climb
-from convexsnn.search.credit import Credit
-from convexsnn.search.pool import admit, united
-from convexsnn.search.pricing import take_best
-from convexsnn.search.probes import PIECES
-from convexsnn.search.simulator import columns, correlate
-from convexsnn.search.space import input_scale
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

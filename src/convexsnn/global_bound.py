@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 METHODS = ("universal", "pricing", "arrangement")
-# A bound and an objective are sums of float64 numbers, the latter of numbers that are not negative, each rounded a few
-# times by 1.1e-16: with up to a million rows and columns both are right to within less than this share of the objective.
+# A bound and an objective are sums of float64 numbers, those of the objective not negative, each rounded a few times by
+# 1.1e-16: with up to a million rows and columns they are right to within less than this share of the objective.
 ROUNDING = 1e-9
 
 

@@ -98,7 +98,7 @@ def _with_global_claims(
     certificate: Certificate, stored: Certificate, program: ConvexProgram, trained: Trained, problem: Problem
 ) -> Certificate:
     """The recomputed certificate with what can be proved anew of the stored one's global bound, and of its scope."""
-    if stored.global_bound is None:
+    if stored.global_bound is None or not math.isfinite(certificate.primal):
         return certificate
     groups, sequences = problem.groups, problem.input
     U = trained.U if trained.global_dual is None else trained.global_dual
@@ -146,7 +146,7 @@ def _global_differences(stored: Certificate, now: Certificate) -> list[str]:
     ]
     if not _close(claim.primal, now.primal):
         problems.append(f"the global bound says objective {claim.primal:.12g}, recomputed: {now.primal:.12g}")
-    # A mixed-integer program that time stopped bounds kappa anew each time.
+    # A branch and bound that time stopped bounds kappa anew each time.
     if not (_close(claim.kappa, proved.kappa) or (claim.method == "pricing" and proved.kappa <= claim.kappa)):
         problems.append(f"the global bound says kappa = {claim.kappa!r}, recomputed: {proved.kappa!r}")
     if not (proved.value >= claim.value or _close(claim.value, proved.value)):

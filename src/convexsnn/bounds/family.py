@@ -81,7 +81,9 @@ class Unit:
             case Threshold():
                 return cls("threshold", "none", 0.0, 0.0, **known)
             case other:
-                raise ValueError(f"there are no bounds over neurons of kind {other.name!r}: 'lif' and 'threshold' have")
+                raise ValueError(
+                    f"there are no bounds over neurons of kind {other.name!r}: 'lif' and 'threshold' have some"
+                )
 
     @property
     def memoryless(self) -> bool:
@@ -120,8 +122,8 @@ class Unit:
         Parameters
         ----------
         p : float tensor of shape (r, m)
-            Parameters that the unit does not have are left out; of the threshold the size is given, to which all else is
-            scaled to the unit's own.
+            Parameters that the unit does not have are left out. Of the threshold the size is given, and all is scaled
+            so that it becomes the unit's own.
         n_features : int
         dtype : torch.dtype
         """
@@ -211,7 +213,7 @@ class NetworkFamily:
             case "threshold":
                 unit = Unit("threshold", "none", 0.0, 0.0, a.bias, a.recurrent)
             case other:
-                raise ValueError(f"there are no bounds over neurons of kind {other!r}: 'lif' and 'threshold' have")
+                raise ValueError(f"there are no bounds over neurons of kind {other!r}: 'lif' and 'threshold' have some")
         wide = max(max(a.layer_sizes(k)) for k in range(a.branches)) > 1
         return cls(a.n_features, (unit,), a.depth - 1, a.recurrent and wide, a.read_by, a.every_step, intercept)
 

@@ -76,7 +76,7 @@ def pricing_certificate(
     *,
     time_limit: float = SECONDS,
 ) -> GlobalBound:
-    """The bound by exact pricing, also where time runs out, and the program's own columns; never below the universal."""
+    """The bound by exact pricing, also where time runs out, and the program's own columns; never below it."""
     bare = without_columns(program)
     U = in_domain(bare, U.cpu())
     priced = exact_oracle(U, family, sequences, penalty=program.penalty, rho=program.rho, time_limit=time_limit)

@@ -37,8 +37,9 @@ class Mixture(WitnessFamily):
                 raise ValueError("witnesses must name a search once and last, as in 'gaussian+search'")
             if not isinstance(part, (SampledFamily, Search)):
                 raise ValueError(f"witnesses={part.name!r} must stand alone, as it covers every neuron there is")
+        # Families without such a setting are checked when their layers are there (`mix`).
         for name in ("readout", "dtype"):
-            values = [getattr(part, name) for part in self.parts]
+            values = [getattr(part, name) for part in self.parts if hasattr(part, name)]  # others say when they sample
             if len(set(values)) > 1:
                 raise ValueError(f"witnesses of one network must have the same {name}, got {values}")
 

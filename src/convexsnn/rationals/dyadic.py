@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[Any]
-"""Python integers, of any size: arrays of dtype object."""
+"""Python integers of any size (or Fractions, where it is said): arrays of dtype object."""
 
 # Bits of the significand of a float64.
 BITS = 53
@@ -47,6 +48,13 @@ def with_shared_unit(values: Floats) -> tuple[Integers, NDArray[np.int64]]:
     for j, (part, _) in enumerate(parts):
         integers[..., j] = part
     return integers, exponents
+
+
+def as_fractions(values: Floats) -> Integers:
+    """The floats as Fractions, in an array of dtype object."""
+    exact = np.empty(values.shape, dtype=object)
+    exact.ravel()[:] = [Fraction(value) for value in values.ravel().tolist()]
+    return exact
 
 
 def sign_of(values: Integers) -> NDArray[np.int8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -16,6 +17,19 @@ def primitive(row: Sequence[int]) -> Row:
     """The row divided by the greatest common divisor of its entries."""
     divisor = math.gcd(*row)
     return [entry // divisor for entry in row] if divisor > 1 else list(row)
+
+
+def primitive_rows(rows: Integers) -> tuple[Integers, list[Fraction]]:
+    """Rows of Fractions (or floats, which are) as integers without a common divisor, and the factor of each row."""
+    whole, factors = np.zeros(rows.shape, dtype=object), []
+    for k, row in enumerate(rows.tolist()):
+        entries = [Fraction(entry) for entry in row]
+        common = math.lcm(*(entry.denominator for entry in entries))
+        numbers = [int(entry * common) for entry in entries]
+        divisor = math.gcd(*numbers) or 1
+        whole[k] = [number // divisor for number in numbers]
+        factors.append(Fraction(common, divisor))
+    return whole, factors
 
 
 def independent_columns(rows: Iterable[Row], width: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Homogeneous linear inequalities, decided without rounding: a point that satisfies them, or a proof of none.
 
 Of weak rows and strict rows either some p has weak @ p >= 0 and strict @ p > 0, or multipliers y >= 0, not all zero on
-the strict rows, have y @ (weak and strict) = 0 (Motzkin's theorem). One of both is found by the simplex method in integers.
+the strict rows, have y @ (weak and strict) = 0 (Motzkin's theorem). The simplex method in integers finds one of both.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Interior:
     tied: NDArray[np.bool_]
 
 
-def decide(strict: Integers, weak: Integers) -> Answer:
+def decide_inequalities(strict: Integers, weak: Integers) -> Answer:
     """Whether some p has strict @ p > 0 and weak @ p >= 0.
 
     Parameters
@@ -120,7 +120,7 @@ def interior(strict: Integers, weak: Integers) -> Interior | None:
         if vanishing.any():
             tied[free[vanishing]] = True
             continue
-        answer = decide(reduced, np.zeros((0, lattice.shape[1]), dtype=object))
+        answer = decide_inequalities(reduced, np.zeros((0, lattice.shape[1]), dtype=object))
         if answer.point is not None:
             return Interior(lattice @ answer.point, tied)
         assert answer.multipliers is not None

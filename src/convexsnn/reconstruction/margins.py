@@ -8,8 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from convexsnn.network import Branch, Hidden, Layer, Network
-from convexsnn.neurons import LIF, Threshold
-from convexsnn.readouts import Membrane, Spike
+from convexsnn.reconstruction.kinds import as_lif, reads_membrane
 from convexsnn.reconstruction.patterns import neuron_rows
 from convexsnn.reconstruction.separation import separate
 from convexsnn.reconstruction.traces import (
@@ -68,12 +67,11 @@ def widen_margins(network: Network, sequences: Sequences) -> Widened:
     """
     check_bits(network.hidden, sequences)
     traced = trace(network.hidden, distinct_sequences(sequences))
-    membrane = isinstance(network.hidden.readout, Membrane)
     before, after, kept, branches = [], [], 0, []
     for branch in traced:
         layers = []
         for i in range(len(branch.layers)):
-            layer, own_before, own_after, own_kept = _widen_layer(branch, i, membrane)
+            layer, own_before, own_after, own_kept = _widen_layer(branch, i, reads_membrane(network.hidden))
             layers.append(layer)
             before.append(own_before)
             after.append(own_after)
@@ -87,13 +85,9 @@ def widen_margins(network: Network, sequences: Sequences) -> Widened:
 def check_bits(hidden: Hidden, sequences: Sequences) -> None:
     """Raise ValueError unless LIF neurons or threshold units pass on spikes alone, of sequences that fit them."""
     check_features(hidden, sequences)
-    if not isinstance(hidden.readout, Spike | Membrane):
-        raise ValueError(
-            f"network must be read by spikes or the sign of membranes; the {hidden.readout} readout passes on more"
-        )
+    reads_membrane(hidden)
     for layer in hidden.layers():
-        if not isinstance(layer.neuron, LIF | Threshold):
-            raise ValueError(f"network must be of LIF neurons or threshold units, not of kind {layer.neuron.name!r}")
+        as_lif(layer.neuron)
 
 
 def _widen_layer(branch: BranchTrace, i: int, membrane: bool) -> tuple[Layer, np.ndarray, np.ndarray, int]:

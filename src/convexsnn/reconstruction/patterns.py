@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from convexsnn.network import Layer
-from convexsnn.neurons import LIF, Neuron
+from convexsnn.network import Branch, Layer
+from convexsnn.neurons import Neuron
+from convexsnn.rationals import Integers, as_fractions
+from convexsnn.reconstruction.kinds import as_lif, threshold_of
 from convexsnn.reconstruction.regressors import LayerPattern, distinct_prefixes
 from convexsnn.reconstruction.separation import Separation, separate
+from convexsnn.reconstruction.traces import BranchTrace, LayerTrace, differing
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,20 +26,23 @@ class Realised:
     Attributes
     ----------
     layer : Layer or None
-        A layer that gives the spikes; None when one of its neurons cannot.
+        A layer that gives the spikes, checked by running it; None when one of its neurons cannot.
     neurons : tuple of Separation
         Of each neuron: its widest margin, or the proof that there is none. The rows of a proof are those of
         `LayerPattern.examples`.
     pattern : LayerPattern
+    lost : tuple of int
+        Neurons that have weights, whose margin is so small that the layer's own arithmetic gives other spikes.
     """
 
     layer: Layer | None
     neurons: tuple[Separation, ...]
     pattern: LayerPattern
+    lost: tuple[int, ...] = ()
 
     @property
     def realisable(self) -> bool:
-        """Whether every neuron has weights."""
+        """Whether every neuron has weights that give its spikes in the layer's own arithmetic."""
         return self.layer is not None
 
     @property
@@ -88,27 +96,53 @@ def realise(
             f"below and spikes must have shapes (n, T, n_in) and (n, T, m), got {tuple(below.shape)} and "
             f"{tuple(spikes.shape)}"
         )
-    if isinstance(neuron, LIF) and len(neuron.leak) != spikes.shape[2]:
-        raise ValueError(f"neuron holds {len(neuron.leak)} leaks, but spikes are those of {spikes.shape[2]} neurons")
+    lif = as_lif(neuron)
+    if lif is not None and len(lif.leak) != spikes.shape[2]:
+        raise ValueError(f"neuron holds {len(lif.leak)} leaks, but spikes are those of {spikes.shape[2]} neurons")
     steps = np.full(n, T) if lengths is None else lengths.cpu().numpy()
     if steps.shape != (n,) or (n and not 1 <= steps.min() <= steps.max() <= T):
         raise ValueError(f"lengths must be {n} integers between 1 and {T}")
     inputs, fired = (t.detach().cpu().to(torch.float64).numpy() for t in (below, spikes))
     counted = distinct_prefixes(inputs, fired, steps)
     pattern = LayerPattern(inputs, fired, counted, neuron, recurrent, bias)
-    neurons = tuple(separate(neuron_rows(pattern, j)) for j in range(spikes.shape[2]))
+    neurons = tuple(separate(neuron_rows(pattern, j), partial(exact_rows, pattern, j)) for j in range(spikes.shape[2]))
     layer = None
     if all(separation.separable for separation in neurons):
         layer = layer_of(pattern, [separation.weights for separation in neurons], below.dtype)  # type: ignore[misc]
-    return Realised(layer, neurons, pattern)
+    wrong = () if layer is None else _wrong(layer, below.detach().cpu(), spikes.detach().cpu(), torch.from_numpy(steps))
+    return Realised(None if wrong else layer, neurons, pattern, wrong)
+
+
+def _wrong(layer: Layer, below: Tensor, spikes: Tensor, lengths: Tensor) -> tuple[int, ...]:
+    """Neurons of a layer that differ from the wanted spikes when it is run."""
+    traced = LayerTrace(layer, below, spikes.to(below.dtype))
+    alone = BranchTrace(Branch((layer,)), (traced,), torch.full(spikes.shape, torch.nan), lengths)
+    return tuple(torch.nonzero(differing(layer, alone, 0, None, membrane=False)).flatten().tolist())
+
+
+def exact_signed(pattern: LayerPattern, j: int, index: NDArray[np.int64]) -> Integers:
+    """Some signed examples of neuron j without rounding: Fractions of shape (len(index), p)."""
+    rows = pattern.exact_examples(j, index)
+    return np.where(pattern.examples(j).fires[index, None], rows, -rows)
+
+
+def exact_rows(pattern: LayerPattern, j: int, index: NDArray[np.int64]) -> Integers:
+    """Some of `neuron_rows` without rounding: Fractions of shape (len(index), p)."""
+    rounded = neuron_rows(pattern, j)
+    exact = as_fractions(rounded[index])  # that of the threshold's sign is as it is
+    own = index < len(pattern.examples(j).fires)
+    exact[own] = exact_signed(pattern, j, index[own])
+    if threshold_of(pattern.neuron, j) == 0.0:
+        exact[:, -1] = 0
+    return exact
 
 
 def neuron_rows(pattern: LayerPattern, j: int) -> np.ndarray:
     """The signed rows of neuron j, and one that asks for the sign of its threshold."""
     rows = pattern.examples(j).signed()
-    if not isinstance(pattern.neuron, LIF):
+    theta = threshold_of(pattern.neuron, j)
+    if theta is None:
         return rows
-    theta = float(pattern.neuron.threshold[j])
     if theta == 0.0:
         rows = rows.copy()
         rows[:, -1] = 0.0
@@ -123,7 +157,7 @@ def layer_of(pattern: LayerPattern, weights: list[np.ndarray], dtype: torch.dtyp
     """The layer with these weights (p,) a neuron, each scaled to the neuron's own threshold."""
     scaled = []
     for j, u in enumerate(weights):
-        theta = float(pattern.neuron.threshold[j]) if isinstance(pattern.neuron, LIF) else 0.0
+        theta = threshold_of(pattern.neuron, j)
         scaled.append(u * (theta / u[-1]) if theta and u[-1] else u)
     table = torch.from_numpy(np.column_stack(scaled)).to(dtype)
     n_in, m = pattern.below.shape[2], len(weights)

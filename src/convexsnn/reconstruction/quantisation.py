@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from convexsnn.checks import check_integer
 from convexsnn.network import Branch, Layer, Network
-from convexsnn.neurons import LIF
-from convexsnn.readouts import Membrane
+from convexsnn.reconstruction.kinds import reads_membrane, threshold_of
 from convexsnn.reconstruction.margins import check_bits, is_fixed, widest
+from convexsnn.reconstruction.patterns import exact_signed
 from convexsnn.reconstruction.rounding import (
     MIXED_INTEGER_SIZE,
-    Neuron,
+    RoundedNeuron,
     Rounding,
-    branch_and_bound,
     exchange,
     round_plainly,
+    solve_in_integers,
 )
 from convexsnn.reconstruction.traces import (
     BranchTrace,
@@ -48,7 +49,7 @@ class Quantised:
     failed : tuple of (int, int, int)
         Branch, layer and neuron for which no integers were found.
     excluded : tuple of (int, int, int)
-        Those of the failed for which branch and bound ended: by the word of HiGHS in floating point there are none.
+        Those of the failed for which it is proved in rational arithmetic that no integers of these bits do that.
         Of the others nothing is said.
     ways : dict of str to int
         How many neurons were rounded how: "plain" (the given weights at some scale, rounded), "solved" (branch and
@@ -119,7 +120,7 @@ def quantise(
     )
     branches, failed, excluded, largest = [], [], [], 0
     ways: dict[str, int] = dict.fromkeys(WAYS, 0)
-    membrane = isinstance(network.hidden.readout, Membrane)
+    membrane = reads_membrane(network.hidden)
     for k, branch in enumerate(trace(network.hidden, distinct_sequences(sequences))):
         layers = []
         for i in range(len(branch.layers)):
@@ -129,8 +130,7 @@ def quantise(
             excluded += [(k, i, j) for j in none]
             for j, way in found.items():
                 ways[way] += 1
-                if isinstance(layer.neuron, LIF):
-                    largest = max(largest, int(abs(layer.neuron.threshold[j]) / rounding.step))
+                largest = max(largest, int(abs(threshold_of(layer.neuron, j) or 0.0) / rounding.step))
         branches.append(Branch(tuple(layers), branch.branch.readout_bias))
     hidden = replace(network.hidden, branches=tuple(branches))
     return Quantised(
@@ -146,8 +146,10 @@ def _quantise_layer(
     vectors, found, excluded = {}, {}, []
     for j in range(layer.m) if not is_fixed(branch, i, bias, membrane) else ():
         own = vector_of(layer, j)
-        sign = float(np.sign(own[-1])) if isinstance(layer.neuron, LIF) else 0.0
-        neuron = Neuron(pattern.examples(j).signed(), sign)
+        sign = float(np.sign(threshold_of(layer.neuron, j) or 0.0))
+        examples = pattern.examples(j)
+        exact = partial(exact_signed, pattern, j)
+        neuron = RoundedNeuron(examples.signed(), sign, examples.fires, exact, np.arange(len(examples.fires)))
         weights, way, none = _integers(neuron, own, lambda j=j, own=own: widest(pattern, j, own), rounding)
         if weights is not None:
             vectors[j], found[j] = weights, way
@@ -161,14 +163,14 @@ def _quantise_layer(
 
 
 def _integers(
-    neuron: Neuron, own: np.ndarray, wide: Callable[[], np.ndarray | None], rounding: Rounding
+    neuron: RoundedNeuron, own: np.ndarray, wide: Callable[[], np.ndarray | None], rounding: Rounding
 ) -> tuple[np.ndarray | None, str, bool]:
     """Integers for one neuron, which of WAYS found them, and without them whether there are none."""
     rounded, starts = round_plainly(neuron, own, rounding)
     if rounded is not None or rounding.effort == 0:
         return rounded, "plain", False
     if neuron.free <= MIXED_INTEGER_SIZE:
-        solved, none = branch_and_bound(neuron, own, rounding)
+        solved, none = solve_in_integers(neuron, own, rounding)
         if solved is not None or none:
             return solved, "solved", none
     wider = wide()

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convexsnn.neurons import LIF, Neuron, Reset, Threshold
-from convexsnn.rationals import Integers
+from convexsnn.neurons import Neuron, Reset
+from convexsnn.rationals import Integers, as_fractions
+from convexsnn.reconstruction.kinds import as_lif
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +75,7 @@ class LayerPattern:
     read: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        match self.neuron:
-            case LIF(reset="soft" | "hard" | "none" | "delayed") | Threshold():
-                return
-            case LIF(reset=reset):
-                raise ValueError(f"weights for spike patterns are not known for the reset {reset!r}")
-            case other:
-                raise ValueError(
-                    f"weights for spike patterns are known of LIF and Threshold, not of kind {other.name!r}"
-                )
+        as_lif(self.neuron)  # refuses other kinds
 
     def examples(self, j: int) -> Examples:
         """What neuron j must do at every counted step."""
@@ -94,15 +87,14 @@ class LayerPattern:
     def exact_examples(self, j: int, index: NDArray[np.int64]) -> Integers:
         """The regressors of some of the `examples` without rounding: Fractions of shape (len(index), p)."""
         rows = self._rows(j, self.below, self.spikes, _leak_of(self.neuron, j))
-        parts, sequences, steps = (
-            place[index] for place in np.nonzero(self._places(rows, self._labels(j)[: len(rows)]))
-        )
+        places = self._places(rows, self._labels(j)[: len(rows)])
+        parts, sequences, steps = (place[index] for place in np.nonzero(places))
         which, local = np.unique(sequences, return_inverse=True)
-        below, spikes = np.frompyfunc(Fraction, 1, 1)(self.below[which]), self.spikes[which].astype(int).astype(object)
+        below, spikes = as_fractions(self.below[which]), self.spikes[which].astype(int).astype(object)
         return self._rows(j, below, spikes, Fraction(_leak_of(self.neuron, j)))[parts, local, steps]
 
     def _rows(self, j: int, below: NDArray, spikes: NDArray, leak: Any) -> NDArray:
-        """Regressors of neuron j at every step, for its spikes and, where it is read, for what is read: (1 or 2, n, T, p).
+        """Regressors of neuron j at every step, for its spikes and then for what is read: (1 or 2, n, T, p).
 
         They are computed in the arithmetic of what is given, floats or Fractions.
         """
@@ -113,15 +105,10 @@ class LayerPattern:
         if self.bias:
             parts.append(np.ones((*below.shape[:2], 1), dtype=below.dtype))
         inputs = np.concatenate(parts, axis=2)
-        match self.neuron:
-            case Threshold():
-                return inputs[None]
-            case LIF(reset=reset, threshold=threshold):
-                return self._leaky(inputs, own, leak, reset, late=bool(threshold[j] < 0.0))
-            case other:
-                raise ValueError(
-                    f"weights are found again for LIF and Threshold neurons, not for {type(other).__name__}"
-                )
+        lif = as_lif(self.neuron)
+        return (
+            inputs[None] if lif is None else self._leaky(inputs, own, leak, lif.reset, late=bool(lif.threshold[j] < 0))
+        )
 
     def _leaky(self, inputs: NDArray, own: NDArray, leak: Any, reset: Reset, *, late: bool) -> NDArray:
         summed, taken = np.zeros_like(inputs), np.zeros_like(own)
@@ -157,11 +144,8 @@ class LayerPattern:
 
 
 def _leak_of(neuron: Neuron, j: int) -> float:
-    match neuron:
-        case LIF(leak=leak):
-            return float(leak[j])
-        case _:
-            return 0.0
+    lif = as_lif(neuron)
+    return 0.0 if lif is None else float(lif.leak[j])
 
 
 def distinct_prefixes(below: np.ndarray, spikes: np.ndarray, lengths: np.ndarray) -> np.ndarray:

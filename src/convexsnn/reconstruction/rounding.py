@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
+
+from convexsnn.rationals import Integers
+from convexsnn.reconstruction.integers import find_integers
 
 # Scales tried, as a share of the largest at which the weights still fit; beyond it the largest weights are clipped.
 SCALES = (1.0, 0.97, 0.93, 0.88, 0.82, 0.75, 0.67, 0.58, 0.5, 1.25, 1.6)
@@ -42,11 +46,28 @@ class Rounding:
 
 
 @dataclass(frozen=True, eq=False)
-class Neuron:
-    """Signed examples (rows, p) of a neuron, and the sign of its threshold, the last of its weights; 0 without one."""
+class RoundedNeuron:
+    """What a neuron must do.
+
+    Attributes
+    ----------
+    rows : float64 array of shape (rows, p)
+        Signed examples.
+    sign : float
+        Of its threshold, the last of its weights; 0 without one.
+    fires : bool array of shape (rows,)
+        Examples that may be ties: a potential at the threshold fires.
+    exact : callable (int64 array of shape (k,)) -> array of Fractions of shape (k, p)
+        Some of the signed examples without rounding.
+    index : int64 array of shape (rows,)
+        What `exact` calls them.
+    """
 
     rows: np.ndarray
     sign: float
+    fires: NDArray[np.bool_]
+    exact: Callable[[NDArray[np.int64]], Integers]
+    index: NDArray[np.int64]
 
     @property
     def free(self) -> int:
@@ -57,9 +78,13 @@ class Neuron:
         """The least product with an example, less what rounding may make of it."""
         return float((self.rows @ candidate).min(initial=np.inf) - TIE * max(1.0, np.abs(candidate).max(initial=0.0)))
 
-    def take(self, index: np.ndarray) -> Neuron:
+    def gives(self, candidate: np.ndarray) -> bool:
+        """Whether all products are on the right side, ties included, as floats have them."""
+        return bool(((self.rows @ candidate > 0) | (self.fires & (self.rows @ candidate == 0))).all())
+
+    def take(self, index: np.ndarray) -> RoundedNeuron:
         """The neuron with these examples only."""
-        return Neuron(self.rows[index], self.sign)
+        return replace(self, rows=self.rows[index], fires=self.fires[index], index=self.index[index])
 
     def with_threshold(self, candidate: np.ndarray, step: float) -> np.ndarray:
         """`candidate` with the threshold in the middle of what the examples allow, or of what they quarrel about."""
@@ -77,12 +102,12 @@ class Neuron:
         return np.append(candidate[:-1], self.sign * max(step, self.sign * middle))
 
 
-Search = Callable[[Neuron, np.ndarray], tuple[np.ndarray | None, bool]]
+IntegerSearch = Callable[[RoundedNeuron, np.ndarray], tuple[np.ndarray | None, bool]]
 """From some examples and the last integers to new ones, or None and whether there are none."""
 
 
 def round_plainly(
-    neuron: Neuron, weights: np.ndarray, rounding: Rounding
+    neuron: RoundedNeuron, weights: np.ndarray, rounding: Rounding
 ) -> tuple[np.ndarray | None, list[np.ndarray]]:
     """A rounded multiple of `weights` (p,) with rows @ integers > 0, or None; and all rounded multiples, best first."""
     tried = []
@@ -98,7 +123,9 @@ def round_plainly(
     return None, [candidate for *_, candidate in sorted(tried, key=lambda entry: entry[:2])]
 
 
-def exchange(neuron: Neuron, weights: np.ndarray, starts: list[np.ndarray], rounding: Rounding) -> np.ndarray | None:
+def exchange(
+    neuron: RoundedNeuron, weights: np.ndarray, starts: list[np.ndarray], rounding: Rounding
+) -> np.ndarray | None:
     """Integers found from one of `starts` by changing one at a time; None is no proof that there are none."""
     for start in starts[:STARTS]:
         found, _ = _on_working_set(
@@ -109,17 +136,16 @@ def exchange(neuron: Neuron, weights: np.ndarray, starts: list[np.ndarray], roun
     return None
 
 
-def branch_and_bound(neuron: Neuron, weights: np.ndarray, rounding: Rounding) -> tuple[np.ndarray | None, bool]:
-    """Any integers with rows @ integers > 0; without them, whether HiGHS has excluded that there are any.
+def solve_in_integers(neuron: RoundedNeuron, weights: np.ndarray, rounding: Rounding) -> tuple[np.ndarray | None, bool]:
+    """Any integers with the neuron's decisions; without them, whether it is proved that there are none.
 
-    (With products of at least half a step of the threshold, so that it can be rounded. This is the word of a solver in
-    floating point, not a certificate.)
+    HiGHS seeks some with a little room in every decision. Where it finds none, `find_integers` decides about all.
     """
     return _on_working_set(neuron, weights, lambda part, _: _mixed_integer(part, rounding), weights, rounding)
 
 
 def _on_working_set(
-    neuron: Neuron, weights: np.ndarray, search: Search, start: np.ndarray, rounding: Rounding
+    neuron: RoundedNeuron, weights: np.ndarray, search: IntegerSearch, start: np.ndarray, rounding: Rounding
 ) -> tuple[np.ndarray | None, bool]:
     """`search` on the examples that `weights` have nearest to the boundary, and then on those that it gets wrong."""
     sizes = np.linalg.norm(neuron.rows, axis=1)
@@ -132,12 +158,14 @@ def _on_working_set(
         candidate = neuron.with_threshold(found, rounding.step)
         if neuron.least(candidate) > 0:
             return candidate, False
+        if neuron.gives(found):
+            return found, False
         wrong = np.argsort(neuron.rows @ candidate, kind="stable")[: WORKING_SET // 4]
         working = np.union1d(working, wrong)
     return None, False
 
 
-def _exchange(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
+def _exchange(neuron: RoundedNeuron, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
     """Coordinate descent on the hinge of the examples: steps of one, of several sizes for the threshold."""
     rows, free, current = neuron.rows, neuron.free, start.copy()
     if not rows.any():
@@ -170,7 +198,7 @@ def _exchange(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.ndarr
     return None
 
 
-def _mixed_integer(neuron: Neuron, rounding: Rounding) -> tuple[np.ndarray | None, bool]:
+def _mixed_integer(neuron: RoundedNeuron, rounding: Rounding) -> tuple[np.ndarray | None, bool]:
     rows, free, limit, p = neuron.rows, neuron.free, float(rounding.limit), neuron.rows.shape[1]
     # Room for the threshold to be rounded.
     room = rounding.step / 2 * np.abs(rows[:, -1]) if free < p else np.zeros(len(rows))
@@ -184,6 +212,10 @@ def _mixed_integer(neuron: Neuron, rounding: Rounding) -> tuple[np.ndarray | Non
     constraint = LinearConstraint(rows, room, np.inf)  # type: ignore[arg-type]
     options = {"node_limit": rounding.effort}
     result = milp(np.zeros(p), integrality=integral, bounds=bounds, constraints=constraint, options=options)
+    if result.x is None and result.status == INFEASIBLE:
+        return find_integers(
+            neuron.exact(neuron.index), neuron.fires, rounding.limit, neuron.sign * rounding.step, rounding.effort
+        )
     if result.x is None:
-        return None, result.status == INFEASIBLE
+        return None, False
     return np.append(np.round(result.x[:free]), result.x[free:]), False

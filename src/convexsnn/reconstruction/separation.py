@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linprog, nnls
 
-# Margins and residuals, relative to the longest row, that are taken for zero.
+from convexsnn.rationals import Integers, as_fractions, decide_inequalities, primitive_rows
+
+# Margins and residuals, relative to the longest row, at which floats are not believed.
 ZERO = 1e-10
-# Regressors up to which a certificate of infeasibility is made exact.
-EXACT_SIZE = 60
+# Regressors, and entries of all rows, up to which what floats leave open is decided in integers.
+EXACT_SIZE, EXACT_ENTRIES = 60, 20_000
+
+ExactRows = Callable[[NDArray[np.int64]], Integers]
+"""The rows named by an index without rounding: Fractions of shape (len(index), p)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +36,8 @@ class Separation:
     residual : float
         |multipliers @ rows|, computed from them alone.
     exact : bool
-        Whether multipliers of the same support were found whose combination is zero in rational arithmetic.
+        Whether the multipliers are the rounding of some that combine the exact rows to zero in rational arithmetic:
+        then there are no weights, however small their margin might be.
     """
 
     weights: np.ndarray | None
@@ -45,36 +52,48 @@ class Separation:
         return self.weights is not None
 
 
-def separate(rows: np.ndarray) -> Separation:
+def separate(rows: np.ndarray, exact: ExactRows | None = None) -> Separation:
     """Weights u of norm one with the largest min(rows @ u), or multipliers that prove it is not positive.
 
     The hard-margin support vector machine without offset as a nonnegative least squares problem: min |u|^2 subject to
     rows @ u >= 1 (Lawson and Hanson, Solving Least Squares Problems, chapter 23: least distance programming). What
-    its rounding leaves open a linear program decides.
+    its rounding leaves open a linear program decides, and what that leaves open the simplex method in integers.
 
     Parameters
     ----------
     rows : float64 array of shape (rows, p), finite
         Examples times their labels +-1.
+    exact : callable, optional
+        The rows that `rows` are the rounding of; without it they are what is meant.
 
     Raises
     ------
     ValueError
-        When the rows are not a finite matrix, or neither weights nor multipliers come out of rounding.
+        When `rows` is not a finite matrix, or the margin is so near zero that it can be neither found nor excluded, and
+        there is too much to decide it without rounding.
     """
     if rows.ndim != 2 or not np.isfinite(rows).all():
         raise ValueError(f"rows must be a finite matrix, got shape {rows.shape}")
     size = np.linalg.norm(rows, axis=1).max(initial=0.0)
     if len(rows) == 0:
         return Separation(np.eye(rows.shape[1])[0] if rows.shape[1] else np.zeros(0), np.inf)
-    if size == 0.0:
-        return _refused(rows, np.full(len(rows), 1.0 / len(rows)))
-    for candidate in (_least_distance, _linear_program):
+    meant = exact or (lambda index: as_fractions(rows[index]))
+    refused = np.full(len(rows), 1.0 / len(rows)) if size == 0.0 else None
+    for candidate in (_least_distance, _linear_program) if size else ():
         weights, multipliers = candidate(rows / size)
         if weights is not None and (margin := float((rows @ weights).min())) > ZERO * size:
             return Separation(weights, margin)
         if multipliers is not None and np.linalg.norm(multipliers @ rows) <= ZERO * size:
-            return _refused(rows, multipliers)
+            refused, support = multipliers, np.flatnonzero(multipliers > 1e-12)
+            if rows.shape[1] <= EXACT_SIZE and len(support) <= EXACT_SIZE + 1:
+                proved = _decided(rows, meant(support), support)
+                if not proved.separable:
+                    return proved
+    if rows.shape[1] <= EXACT_SIZE and rows.size <= EXACT_ENTRIES:
+        every = np.arange(len(rows))
+        return _decided(rows, meant(every), every)
+    if refused is not None:
+        return _refused(rows, refused, exact=False)
     raise ValueError("the margin is within rounding of zero: it can be neither found nor excluded")
 
 
@@ -111,40 +130,20 @@ def _normalised(multipliers: np.ndarray) -> np.ndarray | None:
     return multipliers / total if total > 0 else None
 
 
-def _refused(rows: np.ndarray, multipliers: np.ndarray) -> Separation:
-    residual = float(np.linalg.norm(multipliers @ rows))
-    return Separation(None, 0.0, multipliers, residual, _is_exact(rows, multipliers))
+def _refused(rows: np.ndarray, multipliers: np.ndarray, *, exact: bool) -> Separation:
+    return Separation(None, 0.0, multipliers, float(np.linalg.norm(multipliers @ rows)), exact)
 
 
-def _is_exact(rows: np.ndarray, multipliers: np.ndarray) -> bool:
-    """Whether a positive combination of the rows with multipliers is zero in rational arithmetic."""
-    support = np.flatnonzero(multipliers > 1e-12)
-    if rows.shape[1] > EXACT_SIZE or len(support) > EXACT_SIZE + 1:
-        return not rows[support].any()
-    kernel = _kernel([[Fraction(v) for v in column] for column in rows[support].T.tolist()], len(support))
-    return len(kernel) == 1 and (all(v > 0 for v in kernel[0]) or all(v < 0 for v in kernel[0]))
-
-
-def _kernel(matrix: list[list[Fraction]], width: int) -> list[list[Fraction]]:
-    """A basis of {x : matrix x = 0} by Gauss-Jordan elimination."""
-    pivots: list[int] = []
-    rows = [row for row in matrix if any(row)]
-    for column in range(width):
-        at = next((i for i in range(len(pivots), len(rows)) if rows[i][column]), None)
-        if at is None:
-            continue
-        k = len(pivots)
-        rows[k], rows[at] = rows[at], rows[k]
-        rows[k] = [v / rows[k][column] for v in rows[k]]
-        for i, row in enumerate(rows):
-            if i != k and row[column]:
-                rows[i] = [a - row[column] * b for a, b in zip(row, rows[k], strict=True)]
-        pivots.append(column)
-    basis = []
-    for free in (c for c in range(width) if c not in pivots):
-        vector = [Fraction(0)] * width
-        vector[free] = Fraction(1)
-        for k, pivot in enumerate(pivots):
-            vector[pivot] = -rows[k][free]
-        basis.append(vector)
-    return basis
+def _decided(rows: np.ndarray, meant: Integers, index: NDArray[np.int64]) -> Separation:
+    """Weights for the exact rows `meant`, those that `index` names, or a proof, by the simplex method in integers."""
+    whole, factors = primitive_rows(meant)
+    answer = decide_inequalities(whole, whole[:0])
+    if answer.point is not None:
+        largest = max(map(abs, answer.point.tolist()))
+        weights = np.array([entry / largest for entry in answer.point.tolist()])
+        least = min(float(product / largest) for product in meant @ answer.point)
+        return Separation(weights / np.linalg.norm(weights), least / float(np.linalg.norm(weights)))
+    assert answer.multipliers is not None
+    multipliers = np.zeros(len(rows))
+    multipliers[index] = [float(y * factor) for y, factor in zip(answer.multipliers, factors, strict=True)]
+    return _refused(rows, multipliers / multipliers.sum(), exact=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.network import Branch, Hidden, Layer
-from convexsnn.neurons import LIF
+from convexsnn.reconstruction.kinds import as_lif
 from convexsnn.reconstruction.regressors import LayerPattern, distinct_prefixes
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import initial_state, read, step
@@ -117,8 +117,8 @@ def vector_of(layer: Layer, j: int) -> np.ndarray:
         parts.append(layer.recurrent[:, j])
     if layer.bias is not None:
         parts.append(layer.bias[j : j + 1])
-    if isinstance(layer.neuron, LIF):
-        parts.append(layer.neuron.threshold[j : j + 1])
+    if (lif := as_lif(layer.neuron)) is not None:
+        parts.append(lif.threshold[j : j + 1])
     return torch.cat(parts).double().numpy()
 
 
@@ -139,8 +139,8 @@ def with_vectors(layer: Layer, vectors: dict[int, np.ndarray]) -> Layer:
         changes["bias"] = layer.bias.clone()
         changes["bias"][index] = table[start]
         start += 1
-    if isinstance(layer.neuron, LIF):
-        threshold = layer.neuron.threshold.clone()
+    if (lif := as_lif(layer.neuron)) is not None:
+        threshold = lif.threshold.clone()
         threshold[index] = table[start]
-        changes["neuron"] = LIF(layer.neuron.leak, threshold, layer.neuron.reset)
+        changes["neuron"] = replace(lif, threshold=threshold)
     return replace(layer, **changes)

@@ -48,7 +48,7 @@ class Conditions:
 class Dynamics:
     """The steps of one unit on inputs, as forms of p.
 
-    Forms after step t are in units of 2**-(leak_shift * t). Feature k of p is in units of its own, so that the weight is
+    Forms after step t are in units of 2**-(leak_shift * t). Feature k of p is in units of its own: the weight is
     p_k * 2**-exponents[k].
 
     Attributes

@@ -159,14 +159,18 @@ def _cofactors(normals: NDArray) -> NDArray:
     minors: dict[tuple[int, ...], NDArray] = {(): np.ones(count, dtype=normals.dtype)}
     for i in range(rows):
         minors = {
-            columns: sum(
-                (-1) ** (i + q) * normals[:, i, j] * minors[columns[:q] + columns[q + 1 :]]
-                for q, j in enumerate(columns)
-            )
-            for columns in itertools.combinations(range(r), i + 1)
+            columns: _expanded(normals[:, i], columns, minors) for columns in itertools.combinations(range(r), i + 1)
         }
     every = tuple(range(r))
     return np.stack([(-1) ** j * minors[every[:j] + every[j + 1 :]] for j in range(r)], axis=1)
+
+
+def _expanded(row: NDArray, columns: tuple[int, ...], minors: dict[tuple[int, ...], NDArray]) -> NDArray:
+    """The minor of these columns and the rows up to `row` (k, r), from those of one row less."""
+    total = np.zeros_like(row[:, 0])
+    for q, j in enumerate(columns):
+        total = total + (-1) ** (len(columns) - 1 + q) * row[:, j] * minors[columns[:q] + columns[q + 1 :]]
+    return total
 
 
 def _expand(signs: Signs, chosen: NDArray[np.int64], local: Signs) -> Signs:
@@ -179,8 +183,8 @@ def _expand(signs: Signs, chosen: NDArray[np.int64], local: Signs) -> Signs:
 def _degenerate(planes: Planes, around: Signs, direction: Integers, sides: tuple[int, ...]) -> Iterator[Signs]:
     """The sign vectors around a line that more than r-1 hyperplanes hold, which make a smaller arrangement.
 
-    Along the line nothing changes on them, so one coordinate in which it runs can be left out. Its two directions, where
-    both are asked for, have the signs of all other hyperplanes reversed.
+    Along the line nothing changes on them, so one coordinate in which it runs can be left out. In its other direction,
+    where that is asked for, the signs of all other hyperplanes are reversed.
     """
     held = np.flatnonzero(around == 0)
     along = int(np.argmax(np.abs(direction)))

@@ -40,7 +40,7 @@ class Prefix:
 
 
 @dataclass(frozen=True, eq=False)
-class Prefixes:
+class PricedPrefixes:
     """All prefixes of a unit's input in the order in which they are decided.
 
     Attributes
@@ -59,7 +59,7 @@ class Prefixes:
     rows: NDArray[np.int64]
 
     @classmethod
-    def of(cls, unit: Unit, family: NetworkFamily, sequences: Sequences, U: Floats) -> Prefixes:
+    def of(cls, unit: Unit, family: NetworkFamily, sequences: Sequences, U: Floats) -> PricedPrefixes:
         """The prefixes of these sequences; those on which most of U (rows, C) hangs come first."""
         inputs = distinct_inputs(unit, family, sequences)
         nodes = _nodes(inputs)
@@ -76,10 +76,9 @@ class Prefixes:
         place = np.full(k, -1)
         place[order] = np.arange(len(order))
         counts = np.isin(order, read)
+        place_of = lambda node: int(place[node]) if node >= 0 else -1  # noqa: E731
         prefixes = tuple(
-            Prefix(
-                int(place[parents[node]]) if parents[node] >= 0 else -1, dynamics.values[last[node]], last[node][1], c
-            )
+            Prefix(place_of(parents[node]), dynamics.values[last[node]], last[node][1], c)
             for node, c in zip(order, counts.tolist(), strict=True)
         )
         return cls(dynamics, prefixes, gains[order], place[read])
