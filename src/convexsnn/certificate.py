@@ -127,7 +127,7 @@ class Certificate:
     def from_json(cls, text: str) -> Certificate:
         """Inverse of `to_json`. Raises ValueError when a field is missing, unknown or of the wrong type."""
         try:
-            fields = json.loads(text, parse_constant=_refuse_constant)
+            fields = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
         except ValueError as error:
             raise ValueError(f"certificate is not valid JSON: {error}") from error
         if not isinstance(fields, dict):
@@ -184,6 +184,12 @@ def _read_heads(value: Any) -> tuple[Head, ...]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"a key stands twice in one object: {sorted(key for key, _ in pairs)}")
+    return dict(pairs)
 
 
 def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:

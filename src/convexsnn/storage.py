@@ -77,6 +77,7 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
         "n_iter": trained.n_iter,
         "seconds": trained.seconds,
         "data_digest": trained.data_digest,
+        "row_weights": "uniform" if bool((trained.row_weights == trained.row_weights[0]).all()) else "given",
         "extra": extra or {},
     }
     # Given layers are the witnesses, or some of them: files hold each tensor on its own.
