@@ -23,20 +23,20 @@ def draw_fit(seed: int):
     every = bool(random.random() < 0.25) and kind in ("hinge", "logistic", "squared", "cross_entropy")
     penalty = str(random.choice(["l1", "group"]))
     readout = str(random.choice(["spike", "membrane", "analog"]))
-    options = {"readout": readout, "penalty": penalty, "random_state": seed, "rho": 10.0 ** random.uniform(-12, 1)}
+    options = {"penalty": penalty, "random_state": seed, "rho": 10.0 ** random.uniform(-12, 1)}
     if random.random() < 0.7:
         options["rho"] = 10.0 ** random.uniform(-4, -0.5)
-    if random.random() < 0.5:
-        options["neuron"] = "threshold"
-    elif random.random() < 0.5:
-        options["reset"] = str(random.choice(["soft", "hard", "none", "delayed"]))
-    family = Gaussian(depth=int(random.integers(2, 4)), last=6)
-    if random.random() < 0.3 and "neuron" not in options:
-        family = Heterogeneous(depth=2, last=6)
+    settings = {"readout": readout, "last": 6}
+    if random.random() < 0.25:
+        family = Heterogeneous(depth=2, **settings)
+    else:
+        own = {"reset": str(random.choice(["soft", "hard", "none", "delayed"]))}
+        neuron = {"neuron": "threshold"} if random.random() < 0.3 and readout != "analog" else own
+        family = Gaussian(depth=2, **settings, **neuron)
     options |= {"witnesses": family, "intercept": bool(random.random() < 0.5), "max_iter": 200}
     weights = 10.0 ** random.uniform(-3, 3, size=n) if random.random() < 0.3 else None
     if kind == "regression":
-        y = random.normal(size=(n, int(random.integers(1, 3)))) * 10.0 ** random.uniform(-20, 20)
+        y = random.normal(size=(n, 2) if random.random() < 0.5 else n) * 10.0 ** random.uniform(-20, 20)
         model = SpikingRegressor(**options)
     else:
         classes = int(random.integers(2, 4))

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from convexsnn.global_bound import GlobalBound, finite_or_none, relative_gap
@@ -195,15 +196,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
     """The dictionary-scope certificate of weights `W` (P, C) and any dual candidate `U` (n, C), rounded outwards.
 
-    `U` is made feasible first (`ConvexProgram.feasible_dual`), so no property of the solver that gave it is assumed.
+    `U` is put into the domain of F*, and the value is that of its largest feasible multiple, so no property of the
+    solver that gave it is assumed.
     """
-    return certify_feasible(program, W, U)[1]
-
-
-def certify_feasible(program: ConvexProgram, W: Tensor, U: Tensor) -> tuple[Tensor, Certificate]:
-    """The dual candidate `U` made feasible, and the certificate of `W` and it; see `certify`."""
-    U = program.feasible_dual(U)
-    certificate = Certificate(
+    U = program.in_domain(U.to(torch.float64))
+    if not bool(torch.isfinite(U).all()):
+        raise ValueError("the dual vector U must be finite")
+    return Certificate(
         primal=primal_bound(program, W).above,
         dual=dual_bound(program, U, dictionary_kappa(program, U)).below,
         loss=program.loss.name,
@@ -216,4 +215,9 @@ def certify_feasible(program: ConvexProgram, W: Tensor, U: Tensor) -> tuple[Tens
         nonzeros=int((W != 0).sum()),
         heads=program.loss.heads,
     )
-    return U, certificate
+
+
+def certify_feasible(program: ConvexProgram, W: Tensor, U: Tensor) -> tuple[Tensor, Certificate]:
+    """The dual candidate `U` made feasible, and the certificate of `W` and it; see `certify`."""
+    U = program.feasible_dual(U)
+    return U, certify(program, W, U)

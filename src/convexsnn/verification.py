@@ -141,7 +141,7 @@ def _wrong_values(stored: Certificate, program: ConvexProgram, W: Tensor, traine
         problems.append(f"the certificate claims objective {stored.primal:.17g}, recomputed: {primal.above:.17g}")
     if stored.scope == "global":  # its bound is that over the family, compared as such
         return problems
-    U = program.feasible_dual(trained.U)
+    U = program.in_domain(trained.U)
     dual = dual_bound(program, U, dictionary_kappa(program, U))
     if not dual.allows_below(stored.dual):
         problems.append(f"the certificate claims lower bound {stored.dual:.17g}, but only {dual.below:.17g} is proved")
