@@ -40,7 +40,7 @@ from convexsnn.training import Trained
 KIND = "convexsnn"
 FIELDS: dict[str, type] = {
     **dict.fromkeys(("format", "n_iter"), int),
-    **dict.fromkeys(("estimator", "status", "solver", "data_digest"), str),
+    **dict.fromkeys(("estimator", "status", "solver", "data_digest", "row_weights"), str),
     **dict.fromkeys(("parameters", "fitted", "witnesses", "network", "certificate", "seconds", "extra"), dict),
     "given": list,
 }
@@ -90,6 +90,7 @@ def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> by
         "n_iter": trained.n_iter,
         "seconds": trained.seconds,
         "data_digest": trained.data_digest,
+        "row_weights": "uniform" if bool((trained.row_weights == trained.row_weights[0]).all()) else "given",
         "extra": extra or {},
     }
     return sealed_bytes(KIND, header, tensors)
