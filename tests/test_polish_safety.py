@@ -194,3 +194,8 @@ def test_restore_is_exact():
     assert not torch.equal(net.out.weight, before["out.weight"])
     result.restore()
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize(("own", "declared"), [("first", "batch"), ("batch", "first")])
+def test_the_axis_of_time_is_told_apart_where_there_are_as_many_steps_as_sequences(own, declared):
+    refused(Net(time=own), f"time='{own}' fits", loader(batch=6), time=declared, pooling="count")
