@@ -174,15 +174,15 @@ def _describe(
     """Both numbers, and what would fit."""
     what = "pooled readout" if declared is None else "pooled readout through head"
 
-    def both(said: Tensor, answered: Heard) -> tuple[Tensor, Tensor]:
-        read = pooling.reduce(said, batch.lengths)
-        return own_output(tape, answered, pooling, batch.lengths), read if declared is None else declared.through(read)
+    def pair(said: Tensor, answered: Heard) -> tuple[Tensor, Tensor]:
+        read = pooling.reduce(said, batch.lengths).cpu()
+        read = read if declared is None else declared.through(read)
+        return read, own_output(tape, answered, pooling, batch.lengths)
 
-    own, read = both(heard.said, heard)
-    for said, answered in answers:
-        if own.shape != read.shape or not torch.allclose(own, read, rtol=1e-3):
-            break  # the first where it shows; the readout's own outputs may be too small for that
-        own, read = both(said, answered)
+    # The first where it shows: the readout's own outputs may be too small for that.
+    pairs = [pair(heard.said, heard), *(pair(*answer) for answer in answers)]
+    differ = (a.shape != b.shape or not torch.allclose(a, b, rtol=1e-3) for a, b in pairs)
+    read, own = pairs[next((i for i, differs in enumerate(differ) if differs), 0)]
     text = (
         f"module does not answer what polish would solve for: the {what} ({pooling}) of the first sequence is "
         f"{shown(read[0])}, the module's own output {shown(own[0])}"
@@ -190,6 +190,10 @@ def _describe(
     for other in _others(pooling, answers):
         if any(_solve(tape, batch, answers, other, how) is not None for how in (POOLED, FINAL)):
             return f"{text}. {other} fits: pass that"
+    if tape.time != "steps" and answers[0].said.shape[0] == batch.n:  # as many steps as sequences
+        turned = [Answer(answer.said.transpose(0, 1), answer.heard) for answer in answers]
+        if any(_solve(tape, batch, turned, pooling, how) is not None for how in (POOLED, FINAL)):
+            return f"{text}. time={'batch' if tape.time == 'first' else 'first'!r} fits: pass that"
     return (
         f"{text}. None of {', '.join(map(repr, POOLINGS))} fits: the output is not linear in the readout (a maximum, "
         "spikes, a softmax or another nonlinearity), adds a constant, or `time` or `run` is not as declared. A run= "
