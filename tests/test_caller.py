@@ -144,9 +144,7 @@ MODELS = {
     "reservoir": lambda _: fitted(witnesses=Reservoir(depth=2, last=24, recurrent=True)),
     "surrogate": lambda _: fitted(witnesses=Surrogate(depth=2, last=12, epochs=2)),
     "search": lambda _: fitted(witnesses=Search(depth=2, population=16, width=4, effort=1e6)),
-    "exact": lambda _: SpikingClassifier(witnesses=Exact(neuron="threshold", readout="spike")).fit(
-        X[:7, :1, :2], Y[:7]
-    ),
+    "exact": lambda _: SpikingClassifier(witnesses=EXACT, random_state=0).fit(X[:7, :1, :2], Y[:7]),
 }
 FUNCTIONS = {
     "estimator": lambda m: (m["model"].predict(X), m["model"].predict_proba(X), m["model"].decision_function(X)),
