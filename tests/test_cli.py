@@ -17,8 +17,7 @@ from convexsnn.cli.app import run
 from convexsnn.export import from_nir, to_torch
 from convexsnn.storage import load_model, save_model
 from convexsnn.tasks import TaskSettings, load_task
-from helpers import reseal
-from helpers import interrupt_run
+from helpers import interrupt_run, reseal
 
 SMALL = ["--witnesses", "gaussian", "--last", "48", "--depth", "2"]
 XOR = ["--task", "first-last-xor", "--timesteps", "4", "--n-train", "60", "--n-val", "20", "--n-test", "30"]
@@ -276,7 +275,9 @@ def test_several_betas_on_a_validation_split(tmp_path, capsys, beta):
     assert picked["certificate"] == json.loads((out / "certificate.json").read_text())
     assert run(["verify", "--model", str(out), "--task", "first-last-xor"]) == 0
     # A later fit of one beta into the same folder leaves no path that is not its own.
-    assert fit(out, *XOR) == 0
+    assert fit(out, *XOR) == 2
+    assert "holds another model, trained on first-last-xor" in " ".join(capsys.readouterr().err.split())
+    assert fit(out, *XOR, "--force") == 0
     assert not (out / "path.json").exists()
 
 
@@ -381,8 +382,9 @@ def test_closed_loop_of_a_joint_token_in_lists_of_unequal_length(tmp_path, capsy
     assert np.load(tmp_path / "p.npz")["prediction"].shape == (lengths.sum(),)
     model, extra = load_model(tmp_path / "m" / "model.safetensors")
     for source, message in [({}, "unknown data, not on a task"), ({"task": "addition"}, "not on a task")]:
-        save_model(model, tmp_path / "m" / "model.safetensors", extra | {"source": source})
+        save_model(model, tmp_path / "other.safetensors", extra | {"source": source})
         capsys.readouterr()
+        predict[2] = str(tmp_path / "other.safetensors")
         assert run([*predict, "--closed-loop"]) == 2
         assert message in " ".join(capsys.readouterr().err.split())
 
@@ -452,7 +454,7 @@ def test_tasks_lists_the_tasks(capsys):
         (["--task", "first-last-xor", "--device", "abacus"], "device"),
         (["--task", "first-last-xor", "--loss", "hing"], "loss"),
         (["--task", "first-last-xor", "--regression", "--loss", "hinge"], "loss"),
-        (["--data", "missing.npz"], "there is no such file"),
+        (["--data", "missing.npz"], "there is no data file"),
         (["--data", "missing.npz", "--n-train", "3"], "goes with --task"),
         (["--data", "missing.npz", "--permute"], "goes with --task"),
         (["--task", "first-last-xor", "--beta", "1e-300"], "beta (or rho) is too small"),
@@ -510,8 +512,8 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, capsys, monkeypat
     monkeypatch.setattr(os, "fsync", full)
     assert fit(tmp_path / "m", *XOR) == 2
     message = " ".join(capsys.readouterr().err.split())
-    assert "model.safetensors (No space left on device)" in message
-    assert list((tmp_path / "m").iterdir()) == []
+    assert f"could not write {tmp_path / 'm'} (No space left on device); nothing was changed" in message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_predict_refuses_bad_models_and_inputs(trained, tmp_path, capsys):
@@ -553,7 +555,7 @@ def test_export_to_nir_refuses_what_it_cannot_say_and_writes_the_rest(tmp_path, 
     assert back.hidden.n_neurons == network.hidden.n_neurons
     assert torch.allclose(back.W, network.W, rtol=1e-6)
     out.unlink()
-    assert fit(model, *XOR, "--readout", "spike", "--beta", "0.01") == 0
+    assert fit(model, *XOR, "--readout", "spike", "--beta", "0.01", "--force") == 0
     assert run(["export", "--model", str(model), "--to", "nir", "--out", str(out)]) == 2
     assert "soft_reset" in capsys.readouterr().err
     assert not out.exists()

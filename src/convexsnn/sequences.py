@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.arrays import column_names, plain_array, real_array
+from convexsnn.caller import isolated
 from convexsnn.checks import check_integer, check_memory
 
 
@@ -65,6 +66,7 @@ class Sequences:
         return np.split(rows, np.cumsum(self.lengths.cpu().numpy())[:-1])
 
 
+@isolated
 def as_sequences(
     X: Any,
     *,

@@ -17,17 +17,19 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_integer, check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.estimators.classes import Classes
 from convexsnn.estimators.input_form import InputForm
 from convexsnn.families import family_from_dict, family_of
+from convexsnn.files import write_atomically
 from convexsnn.network import Hidden, Network
 from convexsnn.proof import FORMAT
 from convexsnn.reading import reading
 from convexsnn.regularisation import Regularisation
-from convexsnn.sealed import check_tensor, read_sealed, write_sealed
+from convexsnn.sealed import check_tensor, read_sealed, sealed_bytes
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
 from convexsnn.solvers import Status
@@ -63,6 +65,12 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     OSError
         When the file cannot be written; the old file, if any, is left as it was.
     """
+    write_atomically(path, model_bytes(estimator, extra))
+
+
+@isolated
+def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> bytes:
+    """What `save_model` writes."""
     check_is_fitted(estimator)
     trained = estimator.trained_
     tensors = {"W": trained.W, "U": trained.U, "row_weights": trained.row_weights, "network.W": trained.network.W}
@@ -71,7 +79,7 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     header = {
         "format": FORMAT,
         "estimator": type(estimator).__name__,
-        "parameters": _plain_parameters(estimator),
+        "parameters": describe_parameters(estimator),
         "fitted": _fitted_facts(estimator),
         "given": [describe_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(estimator.family.given)],
         "witnesses": describe_hidden(trained.witnesses, "witnesses", tensors),
@@ -84,9 +92,15 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
         "data_digest": trained.data_digest,
         "extra": extra or {},
     }
-    write_sealed(path, KIND, header, tensors)
+    return sealed_bytes(KIND, header, tensors)
 
 
+def read_header(path: str | Path) -> dict[str, Any]:
+    """The facts of a model file. Raises DamagedFileError as `load_model` does."""
+    return _read_file(path)[0]
+
+
+@isolated
 def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     """Read a file written by `save_model`: the fitted estimator (on the CPU), and the extra facts.
 
@@ -193,7 +207,7 @@ def _check_outputs(estimator: Estimator, outputs: int) -> None:
         raise ValueError(f"single_output does not fit {outputs} outputs")
 
 
-def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
+def describe_parameters(estimator: Estimator) -> dict[str, Any]:
     """Parameters as JSON has them; a RandomState has no JSON form and becomes None (the weights are in the file)."""
     parameters = estimator.get_params(deep=False)
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
@@ -207,7 +221,7 @@ def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
 
 
 def _parameters(plain: dict[str, Any], given: list[Hidden]) -> dict[str, Any]:
-    """Inverse of `_plain_parameters`."""
+    """Inverse of `describe_parameters`."""
     plain = plain | {"witnesses": family_from_dict(plain["witnesses"], given)}
     if isinstance(plain.get("class_weight"), list):
         return plain | {"class_weight": dict(plain["class_weight"])}

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_flag, check_real
 from convexsnn.export.nir_file import node_array, read_nir_file
 from convexsnn.export.write_nir import DT
@@ -23,6 +24,7 @@ from convexsnn.witnesses.architecture import DTYPES
 WEIGHTS, NEURONS = ("Affine", "Linear"), ("LIF", "IF", "LI", "CubaLIF")
 
 
+@isolated
 def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = None, dtype: str = "float64") -> Network:
     """A network from a NIR graph: parallel chains of weights and neurons that end in weights and are summed.
 

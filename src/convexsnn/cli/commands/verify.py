@@ -7,8 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from convexsnn.cli import output, verifying
-from convexsnn.cli.options import FitData, Json
+from convexsnn.cli import output
+from convexsnn.cli.options import FitData, Json, check_model
+from convexsnn.cli.starting import loading
 
 
 def verify(
@@ -31,7 +32,12 @@ def verify(
         Also prove the gap in exact rational arithmetic (hinge, squared) or with all rounding outwards (logistic,
         cross_entropy), by code that shares nothing with the solver, and check all files that `fit` wrote.
     """
-    report = verifying.verify(model, source or FitData(), exact=exact)
+    check_model(model)
+    source = source or FitData()
+    source.check()
+    with loading():
+        from convexsnn.cli import verifying
+    report = verifying.verify(model, source, exact=exact)
     if json:
         output.print_json(report)
     else:
