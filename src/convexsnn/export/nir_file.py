@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.export.library import library
-from convexsnn.reading import DamagedFileError, check_inflated, reading, regular_size
+from convexsnn.reading import check_inflated, reading, regular_size
 
 
 def read_nir_file(path: Path) -> Any:
@@ -29,10 +29,7 @@ def read_nir_file(path: Path) -> Any:
         with h5py.File(path, "r") as file:
             check_inflated(path, "arrays", _claimed(file, h5py, set()), stored)
     with reading(path, "graph"):
-        graph = nir.read(path)
-    if not hasattr(graph, "nodes"):
-        raise DamagedFileError(path, "graph", f"it is a single {type(graph).__name__}, not a NIRGraph")
-    return graph
+        return nir.read(path)
 
 
 def _claimed(group: Any, h5py: Any, seen: set[Any]) -> int:

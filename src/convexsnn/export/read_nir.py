@@ -197,7 +197,7 @@ class _Reader:
             fires, reset = ahead[0], "none"
         lowered = self.array(fires, "threshold" if kind == "LI" else "v_threshold")
         # In the arrays' own dtype: that is where the next number below was taken.
-        raised = torch.from_numpy(np.nextafter(lowered, np.asarray(np.inf, dtype=lowered.dtype))).to(self.dtype)
+        raised = torch.as_tensor(np.nextafter(lowered, np.asarray(np.inf, dtype=lowered.dtype))).to(self.dtype)
         threshold = self.spread(raised, f"graph: the threshold of {fires}", m)
         recurrent = None
         for loop in self.loops(fires, name):
