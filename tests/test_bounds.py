@@ -33,7 +33,7 @@ from convexsnn.neurons import Threshold, lif
 from convexsnn.penalties import PENALTIES
 from convexsnn.problem import rho_of
 from convexsnn.program import ConvexProgram, uniform_weights
-from convexsnn.rounding import primal_bound
+from convexsnn.rounding import enclose_primal
 from convexsnn.sequences import as_sequences
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
@@ -117,7 +117,7 @@ def test_rounding_does_not_lift_the_universal_bound(pair, rho):
             network = nested_patterns(capped_scores(program, inputs, rho))
             # As floats, losses near zero are off by 1e-16 of the scores.
             columns = BitColumns(pack_bits((network[0][inputs] > 0).T.contiguous()), 7)
-            reached = primal_bound(replace(program, columns=columns), network[1]).above
+            reached = enclose_primal(replace(program, columns=columns), network[1]).above
             assert bound <= reached, (seed, bound, reached)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from convexsnn import polish
 from convexsnn.losses import LOSSES, loss_of
 from convexsnn.penalties import PENALTIES
-from convexsnn.polishing.head import Head, LossThroughHead
+from convexsnn.polishing.head import LossThroughHead, OutputMap
 from test_polish import Net, data, loader, refused
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -98,7 +98,7 @@ def test_the_conjugate_through_a_head(loss):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_the_cheapest_lift(penalty):
     g = torch.Generator().manual_seed(0)
-    head, omega = Head(torch.tensor([[1.0, 3.0, 0.0, 0.0], [0.0, 0.0, -1.0, 3.0]]).double()), PENALTIES[penalty]
+    head, omega = OutputMap(torch.tensor([[1.0, 3.0, 0.0, 0.0], [0.0, 0.0, -1.0, 3.0]]).double()), PENALTIES[penalty]
     V = torch.randn(7, 2, generator=g).double()
     W = head.lift(V, omega)
     assert torch.allclose(head.through(W), V)

@@ -24,11 +24,15 @@ DIGEST = "sha256"
 
 
 def write_sealed(path: str | Path, kind: str, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write a header and tensors.
+    """Write what `sealed_bytes` gives. Raises OSError when it cannot be written; the old file is left as it was."""
+    write_atomically(path, sealed_bytes(kind, header, tensors))
+
+
+def sealed_bytes(kind: str, header: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
+    """A header and tensors as the contents of a sealed file.
 
     Parameters
     ----------
-    path : path of the file
     kind : str
         What the file is; the name of the header in it.
     header : dict
@@ -39,14 +43,7 @@ def write_sealed(path: str | Path, kind: str, header: dict[str, Any], tensors: d
     ------
     ValueError
         When the header holds what JSON has not, such as a NaN.
-    OSError
-        When the file cannot be written; the old one, if any, is left as it was.
     """
-    write_atomically(path, sealed_bytes(kind, header, tensors))
-
-
-def sealed_bytes(kind: str, header: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
-    """What `write_sealed` writes."""
     # Each tensor on its own, as safetensors wants it.
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(header, allow_nan=False)

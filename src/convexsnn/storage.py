@@ -170,8 +170,8 @@ def _check_names(tensors: dict[str, Tensor], witnesses: Hidden, network: Hidden,
 def _trained(
     header: dict[str, Any], tensors: dict[str, Tensor], witnesses: Hidden, network: Hidden, certificate: Certificate
 ) -> Trained:
-    """What was trained, every tensor held against the layers and the certificate; ValueError where it does not fit."""
-    C, rows = certificate.C, certificate.n
+    """What was trained, every tensor held against the layers and the others; ValueError where it does not fit."""
+    rows, C = tensors["U"].shape
     take = lambda name, *shape: check_tensor(name, tensors.get(name), torch.float64, *shape)  # noqa: E731
     with_own_dual = tensors.get("global_dual") is not None
     trained = Trained(

@@ -15,7 +15,7 @@ from convexsnn.dictionary import build_dictionary
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction import reconstruct
-from convexsnn.rounding import dictionary_kappa, dual_bound, primal_bound
+from convexsnn.rounding import dictionary_kappa, enclose_dual, enclose_primal
 from convexsnn.training import Trained
 
 # Relative error that recomputing in float64 may make (other block sizes, other BLAS).
@@ -138,13 +138,13 @@ def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> l
 
 def _wrong_values(stored: Certificate, program: ConvexProgram, W: Tensor, trained: Trained) -> list[str]:
     """Whether objective and lower bound enclose the optimum, where what rounding may do is in the margins."""
-    problems, primal = [], primal_bound(program, W)
+    problems, primal = [], enclose_primal(program, W)
     if not (primal.allows_above(stored.primal) and _close(stored.primal, primal.above)):
         problems.append(f"the certificate claims objective {stored.primal:.17g}, recomputed: {primal.above:.17g}")
     if stored.scope == "global":  # its bound is that over the family, compared as such
         return problems
     U = program.in_domain(trained.U)
-    dual = dual_bound(program, U, dictionary_kappa(program, U))
+    dual = enclose_dual(program, U, dictionary_kappa(program, U))
     if not dual.allows_below(stored.dual):
         problems.append(f"the certificate claims lower bound {stored.dual:.17g}, but only {dual.below:.17g} is proved")
     return problems

@@ -19,7 +19,7 @@ from convexsnn.bounds.rows import sum_groups
 from convexsnn.columns import RealColumns
 from convexsnn.penalties import Penalty
 from convexsnn.program import ConvexProgram
-from convexsnn.rounding import dual_bound, pattern_kappa
+from convexsnn.rounding import enclose_dual, pattern_kappa
 
 FAMILY = (
     "all networks with any number of 0/1 last-layer neurons of any kind, depth, recurrence and weights, which answer "
@@ -108,7 +108,7 @@ def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
 
 def lower_bound(program: ConvexProgram, U: Tensor) -> float:
     """-F*(U) of a feasible vector, less its rounding."""
-    return dual_bound(program, U, 1.0).below
+    return enclose_dual(program, U, 1.0).below
 
 
 def in_domain(program: ConvexProgram, U: Tensor) -> Tensor:

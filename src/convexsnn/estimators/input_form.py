@@ -124,9 +124,9 @@ def warn_of_table(array: np.ndarray, timesteps: int) -> None:
     alike = likeness(array) if d >= LONG and n > 2 else 0.0
     if alike > SMOOTH_TABLE:
         warnings.warn(
-            f"X of shape {(n, d)} is read as {d} features, shown as constant current for timesteps={timesteps}, but "
-            f"its neighbouring columns are alike (correlation {alike:.2f}), as the steps of a series are. If its "
-            "columns are steps, pass X[:, :, None].",
+            f"X of shape {(n, d)} is read as {d} features, shown as constant current for timesteps={timesteps}: its "
+            f"neighbouring columns are alike (correlation {alike:.2f}), as the steps of a series are. If its columns "
+            "are steps, pass X[:, :, None].",
             stacklevel=4,
         )
 

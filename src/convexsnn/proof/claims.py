@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .data import loss_named
-from .model import read_json
+from .model import parse_strictly
 
 # By how much a claimed objective may be above the exact one, and relative error of beta / sqrt(P_last) in float64.
 ROUNDING = Fraction(1, 10**9)
@@ -169,7 +169,7 @@ def _listed(folder: Path) -> list[Path]:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        value = read_json(path.read_text())
+        value = parse_strictly(path.read_text())
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None

@@ -81,7 +81,7 @@ def read_model(path: Path) -> Model:
         raise DamagedModelError(f"there is no model file {path}")
     try:
         with safe_open(str(path), framework="np") as file:
-            header = read_json((file.metadata() or {})["convexsnn"])
+            header = parse_strictly((file.metadata() or {})["convexsnn"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if header["format"] != FORMAT:
             raise ValueError(f"its format is {header['format']!r}, and only {FORMAT} can be proved: fit the model anew")
@@ -100,7 +100,7 @@ def read_model(path: Path) -> Model:
     return Model(header, witnesses, network, kept)
 
 
-def read_json(text: str) -> Any:
+def parse_strictly(text: str) -> Any:
     """The value of a JSON text. Raises ValueError for infinities and NaN, and for an object with a key twice."""
     return json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique_keys)
 

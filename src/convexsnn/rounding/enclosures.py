@@ -1,8 +1,8 @@
 """The two values of a certificate as proved bounds of the exact ones.
 
 The float64 numbers of W, U, D, targets and rho are taken as they are, row weights as proportional to what is stored.
-The objective of W is then at most `primal_bound(...).value + margin`, and no weights on the dictionary have an
-objective below `dual_bound(...).value - margin`. Row by row, losses give their own bounds (`DirectedLoss`).
+The objective of W is then at most `enclose_primal(...).value + margin`, and no weights on the dictionary have an
+objective below `enclose_dual(...).value - margin`. Row by row, losses give their own bounds (`DirectedLoss`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Bound:
         return claim >= self.above - 0.5 * self.margin
 
 
-def primal_bound(program: ConvexProgram, W: Tensor) -> Bound:
+def enclose_primal(program: ConvexProgram, W: Tensor) -> Bound:
     """The objective of weights W (P, C)."""
     W = W.to(torch.float64)
     S = exact_product(program.columns, W)
@@ -60,7 +60,7 @@ def primal_bound(program: ConvexProgram, W: Tensor) -> Bound:
     return Bound(data / short + penalty, 4.0 * (margin + UNIT * (8.0 * data + count * penalty)))
 
 
-def dual_bound(program: ConvexProgram, U: Tensor, kappa: float) -> Bound:
+def enclose_dual(program: ConvexProgram, U: Tensor, kappa: float) -> Bound:
     """-F*(t U) for a vector U (n, C) in the domain of F*, t the largest factor with t kappa <= 1 and t <= 1.
 
     `kappa` is an upper bound of Omega*(D^T U) / rho. Entries that the domain determines from others, such as that of
