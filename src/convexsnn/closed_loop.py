@@ -71,6 +71,8 @@ class FeedbackLoop:
         ValueError
             If the task has no feedback.
         """
+        if not isinstance(task, TaskData):
+            raise ValueError(f"task must be TaskData, as load_task gives it, not {task!r}")
         joint, feedback = task.joint, task.feedback
         if joint is None or feedback is None:
             raise ValueError(f"task {task.name} has no feedback: no input of it is the answer of the step before")
@@ -116,6 +118,8 @@ def predict_closed_loop(
         raise ValueError(f"estimator must be a SpikingClassifier, whose answers are labels, not {estimator!r}")
     if not estimator.per_step:
         raise ValueError("estimator must be fitted with per_step=True: in closed loop every step needs an answer")
+    if not isinstance(loop, FeedbackLoop):
+        raise ValueError(f"loop must be a FeedbackLoop, such as FeedbackLoop.of_task(task), not {loop!r}")
     sequences = estimator.sequences(X)
     table = _input_table(loop, estimator, sequences.n_features)
     heads = estimator.loss_function.heads

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from convexsnn.cli.targets import check_target, is_page
 from convexsnn.cli.verifying import recheck, stored_claims
 from convexsnn.estimators import Estimator
 from convexsnn.files import write_atomically
-from convexsnn.report import PageContents, render
+from convexsnn.report import PageContents, read_metrics, render
 from convexsnn.storage import load_model
 
 PAGE = "report.html"
@@ -100,14 +99,6 @@ def _source(extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_metrics(folder: Path) -> dict[str, Any]:
-    """What fit measured; nothing where there is no such file. ValueError when there is one that cannot be read."""
+    """What fit measured; nothing where there is no such file. DamagedFileError when there is one that is damaged."""
     path = folder / METRICS
-    if not path.is_file():
-        return {}
-    try:
-        metrics = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    if not isinstance(metrics, dict):
-        raise ValueError(f"{path} cannot be read: it must hold a JSON object")
-    return metrics
+    return read_metrics(path) if path.is_file() else {}

@@ -2,5 +2,6 @@
 
 from convexsnn.report.contents import PageContents
 from convexsnn.report.page import render
+from convexsnn.report.stored_metrics import read_metrics
 
-__all__ = ["PageContents", "render"]
+__all__ = ["PageContents", "read_metrics", "render"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from convexsnn.checks import check_integer
+from convexsnn.checks import check_flag, check_integer
 from convexsnn.tasks.dfa import DFA
 from convexsnn.tasks.joint import Feedback, JointLabels
 
@@ -72,6 +73,11 @@ class TaskSettings:
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), minimum=1)
         check_integer("seed", self.seed, minimum=0)
+        check_flag("permute", self.permute)
+        if self.per_step is not None:
+            check_flag("per_step", self.per_step)
+        if not isinstance(self.data_dir, str | os.PathLike | None):
+            raise ValueError(f"data_dir must be the path of a folder or None, not {self.data_dir!r}")
         shortest, longest = self.min_timesteps, self.timesteps
         if shortest is not None and longest is not None and shortest > longest:
             raise ValueError(f"min_timesteps is {shortest}, more than timesteps = {longest}; lower it or leave it out")

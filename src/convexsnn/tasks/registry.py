@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
+from convexsnn.checks import check_memory
 from convexsnn.tasks import arithmetic, dfa_task, images, xor
-from convexsnn.tasks.base import Streams, TaskData, TaskInfo, TaskSettings
+from convexsnn.tasks.base import Streams, TaskData, TaskInfo, TaskSettings, given
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,12 @@ def load_task(name: str, settings: TaskSettings | None = None) -> TaskData:
     >>> task.train.X.shape, sorted(task.train.y.tolist())
     ((4, 3, 2), [0, 0, 1, 1])
     """
+    if not isinstance(name, str):
+        raise ValueError(f"name must be the name of a task, such as 'dfa:parity', not {name!r}")
+    if not isinstance(settings, TaskSettings | None):
+        raise ValueError(f"settings must be TaskSettings or None, not {settings!r}")
     family = _find(name)
-    settings = _resolve(name, family, TaskSettings() if settings is None else settings)
+    settings = _resolve(name, family, settings or TaskSettings())
     return family.load(name, settings, Streams.from_seed(settings.seed))
 
 
@@ -111,4 +116,6 @@ def _resolve(name: str, family: TaskFamily, settings: TaskSettings) -> TaskSetti
     defaults = family.infos[0].defaults
     missing = {f.name for f in fields(settings) if getattr(settings, f.name) is None}
     filled = replace(settings, **{key: getattr(defaults, key) for key in missing})
+    sequences = sum(given(n, getattr(filled, n)) for n in ("n_train", "n_val", "n_test"))
+    check_memory("n_train, n_val, n_test and timesteps ask for data", 8 * sequences * given("T", filled.timesteps))
     return replace(filled, per_step=bool(filled.per_step))
