@@ -1,4 +1,4 @@
-"""Crashes, full disks, kills and Ctrl-C in every command that writes: afterwards there is the old or the new, as a whole.
+"""Crashes, full disks, kills and Ctrl-C in every command that writes: afterwards there is the old or the new.
 
     python benchmarks/crash.py points            every file operation of every writing command, in six ways
     python benchmarks/crash.py disk              a real full disk, a page larger at a time (needs the right to mount)
@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from convexsnn.bench.jobs import Job, run_jobs
 from convexsnn.cli.app import run
-from convexsnn.cli.folder import MODEL, OWNED, SUMS, model_file, seal_problems
+from convexsnn.cli.folder import CERTIFICATE, MODEL, OWNED, SUMS, model_file, seal_problems
 from convexsnn.files.leftovers import NEW, OLD
 from failing_disk import WAYS, FailingDisk, installed
 
@@ -147,7 +147,7 @@ def quietly(work: Callable[[], int]) -> tuple[int, str]:
 
 
 def state_of(path: Path) -> str | None:
-    """What of an output does not change from run to run; None where there is nothing. "BROKEN: ..." where it is not whole."""
+    """What of an output does not change from run to run; None where there is nothing, BROKEN where it is not whole."""
     if path.is_dir():
         if path.name == "jobs":
             # Each job has a file of its own: whole, or not there yet.
@@ -162,7 +162,8 @@ def state_of(path: Path) -> str | None:
         ours = sorted(name for name in OWNED if (path / name).exists())
         if SUMS not in ours:
             return "BROKEN: no seal"
-        return " ".join([*ours, hashlib.sha256((path / MODEL).read_bytes()[-4096:]).hexdigest()])
+        # Of one seal with the certificate; times differ from run to run.
+        return " ".join([*ours, hashlib.sha256((path / CERTIFICATE).read_bytes()).hexdigest()[:8]])
     if not path.exists():
         return None
     data = path.read_bytes()
@@ -203,7 +204,7 @@ class Tally:
         )
         if outcome == "old" and before == after:
             outcome = "old or new"
-        wrong = [] if outcome != "NEITHER" else [f"is {found}"]
+        wrong = [] if found in (before, after) else [f"is {found}"]
         if status == 99 or "Traceback" in said:
             wrong.append(f"ended with {status}: {said[-200:]}")
         if re.search("nothing was (changed|written)", said) and found != before:
@@ -306,7 +307,7 @@ def disk(root: Path, only: str) -> int:
 
 
 def kills(root: Path, only: str, runs: int) -> int:
-    """Half of the runs in a process that has loaded all, so that most kills fall into work; half from the very start."""
+    """Half of the runs in a process that has loaded all, where most kills fall into work; half from the very start."""
     generator, total, early = random.Random(0), Tally(), Counter()
     chosen = [scenario for scenario in scenarios() if only in scenario.name]
     made = {scenario.name: template(scenario, root) for scenario in chosen}
