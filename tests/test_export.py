@@ -8,8 +8,9 @@ import torch
 
 from convexsnn import LIF, Branch, Hidden, Layer, Network, Sequences, Threshold, simulate
 from convexsnn.export import from_nir, from_torch, to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
+from convexsnn.reading import DamagedFileError
 from convexsnn.simulation import initial_state, read, scores, step
-from convexsnn.surrogate import Surrogate
+from convexsnn.surrogate import SurrogateShape
 from convexsnn.surrogate.module import Gradients
 from helpers import generator
 
@@ -170,7 +171,7 @@ def test_torch_module_has_the_gradients_of_the_trainer(shape):
     from convexsnn.surrogate.module import TrainableNetwork
 
     network = draw("soft", dyadic=False, recurrent=True, readout="membrane")
-    gradients = Gradients(Surrogate(shape, 0.5), detach_reset=False, learn_leak=True, learn_threshold=True)
+    gradients = Gradients(SurrogateShape(shape, 0.5), detach_reset=False, learn_leak=True, learn_threshold=True)
     module, trainer = to_torch(network, gradients), TrainableNetwork(network, gradients, torch.float64)
     X = inputs(dyadic=False)[:6, :5]
     module(X)[0].transpose(0, 1).flatten(0, 1).square().sum().backward()
@@ -210,6 +211,12 @@ def test_from_torch_takes_no_recurrent_weights_for_the_output():
         from_torch(torch.nn.Sequential(torch.nn.Linear(D, 4), torch.nn.Linear(4, 4), torch.nn.Softmax(1)), leak=0.5)
 
 
+def two_batches(module):
+    """The second with its axes exchanged."""
+    _, state = module(torch.zeros(T, N, D).double())
+    module(torch.zeros(N, T, D).double(), state)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -222,6 +229,11 @@ def test_from_torch_takes_no_recurrent_weights_for_the_output():
         ),
         (lambda: from_torch(to_torch(draw("soft", dyadic=False)), leak=0.5), "brings its own"),
         (lambda: to_torch(draw("soft", dyadic=False))(torch.zeros(3, D).double()), "time first"),
+        (
+            lambda: to_torch(draw("soft", dyadic=False))(torch.zeros(N, D, T).double()),
+            "its last axis has 15",
+        ),
+        (lambda: two_batches(to_torch(draw("soft", dyadic=False))), r"state is of 40 sequences, but x, .* has n = 15"),
     ],
 )
 def test_refusals(call, message):
@@ -402,6 +414,88 @@ def test_what_nir_cannot_express_is_refused(settings, keywords, message):
     reset = settings.pop("reset")
     with pytest.raises(ValueError, match=message):
         to_nir(draw(reset, dyadic=False, **settings), **keywords)
+
+
+def chain(neurons=None, *, dtype=np.float64, m=3):
+    """Input, weights, neurons, weights, Output; `neurons` overrides their parameters."""
+    nir = pytest.importorskip("nir")
+    ones = np.ones(m, dtype=dtype)
+    lif = nir.LIF(tau=np.full(m, 2e-4), r=ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones)
+    for name, value in (neurons or {}).items():
+        setattr(lif, name, value)
+    weight = np.arange(1.0, 1.0 + m * 2).reshape(m, 2).astype(dtype) / 4
+    return nir.NIRGraph.from_list(nir.Affine(weight, ones), lif, nir.Affine(ones[None], np.zeros(1, dtype=dtype)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+def test_nir_arrays_of_any_precision_tensors_and_numbers_for_all_are_read_alike(dtype):
+    expected = from_nir(chain())
+    again = from_nir(chain(dtype=dtype)) if dtype != np.int64 else from_nir(chain({"r": np.ones(3, dtype)}))
+    assert torch.allclose(again.W, expected.W)
+    for a, b in zip(again.hidden.layers(), expected.hidden.layers(), strict=True):
+        assert torch.allclose(a.weight, b.weight)
+        assert torch.allclose(a.neuron.threshold, b.neuron.threshold)
+    for kind in (torch.float64, torch.bfloat16):
+        tensors = from_nir(chain({"r": torch.ones(3, dtype=kind, requires_grad=True), "v_threshold": np.float64(1.0)}))
+        assert tensors.equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "message"),
+    [
+        ({"tau": np.full(3, 5e-5)}, r"tau 5e-05 s, less than a step of dt=0.0001 s.*pass a dt"),
+        ({"r": np.ones(2)}, r"graph: r of lif must be one number or 3, got shape \(2,\)"),
+        ({"r": b"ones"}, "graph: r of lif must be real numbers"),
+        ({"r": np.ones(3) * 1j}, "graph: r of lif must be real numbers"),
+        ({"v_threshold": np.full(3, np.nan)}, "graph: v_threshold of lif must be finite"),
+        ({"v_leak": None, "v_reset": np.ones(3)}, "v_reset other than 0"),
+        ({"tau": torch.ones(3, device="meta")}, "graph: tau of lif is a tensor on the device meta"),
+    ],
+)
+def test_nir_parameters_that_do_not_fit_are_named(neurons, message):
+    with pytest.raises(ValueError, match=message):
+        from_nir(chain(neurons))
+
+
+def test_nir_files_are_read_by_path_and_name_what_is_wrong(tmp_path):
+    nir = pytest.importorskip("nir")
+    path = tmp_path / "graph.nir"
+    nir.write(path, chain())
+    assert from_nir(path).equals(from_nir(chain()))
+    assert from_nir(str(path)).equals(from_nir(chain()))
+    with pytest.raises(DamagedFileError, match="there is no such file"):
+        from_nir(tmp_path / "none.nir")
+    with pytest.raises(DamagedFileError, match="a folder, a device or a pipe"):
+        from_nir("/dev/zero")
+    path.write_bytes(b"not HDF5")
+    with pytest.raises(DamagedFileError, match="no HDF5 file"):
+        from_nir(path)
+    nir.write(path, chain({"tau": np.full(3, 5e-5)}))
+    with pytest.raises(DamagedFileError, match=r"graph\.nir cannot be read: graph: .*tau 5e-05"):
+        from_nir(path)
+    nir.write(path, nir.Affine(np.ones((2, 2)), np.ones(2)))
+    with pytest.raises(DamagedFileError, match="graph: "):
+        from_nir(path)
+
+
+def test_a_nir_file_that_claims_more_than_it_stores_is_refused_before_memory_is_taken(tmp_path):
+    pytest.importorskip("nir")
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "bomb.nir"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("node/weight", shape=(1 << 40,), dtype="f8", chunks=(1 << 20,))
+    with pytest.raises(DamagedFileError, match="arrays: it claims 8796093022208 bytes"):
+        from_nir(path)
+    with h5py.File(path, "w") as file:
+        file["node"] = h5py.ExternalLink("/etc/passwd", "/")
+    with pytest.raises(DamagedFileError, match="is a link"):
+        from_nir(path)
+
+
+@pytest.mark.parametrize("graph", [None, 3, {"nodes": {}}, torch.nn.Linear(2, 2)])
+def test_what_is_no_nir_graph_is_refused(graph):
+    with pytest.raises(ValueError, match=r"graph must be a nir\.NIRGraph or the path of its file"):
+        from_nir(graph)
 
 
 def test_foreign_nir_graphs_are_refused_by_name():

@@ -31,7 +31,7 @@ def test_att_file_as_task(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0 1 a\n0 0 a\n1\n", r"line 2: '0 0 a': state 0 already has a transition for a \(line 1\)"),
+        ("0 1 a\n0 0 a\n1\n", r"line 2, '0 0 a': state 0 already has a transition for a \(line 1\)"),
         ("0 1 a\n1 0 a b\n1\n", "line 2.*outputs and weights"),
         ("0 1 a a 0.5\n1\n", "line 1.*outputs and weights"),
         ("0 1 <eps>\n1\n", "line 1.*reads nothing"),
@@ -49,10 +49,10 @@ def test_att_errors(tmp_path, text, message):
 
 
 def test_att_unreadable(tmp_path):
-    with pytest.raises(ValueError, match="cannot read the automaton"):
+    with pytest.raises(ValueError, match="cannot be read"):
         read_att(tmp_path / "none.att")
     (tmp_path / "binary.att").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="cannot read the automaton"):
+    with pytest.raises(ValueError, match="cannot be read"):
         read_att(tmp_path / "binary.att")
     with pytest.raises(ValueError, match="cannot be a name"):
         write_att(DFA(("q 1",), ("a",), ((0,),), 0, frozenset({0})), tmp_path / "x.att")

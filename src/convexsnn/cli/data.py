@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from convexsnn.checks import check_flag
+from convexsnn.cli.npz import read_npz
+from convexsnn.reading import reading
 from convexsnn.sequences import as_sequences
 from convexsnn.tasks import Split, TaskData, TaskSettings, load_task
 
@@ -118,38 +120,26 @@ def check_splits(data: DataSet, timesteps: int) -> None:
             raise ValueError(f"{array} has {sequences.n_features} features, but X has {features}")
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file, without unpickling anything."""
-    if not path.is_file():
-        raise ValueError(f"there is no data file {path}")
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array; save it with numpy.savez")
-        with file:
-            return {name: file[name] for name in file.files}
-    except Exception as error:  # numpy, zipfile and zlib raise a dozen types for a damaged file
-        raise ValueError(f"data file {path} is not a readable .npz file: {error}") from error
-
-
 def read_input(arrays: dict[str, np.ndarray], path: Path, suffix: str = "") -> np.ndarray | list[np.ndarray]:
     """X of one split, cut to its lengths where the file has them."""
     X = _array(arrays, f"X{suffix}", path)
     lengths = arrays.get(f"lengths{suffix}")
     if lengths is None:
         return X
-    if X.ndim != 3:
-        raise ValueError(f"lengths{suffix} in {path} goes with an X{suffix} of shape (n, T, d), got {X.shape}")
-    integers = lengths.shape == (len(X),) and lengths.dtype.kind in "iu"
-    if not integers or not ((lengths >= 1) & (lengths <= X.shape[1])).all():
-        raise ValueError(f"lengths{suffix} in {path} must be {len(X)} integers between 1 and {X.shape[1]}")
+    with reading(path, f"lengths{suffix}"):
+        if X.ndim != 3:
+            raise ValueError(f"it goes with an X{suffix} of shape (n, T, d), got {X.shape}")
+        integers = lengths.shape == (len(X),) and lengths.dtype.kind in "iu"
+        if not integers or not ((lengths >= 1) & (lengths <= X.shape[1])).all():
+            raise ValueError(f"it must be {len(X)} integers between 1 and {X.shape[1]}")
     return [x[:length] for x, length in zip(X, lengths, strict=True)]
 
 
 def _array(arrays: dict[str, np.ndarray], name: str, path: Path) -> np.ndarray:
-    if name not in arrays:
-        raise ValueError(f"data file {path} has no array {name!r}; it holds {', '.join(sorted(arrays)) or 'nothing'}")
-    array = arrays[name]
-    if array.ndim == 0 or len(array) == 0 or array.dtype.kind == "V":
-        raise ValueError(f"{name} in {path} must be a plain array of at least one row, got {array.dtype} {array.shape}")
-    return array
+    with reading(path, f"array {name}"):
+        if name not in arrays:
+            raise ValueError(f"it is missing; there are {', '.join(sorted(arrays)) or 'no arrays'}")
+        array = arrays[name]
+        if array.ndim == 0 or len(array) == 0 or array.dtype.kind == "V":
+            raise ValueError(f"it must be a plain array of at least one row, got {array.dtype} {array.shape}")
+        return array

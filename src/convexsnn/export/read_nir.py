@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,12 @@ import torch
 from torch import Tensor
 
 from convexsnn.caller import isolated
-from convexsnn.checks import check_real
+from convexsnn.checks import check_choice, check_flag, check_real
+from convexsnn.export.nir_file import node_array, read_nir_file
 from convexsnn.export.write_nir import DT
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Reset
+from convexsnn.reading import reading
 from convexsnn.readouts import Analog, Readout, Spike
 from convexsnn.witnesses import with_constant
 from convexsnn.witnesses.architecture import DTYPES
@@ -31,8 +35,8 @@ def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = N
 
     Parameters
     ----------
-    graph : nir.NIRGraph
-        Such as `nir.read` gives.
+    graph : nir.NIRGraph or path
+        Such as `nir.read` gives, or the file itself.
     dt : float, optional
         Seconds a step; None is what `to_nir` noted in the graph, or 1e-4.
     every_step : bool, optional
@@ -46,25 +50,53 @@ def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = N
 
     Raises
     ------
+    DamagedFileError
+        When a file cannot be read.
     ValueError
         Where the graph holds a node, an order of nodes or a setting that a network of ours has not; names it.
     """
-    notes = dict(getattr(graph, "metadata", None) or {})
-    step = check_real("dt", float(notes.get("convexsnn_dt", DT)) if dt is None else dt, 0.0, open_minimum=True)
-    reader = _Reader(graph, step, DTYPES[dtype])
+    check_choice("dtype", dtype, DTYPES)
+    if dt is not None:
+        check_real("dt", dt, 0.0, open_minimum=True)
+    if every_step is not None:
+        check_flag("every_step", every_step)
+    if not isinstance(graph, str | os.PathLike):
+        return _network(graph, dt, every_step, DTYPES[dtype])
+    whole = read_nir_file(Path(graph))
+    with reading(os.fspath(graph), "graph"):
+        return _network(whole, dt, every_step, DTYPES[dtype])
+
+
+def _network(graph: Any, dt: float | None, every_step: bool | None, dtype: torch.dtype) -> Network:
+    if not hasattr(graph, "nodes") or not hasattr(graph, "edges"):
+        raise ValueError(f"graph must be a nir.NIRGraph or the path of its file, not {type(graph).__name__}")
+    step = check_real("dt", _noted(graph, "convexsnn_dt", DT) if dt is None else dt, 0.0, open_minimum=True)
+    flag = bool(_noted(graph, "convexsnn_every_step", 0)) if every_step is None else every_step
+    reader = _Reader(graph, step, dtype)
     if not reader.targets(reader.only("Input")):
         raise ValueError("graph: the Input leads nowhere")
     found = [reader.branch(name) for name in reader.targets(reader.only("Input"))]
     if len({readout for _, _, readout, _ in found}) > 1:
         raise ValueError("graph: some branches are read by their spikes and others by their membrane")
+    outputs = {weights.shape[1] for _, weights, _, _ in found}
+    if len(outputs) > 1:
+        raise ValueError(f"graph: branches that are summed have {sorted(outputs)} outputs")
     layers = [branch for branch, _, _, _ in found]
-    flag = bool(int(notes.get("convexsnn_every_step", 0))) if every_step is None else every_step
-    hidden = Hidden(layers[0].layers[0].n_in, tuple(layers), found[0][2], flag, DTYPES[dtype])
+    hidden = Hidden(layers[0].layers[0].n_in, tuple(layers), found[0][2], flag, dtype)
     W = torch.cat([weights for _, weights, _, _ in found])
     bias = torch.stack([own for _, _, _, own in found]).sum(dim=0) + reader.sum_bias
     if bool(bias.any()):
         hidden, W = with_constant(hidden), torch.cat([W, bias[None]])
     return Network(hidden, W)
+
+
+def _noted(graph: Any, name: str, usual: float) -> float:
+    """What `to_nir` noted in the graph, or the usual."""
+    notes = getattr(graph, "metadata", None) or {}
+    note = node_array(notes.get(name, usual), f"graph: its note {name}")
+    if note.size != 1:
+        raise ValueError(f"graph: its note {name} must be one number, got shape {note.shape}")
+    return float(note.item())
 
 
 class _Reader:
@@ -73,6 +105,9 @@ class _Reader:
     def __init__(self, graph: Any, dt: float, dtype: torch.dtype) -> None:
         self.nodes, self.dt, self.dtype = graph.nodes, dt, dtype
         self.edges = list(dict.fromkeys(tuple(edge) for edge in graph.edges))
+        for edge in self.edges:
+            if len(edge) != 2 or not all(name in self.nodes for name in edge):
+                raise ValueError(f"graph: the edge {edge} is not between two of its nodes")
         self.sum_bias: Tensor | float = 0.0
         known = {*WEIGHTS, *NEURONS, "Threshold", "Input", "Output"}
         for name in self.nodes:
@@ -137,11 +172,11 @@ class _Reader:
         """Weight (n_in, m) and bias (m,)."""
         if self.kind(name) not in WEIGHTS:
             raise ValueError(f"graph: {name} ({self.kind(name)}) stands where weights (Affine or Linear) are needed")
-        node = self.nodes[name]
-        weight = self.tensor(node.weight)
-        if weight.ndim != 2:
+        weight = self.tensor(name, "weight")
+        if weight.ndim != 2 or not weight.numel():
             raise ValueError(f"graph: {name} must have a weight of two dimensions, got {tuple(weight.shape)}")
-        bias = self.tensor(node.bias) if self.kind(name) == "Affine" else weight.new_zeros(len(weight))
+        m = len(weight)
+        bias = self.each(name, "bias", m) if self.kind(name) == "Affine" else weight.new_zeros(m)
         return weight.T.contiguous(), bias
 
     def layer(self, weight: Tensor, bias: Tensor, name: str) -> tuple[Layer, str]:
@@ -150,7 +185,7 @@ class _Reader:
         if kind not in NEURONS:
             raise ValueError(f"graph: {name} ({kind}) stands where neurons ({', '.join(NEURONS)}) are needed")
         for rest in ("v_leak", "v_reset"):
-            if np.any(getattr(node, rest, 0.0) != 0.0):
+            if getattr(node, rest, None) is not None and bool(self.tensor(name, rest).any()):
                 raise ValueError(f"graph: {name} has {rest} other than 0, which no neuron of ours has")
         m = weight.shape[1]
         gain, leak = self.gain_and_leak(name, m)
@@ -160,13 +195,15 @@ class _Reader:
             if len(ahead) != 1:
                 raise ValueError(f"graph: {name} (LI) must lead to a Threshold")
             fires, reset = ahead[0], "none"
-        lowered = self.nodes[fires].threshold if kind == "LI" else node.v_threshold
+        lowered = self.array(fires, "threshold" if kind == "LI" else "v_threshold")
         # In the arrays' own dtype: that is where the next number below was taken.
-        raised = np.nextafter(np.asarray(lowered), np.asarray(np.inf, dtype=np.asarray(lowered).dtype))
-        threshold = self.tensor(raised).expand(m).clone()
+        raised = torch.as_tensor(np.nextafter(lowered, np.asarray(np.inf, dtype=lowered.dtype))).to(self.dtype)
+        threshold = self.spread(raised, f"graph: the threshold of {fires}", m)
         recurrent = None
         for loop in self.loops(fires, name):
             back, constant = self.weights(loop)
+            if back.shape != (m, m):
+                raise ValueError(f"graph: {loop} feeds {m} neurons back, but its weight is {tuple(back.T.shape)}")
             bias = bias + constant
             if kind == "LI" and self.kind(loop) == "Linear" and reset == "none":
                 reset = self.reset_of(back * gain, leak, threshold)
@@ -180,20 +217,30 @@ class _Reader:
 
     def gain_and_leak(self, name: str, m: int) -> tuple[Tensor, Tensor]:
         """What the neurons `name` multiply their input and their membrane by at a step."""
-        node, kind = self.nodes[name], self.kind(name)
-        r = self.tensor(node.r).expand(m)
+        kind, r = self.kind(name), self.each(name, "r", m)
         if kind == "IF":
             return r * self.dt, torch.ones(m, dtype=self.dtype)
         if kind != "CubaLIF":
-            share = self.dt / self.tensor(node.tau).expand(m)
+            share = self.dt / self.times(name, "tau", m)
             return r * share, 1.0 - share
-        if not np.allclose(node.tau_mem, self.dt, rtol=1e-6, atol=0.0):
+        if not np.allclose(self.array(name, "tau_mem"), self.dt, rtol=1e-6, atol=0.0):
             raise ValueError(
                 f"graph: {name} is a CubaLIF with a membrane that lasts (tau_mem other than dt={self.dt:g}) and a "
                 "synaptic current besides; no neuron of ours has both"
             )
-        share = self.dt / self.tensor(node.tau_syn).expand(m)
-        return self.tensor(node.w_in).expand(m) * share * r, 1.0 - share
+        share = self.dt / self.times(name, "tau_syn", m)
+        return self.each(name, "w_in", m) * share * r, 1.0 - share
+
+    def times(self, name: str, field: str, m: int) -> Tensor:
+        """Time constants (m,) of neurons, none shorter than a step."""
+        tau = self.each(name, field, m)
+        shortest = float(tau.min())
+        if shortest < self.dt:
+            raise ValueError(
+                f"graph: {name} has {field} {shortest:.6g} s, less than a step of dt={self.dt:.6g} s, in which such "
+                "neurons would overshoot: pass a dt that no time constant falls short of"
+            )
+        return tau
 
     def reset_of(self, back: Tensor, leak: Tensor, threshold: Tensor) -> Reset:
         """Which reset a feedback stands for: "none" for ordinary recurrence."""
@@ -203,5 +250,23 @@ class _Reader:
         near = lambda other: torch.allclose(drop, other, rtol=1e-5, atol=0.0)  # noqa: E731
         return "soft" if near(leak * threshold) else "delayed" if near(threshold) else "none"
 
-    def tensor(self, array: Any) -> Tensor:
-        return torch.as_tensor(np.asarray(array)).to(self.dtype)
+    def array(self, name: str, field: str) -> np.ndarray:
+        """A parameter of the node `name`."""
+        if not hasattr(self.nodes[name], field):
+            raise ValueError(f"graph: {name} has no {field}")
+        return node_array(getattr(self.nodes[name], field), f"graph: {field} of {name}")
+
+    def tensor(self, name: str, field: str) -> Tensor:
+        """The same in the dtype of the network."""
+        return torch.from_numpy(self.array(name, field)).to(self.dtype)
+
+    def each(self, name: str, field: str, m: int) -> Tensor:
+        """The same for each of m neurons, (m,); one number may stand for all."""
+        return self.spread(self.tensor(name, field), f"graph: {field} of {name}", m)
+
+    @staticmethod
+    def spread(values: Tensor, where: str, m: int) -> Tensor:
+        """`values` as (m,), where there is one or there are m."""
+        if tuple(values.shape) not in ((), (1,), (m,)):
+            raise ValueError(f"{where} must be one number or {m}, got shape {tuple(values.shape)}")
+        return values.expand(m).clone()

@@ -72,6 +72,8 @@ class ExportedNetwork(nn.Module):
     output : nn.Linear
         W, without bias.
     every_step : bool
+    n_features : int
+        d.
     """
 
     def __init__(self, branches: list[ExportedBranch], output: nn.Linear, *, every_step: bool) -> None:
@@ -79,6 +81,7 @@ class ExportedNetwork(nn.Module):
         self.branches = nn.ModuleList(branches)
         self.output = output
         self.every_step = every_step
+        self.n_features = branches[0].layers[0].linear.in_features  # type: ignore[union-attr]
 
     def forward(self, x: Tensor, state: Optional[List[Tensor]] = None) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006, UP045
         """Outputs and the state after the last step; see the class."""
@@ -90,10 +93,7 @@ class ExportedNetwork(nn.Module):
     @torch.jit.export
     def features(self, x: Tensor, state: Optional[List[Tensor]] = None) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006, UP045
         """What the output layer reads at every step, (T, n, P_last), and the state after the last step."""
-        if x.dim() != 3:
-            raise ValueError("x must have shape (T, n, d), time first")
-        if x.shape[0] == 0:
-            raise ValueError("x must have at least one step")
+        self.check_input(x, state)
         before = self.zero_state(x) if state is None else state
         steps = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
         for t in range(x.shape[0]):
@@ -109,6 +109,24 @@ class ExportedNetwork(nn.Module):
             steps.append(torch.cat(parts, dim=1))
             before = after
         return torch.stack(steps), before
+
+    @torch.jit.export
+    def check_input(self, x: Tensor, state: Optional[List[Tensor]]) -> None:  # noqa: UP006, UP045
+        """ValueError where x is not (T, n, d) with the d of the network, or the state is of another n."""
+        if x.dim() != 3:
+            raise ValueError("x must have shape (T, n, d), time first")
+        if x.shape[0] == 0:
+            raise ValueError("x must have at least one step")
+        n, d = x.shape[1], x.shape[2]
+        if d != self.n_features:
+            raise ValueError(
+                f"x must have shape (T, n, d), time first, with d = {self.n_features} features, but its last axis has "
+                f"{d}: pass x.permute(2, 0, 1) where x is (n, d, T), or x.permute(1, 0, 2) where it is (n, T, d)"
+            )
+        if state is not None and state[0].shape[0] != n:
+            raise ValueError(
+                f"state is of {state[0].shape[0]} sequences, but x, of shape (T, n, d), has n = {n}: is it (n, T, d)?"
+            )
 
     @torch.jit.export
     def zero_state(self, x: Tensor) -> List[Tensor]:  # noqa: UP006

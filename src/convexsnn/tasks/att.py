@@ -14,8 +14,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from convexsnn.reading import DamagedFileError, read_whole, reading
 from convexsnn.tasks.dfa import DFA
 
+# Bytes of a file, and entries of a table (states by symbols), beyond which an automaton is not read.
+LARGEST_FILE, LARGEST_TABLE = 2**26, 10**7
 EPSILONS = ("<eps>", "<epsilon>", "@0@", "@_EPSILON_SYMBOL_@")
 
 
@@ -24,30 +27,34 @@ def read_att(path: str | Path) -> DFA:
 
     Raises
     ------
-    ValueError
+    DamagedFileError
         With the number of the line at fault, if the file is not a deterministic unweighted acceptor; or if it cannot
-        be read, or holds no transition or no final state.
+        be read, is too large, or holds no transition or no final state.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read the automaton {path}: {error}") from error
+    content = read_whole(path, LARGEST_FILE)
+    with reading(path, "text"):
+        text = content.decode("utf-8-sig")
     states: dict[str, int] = {}
     arcs: dict[tuple[int, str], tuple[int, int]] = {}
     final: set[int] = set()
     for number, line in enumerate(text.split("\n"), start=1):
         fields = line.split()
-        where = f"{path}, line {number}: {line.strip()!r}"
         if not fields:
             continue
-        if len(fields) <= 2:
-            final.add(_final_state(fields, states, where))
-        else:
-            _add_arc(fields, states, arcs, number, where)
+        with reading(path, f"line {number}, {line.strip()[:80]!r}"):
+            if len(fields) <= 2:
+                final.add(_final_state(fields, states))
+            else:
+                _add_arc(fields, states, arcs, number)
     if not arcs or not final:
         missing = "final state" if arcs else "transition"
-        raise ValueError(f"{path} holds no {missing}; expected lines `src dst symbol` and `state`")
-    return _assemble(states, arcs, final)
+        raise DamagedFileError(path, "text", f"it holds no {missing}; expected lines `src dst symbol` and `state`")
+    symbols = sorted({symbol for _, symbol in arcs})
+    if len(states) * len(symbols) > LARGEST_TABLE:
+        reason = f"{len(states)} states and {len(symbols)} symbols are more than a table of {LARGEST_TABLE} entries"
+        raise DamagedFileError(path, "size", reason)
+    with reading(path, "automaton"):
+        return _assemble(states, symbols, arcs, final)
 
 
 def write_att(dfa: DFA, path: str | Path) -> None:
@@ -80,36 +87,34 @@ def write_att(dfa: DFA, path: str | Path) -> None:
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
 
 
-def _final_state(fields: list[str], states: dict[str, int], where: str) -> int:
+def _final_state(fields: list[str], states: dict[str, int]) -> int:
     if len(fields) == 2 and fields[1] not in ("0", "0.0"):
-        raise ValueError(f"{where}: final weight {fields[1]}; only unweighted acceptors can be read")
+        raise ValueError(f"final weight {fields[1]}; only unweighted acceptors can be read")
     return states.setdefault(fields[0], len(states))
 
 
 def _add_arc(
-    fields: list[str], states: dict[str, int], arcs: dict[tuple[int, str], tuple[int, int]], number: int, where: str
+    fields: list[str], states: dict[str, int], arcs: dict[tuple[int, str], tuple[int, int]], number: int
 ) -> None:
     """Record the transition of line `number`; `arcs` maps (state, symbol) to (state, line)."""
     src, dst, symbol, *rest = fields
     if rest not in ([], [symbol]):
-        raise ValueError(
-            f"{where}: expected `src dst symbol` or `src dst symbol symbol`; outputs and weights are not read"
-        )
+        raise ValueError("expected `src dst symbol` or `src dst symbol symbol`; outputs and weights are not read")
     if symbol in EPSILONS:
-        raise ValueError(f"{where}: a transition that reads nothing; make the automaton deterministic first")
+        raise ValueError("a transition that reads nothing; make the automaton deterministic first")
     q = states.setdefault(src, len(states))
     target = states.setdefault(dst, len(states))
     if (q, symbol) in arcs:
         first = arcs[q, symbol][1]
-        raise ValueError(
-            f"{where}: state {src} already has a transition for {symbol} (line {first}); not deterministic"
-        )
+        raise ValueError(f"state {src} already has a transition for {symbol} (line {first}); not deterministic")
     arcs[q, symbol] = target, number
 
 
-def _assemble(states: dict[str, int], arcs: dict[tuple[int, str], tuple[int, int]], final: set[int]) -> DFA:
-    symbols = tuple(sorted({symbol for _, symbol in arcs}))
+def _assemble(
+    states: dict[str, int], symbols: list[str], arcs: dict[tuple[int, str], tuple[int, int]], final: set[int]
+) -> DFA:
+    place = {symbol: a for a, symbol in enumerate(symbols)}
     table: list[list[int | None]] = [[None] * len(symbols) for _ in states]
     for (q, symbol), (target, _) in arcs.items():
-        table[q][symbols.index(symbol)] = target
-    return DFA(tuple(states), symbols, tuple(tuple(row) for row in table), 0, frozenset(final))
+        table[q][place[symbol]] = target
+    return DFA(tuple(states), tuple(symbols), tuple(tuple(row) for row in table), 0, frozenset(final))

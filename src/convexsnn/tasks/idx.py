@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from convexsnn.reading import DamagedFileError, check_inflated, reading, regular_size
+
 _UNSIGNED_BYTE = 0x08
+_PIECE = 2**20
 
 
 def find_idx(folder: str | Path, stem: str, ndim: int) -> Path:
@@ -47,35 +50,51 @@ def read_idx(path: str | Path, ndim: int) -> np.ndarray:
 
     Raises
     ------
-    ValueError
+    DamagedFileError
         If the file cannot be read, is no IDX file, holds another type or number of dimensions, or is shorter or longer
         than its dimensions say.
     """
     path = Path(path)
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            return _parse(stream, ndim, path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"cannot read {path}: {error}; it may be damaged or cut short, fetch it again") from error
+    stored = regular_size(path)
+    compressed = path.suffix == ".gz"
+    with reading(path, "data"):
+        try:
+            with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
+                shape = _dimensions(stream, ndim, path)
+                size = math.prod(shape)
+                if compressed:
+                    check_inflated(path, "dimensions", size, stored)
+                elif size != stored - 4 - 4 * ndim:
+                    raise _other_size(path, shape, f"{stored - 4 - 4 * ndim} bytes")
+                data = _read(stream, size + 1)  # one byte more, to notice a file that goes on
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DamagedFileError(path, "gzip", f"{error}: it is damaged or cut short, fetch it again") from error
+    if len(data) != size:
+        raise _other_size(path, shape, f"only {len(data)}" if len(data) < size else "more")
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
 
-def _parse(stream: BufferedIOBase, ndim: int, path: Path) -> np.ndarray:
-    header = stream.read(4 + 4 * ndim)
+def _dimensions(stream: BufferedIOBase, ndim: int, path: Path) -> tuple[int, ...]:
+    header = _read(stream, 4 + 4 * ndim)
     expected = bytes((0, 0, _UNSIGNED_BYTE, ndim))
     if header[:4] != expected:
-        raise ValueError(
-            f"{path} starts with bytes {header[:4].hex() or '(none)'}, not {expected.hex()}: it is not an IDX file of "
-            f"unsigned bytes with {ndim} dimension(s)"
-        )
+        found = header[:4].hex() or "(none)"
+        reason = f"it begins with bytes {found}, not {expected.hex()}: it is not an IDX file of unsigned bytes"
+        raise DamagedFileError(path, "header", f"{reason} with {ndim} dimension(s)")
     if len(header) < 4 + 4 * ndim:
-        raise ValueError(f"{path} ends within its header; fetch it again")
-    shape = struct.unpack(f">{ndim}I", header[4:])
-    size = math.prod(shape)
-    # One byte more than there should be, to notice a file that goes on.
-    data = stream.read(size + 1)
-    if len(data) != size:
-        found = f"only {len(data)}" if len(data) < size else "more"
-        raise ValueError(
-            f"{path} should hold {size} bytes for its dimensions {shape}, but holds {found}; fetch it again"
-        )
-    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+        raise DamagedFileError(path, "header", "the file ends within it: fetch it again")
+    return struct.unpack(f">{ndim}I", header[4:])
+
+
+def _other_size(path: Path, shape: tuple[int, ...], found: str) -> DamagedFileError:
+    reason = f"{shape} should have {math.prod(shape)} bytes of data, but the file holds {found}: fetch it again"
+    return DamagedFileError(path, "dimensions", reason)
+
+
+def _read(stream: BufferedIOBase, size: int) -> bytes:
+    """Up to `size` bytes, piece by piece, so that no more memory is taken than there are bytes."""
+    pieces, left = [], size
+    while left and (piece := stream.read(min(left, _PIECE))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
