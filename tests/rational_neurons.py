@@ -33,7 +33,7 @@ def column(unit, family, sequences, p):
             v = potential
             if unit.neuron == "lif" and s:
                 v = {"soft": potential - theta, "hard": Fraction(0)}.get(unit.reset, potential)
-            shown.append(s if family.readout == "spike" else v - read >= 0)
+            shown.append(v - read >= 0 if family.reads_membrane else s)
         bits += shown if family.every_step else shown[-1:]
     return tuple(bits)
 

@@ -13,18 +13,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 
-from convexsnn import ProgramSettings, SpikingClassifier, SpikingRegressor, solve
+from convexsnn import Exact, SpikingClassifier, SpikingRegressor, solve
 from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, equal_inputs, exact_oracle, pricing_certificate
 from convexsnn.bounds.patterns.weights import _ties
 from convexsnn.columns import BitColumns, pack_bits
-from convexsnn.exact import solve_exactly
+from convexsnn.exact import ExactSettings, solve_exactly
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.rationals import interior
 from convexsnn.sequences import as_sequences
 from convexsnn.verification import verify
-from helpers import draw_targets
+from helpers import draw_targets, make_problem
 from rational_neurons import climbed, column, vertices
 
 LEAKS = (0.0, 0.5, 1 / 3, 0.9, 0.9000005, 1.0)
@@ -121,7 +121,7 @@ def test_pricing_finds_the_best_of_all_patterns(unit, shape, seed, membrane, pen
     U = torch.from_numpy(np.random.default_rng(seed).normal(size=(len(sequences), 2)))
     norms = PENALTIES[penalty].row_norms(enumerate_family(family, sequences).columns.rmatmul(U))
     best = float(norms.max()) if len(norms) else 0.0
-    priced = exact_oracle(U, family, sequences, penalty=penalty, rho=1e-3)
+    priced = exact_oracle(U, family, sequences, penalty=PENALTIES[penalty], rho=1e-3)
     assert priced.finished
     assert priced.kappa * 1e-3 == pytest.approx(best, abs=1e-3)
     assert priced.kappa * 1e-3 >= best
@@ -149,16 +149,17 @@ def test_no_exact_bound_is_beaten_and_each_is_attained_or_said_not_to_be(unit, s
         unit = replace(unit, readout_bias=False)
     sequences = inputs(shape, seed, n=5)
     family = NetworkFamily(sequences.n_features, (unit,), readout="membrane" if membrane else "spike")
-    targets, choice = draw_targets(loss, 5, 2, seed=seed), ProgramSettings(loss, rho=0.05)
+    targets = draw_targets(loss, 5, 2, seed=seed)
+    problem = make_problem(sequences, targets, loss, rho=0.05)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        trained = solve_exactly(sequences, targets, choice, family, method=method, time_limit=20.0)
+        trained = solve_exactly(problem, family, ExactSettings(method, time_limit=20.0))
     certificate = trained.certificate
     assert certificate.holds(1e-6) or any(issubclass(w.category, ConvergenceWarning) for w in caught)
     found = [bits for bits in adversary(unit, family, sequences, seed, 10) if any(bits)]
     if found:
         assert certificate.dual <= solve(program_over(found, loss, 0.05, targets)).certificate.primal * (1 + 1e-9)
-    assert verify(trained, certificate, sequences, targets, choice).holds
+    assert verify(trained, certificate, problem).holds
 
 
 @pytest.mark.parametrize("close", [1e-3, 1e-10, 1e-13, 2e-16])
@@ -177,15 +178,14 @@ def test_celsius_and_fahrenheit():
     random = np.random.default_rng(1)
     C = np.round(random.uniform(-10, 35, 10), 1)
     X, y = np.c_[C, C * 1.8 + 32][:, None, :], random.integers(0, 2, 10)
-    model = SpikingClassifier(
-        witnesses="exact", neuron="threshold", bias=True, depth=2, readout="spike", loss="hinge", rho=0.02
-    ).fit(X, y)
+    family = Exact(neuron="threshold", bias=True, readout="spike")
+    model = SpikingClassifier(witnesses=family, loss="hinge", rho=0.02).fit(X, y)
     assert model.certificate_.dual == pytest.approx(0.12, rel=1e-6)
     assert model.certificate_.holds(1e-6)
 
 
 def test_a_tiny_input_is_not_zero():
-    model = SpikingClassifier(witnesses="exact", neuron="threshold", depth=2, readout="spike", loss="hinge", rho=0.1)
+    model = SpikingClassifier(witnesses=Exact(neuron="threshold", readout="spike"), loss="hinge", rho=0.1)
     certificate = model.fit(np.array([[[1.0]], [[-1e-13]]]), [1, 0]).certificate_
     assert certificate.primal == pytest.approx(0.2, rel=1e-6)
     assert certificate.holds(1e-6)
@@ -199,10 +199,8 @@ def test_an_optimum_that_needs_ties_is_attained(seed, method):
     random = np.random.default_rng(seed)
     X, y = random.integers(-2, 3, size=(8, 2, 2)).astype(float), random.integers(0, 2, 8)
     y[:2] = 0, 1
-    model = SpikingClassifier(
-        witnesses="exact", exact={"method": method}, depth=2, leak=1.0, reset="none", readout="membrane",
-        intercept=True, loss="hinge", rho=0.1,
-    )  # fmt: skip
+    family = Exact(method=method, leak=1.0, reset="none")
+    model = SpikingClassifier(witnesses=family, intercept=True, loss="hinge", rho=0.1)
     assert model.fit(X, y).certificate_.holds(1e-6)
 
 
@@ -211,9 +209,9 @@ def test_pricing_tells_ties_apart_on_one_hot_input(T, optimum):
     """Every step of a neuron with w = theta is a tie, of which exact arithmetic says how it ends."""
     words = np.array(list(itertools.product((0, 1), repeat=T)))
     X, y = np.eye(2)[words], words[:, 0] ^ words[:, -1]
-    shape = {"witnesses": "exact", "depth": 2, "leak": 0.9, "readout": "spike", "loss": "hinge", "rho": 0.02}
     for method in ("pricing", "arrangement"):
-        certificate = SpikingClassifier(**shape, exact={"method": method}).fit(X, y).certificate_
+        family = Exact(method=method, leak=0.9, readout="spike")
+        certificate = SpikingClassifier(witnesses=family, loss="hinge", rho=0.02).fit(X, y).certificate_
         assert certificate.holds(1e-6)
         assert certificate.primal == pytest.approx(optimum, rel=1e-5)
 
@@ -221,7 +219,7 @@ def test_pricing_tells_ties_apart_on_one_hot_input(T, optimum):
 def test_long_sequences_can_be_priced():
     """Thirty steps have 2^30 spike histories, of which few can occur."""
     X = np.arange(4.0)[:, None, None] + np.zeros((4, 30, 1))
-    model = SpikingRegressor(witnesses="exact", exact={"method": "pricing"}, depth=2, readout="spike", rho=0.1)
+    model = SpikingRegressor(witnesses=Exact(method="pricing", readout="spike"), rho=0.1)
     assert model.fit(X, [0.0, 1.0, 0.0, 1.0]).certificate_.holds(1e-6)
 
 

@@ -50,7 +50,7 @@ QUICK = {
     "rounds": 7,
     "stages": (10.0, 1.0),
     "block": 8,
-    "tol": 1e-6,
+    "round_tol": 1e-6,
 }
 SMALL = SearchSettings(**QUICK, readout="spike", last=64)
 NO_ASCENT = ("restarts", "refinement", "crossing", "inputs")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.global_bound import GlobalBound, finite_or_none, relative_gap
 from convexsnn.losses import Head, check_heads
 from convexsnn.program import ConvexProgram
@@ -193,6 +194,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+@isolated
 def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
     """The dictionary-scope certificate of weights `W` (P, C) and any dual candidate `U` (n, C), rounded outwards.
 
@@ -217,6 +219,7 @@ def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
     )
 
 
+@isolated
 def certify_feasible(program: ConvexProgram, W: Tensor, U: Tensor) -> tuple[Tensor, Certificate]:
     """The dual candidate `U` made feasible, and the certificate of `W` and it; see `certify`."""
     U = program.feasible_dual(U)

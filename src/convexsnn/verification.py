@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds import prove_again
+from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate, certify
 from convexsnn.dictionary import build_dictionary
 from convexsnn.problem import Problem
@@ -45,6 +46,7 @@ class Verification:
         return not self.problems
 
 
+@isolated
 def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verification:
     """Simulate the witnesses anew and recompute primal and dual from the stored W and dual vector.
 

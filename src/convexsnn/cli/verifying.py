@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from convexsnn.certificate import Certificate
-from convexsnn.cli import output
+from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet
-from convexsnn.cli.folder import CERTIFICATE, MODEL, model_file
-from convexsnn.cli.options import OTHER_DATA, FitData, OtherDataError
+from convexsnn.cli.folder import CERTIFICATE, MODEL, model_file, seal_problems
+from convexsnn.cli.loading import OTHER_DATA, OtherDataError, load_fit_data
+from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.proof import verify_exactly
+from convexsnn.reading import DamagedFileError, read_json, reading
 from convexsnn.storage import load_model
 from convexsnn.verification import verify as verify_certificate
 
@@ -26,10 +28,13 @@ def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -
     With `exact`, beside it under "exact" a proof that shares no code with this; both must hold. With `strict` every
     spike must be decided by more than its rounding.
     """
-    estimator, extra = load_model(model_file(model))
-    problems = stored_claims(model, estimator.trained_.certificate)
     try:
-        data = source.load(estimator, extra)
+        estimator, extra = load_model(model_file(model))
+    except DamagedFileError as error:
+        return failed(str(error))
+    problems = [*seal_problems(model), *stored_claims(model, estimator.trained_.certificate)]
+    try:
+        data = load_fit_data(source, estimator, extra)
     except OtherDataError as error:
         return failed(str(error))
     report = recheck(estimator, data)
@@ -59,9 +64,11 @@ def stored_claims(model: Path, stored: Certificate) -> list[str]:
         return []
     beside = model / CERTIFICATE
     try:
-        claimed = Certificate.from_json(beside.read_text())
-    except (OSError, ValueError) as error:
-        return [f"{beside} cannot be read: {error}"]
+        fields = read_json(beside)
+        with reading(beside, "certificate"):
+            claimed = Certificate.from_json(json.dumps(fields))
+    except DamagedFileError as error:
+        return [str(error)]
     return [] if claimed == stored else [f"{CERTIFICATE} is not the certificate in {MODEL}"]
 
 
@@ -96,10 +103,10 @@ def print_verification(report: dict[str, Any]) -> None:
     """The recomputed certificate, and the verdict."""
     if report["recomputed"] is not None:
         recomputed = Certificate.from_json(json.dumps(report["recomputed"]))
-        output.print_facts("Recomputed", output.certificate_facts(recomputed))
+        output.print_facts("Recomputed", showing.certificate_facts(recomputed))
     exact = report.get("exact", {})
     if "primal" in exact:
-        output.print_facts("Proved", output.proof_facts(exact))
+        output.print_facts("Proved", showing.proof_facts(exact))
     for problem in report["problems"]:
         output.say(problem, head="does not hold:", style="bold red")
     if report["holds"]:

@@ -54,6 +54,11 @@ class Mixture(WitnessFamily):
         *_, last = self.parts
         return last.n_last if isinstance(last, Search) else sum(part.n_last for part in self.parts)
 
+    @property
+    def n_at_once(self) -> int:
+        """See `WitnessFamily`."""
+        return max(part.n_at_once for part in self.parts)
+
     def n_last_of(self, witnesses: Hidden) -> int:
         """See `WitnessFamily`."""
         *_, last = self.parts

@@ -32,6 +32,11 @@ class Search(WitnessFamily, SearchSettings):
         check_oracles(self)
 
     @property
+    def n_at_once(self) -> int:
+        """Neurons that are simulated at once."""
+        return self.n_simulated
+
+    @property
     def n_last(self) -> int:
         """P_last in rho = beta / sqrt(P_last)."""
         return self.last

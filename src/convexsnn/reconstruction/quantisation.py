@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_integer
 from convexsnn.network import Branch, Layer, Network
 from convexsnn.reconstruction.kinds import reads_membrane, threshold_of
@@ -71,6 +72,7 @@ class Quantised:
         return not self.failed
 
 
+@isolated
 def quantise(
     network: Network,
     sequences: Sequences,

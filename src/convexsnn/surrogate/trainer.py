@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_integer
 from convexsnn.network import Network
 from convexsnn.problem import Problem
+from convexsnn.reading import reading
 from convexsnn.surrogate.checkpoint import Epoch, read_snapshot, training_identity, write_snapshot
 from convexsnn.surrogate.run import TrainingRun
 from convexsnn.surrogate.settings import SurrogateSettings
@@ -36,6 +38,7 @@ class SurrogateResult:
     interrupted: bool
 
 
+@isolated
 def train_surrogate(
     start: Network,
     problem: Problem,
@@ -82,7 +85,8 @@ def train_surrogate(
                 f"checkpoint {checkpoint} is of {len(snapshot.history)} epochs, more than epochs={settings.epochs}: "
                 "name another file, or set epochs higher"
             )
-        run.restore(snapshot)
+        with reading(checkpoint, "weights"):
+            run.restore(snapshot)
     interrupted, began = False, time.perf_counter()
     try:
         while not run.finished:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from convexsnn.cli import output, verifying
-from convexsnn.cli.options import FitData, Json
-from convexsnn.storage import ModelFileError
+from convexsnn.cli import output
+from convexsnn.cli.options import FitData, Json, check_model
+from convexsnn.cli.starting import loading
 
 
 def verify(
@@ -35,10 +35,12 @@ def verify(
     strict : bool
         As `exact`, and do not accept spikes that lie within rounding of their threshold.
     """
-    try:
-        report = verifying.verify(model, source or FitData(), exact=exact, strict=strict)
-    except ModelFileError as error:
-        report = verifying.failed(str(error))
+    check_model(model)
+    source = source or FitData()
+    source.check()
+    with loading():
+        from convexsnn.cli import verifying
+    report = verifying.verify(model, source, exact=exact, strict=strict)
     if json:
         output.print_json(report)
     else:
