@@ -9,7 +9,7 @@ import torch
 from convexsnn import LIF, Branch, Hidden, Layer, Network, Sequences, Threshold, simulate
 from convexsnn.export import from_nir, from_torch, to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
 from convexsnn.simulation import initial_state, read, scores, step
-from convexsnn.surrogate import Surrogate
+from convexsnn.surrogate import SurrogateShape
 from convexsnn.surrogate.module import Gradients
 from helpers import generator
 
@@ -170,7 +170,7 @@ def test_torch_module_has_the_gradients_of_the_trainer(shape):
     from convexsnn.surrogate.module import TrainableNetwork
 
     network = draw("soft", dyadic=False, recurrent=True, readout="membrane")
-    gradients = Gradients(Surrogate(shape, 0.5), detach_reset=False, learn_leak=True, learn_threshold=True)
+    gradients = Gradients(SurrogateShape(shape, 0.5), detach_reset=False, learn_leak=True, learn_threshold=True)
     module, trainer = to_torch(network, gradients), TrainableNetwork(network, gradients, torch.float64)
     X = inputs(dyadic=False)[:6, :5]
     module(X)[0].transpose(0, 1).flatten(0, 1).square().sum().backward()
