@@ -115,7 +115,7 @@ def alter_tensor(folder, name, change):
     ("name", "change", "reason"),
     [
         ("W", lambda W: 1.1 * W, "claims objective"),
-        ("W", lambda W: torch.full_like(W, 1e308), "claims objective"),
+        ("W", lambda W: torch.full_like(W, 1e308), "objective nan"),
         ("W", lambda W: torch.full_like(W, torch.inf), "W is not finite"),
         ("W", lambda W: W.to(torch.float32), "W is not finite float64"),
         ("U", lambda U: torch.full_like(U, torch.nan), "U is not finite"),
@@ -285,7 +285,9 @@ def test_several_betas_on_a_validation_split(tmp_path, capsys, beta):
     assert picked["certificate"] == json.loads((out / "certificate.json").read_text())
     assert run(["verify", "--model", str(out), "--task", "first-last-xor"]) == 0
     # A later fit of one beta into the same folder leaves no path that is not its own.
-    assert fit(out, *XOR) == 0
+    assert fit(out, *XOR) == 2
+    assert "holds another model, trained on first-last-xor" in " ".join(capsys.readouterr().err.split())
+    assert fit(out, *XOR, "--force") == 0
     assert not (out / "path.json").exists()
 
 
@@ -390,8 +392,9 @@ def test_closed_loop_of_a_joint_token_in_lists_of_unequal_length(tmp_path, capsy
     assert np.load(tmp_path / "p.npz")["prediction"].shape == (lengths.sum(),)
     model, extra = load_model(tmp_path / "m" / "model.safetensors")
     for source, message in [({}, "unknown data, not on a task"), ({"task": "addition"}, "not on a task")]:
-        save_model(model, tmp_path / "m" / "model.safetensors", extra | {"source": source})
+        save_model(model, tmp_path / "other.safetensors", extra | {"source": source})
         capsys.readouterr()
+        predict[2] = str(tmp_path / "other.safetensors")
         assert run([*predict, "--closed-loop"]) == 2
         assert message in " ".join(capsys.readouterr().err.split())
 
@@ -519,8 +522,8 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, capsys, monkeypat
     monkeypatch.setattr(os, "fsync", full)
     assert fit(tmp_path / "m", *XOR) == 2
     message = " ".join(capsys.readouterr().err.split())
-    assert "model.safetensors (No space left on device)" in message
-    assert list((tmp_path / "m").iterdir()) == []
+    assert f"could not write {tmp_path / 'm'} (No space left on device); nothing was changed" in message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_predict_refuses_bad_models_and_inputs(trained, tmp_path, capsys):
@@ -562,7 +565,7 @@ def test_export_to_nir_refuses_what_it_cannot_say_and_writes_the_rest(tmp_path, 
     assert back.hidden.n_neurons == network.hidden.n_neurons
     assert torch.allclose(back.W, network.W, rtol=1e-6)
     out.unlink()
-    assert fit(model, *XOR, "--readout", "spike", "--beta", "0.01") == 0
+    assert fit(model, *XOR, "--readout", "spike", "--beta", "0.01", "--force") == 0
     assert run(["export", "--model", str(model), "--to", "nir", "--out", str(out)]) == 2
     assert "soft_reset" in capsys.readouterr().err
     assert not out.exists()

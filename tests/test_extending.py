@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from convexsnn import Gaussian, Hidden, Problem, Search, SpikingClassifier, as_sequences, simulate, solvers, train
 from convexsnn.cli.app import run as command
-from convexsnn.cli.witness_options import help_of
+from convexsnn.cli.witness_options import documentation_of
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.export import to_nir, to_snntorch
 from convexsnn.families import FAMILIES
@@ -151,7 +151,7 @@ def test_witness_family(follow, tmp_path):
     assert searched.fit(X, y).stopped_
     with pytest.raises(ValueError, match="depth"):
         Signs().with_params(depth=2)
-    assert set(help_of(Signs)) == {"last", "leak"}
+    assert set(documentation_of(Signs)) == {"last", "leak"}
 
 
 def test_search_oracle(follow):

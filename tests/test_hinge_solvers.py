@@ -250,7 +250,7 @@ def test_an_inner_solver_that_is_interrupted_ends_the_whole(inner, monkeypatch):
     class Interrupted:
         def solve(self, program: ConvexProgram, *_: object) -> Solution:
             calls.append(1)
-            return replace(solver_for(program).solve(program, SolverOptions(max_iter=0)), status=Status.INTERRUPTED)
+            return replace(solver_for(program).solve(program, SolverOptions(max_iter=1)), status=Status.INTERRUPTED)
 
     monkeypatch.setattr(linear, inner, Interrupted)
     monkeypatch.setattr(linear, "SMALL_WORK", 0 if inner == "ActiveSetNewton" else linear.SMALL_WORK)

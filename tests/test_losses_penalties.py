@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexsnn.estimators.classifier import CLASSIFIER_LOSSES
+from convexsnn.estimators.classifier import classifier_loss
 from convexsnn.labels import decide
 from convexsnn.losses import LOSSES, PiecewiseLinearLoss, ProbabilisticLoss, SmoothLoss, is_hinge, loss_of
 from convexsnn.losses.protocol import Head
@@ -132,7 +132,10 @@ def test_encodings():
 
 
 def test_the_classifier_offers_the_losses_that_learn_classes():
-    assert set(CLASSIFIER_LOSSES.values()) == {loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds}
+    offered = {"auto"} | {loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds}
+    assert {classifier_loss(name).name for name in offered} == offered - {"auto"}
+    with pytest.raises(ValueError, match=r"loss must be one of 'auto'.*got 'squared_hinge'"):
+        classifier_loss("squared_hinge")
 
 
 def test_tables_refuse_what_they_do_not_know():

@@ -5,19 +5,19 @@ All numbers are small multiples of powers of two, so sums are exact in any order
 
 import numpy as np
 import torch
-from convexsnn.search.population import Population, StackedLayer
-from convexsnn.search.prefixes import prefixes_of
-from convexsnn.search.simulator import columns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convexsnn import LIF, Branch, Hidden, Layer, Network, as_sequences, simulate
 from convexsnn.export import to_torch
 from convexsnn.neurons import RESETS
-from convexsnn.proof import model as proof_model
-from convexsnn.proof.simulation import simulate as prove_spikes
+from convexsnn.prefixes import prefixes_of
+from convexsnn.proof.model import StoredBranch, StoredHidden, StoredLayer
+from convexsnn.proof.simulation import simulate_exactly
 from convexsnn.readouts import Membrane, Spike
-from convexsnn.surrogate import Surrogate
+from convexsnn.search.branches.population import Population, StackedLayer
+from convexsnn.search.branches.simulator import columns
+from convexsnn.surrogate import SurrogateShape
 from convexsnn.surrogate.scan import ScanSettings, scan
 
 
@@ -48,7 +48,7 @@ def test_every_simulator_is_the_step(seed, reset, recurrent, biased):
 
     # Surrogate gradients.
     flow = (X @ layer.weight + (layer.bias if biased else 0)).transpose(0, 1).contiguous()
-    scanned = scan(flow, layer.recurrent, leak, threshold, ScanSettings(reset, Surrogate(), True))
+    scanned = scan(flow, layer.recurrent, leak, threshold, ScanSettings(reset, SurrogateShape(), True))
     assert torch.equal(scanned.spikes.transpose(0, 1) > 0, spikes)
     assert torch.equal(scanned.membrane.transpose(0, 1), membranes)
 
@@ -70,13 +70,10 @@ def test_every_simulator_is_the_step(seed, reset, recurrent, biased):
 
     # The proof, which finds all of these decisions exact.
     plain = lambda tensor: None if tensor is None else tensor.numpy()  # noqa: E731
-    layers = (
-        proof_model.Layer(
-            *map(plain, (layer.weight, layer.recurrent, layer.bias)), reset, plain(leak), plain(threshold)
-        ),
-    )
+    weights = map(plain, (layer.weight, layer.recurrent, layer.bias))
+    stored = StoredBranch((StoredLayer(*weights, reset, plain(leak), plain(threshold)),), None)
     for readout in ("spike", "membrane"):
-        alone = proof_model.Hidden(d, (proof_model.Branch(layers, None),), readout, True, np.dtype(np.float64))
-        proved = prove_spikes(alone, X.numpy(), np.full(n, T))
+        alone = StoredHidden(d, (stored,), readout, True, np.dtype(np.float64))
+        proved = simulate_exactly(alone, X.numpy(), np.full(n, T))
         assert np.array_equal(proved.bits, rows[readout].numpy())
         assert proved.undecided == 0

@@ -12,19 +12,25 @@ from convexsnn import (
     LIF,
     Architecture,
     Branch,
+    Exact,
+    Gaussian,
     Hidden,
     Layer,
     Network,
+    Problem,
+    Search,
     SpikingClassifier,
+    Surrogate,
     Threshold,
     as_sequences,
     build_dictionary,
     gaussian,
     simulate,
 )
-from convexsnn.bounds import Family
+from convexsnn.bounds import NetworkFamily
 from convexsnn.cost import inference_cost
 from convexsnn.display import RasterDisplay, WeightsDisplay
+from convexsnn.exact import ExactSettings
 from convexsnn.export import to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
 from convexsnn.losses import LOSSES
 from convexsnn.neurons import NEURONS, Fired, Neuron, lif, neuron_kind
@@ -34,8 +40,8 @@ from convexsnn.reconstruction import quantise, realise, widen_margins
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import initial_state, read, step
 from convexsnn.storage import load_model, save_model
-from convexsnn.surrogate import Problem, SurrogateSettings, train_surrogate
-from convexsnn.surrogate.checkpoint import identity
+from convexsnn.surrogate import SurrogateSettings, train_surrogate
+from convexsnn.surrogate.checkpoint import training_identity
 from convexsnn.verification import verify
 from convexsnn.witnesses import diversify, mix
 from convexsnn.witnesses.reservoir import set_reservoir
@@ -164,8 +170,7 @@ def test_fit_on_given_layers_predict_verify_save_and_load(tmp_path, monkeypatch)
     assert model.certificate_.holds(1e-6)
     assert "of any kind" in model.certificate_.global_bound.family
     assert isinstance(model.network_.hidden.branches[0].last.neuron, Adaptive)
-    again = verify(model.trained_, model.certificate_, *model.training_rows(X, y), model.program_settings())
-    assert again.holds
+    assert verify(model.trained_, model.certificate_, model.problem(X, y)).holds
     save_model(model, tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")
     assert loaded.network_.equals(model.network_)
@@ -206,7 +211,7 @@ def problem():
 
 def tighten(method):
     model = SpikingClassifier(witnesses=draw(depth=2), loss="hinge").fit(data()[0], data()[1] > 0)
-    model.tighten_bound(data()[0], data()[1] > 0, method=method)
+    model.tighten_bound(data()[0], data()[1] > 0, ExactSettings(method))
 
 
 def realise_one():
@@ -224,9 +229,11 @@ REFUSALS = {
     "widen": lambda: widen_margins(network(), draw_sequences()),
     "realise": realise_one,
     "surrogate": lambda: train_surrogate(network(), problem(), SurrogateSettings(epochs=1)),
-    "search": lambda: SpikingClassifier(neuron="adaptive").fit(*data()),
-    "exact": lambda: SpikingClassifier(witnesses="exact", depth=2, neuron="adaptive", readout="spike").fit(*data()),
-    "family": lambda: Family.of(draw(depth=2)),
+    "search": lambda: Search(neuron="adaptive"),
+    "gaussian": lambda: Gaussian(neuron="adaptive"),
+    "surrogate family": lambda: Surrogate(neuron="adaptive"),
+    "exact": lambda: Exact(neuron="adaptive"),
+    "family": lambda: NetworkFamily.of(draw(depth=2)),
     "tighten": lambda: tighten("arrangement"),
     "tighten by pricing": lambda: tighten("pricing"),
     "heterogeneous": lambda: diversify(draw(), generator()),
@@ -250,7 +257,7 @@ def test_what_a_checkpoint_belongs_to_knows_every_setting():
 
     def digest(neuron):
         branches = (Branch((replace(first, neuron=neuron), *rest)), *hidden.branches[1:])
-        return identity(network(replace(hidden, branches=branches)), problem(), SurrogateSettings(), 0, 0)
+        return training_identity(network(replace(hidden, branches=branches)), problem(), SurrogateSettings(), 0)
 
     neuron = first.neuron
     others = [replace(neuron, rise=0.5), replace(neuron, decay=neuron.decay / 2), replace(neuron, leak=neuron.decay)]

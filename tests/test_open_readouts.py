@@ -10,20 +10,26 @@ import torch
 
 from convexsnn import (
     Architecture,
+    Exact,
     FeedbackLoop,
+    Gaussian,
     Network,
+    Problem,
+    Search,
     SpikingClassifier,
     SpikingRegressor,
+    Surrogate,
     as_sequences,
     build_dictionary,
     gaussian,
     predict_closed_loop,
     simulate,
 )
-from convexsnn.bounds import Family, enumerate_family, enumeration_cost
+from convexsnn.bounds import NetworkFamily, enumerate_family, enumeration_cost
 from convexsnn.columns import RealColumns
 from convexsnn.cost import inference_cost
 from convexsnn.display import RasterDisplay, WeightsDisplay
+from convexsnn.exact import ExactSettings
 from convexsnn.export import to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
 from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
@@ -34,8 +40,7 @@ from convexsnn.reconstruction import quantise, widen_margins
 from convexsnn.ridge import fit_ridge
 from convexsnn.simulation import initial_state, read, scores, step
 from convexsnn.storage import load_model, save_model
-from convexsnn.surrogate import Problem, SurrogateSettings, train_surrogate
-from convexsnn.training import objective
+from convexsnn.surrogate import SurrogateSettings, train_surrogate
 from convexsnn.verification import verify
 from convexsnn.witnesses import with_constant
 from helpers import KINDS, draw_hidden, draw_sequences, generator
@@ -134,13 +139,14 @@ def data(n=40, T=6):
     return X, (X[:, :, 0].mean(axis=1) > 0.4).astype(int)
 
 
-SMALL = {"witnesses": "gaussian", "depth": 2, "branches": 2, "last": 24, "readout": "rate", "random_state": 0}
+RATES = {"last": 24, "depth": 2, "readout": "rate"}
 
 
 @pytest.mark.parametrize("penalty", ["l1", "group"])
 def test_certificates_and_universal_bounds_hold(penalty):
     X, y = data()
-    model = SpikingClassifier(**SMALL, loss="hinge", rho=0.01, penalty=penalty).fit(X, y)
+    family = Gaussian(**RATES)
+    model = SpikingClassifier(witnesses=family, loss="hinge", rho=0.01, penalty=penalty, random_state=0).fit(X, y)
     certificate, bound = model.certificate_, model.certificate_.global_bound
     assert certificate.holds(1e-6)
     D = build_dictionary(model.trained_.witnesses, as_sequences(X)).columns.dense().numpy()
@@ -151,13 +157,12 @@ def test_certificates_and_universal_bounds_hold(penalty):
     # No other network that is read so gets below the bound, which speaks of numbers from 0 to 1.
     assert "numbers from 0 to 1" in bound.family
     for seed in range(5):
-        other = SpikingClassifier(**(SMALL | {"random_state": seed, "last": 200}), loss="hinge", rho=0.01).fit(X, y)
+        many = Gaussian(**(RATES | {"last": 200}))
+        other = SpikingClassifier(witnesses=many, random_state=seed, loss="hinge", rho=0.01).fit(X, y)
         assert other.certificate_.primal >= bound.value
-    sequences, targets = model.training_rows(X, y)
-    trained = model.trained_
-    run = objective(trained.network, sequences, targets, trained.row_weights, certificate)
-    assert run == pytest.approx(certificate.primal, rel=1e-12)
-    assert verify(trained, certificate, sequences, targets, model.program_settings()).holds
+    problem = model.problem(X, y)
+    assert problem.objective(model.network_) == pytest.approx(certificate.primal, rel=1e-12)
+    assert verify(model.trained_, certificate, problem).holds
 
 
 def test_a_box_other_than_from_0_to_1_has_no_universal_bound():
@@ -186,11 +191,12 @@ def test_files_keep_it_with_its_settings_and_need_its_kind(tmp_path, monkeypatch
 
 def test_by_name_in_estimators_with_an_intercept_of_which_it_reads_one():
     X, y = data()
-    model = SpikingClassifier(**SMALL, intercept=True).fit(X, y)
+    model = SpikingClassifier(witnesses=Gaussian(**RATES), intercept=True, random_state=0).fit(X, y)
     assert model.network_.hidden.readout == Rate()
     S = scores(model.network_, as_sequences(X)).numpy()
     assert np.allclose(S[:, 1] - S[:, 0], model.decision_function(X)) or np.allclose(S, model.decision_function(X))
-    assert SpikingRegressor(**SMALL).fit(X, X[:, :, 0].mean(axis=1)).score(X, X[:, :, 0].mean(axis=1)) > 0.5
+    regressor, means = SpikingRegressor(witnesses=Gaussian(**RATES), random_state=0), X[:, :, 0].mean(axis=1)
+    assert regressor.fit(X, means).score(X, means) > 0.5
     with pytest.raises(ValueError, match=r"leaky\(mu=0.5\).*leave the intercept out"):
         with_constant(Hidden(3, (), Leaky(0.5)))
 
@@ -198,7 +204,7 @@ def test_by_name_in_estimators_with_an_intercept_of_which_it_reads_one():
 def test_it_is_predicted_with_in_closed_loop():
     X, _ = data()
     y = (X[:, :, 0].cumsum(axis=1) > 1.0).astype(int)
-    model = SpikingClassifier(**SMALL, per_step=True).fit(X, y)
+    model = SpikingClassifier(witnesses=Gaussian(**RATES), per_step=True, random_state=0).fit(X, y)
     labels, inputs = predict_closed_loop(model, X, FeedbackLoop(1, {0: -1.0, 1: 1.0}), return_inputs=True)
     assert np.array_equal(labels, model.predict(inputs))
 
@@ -230,8 +236,8 @@ def surrogate():
     train_surrogate(network(), problem, SurrogateSettings(epochs=1))
 
 
-def fit(**settings):
-    return SpikingClassifier(**({"readout": "rate"} | settings)).fit(*data())
+def fit(witnesses):
+    return SpikingClassifier(witnesses=witnesses).fit(*data())
 
 
 def flat():
@@ -247,14 +253,14 @@ REFUSALS = {
     "quantise": lambda: quantise(network(), draw_sequences()),
     "widen": lambda: widen_margins(network(), draw_sequences()),
     "surrogate": surrogate,
-    "surrogate family": lambda: fit(witnesses="surrogate"),
-    "search": lambda: fit(),
-    "gaussian and search": lambda: fit(witnesses="gaussian+search"),
-    "exact": lambda: fit(witnesses="exact", depth=2),
-    "enumerate": lambda: enumerate_family(Family.of(flat()), draw_sequences()),
-    "enumeration cost": lambda: enumeration_cost(Family.of(flat()), draw_sequences()),
-    "tighten": lambda: fit(witnesses=flat()).tighten_bound(*data()),
-    "tighten by pricing": lambda: fit(witnesses=flat()).tighten_bound(*data(), ExactSettings("pricing")),
+    "surrogate family": lambda: fit(Surrogate(readout="rate")),
+    "search": lambda: Search(readout="rate"),
+    "search after gaussian": lambda: fit(Gaussian(readout="rate") + Search()),
+    "exact": lambda: Exact(readout="rate"),
+    "enumerate": lambda: enumerate_family(NetworkFamily.of(flat()), draw_sequences()),
+    "enumeration cost": lambda: enumeration_cost(NetworkFamily.of(flat()), draw_sequences()),
+    "tighten": lambda: fit(flat()).tighten_bound(*data()),
+    "tighten by pricing": lambda: fit(flat()).tighten_bound(*data(), ExactSettings("pricing")),
     "unknown": lambda: as_readout("rates"),
     "other settings": lambda: as_readout({"kind": "rate", "windows": 3}),
 }
@@ -271,7 +277,7 @@ def test_what_knows_only_some_readouts_refuses_this_one_by_name(what):
 
 def test_exact_verification_refuses_it_by_name(tmp_path):
     X, y = data()
-    save_model(SpikingClassifier(**SMALL).fit(X, y), tmp_path / "m.safetensors")
+    save_model(SpikingClassifier(witnesses=Gaussian(**RATES)).fit(X, y), tmp_path / "m.safetensors")
     outcome = verify_exactly(tmp_path / "m.safetensors", X, y)
     assert not outcome.holds
     assert "readout 'rate' is unknown" in outcome.problems[0]

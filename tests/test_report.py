@@ -141,7 +141,7 @@ def test_page_says_what_is_missing_without_data_and_takes_other_data(tmp_path):
     assert "are not those that the model was trained on" in section(page, "certificate")
     assert pictures(section(page, "scores"))
     (folder / "metrics.json").unlink()
-    assert "There is no metrics.json" in section(page_of(folder, "--data", str(other)), "cost")
+    assert "There is no metrics.json" in section(page_of(folder, "--data", str(other), status=1), "cost")
 
 
 def test_a_certificate_that_does_not_hold_is_called_so(searched, tmp_path):

@@ -165,14 +165,14 @@ def test_offline_without_data_dir(monkeypatch):
     def offline(*_args, **_kwargs):
         raise URLError("no network")
 
-    monkeypatch.setattr(mnist_source, "fetch_openml", offline)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", offline)
     with pytest.raises(ValueError, match=r"data_dir is not set .*no network.*pass their folder as data_dir"):
         load_task("mnist")
 
 
 def test_openml_table(monkeypatch):
     table = SimpleNamespace(data=np.zeros((7, 784)), target=np.array(["1"] * 7))
-    monkeypatch.setattr(mnist_source, "fetch_openml", lambda *_args, **_kwargs: table)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *_args, **_kwargs: table)
     with pytest.raises(ValueError, match=r"shape \(7, 784\)"):
         load_task("mnist")
     table.data = np.arange(7 * 784).reshape(7, 784) % 251.0

@@ -39,7 +39,8 @@ def verified(model, X, y):
 def test_the_bound_is_the_optimum_of_the_family(neurons, parameters, tmp_path):
     """By enumeration it is what exact training reaches; it survives the file, and verification proves it again."""
     X, y = problem()
-    family = SHAPE.with_params(**neurons)
+    leak = {} if "neuron" in neurons else {"leak": 0.9}
+    family = Gaussian(depth=2, last=40, **leak, **neurons)
     model = SpikingClassifier(witnesses=family, beta=0.5, random_state=0, **parameters).fit(X, y)
     before = model.certificate_
     universal = before.global_bound
@@ -47,7 +48,7 @@ def test_the_bound_is_the_optimum_of_the_family(neurons, parameters, tmp_path):
     assert (bound.method, model.certificate_.scope) == ("arrangement", "dictionary")
     assert universal.value < bound.value <= before.primal * (1 + 1e-9)
     assert replace(model.certificate_, global_bound=universal) == before
-    everything = Exact(leak=0.9, **neurons)
+    everything = Exact(**leak, **neurons)
     exact = SpikingClassifier(witnesses=everything, rho=before.rho, **parameters).fit(X, y)
     assert bound.value == pytest.approx(exact.certificate_.dual, rel=1e-5)
     assert bound.value <= exact.certificate_.primal * (1 + 1e-9)
@@ -93,7 +94,7 @@ def test_regressors_and_labels_a_step_have_it_too():
     [
         ({"depth": 3}, problem(), None, "more than one hidden layer: only the universal bound"),
         ({"recurrent": True}, problem(), None, "neurons feed one another"),
-        ({"readout": "analog"}, problem(), None, "analog readout"),
+        ({"readout": "analog"}, problem(), None, "readout 'analog'"),
         ({"dtype": "float32"}, problem(), None, "rounding gives patterns of its own"),
         ({}, problem(), ExactSettings(max_patterns=10), "max_patterns = 10"),
         ({}, problem(7), None, "must be those that the network was trained on"),

@@ -1,11 +1,13 @@
 """The options of `convexsnn fit` are the settings of the witness families: all of them, with help, and no others."""
 
+import json
 import re
 
 import pytest
 
 from convexsnn.cli.app import app, run
-from convexsnn.cli.witness_options import NAMES, WitnessOptions, documentation_of, family_from_options, settings_of
+from convexsnn.cli.witness_options import NAMES, OFFERED, WitnessOptions, family_from_options
+from convexsnn.cli.witness_table import documentation_of, settings_of, table
 from convexsnn.families import FAMILIES, Mixture
 
 # What to type for every setting, and what it then is: not its default, but for a bias of search.
@@ -98,6 +100,10 @@ def test_options_and_settings_are_the_same_set():
     assert offered == {option(name) for name in settings}
 
 
+def test_the_table_is_what_the_families_say():
+    assert json.loads(json.dumps(table())) == OFFERED, "run: python -m convexsnn.cli.witness_table"
+
+
 def test_no_two_options_have_one_name():
     names = [name for own in arguments_of_fit() for name in own.names]
     assert len(set(names)) == len(names)
@@ -182,7 +188,7 @@ def test_help_shows_groups_in_the_order_of_use(capsys):
     ],
 )
 def test_what_cannot_be_is_refused_before_data_are_loaded(words, message, tmp_path, capsys):
-    assert run(["fit", "--task", "no-such-task", *words, "--out", str(tmp_path / "m")]) == 2
+    assert run(["fit", "--task", "first-last-xor", *words, "--out", str(tmp_path / "m")]) == 2
     captured = capsys.readouterr()
     assert message in " ".join((captured.err + captured.out).split())
     assert not (tmp_path / "m").exists()

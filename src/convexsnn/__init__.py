@@ -1,21 +1,31 @@
-"""Spiking neural networks trained by convex optimisation, with a certificate of optimality."""
+"""Spiking neural networks trained by convex optimisation, with a certificate of optimality.
 
-from convexsnn.certificate import Certificate, certify
-from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
-from convexsnn.dictionary import Dictionary, build_dictionary
-from convexsnn.estimators import SpikingClassifier, SpikingRegressor
-from convexsnn.families import Exact, Gaussian, Heterogeneous, Reservoir, Search, Surrogate
-from convexsnn.network import Branch, Hidden, Layer, Network
-from convexsnn.neurons import LIF, Threshold
-from convexsnn.polishing import Polished, polish
-from convexsnn.problem import Problem
-from convexsnn.program import ConvexProgram
-from convexsnn.reconstruction import reconstruct
-from convexsnn.sequences import Sequences, as_sequences
-from convexsnn.simulation import simulate
-from convexsnn.solvers import solve
-from convexsnn.training import Trained, train
-from convexsnn.witnesses import Architecture, gaussian
+What is named here is imported from its room when it is first asked for, so that ``import convexsnn`` takes no time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convexsnn.certificate import Certificate, certify
+    from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
+    from convexsnn.dictionary import Dictionary, build_dictionary
+    from convexsnn.estimators import SpikingClassifier, SpikingRegressor
+    from convexsnn.families import Exact, Gaussian, Heterogeneous, Reservoir, Search, Surrogate
+    from convexsnn.network import Branch, Hidden, Layer, Network
+    from convexsnn.neurons import LIF, Threshold
+    from convexsnn.polishing import Polished, polish
+    from convexsnn.problem import Problem
+    from convexsnn.program import ConvexProgram
+    from convexsnn.reconstruction import reconstruct
+    from convexsnn.sequences import Sequences, as_sequences
+    from convexsnn.simulation import simulate
+    from convexsnn.solvers import solve
+    from convexsnn.training import Trained, train
+    from convexsnn.witnesses import Architecture, gaussian
 
 __all__ = [
     "LIF",
@@ -52,3 +62,38 @@ __all__ = [
     "solve",
     "train",
 ]
+
+_ROOMS = {
+    "certificate": ("Certificate", "certify"),
+    "closed_loop": ("FeedbackLoop", "predict_closed_loop"),
+    "dictionary": ("Dictionary", "build_dictionary"),
+    "estimators": ("SpikingClassifier", "SpikingRegressor"),
+    "families": ("Exact", "Gaussian", "Heterogeneous", "Reservoir", "Search", "Surrogate"),
+    "network": ("Branch", "Hidden", "Layer", "Network"),
+    "neurons": ("LIF", "Threshold"),
+    "polishing": ("Polished", "polish"),
+    "problem": ("Problem",),
+    "program": ("ConvexProgram",),
+    "reconstruction": ("reconstruct",),
+    "sequences": ("Sequences", "as_sequences"),
+    "simulation": ("simulate",),
+    "solvers": ("solve",),
+    "training": ("Trained", "train"),
+    "witnesses": ("Architecture", "gaussian"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, or a room; imported at the first time."""
+    if name in _ROOM_OF:
+        value = getattr(import_module(f"convexsnn.{_ROOM_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    if not name.startswith("_") and find_spec(f"convexsnn.{name}") is not None:
+        return import_module(f"convexsnn.{name}")
+    raise AttributeError(f"module 'convexsnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.global_bound import GlobalBound, finite_or_none, relative_gap
 from convexsnn.losses import Head, check_heads
 from convexsnn.program import ConvexProgram
@@ -184,6 +185,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+@isolated
 def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
     """The dictionary-scope certificate of weights `W` (P, C) and any dual candidate `U` (n, C), in float64.
 
@@ -192,6 +194,7 @@ def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
     return certify_feasible(program, W, U)[1]
 
 
+@isolated
 def certify_feasible(program: ConvexProgram, W: Tensor, U: Tensor) -> tuple[Tensor, Certificate]:
     """The dual candidate `U` made feasible, and the certificate of `W` and it; see `certify`."""
     U = program.feasible_dual(U)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_integer, check_real
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.estimators.classes import class_labels_of
@@ -81,6 +82,7 @@ class FeedbackLoop:
         return cls(feedback.input_feature, dict(zip(factor, values, strict=True)), feedback.output_factor)
 
 
+@isolated
 def predict_closed_loop(
     estimator: SpikingClassifier, X: Any, loop: FeedbackLoop, *, return_inputs: bool = False
 ) -> Any:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.network import Layer, Network
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import LayerState, Simulation, simulate_chunks
@@ -85,6 +86,7 @@ class Tally:
         )
 
 
+@isolated
 def inference_cost(network: Network, sequences: Sequences) -> Cost:
     """Run the hidden layers over `sequences` and count; the readout works once a row of the dictionary."""
     hidden = network.hidden

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated, paced
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_rows
 from convexsnn.network import Hidden
 from convexsnn.sequences import Sequences
@@ -62,6 +63,8 @@ class Dictionary:
         return W.index_add(0, self.column_of[loud], weights[loud])
 
 
+@isolated
+@paced(lambda hidden, sequences, *_, **__: len(sequences) * hidden.n_neurons)
 def build_dictionary(
     hidden: Hidden, sequences: Sequences, on_chunk: Callable[[int, int], None] | None = None
 ) -> Dictionary:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from convexsnn.caller import isolated, paced
 from convexsnn.families import Run, WitnessFamily
 from convexsnn.problem import Problem
 from convexsnn.regularisation import Regularisation
@@ -13,6 +14,8 @@ from convexsnn.selection import Fitted, train_path
 from convexsnn.solvers import Status
 
 
+@isolated
+@paced(lambda problem, family, *_, **__: len(problem.targets) * family.n_at_once)
 def fit(
     problem: Problem,
     family: WitnessFamily,

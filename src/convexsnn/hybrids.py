@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_integer, check_real
 from convexsnn.network import Network
 from convexsnn.problem import Problem
@@ -63,6 +64,7 @@ class Alternated:
     stages: tuple[Stage, ...] = field(repr=False)
 
 
+@isolated
 def convex_readout(network: Network, problem: Problem, tol: float = 1e-6) -> Trained:
     """The optimal readout of a network's own hidden layers at the problem's rho: the paper's SG-CVX.
 
@@ -80,6 +82,7 @@ def convex_readout(network: Network, problem: Problem, tol: float = 1e-6) -> Tra
     return train(problem, network.hidden, SolverOptions(tol), start=network.W.to(torch.float64))
 
 
+@isolated
 def fine_tune(
     network: Network, problem: Problem, settings: SurrogateSettings | None = None, *, seed: int = 0
 ) -> Network:
@@ -107,6 +110,7 @@ def fine_tune(
     return tuned if score(tuned) > score(network) else network
 
 
+@isolated
 def alternate(
     start: Network,
     problem: Problem,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
 from convexsnn.estimators import Estimator, SpikingClassifier
@@ -16,6 +17,7 @@ from convexsnn.labels import flatten_steps
 from convexsnn.tasks import Split, TaskData
 
 
+@isolated
 def split_scores(estimator: Estimator, X: Any, y: Any) -> dict[str, float]:
     """Scores of a fitted estimator on one split.
 
@@ -33,6 +35,7 @@ def split_scores(estimator: Estimator, X: Any, y: Any) -> dict[str, float]:
     return _answer_scores(estimator, X, y, estimator.predict(X))
 
 
+@isolated
 def closed_loop_scores(estimator: SpikingClassifier, task: TaskData, split: str = "test") -> dict[str, float]:
     """Scores, as of `split_scores`, on a split of a task with feedback when the network is fed its own answers.
 

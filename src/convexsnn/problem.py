@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds import universal_bound, universal_certificate
-from convexsnn.checks import check_real
 from convexsnn.columns import Columns, RealColumns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import Loss
@@ -21,12 +20,10 @@ from convexsnn.network import Hidden, Network
 from convexsnn.penalties import Penalty
 from convexsnn.prefixes import equal_prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.regularisation import check_rho
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import scores
 from convexsnn.validation import Score, Validation
-
-# Below it the numbers in the solvers leave the range of float64.
-SMALLEST_RHO = 1e-100
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,19 +244,6 @@ class Problem:
 
 # What does not depend on rho.
 _OF_DATA = ("weights", "groups", "data_digest")
-
-
-def check_rho(rho: float) -> float:
-    """`rho` as a float; ValueError where it is not a positive number within the range of the solvers."""
-    number = check_real("rho", rho, 0.0, open_minimum=True)
-    if number < SMALLEST_RHO:
-        raise ValueError(f"beta (or rho) is too small: rho = {number:g} must be at least {SMALLEST_RHO:g}")
-    return number
-
-
-def rho_of(beta: float, n_last: int) -> float:
-    """Rho = beta / sqrt(P_last), the paper's weight of the penalty for P_last = `n_last` last-layer neurons."""
-    return check_rho(float(beta) / math.sqrt(max(1, n_last)))
 
 
 def _update(digest, *tensors: Tensor | None) -> None:

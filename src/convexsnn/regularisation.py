@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from convexsnn.checks import check_real
-from convexsnn.problem import check_rho, rho_of
 
 # The beta for which hidden weights are trained that go before a path of betas.
 BETA_BEFORE_PATH = 0.01
+# Below it the numbers in the solvers leave the range of float64.
+SMALLEST_RHO = 1e-100
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,19 @@ class Regularisation:
     def before_readout(self, n_last: int) -> float:
         """The rho for which hidden weights are trained: a penalty too large leaves few neurons of use."""
         return self.rho_of(BETA_BEFORE_PATH if self.betas is None else self.betas[-1], n_last)
+
+
+def check_rho(rho: float) -> float:
+    """`rho` as a float; ValueError where it is not a positive number within the range of the solvers."""
+    number = check_real("rho", rho, 0.0, open_minimum=True)
+    if number < SMALLEST_RHO:
+        raise ValueError(f"beta (or rho) is too small: rho = {number:g} must be at least {SMALLEST_RHO:g}")
+    return number
+
+
+def rho_of(beta: float, n_last: int) -> float:
+    """Rho = beta / sqrt(P_last), the paper's weight of the penalty for P_last = `n_last` last-layer neurons."""
+    return check_rho(float(beta) / math.sqrt(max(1, n_last)))
 
 
 def _read_betas(beta: Any) -> tuple[float, ...] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_real
 from convexsnn.network import Hidden, Network
 from convexsnn.sequences import Sequences
@@ -45,6 +46,7 @@ class RidgeFit:
     path: tuple[RidgePoint, ...] = field(repr=False)
 
 
+@isolated
 def ridge_path(features: Tensor, targets: Tensor, lambdas: Sequence[float]) -> list[Tensor]:
     """argmin_W |features W - targets|^2 + lambda |W|^2 for every lambda, from one factorisation.
 
@@ -72,6 +74,7 @@ def ridge_path(features: Tensor, targets: Tensor, lambdas: Sequence[float]) -> l
     return [left @ (right / (values + lam).unsqueeze(1)) for lam in lambdas]
 
 
+@isolated
 def fit_ridge(
     hidden: Hidden,
     sequences: Sequences,

@@ -11,6 +11,7 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
+from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_real
 from convexsnn.observer import Observer
@@ -99,6 +100,7 @@ class Fitted:
     stopped: str | None = None
 
 
+@isolated
 def train_path(source: ColumnSource, regularisation: Regularisation, observer: Observer | None = None) -> Fitted:
     """Fit output weights for every beta from the largest to the smallest, and pick one by its validation score.
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_integer
 
 
@@ -64,6 +65,7 @@ class Sequences:
         return np.split(rows, np.cumsum(self.lengths.cpu().numpy())[:-1])
 
 
+@isolated
 def as_sequences(X: Any, *, timesteps: int | None = None, lengths: Any = None, name: str = "X") -> Sequences:
     """Read sequences from arrays.
 

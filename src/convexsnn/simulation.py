@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated, paced
 from convexsnn.network import Hidden, Layer, Network
 from convexsnn.neurons import NeuronState
 from convexsnn.readouts import Accumulated, LastLayer
@@ -107,6 +108,7 @@ class Simulation:
         return sum(int(count.sum()) for branch in self.counts for count in branch)
 
 
+@isolated
 def initial_state(hidden: Hidden, n: int) -> State:
     """The state of `n` sequences before their first step."""
     zeros = lambda m: torch.zeros(n, m, dtype=hidden.dtype, device=hidden.device)  # noqa: E731
@@ -120,6 +122,7 @@ def initial_state(hidden: Hidden, n: int) -> State:
     return State(branches, torch.zeros(n, 1, dtype=torch.int64, device=hidden.device))
 
 
+@isolated
 def step(hidden: Hidden, x: Tensor, state: State) -> Stepped:
     """Advance every branch by one time step.
 
@@ -145,6 +148,7 @@ def step(hidden: Hidden, x: Tensor, state: State) -> Stepped:
     return Stepped(State(tuple(states), state.steps + 1), margin, tuple(counts))
 
 
+@isolated
 def read(hidden: Hidden, state: State) -> tuple[Tensor, Tensor]:
     """What the output layer sees of a state.
 
@@ -166,6 +170,7 @@ def read(hidden: Hidden, state: State) -> tuple[Tensor, Tensor]:
     return torch.cat(features, dim=1), margin
 
 
+@isolated
 @torch.no_grad()
 def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -> Simulation:
     """Run `hidden` over `sequences`; no gradients.
@@ -228,6 +233,8 @@ def simulate_chunks(hidden: Hidden, sequences: Sequences) -> Iterator[Simulation
         yield simulate(hidden, sequences.take(slice(start, start + size)))
 
 
+@isolated
+@paced(lambda network, sequences: len(sequences) * network.hidden.n_neurons)
 def scores(network: Network, sequences: Sequences) -> Tensor:
     """f(x) for every row: float64 tensor of shape (rows, C)."""
     W = network.W.to(torch.float64)

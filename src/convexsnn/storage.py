@@ -18,6 +18,7 @@ from safetensors.torch import save as serialize
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
@@ -58,6 +59,12 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     OSError
         When the file cannot be written; the old file, if any, is left as it was.
     """
+    write_atomically(path, model_bytes(estimator, extra))
+
+
+@isolated
+def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> bytes:
+    """What `save_model` writes."""
     check_is_fitted(estimator)
     trained = estimator.trained_
     tensors = {"W": trained.W, "U": trained.U, "row_weights": trained.row_weights, "network.W": trained.network.W}
@@ -66,7 +73,7 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     header = {
         "format": FORMAT,
         "estimator": type(estimator).__name__,
-        "parameters": _plain_parameters(estimator),
+        "parameters": describe_parameters(estimator),
         "fitted": _fitted_facts(estimator),
         "given": [describe_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(estimator.family.given)],
         "witnesses": describe_hidden(trained.witnesses, "witnesses", tensors),
@@ -81,9 +88,15 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     }
     # Given layers are the witnesses, or some of them: files hold each tensor on its own.
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomically(path, serialize(ready, metadata={"convexsnn": json.dumps(header)}))
+    return serialize(ready, metadata={"convexsnn": json.dumps(header)})
 
 
+def read_header(path: str | Path) -> dict[str, Any]:
+    """The facts of a model file, without its tensors. Raises ModelFileError as `load_model` does."""
+    return _read_file(Path(path), tensors=False)[0]
+
+
+@isolated
 def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     """Read a file written by `save_model`: the fitted estimator (on the CPU), and the extra facts.
 
@@ -149,13 +162,13 @@ def _check_consistency(estimator: Estimator, trained: Trained, extra: Any) -> No
         raise ValueError("W, U and the network's W differ in outputs")
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_file(path: Path, *, tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}")
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            held = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"model file {path} is truncated or not a safetensors file: {error}") from error
     try:
@@ -168,10 +181,10 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if newest != FORMAT:
         advice = "upgrade" if newest > FORMAT else "fit the model anew"
         raise ModelFileError(f"model file {path} has format {newest}; this version reads {FORMAT}: {advice}")
-    return header, tensors
+    return header, held
 
 
-def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
+def describe_parameters(estimator: Estimator) -> dict[str, Any]:
     """Parameters as JSON has them; a RandomState has no JSON form and becomes None (the weights are in the file)."""
     parameters = estimator.get_params(deep=False)
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
@@ -185,7 +198,7 @@ def _plain_parameters(estimator: Estimator) -> dict[str, Any]:
 
 
 def _parameters(plain: dict[str, Any], given: list[Hidden]) -> dict[str, Any]:
-    """Inverse of `_plain_parameters`."""
+    """Inverse of `describe_parameters`."""
     plain = plain | {"witnesses": family_from_dict(plain["witnesses"], given)}
     if isinstance(plain.get("class_weight"), list):
         return plain | {"class_weight": dict(plain["class_weight"])}

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from convexsnn.caller import isolated, paced
 from convexsnn.certificate import Certificate
 from convexsnn.dictionary import Dictionary, build_dictionary
 from convexsnn.network import Hidden, Network
@@ -322,6 +323,8 @@ def path_of_rhos(program: ConvexProgram, n_last: int) -> list[float]:
     return rho_grid(program, PATH_POINTS + 1, PATH_RATIO)[1:]
 
 
+@isolated
+@paced(lambda problem, witnesses, *_, **__: len(problem.targets) * witnesses.n_last)
 def train(
     problem: Problem,
     witnesses: Hidden,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from convexsnn.bounds import prove_again
+from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate, certify
 from convexsnn.dictionary import build_dictionary
 from convexsnn.problem import Problem
@@ -42,6 +43,7 @@ class Verification:
         return not self.problems
 
 
+@isolated
 def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verification:
     """Simulate the witnesses anew and recompute primal and dual from the stored W and dual vector.
 
@@ -98,7 +100,7 @@ def _with_global_claims(
     certificate: Certificate, stored: Certificate, program: ConvexProgram, trained: Trained, problem: Problem
 ) -> Certificate:
     """The recomputed certificate with what can be proved anew of the stored one's global bound, and of its scope."""
-    if stored.global_bound is None:
+    if stored.global_bound is None or not math.isfinite(certificate.primal):
         return certificate
     groups, sequences = problem.groups, problem.input
     U = trained.U if trained.global_dual is None else trained.global_dual

@@ -25,7 +25,8 @@ from convexsnn.losses import LOSSES
 from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.network import Hidden, Network
 from convexsnn.penalties import PENALTIES
-from convexsnn.problem import Problem, rho_of
+from convexsnn.problem import Problem
+from convexsnn.regularisation import rho_of
 from convexsnn.ridge import fit_ridge
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.simulation import scores

@@ -1,18 +1,32 @@
-"""The command line ``convexsnn``: fit, predict, verify, tasks."""
+"""The command line ``convexsnn``: what happens before any library is loaded, and after all is done."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from typing import Any
+
+# As shells have it: 128 + SIGINT.
+INTERRUPTED = 130
 
 
 def main() -> None:
-    """Entry point. Exit status: 0 success, 1 a certificate that does not hold, 2 bad input."""
+    """Entry point. Exit status: 0 success, 1 a certificate that does not hold, 2 bad input, 130 Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in a background job of a shell, which stays so
+        signal.signal(signal.SIGINT, end_at_once)
     try:
         from convexsnn.cli.app import run
-    except KeyboardInterrupt:
-        sys.exit(130)  # while the libraries were still loading
     except ModuleNotFoundError as error:
         if error.name not in ("cyclopts", "rich"):
             raise
         sys.exit(f"the command line needs the package {error.name}: pip install 'convexsnn[cli]'")
-    sys.exit(run())
+    status = run()
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, end_at_once)
+    sys.exit(status)
+
+
+def end_at_once(*_: Any) -> None:
+    """What Ctrl-C does while nothing is being done that could be kept: libraries are loading, or all is written."""
+    os._exit(INTERRUPTED)

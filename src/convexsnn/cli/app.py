@@ -1,4 +1,7 @@
-"""The command line as a whole: its commands, and what becomes of errors and warnings."""
+"""The command line as a whole: its commands, and what becomes of errors and warnings.
+
+Nothing here needs torch: help, and errors of arguments, are there at once.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,12 @@ from importlib.metadata import version
 from typing import Any
 
 from cyclopts import App, CycloptsError
-from sklearn.exceptions import ConvergenceWarning
 
-from convexsnn.cli import output
+from convexsnn.cli import INTERRUPTED, output
 from convexsnn.cli.commands.bench import ablation, paper
 from convexsnn.cli.commands.bound import bound
 from convexsnn.cli.commands.export import export
-from convexsnn.cli.commands.fit import INTERRUPTED, fit
+from convexsnn.cli.commands.fit import fit
 from convexsnn.cli.commands.predict import predict
 from convexsnn.cli.commands.quantise import quantise
 from convexsnn.cli.commands.report import report
@@ -23,7 +25,7 @@ from convexsnn.cli.commands.verify import verify
 app = App(
     name="convexsnn",
     help="Spiking neural networks trained by convex optimisation, with a certificate of optimality.",
-    version=version("convexsnn"),
+    version=lambda: version("convexsnn"),
     suppress_keyboard_interrupt=False,
 )
 bench = App(name="bench", help="The paper's tables and ablations; a killed run goes on where it was.")
@@ -42,8 +44,8 @@ def run(arguments: list[str] | None = None) -> int:
             return int(app(arguments, exit_on_error=False, print_error=True, result_action="return_value") or 0)
         except CycloptsError:
             return 2  # cyclopts has printed what was wrong
-        except KeyboardInterrupt:
-            output.say("interrupted; nothing was written", to=output.stderr)
+        except KeyboardInterrupt as interrupt:
+            output.say(f"interrupted{interrupt}", to=output.stderr)
             return INTERRUPTED
         except MemoryError as error:
             reason = f"out of memory: ask for less data or fewer neurons ({error})"
@@ -54,5 +56,5 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
-    style = "bold yellow" if issubclass(category, (UserWarning, ConvergenceWarning)) else "dim"
+    style = "bold yellow" if issubclass(category, UserWarning) else "dim"
     output.say(str(message), head="warning:", style=style, to=output.stderr)

@@ -6,15 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from convexsnn.cli import output
-from convexsnn.cli.folder import CERTIFICATE, MODEL
+from convexsnn.cli import output, showing
+from convexsnn.cli.folder import CERTIFICATE, MODEL, SEALED, check_out, read_model, write_model
+from convexsnn.cli.loading import load_unchanged
 from convexsnn.cli.options import FitData
 from convexsnn.cli.verifying import stored_claims
 from convexsnn.exact import ExactSettings
-from convexsnn.files import write_atomically
 from convexsnn.global_bound import GlobalBound
-from convexsnn.proof import SUMS, sum_problems, sums_of
-from convexsnn.storage import load_model, save_model
+from convexsnn.storage import model_bytes
 
 
 def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
@@ -28,20 +27,20 @@ def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
     if not model.is_dir():
         raise ValueError(f"--model {model} must be the folder that fit wrote: its certificate is written anew")
     begun = time.perf_counter()
-    estimator, extra = load_model(model / MODEL)
+    check_out(model)
     # Files written now get a new seal, which must not cover what someone changed before.
-    problems = [*sum_problems(model), *stored_claims(model, estimator.trained_.certificate)]
-    if problems:
+    estimator, extra = read_model(model)
+    if problems := stored_claims(model, estimator.trained_.certificate):
         raise ValueError("; ".join(problems))
-    train = source.load_unchanged(estimator, extra)[0].train
+    train = load_unchanged(source, estimator, extra)[0].train
     before = estimator.certificate_.global_bound
-    with output.progress(estimator.tol) as observer:
+    with showing.progress(estimator.tol) as observer:
         after = estimator.tighten_bound(train.X, train.y, how, observer=observer)
     improved = after is not before
     if improved:
-        save_model(estimator, model / MODEL, extra)
-        write_atomically(model / CERTIFICATE, estimator.certificate_.to_json().encode())
-        write_atomically(model / SUMS, sums_of(model).encode())
+        files = {name: (model / name).read_bytes() for name in SEALED if (model / name).is_file()}
+        files |= {MODEL: model_bytes(estimator, extra), CERTIFICATE: estimator.certificate_.to_json().encode()}
+        write_model(model, files)
     return {
         "improved": improved,
         "before": None if before is None else before.to_dict(),

@@ -9,15 +9,17 @@ from typing import Any
 
 from safetensors.torch import save as serialize
 
+from convexsnn.cli.folder import model_file, read_model
+from convexsnn.cli.targets import check_target, is_exported, is_graph
 from convexsnn.export import to_nir, to_torch
 from convexsnn.export.library import library
 from convexsnn.files import write_atomically
-from convexsnn.storage import load_model
 
 
-def export(model: Path, to: str, out: Path, *, soft_reset: bool) -> dict[str, Any]:
-    """Write the network of a model file for another tool; returns what was written."""
-    estimator, _ = load_model(model)
+def export(model: Path, to: str, out: Path, *, soft_reset: bool, force: bool) -> dict[str, Any]:
+    """Write the network of a model for another tool; returns what was written."""
+    check_target(out, is_exported if to == "torch" else is_graph, model_file(model), force=force)
+    estimator, _ = read_model(model)
     network = estimator.network_
     hidden = network.hidden
     facts = {

@@ -2,92 +2,166 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convexsnn.certificate import Certificate
-from convexsnn.cli import output
-from convexsnn.cli.data import DataSet, check_splits
-from convexsnn.cli.folder import CERTIFICATE, CHECKPOINT, HISTORY, METRICS, MODEL, PATH
+from convexsnn.cli import output, showing
+from convexsnn.cli.data import DataSet, check_splits, trained_on
+from convexsnn.cli.folder import CERTIFICATE, CHECKPOINT, HISTORY, METRICS, MODEL, PATH, check_out, write_model
+from convexsnn.cli.reporting import PAGE
+from convexsnn.cli.targets import is_page
 from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
-from convexsnn.files import write_atomically
 from convexsnn.metrics import closed_loop_scores, split_scores
-from convexsnn.proof import SUMS, sums_of
 from convexsnn.regularisation import Regularisation
+from convexsnn.search import SearchSettings
 from convexsnn.search.state import INTERRUPTED
 from convexsnn.solvers import Status
-from convexsnn.storage import save_model
+from convexsnn.storage import ModelFileError, describe_parameters, model_bytes, read_header
 
 
-def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: bool) -> dict[str, Any]:
-    """Train on `data`, score all its splits, write the files; returns certificate, metrics and path."""
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out} is a file: name a folder")
-    start = time.perf_counter()
+def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: bool, force: bool) -> dict[str, Any]:
+    """Train on `data`, score all its splits, write the files; returns certificate, metrics and path.
+
+    Raises
+    ------
+    ValueError
+        On bad settings and data, and where `out` is not a folder for this fit; before any work.
+    OSError
+        When the files cannot be written; the folder is then as it was.
+    KeyboardInterrupt
+        When Ctrl-C came before there was anything to write; says what there is.
+    """
+    check_out(out)
     estimator: Estimator = (SpikingRegressor if regression else SpikingClassifier)(**parameters)
     estimator.check_settings()
     check_splits(data, estimator.timesteps)
-    out.mkdir(parents=True, exist_ok=True)
+    extra = {"source": data.source, "data_sha256": digest_of(data)}
+    if not force:
+        _check_own(out, estimator, extra)
+    start = time.perf_counter()
+    held_out = _train(estimator, data, out)
+    seconds = time.perf_counter() - start
+    report = describe_fit(estimator, held_out=held_out)
+    files = {MODEL: model_bytes(estimator, extra), CERTIFICATE: estimator.certificate_.to_json().encode()}
+    files |= {name: _json(report[key]) for name, key in ((PATH, "path"), (HISTORY, "search")) if key in report}
+    try:
+        scores = collect_scores(estimator, data)
+    except BaseException as error:
+        # The network is kept, whatever is wrong with the data that it was to be scored on.
+        metrics = collect_metrics(estimator, replace(data, splits={"train": data.train}), seconds, {})
+        _write(out, files | {METRICS: _json(metrics)}, report)
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"; the network is in {out}, without its scores") from None
+        raise
+    report["metrics"] = collect_metrics(estimator, data, seconds, scores)
+    _write(out, files | {METRICS: _json(report["metrics"])}, report)
+    return report
+
+
+def describe_fit(estimator: Estimator, *, held_out: bool) -> dict[str, Any]:
+    """What the files say, but for the scores; `held_out`: betas were compared on a part, then all was trained on."""
+    report: dict[str, Any] = {"certificate": json.loads(estimator.certificate_.to_json())}
+    if Regularisation.read(estimator.beta).several:
+        points = [point.to_dict() | {"picked": point.beta == estimator.beta_} for point in estimator.path_]
+        report["path"] = {"beta": estimator.beta_, "retrained_on_all": held_out, "points": points}
+    if estimator.stopped_ is not None:
+        rounds = [entry.to_dict() for entry in estimator.history_]
+        report["search"] = {"stopped": estimator.stopped_, "rounds": rounds}
+    statuses = {estimator.trained_.status, *(point.status for point in estimator.path_)}
+    return report | {"interrupted": Status.INTERRUPTED in statuses or estimator.stopped_ == INTERRUPTED}
+
+
+def digest_of(data: DataSet) -> str:
+    """SHA-256 of all sequences and labels, of every split."""
+    digest = hashlib.sha256()
+    for name, split in data.splits.items():
+        for part in (split.X, split.y):
+            for array in map(np.asarray, part if isinstance(part, list) else [part]):
+                digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+                digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _train(estimator: Estimator, data: DataSet, out: Path) -> bool:
+    """Fit; whether betas were compared on a part of the training data."""
     family, several = estimator.family, Regularisation.read(estimator.beta).several
     # A search leaves out at its end what the validation data do not miss.
     split = data.splits.get("val") if several or family.searches else None
     validation = None if split is None else (split.X, split.y)
-    with output.progress(parameters["tol"]) as observer:
-        checkpoint = out / CHECKPOINT if family.searches else None
-        estimator.fit(data.train.X, data.train.y, validation=validation, observer=observer, checkpoint=checkpoint)
-    seconds = time.perf_counter() - start
-    extra = {"source": data.source}
-    # The network is written before it is scored, so that bad validation labels cannot lose it.
-    save_model(estimator, out / MODEL, extra)
-    certificate = estimator.certificate_.to_json()
-    write_atomically(out / CERTIFICATE, certificate.encode())
-    report: dict[str, Any] = {"certificate": json.loads(certificate)}
-    if several:
-        report["path"] = describe_path(estimator, held_out=validation is None)
-        write_atomically(out / PATH, json.dumps(report["path"], indent=2, allow_nan=False).encode())
-    else:
-        (out / PATH).unlink(missing_ok=True)  # of an earlier fit into the same folder
-    if estimator.stopped_ is not None:
-        report["search"] = {
-            "stopped": estimator.stopped_,
-            "rounds": [entry.to_dict() for entry in estimator.history_],
-        }
-        write_atomically(out / HISTORY, json.dumps(report["search"], indent=2, allow_nan=False).encode())
-    else:
-        (out / HISTORY).unlink(missing_ok=True)
-    report["metrics"] = collect_metrics(estimator, data, seconds)
-    write_atomically(out / METRICS, json.dumps(report["metrics"], indent=2, allow_nan=False).encode())
-    statuses = {estimator.trained_.status, *(point.status for point in estimator.path_)}
-    # A finished search is in the model; an interrupted one may be gone on with.
-    interrupted = Status.INTERRUPTED in statuses or estimator.stopped_ == INTERRUPTED
-    if not interrupted:
+    checkpoint = out / CHECKPOINT if family.searches else None
+    if checkpoint is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        with showing.progress(estimator.tol) as observer:
+            estimator.fit(data.train.X, data.train.y, validation=validation, observer=observer, checkpoint=checkpoint)
+    except KeyboardInterrupt:
+        if checkpoint is not None and checkpoint.exists():
+            raise KeyboardInterrupt(f"; {checkpoint} is kept: the same command goes on from there") from None
+        raise KeyboardInterrupt("; nothing was written") from None
+    finally:
+        if checkpoint is not None and not any(out.iterdir()):
+            out.rmdir()
+    return several and validation is None
+
+
+def _write(out: Path, files: dict[str, bytes], report: dict[str, Any]) -> None:
+    """Put the files in place; the state of a finished search, and the page of an earlier fit, are of no more use."""
+    write_model(out, files)
+    if not report["interrupted"]:
         (out / CHECKPOINT).unlink(missing_ok=True)
-    write_atomically(out / SUMS, sums_of(out).encode())
-    return report | {"interrupted": interrupted}
+    if is_page(out / PAGE):
+        (out / PAGE).unlink()
 
 
-def describe_path(estimator: Estimator, *, held_out: bool) -> dict[str, Any]:
-    """All betas and the picked one; `held_out` tells whether the network was then trained on all sequences."""
-    points = [point.to_dict() | {"picked": point.beta == estimator.beta_} for point in estimator.path_]
-    return {"beta": estimator.beta_, "retrained_on_all": held_out, "points": points}
+def _check_own(out: Path, estimator: Estimator, extra: dict[str, Any]) -> None:
+    """Raise ValueError where the folder holds the model of another fit; what Ctrl-C ended may go on for longer."""
+    if not (out / MODEL).exists():
+        return
+    advice = "name another folder, or --force to replace it"
+    try:
+        header = read_header(out / MODEL)
+        known = (header["parameters"], header["extra"])
+        budgets = SearchSettings.BUDGETS if (out / CHECKPOINT).exists() else ()
+        same = _comparable(*known, budgets) == _comparable(describe_parameters(estimator), extra, budgets)
+    except (ModelFileError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"--out {out} holds a model that cannot be read ({error}): {advice}") from error
+    if not same:
+        raise ValueError(f"--out {out} holds another model, trained on {trained_on(known[1])}: {advice}")
 
 
-def collect_metrics(estimator: Estimator, data: DataSet, seconds: float) -> dict[str, Any]:
-    """Scores of every split, objective, cost of inference (on the test split where there is one) and times.
+def _comparable(parameters: dict[str, Any], extra: dict[str, Any], budgets: tuple[str, ...]) -> str:
+    """All that a fit depends on, as text, without the settings of families that are named `budgets`."""
+    family = parameters["witnesses"]
+    parts = [{k: v for k, v in part.items() if k not in budgets} for part in family.get("parts", [family])]
+    return json.dumps([parameters | {"witnesses": parts, "device": None}, extra], sort_keys=True)
 
-    For tasks with feedback also the scores on the test split in closed loop.
-    """
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=2, allow_nan=False).encode()
+
+
+def collect_scores(estimator: Estimator, data: DataSet) -> dict[str, Any]:
+    """Scores of every split, and for tasks with feedback also those on the test split in closed loop."""
+    scores: dict[str, Any] = {name: split_scores(estimator, part.X, part.y) for name, part in data.splits.items()}
+    if isinstance(estimator, SpikingClassifier) and data.task is not None and data.task.feedback is not None:
+        scores["closed_loop"] = closed_loop_scores(estimator, data.task)
+    return scores
+
+
+def collect_metrics(estimator: Estimator, data: DataSet, seconds: float, scores: dict[str, Any]) -> dict[str, Any]:
+    """Scores, objective, cost of inference (on the test split where there is one) and times."""
     trained = estimator.trained_
     facts = json.loads(trained.certificate.to_json())  # numbers that JSON has
     shown = data.splits.get("test", data.train)
     cost = inference_cost(estimator.network_, estimator.sequences(shown.X))
-    scores = {split: split_scores(estimator, part.X, part.y) for split, part in data.splits.items()}
-    if isinstance(estimator, SpikingClassifier) and data.task is not None and data.task.feedback is not None:
-        scores["closed_loop"] = closed_loop_scores(estimator, data.task)
     return {
         **scores,
         "beta": estimator.beta_,
@@ -111,10 +185,10 @@ def print_report(report: dict[str, Any], out: Path) -> None:
     certificate = Certificate.from_json(json.dumps(report["certificate"]))
     metrics = report["metrics"]
     if "search" in report:
-        output.print_search(report["search"])
+        showing.print_search(report["search"])
     if "path" in report:
-        output.print_path(report["path"])
-    output.print_facts("Certificate", output.certificate_facts(certificate))
+        showing.print_path(report["path"])
+    output.print_facts("Certificate", showing.certificate_facts(certificate))
     facts: dict[str, Any] = {}
     for split in ("train", "val", "test", "closed_loop"):
         for name, value in metrics.get(split, {}).items():

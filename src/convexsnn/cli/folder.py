@@ -1,13 +1,70 @@
-"""The files of a model's folder."""
+"""A model's folder: its files, which are of one fit and sealed together, read and written as one."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from convexsnn.estimators import Estimator
+from convexsnn.files import check_replaceable, replace_folder, sweep
+from convexsnn.proof import SUMS, sum_problems
+from convexsnn.storage import load_model
 
 MODEL, CERTIFICATE, METRICS, PATH = "model.safetensors", "certificate.json", "metrics.json", "path.json"
-HISTORY, CHECKPOINT = "history.json", "search.safetensors"
+HISTORY, QUANTISED = "history.json", "quantised.json"
+# What is sealed: of all that a fit or its refinements write, these belong together.
+SEALED = (CERTIFICATE, HISTORY, METRICS, MODEL, PATH, QUANTISED)
+OWNED = (*SEALED, SUMS)
+# The state of a search, from which a killed fit goes on.
+CHECKPOINT = "search.safetensors"
 
 
-def model_file(path: Path) -> Path:
-    """The model file of a folder, or the file itself."""
-    return path / MODEL if path.is_dir() else path
+def model_file(model: Path) -> Path:
+    """The model file of a folder, or the file itself; what a killed run left of the folder is put right first."""
+    if model.is_file():
+        return model
+    sweep(model, OWNED)
+    return model / MODEL
+
+
+def read_model(model: Path) -> tuple[Estimator, dict[str, Any]]:
+    """The fitted estimator of a folder, or of a model file alone, and what else the file says.
+
+    Raises
+    ------
+    ValueError
+        When the file cannot be read, or the files of the folder are not all of one fit.
+    """
+    path = model_file(model)
+    problems = seal_problems(model)
+    if problems:
+        raise ValueError(f"the files in {model} are not all as one run wrote them: {'; '.join(problems)}")
+    return load_model(path)
+
+
+def seal_problems(model: Path) -> list[str]:
+    """Why the files of a folder are not all of one fit; nothing for a model file alone."""
+    if not model.is_dir():
+        return []
+    if (model / SUMS).is_file():
+        return sum_problems(model)
+    beside = [name for name in SEALED if name != MODEL and (model / name).is_file()]
+    return [f"{SUMS} is missing, so nothing says that {', '.join(beside)} and {MODEL} are of one fit"] if beside else []
+
+
+def write_model(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put the files of a fit in place with their seal, as a whole or not at all. Raises OSError when they cannot be."""
+    replace_folder(folder, {**files, SUMS: _seal(files)}, OWNED)
+
+
+def check_out(folder: Path) -> None:
+    """Raise ValueError, before any work, where `write_model` could not write; put right what a killed run left."""
+    sweep(folder, OWNED)
+    check_replaceable(folder)
+
+
+def _seal(files: Mapping[str, bytes]) -> bytes:
+    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+    return "".join(lines).encode()

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
-from convexsnn.estimators import Estimator
-from convexsnn.problem import Problem
-from convexsnn.tasks import TaskSettings
+from convexsnn.checks import check_choice, check_integer, check_real, check_share
+from convexsnn.cli.witness_options import OFFERED
+from convexsnn.regularisation import Regularisation
+
+if TYPE_CHECKING:
+    from convexsnn.tasks import TaskSettings
 
 Json = Annotated[bool, Parameter(negative="", help="Print JSON on standard output instead of tables.")]
-
-
-OTHER_DATA = "the data are not those the model was trained on (their SHA-256 differs)"
-
-
-class OtherDataError(ValueError):
-    """The data named are not those that the model says it was trained on."""
+Force = Annotated[
+    bool, Parameter(negative="", help="Replace what is there, though it is another model or another kind of file.")
+]
 
 
 @Parameter(name="*", group=Group("Data", sort_key=1))
@@ -66,20 +64,28 @@ class DataOptions:
     data_dir: Path | None = None
     factored: Annotated[bool, Parameter(negative="")] = False
 
-    def load(self, seed: int) -> DataSet:
-        """The data these options name."""
+    def check(self, seed: int) -> None:
+        """Raise ValueError unless exactly one source is named, with no option that it does not heed."""
         check_one_source(self.task, self.data)
+        check_integer("--seed", seed, minimum=0)
+        if self.task is not None:
+            from convexsnn.tasks import check_task
+
+            check_task(self.task, self.settings(seed))
+            return
+        assert self.data is not None
         names = ("n_train", "n_val", "n_test", "min_timesteps", "permute", "data_dir", "factored")
-        chosen = {name: getattr(self, name) for name in names}
-        if self.data is not None:
-            unused = [f"--{name.replace('_', '-')}" for name, value in chosen.items() if value not in (None, False)]
-            if unused:
-                raise ValueError(f"{', '.join(unused)} goes with --task, not with --data")
-            return from_file(self.data, per_step=bool(self.per_step), timesteps=self.timesteps)
-        assert self.task is not None
-        del chosen["factored"]
-        chosen |= {"timesteps": self.timesteps, "per_step": self.per_step, "seed": seed}
-        return from_task(self.task, TaskSettings(**chosen), factored=self.factored)
+        unused = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) not in (None, False)]
+        if unused:
+            raise ValueError(f"{', '.join(unused)} goes with --task, not with --data")
+        check_data_file(self.data)
+
+    def settings(self, seed: int) -> TaskSettings:
+        """The settings of the task that is named."""
+        from convexsnn.tasks import TaskSettings
+
+        names = ("n_train", "n_val", "n_test", "min_timesteps", "permute", "data_dir", "timesteps", "per_step")
+        return TaskSettings(**{name: getattr(self, name) for name in names}, seed=seed)
 
 
 @Parameter(name="*", group=Group("Convex program", sort_key=2))
@@ -125,6 +131,20 @@ class ProgramOptions:
     tol: float = 1e-6
     max_iter: int = 1000
 
+    def check(self) -> None:
+        """Raise ValueError on a bad value, before any library is loaded."""
+        check_choice("loss", self.loss, ["auto", *OFFERED["losses"]])
+        check_choice("penalty", self.penalty, OFFERED["penalties"])
+        Regularisation.read(self.betas, self.rho)
+        check_share("validation_fraction", self.validation_fraction, open_minimum=True)
+        check_real("tol", self.tol, 0.0, open_minimum=True)
+        check_integer("max_iter", self.max_iter)
+
+    @property
+    def betas(self) -> float | str | list[float | str]:
+        """`beta` as estimators have it: one, or a list."""
+        return self.beta[0] if len(self.beta) == 1 else list(self.beta)
+
 
 @Parameter(name="*", group="Runs")
 @dataclass(frozen=True)
@@ -169,30 +189,26 @@ class FitData:
     data: Path | None = None
     data_dir: Path | None = None
 
-    def load(self, estimator: Estimator, extra: dict[str, Any]) -> DataSet:
-        """The data, for a model and what else its file says; `OtherDataError` when these are not the model's."""
+    def check(self) -> None:
+        """Raise ValueError unless exactly one source is named."""
         check_one_source(self.task, self.data)
         if self.data is not None:
-            return from_file(self.data, per_step=estimator.per_step)
-        if trained_on(extra) != self.task:
-            raise OtherDataError(f"the model was trained on {trained_on(extra)}, not on task {self.task}")
-        try:
-            moved = {} if self.data_dir is None else {"data_dir": self.data_dir}
-            name, settings, factored = stored_task(extra, **moved)
-        except ValueError as error:
-            raise OtherDataError(str(error)) from error
-        return from_task(name, settings, factored=factored)
-
-    def load_unchanged(self, estimator: Estimator, extra: dict[str, Any]) -> tuple[DataSet, Problem]:
-        """The data, and the problem that they make; ValueError unless they are those of the fit to the last bit."""
-        data = self.load(estimator, extra)
-        problem = estimator.problem(data.train.X, data.train.y)
-        if problem.data_digest != estimator.trained_.data_digest:
-            raise ValueError(OTHER_DATA)
-        return data, problem
+            check_data_file(self.data)
 
 
 def check_one_source(task: str | None, data: Path | None) -> None:
     """Raise ValueError unless exactly one of the two is given."""
     if (task is None) == (data is None):
         raise ValueError("pass either --task NAME or --data FILE.npz")
+
+
+def check_data_file(path: Path) -> None:
+    """Raise ValueError unless there is such a file."""
+    if not path.is_file():
+        raise ValueError(f"there is no data file {path}")
+
+
+def check_model(path: Path) -> None:
+    """Raise ValueError unless there is such a folder or file; what a killed run left beside it is looked at later."""
+    if not path.exists() and not any(path.parent.glob(f".{path.name}.*")):
+        raise ValueError(f"--model {path}: there is no such folder or file")

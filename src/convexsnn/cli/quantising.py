@@ -10,49 +10,70 @@ from typing import Any
 
 from convexsnn.certificate import certify
 from convexsnn.cli import output
-from convexsnn.cli.fitting import collect_metrics
-from convexsnn.cli.folder import CERTIFICATE, METRICS, MODEL, model_file
+from convexsnn.cli.fitting import collect_metrics, collect_scores
+from convexsnn.cli.folder import (
+    CERTIFICATE,
+    METRICS,
+    MODEL,
+    QUANTISED,
+    check_out,
+    model_file,
+    read_model,
+    write_model,
+)
+from convexsnn.cli.loading import load_unchanged
 from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
-from convexsnn.files import write_atomically
 from convexsnn.network import Network
 from convexsnn.problem import Problem
-from convexsnn.proof import SUMS, sums_of
 from convexsnn.reconstruction import Quantised
 from convexsnn.reconstruction import quantise as quantise_network
 from convexsnn.solvers.base import Solution, SolverOptions
-from convexsnn.storage import load_model, save_model
+from convexsnn.storage import ModelFileError, model_bytes, read_header
 from convexsnn.training import SimulatedColumns
 
-QUANTISED = "quantised.json"
 # Neurons named on the terminal; the file has them all.
 SHOWN = 10
 
 
-def quantise(model: Path, source: FitData, out: Path, bits: int, effort: int) -> dict[str, Any]:
+def quantise(model: Path, source: FitData, out: Path, bits: int, effort: int, *, force: bool) -> dict[str, Any]:
     """Write the model with integer weights wherever a neuron keeps its training spikes; says which do not.
 
     Raises
     ------
     ValueError
-        When the data are not those of the model, or `out` is the model's own folder or a file.
+        When the data are not those of the model, or `out` is not a folder for what is written.
     """
-    if out.exists() and (not out.is_dir() or out.resolve() == model_file(model).resolve().parent):
+    if out.resolve() == model_file(model).resolve().parent:
         raise ValueError(f"--out {out} must be a folder other than the model's")
+    check_out(out)
     begun = time.perf_counter()
-    estimator, extra = load_model(model_file(model))
-    data, problem = source.load_unchanged(estimator, extra)
+    estimator, extra = read_model(model)
+    extra = extra | {"quantised": {"of": estimator.trained_.certificate.primal, "bits": bits, "effort": effort}}
+    if not force:
+        _check_own(out, extra)
+    data, problem = load_unchanged(source, estimator, extra)
     quantised = quantise_network(estimator.network_, problem.input, bits, effort=effort)
     result = _with_network(estimator, quantised.network, problem)
-    out.mkdir(parents=True, exist_ok=True)
-    save_model(result, out / MODEL, extra)
-    write_atomically(out / CERTIFICATE, result.certificate_.to_json().encode())
-    facts = describe(quantised)
-    write_atomically(out / QUANTISED, json.dumps(facts, indent=2).encode())
-    metrics = collect_metrics(result, data, time.perf_counter() - begun)
-    write_atomically(out / METRICS, json.dumps(metrics, indent=2, allow_nan=False).encode())
-    write_atomically(out / SUMS, sums_of(out).encode())
-    return facts | {"certificate": json.loads(result.certificate_.to_json()), "metrics": metrics}
+    facts, certificate = describe(quantised), result.certificate_.to_json()
+    metrics = collect_metrics(result, data, time.perf_counter() - begun, collect_scores(result, data))
+    files = {MODEL: model_bytes(result, extra), CERTIFICATE: certificate.encode()}
+    files |= {QUANTISED: json.dumps(facts, indent=2).encode()}
+    files |= {METRICS: json.dumps(metrics, indent=2, allow_nan=False).encode()}
+    write_model(out, files)
+    return facts | {"certificate": json.loads(certificate), "metrics": metrics}
+
+
+def _check_own(out: Path, extra: dict[str, Any]) -> None:
+    """Raise ValueError where the folder holds another model than the one that is to be written."""
+    if not (out / MODEL).exists():
+        return
+    try:
+        same = read_header(out / MODEL)["extra"] == json.loads(json.dumps(extra))
+    except (ModelFileError, KeyError):
+        same = False
+    if not same:
+        raise ValueError(f"--out {out} holds another model: name another folder, or --force to replace it")
 
 
 def describe(quantised: Quantised) -> dict[str, Any]:

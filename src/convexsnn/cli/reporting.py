@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
-from convexsnn.cli.folder import METRICS, model_file
+from convexsnn.cli.folder import METRICS, model_file, seal_problems
+from convexsnn.cli.targets import check_target, is_page
 from convexsnn.cli.verifying import recheck, stored_claims
 from convexsnn.estimators import Estimator
 from convexsnn.files import write_atomically
@@ -19,14 +20,24 @@ PAGE = "report.html"
 
 
 def report(
-    model: Path, file: Path | None, data_dir: Path | None, out: Path | None, inputs: tuple[int, ...], *, verify: bool
+    model: Path,
+    file: Path | None,
+    data_dir: Path | None,
+    out: Path | None,
+    inputs: tuple[int, ...],
+    *,
+    verify: bool,
+    force: bool,
 ) -> dict[str, Any]:
     """Write the page of a model's folder; returns where, what was verified and what is missing."""
-    estimator, extra = load_model(model_file(model))
+    path = model_file(model)
+    folder = model if model.is_dir() else model.parent
+    out = folder / PAGE if out is None else out
+    check_target(out, is_page, path, *([] if file is None else [file]), force=force)
+    estimator, extra = load_model(path)
     data = _load_data(estimator, extra, file, data_dir)
     missing = data if isinstance(data, str) else ""
     holds, verdict = _verdict(model, estimator, data, verify=verify)
-    folder = model if model.is_dir() else model.parent
     contents = PageContents(
         estimator=estimator,
         title=trained_on(extra),
@@ -39,7 +50,6 @@ def report(
         inputs=inputs,
         version=version("convexsnn"),
     )
-    out = folder / PAGE if out is None else out
     write_atomically(out, render(contents).encode())
     return {"page": str(out), "holds": holds, "verdict": list(verdict), "missing": missing}
 
@@ -63,7 +73,7 @@ def _verdict(
     model: Path, estimator: Estimator, data: DataSet | str, *, verify: bool
 ) -> tuple[bool | None, tuple[str, ...]]:
     """Whether the certificate holds on the data it was made from, None where that was not looked at, and the words."""
-    problems = stored_claims(model, estimator.trained_.certificate)
+    problems = [*seal_problems(model), *stored_claims(model, estimator.trained_.certificate)]
     if problems:
         return False, tuple(f"Does not hold: {problem}." for problem in problems)
     if isinstance(data, str):

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from convexsnn.certificate import Certificate
-from convexsnn.cli import output
+from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet
-from convexsnn.cli.folder import CERTIFICATE, MODEL, model_file
-from convexsnn.cli.options import OTHER_DATA, FitData, OtherDataError
+from convexsnn.cli.folder import CERTIFICATE, MODEL, model_file, seal_problems
+from convexsnn.cli.loading import OTHER_DATA, OtherDataError, load_fit_data
+from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.proof import verify_exactly
 from convexsnn.storage import load_model
@@ -26,9 +27,9 @@ def verify(model: Path, source: FitData, *, exact: bool) -> dict[str, Any]:
     With `exact`, beside it under "exact" a proof that shares no code with this; both must hold.
     """
     estimator, extra = load_model(model_file(model))
-    problems = stored_claims(model, estimator.trained_.certificate)
+    problems = [*seal_problems(model), *stored_claims(model, estimator.trained_.certificate)]
     try:
-        data = source.load(estimator, extra)
+        data = load_fit_data(source, estimator, extra)
     except OtherDataError as error:
         return failed(str(error))
     report = recheck(estimator, data)
@@ -91,10 +92,10 @@ def print_verification(report: dict[str, Any]) -> None:
     """The recomputed certificate, and the verdict."""
     if report["recomputed"] is not None:
         recomputed = Certificate.from_json(json.dumps(report["recomputed"]))
-        output.print_facts("Recomputed", output.certificate_facts(recomputed))
+        output.print_facts("Recomputed", showing.certificate_facts(recomputed))
     exact = report.get("exact", {})
     if "primal" in exact:
-        output.print_facts("Proved", output.proof_facts(exact))
+        output.print_facts("Proved", showing.proof_facts(exact))
     for problem in report["problems"]:
         output.say(problem, head="does not hold:", style="bold red")
     if report["holds"]:

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from convexsnn import fitting
+from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
 from convexsnn.estimators.arguments import check_device, is_sequential, seed_of
@@ -240,6 +241,7 @@ class SpikingEstimator(NestedParameters, ABC):
             raise ValueError("validation must hold at least two labels")
         return Validation(sequences, targets, self.score_function)
 
+    @isolated
     def tighten_bound(
         self, X: Any, y: Any, how: ExactSettings | None = None, *, observer: Observer | None = None
     ) -> GlobalBound:
@@ -273,6 +275,7 @@ class SpikingEstimator(NestedParameters, ABC):
         assert self.certificate_.global_bound is not None
         return self.certificate_.global_bound
 
+    @isolated
     def problem(self, X: Any, y: Any) -> Problem:
         """The problem that this fitted estimator solved, for its training data `X` and `y`.
 
@@ -301,6 +304,7 @@ class SpikingEstimator(NestedParameters, ABC):
             return False
         return self.family.describes(hidden, intercept=bool(self.intercept))
 
+    @isolated
     def sequences(self, X: Any) -> Sequences:
         """`X`, of any accepted form, as the fitted network is shown it."""
         check_is_fitted(self)

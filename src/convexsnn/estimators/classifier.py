@@ -13,6 +13,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.classes import (
@@ -182,6 +183,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         self.class_weight = class_weight
         self.output_weights = output_weights
 
+    @isolated
     def fit(
         self,
         X: Any,
@@ -270,6 +272,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def _targets(self, y: Any, sequences: Sequences) -> Tensor:
         return self._encode(class_labels(y, sequences, self.per_step, type(self).__name__))
 
+    @isolated
     def decision_function(self, X: Any) -> Any:
         """Scores: (rows,) for two classes (positive: `classes_[1]`), (rows, n_classes) for more.
 
@@ -287,6 +290,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def _class_list(self) -> list[np.ndarray]:
         return self.classes_ if isinstance(self.classes_, list) else [self.classes_]
 
+    @isolated
     def predict(self, X: Any) -> Any:
         """The label of each sequence, or of each step with per_step; of several outputs as in `fit`."""
         S, sequences = self._scores(X)
@@ -296,6 +300,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         return class_labels_of(decide(S, self._heads).numpy(), self.classes_)
 
     @available_if(_models_probabilities)
+    @isolated
     def predict_proba(self, X: Any) -> Any:
         """Class probabilities, (rows, n_classes); only for losses that model them (cross_entropy, logistic).
 
@@ -306,6 +311,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         shaped = [self._shape_like(loss.probabilities(s).numpy(), sequences) for s in split_heads(S, self._heads)]
         return shaped if self._heads else shaped[0]
 
+    @isolated
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy over sequences, or over all steps with per_step; of several outputs all must be right."""
         S, sequences = self._scores(X)

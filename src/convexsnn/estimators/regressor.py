@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights
@@ -54,6 +55,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     True
     """
 
+    @isolated
     def fit(
         self,
         X: Any,
@@ -105,12 +107,14 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     def _targets(self, y: Any, sequences: Sequences) -> Tensor:
         return _columns(real_targets(y, sequences, self.per_step, type(self).__name__))
 
+    @isolated
     def predict(self, X: Any) -> Any:
         """Values of the shape that y had in `fit`."""
         S, sequences = self._scores(X)
         rows = S.numpy()
         return self._shape_like(rows[:, 0] if self.single_output_ else rows, sequences)
 
+    @isolated
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R^2 over sequences, or over all steps with per_step."""
         S, sequences = self._scores(X)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds import NetworkFamily, arrangement_certificate
+from convexsnn.caller import isolated
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.family_program import FamilyProgram
 from convexsnn.exact.rounds import by_rounds
@@ -21,6 +22,7 @@ from convexsnn.training import Trained
 from convexsnn.witnesses.constant import without_constant
 
 
+@isolated
 def bound_network(
     trained: Trained,
     problem: Problem,

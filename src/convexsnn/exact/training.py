@@ -17,6 +17,7 @@ from convexsnn.bounds import (
     enumerate_family,
     enumeration_cost,
 )
+from convexsnn.caller import isolated
 from convexsnn.exact.family_program import FamilyProgram, with_branches
 from convexsnn.exact.rounds import ExactRound, by_rounds
 from convexsnn.exact.settings import ExactSettings
@@ -28,6 +29,7 @@ from convexsnn.solvers.base import Solution, SolverOptions, Status
 from convexsnn.training import Trained
 
 
+@isolated
 def solve_exactly(
     problem: Problem,
     family: NetworkFamily,
@@ -101,6 +103,7 @@ def solve_exactly(
     return trained
 
 
+@isolated
 def enumerate_patterns_of(
     family: NetworkFamily, sequences: Sequences, how: ExactSettings, outputs: int = 1, observer: Observer | None = None
 ) -> Arrangement:

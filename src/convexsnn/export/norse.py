@@ -8,6 +8,7 @@ from typing import Any, assert_never
 import torch
 from torch import Tensor, nn
 
+from convexsnn.caller import isolated
 from convexsnn.export.library import library
 from convexsnn.export.wiring import ExportedNetwork, below, refuse, wire
 from convexsnn.network import Layer, Network
@@ -101,6 +102,7 @@ def _checked(layer: Layer) -> LIF:
     return lif
 
 
+@isolated
 def to_norse(network: Network) -> ExportedNetwork:
     """A network as a torch module of Norse's `LIFBoxCell`, spike for spike; leak 1 is refused.
 

@@ -7,6 +7,7 @@ from typing import Any, Tuple, assert_never, cast  # noqa: UP035 - TorchScript r
 import torch
 from torch import Tensor, nn
 
+from convexsnn.caller import isolated
 from convexsnn.export.readers import Fire, ReadAnalog, ReadMembrane, ReadSpikes
 from convexsnn.export.wiring import (
     ExportedLayer,
@@ -61,6 +62,7 @@ class LIFCell(nn.Module):
         return fired, membrane, membrane
 
 
+@isolated
 def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNetwork:
     """A network as a plain torch module in its own dtype: ``forward(x, state=None) -> (y, state)``.
 
@@ -102,6 +104,7 @@ def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNe
     return wire(network, cell, surrogate=chosen.surrogate)
 
 
+@isolated
 def from_torch(module: nn.Module, **settings: Any) -> Network:
     """A network from a torch module: the inverse of `to_torch`, or a stack of Linear layers and neurons.
 

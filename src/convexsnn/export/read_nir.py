@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_real
 from convexsnn.export.write_nir import DT
 from convexsnn.network import Branch, Hidden, Layer, Network
@@ -19,6 +20,7 @@ from convexsnn.witnesses.architecture import DTYPES
 WEIGHTS, NEURONS = ("Affine", "Linear"), ("LIF", "IF", "LI", "CubaLIF")
 
 
+@isolated
 def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = None, dtype: str = "float64") -> Network:
     """A network from a NIR graph: parallel chains of weights and neurons that end in weights and are summed.
 

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 import torch
 from torch import Tensor, nn
 
+from convexsnn.caller import isolated
 from convexsnn.export.library import library
 from convexsnn.export.wiring import ExportedNetwork, below, refuse, wire
 from convexsnn.network import Layer, Network
@@ -59,6 +60,7 @@ class SnnTorchCell(nn.Module):
                 return fired, potential, potential
 
 
+@isolated
 def to_snntorch(network: Network) -> ExportedNetwork:
     """A network as a torch module of snnTorch neurons, spike for spike; all resets of ours are held.
 

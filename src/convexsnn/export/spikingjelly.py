@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convexsnn.caller import isolated
 from convexsnn.export.library import library
 from convexsnn.export.wiring import ExportedNetwork, refuse, wire
 from convexsnn.network import Layer, Network
@@ -55,6 +56,7 @@ def _node(leak: float, threshold: float, v_reset: float | None) -> nn.Module:
     return neuron.LIFNode(tau=1.0 / (1.0 - leak), decay_input=False, **shared)
 
 
+@isolated
 def to_spikingjelly(network: Network) -> ExportedNetwork:
     """A network as a torch module of SpikingJelly neurons (single-step mode), spike for spike.
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_real
 from convexsnn.export.chains import chains_of
 from convexsnn.export.library import library
@@ -37,6 +38,7 @@ class _Parts(NamedTuple):
     edges: list[tuple[str, str]]
 
 
+@isolated
 def to_nir(
     network: Network,
     *,

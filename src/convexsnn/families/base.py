@@ -77,6 +77,11 @@ class WitnessFamily(ABC):
     def n_last(self) -> int:
         """P_last in rho = beta / sqrt(P_last), as far as the settings tell."""
 
+    @property
+    def n_at_once(self) -> int:
+        """Neurons that are worked on at once: with the rows of a problem, how much work that is."""
+        return self.n_last
+
     def n_last_of(self, witnesses: Hidden) -> int:
         """P_last in rho = beta / sqrt(P_last) of the witnesses that the family gave."""
         return witnesses.n_last

@@ -37,8 +37,9 @@ class Mixture(WitnessFamily):
                 raise ValueError("witnesses must name a search once and last, as in 'gaussian+search'")
             if not isinstance(part, (SampledFamily, Search)):
                 raise ValueError(f"witnesses={part.name!r} must stand alone, as it covers every neuron there is")
+        # Families without such a setting are checked when their layers are there (`mix`).
         for name in ("readout", "dtype"):
-            values = [getattr(part, name) for part in self.parts]
+            values = [getattr(part, name) for part in self.parts if hasattr(part, name)]  # others say when they sample
             if len(set(values)) > 1:
                 raise ValueError(f"witnesses of one network must have the same {name}, got {values}")
 
@@ -52,6 +53,11 @@ class Mixture(WitnessFamily):
         """P_last in rho = beta / sqrt(P_last): that of the search, or the neurons of all parts."""
         *_, last = self.parts
         return last.n_last if isinstance(last, Search) else sum(part.n_last for part in self.parts)
+
+    @property
+    def n_at_once(self) -> int:
+        """See `WitnessFamily`."""
+        return max(part.n_at_once for part in self.parts)
 
     def n_last_of(self, witnesses: Hidden) -> int:
         """See `WitnessFamily`."""

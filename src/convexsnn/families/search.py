@@ -25,6 +25,7 @@ class Search(WitnessFamily, SearchSettings):
 
     name: ClassVar[str] = "search"
     searches: ClassVar[bool] = True
+    n_at_once = SearchSettings.n_at_once
 
     def __post_init__(self) -> None:
         SearchSettings.__post_init__(self)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from convexsnn.cost import Cost, Tally, is_binary
+from convexsnn.polishing.batches import Rows
+from convexsnn.polishing.context import as_it_was
 from convexsnn.polishing.find import is_spiking
-from convexsnn.polishing.record import as_it_was, split_batch
 from convexsnn.polishing.tape import RunModule
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -72,11 +73,11 @@ def module_cost(module: nn.Module, loader: Iterable[Any], *, run: RunModule | No
 def _run_all(module: nn.Module, loader: Iterable[Any], run: RunModule | None, sizes: dict[Any, int]) -> int:
     device, rows = next(module.parameters()).device, 0
     for batch in loader:
-        x, y = split_batch(batch)
-        x = x.to(device) if isinstance(x, Tensor) else x
-        sizes["rows"] = len(y)
+        given = Rows().read(batch)
+        x = given.x.to(device) if isinstance(given.x, Tensor) else given.x
+        sizes["rows"] = given.n
         module(x) if run is None else run(module, x)
-        rows += len(y)
+        rows += given.n
     sizes.pop("rows", None)
     if rows == 0:
         raise ValueError("loader is empty")

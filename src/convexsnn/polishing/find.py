@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 # Classes, or bases of classes, whose modules spike: of snnTorch, SpikingJelly, Norse, and of our own exports.
@@ -42,7 +43,8 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
         When `module` is not a torch module.
     ValueError
         When a named part is not in the module, the readout is not an `nn.Linear` or its weight not a parameter, there
-        is no spiking layer, several Linears could be the readout, or spiking neurons follow it.
+        is no spiking layer, several Linears could be the readout, spiking neurons follow it, or its weights are not
+        finite or those of another layer too.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, not {type(module).__name__}")
@@ -72,7 +74,27 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
             f"readout {names[last]!r}: its weight is computed from other parameters (weight_norm and the like), so it "
             "cannot be set; remove that first, e.g. with torch.nn.utils.parametrize.remove_parametrizations"
         )
+    _check_own_weights(last, names)
     return Parts(last, names[last], source, names[source])
+
+
+def _check_own_weights(readout: nn.Linear, names: dict[nn.Module, str]) -> None:
+    """ValueError where a weight of the readout is not finite, or is also a weight of another layer."""
+    own = {name: value for name, value in (("weight", readout.weight), ("bias", readout.bias)) if value is not None}
+    for name, value in own.items():
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"readout {names[readout]!r}: its {name} is not finite (NaN or infinity)")
+    storages = {value.untyped_storage().data_ptr(): name for name, value in own.items()}
+    for part, part_name in names.items():
+        for other in [*part._parameters.values(), *part._buffers.values()]:
+            if part is readout or other is None:
+                continue
+            shared = storages.get(other.untyped_storage().data_ptr())
+            if shared is not None:
+                raise ValueError(
+                    f"readout {names[readout]!r} shares its {shared} with layer {part_name!r}, which would be changed "
+                    "with it: give the readout weights of its own first, e.g. a clone"
+                )
 
 
 def _last_readout(

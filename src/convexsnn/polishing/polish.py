@@ -2,97 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import time as clock
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from torch import Tensor, nn
+from torch import nn
 
-from convexsnn.certificate import Certificate, certify
 from convexsnn.checks import check_choice
-from convexsnn.dictionary import Dictionary
-from convexsnn.labels import decide
-from convexsnn.losses import SmoothLoss, loss_of
+from convexsnn.losses import Loss, loss_of
 from convexsnn.penalties import PENALTIES
+from convexsnn.polishing.batches import Rows, read_labels
+from convexsnn.polishing.context import surroundings, surroundings_of
 from convexsnn.polishing.find import find_parts
+from convexsnn.polishing.head import Head
 from convexsnn.polishing.pooling import Pooling
-from convexsnn.polishing.record import record
-from convexsnn.polishing.tape import TIMES, RunModule
-from convexsnn.polishing.targets import encode
-from convexsnn.problem import Problem
-from convexsnn.program import ConvexProgram
+from convexsnn.polishing.readout_program import ReadoutProgram
+from convexsnn.polishing.record import Setup, listen, record
+from convexsnn.polishing.result import Old, Polished
+from convexsnn.polishing.tape import TIMES, RunModule, Tape
+from convexsnn.polishing.targets import check_classes, encode, row_weights
+from convexsnn.polishing.write import Held, Polishing
 from convexsnn.regularisation import Regularisation
-from convexsnn.solvers import Solution, SolverOptions, Status, solve, solver_for
-from convexsnn.solvers.working_set import solve_by_working_set
-
-# Dictionaries above this many bytes as float64 are solved by rounds on few columns.
-UNPACKED_BYTES = 2**28
-
-
-class Measured(NamedTuple):
-    """A readout on the training data.
-
-    Attributes
-    ----------
-    objective : float
-        Loss plus rho times penalty, bias included.
-    accuracy : float or None
-        Of classes.
-    synapses : int
-        Nonzero weights of the readout, bias left out.
-    neurons : int
-        Neurons that it reads: inputs with a nonzero weight.
-    """
-
-    objective: float
-    accuracy: float | None
-    synapses: int
-    neurons: int
-
-
-@dataclass(frozen=True, eq=False)
-class Polished:
-    """What `polish` did.
-
-    Attributes
-    ----------
-    certificate : Certificate
-        Of the readout that the module now has, in float64, on the recorded spikes.
-    before, after : Measured
-    improved : bool
-        Whether weights were written; the old ones are kept where the new ones are not better.
-    readout, spikes : str
-        Names of the two layers in the module.
-    steps : int
-        T.
-    reads_spikes : bool
-        Whether the readout reads zeros and ones (stored as bits) or real numbers (stored as float64).
-    silent, duplicates : int
-        Inputs of the readout that are zero on all rows; that equal an earlier one.
-    status : Status
-    solver : str
-    seconds : dict of str to float
-        "record" and "solve".
-    """
-
-    certificate: Certificate
-    before: Measured
-    after: Measured
-    improved: bool
-    readout: str
-    spikes: str
-    steps: int
-    reads_spikes: bool
-    silent: int
-    duplicates: int
-    status: Status
-    solver: str
-    seconds: dict[str, float]
+from convexsnn.solvers import SolverOptions
 
 
 def polish(
@@ -105,27 +39,36 @@ def polish(
     pooling: str = "last",
     leak: float | None = None,
     run: RunModule | None = None,
+    head: Any = None,
+    rows: Rows | None = None,
+    validation: Iterable[Any] | None = None,
     loss: str = "cross_entropy",
     penalty: str = "l1",
-    beta: float = 0.1,
+    beta: Any = 0.1,
     rho: float | None = None,
     tol: float = 1e-6,
     max_iter: int = 1000,
 ) -> Polished:
     """Solve for the readout weights of a trained spiking network: optimal for its own spikes, sparse, certified.
 
-    The module is run over `loader` in eval mode and without gradients, what its readout reads is recorded (spikes at
-    one bit an entry), the convex program over these columns is solved from the weights that the readout has, and
-    the solution is written back, unless it is not better. Nothing else of the module changes, and nothing at all
-    when an error is raised. A bias is the weight of a neuron that always fires, penalised like any other.
+    The module is run over `loader` in eval mode and without gradients, and what its readout reads is recorded (spikes
+    at one bit an entry). The convex program over these columns is solved from the weights that the readout has, and
+    the solution is written back. A bias is the weight of a neuron that always fires, penalised like any other.
+
+    What is solved for is what the module itself answers. Before anything is written, its own outputs are compared with
+    the pooled readout on all rows, and the readout is made to say random numbers, to see that the module answers
+    nothing but their pooling, or a fixed linear map of it (a population code, a voting layer, a scaling), which is then
+    part of the program. After the write the module is run again: where it does not answer what was solved for, or its
+    own training objective is higher than before, the old weights are put back. Nothing else of the module changes, and
+    nothing at all when an error is raised.
 
     Parameters
     ----------
     module : torch.nn.Module
         Of snnTorch, SpikingJelly, Norse, plain torch, ...; called as ``module(x)`` unless `run` is given.
     loader : iterable of (x, y)
-        Such as a DataLoader with ``shuffle=False``; read two or three times, with the same labels each time. y holds
-        class indices (n,), or real targets (n,) or (n, C) for the squared loss.
+        Such as a DataLoader with ``shuffle=False``; read four or five times, with the same labels each time. y holds
+        class indices (n,), or real targets (n,) or (n, C) for the squared loss. See `rows` for other batches.
     readout : str or Module, optional
         The `nn.Linear` to solve for; None is the one Linear after the last spiking layer.
     spikes : str or Module, optional
@@ -140,11 +83,21 @@ def polish(
         In [0, 1]; of "leaky".
     run : callable (module, x), optional
         Shows a batch to the module from zero state, where ``module(x)`` does not: resets hidden states, loops over
-        steps, moves axes.
+        steps, moves axes. It returns the output by which the network is judged: (n, C), or of every step (T, n, C),
+        (n, T, C) or a list of T such tensors.
+    head : matrix of shape (C_out, C), optional
+        The fixed map from the readout's outputs to the module's. None finds it.
+    rows : Rows, optional
+        What batches hold besides x and y (weights of rows, lengths of padded sequences), labels a step, labels to
+        ignore, weights of classes.
+    validation : iterable of (x, y), optional
+        Another loader with batches of the same kind. Of several betas the one is taken with which the module itself is
+        most accurate on it (or has the smallest mean squared error); of equal ones the larger beta.
     loss : {"cross_entropy", "logistic", "hinge", "squared"}
     penalty : {"l1", "group"}
-    beta : float
-        rho = beta / sqrt(F), F the inputs of the readout (and its bias).
+    beta : float, sequence of float, or "path"
+        rho = beta / sqrt(F), F the inputs of the readout (and its bias). Several, and "path" (20 of them), need
+        `validation`.
     rho : float, optional
         Weight of the penalty, instead of beta.
     tol : float
@@ -154,103 +107,98 @@ def polish(
     Returns
     -------
     Polished
+        Its `restore()` puts the old weights back.
 
     Raises
     ------
     ValueError, TypeError
-        Before anything is changed: no spiking layer, two candidates, a nonlinear readout, shapes or labels that do not
-        fit, a loader that is empty or changes between passes, a module that keeps state between batches.
+        With the module as it was: no spiking layer, two candidates, a nonlinear readout, a readout whose weights are
+        another layer's too, shapes or labels that do not fit, a loader that is empty or changes between passes, a
+        module that keeps state between batches, that answers anything but what was declared, or whose readout reads
+        the same of every row; a beta so large that no weight is left.
 
     Warns
     -----
     ConvergenceWarning
         When the certificate does not reach tol.
+    UserWarning
+        When a class has no row, or the module is less accurate than before on the training or validation data.
     """
     program_loss, omega = loss_of(loss), PENALTIES[check_choice("penalty", penalty, PENALTIES)]
     regularisation, options = Regularisation.read(beta, rho), SolverOptions(0.5 * tol, max_iter)
-    if regularisation.several:
-        raise ValueError(f"beta must be one number for polish, got {beta!r}")
-    pool = Pooling(pooling, leak)
+    if regularisation.several and validation is None:
+        raise ValueError("validation must be given when there are several betas: a loader of data not trained on")
+    rows = rows or Rows()
+    if not isinstance(rows, Rows):
+        raise ValueError(f"rows must be convexsnn.polishing.Rows, not {type(rows).__name__}")
+    pool = Pooling(pooling, leak, rows.every_step)
     check_choice("time", time, TIMES)
     parts = find_parts(module, readout, spikes)
-    started = clock.perf_counter()
-    recorded = record(module, parts, loader, pool, time, run or _call)
-    seconds = {"record": clock.perf_counter() - started}
-    labels, dictionary = recorded.labels, recorded.dictionary
-    targets = encode(labels, parts.readout.out_features, loss)
-    if dictionary.columns.shape[1] == 0:
-        raise ValueError("the readout reads nothing but zeros: the last spiking layer is silent on the whole loader")
-    strength = regularisation.rho_of(float(beta), len(dictionary.column_of))
-    program = Problem(None, targets, program_loss, omega, strength).program(dictionary.columns)
-    old = _weights(parts.readout)
-    before = _measure(program, dictionary, old, labels, bias=parts.readout.bias is not None)
-    started = clock.perf_counter()
-    solution = _solve(program, options, dictionary.to_columns(old))
-    seconds["solve"] = clock.perf_counter() - started
-    # What is certified are the weights as the module holds them.
-    new = dictionary.to_neurons(solution.W).to(parts.readout.weight.dtype).to(torch.float64)
-    after = _measure(program, dictionary, new, labels, bias=parts.readout.bias is not None)
-    improved = after.objective < before.objective
-    if improved:
-        _write(parts.readout, new)
-    certificate = certify(program, dictionary.to_columns(new if improved else old), solution.U)
+    declared = None if head is None else Head.read(head, parts.readout.out_features)
+    setup = Setup(Tape(parts, time, run, module), rows, pool)
+    with surroundings_of(parts.readout.weight):
+        polishing = _record(setup, loader, declared, program_loss, omega)
+        held = None if validation is None else Held.read(polishing, validation)
+        with surroundings():
+            betas = polishing.program.betas(regularisation)
+        result = polishing.run(betas, options, held)
+    _warn(result, tol)
+    return result
+
+
+def _record(setup: Setup, loader: Iterable[Any], declared: Head | None, loss: Loss, omega: Any) -> Polishing:
+    """The program of what the module reads and answers."""
+    started, readout = clock.perf_counter(), setup.tape.parts.readout
+    labels = read_labels(loader, setup.rows)
+    listened = listen(setup, loader, labels, declared, shifts=_ignores_shifts(loss))
+    head = listened.reading.head
+    targets = encode(labels.values, len(head.matrix), loss.name)
+    check_classes(labels.values, len(head.matrix))
+    recorded = record(setup, loader, labels, listened)
+    program = ReadoutProgram(
+        recorded.dictionary,
+        targets,
+        labels.values,
+        row_weights(labels, setup.rows),
+        loss,
+        omega,
+        head,
+        readout.bias is not None,
+    )
+    program.check_columns()
+    polishing = Polishing(setup, loader, labels, listened, recorded, program, Old(readout))
+    polishing.check(recorded.own, polishing.old.rows, "")
+    polishing.seconds["record"] = clock.perf_counter() - started
+    return polishing
+
+
+def _ignores_shifts(loss: Loss) -> bool:
+    """Whether adding one number to all outputs of a row leaves the loss as it is."""
+    labels = torch.arange(3)
+    Y = loss.encode(labels, 3)
+    S = torch.zeros_like(Y)
+    return torch.allclose(loss.value(S, Y), loss.value(S + 1.0, Y), rtol=1e-9, atol=0.0)
+
+
+def _warn(result: Polished, tol: float) -> None:
+    certificate, before, after = result.certificate, result.before.accuracy, result.after.accuracy
     if not certificate.holds(tol):
         warnings.warn(
-            f"not certified to tol={tol:g}: relative gap {certificate.relative_gap:.2e}; {solution.status.value}",
+            f"not certified to tol={tol:g}: relative gap {certificate.relative_gap:.2e}; {result.status.value}",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return Polished(
-        certificate=certificate,
-        before=before,
-        after=after if improved else before,
-        improved=improved,
-        readout=parts.readout_name,
-        spikes=parts.spikes_name,
-        steps=recorded.steps,
-        reads_spikes=recorded.reads_spikes,
-        silent=dictionary.n_silent,
-        duplicates=dictionary.n_duplicates,
-        status=solution.status,
-        solver=solution.solver,
-        seconds=seconds,
-    )
-
-
-def _call(module: nn.Module, x: Tensor) -> Any:
-    return module(x)
-
-
-def _solve(program: ConvexProgram, options: SolverOptions, W0: Tensor) -> Solution:
-    """With a solver's whole dictionary as floats where that is small, else in rounds on few columns."""
-    solver = solver_for(program)
-    if isinstance(program.loss, SmoothLoss) and 8 * program.n_rows * program.n_columns > UNPACKED_BYTES:
-        most = max(1, UNPACKED_BYTES // (4 * 8 * program.n_rows))
-        # From zero: a trained readout has all its weights, and would make every column part of the first working set.
-        return solve_by_working_set(solver.solve, program, options, None, solver.name, most)
-    return solve(program, options, W0)
-
-
-def _weights(readout: nn.Linear) -> Tensor:
-    """Weight and bias as rows (F or F + 1, C), float64."""
-    rows = [readout.weight.T] if readout.bias is None else [readout.weight.T, readout.bias[None]]
-    return torch.cat(rows).detach().to("cpu", torch.float64)
-
-
-@torch.no_grad()
-def _write(readout: nn.Linear, weights: Tensor) -> None:
-    readout.weight.copy_(weights[: readout.in_features].T)
-    if readout.bias is not None:
-        readout.bias.copy_(weights[-1])
-
-
-def _measure(
-    program: ConvexProgram, dictionary: Dictionary, weights: Tensor, labels: Tensor, *, bias: bool
-) -> Measured:
-    S = program.columns.matmul(dictionary.to_columns(weights))
-    objective = float(program.data_term(S) + program.rho * program.penalty.value(weights))
-    read = (weights[:-1] if bias else weights) != 0
-    accuracy = None if labels.is_floating_point() else float((decide(S) == labels).double().mean())
-    if not math.isfinite(objective):
-        raise ValueError("the readout's weights are not finite")
-    return Measured(objective, accuracy, int(read.sum()), int(read.any(dim=1).sum()))
+    if before is not None and after is not None and after < before:
+        warnings.warn(
+            f"the module's accuracy on the training rows falls from {before:.4f} to {after:.4f}: its objective with "
+            "the penalty is lower, but beta is large. Lower it, or pass several and validation=; restore() undoes this",
+            UserWarning,
+            stacklevel=3,
+        )
+    if result.validation is not None and result.validation[1] < result.validation[0]:
+        warnings.warn(
+            f"the module's score on the validation rows falls from {result.validation[0]:.4f} to "
+            f"{result.validation[1]:.4f}; restore() undoes this",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -19,13 +19,17 @@ class Pooling:
     Attributes
     ----------
     kind : {"last", "count", "mean", "leaky"}
-        a_T = 1 alone; a_t = 1; a_t = 1 / T; a_t = leak^(T - t), a leaky integrator read at the last step.
+        a_T = 1 alone; a_t = 1; a_t = 1 / T; a_t = leak^(T - t), a leaky integrator read at the last step. T is the
+        length of each sequence where lengths are given.
     leak : float, optional
         In [0, 1]; for "leaky" only.
+    every_step : bool
+        Whether every step is read on its own, as the last of the steps so far; only with "last".
     """
 
     kind: str = "last"
     leak: float | None = None
+    every_step: bool = False
 
     def __post_init__(self) -> None:
         if self.kind == "max":
@@ -38,9 +42,17 @@ class Pooling:
             raise ValueError("leak goes with pooling='leaky', which needs it")
         if self.leak is not None:
             check_real("leak", self.leak, 0.0, 1.0)
+        if self.every_step and self.kind != "last":
+            raise ValueError(f"pooling must be 'last' where there is one label a step, got {self.kind!r}")
 
-    def planes(self, spikes: Tensor) -> Tensor:
-        """Bits (B, n, F) that with `weights` give the pooled spikes of a bool tensor (T, n, F)."""
+    def __str__(self) -> str:
+        return f"pooling={self.kind!r}" + ("" if self.leak is None else f", leak={self.leak:.6g}")
+
+    def planes(self, spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Bits (B, rows, F) that with `weights` give the pooled spikes of a bool tensor (T, n, F)."""
+        if self.every_step:
+            return spikes.transpose(0, 1).flatten(0, 1)[None]
+        spikes = _end_together(spikes, lengths)
         if self.kind == "last":
             return spikes[-1:]
         if self.kind == "leaky":
@@ -57,14 +69,31 @@ class Pooling:
         powers = 2.0 ** torch.arange(steps.bit_length(), dtype=torch.float64)
         return powers / steps if self.kind == "mean" else powers
 
-    def reduce(self, values: Tensor) -> Tensor:
-        """The pooled values (n, F), float64, of a real tensor (T, n, F)."""
+    def reduce(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The pooled values (rows, F), float64, of a real tensor (T, n, F)."""
+        if self.every_step:
+            return values.transpose(0, 1).flatten(0, 1).to(torch.float64)
+        values = _end_together(values, lengths)
         if self.kind == "last":
             return values[-1].to(torch.float64)
         weights = self._decay(len(values)) if self.kind == "leaky" else torch.ones(len(values), dtype=torch.float64)
         total = torch.einsum("t,tnf->nf", weights.to(values.device), values.to(torch.float64))
-        return total / len(values) if self.kind == "mean" else total
+        if self.kind != "mean":
+            return total
+        return total / len(values) if lengths is None else total / lengths.to(total)[:, None]
 
     def _decay(self, steps: int) -> Tensor:
         assert self.leak is not None
         return float(self.leak) ** torch.arange(steps - 1, -1, -1, dtype=torch.float64)
+
+
+def _end_together(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """Sequences (T, n, F) moved so that each ends at the last step, with zeros before it."""
+    if lengths is None:
+        return values
+    steps = len(values)
+    if int(lengths.max()) > steps:
+        raise ValueError(f"lengths reach {int(lengths.max())}, but the batch has {steps} steps")
+    source = torch.arange(steps)[:, None] - (steps - lengths)[None]
+    index = source.clamp(min=0).to(values.device)[:, :, None].expand_as(values)
+    return values.gather(0, index) * (source >= 0).to(values.device, values.dtype)[:, :, None]

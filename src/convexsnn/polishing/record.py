@@ -1,4 +1,4 @@
-"""Running a module over a loader and recording what its readout reads; the module is left as it was."""
+"""Running a module over a loader, and recording what its readout reads and what it answers itself."""
 
 from __future__ import annotations
 
@@ -7,31 +7,57 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convexsnn.dictionary import Dictionary
-from convexsnn.polishing.find import Parts
+from convexsnn.polishing.batches import CHANGES, FIXED, Batch, Labels, Rows, same_batches
+from convexsnn.polishing.context import as_it_was
+from convexsnn.polishing.head import Head
+from convexsnn.polishing.output import own_output
 from convexsnn.polishing.pooling import Pooling
+from convexsnn.polishing.probe import Reading, find_reading, rounding
 from convexsnn.polishing.storage import BitStore, RealStore, Store
-from convexsnn.polishing.tape import RunModule, Tape, Watched, check_layers
+from convexsnn.polishing.tape import Heard, Tape, check_layers
 
 
 class _NotBitsError(Exception):
     """The readout reads something other than zeros and ones."""
 
 
+@dataclass(frozen=True)
+class Setup:
+    """How a module is shown a loader: the same for every pass.
+
+    Attributes
+    ----------
+    tape : Tape
+    rows : Rows
+    pooling : Pooling
+    """
+
+    tape: Tape
+    rows: Rows
+    pooling: Pooling
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """The module in eval mode, and afterwards as it was."""
+        with as_it_was(self.tape.module):
+            self.tape.module.eval()
+            yield
+
+
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """What the readout reads of every row, and the labels.
+    """What the readout reads of every row, and what the module answers.
 
     Attributes
     ----------
     dictionary : Dictionary
         One "neuron" an input of the readout, and the constant one last where the readout has a bias.
-    labels : Tensor
-        One row a sequence, as the loader gives them.
+    own : float64 tensor of shape (rows, C_out)
+        The module's own outputs.
     steps : int
         T.
     reads_spikes : bool
@@ -39,128 +65,104 @@ class Recorded:
     """
 
     dictionary: Dictionary
-    labels: Tensor
+    own: Tensor
     steps: int
     reads_spikes: bool
 
 
-def record(
-    module: nn.Module, parts: Parts, loader: Iterable[Any], pooling: Pooling, time: str, run: RunModule
-) -> Recorded:
-    """Two passes over `loader`: one counts rows and reads labels, one runs the module batch by batch.
+@dataclass(frozen=True)
+class Listened:
+    """What the first batch told.
+
+    Attributes
+    ----------
+    heard : Heard
+    reading : Reading
+    eps : float
+        Of the coarsest arithmetic in which the module computes.
+    """
+
+    heard: Heard
+    reading: Reading
+    eps: float
+
+
+def listen(setup: Setup, loader: Iterable[Any], labels: Labels, head: Head | None, *, shifts: bool) -> Listened:
+    """Run the first batch several times: what is read, and what the module makes of the readout.
 
     Raises
     ------
     ValueError
-        When the loader is empty, can be read only once, or gives other labels or another first batch in the second
-        pass; when the named layer does not spike, the readout does not give W x + b, the module answers differently to
-        the same batch, or shapes are not as declared.
+        When the loader changes, the named layer does not spike, the readout does not give W x + b, the module answers
+        differently to the same batch, shapes are not as declared, or the module's output is not that of the readout.
     """
-    labels = _read_labels(loader)
-    with as_it_was(module), torch.no_grad():
-        module.eval()
-        tape = Tape(parts, time, run, module)
-        first = _check_first(tape, loader, labels)
+    tape, pooling = setup.tape, setup.pooling
+    with setup.still():
+        batch = setup.rows.read(next(iter(loader)))
+        if not torch.equal(batch.labels, labels.values[: len(batch.labels)]):
+            raise ValueError(f"{CHANGES}: its labels differ. {FIXED}")
+        first = tape(batch.x, batch.n)
+        check_layers(tape.parts, first)
+        again = tape(batch.x, batch.n)
+        if not torch.equal(again.read, first.read) or not torch.equal(
+            own_output(tape, again, pooling, batch.lengths), own_output(tape, first, pooling, batch.lengths)
+        ):
+            raise ValueError(
+                "module reads the same batch differently the second time: it keeps state between batches, or is "
+                "random. Pass run=, a function of module and batch that resets its state (or seeds it), calls it and "
+                "returns its output"
+            )
+        reading = find_reading(tape, batch, first, pooling, head, shifts=shifts)
+        return Listened(first, reading, rounding(first))
+
+
+def record(setup: Setup, loader: Iterable[Any], labels: Labels, listened: Listened) -> Recorded:
+    """One pass over `loader` (two where the readout does not read spikes) that runs the module batch by batch.
+
+    Raises
+    ------
+    ValueError
+        When the loader gives other labels or another first batch than before, or NaN is read.
+    """
+    with setup.still():
         try:
-            store, bits = _fill(BitStore, tape, loader, labels, first, pooling), True
+            store, own = _fill(BitStore, setup, loader, labels, listened)
+            bits = True
         except _NotBitsError:
-            store, bits = _fill(RealStore, tape, loader, labels, first, pooling), False
-    return Recorded(store.dictionary(), labels, len(first), bits)
+            store, own = _fill(RealStore, setup, loader, labels, listened)
+            bits = False
+    return Recorded(store.dictionary(), own, len(listened.heard.read), bits)
 
 
-@contextmanager
-def as_it_was(module: nn.Module) -> Iterator[None]:
-    """Afterwards the module's modes, hidden states and buffers are what they were; parameters are not touched."""
-    kept = [(part, _attributes(part)) for part in module.modules()]
-    values = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    try:
-        yield
-    finally:
-        for part, attributes in kept:
-            part.__dict__.clear()
-            part.__dict__.update(attributes)
-        with torch.no_grad():
-            for buffer, value in values:
-                buffer.copy_(value)
+def answers(setup: Setup, loader: Iterable[Any], labels: Labels, how: str) -> Tensor:
+    """The module's own outputs (rows, C_out) on a loader, with the weights that it now has."""
+    with setup.still():
+        return torch.cat([_own(setup, batch, how)[1] for batch in same_batches(loader, setup.rows, labels)])
 
 
-def _attributes(part: nn.Module) -> dict[str, Any]:
-    """A module's attributes; dictionaries (buffers, memories) one level deep."""
-    return {name: value.copy() if isinstance(value, dict) else value for name, value in part.__dict__.items()}
-
-
-def _check_first(tape: Tape, loader: Iterable[Any], labels: Tensor) -> Tensor:
-    """What the readout reads of the first batch, which is run twice."""
-    x, y = split_batch(next(iter(loader)))
-    if len(y) > len(labels) or not torch.equal(y, labels[: len(y)]):
-        raise ValueError(f"{_CHANGES}: its labels differ. {_FIXED}")
-    watched = Watched([], [])
-    first = tape(x, len(y), watched)
-    check_layers(tape.parts, watched)
-    if not torch.equal(tape(x, len(y)), first):
-        raise ValueError(
-            "module reads the same batch differently the second time: it keeps state between batches, or is random. "
-            "Pass run=, a function of module and batch that resets its state (or seeds it) and then calls it"
-        )
-    return first
-
-
-_CHANGES = "loader changes between passes"
-_FIXED = "Use a DataLoader with shuffle=False, and no random transforms"
+def _own(setup: Setup, batch: Batch, how: str) -> tuple[Heard, Tensor]:
+    heard = setup.tape(batch.x, batch.n)
+    return heard, own_output(setup.tape, heard, setup.pooling, batch.lengths, how)[batch.keep]
 
 
 def _fill(
-    kind: type[BitStore] | type[RealStore],
-    tape: Tape,
-    loader: Iterable[Any],
-    labels: Tensor,
-    first: Tensor,
-    pooling: Pooling,
-) -> Store:
-    readout, steps = tape.parts.readout, len(first)
-    store = kind(len(labels), readout.in_features, steps, pooling, constant=readout.bias is not None)
-    row = 0
-    for batch in loader:
-        x, y = split_batch(batch)
-        if not torch.equal(labels[row : row + len(y)], y):
-            raise ValueError(f"{_CHANGES}: its labels differ. {_FIXED}")
-        values = tape(x, len(y))
-        if row == 0 and not torch.equal(values, first):
-            raise ValueError(f"{_CHANGES}: the readout reads other values of its first batch. {_FIXED}")
+    kind: type[BitStore] | type[RealStore], setup: Setup, loader: Iterable[Any], labels: Labels, listened: Listened
+) -> tuple[Store, Tensor]:
+    readout, steps, pooling = setup.tape.parts.readout, len(listened.heard.read), setup.pooling
+    store = kind(len(labels.values), readout.in_features, steps, pooling, constant=readout.bias is not None)
+    own: list[Tensor] = []
+    for batch in same_batches(loader, setup.rows, labels):
+        heard, outputs = _own(setup, batch, listened.reading.how)
+        values = heard.read
+        if not own and not torch.equal(values, listened.heard.read):
+            raise ValueError(f"{CHANGES}: the readout reads other values of its first batch. {FIXED}")
         if len(values) != steps and pooling.kind != "last":
             raise ValueError(f"loader gives batches of {steps} and {len(values)} steps: pad them to the same length")
-        if kind is BitStore and not bool(((values == 0) | (values == 1)).all()):
+        averages = pooling.kind == "mean" and batch.lengths is not None  # no count, as each row has its own divisor
+        if kind is BitStore and (averages or not bool(((values == 0) | (values == 1)).all())):
             raise _NotBitsError
         if not bool(torch.isfinite(values).all()):
             raise ValueError("the readout reads NaN or infinity")
-        store.add(values)
-        row += len(y)
-    if row != len(labels):
-        raise ValueError(f"{_CHANGES}: it gave {len(labels)} rows, then {row}. {_FIXED}")
-    return store
-
-
-def _read_labels(loader: Iterable[Any]) -> Tensor:
-    if not isinstance(loader, Iterable):
-        raise TypeError(
-            f"loader must give batches (x, y), such as a DataLoader; {type(loader).__name__} is not iterable"
-        )
-    if iter(loader) is loader:
-        raise ValueError("loader can be read only once, and is needed twice: pass a DataLoader or a list of batches")
-    labels = [split_batch(batch)[1] for batch in loader]
-    if not labels or not sum(map(len, labels)):
-        raise ValueError("loader is empty")
-    if len({(y.dtype, y.shape[1:]) for y in labels}) > 1:
-        raise ValueError("labels of all batches in loader must be of one dtype and shape")
-    return torch.cat(labels)
-
-
-def split_batch(batch: Any) -> tuple[Any, Tensor]:
-    """Input and labels of a batch."""
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise ValueError(f"loader must give batches (x, y), got {type(batch).__name__}")
-    x, y = batch
-    labels = torch.as_tensor(np.asarray(y) if not isinstance(y, Tensor) else y).detach().cpu()
-    if labels.ndim == 0:
-        raise ValueError("labels in loader must have one row a sequence; got a single number: batch the data set")
-    return x, labels
+        store.add(values, batch.lengths, batch.keep)
+        own.append(outputs)
+    return store, torch.cat(own)

@@ -13,9 +13,12 @@ from convexsnn.polishing.pooling import Pooling
 
 
 class Store(Protocol):
-    """Takes what the readout reads of a batch at every step, (T, n, F), and gives the dictionary."""
+    """Takes what the readout reads of a batch at every step, (T, n, F), and gives the dictionary.
 
-    def add(self, values: Tensor) -> None: ...
+    `lengths` (n,) are those of the sequences, and `keep` (rows,) says which rows are kept; None is all.
+    """
+
+    def add(self, values: Tensor, lengths: Tensor | None = None, keep: Tensor | None = None) -> None: ...
     def dictionary(self) -> Dictionary: ...
 
 
@@ -38,12 +41,11 @@ class BitStore:
         self.rest = torch.zeros(len(self.weights), 0, width + constant, dtype=torch.bool)
         self.bytes = 0
 
-    def add(self, values: Tensor) -> None:
+    def add(self, values: Tensor, lengths: Tensor | None = None, keep: Tensor | None = None) -> None:
         """Rows of one batch; `values` holds zeros and ones."""
         spikes = values.to("cpu", torch.bool)
-        if self.constant:
-            spikes = torch.cat([spikes, torch.ones_like(spikes[:, :, :1])], dim=2)
-        rows = torch.cat([self.rest, self.pooling.planes(spikes)], dim=1)
+        planes = self.pooling.planes(_with_constant(spikes) if self.constant else spikes, lengths)
+        rows = torch.cat([self.rest, planes if keep is None else planes[:, keep]], dim=1)
         whole = rows.shape[1] // 8
         self._write(rows[:, : 8 * whole])
         self.rest = rows[:, 8 * whole :]
@@ -67,17 +69,16 @@ class BitStore:
 class RealStore:
     """Anything else that a readout may read, such as averages of spikes: 8 bytes an entry."""
 
-    def __init__(self, rows: int, width: int, steps: int, pooling: Pooling, *, constant: bool) -> None:
-        self.pooling, self.width, self.row = pooling, width, 0
+    def __init__(self, rows: int, width: int, steps: int, pooling: Pooling, *, constant: bool) -> None:  # noqa: ARG002
+        self.pooling, self.constant, self.row = pooling, constant, 0
         self.values = torch.empty(width + constant, rows, dtype=torch.float64)
-        if constant:
-            self.values[width] = pooling.reduce(torch.ones(steps, 1, 1)).item()
 
-    def add(self, values: Tensor) -> None:
+    def add(self, values: Tensor, lengths: Tensor | None = None, keep: Tensor | None = None) -> None:
         """Rows of one batch."""
-        end = self.row + values.shape[1]
-        self.values[: self.width, self.row : end] = self.pooling.reduce(values).T.cpu()
-        self.row = end
+        pooled = self.pooling.reduce(_with_constant(values) if self.constant else values, lengths).cpu()
+        pooled = pooled if keep is None else pooled[keep]
+        self.values[:, self.row : self.row + len(pooled)] = pooled.T
+        self.row += len(pooled)
 
     def dictionary(self) -> Dictionary:
         """Distinct columns, and which neuron gives which."""
@@ -85,3 +86,8 @@ class RealStore:
         neuron_of, column_of = distinct_rows(self.values)
         kept = self.values if len(neuron_of) == len(self.values) else self.values[neuron_of]
         return Dictionary(RealColumns(kept), neuron_of, column_of, torch.inf)
+
+
+def _with_constant(values: Tensor) -> Tensor:
+    """One more neuron, which fires at every step."""
+    return torch.cat([values, torch.ones_like(values[:, :, :1])], dim=2)

@@ -1,4 +1,4 @@
-"""Listening to two layers of a module while it runs on one batch."""
+"""Listening to two layers of a module while it runs on one batch, and speaking in place of its readout."""
 
 from __future__ import annotations
 
@@ -11,77 +11,110 @@ from torch import Tensor, nn
 from convexsnn.polishing.find import Parts
 
 TIMES = ("steps", "first", "batch")
-RunModule = Callable[[nn.Module, Tensor], Any]
+RunModule = Callable[[nn.Module, Any], Any]
 
 
-class Watched(NamedTuple):
-    """What two layers did on one batch: outputs of the spiking layer, inputs and outputs of the readout."""
+class Heard(NamedTuple):
+    """What was heard on one batch.
 
+    Attributes
+    ----------
+    read, said : Tensor (T, n, F) and (T, n, C)
+        Inputs and outputs of the readout at every step.
+    returned : Any
+        What the module returned.
+    spikes : list
+        Outputs of the spiking layer.
+    """
+
+    read: Tensor
+    said: Tensor
+    returned: Any
     spikes: list[Any]
-    readout: list[tuple[Tensor, Tensor]]
 
 
 class Tape:
-    """Runs the module on a batch and gives what its readout read, (T, n, F)."""
+    """Runs the module on a batch and gives what was heard."""
 
-    def __init__(self, parts: Parts, time: str, run: RunModule, module: nn.Module) -> None:
+    def __init__(self, parts: Parts, time: str, run: RunModule | None, module: nn.Module) -> None:
         self.parts, self.time, self.run, self.module = parts, time, run, module
 
-    def __call__(self, x: Any, rows: int, watched: Watched | None = None) -> Tensor:
-        heard: list[Tensor] = []
-        hooks = [self.parts.readout.register_forward_pre_hook(lambda _, given: heard.append(given[0].detach()))]
-        if watched is not None:
-            note = lambda _, given, out: watched.readout.append((given[0], out))  # noqa: E731
-            hooks.append(self.parts.spikes.register_forward_hook(lambda _, __, out: watched.spikes.append(out)))
-            hooks.append(self.parts.readout.register_forward_hook(note))
-        weight = self.parts.readout.weight
+    def __call__(self, x: Any, n: int, instead: Tensor | None = None) -> Heard:
+        """Show a batch of `n` sequences; `instead` (T, n, C) takes the place of what the readout gives."""
+        read: list[Tensor] = []
+        said: list[Tensor] = []
+        spikes: list[Any] = []
+
+        def listen(_: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
+            step = len(read)
+            read.append(given[0].detach())
+            said.append(out.detach())
+            return None if instead is None else self._as_said(instead, step, out)
+
+        readout = self.parts.readout
+        hooks = [
+            readout.register_forward_hook(listen),
+            self.parts.spikes.register_forward_hook(lambda _, __, out: spikes.append(out)),
+        ]
+        x = x.to(readout.weight.device) if isinstance(x, Tensor) else x
         try:
-            self.run(self.module, x.to(weight.device) if isinstance(x, Tensor) else x)
+            returned = self.module(x) if self.run is None else self.run(self.module, x)
         finally:
             for hook in hooks:
                 hook.remove()
-        if not heard:
+        if not read:
             raise ValueError(f"readout {self.parts.readout_name!r} was not called when the module ran")
-        return self._over_time(heard, rows)
+        return Heard(self._over_time(read, n), self._over_time(said, n), returned, spikes)
 
-    def _over_time(self, heard: list[Tensor], rows: int) -> Tensor:
+    def _as_said(self, instead: Tensor, step: int, out: Tensor) -> Tensor:
+        if self.time == "steps":
+            if step >= len(instead):
+                raise ValueError(f"readout {self.parts.readout_name!r} was called more often the second time")
+            given = instead[step]
+        elif self.time == "batch":
+            given = instead.transpose(0, 1)
+        else:
+            given = instead.flatten(0, 1) if out.ndim == 2 else instead
+        return given.to(out).reshape(out.shape)
+
+    def _over_time(self, heard: list[Tensor], n: int) -> Tensor:
         shapes = {tuple(given.shape) for given in heard}
         seen = f"readout {self.parts.readout_name!r} was called {len(heard)} times, with inputs of shape {shapes}"
-        declared = f"{seen}; the batch has {rows} labels and time={self.time!r} was declared"
+        declared = f"{seen}; the batch has {n} labels and time={self.time!r} was declared"
         if len(shapes) != 1:
             raise ValueError(f"{seen}: they must be alike")
         if self.time == "steps":
-            if heard[0].ndim != 2 or len(heard[0]) != rows:
+            if heard[0].ndim != 2 or len(heard[0]) != n:
                 raise ValueError(f"{declared}: expected one call a step with inputs (n, F)")
             return torch.stack(heard)
         if len(heard) != 1:
             raise ValueError(f"{declared}: expected one call a batch (time='steps' is for one a step)")
         given = heard[0]
-        if given.ndim == 2 and self.time == "first" and len(given) % rows == 0:
-            given = given.unflatten(0, (-1, rows))  # time and batch flattened together, time first
+        if given.ndim == 2 and self.time == "first" and n and len(given) % n == 0:
+            given = given.unflatten(0, (-1, n))  # time and batch flattened together, time first
         if given.ndim == 3 and self.time == "batch":
             given = given.transpose(0, 1)
-        if given.ndim != 3 or given.shape[1] != rows:
+        if given.ndim != 3 or given.shape[1] != n:
             wanted = "(T, n, F)" if self.time == "first" else "(n, T, F)"
             raise ValueError(f"{declared}: expected an input {wanted}")
         return given
 
 
-def check_layers(parts: Parts, watched: Watched) -> None:
+def check_layers(parts: Parts, heard: Heard) -> None:
     """The one layer spikes, and the other is linear. Raises ValueError."""
-    if not watched.spikes:
+    if not heard.spikes:
         raise ValueError(f"spiking layer {parts.spikes_name!r} was not called when the module ran")
-    for out in watched.spikes:
+    for out in heard.spikes:
         spikes = out[0] if isinstance(out, (tuple, list)) else out
         if not bool(((spikes == 0) | (spikes == 1)).all()):
             raise ValueError(
                 f"spikes: layer {parts.spikes_name!r} gives values other than 0 and 1, so it does not spike"
             )
-    for given, out in watched.readout:
-        expected = nn.functional.linear(given, parts.readout.weight, parts.readout.bias)
-        near = float(expected.abs().max()) * 1e-2  # coarse: the module may compute in half precision
-        if out.shape != expected.shape or not torch.allclose(out.to(expected.dtype), expected, rtol=1e-2, atol=near):
-            raise ValueError(
-                f"readout {parts.readout_name!r} does not give W x + b, though it is a Linear: what it gives cannot be "
-                "solved for"
-            )
+    expected = nn.functional.linear(heard.read, parts.readout.weight, parts.readout.bias)
+    near = float(expected.abs().max()) * 1e-2  # coarse: the module may compute in half precision
+    said = heard.said
+    if said.shape != expected.shape or not torch.allclose(said.to(expected.dtype), expected, rtol=1e-2, atol=near):
+        raise ValueError(
+            f"readout {parts.readout_name!r} does not give W x + b, though it is a Linear: what it gives cannot be "
+            "solved for"
+        )

@@ -14,7 +14,7 @@ from convexsnn.rationals.dyadic import (
     with_shared_unit,
 )
 from convexsnn.rationals.elimination import independent_columns, kernel_lattice, primitive, primitive_rows
-from convexsnn.rationals.inequalities import Answer, Interior, decide, interior
+from convexsnn.rationals.inequalities import Answer, Interior, decide_inequalities, interior
 
 __all__ = [
     "Answer",
@@ -24,7 +24,7 @@ __all__ = [
     "as_fractions",
     "as_integers",
     "bit_length",
-    "decide",
+    "decide_inequalities",
     "independent_columns",
     "interior",
     "kernel_lattice",

@@ -51,7 +51,7 @@ class Interior:
     tied: NDArray[np.bool_]
 
 
-def decide(strict: Integers, weak: Integers) -> Answer:
+def decide_inequalities(strict: Integers, weak: Integers) -> Answer:
     """Whether some p has strict @ p > 0 and weak @ p >= 0.
 
     Parameters
@@ -120,7 +120,7 @@ def interior(strict: Integers, weak: Integers) -> Interior | None:
         if vanishing.any():
             tied[free[vanishing]] = True
             continue
-        answer = decide(reduced, np.zeros((0, lattice.shape[1]), dtype=object))
+        answer = decide_inequalities(reduced, np.zeros((0, lattice.shape[1]), dtype=object))
         if answer.point is not None:
             return Interior(lattice @ answer.point, tied)
         assert answer.multipliers is not None

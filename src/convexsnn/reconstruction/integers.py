@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 
 from convexsnn.rationals import Integers, as_integers, primitive_rows
 
-Box = tuple[list[int], list[int]]
+IntegerBox = tuple[list[int], list[int]]
 
 
 def find_integers(
@@ -46,7 +46,7 @@ def find_integers(
         low[-1], high[-1] = 1, _largest_threshold(scaled, limit)
     whole, _ = primitive_rows(scaled)
     floor = np.where(fires, 0, 1).astype(object)
-    waiting: list[Box] = [(low, high)]
+    waiting: list[IntegerBox] = [(low, high)]
     for _ in range(effort):
         if not waiting:
             return None, True

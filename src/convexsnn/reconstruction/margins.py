@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.reconstruction.kinds import as_lif, reads_membrane
 from convexsnn.reconstruction.patterns import neuron_rows
@@ -46,6 +47,7 @@ class Widened:
     kept: int
 
 
+@isolated
 def widen_margins(network: Network, sequences: Sequences) -> Widened:
     """Give every hidden neuron the weights of widest margin among those with its spikes on `sequences`.
 

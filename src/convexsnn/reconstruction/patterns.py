@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.network import Branch, Layer
 from convexsnn.neurons import Neuron
 from convexsnn.rationals import Integers, as_fractions
@@ -51,6 +52,7 @@ class Realised:
         return tuple(j for j, neuron in enumerate(self.neurons) if not neuron.separable)
 
 
+@isolated
 def realise(
     below: Tensor,
     spikes: Tensor,

@@ -7,11 +7,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.dictionary import Dictionary
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.simulation import Counts
 
 
+@isolated
 def reconstruct(hidden: Hidden, dictionary: Dictionary, W: Tensor, silent: Counts | None = None) -> Network:
     """The network that computes D @ W: only the neurons that the weights need.
 
@@ -38,6 +40,7 @@ def reconstruct(hidden: Hidden, dictionary: Dictionary, W: Tensor, silent: Count
     return Network(kept, weights[neurons])
 
 
+@isolated
 def keep_neurons(hidden: Hidden, read: Tensor, silent: Counts | None = None) -> tuple[Hidden, Tensor]:
     """`hidden` cut down to the last-layer neurons that `read` names and the neurons on which these depend.
 

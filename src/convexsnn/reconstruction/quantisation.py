@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_integer
 from convexsnn.network import Branch, Layer, Network
 from convexsnn.reconstruction.kinds import reads_membrane, threshold_of
@@ -15,7 +16,7 @@ from convexsnn.reconstruction.margins import check_bits, is_fixed, widest
 from convexsnn.reconstruction.patterns import exact_signed
 from convexsnn.reconstruction.rounding import (
     MIXED_INTEGER_SIZE,
-    Neuron,
+    RoundedNeuron,
     Rounding,
     exchange,
     round_plainly,
@@ -71,6 +72,7 @@ class Quantised:
         return not self.failed
 
 
+@isolated
 def quantise(
     network: Network,
     sequences: Sequences,
@@ -149,7 +151,7 @@ def _quantise_layer(
         sign = float(np.sign(threshold_of(layer.neuron, j) or 0.0))
         examples = pattern.examples(j)
         exact = partial(exact_signed, pattern, j)
-        neuron = Neuron(examples.signed(), sign, examples.fires, exact, np.arange(len(examples.fires)))
+        neuron = RoundedNeuron(examples.signed(), sign, examples.fires, exact, np.arange(len(examples.fires)))
         weights, way, none = _integers(neuron, own, lambda j=j, own=own: widest(pattern, j, own), rounding)
         if weights is not None:
             vectors[j], found[j] = weights, way
@@ -163,7 +165,7 @@ def _quantise_layer(
 
 
 def _integers(
-    neuron: Neuron, own: np.ndarray, wide: Callable[[], np.ndarray | None], rounding: Rounding
+    neuron: RoundedNeuron, own: np.ndarray, wide: Callable[[], np.ndarray | None], rounding: Rounding
 ) -> tuple[np.ndarray | None, str, bool]:
     """Integers for one neuron, which of WAYS found them, and without them whether there are none."""
     rounded, starts = round_plainly(neuron, own, rounding)

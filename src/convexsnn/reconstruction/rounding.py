@@ -46,7 +46,7 @@ class Rounding:
 
 
 @dataclass(frozen=True, eq=False)
-class Neuron:
+class RoundedNeuron:
     """What a neuron must do.
 
     Attributes
@@ -82,7 +82,7 @@ class Neuron:
         """Whether all products are on the right side, ties included, as floats have them."""
         return bool(((self.rows @ candidate > 0) | (self.fires & (self.rows @ candidate == 0))).all())
 
-    def take(self, index: np.ndarray) -> Neuron:
+    def take(self, index: np.ndarray) -> RoundedNeuron:
         """The neuron with these examples only."""
         return replace(self, rows=self.rows[index], fires=self.fires[index], index=self.index[index])
 
@@ -102,12 +102,12 @@ class Neuron:
         return np.append(candidate[:-1], self.sign * max(step, self.sign * middle))
 
 
-Search = Callable[[Neuron, np.ndarray], tuple[np.ndarray | None, bool]]
+IntegerSearch = Callable[[RoundedNeuron, np.ndarray], tuple[np.ndarray | None, bool]]
 """From some examples and the last integers to new ones, or None and whether there are none."""
 
 
 def round_plainly(
-    neuron: Neuron, weights: np.ndarray, rounding: Rounding
+    neuron: RoundedNeuron, weights: np.ndarray, rounding: Rounding
 ) -> tuple[np.ndarray | None, list[np.ndarray]]:
     """A rounded multiple of `weights` (p,) with rows @ integers > 0, or None; and all rounded multiples, best first."""
     tried = []
@@ -123,7 +123,9 @@ def round_plainly(
     return None, [candidate for *_, candidate in sorted(tried, key=lambda entry: entry[:2])]
 
 
-def exchange(neuron: Neuron, weights: np.ndarray, starts: list[np.ndarray], rounding: Rounding) -> np.ndarray | None:
+def exchange(
+    neuron: RoundedNeuron, weights: np.ndarray, starts: list[np.ndarray], rounding: Rounding
+) -> np.ndarray | None:
     """Integers found from one of `starts` by changing one at a time; None is no proof that there are none."""
     for start in starts[:STARTS]:
         found, _ = _on_working_set(
@@ -134,7 +136,7 @@ def exchange(neuron: Neuron, weights: np.ndarray, starts: list[np.ndarray], roun
     return None
 
 
-def solve_in_integers(neuron: Neuron, weights: np.ndarray, rounding: Rounding) -> tuple[np.ndarray | None, bool]:
+def solve_in_integers(neuron: RoundedNeuron, weights: np.ndarray, rounding: Rounding) -> tuple[np.ndarray | None, bool]:
     """Any integers with the neuron's decisions; without them, whether it is proved that there are none.
 
     HiGHS seeks some with a little room in every decision. Where it finds none, `find_integers` decides about all.
@@ -143,7 +145,7 @@ def solve_in_integers(neuron: Neuron, weights: np.ndarray, rounding: Rounding) -
 
 
 def _on_working_set(
-    neuron: Neuron, weights: np.ndarray, search: Search, start: np.ndarray, rounding: Rounding
+    neuron: RoundedNeuron, weights: np.ndarray, search: IntegerSearch, start: np.ndarray, rounding: Rounding
 ) -> tuple[np.ndarray | None, bool]:
     """`search` on the examples that `weights` have nearest to the boundary, and then on those that it gets wrong."""
     sizes = np.linalg.norm(neuron.rows, axis=1)
@@ -163,7 +165,7 @@ def _on_working_set(
     return None, False
 
 
-def _exchange(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
+def _exchange(neuron: RoundedNeuron, start: np.ndarray, rounding: Rounding) -> np.ndarray | None:
     """Coordinate descent on the hinge of the examples: steps of one, of several sizes for the threshold."""
     rows, free, current = neuron.rows, neuron.free, start.copy()
     if not rows.any():
@@ -196,7 +198,7 @@ def _exchange(neuron: Neuron, start: np.ndarray, rounding: Rounding) -> np.ndarr
     return None
 
 
-def _mixed_integer(neuron: Neuron, rounding: Rounding) -> tuple[np.ndarray | None, bool]:
+def _mixed_integer(neuron: RoundedNeuron, rounding: Rounding) -> tuple[np.ndarray | None, bool]:
     rows, free, limit, p = neuron.rows, neuron.free, float(rounding.limit), neuron.rows.shape[1]
     # Room for the threshold to be rounded.
     room = rounding.step / 2 * np.abs(rows[:, -1]) if free < p else np.zeros(len(rows))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog, nnls
 
-from convexsnn.rationals import Integers, as_fractions, decide, primitive_rows
+from convexsnn.rationals import Integers, as_fractions, decide_inequalities, primitive_rows
 
 # Margins and residuals, relative to the longest row, at which floats are not believed.
 ZERO = 1e-10
@@ -137,7 +137,7 @@ def _refused(rows: np.ndarray, multipliers: np.ndarray, *, exact: bool) -> Separ
 def _decided(rows: np.ndarray, meant: Integers, index: NDArray[np.int64]) -> Separation:
     """Weights for the exact rows `meant`, those that `index` names, or a proof, by the simplex method in integers."""
     whole, factors = primitive_rows(meant)
-    answer = decide(whole, whole[:0])
+    answer = decide_inequalities(whole, whole[:0])
     if answer.point is not None:
         largest = max(map(abs, answer.point.tolist()))
         weights = np.array([entry / largest for entry in answer.point.tolist()])

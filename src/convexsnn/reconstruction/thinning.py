@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.program import ConvexProgram
 
 # Singular values, relative to the largest, that are taken for zero; and the rise of the objective that is rounding.
@@ -36,6 +37,7 @@ class Thinned:
     primal_before: float
 
 
+@isolated
 def thin(program: ConvexProgram, W: Tensor) -> Thinned:
     """Weights on at most n * C + 1 columns with the same outputs and a penalty that is no larger.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from convexsnn.caller import isolated, paced
 from convexsnn.certificate import relative_gap
 from convexsnn.checks import check_choice, check_integer
 from convexsnn.network import Hidden
@@ -32,6 +33,8 @@ LAST_SHARE = 0.2
 STAGE_PATIENCE = 3
 
 
+@isolated
+@paced(lambda problem, settings=None, **_: len(problem.targets) * (settings or SearchSettings()).n_at_once)
 def search(
     problem: Problem,
     settings: SearchSettings | None = None,

@@ -156,6 +156,11 @@ class SearchSettings:
         object.__setattr__(self, "oracles", tuple(self.oracles))
 
     @property
+    def n_at_once(self) -> int:
+        """Neurons that are simulated at once: the last layers of a population."""
+        return max(self.last, self.population * self.width)
+
+    @property
     def free_leak(self) -> bool:
         """Whether a leak is searched for each neuron."""
         return self.neuron == "lif" and self.leak is None

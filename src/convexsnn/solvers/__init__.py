@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from convexsnn.caller import isolated, paced
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Callback, Progress, Solution, Solver, SolverOptions, Status
@@ -35,6 +36,8 @@ def solver_for(program: ConvexProgram) -> Solver:
     raise ValueError(f"no solver takes {describe_program(program)}: {reasons}")
 
 
+@isolated
+@paced(lambda program, *_, **__: program.n_rows * program.n_columns)
 def solve(program: ConvexProgram, options: SolverOptions | None = None, W0: Tensor | None = None) -> Solution:
     """Solve a convex program with the solver made for its loss and penalty, from `W0` of shape (P, C) when given."""
     return solver_for(program).solve(program, options or SolverOptions(), W0)

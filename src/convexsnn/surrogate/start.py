@@ -7,10 +7,12 @@ import math
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.network import Branch, Layer, Network
 from convexsnn.witnesses.architecture import Architecture
 
 
+@isolated
 def initial_network(
     architecture: Architecture, n_outputs: int, generator: torch.Generator, gain: float = 1.0
 ) -> Network:

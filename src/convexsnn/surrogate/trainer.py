@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_integer
 from convexsnn.network import Network
 from convexsnn.problem import Problem
@@ -36,6 +37,7 @@ class SurrogateResult:
     interrupted: bool
 
 
+@isolated
 def train_surrogate(
     start: Network,
     problem: Problem,

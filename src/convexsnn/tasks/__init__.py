@@ -8,7 +8,7 @@ from convexsnn.tasks.base import SequenceArrays, Split, Streams, TaskData, TaskI
 from convexsnn.tasks.dfa import DFA
 from convexsnn.tasks.dfa_library import library_dfa, random_dfa
 from convexsnn.tasks.joint import Feedback, JointLabels
-from convexsnn.tasks.registry import TASK_FAMILIES, TaskFamily, list_tasks, load_task
+from convexsnn.tasks.registry import TASK_FAMILIES, TaskFamily, check_task, list_tasks, load_task
 
 __all__ = [
     "DFA",
@@ -23,6 +23,7 @@ __all__ = [
     "TaskInfo",
     "TaskSettings",
     "assemble",
+    "check_task",
     "draw_splits",
     "library_dfa",
     "list_tasks",

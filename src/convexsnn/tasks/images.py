@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits as sklearn_digits
 
 from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, assemble, given
 from convexsnn.tasks.mnist_source import mnist_from_idx, mnist_from_openml
@@ -47,6 +46,8 @@ def load_digits(name: str, settings: TaskSettings, streams: Streams) -> TaskData
     ValueError
         If more images are asked for than there are, or timesteps does not divide 64.
     """
+    from sklearn.datasets import load_digits as sklearn_digits  # takes seconds to import
+
     bunch: Any = sklearn_digits()
     pixels, labels = bunch.data, bunch.target
     keep = _first_occurrences(pixels)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import fetch_openml
 
 from convexsnn.tasks.idx import find_idx, read_idx
 
@@ -53,6 +52,8 @@ def mnist_from_openml() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray
     ValueError
         If OpenML cannot be reached or its table is not the expected one.
     """
+    from sklearn.datasets import fetch_openml  # takes seconds to import
+
     try:
         table: Any = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
     except (OSError, HTTPException) as error:

@@ -76,6 +76,11 @@ def load_task(name: str, settings: TaskSettings | None = None) -> TaskData:
     return family.load(name, settings, Streams.from_seed(settings.seed))
 
 
+def check_task(name: str, settings: TaskSettings) -> None:
+    """Raise ValueError, as `load_task` does, for a name or a setting that there is not, before data are drawn."""
+    _resolve(name, _find(name), settings)
+
+
 def _find(name: str) -> TaskFamily:
     head, colon, parameter = name.partition(":")
     family = TASK_FAMILIES.get(head)

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import torch
 
+from convexsnn.caller import isolated
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import lif
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import simulate
 
 
+@isolated
 def with_constant(hidden: Hidden) -> Hidden:
     """`hidden` with one more branch, of one neuron that reads 1 at every step whatever the input.
 
@@ -39,6 +41,7 @@ def with_constant(hidden: Hidden) -> Hidden:
     return replace(hidden, branches=(*hidden.branches, constant.to(hidden.device)))
 
 
+@isolated
 def without_constant(hidden: Hidden) -> Hidden:
     """Inverse of `with_constant`."""
     if not hidden.branches:

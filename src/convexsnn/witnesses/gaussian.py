@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.witnesses.architecture import Architecture
@@ -15,6 +16,7 @@ Variant = Literal["standard", "normalized", "orthogonal"]
 VARIANTS: tuple[str, ...] = get_args(Variant)
 
 
+@isolated
 def gaussian(architecture: Architecture, generator: torch.Generator, variant: Variant = "standard") -> Hidden:
     """Draw hidden weights.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_range, check_real
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import LIF, Threshold
@@ -45,6 +46,7 @@ class Heterogeneity:
         check_real("bias", self.bias, 0.0)
 
 
+@isolated
 def heterogeneous(
     architecture: Architecture, generator: torch.Generator, heterogeneity: Heterogeneity | None = None
 ) -> Hidden:
@@ -61,6 +63,7 @@ def heterogeneous(
     return diversify(gaussian(architecture, generator), generator, heterogeneity)
 
 
+@isolated
 def diversify(hidden: Hidden, generator: torch.Generator, heterogeneity: Heterogeneity | None = None) -> Hidden:
     """`hidden` with every neuron's leak and threshold replaced, its weights scaled and a bias added, all drawn.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from convexsnn.caller import isolated
 from convexsnn.network import Hidden
 
 
+@isolated
 def mix(*parts: Hidden) -> Hidden:
     """All branches of several hidden networks as one.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.network import DTYPES, Branch, Hidden, Layer
 from convexsnn.neurons import LIF, RESETS, Reset
@@ -18,6 +19,7 @@ from convexsnn.witnesses.foreign_neurons import KNOWN, ForeignNeurons, foreign_k
 NEUTRAL = ("Flatten", "Identity", "Dropout", "AlphaDropout", "FeatureAlphaDropout")
 
 
+@isolated
 def pretrained(
     module: nn.Module,
     *,

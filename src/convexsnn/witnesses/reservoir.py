@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from convexsnn.caller import isolated
 from convexsnn.checks import check_grid, check_integer
 from convexsnn.network import Branch, Hidden
 from convexsnn.neurons import LIF, lif
@@ -87,6 +88,7 @@ class TunedReservoir:
     table: tuple[ReservoirSetting, ...] = field(repr=False)
 
 
+@isolated
 def tune_reservoir(
     architecture: Architecture,
     sequences: Sequences,

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from convexsnn.bounds.patterns.dynamics import Conditions, Dynamics
-from convexsnn.rationals import Floats, Integers, bit_length, decide, interior, kernel_lattice
+from convexsnn.rationals import Floats, Integers, bit_length, decide_inequalities, interior, kernel_lattice
 
 # Margins below are not believed: the solver's tolerance on constraints.
 SMALLEST_MARGIN = 1e-9
@@ -95,7 +95,7 @@ def _on_lattice(dynamics: Dynamics, conditions: Conditions, ties: Integers) -> I
     rows = _distinct(rows[rows.any(axis=1).astype(bool)])
     balance = [1 << (bit_length(rows) - bit_length(column)) for column in rows.T]  # parameters have units of their own
     lattice, rows = lattice * balance, rows * balance
-    for center in (_wide_center(rows), decide(rows, rows[:0]).point):
+    for center in (_wide_center(rows), decide_inequalities(rows, rows[:0]).point):
         if center is not None and center.any():
             yield from _around(dynamics, lattice, rows, center)
 

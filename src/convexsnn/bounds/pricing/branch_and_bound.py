@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convexsnn.bounds.pricing.cones import Cone
-from convexsnn.bounds.pricing.decisions import Prefixes
+from convexsnn.bounds.pricing.decisions import PricedPrefixes
 from convexsnn.rationals import Floats, Integers
 
 # A cell is closed when its bound is within so much of what has been found, relatively.
@@ -74,7 +74,7 @@ class _Cell:
 
 
 class _Search:
-    def __init__(self, prefixes: Prefixes, norm: Callable[[Floats], float], enough: float, count: int) -> None:
+    def __init__(self, prefixes: PricedPrefixes, norm: Callable[[Floats], float], enough: float, count: int) -> None:
         self.prefixes, self.norm, self.enough, self.count = prefixes, norm, enough, count
         gains = prefixes.gains
         after = lambda part: np.concatenate([np.cumsum(part[::-1], axis=0)[::-1], np.zeros((1, gains.shape[1]))])  # noqa: E731
@@ -145,13 +145,13 @@ class _Search:
 
 
 def best_patterns(
-    prefixes: Prefixes, norm: Callable[[Floats], float], *, enough: float, count: int, time_limit: float
+    prefixes: PricedPrefixes, norm: Callable[[Floats], float], *, enough: float, count: int, time_limit: float
 ) -> Priced:
     """Bound the norm of d^T U over the patterns d of one unit.
 
     Parameters
     ----------
-    prefixes : Prefixes
+    prefixes : PricedPrefixes
         Of the unit's input, with U.
     norm : callable (float64 array (C,)) -> float
         Of nonnegative numbers, in none of which it falls.

@@ -40,7 +40,7 @@ class Prefix:
 
 
 @dataclass(frozen=True, eq=False)
-class Prefixes:
+class PricedPrefixes:
     """All prefixes of a unit's input in the order in which they are decided.
 
     Attributes
@@ -59,7 +59,7 @@ class Prefixes:
     rows: NDArray[np.int64]
 
     @classmethod
-    def of(cls, unit: Unit, family: NetworkFamily, sequences: Sequences, U: Floats) -> Prefixes:
+    def of(cls, unit: Unit, family: NetworkFamily, sequences: Sequences, U: Floats) -> PricedPrefixes:
         """The prefixes of these sequences; those on which most of U (rows, C) hangs come first."""
         inputs = distinct_inputs(unit, family, sequences)
         nodes = _nodes(inputs)

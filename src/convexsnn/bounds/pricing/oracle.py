@@ -13,7 +13,7 @@ from convexsnn.bounds.family import NetworkFamily
 from convexsnn.bounds.patterns.arrangement import Arrangement
 from convexsnn.bounds.patterns.witness import find_branch
 from convexsnn.bounds.pricing.branch_and_bound import Found, best_patterns
-from convexsnn.bounds.pricing.decisions import Prefixes
+from convexsnn.bounds.pricing.decisions import PricedPrefixes
 from convexsnn.network import Branch, Hidden
 from convexsnn.penalties import Penalty
 from convexsnn.rationals import Floats
@@ -98,7 +98,7 @@ def _by_branching(
     largest = norm(U.sum(dim=0).abs().numpy()) if family.constant else 0.0
     finished, given = True, []
     for k, unit in enumerate(family.units):
-        prefixes = Prefixes.of(unit, family, sequences, U.numpy())
+        prefixes = PricedPrefixes.of(unit, family, sequences, U.numpy())
         share = max(0.0, until - time.perf_counter()) / (len(family.units) - k)
         priced = best_patterns(prefixes, norm, enough=rho, count=count, time_limit=share)
         largest, finished = max(largest, priced.bound), finished and priced.finished
@@ -108,6 +108,6 @@ def _by_branching(
     return ExactPricing(largest / rho, given[0][0] / rho if given else 0.0, hidden, finished)
 
 
-def _branch(found: Found, prefixes: Prefixes, sequences: Sequences) -> Branch | None:
+def _branch(found: Found, prefixes: PricedPrefixes, sequences: Sequences) -> Branch | None:
     column = torch.from_numpy(np.array(found.bits)[prefixes.rows])
     return find_branch(prefixes.dynamics, prefixes.conditions(found.spikes, found.bits), sequences, column)

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from convexsnn.cli import benching, output
+from convexsnn.cli import output
 from convexsnn.cli.options import Json, RunOptions
+from convexsnn.cli.starting import loading
 
 
 def paper(
@@ -37,6 +38,8 @@ def paper(
     small : bool
         One cell of each task, cut down to about a minute each.
     """
+    with loading():
+        from convexsnn.cli import benching
     report = benching.paper(out, cells, methods, runs or RunOptions(), small=small)
     return _print_bench(report, out, json)
 
@@ -66,6 +69,8 @@ def ablation(
     plots : bool
         Write the plots (they need matplotlib).
     """
+    with loading():
+        from convexsnn.cli import benching
     report = benching.ablation(out, base, axes, runs or RunOptions(), plots=plots)
     return _print_bench(report, out, json)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from convexsnn.cli import bounding, output
-from convexsnn.cli.options import FitData, Json
-from convexsnn.exact import ExactSettings
+from convexsnn.cli import output
+from convexsnn.cli.options import FitData, Json, check_model
+from convexsnn.cli.starting import loading
+from convexsnn.cli.witness_options import default_of
 
 
 def bound(
@@ -15,8 +16,8 @@ def bound(
     model: Path,
     source: FitData | None = None,
     method: Literal["arrangement", "pricing"] = "arrangement",
-    time_limit: float = ExactSettings.time_limit,
-    max_patterns: int = ExactSettings.max_patterns,
+    time_limit: float = default_of("exact", "time_limit"),
+    max_patterns: int = default_of("exact", "max_patterns"),
     json: Json = False,
 ) -> int:
     """Bound the objective of every network of a model's kind, and write the bound into its certificate if it is better.
@@ -36,7 +37,13 @@ def bound(
     max_patterns : int
         Patterns that arrangement may have to visit.
     """
-    report = bounding.bound(model, source or FitData(), ExactSettings(method, max_patterns, time_limit))
+    check_model(model)
+    source = source or FitData()
+    source.check()
+    with loading():
+        from convexsnn.cli import bounding
+        from convexsnn.exact import ExactSettings
+    report = bounding.bound(model, source, ExactSettings(method, max_patterns, time_limit))
     if json:
         output.print_json(report)
     else:

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from convexsnn.cli import exporting, output
-from convexsnn.cli.folder import model_file
-from convexsnn.cli.options import Json
+from convexsnn.cli import output
+from convexsnn.cli.options import Force, Json, check_model
+from convexsnn.cli.starting import loading
 
 
 def export(
@@ -18,6 +18,7 @@ def export(
     to: Literal["torch", "nir"],
     out: Path,
     soft_reset: Annotated[bool, Parameter(negative="")] = False,
+    force: Force = False,
     json: Json = False,
 ) -> int:
     """Write a trained network for other tools: torch's weights as safetensors, or a NIR graph.
@@ -37,7 +38,10 @@ def export(
     soft_reset : bool
         With nir: write neurons of soft reset as a subgraph that few simulators read, instead of refusing.
     """
-    report = exporting.export(model_file(model), to, out, soft_reset=soft_reset)
+    check_model(model)
+    with loading():
+        from convexsnn.cli import exporting
+    report = exporting.export(model, to, out, soft_reset=soft_reset, force=force)
     if json:
         output.print_json(report)
     else:

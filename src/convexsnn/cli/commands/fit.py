@@ -7,12 +7,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from convexsnn.cli import fitting, output
-from convexsnn.cli.options import DataOptions, Json, ProgramOptions
-from convexsnn.cli.witness_options import WitnessOptions, family_from_options
-
-# As shells have it: 128 + SIGINT.
-INTERRUPTED = 130
+from convexsnn.cli import INTERRUPTED, output
+from convexsnn.cli.options import DataOptions, Force, Json, ProgramOptions
+from convexsnn.cli.starting import loading
+from convexsnn.cli.witness_options import WitnessOptions, family_from_options, given_options
 
 
 def fit(
@@ -25,6 +23,7 @@ def fit(
     regression: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     device: str = "cpu",
+    force: Force = False,
     json: Json = False,
 ) -> int:
     """Train a network and write model.safetensors, certificate.json and metrics.json; of several betas also path.json.
@@ -46,18 +45,23 @@ def fit(
     device : str
         The work is done on this device: cpu, cuda, ...
     """
-    family = family_from_options(witnesses, settings or WitnessOptions())
-    data = (source or DataOptions()).load(seed)
-    parameters: dict[str, Any] = vars(program or ProgramOptions()) | {"witnesses": family}
-    beta = parameters["beta"]
-    parameters["beta"] = beta[0] if len(beta) == 1 else list(beta)
-    parameters["output_weights"] = list(parameters["output_weights"]) or None
+    source, program, settings = source or DataOptions(), program or ProgramOptions(), settings or WitnessOptions()
+    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "device": device, "random_state": seed}
+    parameters["output_weights"] = list(program.output_weights) or None
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights goes with classes, not with --regression")
-    parameters |= {"per_step": data.per_step, "device": device, "random_state": seed}
-    if data.timesteps is not None:
-        parameters["timesteps"] = data.timesteps
-    report = fitting.fit(data, parameters, out, regression=regression)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file: name a folder")
+    given_options(witnesses, settings)
+    program.check()
+    source.check(seed)
+    with loading():
+        from convexsnn.cli import fitting
+        from convexsnn.cli.loading import load_data
+    parameters["witnesses"] = family_from_options(witnesses, settings)
+    data = load_data(source, seed)
+    parameters |= {"per_step": data.per_step} | ({} if data.timesteps is None else {"timesteps": data.timesteps})
+    report = fitting.fit(data, parameters, out, regression=regression, force=force)
     if json:
         output.print_json(report)
     else:

@@ -7,11 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from convexsnn.cli import output, predicting
-from convexsnn.cli.data import read_input, read_npz
-from convexsnn.cli.folder import model_file
-from convexsnn.cli.options import Json
-from convexsnn.storage import load_model
+from convexsnn.cli import output
+from convexsnn.cli.options import Force, Json, check_data_file, check_model
+from convexsnn.cli.starting import loading
 
 
 def predict(
@@ -20,6 +18,7 @@ def predict(
     data: Path,
     out: Path,
     closed_loop: Annotated[bool, Parameter(negative="")] = False,
+    force: Force = False,
     json: Json = False,
 ) -> int:
     """Predict with a trained network.
@@ -38,13 +37,11 @@ def predict(
         Feed the network its own answers: for a model of a task that has feedback, such as the carry of an addition.
         That column of X is ignored, and `inputs` in the file is X as the network saw it.
     """
-    estimator, extra = load_model(model_file(model))
-    X = read_input(read_npz(data), data)
-    report = (
-        predicting.predict_closed_loop(estimator, extra, X, out)
-        if closed_loop
-        else predicting.predict(estimator, X, out)
-    )
+    check_model(model)
+    check_data_file(data)
+    with loading():
+        from convexsnn.cli import predicting
+    report = predicting.predict(model, data, out, in_closed_loop=closed_loop, force=force)
     if json:
         output.print_json(report)
     else:

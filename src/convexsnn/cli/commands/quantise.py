@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convexsnn.cli import output, quantising
-from convexsnn.cli.options import FitData, Json
+from convexsnn.checks import check_integer
+from convexsnn.cli import output
+from convexsnn.cli.options import FitData, Force, Json, check_model
+from convexsnn.cli.starting import loading
 
 
 def quantise(
@@ -15,6 +17,7 @@ def quantise(
     source: FitData | None = None,
     bits: int = 8,
     effort: int = 300,
+    force: Force = False,
     json: Json = False,
 ) -> int:
     """Give hidden neurons integer weights with exactly the same training spikes, and write the model anew.
@@ -34,7 +37,13 @@ def quantise(
     effort : int
         Exchanges tried, and nodes of a branch and bound, a neuron and start; 0 only rounds.
     """
-    report = quantising.quantise(model, source or FitData(), out, bits, effort)
+    check_model(model)
+    source = source or FitData()
+    source.check()
+    check_integer("--effort", effort, minimum=0)
+    with loading():
+        from convexsnn.cli import quantising
+    report = quantising.quantise(model, source, out, bits, effort, force=force)
     if json:
         output.print_json(report)
     else:

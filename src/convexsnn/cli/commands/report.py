@@ -7,8 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from convexsnn.cli import output, reporting
-from convexsnn.cli.options import Json
+from convexsnn.cli import output
+from convexsnn.cli.options import Force, Json, check_data_file, check_model
+from convexsnn.cli.starting import loading
 
 
 def report(
@@ -19,6 +20,7 @@ def report(
     out: Path | None = None,
     inputs: Annotated[tuple[int, ...], Parameter(negative="")] = (),
     verify: bool = True,
+    force: Force = False,
     json: Json = False,
 ) -> int:
     """Write one HTML page of a fit: settings, certificate, bounds, confusion, spikes, weights, cost.
@@ -42,7 +44,12 @@ def report(
     verify : bool
         Check the certificate anew on the training data, as `convexsnn verify` does.
     """
-    written = reporting.report(model, data, data_dir, out, inputs, verify=verify)
+    check_model(model)
+    if data is not None:
+        check_data_file(data)
+    with loading():
+        from convexsnn.cli import reporting
+    written = reporting.report(model, data, data_dir, out, inputs, verify=verify, force=force)
     if json:
         output.print_json(written)
     else:

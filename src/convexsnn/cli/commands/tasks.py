@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from convexsnn.cli import output
 from convexsnn.cli.options import Json
-from convexsnn.tasks import list_tasks
+from convexsnn.cli.starting import loading
 
 
 def tasks(*, json: Json = False) -> int:
     """List the tasks."""
+    with loading():
+        from convexsnn.tasks import list_tasks
     rows = [
         {
             "name": info.name,

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from convexsnn.cli import output, verifying
-from convexsnn.cli.options import FitData, Json
-from convexsnn.storage import ModelFileError
+from convexsnn.cli import output
+from convexsnn.cli.options import FitData, Json, check_model
+from convexsnn.cli.starting import loading
 
 
 def verify(
@@ -32,8 +32,14 @@ def verify(
         Also prove the gap in exact rational arithmetic (hinge, squared) or with all rounding outwards (logistic,
         cross_entropy), by code that shares nothing with the solver, and check all files that `fit` wrote.
     """
+    check_model(model)
+    source = source or FitData()
+    source.check()
+    with loading():
+        from convexsnn.cli import verifying
+        from convexsnn.storage import ModelFileError
     try:
-        report = verifying.verify(model, source or FitData(), exact=exact)
+        report = verifying.verify(model, source, exact=exact)
     except ModelFileError as error:
         report = verifying.failed(str(error))
     if json:

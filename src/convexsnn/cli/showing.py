@@ -1,0 +1,146 @@
+"""What the command line shows of certificates, paths and searches, and of the progress of work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from convexsnn.certificate import Certificate
+from convexsnn.cli.output import say, stderr, stdout
+from convexsnn.global_bound import GlobalBound
+from convexsnn.observer import Observer
+from convexsnn.search import Round
+from convexsnn.solvers import Progress as SolverProgress
+from convexsnn.solvers import Status
+
+
+def certificate_facts(certificate: Certificate) -> dict[str, Any]:
+    """What the certificate says, in the order in which a person asks."""
+    return {
+        "scope": certificate.scope,
+        "objective": f"{certificate.primal:.10g}",
+        "lower bound": f"{certificate.dual:.10g}",
+        "relative gap": f"{certificate.relative_gap:.2e}",
+        "program": f"{certificate.loss_name} + {certificate.rho:.4g} x {certificate.penalty}",
+        "rows n, columns P, outputs C": f"{certificate.n}, {certificate.P}, {certificate.C}",
+        "support": f"{certificate.support} columns, {certificate.nonzeros} weights",
+        "arithmetic": certificate.dtype,
+        "spike margin": "unknown" if certificate.spike_margin is None else f"{certificate.spike_margin:.2e}",
+    } | _global_facts(certificate.global_bound)
+
+
+def _global_facts(bound: GlobalBound | None) -> dict[str, Any]:
+    """The bound over other hidden weights, apart from the certificate's own."""
+    if bound is None:
+        return {}
+    return {
+        "any network's objective is at least": f"{bound.value:.10g} ({bound.method})",
+        "global relative gap": f"{bound.relative_gap:.2e}",
+    }
+
+
+def proof_facts(exact: Mapping[str, Any]) -> dict[str, Any]:
+    """What was proved exactly, and on what it rests; the numbers are rounded outwards."""
+    return {
+        "optimum at most": exact["primal"],
+        "optimum at least": exact["dual"],
+        "gap at most": exact["gap"],
+        "relative gap at most": "unbounded: the objective is zero"
+        if exact["relative_gap"] is None
+        else exact["relative_gap"],
+        "arithmetic": exact["arithmetic"],
+        "seconds": f"{exact['seconds']:.2f}",
+        "trusted": "\n".join(exact["trusted"]),
+    }
+
+
+@contextmanager
+def progress(tol: float) -> Iterator[Observer]:
+    """An observer that shows bars on a terminal (standard error) and is quiet otherwise."""
+    name, detail = TextColumn("{task.description:<9}"), TextColumn("{task.fields[detail]}")
+    columns = (name, BarColumn(), detail, TimeElapsedColumn())
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
+        simulation = bars.add_task("simulate", total=None, detail="")
+        solution = bars.add_task("solve", total=1.0, detail="", start=False)
+
+        program = ""
+
+        def began(what: str) -> None:
+            nonlocal program
+            program = f"{what}: "
+            bars.reset(solution, total=1.0, detail=what)
+
+        def simulated(done: int, total: int) -> None:
+            bars.update(simulation, completed=done, total=total, detail=f"{done}/{total} rows")
+
+        def solved(state: SolverProgress) -> None:
+            bars.start_task(solution)
+            gap = state.relative_gap
+            share = 0.0 if not math.isfinite(gap) else min(1.0, math.log(max(gap, tol)) / math.log(tol))
+            detail = f"{program}objective {state.primal:.6g}, relative gap {gap:.1e}"
+            bars.update(solution, completed=max(0.0, share), detail=detail)
+
+        def searched(entry: Round) -> None:
+            shown = "" if entry.validation_score is None else f", validation {entry.validation_score:.4f}"
+            began(
+                f"round {entry.number}: {entry.columns} columns, {entry.support} used, "
+                f"objective {entry.objective:.6g}, gap {entry.relative_gap:.1e}, "
+                f"global bound {entry.global_bound:.3g}, best score {entry.best_score:.3g}{shown}"
+            )
+
+        yield Observer(simulated, solved, began, searched)
+
+
+def print_path(path: dict[str, Any]) -> None:
+    """The betas that were compared, a line each."""
+    table = Table(title="Path", title_justify="left")
+    for column in ("beta", "objective", "gap", "support", "train", "val", "seconds", ""):
+        table.add_column(column, justify="right", no_wrap=True)
+    for point in path["points"]:
+        certificate = point["certificate"]
+        gap = certificate["relative_gap"]
+        facts = [f"{point['beta']:.3g}", f"{certificate['primal']:.6g}", "inf" if gap is None else f"{gap:.1e}"]
+        scores = ["-" if point[name] is None else f"{point[name]:.4f}" for name in ("train_score", "validation_score")]
+        marks = ["picked"] if point["picked"] else []
+        marks += [] if point["status"] == Status.CONVERGED.name else [point["status"].lower()]
+        table.add_row(*facts, str(point["support"]), *scores, f"{point['seconds']:.2f}", ", ".join(marks))
+    stdout.print(table)
+    if path["retrained_on_all"]:
+        say("the scores are of a part held out; the network was then trained on all sequences at the picked beta")
+
+
+def print_search(search: dict[str, Any]) -> None:
+    """The rounds of a search, a line each, and why it ended."""
+    table = Table(title="Search", title_justify="left")
+    for column in (
+        "round",
+        "objective",
+        "lower bound",
+        "global bound",
+        "columns",
+        "used",
+        "best score",
+        "val",
+        "seconds",
+    ):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in search["rounds"]:
+        score = entry["validation_score"]
+        table.add_row(
+            str(entry["number"]),
+            f"{entry['objective']:.6g}",
+            "-" if entry["dual"] is None else f"{entry['dual']:.6g}",
+            f"{entry['global_bound']:.4g}",
+            str(entry["columns"]),
+            str(entry["support"]),
+            f"{entry['best_score']:.3g}",
+            "-" if score is None else f"{score:.4f}",
+            f"{entry['seconds']:.1f}",
+        )
+    stdout.print(table)
+    say(f"the search ended: {search['stopped']}")

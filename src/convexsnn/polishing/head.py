@@ -1,0 +1,160 @@
+"""A fixed linear map between the pooled readout and the module's output: population codes, voting layers, scalings.
+
+With a map M (C_out, C) the module answers z M^T for the readout's pooled output z = D W, so that the program is
+
+    min_W  F(D W M^T) + rho * Omega(W).
+
+Where every readout output goes to one output of the module at most, this is a program in V = W M^T alone:
+min {Omega(w) : M w = v} is |v|_1 / strength for l1, with strength the largest |m| of an output, and |v|_2 / strength
+for row-wise l2, with strength the norm of the coefficients of an output, if all outputs have the same strength.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor
+
+from convexsnn.losses import Loss
+from convexsnn.losses.protocol import Head as LossHead
+from convexsnn.losses.protocol import TargetKind
+from convexsnn.penalties import Penalty
+
+ADVICE = "make the readout and the map one torch.nn.Linear of weight M W first, and polish that"
+SAME = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The map M, known to send each readout output to one output of the module at most.
+
+    Attributes
+    ----------
+    matrix : float64 tensor of shape (C_out, C)
+
+    Raises
+    ------
+    ValueError
+        When it mixes readout outputs in another way, or an output of the module reads none.
+    """
+
+    matrix: Tensor
+
+    def __post_init__(self) -> None:
+        used = self.matrix != 0
+        if int(used.sum(dim=0).max()) > 1:
+            raise ValueError(
+                "head: a readout output goes to several outputs of the module, for which there is no solver: " + ADVICE
+            )
+        if not bool(used.any(dim=1).all()):
+            silent = torch.nonzero(~used.any(dim=1)).flatten().tolist()
+            raise ValueError(f"head: outputs {silent} of the module do not depend on the readout")
+
+    @classmethod
+    def read(cls, matrix: Any, n_read: int) -> Head:
+        """A map as users declare it. Raises ValueError on another shape, or numbers that are not finite."""
+        values = torch.as_tensor(matrix).detach().cpu().to(torch.float64)
+        if values.ndim != 2 or values.shape[1] != n_read or not bool(torch.isfinite(values).all()):
+            raise ValueError(
+                f"head must be a matrix of finite numbers of shape (outputs of the module, {n_read}), the readout "
+                f"having {n_read} outputs; got shape {tuple(values.shape)}"
+            )
+        return cls(values)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the module's output is the pooled readout itself."""
+        return self.matrix.shape[0] == self.matrix.shape[1] and torch.equal(
+            self.matrix, torch.eye(len(self.matrix), dtype=torch.float64)
+        )
+
+    def through(self, Z: Tensor) -> Tensor:
+        """Z M^T for rows (rows, C) of the readout, or of its weights."""
+        return Z if self.is_identity else Z @ self.matrix.T
+
+    def strength(self, penalty: Penalty) -> float:
+        """By how much the penalty of V is that of the cheapest W with W M^T = V. Raises ValueError where not known."""
+        if self.is_identity:
+            return 1.0
+        exponent = penalty.exponent(self.matrix.shape[1])
+        if exponent == 1.0:
+            strengths = self.matrix.abs().amax(dim=1)
+        elif exponent == 2.0:
+            strengths = self.matrix.norm(dim=1)
+        else:
+            raise ValueError(f"penalty {penalty.name!r} is not solved through a head: {ADVICE}")
+        least, most = float(strengths.min()), float(strengths.max())
+        if most - least > SAME * most:
+            raise ValueError(
+                f"head: it weighs outputs of the module by {least:g} to {most:g}, for which there is no solver: "
+                + ADVICE
+            )
+        return least
+
+    def lift(self, V: Tensor, penalty: Penalty) -> Tensor:
+        """The cheapest readout weights (rows, C) with W M^T = V, for V of shape (rows, C_out)."""
+        if self.is_identity:
+            return V
+        if penalty.exponent(self.matrix.shape[1]) == 1.0:
+            W = V.new_zeros(len(V), self.matrix.shape[1])
+            strongest = self.matrix.abs().argmax(dim=1)
+            W[:, strongest] = V / self.matrix[torch.arange(len(self.matrix)), strongest]
+            return W
+        return (V / self.matrix.square().sum(dim=1)) @ self.matrix
+
+    def loss(self, loss: Loss) -> Loss:
+        """The same loss as a function of the pooled readout."""
+        return loss if self.is_identity else cast(Loss, LossThroughHead(loss, self.matrix))
+
+
+@dataclass(frozen=True, eq=False)
+class LossThroughHead:
+    """loss(y, M z) as a loss of z: what a certificate in the readout's own weights is computed with.
+
+    With v = M^T u its conjugate is that of the loss at u, which is read off the strongest coefficient of each output;
+    v that are no such product are outside the domain.
+    """
+
+    inner: Loss
+    matrix: Tensor
+    separable: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """That of the loss, and that a head lies between."""
+        return f"{self.inner.name} through a head"
+
+    @property
+    def target_kinds(self) -> frozenset[TargetKind]:
+        return self.inner.target_kinds
+
+    @property
+    def heads(self) -> tuple[LossHead, ...]:
+        return self.inner.heads
+
+    def encode(self, labels: Tensor, n_classes: int) -> Tensor:
+        return self.inner.encode(labels, n_classes)
+
+    def value(self, S: Tensor, Y: Tensor) -> Tensor:
+        return self.inner.value(S @ self.matrix.T, Y)
+
+    def gradient(self, S: Tensor, Y: Tensor) -> Tensor:
+        return self.inner.gradient(S @ self.matrix.T, Y) @ self.matrix
+
+    def conjugate(self, V: Tensor, Y: Tensor) -> Tensor:
+        U = self.inner.project_dual(self._inner_dual(V), Y)
+        return torch.where(self._same(U @ self.matrix, V), self.inner.conjugate(U, Y), torch.inf)
+
+    def project_dual(self, V: Tensor, Y: Tensor) -> Tensor:
+        projected = self.inner.project_dual(self._inner_dual(V), Y) @ self.matrix
+        return torch.where(self._same(projected, V).unsqueeze(1), V, projected)
+
+    def _same(self, projected: Tensor, V: Tensor) -> Tensor:
+        """Which rows are the same up to rounding."""
+        return ((projected - V).abs() <= 1e-12 * V.abs().amax(dim=1, keepdim=True)).all(dim=1)
+
+    def _inner_dual(self, V: Tensor) -> Tensor:
+        strongest = self.matrix.abs().argmax(dim=1)
+        return V[:, strongest] / self.matrix[torch.arange(len(self.matrix)), strongest]

@@ -1,0 +1,135 @@
+"""What `polish` did, and how to undo it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from convexsnn.certificate import Certificate
+from convexsnn.solvers import Status
+
+
+class Measured(NamedTuple):
+    """A readout on the training data.
+
+    Attributes
+    ----------
+    objective : float
+        Loss plus rho times penalty, bias included.
+    accuracy : float or None
+        Of classes: that of the module's own answers.
+    synapses : int
+        Nonzero weights of the readout, bias left out.
+    neurons : int
+        Neurons that it reads: inputs with a nonzero weight.
+    """
+
+    objective: float
+    accuracy: float | None
+    synapses: int
+    neurons: int
+
+
+class PolishPoint(NamedTuple):
+    """One of several betas.
+
+    Attributes
+    ----------
+    beta, rho : float
+    objective, relative_gap : float
+        Of its solution on the training data.
+    synapses : int
+        With 0, the solution is never written.
+    validation : float or None
+        Of the module with these weights: accuracy, or minus the mean squared error of real targets. None where nothing
+        was validated.
+    """
+
+    beta: float
+    rho: float
+    objective: float
+    relative_gap: float
+    synapses: int
+    validation: float | None
+
+
+class Old:
+    """The weights of a readout before it was polished."""
+
+    def __init__(self, readout: nn.Linear) -> None:
+        self.readout = readout
+        self.weight = readout.weight.detach().clone()
+        self.bias = None if readout.bias is None else readout.bias.detach().clone()
+
+    @property
+    def rows(self) -> Tensor:
+        """Weight and bias as rows (F or F + 1, C), float64."""
+        rows = [self.weight.T] if self.bias is None else [self.weight.T, self.bias[None]]
+        return torch.cat(rows).to("cpu", torch.float64)
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """Into the readout, bit for bit."""
+        self.readout.weight.copy_(self.weight)
+        if self.bias is not None:
+            self.readout.bias.copy_(self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Polished:
+    """What `polish` did.
+
+    Attributes
+    ----------
+    certificate : Certificate
+        Of the readout that the module now has, in float64, on the recorded spikes.
+    before, after : Measured
+    improved : bool
+        Whether weights were written; the old ones are kept where the new ones are not better.
+    readout, spikes : str
+        Names of the two layers in the module.
+    steps : int
+        T.
+    reads_spikes : bool
+        Whether the readout reads zeros and ones (stored as bits) or real numbers (stored as float64).
+    silent, duplicates : int
+        Inputs of the readout that are zero on all rows; that equal an earlier one.
+    status : Status
+    solver : str
+    seconds : dict of str to float
+        "record" and "solve".
+    beta : float
+        The one that was picked, where there were several.
+    head : float64 tensor of shape (C_out, C), or None
+        The fixed map from the readout to the module's output; None where there is none.
+    validation : tuple of two floats, or None
+        Score of the module on the validation loader, before and after: see `PolishPoint`.
+    path : tuple of PolishPoint
+        One a beta, from the largest to the smallest.
+    """
+
+    certificate: Certificate
+    before: Measured
+    after: Measured
+    improved: bool
+    readout: str
+    spikes: str
+    steps: int
+    reads_spikes: bool
+    silent: int
+    duplicates: int
+    status: Status
+    solver: str
+    seconds: dict[str, float]
+    beta: float
+    head: Tensor | None
+    validation: tuple[float, float] | None
+    path: tuple[PolishPoint, ...]
+    _old: Old = field(repr=False)
+
+    def restore(self) -> None:
+        """Put the weights that the readout had before back into it, bit for bit."""
+        self._old.put_back()
