@@ -15,8 +15,7 @@ from convexsnn.certificate import certify
 from convexsnn.losses import LOSSES
 from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
-from convexsnn.problem import rho_of
-from convexsnn.regularisation import Regularisation
+from convexsnn.regularisation import Regularisation, rho_of
 from convexsnn.selection import PathPoint, train_path
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions, Status, solve
