@@ -1,5 +1,7 @@
 """Small networks, sequences and programs that several tests draw."""
 
+import json
+
 import numpy as np
 import torch
 
@@ -9,6 +11,7 @@ from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram
+from convexsnn.sealed import DIGEST, write_sealed
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.newton.solver import SemismoothNewton
@@ -80,3 +83,16 @@ def interrupt_run(monkeypatch, call):
 
     for solver in (ActiveSetNewton, SemismoothNewton):
         interrupt(solver)
+
+
+def reseal(path, change):
+    """Read a sealed file, let `change` alter its header and tensors, and seal it again, as a forger would."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    kind = next(name for name in metadata if name != DIGEST)
+    header = json.loads(metadata[kind])
+    change(header, tensors)
+    write_sealed(path, kind, header, tensors)

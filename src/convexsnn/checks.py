@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Generic, TypeVar
@@ -48,6 +49,24 @@ def check_share(name: str, value: Any, *, open_minimum: bool = False) -> float:
     if share >= 1.0:
         raise ValueError(f"{name} must be less than 1, got {value}")
     return share
+
+
+def check_memory(what: str, size: int) -> None:
+    """ValueError where `what`, of at least `size` bytes, is more than the memory of this machine."""
+    available = _memory()
+    if size > available:
+        raise ValueError(
+            f"{what} of at least {size / 2**30:.3g} GiB, but this machine has {available / 2**30:.3g} GiB of memory: "
+            "choose smaller numbers"
+        )
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine; where that is not said, a number that none has."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**50
 
 
 def check_flag(name: str, value: Any) -> bool:

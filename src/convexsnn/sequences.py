@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.arrays import column_names, plain_array, real_array
 from convexsnn.caller import isolated
-from convexsnn.checks import check_integer
+from convexsnn.checks import check_integer, check_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,17 +67,27 @@ class Sequences:
 
 
 @isolated
-def as_sequences(X: Any, *, timesteps: int | None = None, lengths: Any = None, name: str = "X") -> Sequences:
+def as_sequences(
+    X: Any,
+    *,
+    timesteps: int | None = None,
+    lengths: Any = None,
+    columns: tuple[str, ...] | None = None,
+    name: str = "X",
+) -> Sequences:
     """Read sequences from arrays.
 
     Parameters
     ----------
     X : array of shape (n, T, d), or list of n arrays of shape (T_i, d), or array of shape (n, d)
-        The last is shown as constant current for `timesteps` steps.
+        The last is shown as constant current for `timesteps` steps. Arrays of numpy or torch, data frames of (T_i, d),
+        nested lists, or an array of n objects that are such arrays.
     timesteps : int, optional
         Steps for which a 2-D `X` is shown; None refuses a 2-D `X`.
     lengths : int array of shape (n,), optional
         With a 3-D `X`: the steps of each sequence; the rest is padding and is ignored.
+    columns : tuple of str, optional
+        The order in which the columns of data frames are to be read; None is that of the first frame.
     name : str
         The argument's name in errors.
 
@@ -87,15 +98,17 @@ def as_sequences(X: Any, *, timesteps: int | None = None, lengths: Any = None, n
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError
         Empty input, wrong rank, differing feature counts, zero steps, NaN or infinity, non-numeric entries.
     """
-    if lengths is None and isinstance(X, (list, tuple)) and len(X) and all(np.ndim(x) == 2 for x in X):
-        return _from_list(X, name)
+    X = unwrapped(X)
+    if lengths is None and is_sequential(X) and isinstance(X, (list, tuple)):
+        return _from_list(X, columns, name)
     if timesteps is not None:
         check_integer("timesteps", timesteps)
-    values = _numeric(X, name)
+    values = real_array(X, name)
     if values.ndim == 2 and timesteps is not None:
+        check_memory(f"timesteps={timesteps} makes an array of {name}", 8 * timesteps * values.size)
         values = np.repeat(values[:, None, :], timesteps, axis=1)
     if values.ndim != 3:
         wanted = "(n, T, d), or be a list of (T_i, d) arrays" + (", or (n, d)" if timesteps is not None else "")
@@ -104,40 +117,60 @@ def as_sequences(X: Any, *, timesteps: int | None = None, lengths: Any = None, n
     return Sequences(torch.from_numpy(values), _lengths(lengths, values, name))
 
 
-def _from_list(X: Sequence[Any], name: str) -> Sequences:
-    arrays = [_numeric(x, f"{name}[{i}]") for i, x in enumerate(X)]
-    features = {a.shape[1] for a in arrays}
+def unwrapped(X: Any) -> Any:
+    """An array of n objects, each an array or a frame of its own, as the list of these; anything else as it is."""
+    if isinstance(X, np.ndarray) and X.dtype.hasobject and X.ndim == 1 and all(np.ndim(x) == 2 for x in X):
+        return list(X)
+    return X
+
+
+def is_sequential(X: Any) -> bool:
+    """Whether X is (n, T, d) or a list of (T_i, d), rather than 2-D (or an array that `as_sequences` refuses)."""
+    if isinstance(X, (list, tuple)):
+        return len(X) > 0 and all(_rank(x) == 2 for x in X)
+    return getattr(X, "ndim", 2) >= 3
+
+
+def _rank(x: Any) -> int:
+    """How many axes an entry of a list has; 0 where it is no array."""
+    try:
+        return np.ndim(x)
+    except ValueError:  # ragged
+        return 0
+
+
+def _from_list(X: Sequence[Any], columns: tuple[str, ...] | None, name: str) -> Sequences:
+    columns = column_names(X[0]) if columns is None else columns
+    arrays = [_in_order(x, columns, f"{name}[{i}]") for i, x in enumerate(X)]
+    features = sorted({a.shape[1] for a in arrays})
     if len(features) > 1:
-        raise ValueError(f"all sequences in {name} must have the same number of features, got {sorted(features)}")
+        turned = " They have as many rows each: pass [x.T for x in X] if a row is a feature."
+        raise ValueError(
+            f"all sequences in {name} must have the same number of features, got {features[:8]}."
+            + (turned if len({a.shape[0] for a in arrays}) == 1 else "")
+        )
     for i, a in enumerate(arrays):
         if a.shape[0] == 0:
             raise ValueError(f"{name}[{i}] has no steps (T = 0): drop it or give it at least one step")
     longest = max(a.shape[0] for a in arrays)
     _check_sizes((len(arrays), longest, arrays[0].shape[1]), name)
+    check_memory(f"the longest sequence pads {name} to an array", 8 * len(arrays) * longest * arrays[0].shape[1])
     values = np.zeros((len(arrays), longest, arrays[0].shape[1]))
     for row, a in zip(values, arrays, strict=True):
         row[: len(a)] = a
     return Sequences(torch.from_numpy(values), torch.tensor([len(a) for a in arrays]))
 
 
-def _numeric(X: Any, name: str) -> np.ndarray:
-    if isinstance(X, Tensor):
-        X = X.detach().cpu().numpy()
-    try:
-        array = np.asarray(X)
-    except ValueError as error:
-        raise ValueError(f"{name} is ragged: pass a list of (T_i, d) arrays of equal d") from error
-    if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported in {name}: pass real numbers")
-    if array.dtype.kind in "mMV":
-        raise ValueError(f"{name} must be numeric, got dtype {array.dtype}")
-    try:
-        array = np.array(array, dtype=np.float64)  # a copy: the caller's array is never aliased
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be numeric, got dtype {array.dtype}: {error}") from error
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} contains NaN or infinity: impute or drop those entries")
-    return array
+def _in_order(x: Any, columns: tuple[str, ...] | None, name: str) -> np.ndarray:
+    """One sequence; of a data frame with the columns in this order."""
+    array, own = real_array(x, name), column_names(x)
+    if own is None or columns is None or own == columns:
+        return array
+    if set(own) != set(columns):
+        lacks, besides = (sorted(set(a) - set(b))[:5] or "none" for a, b in ((columns, own), (own, columns)))
+        wanted = ", ".join(columns[:8])
+        raise ValueError(f"{name} must have the columns {wanted}: it lacks {lacks}, and has {besides} besides")
+    return array[:, [own.index(column) for column in columns]]
 
 
 def _check_sizes(shape: tuple[int, ...], name: str) -> None:
@@ -151,7 +184,7 @@ def _lengths(lengths: Any, values: np.ndarray, name: str) -> Tensor:
     n, T, _ = values.shape
     if lengths is None:
         return torch.full((n,), T)
-    array = np.asarray(lengths)
+    array = plain_array(lengths, "lengths")
     if array.shape != (n,) or array.dtype.kind not in "iu":
         raise ValueError(f"lengths must be {n} integers, one a sequence of {name}, got {array.dtype} {array.shape}")
     if array.min() < 1 or array.max() > T:

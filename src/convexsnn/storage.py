@@ -1,4 +1,4 @@
-"""Saving and loading: safetensors with a JSON header. No file of ours executes code when it is loaded.
+"""Saving and loading of models, in sealed files. No file of ours executes code when it is loaded.
 
 A model file holds the tensors of the reconstructed network, of all witnesses and of given layers, the readout weights,
 the dual vector and the row weights; the header holds the estimator's parameters, the layers' settings and the
@@ -13,32 +13,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
+import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
-from convexsnn.checks import check_real
+from convexsnn.checks import check_integer, check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.estimators.classes import Classes
+from convexsnn.estimators.input_form import InputForm
 from convexsnn.families import family_from_dict, family_of
 from convexsnn.files import write_atomically
 from convexsnn.network import Hidden, Network
 from convexsnn.proof import FORMAT
+from convexsnn.reading import reading
 from convexsnn.regularisation import Regularisation
+from convexsnn.sealed import check_tensor, read_sealed, read_sealed_header, sealed_bytes
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
 from convexsnn.solvers import Status
 from convexsnn.tensors import describe_hidden, rebuild_hidden
 from convexsnn.training import Trained
 
+# What the file is, as its header is named; and the types of the header's fields.
+KIND = "convexsnn"
+FIELDS: dict[str, type] = {
+    **dict.fromkeys(("format", "n_iter"), int),
+    **dict.fromkeys(("estimator", "status", "solver", "data_digest", "row_weights"), str),
+    **dict.fromkeys(("parameters", "fitted", "witnesses", "network", "certificate", "seconds", "extra"), dict),
+    "given": list,
+}
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
-
-
-class ModelFileError(ValueError):
-    """A model file is missing, truncated, foreign, or of another format."""
 
 
 def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | None = None) -> None:
@@ -84,16 +90,15 @@ def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> by
         "n_iter": trained.n_iter,
         "seconds": trained.seconds,
         "data_digest": trained.data_digest,
+        "row_weights": "uniform" if bool((trained.row_weights == trained.row_weights[0]).all()) else "given",
         "extra": extra or {},
     }
-    # Given layers are the witnesses, or some of them: files hold each tensor on its own.
-    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return serialize(ready, metadata={"convexsnn": json.dumps(header)})
+    return sealed_bytes(KIND, header, tensors)
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
-    """The facts of a model file, without its tensors. Raises ModelFileError as `load_model` does."""
-    return _read_file(Path(path), tensors=False)[0]
+    """The facts of a model file, which are not held against its digest. Raises DamagedFileError."""
+    return read_sealed_header(path, KIND)
 
 
 @isolated
@@ -102,52 +107,94 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
 
     Raises
     ------
-    ModelFileError
-        When the file is missing, unreadable, truncated, not ours, or of another format.
+    DamagedFileError
+        When the file is missing, damaged in any bit, contradicts itself, is not ours, or of another format.
     """
-    header, tensors = _read_file(Path(path))
-    try:
-        witnesses = rebuild_hidden(header["witnesses"], "witnesses", tensors)
+    header, tensors = _read_file(path)
+    with reading(path, "layers"):
+        witnesses, network = (rebuild_hidden(header[name], name, tensors) for name in ("witnesses", "network"))
         given = [rebuild_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(header["given"])]
-        parameters = _parameters(header["parameters"], given)
-        estimator = ESTIMATORS[header["estimator"]](**parameters)
+        _check_names(tensors, witnesses, network, given)
+    with reading(path, "parameters"):
+        estimator = ESTIMATORS[header["estimator"]](**_parameters(header["parameters"], given))
         estimator.device = "cpu"  # where the tensors now are, whatever the model was trained on
+        estimator.check_settings()
+    with reading(path, "fitted"):
         for name, value in _attributes(header["fitted"]).items():
             setattr(estimator, name, value)
         estimator.beta_ = _picked_beta(estimator, header["fitted"])
-        trained = Trained(
-            network=Network(rebuild_hidden(header["network"], "network", tensors), tensors["network.W"]),
-            witnesses=witnesses,
-            W=tensors["W"],
-            U=tensors["U"],
-            row_weights=tensors["row_weights"],
-            certificate=Certificate.from_json(json.dumps(header["certificate"])),
-            status=Status[header["status"]],
-            solver=header["solver"],
-            n_iter=header["n_iter"],
-            seconds=header["seconds"],
-            data_digest=header["data_digest"],
-            global_dual=tensors.get("global_dual"),
-        )
-        extra = header["extra"]
-        _check_consistency(estimator, trained, extra)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise ModelFileError(f"model file {path} is damaged or was not written by convexsnn: {error!r}") from error
+        _check_outputs(estimator, tensors["W"].shape[-1])
+    with reading(path, "certificate"):
+        certificate = Certificate.from_json(json.dumps(header["certificate"]))
+    with reading(path, "tensors"):
+        trained = _trained(header, tensors, witnesses, network, certificate)
+    with reading(path, "witnesses"):
+        if not estimator.describes(witnesses):
+            raise ValueError("they are not such as the parameters describe")
+        kind = lambda h: (h.n_features, h.readout, h.every_step, h.dtype)  # noqa: E731
+        if kind(network) != kind(witnesses):
+            raise ValueError("they are of another kind than the network")
     estimator.trained_, estimator.network_ = trained, trained.network
-    return estimator, extra
+    return estimator, header["extra"]
 
 
-def _check_consistency(estimator: Estimator, trained: Trained, extra: Any) -> None:
-    """Raise ValueError when the header contradicts itself or the tensors."""
-    if not isinstance(extra, dict):
-        raise ValueError("extra is not an object")
-    estimator.check_settings()
-    hidden, kind = trained.witnesses, lambda h: (h.n_features, h.readout, h.every_step, h.dtype)
-    if not estimator.describes(hidden):
-        raise ValueError("the parameters do not describe the stored witnesses")
-    if kind(trained.network.hidden) != kind(hidden):
-        raise ValueError("the stored network and the stored witnesses are of different kinds")
-    outputs = trained.W.shape[1]
+def _read_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and tensors of a file of this format, with the fields that it must have, each of its type."""
+    header, tensors = read_sealed(path, KIND)
+    with reading(path, "format"):
+        own = check_integer("format", header["format"])
+        if own != FORMAT:
+            advice = "upgrade" if own > FORMAT else "fit the model anew"
+            raise ValueError(f"it has format {own}; this version reads {FORMAT}: {advice}")
+    for name in sorted(FIELDS.keys() | header.keys()):
+        with reading(path, name):
+            if name not in FIELDS:
+                raise ValueError("no model has such a field")
+            if not isinstance(header[name], FIELDS[name]) or isinstance(header[name], bool):
+                raise ValueError(f"it must be of type {FIELDS[name].__name__}, not {header[name]!r:.60}")
+    return header, tensors
+
+
+def _check_names(tensors: dict[str, Tensor], witnesses: Hidden, network: Hidden, given: list[Hidden]) -> None:
+    """ValueError where there are tensors that the descriptions of the layers do not name."""
+    expected: dict[str, Tensor] = {}
+    describe_hidden(witnesses, "witnesses", expected)
+    describe_hidden(network, "network", expected)
+    for i, layers in enumerate(given):
+        describe_hidden(layers, f"given.{i}", expected)
+    unknown = tensors.keys() - expected.keys() - {"W", "U", "row_weights", "network.W", "global_dual"}
+    if unknown:
+        raise ValueError(f"tensor {min(unknown)} is of no layer")
+
+
+def _trained(
+    header: dict[str, Any], tensors: dict[str, Tensor], witnesses: Hidden, network: Hidden, certificate: Certificate
+) -> Trained:
+    """What was trained, every tensor held against the layers and the certificate; ValueError where it does not fit."""
+    C, rows = certificate.C, certificate.n
+    take = lambda name, *shape: check_tensor(name, tensors.get(name), torch.float64, *shape)  # noqa: E731
+    with_own_dual = tensors.get("global_dual") is not None
+    trained = Trained(
+        network=Network(network, take("network.W", network.n_last, C)),
+        witnesses=witnesses,
+        W=take("W", witnesses.n_last, C),
+        U=take("U", rows, C),
+        row_weights=take("row_weights", rows),
+        certificate=certificate,
+        status=Status[header["status"]],
+        solver=header["solver"],
+        n_iter=check_integer("n_iter", header["n_iter"], minimum=0),
+        seconds={name: check_real(f"seconds of {name}", value, 0.0) for name, value in header["seconds"].items()},
+        data_digest=header["data_digest"],
+        global_dual=take("global_dual", rows, C) if with_own_dual else None,
+    )
+    if not bool((trained.row_weights > 0.0).all()):
+        raise ValueError("tensor row_weights must be positive")
+    return trained
+
+
+def _check_outputs(estimator: Estimator, outputs: int) -> None:
+    """ValueError where the labels of fit do not have so many outputs."""
     if isinstance(estimator, SpikingClassifier):
         classes = estimator.classes_
         several = isinstance(classes, list)
@@ -156,32 +203,9 @@ def _check_consistency(estimator: Estimator, trained: Trained, extra: Any) -> No
         ordered = all(np.array_equal(own, np.unique(own)) for own in (classes if several else [classes]))
         if not ordered or outputs not in allowed:
             raise ValueError(f"the classes {classes!r} do not fit {outputs} outputs")
+        _ = estimator.loss_function  # refuses output weights, or a loss, that do not fit the classes
     elif not isinstance(estimator.single_output_, bool) or (estimator.single_output_ and outputs != 1):
         raise ValueError(f"single_output does not fit {outputs} outputs")
-    if not (trained.U.shape[1] == trained.network.W.shape[1] == outputs):
-        raise ValueError("W, U and the network's W differ in outputs")
-
-
-def _read_file(path: Path, *, tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if not path.is_file():
-        raise ModelFileError(f"there is no model file {path}")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            held = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"model file {path} is truncated or not a safetensors file: {error}") from error
-    try:
-        header = json.loads(metadata["convexsnn"])
-        newest = header["format"]
-        if not isinstance(newest, int) or newest < 1:
-            raise ValueError("format must be a positive integer")
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path} is a safetensors file, but not one that convexsnn wrote") from error
-    if newest != FORMAT:
-        advice = "upgrade" if newest > FORMAT else "fit the model anew"
-        raise ModelFileError(f"model file {path} has format {newest}; this version reads {FORMAT}: {advice}")
-    return header, held
 
 
 def describe_parameters(estimator: Estimator) -> dict[str, Any]:
@@ -212,7 +236,7 @@ def _plain(value: Any) -> Any:
 
 
 def _fitted_facts(estimator: Estimator) -> dict[str, Any]:
-    facts: dict[str, Any] = {"n_features_in": estimator.n_features_in_, "beta": estimator.beta_}
+    facts: dict[str, Any] = {"input": estimator.input_form_.to_dict(), "beta": estimator.beta_}
     facts["path"] = [point.to_dict() for point in estimator.path_]
     facts["history"] = [entry.to_dict() for entry in estimator.history_]
     facts["stopped"] = estimator.stopped_
@@ -242,7 +266,10 @@ def _rebuild_classes(values: Any, dtype: Any) -> Classes:
 
 
 def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"n_features_in_": facts["n_features_in"]}
+    form = InputForm.from_dict(facts["input"])
+    attributes: dict[str, Any] = {"input_form_": form, "n_features_in_": form.n_features}
+    if form.columns is not None:
+        attributes["feature_names_in_"] = np.array(form.columns, dtype=object)
     attributes["path_"] = [PathPoint.from_dict(point) for point in facts["path"]]
     attributes["history_"] = [Round.from_dict(entry) for entry in facts["history"]]
     attributes["stopped_"] = facts["stopped"]

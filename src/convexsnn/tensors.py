@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from convexsnn.checks import check_flag, check_integer
 from convexsnn.network import DTYPES, Branch, Hidden, Layer
 from convexsnn.neurons import Neuron, neuron_kind
 from convexsnn.readouts import as_readout
@@ -61,10 +62,10 @@ def rebuild_hidden(description: dict[str, Any], prefix: str, tensors: dict[str, 
         built = tuple(_rebuild_layer(neuron, f"{prefix}.{k}.{i}", named) for i, neuron in enumerate(layers))
         branches.append(Branch(built, named[f"{prefix}.{k}"].get("readout_bias")))
     return Hidden(
-        description["n_features"],
+        check_integer("n_features", description["n_features"]),
         tuple(branches),
         as_readout(description["readout"]),
-        description["every_step"],
+        check_flag("every_step", description["every_step"]),
         DTYPES[description["dtype"]],
     )
 

@@ -20,11 +20,12 @@ from convexsnn.cli.targets import is_page
 from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.metrics import closed_loop_scores, split_scores
+from convexsnn.reading import DamagedFileError
 from convexsnn.regularisation import Regularisation
 from convexsnn.search import SearchSettings
 from convexsnn.search.state import INTERRUPTED
 from convexsnn.solvers import Status
-from convexsnn.storage import ModelFileError, describe_parameters, model_bytes, read_header
+from convexsnn.storage import describe_parameters, model_bytes, read_header
 
 
 def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: bool, force: bool) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def _check_own(out: Path, estimator: Estimator, extra: dict[str, Any]) -> None:
         known = (header["parameters"], header["extra"])
         budgets = SearchSettings.BUDGETS if (out / CHECKPOINT).exists() else ()
         same = _comparable(*known, budgets) == _comparable(describe_parameters(estimator), extra, budgets)
-    except (ModelFileError, KeyError, TypeError, AttributeError) as error:
+    except (DamagedFileError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"--out {out} holds a model that cannot be read ({error}): {advice}") from error
     if not same:
         raise ValueError(f"--out {out} holds another model, trained on {trained_on(known[1])}: {advice}")

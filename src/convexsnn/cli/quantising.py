@@ -26,10 +26,11 @@ from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.network import Network
 from convexsnn.problem import Problem
+from convexsnn.reading import DamagedFileError
 from convexsnn.reconstruction import Quantised
 from convexsnn.reconstruction import quantise as quantise_network
 from convexsnn.solvers.base import Solution, SolverOptions
-from convexsnn.storage import ModelFileError, model_bytes, read_header
+from convexsnn.storage import model_bytes, read_header
 from convexsnn.training import SimulatedColumns
 
 # Neurons named on the terminal; the file has them all.
@@ -70,7 +71,7 @@ def _check_own(out: Path, extra: dict[str, Any]) -> None:
         return
     try:
         same = read_header(out / MODEL)["extra"] == json.loads(json.dumps(extra))
-    except (ModelFileError, KeyError):
+    except (DamagedFileError, KeyError):
         same = False
     if not same:
         raise ValueError(f"--out {out} holds another model: name another folder, or --force to replace it")
@@ -127,7 +128,7 @@ def _with_network(estimator: Estimator, network: Network, problem: Problem) -> E
         "intercept": False,  # an always-firing neuron that carries weight is one of the network's own
     }
     result = type(estimator)(**parameters)
-    for name in ("n_features_in_", "classes_", "single_output_", "beta_"):
+    for name in ("n_features_in_", "feature_names_in_", "input_form_", "classes_", "single_output_", "beta_"):
         if hasattr(estimator, name):
             setattr(result, name, getattr(estimator, name))
     result.path_, result.history_, result.stopped_ = [], [], None

@@ -17,16 +17,21 @@ from convexsnn.cli.loading import OTHER_DATA, OtherDataError, load_fit_data
 from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.proof import verify_exactly
+from convexsnn.reading import DamagedFileError, read_json, reading
 from convexsnn.storage import load_model
 from convexsnn.verification import verify as verify_certificate
 
 
-def verify(model: Path, source: FitData, *, exact: bool) -> dict[str, Any]:
+def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -> dict[str, Any]:
     """Recompute a stored certificate; the report says whether it holds and why not.
 
-    With `exact`, beside it under "exact" a proof that shares no code with this; both must hold.
+    With `exact`, beside it under "exact" a proof that shares no code with this; both must hold. With `strict` every
+    spike must be decided by more than its rounding.
     """
-    estimator, extra = load_model(model_file(model))
+    try:
+        estimator, extra = load_model(model_file(model))
+    except DamagedFileError as error:
+        return failed(str(error))
     problems = [*seal_problems(model), *stored_claims(model, estimator.trained_.certificate)]
     try:
         data = load_fit_data(source, estimator, extra)
@@ -34,16 +39,20 @@ def verify(model: Path, source: FitData, *, exact: bool) -> dict[str, Any]:
         return failed(str(error))
     report = recheck(estimator, data)
     report |= {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
-    return report | _prove(model, data, report) if exact else report
+    return report | _prove(model, data, report, strict=strict) if exact or strict else report
 
 
-def _prove(model: Path, data: DataSet, report: dict[str, Any]) -> dict[str, Any]:
+def _prove(model: Path, data: DataSet, report: dict[str, Any], *, strict: bool) -> dict[str, Any]:
     """What an exact proof adds to a report, and changes in it."""
     start = time.perf_counter()
     outcome = verify_exactly(model, data.train.X, data.train.y)
     problems = [f"exactly: {problem}" for problem in outcome.problems]
+    if strict and outcome.undecided:
+        problems.append(
+            f"exactly: {outcome.undecided} spike decisions lie within rounding of their threshold (--strict)"
+        )
     return {
-        "holds": report["holds"] and outcome.holds,
+        "holds": report["holds"] and not problems and outcome.holds,
         "problems": [*report["problems"], *problems],
         "exact": outcome.to_dict() | {"seconds": time.perf_counter() - start},
     }
@@ -55,9 +64,11 @@ def stored_claims(model: Path, stored: Certificate) -> list[str]:
         return []
     beside = model / CERTIFICATE
     try:
-        claimed = Certificate.from_json(beside.read_text())
-    except (OSError, ValueError) as error:
-        return [f"{beside} cannot be read: {error}"]
+        fields = read_json(beside)
+        with reading(beside, "certificate"):
+            claimed = Certificate.from_json(json.dumps(fields))
+    except DamagedFileError as error:
+        return [str(error)]
     return [] if claimed == stored else [f"{CERTIFICATE} is not the certificate in {MODEL}"]
 
 

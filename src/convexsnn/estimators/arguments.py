@@ -1,4 +1,4 @@
-"""Arguments of estimators that need more than a check: devices, shapes of X, random states."""
+"""Arguments of estimators that need more than a check: devices, random states."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ def check_device(device: Any) -> None:
         raise ValueError(f"device {device!r} is not to be had here: {str(error).splitlines()[0]}") from error
 
 
-def is_sequential(X: Any) -> bool:
-    """Whether X is (n, T, d) or a list of (T_i, d), rather than 2-D (or an array that `as_sequences` refuses)."""
-    if isinstance(X, (list, tuple)):
-        return len(X) > 0 and all(np.ndim(x) == 2 for x in X)
-    return getattr(X, "ndim", 2) >= 3
-
-
 def seed_of(random_state: Any) -> int:
     """An integer `random_state` is itself the seed, so that seed 0 names the same network everywhere."""
-    if isinstance(random_state, (int, np.integer)):
-        return check_integer("random_state", random_state, minimum=0, maximum=np.iinfo(np.int64).max)
-    try:
-        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-    except ValueError as error:
-        raise ValueError(f"random_state must be an integer, a numpy RandomState or None: {error}") from error
+    match random_state:
+        case int() | np.integer():
+            return check_integer("random_state", random_state, minimum=0, maximum=np.iinfo(np.int64).max)
+        case None | np.random.RandomState():
+            return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        case np.random.Generator():
+            advice = "pass an integer drawn from it, such as int(generator.integers(2**31))"
+        case _:
+            advice = "pass an integer"
+    raise ValueError(
+        f"random_state must be an integer seed, a numpy RandomState or None, not {random_state!r}: {advice}"
+    )

@@ -14,10 +14,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from convexsnn import fitting
+from convexsnn.arrays import check_kind, column_names, plain_array
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
-from convexsnn.estimators.arguments import check_device, is_sequential, seed_of
+from convexsnn.estimators.arguments import check_device, seed_of
+from convexsnn.estimators.input_form import InputForm, warn_of_axes, warn_of_table
 from convexsnn.estimators.parameters import NestedParameters
 from convexsnn.estimators.targets import spread_weights
 from convexsnn.exact import ExactSettings, bound_network
@@ -31,7 +33,7 @@ from convexsnn.problem import Problem
 from convexsnn.regularisation import Regularisation
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
-from convexsnn.sequences import Sequences, as_sequences
+from convexsnn.sequences import Sequences, as_sequences, is_sequential, unwrapped
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
 from convexsnn.training import Trained
@@ -41,6 +43,7 @@ from convexsnn.validation import Score, Validation
 class SpikingEstimator(NestedParameters, ABC):
     """What classifier and regressor share: reading input, training, running."""
 
+    input_form_: InputForm
     network_: Network
     trained_: Trained
     beta_: float
@@ -157,20 +160,42 @@ class SpikingEstimator(NestedParameters, ABC):
         return self._read(X, fitting=True)
 
     def _read(self, X: Any, *, fitting: bool) -> Sequences:
-        """Sequences of any accepted form of X; sets or checks `n_features_in_`."""
-        if is_sequential(X):
-            sequences = as_sequences(X)
-            if fitting:
-                if sequences.rows(self.per_step) < 2:
-                    raise ValueError("X holds one sample (one sequence with one label); training needs at least two")
-                self.n_features_in_ = sequences.n_features
-            elif sequences.n_features != self.n_features_in_:
-                raise ValueError(
-                    f"X has {sequences.n_features} features, but {type(self).__name__} is expecting "
-                    f"{self.n_features_in_} features as input"
-                )
+        """Sequences of any accepted form of X; in `fit` the form is remembered, later it is expected again."""
+        X = unwrapped(X)
+        check_kind(X, "X")
+        given_steps = is_sequential(X)
+        if not fitting:
+            self.input_form_.check_rank(X, sequences=given_steps)
+        return self._read_sequences(X, fitting=fitting) if given_steps else self._read_table(X, fitting=fitting)
+
+    def _read_sequences(self, X: Any, *, fitting: bool) -> Sequences:
+        columns = column_names(X[0]) if isinstance(X, (list, tuple)) else None
+        if fitting:
+            sequences = as_sequences(X, columns=columns)
+            if sequences.rows(self.per_step) < 2:
+                raise ValueError("X holds one sample (one sequence with one label); training needs at least two")
+            warn_of_axes(sequences)
+            self.n_features_in_ = sequences.n_features
+            if columns is not None:
+                self.feature_names_in_ = np.array(columns, dtype=object)
+            self.input_form_ = InputForm(sequences.n_features, sequences.n_steps, True, columns)
             return sequences
-        array = validate_data(self, X, reset=fitting, dtype=np.float64, ensure_min_samples=2 if fitting else 1)
+        owner = type(self).__name__
+        self.input_form_.compare_columns(columns, owner)
+        sequences = as_sequences(X, columns=self.input_form_.columns)
+        self.input_form_.check_features(sequences, owner)
+        return sequences
+
+    def _read_table(self, X: Any, *, fitting: bool) -> Sequences:
+        """A 2-D X, which is read as scikit-learn does, and shown as constant current."""
+        X = X if hasattr(X, "columns") else plain_array(X, "X")
+        least = 2 if fitting else 1
+        array = np.asarray(validate_data(self, X, reset=fitting, dtype=np.float64, ensure_min_samples=least))
+        if fitting:
+            warn_of_table(array, self.timesteps)
+            names = getattr(self, "feature_names_in_", None)
+            columns = None if names is None else tuple(names)
+            self.input_form_ = InputForm(array.shape[1], self.timesteps, False, columns)
         return as_sequences(array, timesteps=self.timesteps)
 
     def _train(
@@ -191,14 +216,14 @@ class SpikingEstimator(NestedParameters, ABC):
         self.trained_, self.network_ = fitted.trained, fitted.trained.network
 
     def _problem(self, sequences: Sequences, targets: Tensor, per_sequence: np.ndarray, balance: Any = 1.0) -> Problem:
-        """The problem of sequences whose weight is positive; ValueError where the weights of their rows are not.
+        """The problem of weighted sequences; ValueError where the weights of their rows are not positive.
 
         Parameters
         ----------
         sequences : Sequences
         targets : float64 tensor of shape (rows, C)
         per_sequence : float64 array of shape (n,)
-            Nonnegative weights.
+            Positive weights.
         balance : float64 array of shape (rows,), or 1
             Further factors of the weights of rows, which do not count in scores.
         """
@@ -206,12 +231,8 @@ class SpikingEstimator(NestedParameters, ABC):
         row_weights = scored * balance
         if not np.isfinite(row_weights.sum()):
             raise ValueError("sample_weight and class_weight must be finite, and so must the sum of their products")
-        kept, rows = per_sequence > 0, scored > 0
-        if not (row_weights[rows] > 0).all():
+        if not (row_weights > 0).all():
             raise ValueError("class_weight must be positive for every class: drop the examples of a class instead")
-        if not kept.all():
-            sequences, targets = sequences.take(torch.from_numpy(np.flatnonzero(kept))), targets[torch.from_numpy(rows)]
-            row_weights, scored = row_weights[rows], scored[rows]
         return Problem(
             sequences,
             targets,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,38 @@ def distinct_classes(labels: np.ndarray) -> Classes:
     return np.unique(labels) if labels.ndim == 1 else [np.unique(column) for column in labels.T]
 
 
+def check_kind_of_labels(labels: np.ndarray, known: np.ndarray) -> None:
+    """ValueError where labels are of a kind, text or numbers, that no known one is of: none of them could be right."""
+    foreign = _kinds(labels) - _kinds(known)
+    if foreign:
+        raise ValueError(
+            f"y holds {', '.join(sorted(foreign))} such as {labels.ravel()[0]!r}, but y in fit held "
+            f"{', '.join(sorted(_kinds(known)))} such as {known.ravel()[0]!r}: convert it, as in y.astype(...)"
+        )
+
+
+def _kinds(labels: np.ndarray) -> set[str]:
+    match labels.dtype.kind:
+        case "b" | "i" | "u" | "f":
+            return {"numbers"}
+        case "U" | "T":
+            return {"text"}
+        case "O":
+            return set(map(_kind, labels.ravel().tolist()))
+        case _:
+            return {str(labels.dtype)}
+
+
+def _kind(label: Any) -> str:
+    match label:
+        case str():
+            return "text"
+        case numbers.Real() | np.bool_():
+            return "numbers"
+        case _:
+            return type(label).__name__
+
+
 def class_index(labels: np.ndarray, classes: Classes) -> np.ndarray:
     """Positions of labels (rows,) or (rows, H) in their classes; ValueError on labels that have none."""
     if isinstance(classes, list):
@@ -29,6 +62,7 @@ def class_index(labels: np.ndarray, classes: Classes) -> np.ndarray:
         return np.column_stack([class_index(column, own) for column, own in zip(labels.T, classes, strict=True)])
     if labels.ndim != 1:
         raise ValueError(f"y has {labels.shape[1]} outputs, but y in fit had one")
+    check_kind_of_labels(labels, classes)
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
         raise ValueError(f"y holds labels that were not seen in fit: {unknown[:5].tolist()}")
@@ -43,7 +77,14 @@ def class_labels_of(index: np.ndarray, classes: Classes) -> np.ndarray:
 
 
 def same_answers(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Whether each row of labels (rows,) or (rows, H) is right in all its outputs; bool, (rows,)."""
+    """Whether each row of labels (rows,) or (rows, H) is right in all its outputs; bool, (rows,).
+
+    ValueError where labels and predictions differ in outputs, or in kind, so that none could be right.
+    """
+    if labels.ndim != predicted.ndim or labels.shape[1:] != predicted.shape[1:]:
+        given, had = ("one output" if a.ndim == 1 else f"{a.shape[1]} outputs" for a in (labels, predicted))
+        raise ValueError(f"y has {given}, but y in fit had {had}")
+    check_kind_of_labels(labels, predicted)
     right = labels == predicted
     return right if right.ndim == 1 else right.all(axis=1)
 

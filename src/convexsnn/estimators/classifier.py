@@ -26,7 +26,7 @@ from convexsnn.estimators.classes import (
     read_output_weights,
     same_answers,
 )
-from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights
+from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights, weighty
 from convexsnn.families import WitnessFamily
 from convexsnn.labels import decide, split_heads
 from convexsnn.losses import LOSSES, Head, Loss, ProbabilisticLoss, loss_of
@@ -44,6 +44,12 @@ def classifier_loss(name: Any, heads: tuple[Head, ...] = ()) -> Loss:
     known = [loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds]
     chosen = check_choice("loss", name, ["auto", *known])
     return loss_of(AUTOMATIC if chosen == "auto" else chosen, heads)
+
+
+def _most_classes(labels: np.ndarray) -> int:
+    """The classes of the output that has most."""
+    classes = distinct_classes(labels)
+    return max(map(len, classes)) if isinstance(classes, list) else len(classes)
 
 
 def _models_probabilities(estimator: SpikingClassifier) -> bool:
@@ -218,20 +224,20 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         """
         sequences = self._begin(X)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
-        self._note_classes(labels, sequences)
-        per_sequence = sequence_weights(sample_weight, sequences)
-        balance = balance_of(self.class_weight, labels, self.classes_)
-        problem = self._problem(sequences, self._encode(labels), per_sequence, balance)
-        if bool((problem.targets == problem.targets[0]).all()):
+        weights = sequence_weights(sample_weight, sequences)
+        weights, sequences, kept = weighty(weights, sequences, labels, per_step=self.per_step)
+        if _most_classes(labels) >= 2 > _most_classes(kept):
             raise ValueError("sample_weight leaves only one class: give sequences of two classes a positive weight")
-        self._train(problem, validation, observer, checkpoint)
+        self._note_classes(kept, sequences)
+        balance = balance_of(self.class_weight, kept, self.classes_)
+        self._train(self._problem(sequences, self._encode(kept), weights, balance), validation, observer, checkpoint)
         return self
 
     def _note_classes(self, labels: np.ndarray, sequences: Sequences) -> None:
         """Set `classes_`; ValueError when there is nothing to tell apart, or the settings do not fit the outputs."""
         classes = distinct_classes(labels)
         several = isinstance(classes, list)
-        if max(len(own) for own in (classes if several else [classes])) < 2:
+        if _most_classes(labels) < 2:
             hint = "; for one label a step pass per_step=True" if several and not self.per_step else ""
             only = " in each output" if several else f": {classes[0]!r}"
             raise ValueError(f"{type(self).__name__} needs at least two classes, but y has one class{only}{hint}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.base import SpikingEstimator
-from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights
+from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights, weighty
 from convexsnn.losses import LOSSES, Loss
 from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
@@ -88,8 +88,9 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         sequences = self._begin(X)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         self.single_output_ = values.ndim == 1
-        per_sequence = sequence_weights(sample_weight, sequences)
-        self._train(self._problem(sequences, _columns(values), per_sequence), validation, observer, checkpoint)
+        weights = sequence_weights(sample_weight, sequences)
+        weights, sequences, values = weighty(weights, sequences, values, per_step=self.per_step)
+        self._train(self._problem(sequences, _columns(values), weights), validation, observer, checkpoint)
         return self
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, column_or_1d
 
@@ -78,6 +79,17 @@ def sequence_weights(sample_weight: Any, sequences: Sequences) -> np.ndarray:
     """Nonnegative weights of the sequences, float64 of shape (n,), not all zero."""
     placeholder = np.empty((len(sequences), 1))
     return _check_sample_weight(sample_weight, placeholder, dtype=np.float64, ensure_non_negative=True)
+
+
+def weighty(
+    per_sequence: np.ndarray, sequences: Sequences, rows: np.ndarray, *, per_step: bool
+) -> tuple[np.ndarray, Sequences, np.ndarray]:
+    """Weights, sequences and rows (labels or targets) without the sequences of weight zero, which are as if absent."""
+    kept = per_sequence > 0
+    if kept.all():
+        return per_sequence, sequences, rows
+    kept_rows = spread_weights(per_sequence, sequences, per_step) > 0
+    return per_sequence[kept], sequences.take(torch.from_numpy(np.flatnonzero(kept))), rows[kept_rows]
 
 
 def spread_weights(per_sequence: np.ndarray, sequences: Sequences, per_step: bool) -> np.ndarray:

@@ -90,5 +90,7 @@ class LayeredFamily(SampledFamily):
     def describes(self, hidden: Hidden, *, intercept: bool) -> bool:
         """Whether the witnesses have this shape and such neurons."""
         shape = self.architecture(hidden.n_features, every_step=hidden.every_step)
+        if len(hidden.branches) != self.branches + intercept or shape.n_neurons + intercept != hidden.n_neurons:
+            return False  # before as many are drawn
         expected = gaussian(shape, torch.Generator())
         return (with_constant(expected) if intercept else expected).same_shape(hidden)

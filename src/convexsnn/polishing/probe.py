@@ -173,11 +173,16 @@ def _describe(
 ) -> str:
     """Both numbers, and what would fit."""
     what = "pooled readout" if declared is None else "pooled readout through head"
-    for said, answered in [(heard.said, heard), *answers]:
-        own, read = own_output(tape, answered, pooling, batch.lengths), pooling.reduce(said, batch.lengths)
-        read = read if declared is None else declared.through(read)
+
+    def both(said: Tensor, answered: Heard) -> tuple[Tensor, Tensor]:
+        read = pooling.reduce(said, batch.lengths)
+        return own_output(tape, answered, pooling, batch.lengths), read if declared is None else declared.through(read)
+
+    own, read = both(heard.said, heard)
+    for said, answered in answers:
         if own.shape != read.shape or not torch.allclose(own, read, rtol=1e-3):
             break  # the first where it shows; the readout's own outputs may be too small for that
+        own, read = both(said, answered)
     text = (
         f"module does not answer what polish would solve for: the {what} ({pooling}) of the first sequence is "
         f"{shown(read[0])}, the module's own output {shown(own[0])}"

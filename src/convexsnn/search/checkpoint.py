@@ -1,4 +1,4 @@
-"""Checkpoints of a search: safetensors with a JSON header, written as a whole or not at all."""
+"""Checkpoints of a search."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from convexsnn.checkpoints import DAMAGED, read_checkpoint, unreadable, write_checkpoint
+from convexsnn.checkpoints import read_checkpoint, write_checkpoint
+from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.columns import BitColumns
 from convexsnn.network import Hidden
+from convexsnn.neurons import RESETS
+from convexsnn.reading import reading
 from convexsnn.readouts import as_readout
+from convexsnn.sealed import check_tensor
 from convexsnn.search.branches.population import Population, StackedLayer
-from convexsnn.search.dictionary import SearchDictionary
+from convexsnn.search.dictionary import GIVEN, SearchDictionary
 from convexsnn.search.history import Round
 from convexsnn.search.oracles.credit import Credit
 from convexsnn.search.state import SearchState, SearchTask, Settled
@@ -21,7 +26,8 @@ from convexsnn.tensors import describe_hidden, digest_of, rebuild_hidden
 
 # What is written, and the version of its form.
 KIND = "search 5"
-POOL_TENSORS = ("owner", "neuron", "origin", "idle", "W")
+COUNTS = ("owner", "neuron", "origin", "idle")
+POOL_TENSORS = (*COUNTS, "W")
 
 
 def search_identity(task: SearchTask, given: Hidden, seed: int) -> str:
@@ -52,23 +58,34 @@ def write_state(path: str | Path, state: SearchState, of: str) -> None:
 def read_state(path: str | Path, of: str) -> SearchState:
     """Inverse of `write_state`; ValueError when the file is damaged, foreign, or of a search other than `of`."""
     header, tensors = read_checkpoint(path, KIND, of)
-    try:
-        return SearchState(
-            pool=_rebuild_pool(header["pool"], "pool", tensors),
-            U=tensors["U"],
-            kept={name: _rebuild(facts, f"kept.{name}", tensors) for name, facts in header["kept"].items()},
-            credit=Credit(header["rates"]),
-            random=tensors["random"],
-            history=tuple(Round.from_dict(fields) for fields in header["history"]),
-            idle=int(header["idle"]),
-            stage=int(header["stage"]),
-            settled=tuple(
-                Settled(_rebuild_pool(facts["pool"], f"settled.{i}", tensors), float(facts["score"]))
-                for i, facts in enumerate(header["settled"])
-            ),
+    with reading(path, "pool"):
+        pool = _rebuild_pool(header["pool"], "pool", tensors)
+        U = check_tensor("U", tensors.get("U"), torch.float64, pool.columns.n, pool.W.shape[1])
+    with reading(path, "kept"):
+        kept = {name: _rebuild(facts, f"kept.{name}", tensors) for name, facts in header["kept"].items()}
+    with reading(path, "settled"):
+        settled = tuple(
+            Settled(_rebuild_pool(facts["pool"], f"settled.{i}", tensors), check_real("score", facts["score"]))
+            for i, facts in enumerate(header["settled"])
         )
-    except DAMAGED as error:
-        raise unreadable(path, error) from error
+    with reading(path, "history"):
+        history = tuple(Round.from_dict(fields) for fields in header["history"])
+        if not history:
+            raise ValueError("there is no round")
+    with reading(path, "state"):
+        state = SearchState(
+            pool=pool,
+            U=U,
+            kept=kept,
+            credit=Credit({name: check_real(f"rate of {name}", rate) for name, rate in header["rates"].items()}),
+            random=tensors["random"],
+            history=history,
+            idle=check_integer("idle", header["idle"], minimum=0),
+            stage=check_integer("stage", header["stage"], minimum=0),
+            settled=settled,
+        )
+        _ = state.generator  # refuses a state that no generator has
+        return state
 
 
 def _describe_pool(pool: SearchDictionary, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -80,13 +97,28 @@ def _describe_pool(pool: SearchDictionary, prefix: str, tensors: dict[str, Tenso
 
 def _rebuild_pool(facts: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> SearchDictionary:
     """Inverse of `_describe_pool`."""
-    genomes = facts["genomes"]
-    return SearchDictionary(
-        given=rebuild_hidden(facts["given"], f"{prefix}.given", tensors),
-        genomes=None if genomes is None else _rebuild(genomes, f"{prefix}.genomes", tensors),
-        columns=BitColumns(tensors[f"{prefix}.packed"], int(facts["n"])),
-        **{name: tensors[f"{prefix}.{name}"] for name in POOL_TENSORS},
+    given = rebuild_hidden(facts["given"], f"{prefix}.given", tensors)
+    genomes = None if facts["genomes"] is None else _rebuild(facts["genomes"], f"{prefix}.genomes", tensors)
+    P, C = tensors[f"{prefix}.W"].shape
+    n = check_integer("n", facts["n"])
+    take = lambda name, dtype, *shape: check_tensor(  # noqa: E731
+        f"{prefix}.{name}", tensors.get(f"{prefix}.{name}"), dtype, *shape
     )
+    packed = take("packed", torch.uint8, P, -(-n // 8))
+    counts = {name: take(name, torch.int64, P) for name in COUNTS}
+    pool = SearchDictionary(given, genomes, **counts, columns=BitColumns(packed, n), W=take("W", torch.float64, P, C))
+    _check_owners(pool, prefix)
+    return pool
+
+
+def _check_owners(pool: SearchDictionary, prefix: str) -> None:
+    """ValueError where a column is of a branch, or a neuron, that there is not."""
+    found = pool.owner != GIVEN
+    branches, neurons = (0, 0) if pool.genomes is None else (len(pool.genomes), pool.genomes.m_last)
+    for which, owners, most in ((found, branches, neurons), (~found, 0, pool.given.n_last)):
+        owner, neuron = pool.owner[which], pool.neuron[which]
+        if bool((owner < GIVEN).any() or (owner >= owners).any() or (neuron < 0).any() or (neuron >= most).any()):
+            raise ValueError(f"{prefix}.owner and {prefix}.neuron name neurons that there are not")
 
 
 def _describe(population: Population, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -99,11 +131,22 @@ def _describe(population: Population, prefix: str, tensors: dict[str, Tensor]) -
 
 
 def _rebuild(description: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Population:
-    """Inverse of `_describe`."""
-    facts = dict(description)
-    names = StackedLayer.__dataclass_fields__
-    layers = tuple(
-        StackedLayer(**{name: tensors.get(f"{prefix}.{i}.{name}") for name in names})  # type: ignore[arg-type]
-        for i in range(facts.pop("layers"))
-    )
-    return Population(layers, facts["neuron"], facts["reset"], as_readout(facts["readout"]))
+    """Inverse of `_describe`; ValueError for tensors that do not fit one another."""
+    count = check_integer("layers", description["layers"], maximum=len(tensors))
+    layers, below = [], None
+    for i in range(count):
+        own = {name: tensors.get(f"{prefix}.{i}.{name}") for name in StackedLayer.__dataclass_fields__}
+        weight = own["weight"]
+        if weight is None or weight.ndim != 3:
+            raise ValueError(f"tensor {prefix}.{i}.weight must have shape (B, n_in, m)")
+        B, n_in, m = weight.shape
+        shapes = {"weight": (B, n_in if below is None else below[1], m), "recurrent": (B, m, m)}
+        for name, tensor in own.items():
+            if tensor is not None or name in ("weight", "leak", "threshold"):
+                check_tensor(f"{prefix}.{i}.{name}", tensor, torch.float32, *shapes.get(name, (B, m)))
+        if below is not None and below[0] != B:
+            raise ValueError(f"layers of {prefix} have {below[0]} and {B} branches")
+        layers.append(StackedLayer(**own))  # type: ignore[arg-type]
+        below = (B, m)
+    reset = check_choice("reset", description["reset"], RESETS)
+    return Population(tuple(layers), description["neuron"], reset, as_readout(description["readout"]))  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from convexsnn.certificate import relative_gap
+from convexsnn.checks import check_integer, check_real
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,15 @@ class Round:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Round:
-        """Inverse of `to_dict`. Raises TypeError on fields of wrong names."""
-        complete: dict[str, Any] = fields | ({"dual": -math.inf} if fields["dual"] is None else {})
-        return cls(**complete)
+        """Inverse of `to_dict`. Raises KeyError, TypeError or ValueError on fields of wrong names or types."""
+        unbounded: dict[str, Any] = {name: -math.inf for name in ("dual", "global_bound") if fields[name] is None}
+        entry = cls(**(fields | unbounded))
+        for name in ("number", "columns", "support", "simulated", "attempt"):
+            check_integer(name, getattr(entry, name), minimum=0)
+        for name in {"rho", "objective", "dual", "global_bound", "best_score", "seconds"} - unbounded.keys():
+            check_real(name, getattr(entry, name))
+        if entry.validation_score is not None:
+            check_real("validation_score", entry.validation_score)
+        for name, count in entry.admitted.items():
+            check_integer(f"admitted of {name}", count, minimum=0)
+        return entry

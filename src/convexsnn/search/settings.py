@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from convexsnn.checks import check_choice, check_flag, check_integer, check_real, check_share
+from convexsnn.checks import check_choice, check_flag, check_integer, check_memory, check_real, check_share
 from convexsnn.neurons import Reset
 from convexsnn.witnesses.architecture import Architecture, NeuronKind
 
@@ -138,6 +138,9 @@ class SearchSettings:
             check_flag(flag, getattr(self, flag))
         check_choice("readout", self.readout, ("spike", "membrane"))
         self.architecture(n_features=1, every_step=False)
+        branch = lambda width: 4 * width * (1 + (self.depth - 2) * width)  # noqa: E731 - bytes, in float32
+        check_memory("population, depth and width ask for branches", self.population * branch(self.width))
+        check_memory("block and depth ask for a branch", branch(self.block))
         check_real("effort", self.effort, 0.0, open_minimum=True)
         check_real("min_drop", self.min_drop, 0.0)
         check_share("dropout", self.dropout)
@@ -156,7 +159,7 @@ class SearchSettings:
         object.__setattr__(self, "oracles", tuple(self.oracles))
 
     @property
-    def n_at_once(self) -> int:
+    def n_simulated(self) -> int:
         """Neurons that are simulated at once: the last layers of a population."""
         return max(self.last, self.population * self.width)
 

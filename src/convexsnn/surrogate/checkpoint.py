@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from convexsnn.checkpoints import DAMAGED, read_checkpoint, unreadable, write_checkpoint
+from convexsnn.checkpoints import read_checkpoint, write_checkpoint
+from convexsnn.checks import check_integer, check_real
 from convexsnn.network import Network
 from convexsnn.problem import Problem
+from convexsnn.reading import reading
 from convexsnn.surrogate.settings import SurrogateSettings
 from convexsnn.tensors import digest_of, digest_of_tensor
 
@@ -68,16 +71,25 @@ def write_snapshot(path: str | Path, snapshot: Snapshot, of: str) -> None:
     """Write `snapshot` of the run whose `training_identity` is `of`. Raises OSError when the file cannot be written."""
     parts = {"weights": snapshot.weights, "best": snapshot.best, "moments": snapshot.moments}
     tensors = {f"{part}/{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
-    header = {"best_epoch": snapshot.best_epoch, "history": [asdict(epoch) for epoch in snapshot.history]}
-    write_checkpoint(path, KIND, of, header, tensors)
+    state = {"best_epoch": snapshot.best_epoch, "history": [asdict(epoch) for epoch in snapshot.history]}
+    write_checkpoint(path, KIND, of, state, tensors)
 
 
 def read_snapshot(path: str | Path, of: str) -> Snapshot:
     """Inverse of `write_snapshot`; ValueError when the file is damaged, foreign, or of a run other than `of`."""
-    header, tensors = read_checkpoint(path, KIND, of)
+    state, tensors = read_checkpoint(path, KIND, of)
     part = lambda name: {k.partition("/")[2]: t for k, t in tensors.items() if k.startswith(name + "/")}  # noqa: E731
-    try:
-        history = tuple(Epoch(**fields) for fields in header["history"])
-        return Snapshot(part("weights"), part("best"), part("moments"), int(header["best_epoch"]), history)
-    except DAMAGED as error:
-        raise unreadable(path, error) from error
+    with reading(path, "history"):
+        history = tuple(_epoch(fields) for fields in state["history"])
+        best_epoch = check_integer("best_epoch", state["best_epoch"], minimum=0, maximum=len(history))
+        return Snapshot(part("weights"), part("best"), part("moments"), best_epoch, history)
+
+
+def _epoch(fields: dict[str, Any]) -> Epoch:
+    epoch = Epoch(**fields)
+    check_integer("number", epoch.number)
+    for name in ("objective", "learning_rate", "seconds"):
+        check_real(name, fields[name])
+    if epoch.validation_score is not None:
+        check_real("validation_score", epoch.validation_score)
+    return epoch

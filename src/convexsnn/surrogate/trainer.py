@@ -11,6 +11,7 @@ from convexsnn.caller import isolated
 from convexsnn.checks import check_integer
 from convexsnn.network import Network
 from convexsnn.problem import Problem
+from convexsnn.reading import reading
 from convexsnn.surrogate.checkpoint import Epoch, read_snapshot, training_identity, write_snapshot
 from convexsnn.surrogate.run import TrainingRun
 from convexsnn.surrogate.settings import SurrogateSettings
@@ -84,7 +85,8 @@ def train_surrogate(
                 f"checkpoint {checkpoint} is of {len(snapshot.history)} epochs, more than epochs={settings.epochs}: "
                 "name another file, or set epochs higher"
             )
-        run.restore(snapshot)
+        with reading(checkpoint, "weights"):
+            run.restore(snapshot)
     interrupted, began = False, time.perf_counter()
     try:
         while not run.finished:

@@ -7,13 +7,16 @@ from typing import Literal, assert_never, get_args
 
 import torch
 
-from convexsnn.checks import check_choice, check_integer, check_real
+from convexsnn.checks import check_choice, check_integer, check_memory, check_real
 from convexsnn.network import DTYPES, Branch, Hidden
 from convexsnn.neurons import RESETS, Neuron, Reset, Threshold, lif
 from convexsnn.readouts import READOUTS, Readout, as_readout
 
 NeuronKind = Literal["lif", "threshold"]
 """The kinds of neurons that these settings describe; others come in a `Hidden` of one's own."""
+
+# What Python keeps of a layer beside its weights: measured, and rounded down.
+LAYER_BYTES = 2048
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,30 @@ class Architecture:
         check_choice("reset", self.reset, RESETS)
         check_choice("readout", self.readout, READOUTS)
         check_choice("dtype", self.dtype, DTYPES)
+        check_memory("depth, branches, hidden and last ask for hidden weights", self.least_bytes)
 
     @property
     def torch_dtype(self) -> torch.dtype:
         """`dtype` as torch has it."""
         return DTYPES[self.dtype]
+
+    @property
+    def n_neurons(self) -> int:
+        """All hidden neurons."""
+        return self.hidden * (self.depth - 2) + self.last
+
+    @property
+    def least_bytes(self) -> int:
+        """All weights, and what Python keeps of each layer, take at least so many bytes."""
+        middle, last = self.hidden // self.branches, self.last // self.branches
+        if self.depth == 2:
+            weights = self.n_features * last
+        else:
+            weights = self.n_features * middle + (self.depth - 3) * middle**2 + middle * last
+        if self.recurrent:
+            weights += (self.depth - 2) * middle**2 + last**2
+        size = torch.finfo(self.torch_dtype).bits // 8
+        return self.branches * (size * weights + LAYER_BYTES * (self.depth - 1))
 
     def layer_sizes(self, branch: int) -> list[int]:
         """Neurons of each layer of branch number `branch`."""

@@ -1,0 +1,131 @@
+"""Arrays of real numbers from what users bring, and refusals that name the argument and say what to pass instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def real_array(X: Any, name: str) -> np.ndarray:
+    """`X` as a new float64 array of finite numbers.
+
+    Parameters
+    ----------
+    X : array, torch tensor, data frame or nested lists of real numbers
+    name : str
+        The argument's name in errors.
+
+    Raises
+    ------
+    ValueError
+        On anything else; says what to pass instead.
+    """
+    array = plain_array(X, name)
+    if array.dtype.kind not in "biuf":
+        array = _numbers(array, name)
+    with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite, and is refused
+        array = np.array(array, dtype=np.float64)  # a copy: the caller's array is never aliased
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} contains NaN or infinity: impute or drop those entries")
+    return array
+
+
+def plain_array(X: Any, name: str) -> np.ndarray:
+    """`X` as a numpy array of whatever dtype; ValueError for what is no array, or hides some of its entries."""
+    check_kind(X, name)
+    if isinstance(X, Tensor):
+        return _of_tensor(X, name)
+    if isinstance(X, np.ma.MaskedArray):
+        masked = int(np.ma.getmaskarray(X).sum())
+        if masked:
+            raise ValueError(
+                f"{name} is a masked array with {masked} masked entries, which would count as numbers: fill them "
+                "(X.filled(0.0)), or give the steps of each sequence as a list of (T_i, d) arrays"
+            )
+        return np.asarray(X.data)
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} is ragged: pass a list of (T_i, d) arrays of equal d (of one feature: x[:, None])"
+        ) from error
+
+
+def check_kind(X: Any, name: str) -> None:
+    """ValueError where `X` is of a kind that holds no array of numbers; names the kind and says what to pass."""
+    match X:
+        case None:
+            wrong = "None"
+        case str() | bytes():
+            wrong = f"the text {X[:40]!r}: load the file first"
+        case Mapping():
+            wrong = f"a mapping with the keys {', '.join(map(repr, list(X)[:5]))}: pass one of its arrays"
+        case Iterator():
+            wrong = f"a {type(X).__name__}, which can be read once only: pass list({name})"
+        case Set():
+            wrong = "a set, which has no order"
+        case bool() | int() | float() | complex():
+            wrong = f"the single number {X!r}"
+        case _ if hasattr(X, "toarray") and hasattr(X, "nnz"):
+            wrong = f"sparse: pass {name}.toarray()"
+        case _ if type(X).__name__ == "Series":
+            wrong = f"a Series, which has one axis: pass sequences, or the columns of a frame ({name}.to_frame())"
+        case _ if callable(X) or isinstance(X, type):
+            wrong = f"{X!r}"
+        case _:
+            return
+    raise ValueError(
+        f"{name} must be an array of shape (n, T, d) or (n, d), or a list of (T_i, d) arrays, but it is {wrong}"
+    )
+
+
+def _of_tensor(X: Tensor, name: str) -> np.ndarray:
+    if X.device.type == "meta":
+        raise ValueError(f"{name} is a tensor on the device meta, which holds no numbers: make it on the CPU")
+    if X.is_nested:
+        raise ValueError(f"{name} is a nested tensor: pass list({name}.unbind())")
+    if X.layout != torch.strided:
+        raise ValueError(f"{name} is a sparse tensor ({X.layout}): pass {name}.to_dense()")
+    if X.is_quantized:
+        raise ValueError(f"{name} is a quantised tensor: pass {name}.dequantize()")
+    own = X.detach().cpu().resolve_conj().resolve_neg()
+    return (own.to(torch.float64) if own.is_floating_point() else own).numpy()  # numpy has no bfloat16
+
+
+def _numbers(array: np.ndarray, name: str) -> np.ndarray:
+    """An array of objects that are real numbers as float64; ValueError for any other array that holds no numbers."""
+    match array.dtype.kind:
+        case "c":
+            raise ValueError(f"Complex data not supported in {name}: pass real numbers")
+        case "O":
+            for value in array.ravel():
+                if isinstance(value, (str, bytes)):
+                    raise ValueError(f"{name} must be numeric, but it holds the text {value[:40]!r}: convert it")
+            try:
+                return array.astype(np.float64)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ValueError(
+                    f"{name} must be numeric, but it holds objects that are no numbers: {error}"
+                ) from error
+        case _:
+            raise ValueError(f"{name} must be numeric, got dtype {array.dtype}: convert it to numbers")
+
+
+def column_names(X: Any) -> tuple[str, ...] | None:
+    """The names of a data frame's columns; None for what is no frame, and for columns that are only counted.
+
+    Raises
+    ------
+    ValueError
+        When a name occurs twice.
+    """
+    if not hasattr(X, "columns") or not hasattr(X, "to_numpy"):
+        return None
+    names = tuple(map(str, X.columns))
+    if len(set(names)) < len(names):
+        raise ValueError(f"the columns of X must have names of their own, but they are {', '.join(names[:8])}")
+    return None if names == tuple(map(str, range(len(names)))) else names

@@ -1,0 +1,15 @@
+"""Numbers whose rounding is known: products and sums without error, and the two values of a certificate as bounds."""
+
+from convexsnn.rounding.enclosures import Bound, dictionary_kappa, dual_bound, pattern_kappa, primal_bound
+from convexsnn.rounding.products import Product, exact_product, exact_transposed
+
+__all__ = [
+    "Bound",
+    "Product",
+    "dictionary_kappa",
+    "dual_bound",
+    "exact_product",
+    "exact_transposed",
+    "pattern_kappa",
+    "primal_bound",
+]
