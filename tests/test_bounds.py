@@ -31,8 +31,8 @@ from convexsnn.losses import LOSSES
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import Threshold, lif
 from convexsnn.penalties import PENALTIES
-from convexsnn.problem import rho_of
 from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.regularisation import rho_of
 from convexsnn.rounding import enclose_primal
 from convexsnn.sequences import as_sequences
 from convexsnn.simulation import scores

@@ -111,14 +111,19 @@ def _values(loss: Loss, S: Product, Y: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(loss, DirectedLoss):
         return loss.value_within(S.head, S.tail, S.error, Y)
     value, slope = loss.value(S.head, Y), loss.gradient(S.head, Y).abs()
-    return value, ROUGH * UNIT * (value.abs() + ((slope + 1.0) * (S.head.abs() + Y.abs())).sum(dim=1))
+    return value, ROUGH * UNIT * (value.abs() + ((slope + 1.0) * (S.head.abs() + _largest(Y))).sum(dim=1))
 
 
 def _conjugates(loss: Loss, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(loss, DirectedLoss):
         return loss.conjugate_within(V, Y)
     value = loss.conjugate(V, Y)
-    return value, ROUGH * UNIT * (value.abs() + (V.abs() * (1.0 + Y.abs())).sum(dim=1))
+    return value, ROUGH * UNIT * (value.abs() + (V.abs() * (1.0 + _largest(Y))).sum(dim=1))
+
+
+def _largest(Y: Tensor) -> Tensor:
+    """The largest target of each row, (n, 1): targets may be of another width than outputs."""
+    return Y.abs().reshape(len(Y), -1).amax(dim=1, keepdim=True)
 
 
 def _weighted(program: ConvexProgram, rows: Tensor) -> float:
