@@ -21,7 +21,7 @@ def as_lif(neuron: Neuron) -> LIF | None:
         case Threshold():
             return None
         case other:
-            raise ValueError(f"weights are found for LIF and Threshold neurons, not of kind {other.name!r}")
+            raise ValueError(f"weights are found for LIF and Threshold neurons, not {type(other).__name__}")
 
 
 def threshold_of(neuron: Neuron, j: int) -> float | None:
