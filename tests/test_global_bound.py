@@ -92,7 +92,7 @@ class Adaptive:
 def test_other_kinds_of_neurons_are_refused_by_name():
     with pytest.raises(ValueError, match=r"must be a Neuron.*Adaptive"):
         Layer(torch.zeros(1, 1).double(), Adaptive())  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="not Adaptive"):
+    with pytest.raises(ValueError, match=r"must be a Neuron.*Adaptive"):
         realise(torch.zeros(1, 1, 1).double(), torch.zeros(1, 1, 1) > 0, Adaptive())  # type: ignore[arg-type]
 
 
