@@ -133,10 +133,10 @@ def test_readout(follow, tmp_path):
     assert 0.0 < model.certificate_.global_bound.value <= model.certificate_.primal
     hidden, sequences = model.trained_.witnesses, as_sequences(X)
     every = simulate(replace(hidden, readout="spike", every_step=True), sequences).features.reshape(*X.shape[:2], -1)
-    assert torch.allclose(simulate(hidden, sequences).features, every.double().mean(dim=1))
+    assert torch.allclose(simulate(hidden, sequences).features, 1.0 - every.double().mean(dim=1))
     assert np.array_equal(kept(model, tmp_path).predict(X), model.predict(X))
     with pytest.raises(ValueError, match="readout"):
-        Search(readout="rate")
+        Search(readout="quiet")
 
 
 def test_witness_family(follow, tmp_path):
@@ -203,7 +203,7 @@ def test_task(follow, capsys, tmp_path):
 
 def test_kinds_are_gone_when_a_recipe_is_over():
     """What one test adds must not be what another passes by."""
-    assert not {"squared_hinge", "largest", "adaptive", "rate", "signs", "mirrors", "majority"} & {
+    assert not {"squared_hinge", "largest", "adaptive", "quiet", "signs", "mirrors", "majority"} & {
         name for table in TABLES for name in table
     }
 
@@ -217,8 +217,8 @@ def test_recipes_work_together(follow):
     loss = LOSSES["squared_hinge"]
     problem = Problem(sequences, loss.encode(labels, 2), loss, PENALTIES["largest"], 0.01)
     drawn = SpikingClassifier(witnesses=signs(last=20), random_state=0).fit(X, y).trained_.witnesses
-    rate = Hidden(drawn.n_features, drawn.branches, "rate", drawn.every_step, drawn.dtype)
-    trained = train(problem, rate)
+    quiet = Hidden(drawn.n_features, drawn.branches, "quiet", drawn.every_step, drawn.dtype)
+    trained = train(problem, quiet)
     assert trained.certificate.holds(1e-6)
     assert problem.objective(trained.network) == pytest.approx(trained.certificate.primal, rel=1e-9)
-    assert isinstance(Gaussian(readout="rate"), Gaussian)
+    assert isinstance(Gaussian(readout="quiet"), Gaussian)

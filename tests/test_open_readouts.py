@@ -47,44 +47,42 @@ from helpers import KINDS, draw_hidden, draw_sequences, generator
 
 
 @dataclass(frozen=True)
-class Rate(Readout):
+class Share(Readout):
     """The share of the steps so far at which a neuron fired."""
 
-    name: ClassVar[str] = "rate"
+    name: ClassVar[str] = "share"
     bits: ClassVar[bool] = False
 
-    @property
-    def box(self):
+    def box(self, steps, dtype):  # noqa: ARG002
         return (0.0, 1.0)
 
     def start(self, zeros):
         return (zeros,)
 
-    def update(self, accumulated, spikes, membrane):  # noqa: ARG002
-        return (accumulated[0] + spikes,)
+    def update(self, last):
+        return (last.accumulated[0] + last.spikes,)
 
     def read(self, last):
         return Reading(last.accumulated[0] / last.steps)
 
 
 @dataclass(frozen=True)
-class Leaky(Readout):
-    """A non-spiking integrator: the same room, with a setting and another box."""
+class Trace(Readout):
+    """A sum that leaks, with a sign: the same room, with a setting and a box that has no universal bound."""
 
     mu: float
 
-    name: ClassVar[str] = "leaky"
+    name: ClassVar[str] = "trace"
     bits: ClassVar[bool] = False
 
-    @property
-    def box(self):
-        return (0.0, 1.0 / (1.0 - self.mu))
+    def box(self, steps, dtype):  # noqa: ARG002
+        return (-1.0 / (1.0 - self.mu), 1.0 / (1.0 - self.mu))
 
     def start(self, zeros):
         return (zeros,)
 
-    def update(self, accumulated, spikes, membrane):  # noqa: ARG002
-        return (self.mu * accumulated[0] + spikes,)
+    def update(self, last):
+        return (self.mu * last.accumulated[0] + last.spikes,)
 
     def read(self, last):
         return Reading(last.accumulated[0])
@@ -92,8 +90,8 @@ class Leaky(Readout):
 
 @pytest.fixture(autouse=True)
 def _known(monkeypatch):
-    monkeypatch.setitem(READOUTS, "rate", Rate)
-    monkeypatch.setitem(READOUTS, "leaky", Leaky)
+    monkeypatch.setitem(READOUTS, "share", Share)
+    monkeypatch.setitem(READOUTS, "trace", Trace)
 
 
 def spikes_of(hidden, sequences):
@@ -105,7 +103,7 @@ def spikes_of(hidden, sequences):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("every_step", [False, True])
 def test_features_are_shares_of_steps_whatever_the_lengths(kind, every_step):
-    hidden, sequences = draw_hidden(kind, readout="rate", every_step=every_step), draw_sequences(ragged=True)
+    hidden, sequences = draw_hidden(kind, readout="share", every_step=every_step), draw_sequences(ragged=True)
     simulation, expected = simulate(hidden, sequences), []
     for spikes in spikes_of(hidden, sequences):
         shares = spikes.cumsum(dim=0) / torch.arange(1, len(spikes) + 1).unsqueeze(1)
@@ -121,7 +119,7 @@ def test_features_are_shares_of_steps_whatever_the_lengths(kind, every_step):
 
 
 def test_what_was_accumulated_is_part_of_the_state():
-    hidden, sequences = draw_hidden(readout="rate"), draw_sequences(T=7)
+    hidden, sequences = draw_hidden(readout="share"), draw_sequences(T=7)
     whole = simulate(hidden, sequences)
     first = simulate(hidden, as_sequences(sequences.values[:, :3]))
     rest = simulate(hidden, as_sequences(sequences.values[:, 3:]), first.state)
@@ -139,13 +137,13 @@ def data(n=40, T=6):
     return X, (X[:, :, 0].mean(axis=1) > 0.4).astype(int)
 
 
-RATES = {"last": 24, "depth": 2, "readout": "rate"}
+SHARES = {"last": 24, "depth": 2, "readout": "share"}
 
 
 @pytest.mark.parametrize("penalty", ["l1", "group"])
 def test_certificates_and_universal_bounds_hold(penalty):
     X, y = data()
-    family = Gaussian(**RATES)
+    family = Gaussian(**SHARES)
     model = SpikingClassifier(witnesses=family, loss="hinge", rho=0.01, penalty=penalty, random_state=0).fit(X, y)
     certificate, bound = model.certificate_, model.certificate_.global_bound
     assert certificate.holds(1e-6)
@@ -157,7 +155,7 @@ def test_certificates_and_universal_bounds_hold(penalty):
     # No other network that is read so gets below the bound, which speaks of numbers from 0 to 1.
     assert "numbers from 0 to 1" in bound.family
     for seed in range(5):
-        many = Gaussian(**(RATES | {"last": 200}))
+        many = Gaussian(**(SHARES | {"last": 200}))
         other = SpikingClassifier(witnesses=many, random_state=seed, loss="hinge", rho=0.01).fit(X, y)
         assert other.certificate_.primal >= bound.value
     problem = model.problem(X, y)
@@ -165,15 +163,15 @@ def test_certificates_and_universal_bounds_hold(penalty):
     assert verify(model.trained_, certificate, problem).holds
 
 
-def test_a_box_other_than_from_0_to_1_has_no_universal_bound():
+def test_a_box_that_goes_below_0_has_no_universal_bound():
     X, y = data()
     hidden = gaussian(Architecture(3, depth=2, last=20), generator(0))
-    model = SpikingClassifier(witnesses=replace(hidden, readout=Leaky(0.5)), loss="hinge", rho=0.01).fit(X, y)
+    model = SpikingClassifier(witnesses=replace(hidden, readout=Trace(0.5)), loss="hinge", rho=0.01).fit(X, y)
     assert model.certificate_.holds(1e-6)
     assert model.certificate_.global_bound is None
 
 
-@pytest.mark.parametrize("readout", ["rate", Leaky(0.75)])
+@pytest.mark.parametrize("readout", ["share", Trace(0.75)])
 def test_files_keep_it_with_its_settings_and_need_its_kind(tmp_path, monkeypatch, readout):
     X, y = data()
     hidden = replace(gaussian(Architecture(3, depth=2, last=20), generator(0)), readout=readout)
@@ -191,29 +189,29 @@ def test_files_keep_it_with_its_settings_and_need_its_kind(tmp_path, monkeypatch
 
 def test_by_name_in_estimators_with_an_intercept_of_which_it_reads_one():
     X, y = data()
-    model = SpikingClassifier(witnesses=Gaussian(**RATES), intercept=True, random_state=0).fit(X, y)
-    assert model.network_.hidden.readout == Rate()
+    model = SpikingClassifier(witnesses=Gaussian(**SHARES), intercept=True, random_state=0).fit(X, y)
+    assert model.network_.hidden.readout == Share()
     S = scores(model.network_, as_sequences(X)).numpy()
     assert np.allclose(S[:, 1] - S[:, 0], model.decision_function(X)) or np.allclose(S, model.decision_function(X))
-    regressor, means = SpikingRegressor(witnesses=Gaussian(**RATES), random_state=0), X[:, :, 0].mean(axis=1)
+    regressor, means = SpikingRegressor(witnesses=Gaussian(**SHARES), random_state=0), X[:, :, 0].mean(axis=1)
     assert regressor.fit(X, means).score(X, means) > 0.5
-    with pytest.raises(ValueError, match=r"leaky\(mu=0.5\).*leave the intercept out"):
-        with_constant(Hidden(3, (), Leaky(0.5)))
+    with pytest.raises(ValueError, match=r"trace\(mu=0.5\).*leave the intercept out"):
+        with_constant(Hidden(3, (), Trace(0.5)))
 
 
 def test_it_is_predicted_with_in_closed_loop():
     X, _ = data()
     y = (X[:, :, 0].cumsum(axis=1) > 1.0).astype(int)
-    model = SpikingClassifier(witnesses=Gaussian(**RATES), per_step=True, random_state=0).fit(X, y)
+    model = SpikingClassifier(witnesses=Gaussian(**SHARES), per_step=True, random_state=0).fit(X, y)
     labels, inputs = predict_closed_loop(model, X, FeedbackLoop(1, {0: -1.0, 1: 1.0}), return_inputs=True)
     assert np.array_equal(labels, model.predict(inputs))
 
 
 def test_costs_ridge_and_pictures():
-    hidden, sequences = draw_hidden(readout="rate"), draw_sequences()
+    hidden, sequences = draw_hidden(readout="share"), draw_sequences()
     network = Network(hidden, torch.ones(hidden.n_last, 1, dtype=torch.float64))
     bits, rates = (
-        inference_cost(replace(network, hidden=replace(hidden, readout=r)), sequences) for r in ("spike", "rate")
+        inference_cost(replace(network, hidden=replace(hidden, readout=r)), sequences) for r in ("spike", "share")
     )
     assert rates.effective_macs - bits.effective_macs == pytest.approx(
         float((simulate(hidden, sequences).features != 0).sum()) / len(sequences)
@@ -226,7 +224,7 @@ def test_costs_ridge_and_pictures():
 
 
 def network():
-    hidden = draw_hidden(readout="rate")
+    hidden = draw_hidden(readout="share")
     return Network(hidden, torch.ones(hidden.n_last, 1, dtype=torch.float64))
 
 
@@ -241,28 +239,28 @@ def fit(witnesses):
 
 
 def flat():
-    return gaussian(Architecture(3, depth=2, branches=1, last=2, readout="rate"), generator(0))
+    return gaussian(Architecture(3, depth=2, branches=1, last=2, readout="share"), generator(0))
 
 
 REFUSALS = {
     "torch": lambda: to_torch(network()),
     "snntorch": lambda: to_snntorch(network()),
-    "spikingjelly": lambda: to_spikingjelly(replace(network(), hidden=draw_hidden("LIF hard", readout="rate"))),
+    "spikingjelly": lambda: to_spikingjelly(replace(network(), hidden=draw_hidden("LIF hard", readout="share"))),
     "norse": lambda: to_norse(network()),
     "nir": lambda: to_nir(network(), soft_reset="subgraph"),
     "quantise": lambda: quantise(network(), draw_sequences()),
     "widen": lambda: widen_margins(network(), draw_sequences()),
     "surrogate": surrogate,
-    "surrogate family": lambda: fit(Surrogate(readout="rate")),
-    "search": lambda: Search(readout="rate"),
-    "search after gaussian": lambda: fit(Gaussian(readout="rate") + Search()),
-    "exact": lambda: Exact(readout="rate"),
+    "surrogate family": lambda: fit(Surrogate(readout="share")),
+    "search": lambda: Search(readout="share"),
+    "search after gaussian": lambda: fit(Gaussian(readout="share") + Search()),
+    "exact": lambda: Exact(readout="share"),
     "enumerate": lambda: enumerate_family(NetworkFamily.of(flat()), draw_sequences()),
     "enumeration cost": lambda: enumeration_cost(NetworkFamily.of(flat()), draw_sequences()),
     "tighten": lambda: fit(flat()).tighten_bound(*data()),
     "tighten by pricing": lambda: fit(flat()).tighten_bound(*data(), ExactSettings("pricing")),
-    "unknown": lambda: as_readout("rates"),
-    "other settings": lambda: as_readout({"kind": "rate", "windows": 3}),
+    "unknown": lambda: as_readout("shares"),
+    "other settings": lambda: as_readout({"kind": "share", "windows": 3}),
 }
 
 
@@ -271,13 +269,13 @@ def test_what_knows_only_some_readouts_refuses_this_one_by_name(what):
     packages = {"spikingjelly": "spikingjelly.activation_based", "norse": "norse.torch"}
     if what in ("snntorch", "spikingjelly", "norse", "nir"):
         pytest.importorskip(packages.get(what, what))
-    with pytest.raises(ValueError, match=r"\brates?\b"):
+    with pytest.raises(ValueError, match=r"\bshares?\b"):
         REFUSALS[what]()
 
 
 def test_exact_verification_refuses_it_by_name(tmp_path):
     X, y = data()
-    save_model(SpikingClassifier(witnesses=Gaussian(**RATES)).fit(X, y), tmp_path / "m.safetensors")
+    save_model(SpikingClassifier(witnesses=Gaussian(**SHARES)).fit(X, y), tmp_path / "m.safetensors")
     outcome = verify_exactly(tmp_path / "m.safetensors", X, y)
     assert not outcome.holds
-    assert "readout 'rate' is unknown" in outcome.problems[0]
+    assert "readout 'share' is unknown" in outcome.problems[0]

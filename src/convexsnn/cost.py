@@ -93,8 +93,7 @@ def inference_cost(network: Network, sequences: Sequences) -> Cost:
     sequences = sequences.to(hidden.device, hidden.dtype)
     tally, steps = Tally(), int(sequences.lengths.sum())
     shown = torch.arange(sequences.n_steps, device=hidden.device) < sequences.lengths.unsqueeze(1)
-    inputs = sequences.values[shown]  # (steps, d)
-    binary, active = is_binary(inputs), (inputs != 0).sum(dim=0)
+    binary = is_binary(sequences.values[shown])
     fan_out = (network.W != 0).sum(dim=1)
     for part in simulate_chunks(hidden, sequences):
         tally.spikes += part.n_spikes
@@ -102,8 +101,8 @@ def inference_cost(network: Network, sequences: Sequences) -> Cost:
             _count(tally, layer, below, last)
         tally.operate(_dot((part.features != 0).sum(dim=0), fan_out), 0.0, binary=hidden.readout.bits)
     for branch in hidden.branches:
-        first = branch.layers[0].weight
-        tally.operate(_dot(active, (first != 0).sum(dim=1)), 0.0, binary=binary)
+        first = branch.layers[0]
+        tally.operate(_dot(_seen(sequences, first.delays), (first.weight != 0).sum(dim=1)), 0.0, binary=binary)
     weights = [tensor for layer in hidden.layers() for tensor in (layer.weight, layer.recurrent) if tensor is not None]
     tally.dense = float(
         steps * sum(weight.numel() for weight in weights) + sequences.rows(hidden.every_step) * network.W.numel()
@@ -113,6 +112,14 @@ def inference_cost(network: Network, sequences: Sequences) -> Cost:
     return tally.cost(
         neurons=hidden.n_neurons, synapses=network.n_synapses, connections=connections, inferences=len(sequences)
     )
+
+
+def _seen(sequences: Sequences, delays: tuple[int, ...]) -> Tensor:
+    """At how many steps each feature is not zero when it arrives, delay by delay: int64 of shape (len(delays) * d,)."""
+    steps = torch.arange(sequences.n_steps, device=sequences.values.device)
+    left = sequences.lengths.unsqueeze(1) - steps
+    active = sequences.values != 0
+    return torch.cat([(active & (left > delay).unsqueeze(2)).sum(dim=(0, 1)) for delay in delays])
 
 
 def is_binary(values: Tensor) -> bool:
@@ -132,11 +139,14 @@ def _fed_by_spikes(network: Network, part: Simulation) -> Iterator[tuple[Layer, 
 
 
 def _count(tally: Tally, layer: Layer, below: Tensor | None, own: Own) -> None:
-    """Operations that spikes cause: in the layer above, and in their own one step later."""
+    """Operations that spikes cause: in the layer above, when they arrive there, and in their own one step later."""
+    counts, last = own
     if below is not None:
-        tally.operate(_dot(below, (layer.weight != 0).sum(dim=1)), 0.0, binary=True)
+        # Spikes that are still under way after the last step do not arrive.
+        late = [sum((shown.sum(dim=0) for shown in last.past[:delay]), torch.zeros(())) for delay in layer.delays]
+        arrived = torch.cat([below - left.to(below) for left in late])
+        tally.operate(_dot(arrived, (layer.weight != 0).sum(dim=1)), 0.0, binary=True)
     if layer.recurrent is not None:
-        counts, last = own
         earlier = counts - last.spikes.sum(dim=0).to(counts.dtype)  # nothing comes after the last step
         tally.operate(_dot(earlier, (layer.recurrent != 0).sum(dim=1)), 0.0, binary=True)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from convexsnn.checks import check_integer
 from convexsnn.neurons import LIF, Neuron, Threshold
 from convexsnn.readouts import Readout, Spike, as_readout
 
@@ -18,25 +20,37 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32}
 class Layer:
     """One hidden layer; its current is I_t = h_below,t @ weight (+ s_{t-1} @ recurrent) (+ bias).
 
+    With delays every connection has one: I_t = sum_k h_below,{t - delays_k} @ weight_k, of which what lies before the
+    first step is zero (theory.md section 7). With delays 0, 2, 4, ... neurons are dilated convolutions of their input.
+
     Attributes
     ----------
-    weight : float tensor of shape (n_in, m)
+    weight : float tensor of shape (len(delays) * n_in, m)
+        The weights of the first delay, then those of the second, and so on.
     neuron : Neuron
         LIF or Threshold, for example; its tensors have one value for each of the m.
     recurrent : float tensor of shape (m, m), optional
         W_rec, from the layer's own spikes one step before.
     bias : float tensor of shape (m,), optional
+    delays : tuple of int
+        In steps, at least 0, in ascending order.
     """
 
     weight: Tensor
     neuron: Neuron
     recurrent: Tensor | None = None
     bias: Tensor | None = None
+    delays: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
         m = self.weight.shape[-1]
         if self.weight.ndim != 2:
             raise ValueError(f"weight must have shape (n_in, m), got {tuple(self.weight.shape)}")
+        object.__setattr__(self, "delays", check_delays(self.delays))
+        if self.weight.shape[0] % len(self.delays):
+            raise ValueError(
+                f"weight must have as many rows for each of {len(self.delays)} delays, got {self.weight.shape[0]} rows"
+            )
         if not isinstance(self.neuron, Neuron):
             raise ValueError(f"neuron must be a Neuron, such as LIF or Threshold, not {self.neuron!r}")
         expected = {"recurrent": (self.recurrent, (m, m)), "bias": (self.bias, (m,))}
@@ -56,7 +70,7 @@ class Layer:
     @property
     def n_in(self) -> int:
         """Neurons (or features) below."""
-        return self.weight.shape[0]
+        return self.weight.shape[0] // len(self.delays)
 
     @property
     def m(self) -> int:
@@ -65,27 +79,56 @@ class Layer:
 
     def take(self, below: Tensor, index: Tensor) -> Layer:
         """The layer cut down to the neurons `index`, fed by the neurons `below`."""
-        return Layer(
-            self.weight[below][:, index],
-            self.neuron.take(index),
-            None if self.recurrent is None else self.recurrent[index][:, index],
-            None if self.bias is None else self.bias[index],
+        weight = self.weight.view(len(self.delays), self.n_in, self.m)[:, below][:, :, index]
+        return replace(
+            self,
+            weight=weight.flatten(end_dim=1),
+            neuron=self.neuron.take(index),
+            recurrent=None if self.recurrent is None else self.recurrent[index][:, index],
+            bias=None if self.bias is None else self.bias[index],
         )
+
+    @property
+    def delayed(self) -> bool:
+        """Whether any connection has a delay."""
+        return self.delays != (0,)
+
+    @property
+    def feeds(self) -> Tensor:
+        """Which neuron below reaches which neuron, bool of shape (n_in, m)."""
+        return (self.weight.view(len(self.delays), self.n_in, self.m) != 0).any(dim=0)
 
     def to(self, device: torch.device | str) -> Layer:
         """The same layer on `device`."""
         move = lambda tensor: None if tensor is None else tensor.to(device)  # noqa: E731
-        return Layer(self.weight.to(device), self.neuron.to(device), move(self.recurrent), move(self.bias))
+        weight, neuron = self.weight.to(device), self.neuron.to(device)
+        return replace(self, weight=weight, neuron=neuron, recurrent=move(self.recurrent), bias=move(self.bias))
+
+
+def check_delays(delays: tuple[int, ...]) -> tuple[int, ...]:
+    """`delays` as a tuple of different ints of at least 0 in ascending order; ValueError otherwise."""
+    own = tuple(check_integer("delays", delay, minimum=0) for delay in delays)
+    if not own or any(after <= before for before, after in pairwise(own)):
+        raise ValueError(f"delays must be different numbers of steps in ascending order, got {own}")
+    return own
+
+
+def without_delays(layer: Layer, who: str) -> Layer:
+    """The layer itself, for those who know no delays: ValueError, naming `who`, where it has any."""
+    if layer.delayed:
+        raise ValueError(f"{who} knows no connections with delays, but a layer has delays {layer.delays}")
+    return layer
 
 
 def lif_of(layer: Layer, who: str) -> LIF:
     """The neurons of a layer as LIF: threshold units have leak 0, threshold 0 and no reset.
 
-    For those who know the equations of LIF neurons and no others: ValueError for any other kind, naming it and `who`.
+    For those who know the equations of LIF neurons that see the present step, and no others: ValueError, naming `who`,
+    for any other kind of neuron, and for delays.
     """
-    match layer.neuron:
-        case LIF():
-            return layer.neuron
+    match without_delays(layer, who).neuron:
+        case LIF() as lif:
+            return lif
         case Threshold():
             zeros = torch.zeros(layer.m, dtype=layer.weight.dtype, device=layer.weight.device)
             return LIF(zeros, zeros, "none")
@@ -167,8 +210,8 @@ class Hidden:
 
     @property
     def n_last(self) -> int:
-        """P_last, the neurons of the last hidden layers over all branches."""
-        return sum(branch.last.m for branch in self.branches)
+        """P_last, the columns that the output reads: of each last-layer neuron as many as the readout has parts."""
+        return self.readout.parts * sum(branch.last.m for branch in self.branches)
 
     @property
     def n_neurons(self) -> int:
@@ -194,7 +237,7 @@ class Hidden:
 
     def _sizes(self) -> list[list[tuple]]:
         return [
-            [(tuple(la.weight.shape), la.recurrent is None, la.bias is None) for la in branch.layers]
+            [(tuple(la.weight.shape), la.recurrent is None, la.bias is None, la.delays) for la in branch.layers]
             for branch in self.branches
         ]
 
@@ -203,7 +246,10 @@ class Hidden:
         return (layer for branch in self.branches for layer in branch.layers)
 
     def owner(self, neuron: int) -> tuple[int, int]:
-        """(branch, index in its last layer) of last-layer neuron number `neuron`, counted over all branches."""
+        """(branch, index in its last layer) of last-layer neuron number `neuron`, counted over all branches.
+
+        With a readout of one part, that is the number of its column.
+        """
         for k, branch in enumerate(self.branches):
             if neuron < branch.last.m:
                 return k, neuron
@@ -223,7 +269,7 @@ class Network:
     ----------
     hidden : Hidden
     W : float64 tensor of shape (P_last, C)
-        Output weights, one row a last-layer neuron, branch by branch.
+        Output weights, branch by branch: one row for each last-layer neuron and part of the readout.
     """
 
     hidden: Hidden
@@ -263,4 +309,5 @@ def _same_layer(a: Layer, b: Layer) -> bool:
         and _same(a.recurrent, b.recurrent)
         and _same(a.bias, b.bias)
         and a.neuron.equals(b.neuron)
+        and a.delays == b.delays
     )

@@ -227,7 +227,7 @@ class Problem:
 
     def universal_certificate(self, hidden: Hidden, U: Tensor, primal: float) -> GlobalBound | None:
         """The same for the certificate of a network of objective `primal`; None for a readout without such a bound."""
-        return universal_certificate(self.bare_program, self.groups, hidden, U, primal)
+        return universal_certificate(self.bare_program, self.groups, hidden, self.input.n_steps, U, primal)
 
     def objective(self, network: Network) -> float:
         """The objective of a network, by running it: F(f(x)) + rho * Omega(W), in float64."""

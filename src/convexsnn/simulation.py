@@ -33,10 +33,13 @@ class LayerState(NamedTuple):
         The neurons' own state, float tensors of shape (n, m), the membrane first.
     spikes : float tensor of shape (n, m)
         Of the step before, 0 or 1.
+    past : tuple of float tensors of shape (n, n_in)
+        What the layer was shown at the steps before, the last first: as many as its longest delay.
     """
 
     neuron: NeuronState
     spikes: Tensor
+    past: tuple[Tensor, ...] = ()
 
     @property
     def membrane(self) -> Tensor:
@@ -114,7 +117,10 @@ def initial_state(hidden: Hidden, n: int) -> State:
     zeros = lambda m: torch.zeros(n, m, dtype=hidden.dtype, device=hidden.device)  # noqa: E731
     branches = tuple(
         BranchState(
-            tuple(LayerState(la.neuron.initial_state(zeros(la.m)), zeros(la.m)) for la in branch.layers),
+            tuple(
+                LayerState(la.neuron.initial_state(zeros(la.m)), zeros(la.m), (zeros(la.n_in),) * la.delays[-1])
+                for la in branch.layers
+            ),
             hidden.readout.start(zeros(branch.last.m)),
         )
         for branch in hidden.branches
@@ -132,20 +138,21 @@ def step(hidden: Hidden, x: Tensor, state: State) -> Stepped:
     state : State
         Of n sequences; not changed.
     """
-    states, counts = [], []
+    states, counts, steps = [], [], state.steps + 1
     margin = x.new_tensor(torch.inf)
     for branch, own in zip(hidden.branches, state.branches, strict=True):
         below, layers, of_branch = x, [], []
         for layer, before in zip(branch.layers, own.layers, strict=True):
-            fired = layer.neuron.step(_current(layer, below, before), before.neuron)
+            line = (below, *before.past)
+            fired = layer.neuron.step(_current(layer, line, before), before.neuron)
             margin = torch.minimum(margin, fired.distance.abs().amin())
             below = fired.spikes.to(hidden.dtype)
-            layers.append(LayerState(fired.state, below))
+            layers.append(LayerState(fired.state, below, line[: layer.delays[-1]]))
             of_branch.append(fired.spikes.sum(dim=0))
-        accumulated = hidden.readout.update(own.accumulated, below, layers[-1].membrane)
-        states.append(BranchState(tuple(layers), accumulated))
+        last = LastLayer(below, layers[-1].membrane, own.accumulated, steps, branch.readout_bias)
+        states.append(BranchState(tuple(layers), hidden.readout.update(last)))
         counts.append(tuple(of_branch))
-    return Stepped(State(tuple(states), state.steps + 1), margin, tuple(counts))
+    return Stepped(State(tuple(states), steps), margin, tuple(counts))
 
 
 @isolated
@@ -259,9 +266,10 @@ def first_states(state: State, k: int) -> State:
     return _map_state(state, lambda s: s[:k])
 
 
-def _current(layer: Layer, below: Tensor, state: LayerState) -> Tensor:
-    """I = below @ W_in (+ s_{t-1} @ W_rec) (+ b), summed in that order."""
-    current = below @ layer.weight
+def _current(layer: Layer, line: tuple[Tensor, ...], state: LayerState) -> Tensor:
+    """I = below @ W_in (+ s_{t-1} @ W_rec) (+ b), summed in that order; `line` has what is below, the newest first."""
+    seen = torch.cat([line[delay] for delay in layer.delays], dim=1) if layer.delayed else line[0]
+    current = seen @ layer.weight
     if layer.recurrent is not None:
         current = current + state.spikes @ layer.recurrent
     if layer.bias is not None:
@@ -288,7 +296,8 @@ def _join_states(states: Sequence[State], join: Callable[[list[Tensor]], Tensor]
         layers = []
         for layer in zip(*(branch.layers for branch in same), strict=True):
             neuron = tuple(map(join, map(list, zip(*(own.neuron for own in layer), strict=True))))
-            layers.append(LayerState(neuron, join([own.spikes for own in layer])))
+            past = tuple(map(join, map(list, zip(*(own.past for own in layer), strict=True))))
+            layers.append(LayerState(neuron, join([own.spikes for own in layer]), past))
         accumulated = tuple(map(join, map(list, zip(*(branch.accumulated for branch in same), strict=True))))
         branches.append(BranchState(tuple(layers), accumulated))
     return State(tuple(branches), join([state.steps for state in states]))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from convexsnn.checks import check_flag, check_integer
 from convexsnn.network import DTYPES, Branch, Hidden, Layer
-from convexsnn.neurons import Neuron, neuron_kind
+from convexsnn.neurons import neuron_kind
 from convexsnn.readouts import as_readout
 
 
@@ -25,12 +25,13 @@ def describe_hidden(hidden: Hidden, prefix: str, tensors: dict[str, Tensor]) -> 
         "readout": hidden.readout.describe(),
         "every_step": hidden.every_step,
         "dtype": next(name for name, dtype in DTYPES.items() if dtype == hidden.dtype),
-        "branches": [[_describe_neuron(layer.neuron) for layer in branch.layers] for branch in hidden.branches],
+        "branches": [[_describe_layer(layer) for layer in branch.layers] for branch in hidden.branches],
     }
 
 
-def _describe_neuron(neuron: Neuron) -> dict[str, Any]:
-    return {"kind": neuron.name} | neuron.settings()
+def _describe_layer(layer: Layer) -> dict[str, Any]:
+    delays = {"delays": list(layer.delays)} if layer.delayed else {}
+    return {"kind": layer.neuron.name} | layer.neuron.settings() | delays
 
 
 def _named_tensors(hidden: Hidden, prefix: str) -> Iterator[tuple[str, Tensor]]:
@@ -72,9 +73,9 @@ def rebuild_hidden(description: dict[str, Any], prefix: str, tensors: dict[str, 
 
 def _rebuild_layer(description: dict[str, Any], at: str, named: dict[str, dict[str, Tensor]]) -> Layer:
     settings, own = dict(description), named[at]
-    kind = neuron_kind(settings.pop("kind"))
+    kind, delays = neuron_kind(settings.pop("kind")), tuple(settings.pop("delays", (0,)))
     try:
-        return Layer(own["weight"], kind.rebuild(settings, own), own.get("recurrent"), own.get("bias"))
+        return Layer(own["weight"], kind.rebuild(settings, own), own.get("recurrent"), own.get("bias"), delays)
     except KeyError as error:
         raise KeyError(f"{at}.{error.args[0]}") from error
 

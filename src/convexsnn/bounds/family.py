@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.checks import check_choice, check_integer, check_real
-from convexsnn.network import Branch, Hidden, Layer
+from convexsnn.network import Branch, Hidden, Layer, without_delays
 from convexsnn.neurons import LIF, RESETS, Neuron, Reset, Threshold, lif
 from convexsnn.readouts import Membrane, Readout, Spike, as_readout
 from convexsnn.witnesses import Architecture
@@ -71,8 +71,10 @@ class Unit:
         Raises
         ------
         ValueError
-            For a kind of neuron that bounds do not know.
+            For a kind of neuron that bounds do not know, and for delays.
         """
+        for own in branch.layers:
+            without_delays(own, "a bound over networks")
         layer, biased = branch.last, branch.readout_bias is not None and readout.biased
         known = {"bias": layer.bias is not None, "self_recurrent": layer.recurrent is not None, "readout_bias": biased}
         match layer.neuron:

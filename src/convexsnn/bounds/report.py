@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,8 +22,8 @@ from convexsnn.sequences import Sequences
 
 # What networks with a label at every step must be for equal beginnings to be answered alike.
 CAUSAL = ", and answer at a step by what they have seen up to it"
-# A linear function over the box [0, 1] is largest at a corner, so that the bound is the same number.
-BOXED_FAMILY = universal.FAMILY.replace("0/1 last-layer neurons", "last-layer neurons, read by numbers from 0 to 1,")
+# A linear function over a box is largest at a corner, so that the bound is that of patterns of the box's corners.
+BOXED_FAMILY = universal.FAMILY.replace("0/1 last-layer neurons", "last-layer neurons, read by numbers from 0 to {},")
 # Time for the pricing of one bound, as much as exact training gives them.
 SECONDS = 600.0
 # Whoever made a claim by enumeration could afford it: verification asks no less of itself.
@@ -29,19 +31,26 @@ VERIFIED_LIMIT = 10**9
 
 
 def universal_certificate(
-    program: ConvexProgram, groups: Tensor, hidden: Hidden, U: Tensor, primal: float
+    program: ConvexProgram, groups: Tensor, hidden: Hidden, steps: int, U: Tensor, primal: float
 ) -> GlobalBound | None:
     """The universal bound for a solution's dual vector `U` (rows, C) and objective `primal` of a network.
 
-    None for readouts whose columns lie in another box than [0, 1]. The analog readout's lie in none: scaling hidden
-    weights up and W down lowers the penalty.
+    None for readouts whose columns on sequences of up to `steps` steps lie in no box [0, b]. The analog readout's lie
+    in none at all: scaling hidden weights up and W down lowers the penalty.
     """
-    if hidden.readout.box != (0.0, 1.0):
+    box = hidden.readout.box(steps, hidden.dtype)
+    if box is None or box[0] < 0.0 or box[1] <= 0.0:
         return None
-    bound = universal_bound(program, groups, (U,))
-    family = (universal.FAMILY if hidden.readout.bits else BOXED_FAMILY) + (CAUSAL if hidden.every_step else "")
+    bound = universal_bound(_of_patterns(program, box[1]), groups, (U,))
+    boxed = BOXED_FAMILY.format(f"{box[1]!r}".removesuffix(".0"))
+    family = (universal.FAMILY if hidden.readout.bits else boxed) + (CAUSAL if hidden.every_step else "")
     value = at_most(bound.value, primal)
     return GlobalBound(value, "universal", family, bound.kappa, primal, universal.ASSUMPTIONS)
+
+
+def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:
+    """The program whose 0/1 columns are feasible where columns in [0, largest] are in the given one: rho / largest."""
+    return program if largest == 1.0 else replace(program, rho=math.nextafter(program.rho / largest, 0.0))
 
 
 def family_kappa(program: ConvexProgram, U: Tensor, kappa: float) -> float:
@@ -103,13 +112,14 @@ def prove_again(
     None where the readout has no bound; where the witnesses are of another family, or not of float64, of which the
     methods speak, the bound is the universal one and names their family.
     """
-    if claim.method == "universal" or witnesses.readout.box != (0.0, 1.0):
-        return universal_certificate(program, groups, witnesses, U, primal)
+    universal_again = partial(universal_certificate, program, groups, witnesses, sequences.n_steps, U, primal)
+    if claim.method == "universal":
+        return universal_again()
     family = NetworkFamily.of(witnesses)
     if witnesses.branches and str(family) != claim.family:
         family = NetworkFamily.of(witnesses, intercept=True)
     if str(family) != claim.family or witnesses.dtype != torch.float64:
-        bound = universal_certificate(program, groups, witnesses, U, primal)
+        bound = universal_again()
         return None if bound is None else replace(bound, family=str(family))
     if claim.method == "pricing":
         return pricing_certificate(program, groups, family, sequences, U, primal)

@@ -70,9 +70,9 @@ def _setting(name: str) -> dict[str, Any]:
 
 
 def _types(hint: Any) -> list[str]:
-    """The types of a union by name; choices have none of their own."""
+    """The types of a union by name; choices have none of their own, and the library's own types have no option."""
     spelled = hint.__name__ if type(hint) is type else str(hint)
-    return [] if spelled.startswith("typing.") else spelled.split(" | ")
+    return [] if spelled.startswith("typing.") else [own for own in spelled.split(" | ") if "convexsnn" not in own]
 
 
 def _help(name: str, families: Families) -> str:

@@ -72,8 +72,14 @@ class WeightsDisplay:
             used = int((network.W != 0).any(dim=1).sum())
             name = f"neuron, by size of weight ({used} of {len(network.W)} have one)"
             return cls(network.W[order[:used]].T.cpu().numpy(), "output", name).plot(ax)
-        first = torch.cat([branch.layers[0].weight for branch in network.hidden.branches], dim=1)
-        return cls(first.double().cpu().numpy(), "input feature", "neuron of the first layers").plot(ax)
+        layers = [branch.layers[0] for branch in network.hidden.branches]
+        delayed = any(layer.delayed for layer in layers)
+        most = max(len(layer.delays) for layer in layers)
+        first = torch.zeros(most * network.hidden.n_features, sum(layer.m for layer in layers), dtype=torch.float64)
+        for layer, begun in zip(layers, np.cumsum([0, *(layer.m for layer in layers)]), strict=False):
+            first[: len(layer.weight), begun : begun + layer.m] = layer.weight
+        name = "input feature, delay by delay" if delayed else "input feature"
+        return cls(first.numpy(), name, "neuron of the first layers").plot(ax)
 
     def plot(self, ax: Any = None) -> WeightsDisplay:
         """Draw on `ax`, or in a new figure. Raises ImportError without matplotlib."""

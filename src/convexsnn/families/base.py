@@ -15,6 +15,7 @@ from convexsnn.checks import check_choice, check_heeded
 from convexsnn.network import Hidden
 from convexsnn.observer import Observer
 from convexsnn.problem import Problem
+from convexsnn.readouts import Readout
 from convexsnn.solvers.base import SolverOptions
 from convexsnn.training import ColumnSource, SimulatedColumns
 from convexsnn.witnesses import with_constant
@@ -150,6 +151,8 @@ def _plain(value: Any) -> Any:
     """A setting as JSON has it."""
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, Readout):
+        return value.describe()
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -11,6 +11,7 @@ from convexsnn.checks import check_flag, check_heeded
 from convexsnn.families.base import SampledFamily, check_neuron_settings, family
 from convexsnn.network import Hidden
 from convexsnn.neurons import Reset
+from convexsnn.readouts import Readout, as_readout
 from convexsnn.witnesses import Architecture, gaussian, with_constant
 
 
@@ -36,9 +37,11 @@ class LayeredFamily(SampledFamily):
         Every hidden layer also reads its own spikes of the step before.
     bias : bool
         Every hidden neuron has a bias.
-    readout : {"spike", "membrane", "analog"}
-        The output reads the spikes of the last hidden layer (spike), or whether its membrane potentials are at least 0
-        (membrane). It may also read the potentials themselves (analog).
+    readout : {"spike", "membrane", "analog", "rate", "count", "leaky"}
+        The output reads the spikes of the last hidden layer at the last step (spike), or whether its membrane
+        potentials are at least 0 (membrane). It may also read the potentials themselves (analog). It may read over
+        time: the share of the steps at which a neuron fired (rate), the number of these steps (count), or a sum of
+        spikes that leaks by a tenth at every step (leaky). In Python any object of `readouts` may be given.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
     """
@@ -50,10 +53,12 @@ class LayeredFamily(SampledFamily):
     reset: Reset = "soft"
     recurrent: bool = False
     bias: bool = False
-    readout: str = "membrane"
+    readout: str | Readout = "membrane"
     dtype: str = "float64"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.readout, str):
+            object.__setattr__(self, "readout", as_readout(self.readout))
         for flag in ("recurrent", "bias"):
             check_flag(flag, getattr(self, flag))
         self.architecture(n_features=1, every_step=False)
@@ -64,7 +69,7 @@ class LayeredFamily(SampledFamily):
     @property
     def n_last(self) -> int:
         """P_last."""
-        return self.last
+        return self.last * as_readout(self.readout).parts
 
     @abstractmethod
     def neurons(self) -> dict[str, Any]:

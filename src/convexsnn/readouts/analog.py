@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 from convexsnn.readouts.protocol import LastLayer, Reading, Readout
 
 
@@ -15,10 +17,8 @@ class Analog(Readout):
     name: ClassVar[str] = "analog"
     bits: ClassVar[bool] = False
 
-    @property
-    def box(self) -> None:
-        """Nothing bounds a membrane: hidden weights may be scaled up."""
-        return None
+    def box(self, steps: int, dtype: torch.dtype) -> None:
+        """None: hidden weights may be scaled up, and membranes with them."""
 
     def read(self, last: LastLayer) -> Reading:
         """The features at a step that is read."""

@@ -1,10 +1,11 @@
 """What a readout is: the vocabulary of every file in this room (theory.md sections 1 and 7).
 
-A readout says what the output weights see of each neuron of a branch's last layer: one column a neuron. A kind is a
-frozen dataclass that derives from `Readout`; its fields are settings, as JSON has them. It may look at the last step
-alone (`read`), or carry tensors over time, one value a neuron, which it makes at the start and changes at every step
-(`start`, `update`). And it says of what kind its columns are: 0/1 bits or real numbers, and the box in which they lie,
-from which alone a bound over all networks can be had.
+A readout says what the output weights see of each neuron of a branch's last layer: one column a neuron, or several
+(`parts`). A kind is a frozen dataclass that derives from `Readout`; its fields are settings, as JSON has them. It may
+look at the last step alone (`read`), or carry tensors over time, one value a neuron, which it makes at the start and
+changes at every step (`start`, `update`); `over_time.py` has what such kinds share. And it says of what kind its
+columns are: 0/1 bits or real numbers, and the box in which they lie, from which alone a bound over all networks can be
+had.
 
 To add a kind: a file in this room, and an entry in `READOUTS`. The simulator, the dictionary, training, certificates,
 files, costs and predictions then take it. What knows how a readout is computed, such as exports, the search and the
@@ -17,6 +18,7 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 Accumulated = tuple[Tensor, ...]
@@ -36,7 +38,7 @@ class LastLayer(NamedTuple):
     membrane : float tensor of shape (n, m)
         After reset.
     accumulated : Accumulated
-        Up to this step and with it.
+        Up to this step and with it (in `update`: without it).
     steps : int64 tensor of shape (n, 1)
         Steps that each sequence has seen, this one with it.
     bias : float tensor of shape (m,), optional
@@ -55,8 +57,8 @@ class Reading(NamedTuple):
 
     Attributes
     ----------
-    features : tensor of shape (n, m)
-        bool where the readout's columns are bits, else float.
+    features : tensor of shape (n, m * parts)
+        The parts of the first neuron, then those of the second, and so on. bool where the columns are bits, else float.
     margin : float tensor of shape (), optional
         The smallest distance of what the readout itself compared with a threshold; None where it compares nothing.
     """
@@ -77,17 +79,24 @@ class Readout(ABC):
     """Whether it looks at the branch's readout_bias."""
 
     @property
+    def parts(self) -> int:
+        """Columns that each neuron gives."""
+        return 1
+
     @abstractmethod
-    def box(self) -> Box | None:
-        """Where the entries of its columns lie, for every network and input; None where nothing bounds them."""
+    def box(self, steps: int, dtype: torch.dtype) -> Box | None:
+        """Where the entries of its columns lie, for every network of `dtype` and every input of 1 to `steps` steps.
+
+        None where nothing bounds them.
+        """
 
     def start(self, zeros: Tensor) -> Accumulated:  # noqa: ARG002 - most carry nothing
         """What is carried before the first step; `zeros` has shape (n, m), and the network's dtype and device."""
         return ()
 
-    def update(self, accumulated: Accumulated, spikes: Tensor, membrane: Tensor) -> Accumulated:  # noqa: ARG002
-        """What is carried on after a step with these spikes (0 or 1) and membranes after reset, each (n, m)."""
-        return accumulated
+    def update(self, last: LastLayer) -> Accumulated:
+        """What is carried on after a step; `last` has this step's spikes, and what was carried up to the one before."""
+        return last.accumulated
 
     @abstractmethod
     def read(self, last: LastLayer) -> Reading:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 from convexsnn.readouts.protocol import Box, LastLayer, Reading, Readout
 
 
@@ -15,8 +17,7 @@ class Spike(Readout):
     name: ClassVar[str] = "spike"
     bits: ClassVar[bool] = True
 
-    @property
-    def box(self) -> Box:
+    def box(self, steps: int, dtype: torch.dtype) -> Box:  # noqa: ARG002
         """Zeros and ones."""
         return (0.0, 1.0)
 

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from convexsnn.caller import isolated
-from convexsnn.network import Branch, Hidden, Layer, Network
+from convexsnn.network import Branch, Hidden, Layer, Network, without_delays
 from convexsnn.reconstruction.kinds import as_lif, reads_membrane
 from convexsnn.reconstruction.patterns import neuron_rows
 from convexsnn.reconstruction.separation import separate
@@ -85,11 +85,11 @@ def widen_margins(network: Network, sequences: Sequences) -> Widened:
 
 
 def check_bits(hidden: Hidden, sequences: Sequences) -> None:
-    """Raise ValueError unless LIF neurons or threshold units pass on spikes alone, of sequences that fit them."""
+    """Raise ValueError unless LIF neurons or threshold units pass on spikes at once, of sequences that fit them."""
     check_features(hidden, sequences)
     reads_membrane(hidden)
     for layer in hidden.layers():
-        as_lif(layer.neuron)
+        as_lif(without_delays(layer, "this search for weights").neuron)
 
 
 def _widen_layer(branch: BranchTrace, i: int, membrane: bool) -> tuple[Layer, np.ndarray, np.ndarray, int]:

@@ -35,9 +35,9 @@ def reconstruct(hidden: Hidden, dictionary: Dictionary, W: Tensor, silent: Count
     ----------
     arXiv 2605.08022, parameter reconstruction.
     """
-    weights = dictionary.to_neurons(W)
-    kept, neurons = keep_neurons(hidden, weights.any(dim=1), silent)
-    return Network(kept, weights[neurons])
+    weights = dictionary.to_neurons(W).unflatten(0, (-1, hidden.readout.parts))
+    kept, neurons = keep_neurons(hidden, weights.any(dim=2).any(dim=1), silent)
+    return Network(kept, weights[neurons].flatten(end_dim=1))
 
 
 @isolated
@@ -47,7 +47,7 @@ def keep_neurons(hidden: Hidden, read: Tensor, silent: Counts | None = None) -> 
     Parameters
     ----------
     hidden : Hidden
-    read : bool tensor of shape (P_last,)
+    read : bool tensor of shape (neurons of the last layers,)
     silent : Counts, optional
         As of `reconstruct`.
 
@@ -76,7 +76,7 @@ def _needed(branch: Branch, read: Tensor, counts: tuple[Tensor, ...] | None) -> 
         alive = torch.ones_like(wanted) if counts is None or layer is branch.last else counts[i] > 0
         wanted = _with_recurrence(layer, wanted & alive, alive)
         kept.append(torch.nonzero(wanted).flatten())
-        wanted = (layer.weight[:, wanted] != 0).any(dim=1)
+        wanted = layer.feeds[:, wanted].any(dim=1)
     return kept[::-1]
 
 
@@ -99,7 +99,7 @@ def _cut(branch: Branch, kept: list[Tensor]) -> Branch:
         if len(index) == 0:
             continue  # nothing above needs this layer, nor those below it
         if not layers and layer is not branch.layers[0]:
-            layer = replace(layer, weight=layer.weight.new_zeros(len(below), layer.m))
+            layer = replace(layer, weight=layer.weight.new_zeros(len(below) * len(layer.delays), layer.m))
         layers.append(layer.take(below, index))
         below = index
     bias = None if branch.readout_bias is None else branch.readout_bias[kept[-1]]

@@ -10,7 +10,7 @@ import torch
 from convexsnn.checks import check_choice, check_integer, check_memory, check_real
 from convexsnn.network import DTYPES, Branch, Hidden
 from convexsnn.neurons import RESETS, Neuron, Reset, Threshold, lif
-from convexsnn.readouts import READOUTS, Readout, as_readout
+from convexsnn.readouts import Readout, as_readout
 
 NeuronKind = Literal["lif", "threshold"]
 """The kinds of neurons that these settings describe; others come in a `Hidden` of one's own."""
@@ -43,8 +43,8 @@ class Architecture:
         Explicit recurrent weights W_rec in every layer ("threshold" with it is the recurrent threshold network).
     bias : bool
         A bias on every neuron.
-    readout : str
-        A name of `convexsnn.readouts.READOUTS`: "spike", "membrane", "analog".
+    readout : Readout
+        Or a name of `convexsnn.readouts.READOUTS`, such as "spike".
     every_step : bool
         Read at every step instead of the last of each sequence.
     dtype : {"float64", "float32"}
@@ -62,7 +62,7 @@ class Architecture:
     reset: Reset = "soft"
     recurrent: bool = False
     bias: bool = False
-    readout: str = "membrane"
+    readout: Readout | str = "membrane"
     every_step: bool = False
     dtype: str = "float64"
 
@@ -76,7 +76,7 @@ class Architecture:
         check_real("leak", self.leak, 0.0, 1.0)
         check_real("threshold", self.threshold)
         check_choice("reset", self.reset, RESETS)
-        check_choice("readout", self.readout, READOUTS)
+        as_readout(self.readout)
         check_choice("dtype", self.dtype, DTYPES)
         check_memory("depth, branches, hidden and last ask for hidden weights", self.least_bytes)
 

@@ -107,12 +107,9 @@ def _diversify(layer: Layer, generator: torch.Generator, chosen: Heterogeneity) 
             neuron = layer.neuron
         case other:
             raise ValueError(f"hidden must be of LIF neurons or threshold units, not of kind {other.name!r}")
-    return Layer(
-        layer.weight * gain,
-        neuron,
-        None if layer.recurrent is None else layer.recurrent * gain,
-        None if bias is None else bias * gain,
-    )
+    recurrent = None if layer.recurrent is None else layer.recurrent * gain
+    scaled = None if bias is None else bias * gain
+    return replace(layer, weight=layer.weight * gain, neuron=neuron, recurrent=recurrent, bias=scaled)
 
 
 def _log_uniform(ends: Range, m: int, generator: torch.Generator) -> Tensor:

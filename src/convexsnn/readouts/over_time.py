@@ -1,0 +1,46 @@
+"""What readouts over time share: sums of a neuron's spikes with weights that are fixed before training."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from convexsnn.readouts.protocol import Accumulated, Box, LastLayer, Reading, Readout
+
+
+@dataclass(frozen=True)
+class OverTime(Readout):
+    """A sum of spikes with weights that are at least 0, however it is kept and divided (theory.md section 7).
+
+    More spikes never read less, also after rounding. So columns lie between 0 and what a neuron reads that fires at
+    every step.
+    """
+
+    bits: ClassVar[bool] = False
+
+    def box(self, steps: int, dtype: torch.dtype) -> Box:
+        """From 0 to the largest number that is read of a neuron which fires at each of up to `steps` steps."""
+        ones, seen = torch.ones(1, 1, dtype=dtype), torch.zeros(1, 1, dtype=torch.int64)
+        accumulated, largest = self.start(torch.zeros_like(ones)), 0.0
+        for _ in range(steps):
+            seen = seen + 1
+            accumulated = self.update(LastLayer(ones, ones, accumulated, seen, None))
+            features = self.read(LastLayer(ones, ones, accumulated, seen, None)).features
+            largest = max(largest, float(features.max()))
+        return (0.0, largest)
+
+    def read(self, last: LastLayer) -> Reading:
+        """The features at a step that is read."""
+        return Reading(torch.stack(self.numbers(last), dim=2).flatten(start_dim=1))
+
+    def start(self, zeros: Tensor) -> Accumulated:
+        """One sum a part."""
+        return (zeros,) * self.parts
+
+    @abstractmethod
+    def numbers(self, last: LastLayer) -> tuple[Tensor, ...]:
+        """What is read of each neuron: a tensor (n, m) for each part."""
