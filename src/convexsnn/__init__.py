@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
     from convexsnn.dictionary import Dictionary, build_dictionary
     from convexsnn.estimators import SpikingClassifier, SpikingRegressor
-    from convexsnn.families import Exact, Gaussian, Heterogeneous, Reservoir, Search, Surrogate
+    from convexsnn.families import Exact, Gaussian, Heterogeneous, Kernels, Reservoir, Search, Surrogate
     from convexsnn.network import Branch, Hidden, Layer, Network
     from convexsnn.neurons import LIF, Threshold
     from convexsnn.polishing import Polished, polish
@@ -34,6 +34,7 @@ __all__ = [
     "Gaussian",
     "Heterogeneous",
     "Hidden",
+    "Kernels",
     "Layer",
     "Network",
     "Polished",
@@ -63,7 +64,7 @@ _ROOMS = {
     "closed_loop": ("FeedbackLoop", "predict_closed_loop"),
     "dictionary": ("Dictionary", "build_dictionary"),
     "estimators": ("SpikingClassifier", "SpikingRegressor"),
-    "families": ("Exact", "Gaussian", "Heterogeneous", "Reservoir", "Search", "Surrogate"),
+    "families": ("Exact", "Gaussian", "Heterogeneous", "Kernels", "Reservoir", "Search", "Surrogate"),
     "network": ("Branch", "Hidden", "Layer", "Network"),
     "neurons": ("LIF", "Threshold"),
     "polishing": ("Polished", "polish"),

@@ -5,6 +5,7 @@ from convexsnn.families.exact import Exact
 from convexsnn.families.gaussian import Gaussian
 from convexsnn.families.given import Given
 from convexsnn.families.heterogeneous import Heterogeneous
+from convexsnn.families.kernels import Kernels
 from convexsnn.families.layered import LayeredFamily
 from convexsnn.families.mixture import Mixture
 from convexsnn.families.reservoir import Reservoir
@@ -18,6 +19,7 @@ __all__ = [
     "Gaussian",
     "Given",
     "Heterogeneous",
+    "Kernels",
     "LayeredFamily",
     "Mixture",
     "Reservoir",

@@ -13,6 +13,7 @@ from convexsnn.families.exact import Exact
 from convexsnn.families.gaussian import Gaussian
 from convexsnn.families.given import Given
 from convexsnn.families.heterogeneous import Heterogeneous
+from convexsnn.families.kernels import Kernels
 from convexsnn.families.mixture import Mixture
 from convexsnn.families.reservoir import Reservoir
 from convexsnn.families.search import Search
@@ -20,7 +21,7 @@ from convexsnn.families.surrogate import Surrogate
 from convexsnn.network import Hidden
 
 FAMILIES: dict[str, type[WitnessFamily]] = {
-    kind.name: kind for kind in (Search, Gaussian, Heterogeneous, Reservoir, Surrogate, Exact)
+    kind.name: kind for kind in (Search, Gaussian, Heterogeneous, Reservoir, Kernels, Surrogate, Exact)
 }
 """What `witnesses` may be called by name; to add a family, enter it here."""
 

@@ -33,6 +33,6 @@ class Leaky(OverTime):
         """One sum, which leaks."""
         return (self.mu * last.accumulated[0] + last.spikes,)
 
-    def numbers(self, last: LastLayer) -> tuple[Tensor, ...]:
+    def numbers(self, last: LastLayer) -> Tensor:
         """The sum."""
-        return (last.accumulated[0],)
+        return last.accumulated[0]

@@ -35,12 +35,12 @@ class OverTime(Readout):
 
     def read(self, last: LastLayer) -> Reading:
         """The features at a step that is read."""
-        return Reading(torch.stack(self.numbers(last), dim=2).flatten(start_dim=1))
+        return Reading(self.numbers(last).flatten(start_dim=1))
 
     def start(self, zeros: Tensor) -> Accumulated:
-        """One sum a part."""
-        return (zeros,) * self.parts
+        """One sum."""
+        return (zeros,)
 
     @abstractmethod
-    def numbers(self, last: LastLayer) -> tuple[Tensor, ...]:
-        """What is read of each neuron: a tensor (n, m) for each part."""
+    def numbers(self, last: LastLayer) -> Tensor:
+        """What is read of each neuron, (n, m), or (n, m, parts)."""

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 Accumulated = tuple[Tensor, ...]
-"""What a readout carries over time: float tensors of shape (n, m), as many as it likes."""
+"""What a readout carries over time: float tensors of shape (n, m), or (n, m, ...), as many as it likes."""
 
 Box = tuple[float, float]
 """The smallest and the largest entry that a column may have, whatever the network and the input."""

@@ -21,9 +21,9 @@ class Count(OverTime):
         """One sum: the spikes so far."""
         return (last.accumulated[0] + last.spikes,)
 
-    def numbers(self, last: LastLayer) -> tuple[Tensor, ...]:
+    def numbers(self, last: LastLayer) -> Tensor:
         """The spikes so far."""
-        return (last.accumulated[0],)
+        return last.accumulated[0]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,6 @@ class Rate(Count):
 
     name: ClassVar[str] = "rate"
 
-    def numbers(self, last: LastLayer) -> tuple[Tensor, ...]:
+    def numbers(self, last: LastLayer) -> Tensor:
         """The spikes so far, divided by the steps so far."""
-        return (last.accumulated[0] / last.steps,)
+        return last.accumulated[0] / last.steps

@@ -42,23 +42,19 @@ class Windows(OverTime):
         """One column for each window."""
         return self.count
 
+    def start(self, zeros: Tensor) -> Accumulated:
+        """One sum for each window, in one tensor (n, m, count)."""
+        return (zeros.unsqueeze(2).repeat(1, 1, self.count),)
+
     def update(self, last: LastLayer) -> Accumulated:
-        """One sum for each window: the spikes in it so far."""
-        within = self._within(last.steps)
-        return tuple(
-            before + torch.where(within == j, last.spikes, torch.zeros_like(last.spikes))
-            for j, before in enumerate(last.accumulated)
-        )
+        """The spikes are added to the sum of the window in which the step lies."""
+        here = (last.steps - 1).div(self.length, rounding_mode="floor").clamp(max=self.count - 1)
+        within = torch.arange(self.count, device=here.device) == here  # (n, count)
+        return (torch.addcmul(last.accumulated[0], last.spikes.unsqueeze(2), within.unsqueeze(1).to(last.spikes)),)
 
-    def numbers(self, last: LastLayer) -> tuple[Tensor, ...]:
+    def numbers(self, last: LastLayer) -> Tensor:
         """The spikes of each window, divided by the steps of it so far."""
-        return tuple(spikes / self._steps_in(j, last.steps) for j, spikes in enumerate(last.accumulated))
-
-    def _within(self, steps: Tensor) -> Tensor:
-        """The window of the last of `steps` steps."""
-        return torch.div(steps - 1, self.length, rounding_mode="floor").clamp(max=self.count - 1)
-
-    def _steps_in(self, j: int, steps: Tensor) -> Tensor:
-        """How many of `steps` steps lie in window `j`; 1 where there are none."""
-        seen = steps - j * self.length
-        return (seen if j == self.count - 1 else seen.clamp(max=self.length)).clamp(min=1)
+        begun = torch.arange(self.count, device=last.steps.device) * self.length
+        seen = last.steps - begun  # (n, count)
+        seen[:, :-1].clamp_(max=self.length)
+        return last.accumulated[0] / seen.clamp(min=1).unsqueeze(1)

@@ -1,0 +1,60 @@
+"""Random dilated kernels, for sequences of real numbers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from convexsnn.families.base import Run, SampledFamily, family
+from convexsnn.network import Hidden
+from convexsnn.problem import Problem
+from convexsnn.witnesses.kernels import KernelShape, kernels
+
+
+@family
+class Kernels(SampledFamily):
+    """Threshold neurons that see the input of several steps at once, with delays, and are read by how often they fire.
+
+    Each neuron is a convolution with random weights, a dilation and a threshold. The thresholds are made for the
+    training sequences, so these neurons suit sequences of real numbers, whatever the units of their features.
+
+    Attributes
+    ----------
+    last : int
+        There are this many neurons, in one layer.
+    length : int
+        Each neuron sees each of its features at this many steps.
+    windows : int
+        The output reads how often each neuron fires over the whole sequence. It also reads how often each neuron fires
+        in this many equal parts of the longest sequence; with 1 there are no parts.
+    dtype : {"float64", "float32"}
+        The network computes with numbers of this precision.
+
+    References
+    ----------
+    arXiv 1910.13051 (ROCKET), arXiv 2012.08791 (MiniRocket).
+    """
+
+    name: ClassVar[str] = "kernels"
+
+    last: int = KernelShape.neurons
+    length: int = KernelShape.length
+    windows: int = KernelShape.windows
+    dtype: str = KernelShape.dtype
+
+    def __post_init__(self) -> None:
+        self.shape()
+
+    def shape(self) -> KernelShape:
+        """The settings of the draw."""
+        return KernelShape(self.last, self.length, self.windows, self.dtype)
+
+    @property
+    def n_last(self) -> int:
+        """P_last: of each neuron its rate, and its rates in the windows."""
+        return self.last * (1 if self.windows == 1 else 1 + self.windows)
+
+    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `SampledFamily`."""
+        return kernels(problem.input, generator, self.shape(), every_step=problem.every_step).to(run.device)
