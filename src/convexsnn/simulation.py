@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.caller import isolated, paced
+from convexsnn.memoryless import run_whole, runs_whole
 from convexsnn.network import Hidden, Layer, Network
 from convexsnn.neurons import NeuronState
 from convexsnn.readouts import Accumulated, LastLayer
@@ -202,6 +203,8 @@ def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -
     if not hidden.branches:
         return _silent(hidden, sequences)
     sequences = sequences.to(hidden.device, hidden.dtype)
+    if state is None and runs_whole(hidden):
+        return _simulate_whole(hidden, sequences)
     order = torch.argsort(sequences.lengths, descending=True, stable=True)
     values, lengths = sequences.values[order], sequences.lengths[order]
     rows = _row_index(sequences, hidden.every_step)[order]
@@ -229,6 +232,17 @@ def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -
     final, smallest = _restore_order(ended, order), float(margin)
     check_potentials(hidden, final, smallest)
     return Simulation(features, final, smallest, counts)
+
+
+def _simulate_whole(hidden: Hidden, sequences: Sequences) -> Simulation:
+    """`simulate` for networks without memory but that of the readout: all steps at once."""
+    runs = [run_whole(hidden, branch.last, sequences.values, sequences.lengths) for branch in hidden.branches]
+    states = [BranchState((LayerState((run.membrane,), run.spikes, run.past),), run.accumulated) for run in runs]
+    state = State(tuple(states), sequences.lengths.unsqueeze(1))
+    features, nearest = read(hidden, state)
+    margin = float(torch.stack([*(run.margin for run in runs), nearest]).amin())
+    check_potentials(hidden, state, margin)
+    return Simulation(features, state, margin, tuple((run.counts,) for run in runs))
 
 
 def simulate_chunks(hidden: Hidden, sequences: Sequences) -> Iterator[Simulation]:

@@ -98,6 +98,22 @@ class Readout(ABC):
         """What is carried on after a step; `last` has this step's spikes, and what was carried up to the one before."""
         return last.accumulated
 
+    def after(self, spikes: Tensor, lengths: Tensor) -> Accumulated | None:  # noqa: ARG002
+        """What `update` has accumulated at the end of each sequence, for those who have the spikes of all steps.
+
+        Parameters
+        ----------
+        spikes : bool tensor of shape (n, T, m)
+            False beyond the end of a sequence.
+        lengths : int64 tensor of shape (n,)
+
+        Returns
+        -------
+        Accumulated, or None
+            To the last bit that of `update`; None where it has to be made step by step.
+        """
+        return None if self.start(torch.zeros(0, 1)) else ()
+
     @abstractmethod
     def read(self, last: LastLayer) -> Reading:
         """The features at a step that is read."""

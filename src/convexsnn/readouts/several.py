@@ -57,6 +57,12 @@ class Several(Readout):
         """What all carry on."""
         return tuple(tensor for readout, own in self._each(last) for tensor in readout.update(own))
 
+    def after(self, spikes: torch.Tensor, lengths: torch.Tensor) -> Accumulated | None:
+        """What all have accumulated; None where one of them goes step by step."""
+        own = [readout.after(spikes, lengths) for readout in self.readouts]
+        known = [accumulated for accumulated in own if accumulated is not None]
+        return tuple(tensor for accumulated in known for tensor in accumulated) if len(known) == len(own) else None
+
     def read(self, last: LastLayer) -> Reading:
         """The features of all, neuron by neuron, and the smallest distance."""
         readings = [readout.read(own) for readout, own in self._each(last)]

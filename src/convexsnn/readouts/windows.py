@@ -52,6 +52,12 @@ class Windows(OverTime):
         within = torch.arange(self.count, device=here.device) == here  # (n, count)
         return (torch.addcmul(last.accumulated[0], last.spikes.unsqueeze(2), within.unsqueeze(1).to(last.spikes)),)
 
+    def after(self, spikes: Tensor, lengths: Tensor) -> Accumulated:  # noqa: ARG002
+        """The spikes of the steps of each window."""
+        begun = [min(j * self.length, spikes.shape[1]) for j in range(self.count)]
+        ends = [*begun[1:], spikes.shape[1]]
+        return (torch.stack([spikes[:, a:b].sum(dim=1) for a, b in zip(begun, ends, strict=True)], dim=2),)
+
     def numbers(self, last: LastLayer) -> Tensor:
         """The spikes of each window, divided by the steps of it so far."""
         begun = torch.arange(self.count, device=last.steps.device) * self.length
