@@ -23,11 +23,11 @@ class Kernels(SampledFamily):
     ----------
     last : int
         There are this many neurons, in one layer.
-    length : int
-        Each neuron sees each of its features at this many steps.
-    windows : int
+    lengths : tuple of int
+        Each neuron sees each of its features at one of these numbers of steps, at least 1.
+    windows : tuple of int
         The output reads how often each neuron fires over the whole sequence. It also reads how often each neuron fires
-        in this many equal parts of the longest sequence; with 1 there are no parts.
+        in this many equal parts of the longest sequence, at least 2, for each of these numbers.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
 
@@ -39,21 +39,23 @@ class Kernels(SampledFamily):
     name: ClassVar[str] = "kernels"
 
     last: int = KernelShape.neurons
-    length: int = KernelShape.length
-    windows: int = KernelShape.windows
+    lengths: tuple[int, ...] = KernelShape.lengths
+    windows: tuple[int, ...] = KernelShape.windows
     dtype: str = KernelShape.dtype
 
     def __post_init__(self) -> None:
-        self.shape()
+        shape = self.shape()
+        object.__setattr__(self, "lengths", shape.lengths)
+        object.__setattr__(self, "windows", shape.windows)
 
     def shape(self) -> KernelShape:
         """The settings of the draw."""
-        return KernelShape(self.last, self.length, self.windows, self.dtype)
+        return KernelShape(self.last, self.lengths, self.windows, self.dtype)
 
     @property
     def n_last(self) -> int:
-        """P_last: of each neuron its rate, and its rates in the windows."""
-        return self.last * (1 if self.windows == 1 else 1 + self.windows)
+        """P_last, as far as the settings tell: short sequences have fewer windows."""
+        return self.last * self.shape().parts
 
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +11,16 @@ from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_integer
+from convexsnn.memoryless import delayed
 from convexsnn.network import DTYPES, Branch, Hidden, Layer
 from convexsnn.neurons import Threshold
 from convexsnn.readouts import Rate, Readout, Several, Windows
 from convexsnn.sequences import Sequences
 
-# Steps of training sequences at which the potentials are looked at, of which the biases are quantiles.
-SHOWN = 1024
+# So many dilations at most of each length: neurons of the same delays are run together.
+DILATIONS = 16
+# The bias of a neuron is made for so many training sequences, drawn for each group of so many neurons.
+SHOWN, GROUP = 4, 64
 # Beyond these quantiles neurons are all but silent, or fire all the time.
 LEAST_QUANTILE = 0.02
 # A bias lies in the middle of the largest gap between potentials among so many on either side of its quantile.
@@ -31,27 +35,38 @@ class KernelShape:
     ----------
     neurons : int
         Kernels, one neuron each.
-    length : int
-        Taps of a kernel. Shorter sequences have kernels of as many taps as they have steps.
-    windows : int
-        The rate of a neuron is read over the whole sequence, and in each of so many windows where that is more than 1.
+    lengths : tuple of int
+        Taps of a kernel, at least 1: as many kernels of each length. A kernel has at most as many taps as half of the
+        sequences have steps.
+    windows : tuple of int
+        The rate of a neuron is read over the whole sequence, and in each of so many windows, for each of these numbers.
     dtype : {"float64", "float32"}
     """
 
-    neurons: int = 2000
-    length: int = 9
-    windows: int = 4
+    neurons: int = 5000
+    lengths: tuple[int, ...] = (3, 5, 9)
+    windows: tuple[int, ...] = ()
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("neurons", "length", "windows"):
-            check_integer(name, getattr(self, name))
+        check_integer("neurons", self.neurons)
+        object.__setattr__(self, "lengths", tuple(check_integer("lengths", length) for length in self.lengths))
+        object.__setattr__(self, "windows", tuple(check_integer("windows", k, minimum=2) for k in self.windows))
+        if not self.lengths:
+            raise ValueError("lengths must hold at least one number of taps")
+        if len(set(self.windows)) < len(self.windows):
+            raise ValueError(f"windows must hold every number once, got {self.windows}")
         check_choice("dtype", self.dtype, DTYPES)
+
+    @property
+    def parts(self) -> int:
+        """Columns of a neuron, where sequences have as many steps as there are windows."""
+        return 1 + sum(self.windows)
 
     def readout(self, steps: int) -> Readout:
         """What is read of the neurons on sequences of up to `steps` steps."""
-        count = min(self.windows, steps)
-        return Rate() if count == 1 else Several((Rate(), Windows(count, steps // count)))
+        windows = [Windows(count, steps // count) for count in self.windows if count <= steps]
+        return Several((Rate(), *windows)) if windows else Rate()
 
 
 @isolated
@@ -60,11 +75,12 @@ def kernels(
 ) -> Hidden:
     """Draw kernels for given sequences.
 
-    A kernel has `length` taps, a dilation, and weights for some of the features. Dilations are drawn so that their
+    A kernel has a length, a dilation, and weights for some of the features. Dilations are drawn so that their
     logarithms are uniform, up to the largest with which a kernel fits into half of the sequences. Half of the kernels
     have weights from a normal distribution; the others have one weight, for a third of the taps, and another for the
-    rest, so that their sum is zero (as those of MiniRocket). The bias of each neuron is a quantile of its own
-    potentials on some of the sequences, so that every neuron fires at some steps and not at others.
+    rest, so that their sum is zero (as those of MiniRocket). Half of the kernels see the input, the others how it
+    differs from the step before: these have taps at two neighbouring steps each. The bias of each neuron is a quantile
+    of its own potentials on some of the sequences, so that it fires at some steps and not at others.
 
     Features count in units of their standard deviation, which is part of the weights: input stays as it is.
 
@@ -81,7 +97,7 @@ def kernels(
     Returns
     -------
     Hidden
-        One branch for each dilation, of one layer of threshold neurons.
+        One branch for each set of delays, of one layer of threshold neurons.
 
     References
     ----------
@@ -89,24 +105,46 @@ def kernels(
     """
     shape = shape or KernelShape()
     dtype, steps = DTYPES[shape.dtype], int(sequences.lengths.median())
-    length = min(shape.length, steps)
     unit = _units(sequences)
     branches = []
-    for dilation, m in _dilations(shape.neurons, length, steps, generator):
-        weight = _weights(length, sequences.n_features, m, generator) / unit.unsqueeze(1)
-        delays = tuple(dilation * k for k in range(length))
-        layer = Layer(weight.flatten(end_dim=1).to(dtype), Threshold(), delays=delays)
-        bias = -_quantiles(layer, sequences, generator)
-        branches.append(Branch((Layer(layer.weight, layer.neuron, None, bias, delays),)))
+    for (length, dilation, differs), m in _kinds(shape, steps, generator):
+        weight, delays = _weights(length, sequences.n_features, m, generator), _taps(length, dilation)
+        if differs:
+            weight, delays = _of_differences(weight, delays)
+        weight = (weight / unit.unsqueeze(1)).flatten(end_dim=1).to(dtype)
+        bias = -_thresholds(Layer(weight, Threshold(), delays=delays), sequences, generator)
+        branches.append(Branch((Layer(weight, Threshold(), None, bias, delays),)))
     return Hidden(sequences.n_features, tuple(branches), shape.readout(sequences.n_steps), every_step, dtype)
 
 
-def _dilations(neurons: int, length: int, steps: int, generator: torch.Generator) -> list[tuple[int, int]]:
-    """Dilations in ascending order, and how many neurons have each."""
-    largest = max(1.0, (steps - 1) / max(1, length - 1))
-    drawn = (math.log(largest) * torch.rand(neurons, generator=generator)).exp().floor().to(torch.int64)
-    values, counts = torch.unique(drawn, return_counts=True)
-    return list(zip(values.tolist(), counts.tolist(), strict=True))
+Kind = tuple[int, int, bool]
+"""Length and dilation of a kernel, and whether it sees differences."""
+
+
+def _kinds(shape: KernelShape, steps: int, generator: torch.Generator) -> list[tuple[Kind, int]]:
+    """The kinds of kernels that were drawn, in order, and how many neurons are of each."""
+    places = torch.randint(DILATIONS, (shape.neurons,), generator=generator).tolist()
+    differing = (torch.rand(shape.neurons, generator=generator) < 0.5).tolist()
+    drawn: Counter[Kind] = Counter()
+    for i, (place, differs) in enumerate(zip(places, differing, strict=True)):
+        length = min(shape.lengths[i % len(shape.lengths)], steps)
+        largest = max(1.0, (steps - 1) / max(1, length - 1))
+        drawn[length, int(largest ** (place / (DILATIONS - 1))), differs and steps > 1] += 1
+    return sorted(drawn.items())
+
+
+def _taps(length: int, dilation: int) -> tuple[int, ...]:
+    return tuple(dilation * k for k in range(length))
+
+
+def _of_differences(weight: Tensor, delays: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
+    """The kernels (length, d, m) of what the input differs from the step before, as kernels of the input itself."""
+    all_delays = tuple(sorted({*delays, *(delay + 1 for delay in delays)}))
+    spread = weight.new_zeros(len(all_delays), *weight.shape[1:])
+    for own, delay in zip(weight, delays, strict=True):
+        spread[all_delays.index(delay)] += own
+        spread[all_delays.index(delay + 1)] -= own
+    return spread, all_delays
 
 
 def _weights(length: int, d: int, m: int, generator: torch.Generator) -> Tensor:
@@ -130,29 +168,28 @@ def _units(sequences: Sequences) -> Tensor:
     return torch.where(deviation > 0.0, deviation, 1.0)
 
 
-def _quantiles(layer: Layer, sequences: Sequences, generator: torch.Generator) -> Tensor:
-    """A quantile of each neuron's potentials at some steps of the sequences, at a level drawn for it.
+def _thresholds(layer: Layer, sequences: Sequences, generator: torch.Generator) -> Tensor:
+    """A quantile of each neuron's potentials on some of the sequences, at a level drawn for it: (m,).
 
     It lies between two potentials and not on one, so that rounding decides no spike.
     """
-    ordered = (_seen(layer, sequences, generator) @ layer.weight).T.sort(dim=1).values
+    found = []
+    for weight in layer.weight.split(GROUP, dim=1):
+        chosen = torch.randperm(len(sequences), generator=generator)[:SHOWN].to(sequences.lengths.device)
+        shown = sequences.take(chosen).to("cpu", layer.weight.dtype)
+        within = torch.arange(shown.n_steps) < shown.lengths.unsqueeze(1)
+        potentials = delayed(shown.values, layer.delays)[within] @ weight
+        found.append(_between(potentials.T.sort(dim=1).values, generator))
+    return torch.cat(found)
+
+
+def _between(ordered: Tensor, generator: torch.Generator) -> Tensor:
+    """A number between two neighbours in each row of ordered numbers (m, r), at a level drawn for the row."""
+    if ordered.shape[1] == 1:
+        return ordered[:, 0]
     gaps, last = ordered.diff(dim=1), ordered.shape[1] - 2
-    level = LEAST_QUANTILE + (1.0 - 2.0 * LEAST_QUANTILE) * torch.rand(layer.m, 1, generator=generator)
+    level = LEAST_QUANTILE + (1.0 - 2.0 * LEAST_QUANTILE) * torch.rand(len(ordered), 1, generator=generator)
     near = (level * last).round().to(torch.int64) + torch.arange(-NEIGHBOURS, NEIGHBOURS + 1)
     near = near.clamp(min=0, max=last)
     at = near.gather(1, gaps.gather(1, near).argmax(dim=1, keepdim=True))
     return (0.5 * (ordered.gather(1, at) + ordered.gather(1, at + 1))).squeeze(1)
-
-
-def _seen(layer: Layer, sequences: Sequences, generator: torch.Generator) -> Tensor:
-    """What the layer sees at some steps of the sequences, (at most SHOWN, len(delays) * d)."""
-    steps = sequences.lengths.sum().item()
-    drawn = torch.randperm(int(steps), generator=generator)[:SHOWN].to(sequences.lengths.device)
-    ends = sequences.lengths.cumsum(dim=0)
-    row = torch.searchsorted(ends, drawn, right=True)
-    t = drawn - (ends - sequences.lengths)[row]
-    parts = []
-    for delay in layer.delays:
-        before = sequences.values[row, (t - delay).clamp(min=0)]
-        parts.append(torch.where((t >= delay).unsqueeze(1), before, 0.0))
-    return torch.cat(parts, dim=1).to("cpu", layer.weight.dtype)
