@@ -6,10 +6,12 @@ import torch
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexsnn import Gaussian, SpikingClassifier, SpikingRegressor
+from convexsnn.cross_validation import folds_of, pick
 from convexsnn.fitting import held_out
 from convexsnn.regularisation import rho_of
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
+from helpers import interrupt_run
 
 SMALL = {"witnesses": Gaussian(depth=2, last=64), "random_state": 0}
 BETAS = [1.0, 0.03, 0.2]
@@ -60,7 +62,8 @@ def test_explicit_validation_picks_and_trains_on_the_training_data_alone(loss):
     assert_verifies(model, X, y)
 
 
-def test_a_fraction_is_held_out_and_the_network_then_trained_on_all():
+def test_a_fraction_is_held_out_and_the_network_then_trained_on_all(monkeypatch):
+    monkeypatch.setattr("convexsnn.fitting.FEW_SEQUENCES", 100)
     X, y = bits()
     model = SpikingClassifier(beta=BETAS, **SMALL).fit(X, y)
     assert {point.certificate.n for point in model.path_} == {120}
@@ -74,6 +77,76 @@ def test_a_fraction_is_held_out_and_the_network_then_trained_on_all():
     # A second fit of the same estimator owes nothing to the first.
     assert_verifies(model.set_params(beta=[0.5, 0.3]).fit(X, y), X, y)
     assert model.beta_ in (0.5, 0.3)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "cross_entropy", "squared"])
+def test_few_sequences_are_all_held_out_in_turn(loss):
+    X, y = bits()
+    model = SpikingClassifier(loss=loss, beta=BETAS, **SMALL).fit(X, y)
+    assert {point.certificate.n for point in model.path_} == {150}
+    folds = folds_of(np.unique(y, return_inverse=True)[1], 5, seed=SMALL["random_state"])
+    means, errors = [], []
+    for point in model.path_:
+        scores = []
+        for k in range(5):
+            # The same hidden neurons, solved for without the fold.
+            part = SpikingClassifier(witnesses=model.trained_.witnesses, loss=loss, beta=point.beta)
+            part.fit(X[folds != k], y[folds != k])
+            scores.append(part.score(X[folds == k], y[folds == k]))
+        means.append(np.mean(scores))
+        errors.append(np.std(scores, ddof=1) / np.sqrt(5))
+        assert point.validation_score == pytest.approx(means[-1], abs=0.02)
+    best = int(np.argmax(means))
+    allowed = [p.beta for p, mean in zip(model.path_, means, strict=True) if mean >= means[best] - errors[best] - 0.02]
+    assert model.beta_ in allowed
+    picked = next(point for point in model.path_ if point.beta == model.beta_)
+    assert model.certificate_ == picked.certificate
+    assert_verifies(model, X, y)
+
+
+def test_the_pick_is_the_smallest_beta_within_one_standard_error():
+    assert pick(np.array([[0.5, 0.9, 0.8, 0.2], [0.5, 0.7, 0.8, 0.2]])) == 2  # both means are 0.8
+    assert pick(np.array([[0.5, 1.0, 0.9], [0.5, 0.8, 0.7], [0.5, 0.9, 0.8]])) == 1
+    assert pick(np.array([[0.5, 1.0, 0.95], [0.5, 0.8, 0.85], [0.5, 0.9, 0.8]])) == 2
+    assert pick(np.full((3, 4), np.nan)) == 3
+    assert pick(np.array([[0.5, 0.9, 0.9], [np.nan, np.nan, np.nan]])) == 2
+
+
+def test_folds_keep_the_shares_of_classes():
+    strata = np.repeat([2, 0, 1], [60, 30, 10])
+    folds = folds_of(strata, 5, seed=0)
+    assert np.array_equal(np.bincount(folds), [20] * 5)
+    for k in (0, 1, 2):
+        assert np.ptp(np.bincount(folds[strata == k], minlength=5)) <= 1
+    assert np.array_equal(folds, folds_of(strata, 5, seed=0))
+    assert not np.array_equal(folds, folds_of(strata, 5, seed=1))
+
+
+def test_the_path_ends_at_the_most_columns():
+    X, y = bits()
+    free = SpikingClassifier(beta="path", **SMALL).fit(X, y)
+    most = max(point.support for point in free.path_) // 2
+    model = SpikingClassifier(beta="path", max_columns=most, **SMALL).fit(X, y)
+    assert 1 < len(model.path_) < len(free.path_)
+    assert all(point.support <= most for point in model.path_)
+    assert model.certificate_.support <= most
+    split = SpikingClassifier(beta="path", max_columns=most, **SMALL).fit(X, y, validation=(X[:50], y[:50]))
+    assert split.certificate_.support <= most
+    with pytest.raises(ValueError, match="max_columns picks among several betas"):
+        SpikingClassifier(max_columns=3, **SMALL).fit(X, y)
+    with pytest.raises(ValueError, match="max_columns must be an integer of at least 1"):
+        SpikingClassifier(beta="path", max_columns=0, **SMALL).fit(X, y)
+
+
+@pytest.mark.parametrize("fold", [1, 3])
+def test_an_interrupted_comparison_ends_with_what_is_known(monkeypatch, fold):
+    X, y = bits()
+    interrupt_run(monkeypatch, 3 * fold + 2)  # the second beta of a fold
+    model = SpikingClassifier(beta=BETAS, loss="logistic", **SMALL).fit(X, y)
+    assert len(model.path_) == 3
+    known = [point.validation_score for point in model.path_]
+    assert (known == [None] * 3) == (fold == 1)
+    assert model.certificate_.n == 150
 
 
 def test_one_beta_has_a_path_of_one_and_holds_nothing_out():
@@ -112,7 +185,7 @@ def test_per_step_and_regression():
     X, _ = bits()
     steps = X[:, :, 0].astype(int)
     model = SpikingClassifier(per_step=True, beta=BETAS, **SMALL).fit(X, steps)
-    assert {point.certificate.n for point in model.path_} == {5 * 120}
+    assert {point.certificate.n for point in model.path_} == {5 * 150}
     assert_verifies(model, X, steps)
     ragged = [x[:k] for x, k in zip(X, [1, 2, 3] * 50, strict=True)]
     labels = [s[: len(x)] for x, s in zip(ragged, steps, strict=True)]

@@ -62,7 +62,13 @@ def test_each_of_several_betas_has_one_bound_and_all_share_a_simulation(counted,
     assert counted == ([60] * 3, [60, 20])
 
 
-def test_a_split_adds_the_bound_and_the_simulation_of_all_sequences(counted):
+def test_comparison_by_folds_has_one_simulation(counted):
+    SpikingClassifier(witnesses=SMALL, beta=BETAS, random_state=0).fit(*bits())
+    assert counted == ([60] * 3, [60])
+
+
+def test_a_split_adds_the_bound_and_the_simulation_of_all_sequences(counted, monkeypatch):
+    monkeypatch.setattr("convexsnn.fitting.FEW_SEQUENCES", 10)
     SpikingClassifier(witnesses=SMALL, beta=BETAS, random_state=0).fit(*bits())
     assert counted == ([48] * 3 + [60], [48, 12, 60])
 

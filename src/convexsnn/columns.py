@@ -2,7 +2,7 @@
 
 A dictionary may have far more entries than fit in memory as floats, so 0/1 columns are kept at one bit an entry and
 unpacked block by block. All classes have the same interface: ``shape``, ``device``, ``matmul``, ``rmatmul``,
-``squares``, ``dense``, ``take``; and ``largest`` and ``slices`` for products without rounding (`rounding`).
+``squares``, ``dense``, ``take``, ``rows``; and ``largest`` and ``slices`` for products without rounding (`rounding`).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Columns(Protocol):
     def squares(self, weights: Tensor) -> Tensor: ...
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor: ...
     def take(self, index: Tensor) -> Columns: ...
+    def rows(self, index: Tensor) -> Columns: ...
     @property
     def largest(self) -> float: ...
     def slices(self, bits: int) -> Iterator[Slice]: ...
@@ -81,6 +82,10 @@ class BitColumns:
     def take(self, index: Tensor) -> BitColumns:
         """The columns named by `index` (int64 tensor), in that order."""
         return BitColumns(self.packed[index], self.n)
+
+    def rows(self, index: Tensor) -> BitColumns:
+        """The rows named by `index` (int64 tensor), in that order."""
+        return BitColumns(_pick_bits(self.packed, self.n, index), len(index))
 
     @property
     def largest(self) -> float:
@@ -146,6 +151,10 @@ class RealColumns:
     def take(self, index: Tensor) -> RealColumns:
         """The columns named by `index` (int64 tensor), in that order."""
         return RealColumns(self.values[index])
+
+    def rows(self, index: Tensor) -> RealColumns:
+        """The rows named by `index` (int64 tensor), in that order."""
+        return RealColumns(self.values[:, index])
 
     @property
     def largest(self) -> float:
@@ -213,6 +222,11 @@ class PlaneColumns:
         """The columns named by `index` (int64 tensor), in that order."""
         return PlaneColumns(self.packed[index], self.weights, self.n)
 
+    def rows(self, index: Tensor) -> PlaneColumns:
+        """The rows named by `index` (int64 tensor), in that order."""
+        planes = [_pick_bits(plane, self.n, index) for plane in self.packed.unbind(dim=1)]
+        return PlaneColumns(torch.stack(planes, dim=1), self.weights, len(index))
+
     @property
     def largest(self) -> float:
         """An upper bound of all absolute entries."""
@@ -261,6 +275,13 @@ def pack_bits(bits: Tensor) -> Tensor:
     for k in range(1, 8):
         packed |= octets[:, :, k] << k
     return packed
+
+
+def _pick_bits(packed: Tensor, n: int, index: Tensor) -> Tensor:
+    """Packed columns (P, ceil(n / 8)) cut down to the rows `index`, packed anew; unpacked block by block."""
+    size = block_columns(n, packed.device)
+    parts = [pack_bits(unpack_bits(block, n)[:, index] > 0) for block in packed.split(size)]
+    return torch.cat(parts) if parts else packed.new_zeros(0, -(-len(index) // 8))
 
 
 def pack_rows(bits: Tensor) -> Tensor:

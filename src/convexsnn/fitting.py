@@ -7,11 +7,16 @@ from dataclasses import replace
 import numpy as np
 
 from convexsnn.caller import isolated, paced
+from convexsnn.cross_validation import cross_validate, folds_of
 from convexsnn.families import Run, WitnessFamily
 from convexsnn.problem import Problem
 from convexsnn.regularisation import Regularisation
 from convexsnn.selection import Fitted, train_path
 from convexsnn.solvers import Status
+from convexsnn.training import SimulatedColumns
+
+# Up to so many sequences betas are compared by cross-validation, which takes a solution a fold.
+FEW_SEQUENCES = 2000
 
 
 @isolated
@@ -35,7 +40,8 @@ def fit(
     run : Run, optional
     validation_fraction : float
         With several betas and no validation data, this share of the sequences is held out for the pick. The network of
-        the picked beta is then trained on all of them.
+        the picked beta is then trained on all of them. Up to 2000 sequences, all are held out in turn, a share at a
+        time, where hidden neurons do not depend on labels (`cross_validate`).
 
     Raises
     ------
@@ -46,8 +52,13 @@ def fit(
     check_checkpoint(family, run)
     family.check(every_step=problem.every_step, device=run.device)
     problem = problem.at(regularisation.before_readout(family.n_last))
-    training = problem
-    if split := regularisation.several and problem.validation is None:
+    training, choose = problem, regularisation.several and problem.validation is None
+    if choose and family.label_free and len(problem.input) <= FEW_SEQUENCES:
+        folds = folds_of(strata(problem), fold_count(validation_fraction, len(problem.input)), run.seed)
+        source = family.columns(problem, run)
+        assert isinstance(source, SimulatedColumns)
+        return cross_validate(source, regularisation, folds, run.observer)
+    if split := choose:
         training = problem.split(held_out(strata(problem), validation_fraction, run.seed))
         family.check_cost(problem)  # a refusal should not come after half of the work
     source = family.columns(training, run)
@@ -59,6 +70,11 @@ def fit(
         (fit_on_all,) = source.fits([rho], fitted.trained.W)
         return replace(fitted, trained=fit_on_all.conclude())
     return fitted
+
+
+def fold_count(fraction: float, n: int) -> int:
+    """Into how many folds `n` sequences are cut so that each is about `fraction` of them: at least two."""
+    return max(2, min(n, round(1.0 / fraction)))
 
 
 def check_checkpoint(family: WitnessFamily, run: Run) -> None:

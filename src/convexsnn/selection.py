@@ -104,7 +104,8 @@ class Fitted:
 def train_path(source: ColumnSource, regularisation: Regularisation, observer: Observer | None = None) -> Fitted:
     """Fit output weights for every beta from the largest to the smallest, and pick one by its validation score.
 
-    Of equal validation scores the larger beta is picked, as its network is the sparser one.
+    Of equal validation scores the larger beta is picked, as its network is the sparser one. The path ends where weights
+    lie on more columns than `regularisation` allows.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def train_path(source: ColumnSource, regularisation: Regularisation, observer: O
     observer, problem = observer or Observer(), source.problem
     if regularisation.several and problem.validation is None:
         raise ValueError("validation must be given when there are several betas")
-    betas = _betas(source, regularisation)
+    betas = betas_of(source, regularisation)
     rhos = [regularisation.rho_of(beta, source.n_last) for beta in betas]
     points: list[PathPoint] = []
     picked: tuple[PathPoint, Fit] | None = None
@@ -138,21 +139,26 @@ def train_path(source: ColumnSource, regularisation: Regularisation, observer: O
         fit = next(fits, None)
         if fit is None:
             break  # the one before was interrupted
-        points.append(_point(source, beta, fit))
+        point = point_of(source, beta, fit)
+        if points and not regularisation.allows(point.support):
+            break
+        points.append(point)
         if picked is None or points[-1].beats(picked[0]):
             picked = points[-1], fit
     assert picked is not None
-    _warn_of_others(points, picked[0], source.options.tol)
+    warn_of_others(points, picked[0], source.options.tol)
     return Fitted(picked[1].conclude(), picked[0].beta, tuple(points), source.history, source.stopped)
 
 
-def _betas(source: ColumnSource, regularisation: Regularisation) -> tuple[float, ...]:
+def betas_of(source: ColumnSource, regularisation: Regularisation) -> tuple[float, ...]:
+    """The betas to solve for, from the largest to the smallest."""
     if regularisation.betas is not None:
         return regularisation.betas
     return tuple(math.sqrt(source.n_last) * rho for rho in source.path_of_rhos())
 
 
-def _point(source: ColumnSource, beta: float, fit: Fit) -> PathPoint:
+def point_of(source: ColumnSource, beta: float, fit: Fit) -> PathPoint:
+    """What is kept of the fit of one beta."""
     problem = source.problem
     return PathPoint(
         beta=beta,
@@ -168,8 +174,8 @@ def _defined(score: float) -> float | None:
     return score if math.isfinite(score) else None
 
 
-def _warn_of_others(points: Sequence[PathPoint], picked: PathPoint, tol: float) -> None:
-    """The picked point has a warning of its own."""
+def warn_of_others(points: Sequence[PathPoint], picked: PathPoint, tol: float) -> None:
+    """Warn of points without a certificate to `tol`; the picked point has a warning of its own."""
     missed = ", ".join(f"{p.beta:.3g}" for p in points if p is not picked and not p.certificate.holds(tol))
     if missed:
         reason = f"not certified to tol={tol:g} at beta {missed}, whose scores took part in the pick"

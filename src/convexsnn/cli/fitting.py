@@ -48,9 +48,9 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     if not force:
         _check_own(out, estimator, extra)
     start = time.perf_counter()
-    held_out = _train(estimator, data, out)
+    _train(estimator, data, out)
     seconds = time.perf_counter() - start
-    report = describe_fit(estimator, held_out=held_out)
+    report = describe_fit(estimator)
     files = {MODEL: model_bytes(estimator, extra), CERTIFICATE: estimator.certificate_.to_json().encode()}
     files |= {name: _json(report[key]) for name, key in ((PATH, "path"), (HISTORY, "search")) if key in report}
     try:
@@ -67,12 +67,14 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     return report
 
 
-def describe_fit(estimator: Estimator, *, held_out: bool) -> dict[str, Any]:
-    """What the files say, but for the scores; `held_out`: betas were compared on a part, then all was trained on."""
+def describe_fit(estimator: Estimator) -> dict[str, Any]:
+    """What the files say, but for the scores."""
     report: dict[str, Any] = {"certificate": json.loads(estimator.certificate_.to_json())}
     if Regularisation.read(estimator.beta).several:
         points = [point.to_dict() | {"picked": point.beta == estimator.beta_} for point in estimator.path_]
-        report["path"] = {"beta": estimator.beta_, "retrained_on_all": held_out, "points": points}
+        # Where betas were compared on a part of the sequences, the network is of none of the points.
+        on_all = all(point.certificate != estimator.certificate_ for point in estimator.path_)
+        report["path"] = {"beta": estimator.beta_, "retrained_on_all": on_all, "points": points}
     if estimator.stopped_ is not None:
         rounds = [entry.to_dict() for entry in estimator.history_]
         report["search"] = {"stopped": estimator.stopped_, "rounds": rounds}
@@ -91,8 +93,8 @@ def digest_of(data: DataSet) -> str:
     return digest.hexdigest()
 
 
-def _train(estimator: Estimator, data: DataSet, out: Path) -> bool:
-    """Fit; whether betas were compared on a part of the training data."""
+def _train(estimator: Estimator, data: DataSet, out: Path) -> None:
+    """Fit on the training data; the validation data take part where there is something to choose."""
     family, several = estimator.family, Regularisation.read(estimator.beta).several
     # A search leaves out at its end what the validation data do not miss.
     split = data.splits.get("val") if several or family.searches else None
@@ -110,7 +112,6 @@ def _train(estimator: Estimator, data: DataSet, out: Path) -> bool:
     finally:
         if checkpoint is not None and not any(out.iterdir()):
             out.rmdir()
-    return several and validation is None
 
 
 def _write(out: Path, files: dict[str, bytes], report: dict[str, Any]) -> None:

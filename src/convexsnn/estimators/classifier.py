@@ -82,15 +82,18 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         are one-versus-rest.
     penalty : {"l1", "group"}
     beta : float, sequence of float, or "path"
-        Weight of the path norm, > 0. Of several the one with the best validation score is picked, of equal scores the
-        largest. "path" is 20 in geometric progression, from just below the level at which all weights are zero down to
-        1e-3 of that level.
+        Weight of the path norm, > 0. Of several one is picked by its scores on validation data. "path" is 20 in
+        geometric progression, from just below the level at which all weights are zero down to 1e-3 of that level.
     rho : float, optional
         Weight of the penalty in the convex program; None is beta / sqrt(P_last).
+    max_columns : int, optional
+        Of several betas, those are compared whose weights lie on at most this many columns. None sets no limit.
     validation_fraction : float
-        With several betas and no validation data: the share of the sequences, in (0, 1), that is held out at random
-        (stratified by class, unless per_step) for the pick; the network is then trained on all sequences at the picked
-        beta.
+        With several betas and no validation data, this share of the sequences is held out for the pick, in (0, 1). They
+        are drawn at random, with the shares of the classes kept unless per_step. The network is then trained on all
+        sequences at the picked beta, of equal scores the largest. Where there are up to 2000 sequences and no label
+        decides on hidden neurons (gaussian, heterogeneous, reservoir, kernels), all sequences are held out in turn.
+        Then the smallest beta is picked whose mean score is within one standard error of the best.
     per_step : bool
         One label for each step of each sequence instead of one a sequence.
     intercept : bool
@@ -160,6 +163,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         penalty: str = "l1",
         beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
+        max_columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
         intercept: bool = False,
@@ -177,6 +181,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             penalty=penalty,
             beta=beta,
             rho=rho,
+            max_columns=max_columns,
             validation_fraction=validation_fraction,
             per_step=per_step,
             intercept=intercept,

@@ -72,6 +72,8 @@ class WitnessFamily(ABC):
     name: ClassVar[str]
     # Whether neurons are searched: a killed fit then goes on from a checkpoint, and validation data choose among them.
     searches: ClassVar[bool] = False
+    # Whether hidden weights are the same whatever the labels: then one simulation serves every split of the rows.
+    label_free: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -38,6 +38,7 @@ class Gaussian(LayeredFamily):
     """
 
     name: ClassVar[str] = "gaussian"
+    label_free: ClassVar[bool] = True
 
     neuron: NeuronKind = "lif"
     leak: float = 0.99

@@ -37,6 +37,7 @@ class Heterogeneous(LayeredFamily):
     """
 
     name: ClassVar[str] = "heterogeneous"
+    label_free: ClassVar[bool] = True
 
     neuron: NeuronKind = "lif"
     memory_range: Range = Heterogeneity.memory

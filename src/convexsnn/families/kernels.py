@@ -37,6 +37,7 @@ class Kernels(SampledFamily):
     """
 
     name: ClassVar[str] = "kernels"
+    label_free: ClassVar[bool] = True
 
     last: int = KernelShape.neurons
     lengths: tuple[int, ...] = KernelShape.lengths

@@ -36,6 +36,7 @@ class Reservoir(LayeredFamily):
     """
 
     name: ClassVar[str] = "reservoir"
+    label_free: ClassVar[bool] = True
 
     leak_grid: tuple[float, ...] = ReservoirGrid.leaks
     threshold_grid: tuple[float, ...] = ReservoirGrid.thresholds

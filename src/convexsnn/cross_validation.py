@@ -1,0 +1,127 @@
+"""The pick of one of several betas by cross-validation over one simulation, where rows are few."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convexsnn.observer import Observer
+from convexsnn.problem import Problem
+from convexsnn.regularisation import Regularisation
+from convexsnn.selection import Fitted, PathPoint, betas_of, point_of, warn_of_others
+from convexsnn.solvers.base import Status
+from convexsnn.solvers.path import solve_path
+from convexsnn.training import Fit, SimulatedColumns
+
+
+def cross_validate(
+    source: SimulatedColumns, regularisation: Regularisation, folds: np.ndarray, observer: Observer | None = None
+) -> Fitted:
+    """Fit output weights on all rows for every beta, and pick one by its scores on rows that were left out.
+
+    For each fold the same columns are solved for without the fold's rows, and the fold is scored. Of the betas whose
+    mean score is within one standard error of the best mean, the smallest is picked: where few rows cannot tell betas
+    apart, more columns with smaller weights answer new sequences better.
+
+    Parameters
+    ----------
+    source : SimulatedColumns
+        Of columns that do not depend on the targets. Its problem has a score.
+    regularisation : Regularisation
+    folds : int64 array of shape (n,)
+        The fold of each sequence, from 0 on.
+    observer : Observer, optional
+
+    Returns
+    -------
+    Fitted
+        The points of its path have the mean scores as their validation scores.
+
+    References
+    ----------
+    Breiman et al., "Classification and Regression Trees" (1984), section 3.4.3, for the standard error.
+    """
+    observer = observer or Observer()
+    betas = betas_of(source, regularisation)
+    rhos = [regularisation.rho_of(beta, source.n_last) for beta in betas]
+    observer.begin(f"{len(betas)} betas on all sequences")
+    points, fits = _on_all_rows(source, betas, rhos, regularisation)
+    scores = np.full((int(folds.max()) + 1, len(points)), np.nan)
+    if points[-1].status is not Status.INTERRUPTED:
+        for k, row in enumerate(scores):
+            observer.begin(f"fold {k + 1} of {len(scores)}")
+            found = list(_scores_of_fold(source, rhos[: len(points)], folds == k))
+            if len(found) < len(points):
+                break  # interrupted
+            row[:] = found
+    points = [_with_score(point, own) for point, own in zip(points, scores.T, strict=True)]
+    chosen = pick(scores)
+    warn_of_others(points, points[chosen], source.options.tol)
+    return Fitted(fits[chosen].conclude(), points[chosen].beta, tuple(points), source.history, source.stopped)
+
+
+def pick(scores: np.ndarray) -> int:
+    """The last column of scores (folds, betas) within one standard error of the best mean; the last without scores."""
+    known = scores[~np.isnan(scores).any(axis=1)]
+    if not len(known):
+        return scores.shape[1] - 1
+    means = known.mean(axis=0)
+    best = int(means.argmax())
+    error = known[:, best].std(ddof=1) / math.sqrt(len(known)) if len(known) > 1 else 0.0
+    return int(np.flatnonzero(means >= means[best] - error)[-1])
+
+
+def _on_all_rows(
+    source: SimulatedColumns, betas: Sequence[float], rhos: Sequence[float], regularisation: Regularisation
+) -> tuple[list[PathPoint], list[Fit]]:
+    """The fits of all betas on all rows, until there are too many columns."""
+    points: list[PathPoint] = []
+    fits: list[Fit] = []
+    for beta, fit in zip(betas, source.fits(rhos), strict=False):
+        point = point_of(source, beta, fit)
+        if points and not regularisation.allows(point.support):
+            break
+        points.append(point)
+        fits.append(fit)
+    return points, fits
+
+
+def _scores_of_fold(source: SimulatedColumns, rhos: Sequence[float], held: np.ndarray) -> Iterator[float]:
+    """The score on the sequences `held` (bool mask) of weights without them, for each rho until interrupted."""
+    problem = source.problem
+    rest, part = problem.take(~held), problem.take(held).scored
+    row_of = lambda mask: torch.from_numpy(np.flatnonzero(_rows_of(problem, mask)))  # noqa: E731
+    columns = source.program.columns
+    shown, hidden = columns.rows(row_of(~held).to(columns.device)), columns.rows(row_of(held).to(columns.device))
+    for solution in solve_path(rest.program(shown), rhos, replace(source.options, callback=None)):
+        if solution.status is Status.INTERRUPTED:
+            return
+        yield part.score_of(_outputs(hidden, solution.W))
+
+
+def _outputs(columns, W: Tensor) -> Tensor:
+    return columns.matmul(W).cpu()
+
+
+def _rows_of(problem: Problem, mask: np.ndarray) -> np.ndarray:
+    """A mask of sequences as one of rows."""
+    return np.repeat(mask, problem.input.lengths.cpu().numpy()) if problem.every_step else mask
+
+
+def _with_score(point: PathPoint, scores: np.ndarray) -> PathPoint:
+    known = scores[~np.isnan(scores)]
+    return replace(point, validation_score=float(known.mean()) if len(known) else None)
+
+
+def folds_of(strata: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """A random fold from 0 to number - 1 for each entry, as equal in size as can be, in each stratum too."""
+    shuffled = np.random.default_rng(seed).permutation(len(strata))
+    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    folds = np.empty(len(strata), dtype=np.int64)
+    folds[by_stratum] = np.arange(len(strata)) % number
+    return folds
