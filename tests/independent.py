@@ -158,14 +158,18 @@ class Program:
 
     def dual(self, U: list[list[Fraction]], kappa: mpf | None = None) -> mpf:
         """The value of (D) at the largest feasible multiple of U, whose entries at labels are those of the domain."""
+        kappa = self.kappa(U) if kappa is None else kappa
         U = self._completed(U)
-        if kappa is None:
-            kappa = max((norm(g, self.penalty, dual=True) for g in self._products(U)), default=mpf(0)) / real(self.rho)
         V = [[u / w for u in row] for w, row in zip(self.w, U, strict=True)]
         # A rational below 1 / kappa.
         t = Fraction(int(mpmath.floor(mpf(2) ** 150 / max(1, kappa, self._excess(V)))), 2**150)
         values = [conjugate(self.name, [t * a for a in v], y, self.heads) for v, y in zip(V, self.Y, strict=True)]
         return -mpmath.fsum(real(w) * value for w, value in zip(self.w, values, strict=True))
+
+    def kappa(self, U: list[list[Fraction]]) -> mpf:
+        """Omega*(D^T U) / rho of U, whose entries at labels are those of the domain."""
+        products = self._products(self._completed(U))
+        return max((norm(g, self.penalty, dual=True) for g in products), default=mpf(0)) / real(self.rho)
 
     def universal(self, U: list[list[Fraction]], groups: list[int]) -> mpf:
         """The value of (D) at the largest multiple of U that is feasible for every 0/1 pattern constant on groups."""

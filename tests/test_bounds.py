@@ -125,11 +125,11 @@ def test_rounding_does_not_lift_the_universal_bound(pair, rho):
 def test_universal_kappa_is_the_largest_score_of_any_pattern(seed):
     random = np.random.default_rng(seed)
     groups = torch.unique(torch.from_numpy(random.integers(5, size=8)), return_inverse=True)[1]
-    U = torch.from_numpy(random.normal(size=(8, 2)))
-    scores = grouped_patterns(groups).double().T @ U
-    l1, group = PENALTIES["l1"], PENALTIES["group"]
-    assert universal_kappa(U, groups, l1, 0.5) == pytest.approx(float(l1.dual_norm(scores)) / 0.5)
-    assert universal_kappa(U, groups, group, 0.5) >= float(group.dual_norm(scores)) / 0.5 - 1e-12
+    U, patterns = torch.from_numpy(random.normal(size=(8, 2))), grouped_patterns(groups)
+    scores = patterns.double().T @ U
+    l1, group = (program_over(patterns, "squared", penalty, 3, 0.5) for penalty in ("l1", "group"))
+    assert universal_kappa(l1, U, groups) == pytest.approx(float(scores.abs().max()) / 0.5)
+    assert universal_kappa(group, U, groups) >= float(scores.norm(dim=1).max()) / 0.5
 
 
 def test_equal_inputs_are_equal_prefixes():

@@ -17,7 +17,6 @@ from torch import Tensor
 from convexsnn.bounds.caps import capped_dual, has_caps
 from convexsnn.bounds.rows import sum_groups
 from convexsnn.columns import RealColumns
-from convexsnn.penalties import Penalty
 from convexsnn.program import ConvexProgram
 from convexsnn.rounding import enclose_dual, pattern_kappa
 
@@ -47,21 +46,23 @@ class Universal:
     kappa: float
 
 
-def universal_kappa(U: Tensor, groups: Tensor, penalty: Penalty, rho: float) -> float:
-    """An upper bound on Omega*(d^T U) / rho over all patterns d in {0,1}^n that are constant on groups.
+def universal_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
+    """An upper bound on Omega*(d^T U) / rho over all patterns d in {0,1}^n that are constant on groups, rounded up.
+
+    Exact but for rounding for l1, and for one output.
 
     Parameters
     ----------
+    program : ConvexProgram
+        Its columns are not used.
     U : float64 tensor of shape (rows, C)
+        In the domain of F*.
     groups : int64 tensor of shape (rows,)
         As `equal_inputs` gives them.
-    penalty : Penalty
-        Exact for l1, and for one output.
-    rho : float
     """
     merged = sum_groups(U, groups)
     largest = torch.maximum(merged.clamp(min=0.0).sum(dim=0), (-merged).clamp(min=0.0).sum(dim=0))
-    return float(penalty.row_norm_within(largest)) / rho
+    return pattern_kappa(program, U, float(program.penalty.row_norm_within(largest)) / program.rho)
 
 
 def universal_bound(program: ConvexProgram, groups: Tensor, candidates: tuple[Tensor, ...] = ()) -> Universal:
@@ -101,7 +102,7 @@ def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:
 def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
     """The candidate put into the domain of F* and scaled as well as can be."""
     U = in_domain(program, U)
-    kappa = pattern_kappa(program, U, universal_kappa(U, groups, program.penalty, program.rho))
+    kappa = universal_kappa(program, U, groups)
     U = best_scaling(program, U, kappa)
     return Universal(lower_bound(program, U), U, kappa)
 
