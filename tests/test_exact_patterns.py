@@ -15,12 +15,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from adversary import LEAKS, RESETS, SHAPES, adversary, inputs
 from convexsnn import Exact, SpikingClassifier, SpikingRegressor, solve
-from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, equal_inputs, exact_oracle, pricing_certificate
+from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, exact_oracle, pricing_certificate
 from convexsnn.bounds.patterns.weights import _ties
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.exact import ExactSettings, solve_exactly
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
+from convexsnn.prefixes import equal_prefixes
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.rationals import interior
 from convexsnn.sequences import as_sequences
@@ -197,7 +198,7 @@ def test_pricing_that_time_stops_still_bounds():
     family = NetworkFamily(3, (Unit(),))
     program = program_over([[True] * 12], "hinge", 0.02, draw_targets("hinge", 12, 2))
     U = -program.targets * program.row_weights[:, None]
-    groups = equal_inputs(sequences, every_step=False)
+    groups = equal_prefixes(sequences, every_step=False)
     stopped, whole = (
         pricing_certificate(program, groups, family, sequences, U, math.inf, time_limit=limit) for limit in (0.0, 60.0)
     )
