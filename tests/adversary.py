@@ -18,7 +18,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from convexsnn import solve, train
 from convexsnn.bounds import NetworkFamily, Unit
-from convexsnn.bounds.universal import in_domain
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.exact import ExactSettings, bound_network, solve_exactly
 from convexsnn.network import Hidden
@@ -173,7 +172,7 @@ def _beaten(bound, U, problem, columns) -> list[str]:
         problem.rho,
         list(problem.loss.heads),
     )
-    kappa, wrong = exact.kappa(rational(in_domain(problem.bare_program, U).tolist())), []
+    kappa, wrong = exact.kappa(rational(problem.bare_program.in_domain(U).tolist())), []
     if kappa > real(Fraction(bound.kappa)):
         wrong.append(f"{bound.method}: kappa is {bound.kappa!r}, but a neuron has {kappa}")
     bits = BitColumns(pack_bits(torch.tensor(columns, dtype=torch.bool)), len(U))

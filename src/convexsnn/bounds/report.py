@@ -13,7 +13,7 @@ from convexsnn.bounds import universal
 from convexsnn.bounds.family import NetworkFamily
 from convexsnn.bounds.patterns.arrangement import ASSUMPTIONS, Arrangement, enumerate_family
 from convexsnn.bounds.pricing.oracle import exact_oracle
-from convexsnn.bounds.universal import best_scaling, in_domain, universal_bound, without_columns
+from convexsnn.bounds.universal import best_scaling, universal_bound, without_columns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.network import Hidden
 from convexsnn.program import ConvexProgram
@@ -71,7 +71,7 @@ def arrangement_certificate(
 ) -> GlobalBound:
     """The bound by all patterns of a family, and the program's own columns; never below the universal one."""
     bare = without_columns(program)
-    U = in_domain(bare, U.cpu())
+    U = bare.in_domain(U.cpu())
     kappa = max(dictionary_kappa(replace(bare, columns=arrangement.columns), U), _own_kappa(program, U))
     value, kappa = stated(_best_bound(bare, groups, U, kappa), kappa)
     family, count = str(arrangement.family), arrangement.n_patterns
@@ -91,7 +91,7 @@ def pricing_certificate(
 ) -> GlobalBound:
     """The bound by exact pricing, also where time runs out, and the program's own columns; never below it."""
     bare = without_columns(program)
-    U = in_domain(bare, U.cpu())
+    U = bare.in_domain(U.cpu())
     priced = exact_oracle(U, family, sequences, penalty=program.penalty, rho=program.rho, time_limit=time_limit)
     kappa = priced_kappa(program, groups, U, priced.kappa)
     value, kappa = stated(_best_bound(bare, groups, U, kappa), kappa)

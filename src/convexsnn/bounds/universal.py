@@ -86,16 +86,10 @@ def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:
 
 def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
     """The candidate put into the domain of F* and scaled as well as can be."""
-    U = in_domain(program, U)
+    U = program.in_domain(U)
     kappa = grouped_kappa(program, U, groups)
     U = best_scaling(program, U, kappa)
     return Universal(enclose_dual(program, U, 1.0), U, kappa)
-
-
-def in_domain(program: ConvexProgram, U: Tensor) -> Tensor:
-    """The nearest vector in the domain of F*, (rows, C)."""
-    w = program.row_weights.unsqueeze(1)
-    return w * program.loss.project_dual(U / w, program.targets)
 
 
 def best_scaling(program: ConvexProgram, U: Tensor, kappa: float) -> Tensor:

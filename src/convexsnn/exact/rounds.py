@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from convexsnn.bounds import ExactPricing, exact_oracle, pricing_bound, universal_bound
 from convexsnn.bounds.report import priced_kappa
-from convexsnn.bounds.universal import best_scaling, in_domain
+from convexsnn.bounds.universal import best_scaling
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.family_program import FamilyProgram, with_branches
 from convexsnn.network import Hidden
@@ -150,7 +150,7 @@ class _FamilyMaster:
     def _priced(self, time_limit: float) -> ExactPricing:
         """Price the dual vector of the solution over the family, and keep the bound that it gives if it is the best."""
         task, bare = self._task, self._bare
-        U = in_domain(bare, self.solution.U)
+        U = bare.in_domain(self.solution.U)
         pricing = exact_oracle(
             U, task.family, task.problem.input, penalty=bare.penalty, rho=bare.rho, count=ADDED, time_limit=time_limit
         )
