@@ -148,13 +148,14 @@ class Program:
         self.heads = [(range(a, a + classes), Fraction(w)) for a, (classes, w) in zip(starts, heads, strict=True)]
         self.heads = self.heads or [(range(len(Y[0])), Fraction(1))]
 
-    def primal(self, W: list[list[Fraction]]) -> mpf:
+    def primal(self, W: list[list[Fraction]], own: list[list[Fraction]] | None = None) -> mpf:
+        """The objective of weights W; the penalty is that of `own`, where these are other ones."""
         outputs = range(len(self.Y[0]))
         S = [[sum((d * W[j][c] for j, d in enumerate(row) if d), Fraction(0)) for c in outputs] for row in self.D]
         data = mpmath.fsum(
             real(w) * loss(self.name, s, y, self.heads) for w, s, y in zip(self.w, S, self.Y, strict=True)
         )
-        return data + real(self.rho) * mpmath.fsum(norm(row, self.penalty, dual=False) for row in W)
+        return data + real(self.rho) * mpmath.fsum(norm(row, self.penalty, dual=False) for row in own or W)
 
     def dual(self, U: list[list[Fraction]], kappa: mpf | None = None) -> mpf:
         """The value of (D) at the largest feasible multiple of U, whose entries at labels are those of the domain."""

@@ -21,6 +21,20 @@ def two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return total, (a - (total - seen)) + (b - seen)
 
 
+def two_product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The rounded product and its rounding error, exact while nothing over- or underflows (Dekker 1971)."""
+    product = a * b
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def _halves(a: Tensor) -> tuple[Tensor, Tensor]:
+    """The upper and the lower 26 bits (Veltkamp)."""
+    wide = a * (2.0**27 + 1.0)
+    high = wide - (wide - a)
+    return high, a - high
+
+
 def limbs(values: Tensor, largest: float, bits: int) -> Iterator[tuple[Tensor, int]]:
     """Parts of `bits` bits that sum to `values` but for what lies DEPTH bits below `largest`, the highest part first.
 
