@@ -104,12 +104,17 @@ def test_few_sequences_are_all_held_out_in_turn(loss):
     assert_verifies(model, X, y)
 
 
-def test_the_pick_is_the_smallest_beta_within_one_standard_error():
-    assert pick(np.array([[0.5, 0.9, 0.8, 0.2], [0.5, 0.7, 0.8, 0.2]])) == 2  # both means are 0.8
-    assert pick(np.array([[0.5, 1.0, 0.9], [0.5, 0.8, 0.7], [0.5, 0.9, 0.8]])) == 1
-    assert pick(np.array([[0.5, 1.0, 0.95], [0.5, 0.8, 0.85], [0.5, 0.9, 0.8]])) == 2
-    assert pick(np.full((3, 4), np.nan)) == 3
-    assert pick(np.array([[0.5, 0.9, 0.9], [np.nan, np.nan, np.nan]])) == 2
+def test_the_pick_is_the_smallest_loss_within_one_standard_error():
+    flat = np.ones((2, 4))
+    falling = np.tile([4.0, 3.0, 2.0, 1.0], (2, 1))
+    scores = np.array([[0.5, 0.9, 0.8, 0.2], [0.5, 0.7, 0.8, 0.2]])  # both best means are 0.8
+    assert pick(scores, falling) == 2
+    assert pick(scores, -falling) == 1
+    assert pick(scores, flat) == 1  # of equal losses the largest beta
+    far = np.array([[0.5, 1.0, 0.9], [0.5, 0.8, 0.7], [0.5, 0.9, 0.8]])
+    assert pick(far, np.tile([3.0, 2.0, 1.0], (3, 1))) == 1
+    assert pick(np.empty((0, 3)), np.empty((0, 3))) == 2
+    assert pick(np.array([[0.5, 0.9, 0.9]]), np.array([[3.0, 2.0, 1.0]])) == 2
 
 
 def test_folds_keep_the_shares_of_classes():

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from convexsnn.observer import Observer
 from convexsnn.problem import Problem
@@ -25,8 +24,8 @@ def cross_validate(
     """Fit output weights on all rows for every beta, and pick one by its scores on rows that were left out.
 
     For each fold the same columns are solved for without the fold's rows, and the fold is scored. Of the betas whose
-    mean score is within one standard error of the best mean, the smallest is picked: where few rows cannot tell betas
-    apart, more columns with smaller weights answer new sequences better.
+    mean score is within one standard error of the best mean, the one with the smallest mean loss is picked: where few
+    rows cannot tell betas apart by their score, they often can by their loss.
 
     Parameters
     ----------
@@ -51,29 +50,28 @@ def cross_validate(
     rhos = [regularisation.rho_of(beta, source.n_last) for beta in betas]
     observer.begin(f"{len(betas)} betas on all sequences")
     points, fits = _on_all_rows(source, betas, rhos, regularisation)
-    scores = np.full((int(folds.max()) + 1, len(points)), np.nan)
-    if points[-1].status is not Status.INTERRUPTED:
-        for k, row in enumerate(scores):
-            observer.begin(f"fold {k + 1} of {len(scores)}")
-            found = list(_scores_of_fold(source, rhos[: len(points)], folds == k))
-            if len(found) < len(points):
-                break  # interrupted
-            row[:] = found
-    points = [_with_score(point, own) for point, own in zip(points, scores.T, strict=True)]
-    chosen = pick(scores)
+    scores, losses = _of_folds(source, rhos[: len(points)], folds, observer, points[-1].status)
+    if len(scores):
+        points = [replace(point, validation_score=float(own)) for point, own in zip(points, scores.mean(0), strict=True)]
+    chosen = pick(scores, losses)
     warn_of_others(points, points[chosen], source.options.tol)
     return Fitted(fits[chosen].conclude(), points[chosen].beta, tuple(points), source.history, source.stopped)
 
 
-def pick(scores: np.ndarray) -> int:
-    """The last column of scores (folds, betas) within one standard error of the best mean; the last without scores."""
-    known = scores[~np.isnan(scores).any(axis=1)]
-    if not len(known):
+def pick(scores: np.ndarray, losses: np.ndarray) -> int:
+    """Of the betas whose mean score is within one standard error of the best, that of the smallest mean loss.
+
+    Parameters
+    ----------
+    scores, losses : float64 arrays of shape (folds, betas)
+        Without folds, the last beta is picked.
+    """
+    if not len(scores):
         return scores.shape[1] - 1
-    means = known.mean(axis=0)
+    means = scores.mean(axis=0)
     best = int(means.argmax())
-    error = known[:, best].std(ddof=1) / math.sqrt(len(known)) if len(known) > 1 else 0.0
-    return int(np.flatnonzero(means >= means[best] - error)[-1])
+    error = scores[:, best].std(ddof=1) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0
+    return int(np.where(means >= means[best] - error, losses.mean(axis=0), np.inf).argmin())
 
 
 def _on_all_rows(
@@ -91,31 +89,42 @@ def _on_all_rows(
     return points, fits
 
 
-def _scores_of_fold(source: SimulatedColumns, rhos: Sequence[float], held: np.ndarray) -> Iterator[float]:
-    """The score on the sequences `held` (bool mask) of weights without them, for each rho until interrupted."""
+def _of_folds(
+    source: SimulatedColumns, rhos: Sequence[float], folds: np.ndarray, observer: Observer, status: Status
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and losses (folds, betas) of those folds that are solved for all betas before an interruption."""
+    number, found = int(folds.max()) + 1, []
+    for k in range(number if status is not Status.INTERRUPTED else 0):
+        observer.begin(f"fold {k + 1} of {number}")
+        own = list(_of_fold(source, rhos, folds == k))
+        if len(own) < len(rhos):
+            break
+        found.append(own)
+    scores, losses = np.moveaxis(np.array(found).reshape(-1, len(rhos), 2), 2, 0)
+    return scores, losses
+
+
+def _of_fold(source: SimulatedColumns, rhos: Sequence[float], held: np.ndarray) -> Iterator[tuple[float, float]]:
+    """Score and mean loss on the sequences `held` (bool mask) of weights without them, for each rho until interrupted.
+
+    Where the score is not defined it is minus infinity.
+    """
     problem = source.problem
-    rest, part = problem.take(~held), problem.take(held).scored
+    rest, part = problem.take(~held), problem.take(held)
     row_of = lambda mask: torch.from_numpy(np.flatnonzero(_rows_of(problem, mask)))  # noqa: E731
     columns = source.program.columns
-    shown, hidden = columns.rows(row_of(~held).to(columns.device)), columns.rows(row_of(held).to(columns.device))
+    shown, hidden = (columns.rows(row_of(mask).to(columns.device)) for mask in (~held, held))
     for solution in solve_path(rest.program(shown), rhos, replace(source.options, callback=None)):
         if solution.status is Status.INTERRUPTED:
             return
-        yield part.score_of(_outputs(hidden, solution.W))
-
-
-def _outputs(columns, W: Tensor) -> Tensor:
-    return columns.matmul(W).cpu()
+        S = hidden.matmul(solution.W).cpu()
+        score = part.scored.score_of(S)
+        yield (score if math.isfinite(score) else -math.inf), float(part.weights @ part.loss.value(S, part.targets))
 
 
 def _rows_of(problem: Problem, mask: np.ndarray) -> np.ndarray:
     """A mask of sequences as one of rows."""
     return np.repeat(mask, problem.input.lengths.cpu().numpy()) if problem.every_step else mask
-
-
-def _with_score(point: PathPoint, scores: np.ndarray) -> PathPoint:
-    known = scores[~np.isnan(scores)]
-    return replace(point, validation_score=float(known.mean()) if len(known) else None)
 
 
 def folds_of(strata: np.ndarray, number: int, seed: int) -> np.ndarray:

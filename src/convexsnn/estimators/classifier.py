@@ -93,7 +93,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         are drawn at random, with the shares of the classes kept unless per_step. The network is then trained on all
         sequences at the picked beta, of equal scores the largest. Where there are up to 2000 sequences and no label
         decides on hidden neurons (gaussian, heterogeneous, reservoir, kernels), all sequences are held out in turn.
-        Then the smallest beta is picked whose mean score is within one standard error of the best.
+        Of the betas whose mean score is within one standard error of the best, that of the smallest loss is picked.
     per_step : bool
         One label for each step of each sequence instead of one a sequence.
     intercept : bool

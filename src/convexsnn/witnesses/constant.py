@@ -22,7 +22,7 @@ def with_constant(hidden: Hidden) -> Hidden:
     Raises
     ------
     ValueError
-        When the network's readout does not read 1 of such a neuron, as one that counts spikes does not.
+        When no part of the network's readout reads 1 of such a neuron, as none that counts spikes does.
     """
     # leak 0, no reset, bias 1 = threshold: v = 1 at every step, so spike, membrane and analog readouts all give 1.
     layer = Layer(
@@ -33,7 +33,7 @@ def with_constant(hidden: Hidden) -> Hidden:
     constant = Branch((layer,))
     alone = Hidden(hidden.n_features, (constant,), hidden.readout, every_step=True, dtype=hidden.dtype)
     steps = torch.zeros(1, 3, hidden.n_features, dtype=hidden.dtype)
-    if not bool((simulate(alone, Sequences(steps, torch.tensor([3]))).features == 1).all()):
+    if not bool((simulate(alone, Sequences(steps, torch.tensor([3]))).features == 1).all(dim=0).any()):
         raise ValueError(
             f"an intercept is an always-firing neuron, of which the readout {str(hidden.readout)!r} does not read 1 at "
             "every step: leave the intercept out"

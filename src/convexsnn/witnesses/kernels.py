@@ -153,7 +153,7 @@ def _weights(length: int, d: int, m: int, generator: torch.Generator) -> Tensor:
     order = torch.rand(length, m, generator=generator).argsort(dim=0)
     large = max(1, round(length / 3))
     two = torch.where(order < large, (length - large) / large, -1.0).to(torch.float64).unsqueeze(1)
-    plain = torch.rand(m, generator=generator) < 0.5
+    plain = (torch.rand(m, generator=generator) < 0.5) & (length > 1)  # one tap alone would have weight zero
     weight = torch.where(plain, two.expand(length, d, m), normal)
     # As many features as a number whose logarithm is uniform.
     seen = torch.exp(math.log(d + 1) * torch.rand(m, generator=generator)).floor().clamp(max=d)
