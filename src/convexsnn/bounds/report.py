@@ -16,6 +16,7 @@ from convexsnn.bounds.pricing.oracle import exact_oracle
 from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound, universal_bound, without_columns
 from convexsnn.global_bound import GlobalBound, at_most
 from convexsnn.network import Hidden
+from convexsnn.penalties import require_norm
 from convexsnn.program import ConvexProgram
 from convexsnn.rounding import dictionary_kappa, pattern_kappa
 from convexsnn.sequences import Sequences
@@ -68,7 +69,8 @@ def arrangement_certificate(
     """The bound by all patterns of a family, and the program's own columns; never below the universal one."""
     bare = without_columns(program)
     U = in_domain(bare, U.cpu())
-    kappa = float(program.penalty.dual_norm(arrangement.columns.rmatmul(U))) / program.rho
+    norm = require_norm(program.penalty, "a bound by enumeration")
+    kappa = float(norm.dual_norm(arrangement.columns.rmatmul(U))) / program.rho
     kappa = family_kappa(program, U, kappa)
     value = at_most(_value(bare, groups, U, kappa), primal)
     family, count = str(arrangement.family), arrangement.n_patterns

@@ -2,8 +2,11 @@
 
 With U_g the sum of a dual vector's rows over group g of rows with equal input, P_c = sum_g (U_gc)_+ and
 N_c = sum_g (U_gc)_-, no pattern d has |d^T U|_c above max(P_c, N_c). So Omega*(d^T U) is at most what the penalty makes
-of these caps (`Penalty.row_norm_within`): max_c max(P_c, N_c) for the l1 penalty (attained), the root of the sum of
+of these caps (`Norm.row_norm_within`): max_c max(P_c, N_c) for the l1 penalty (attained), the root of the sum of
 their squares for the row-group penalty.
+
+For a penalty that is no norm the bound is that of its norm N at the same rho. It holds for that penalty too: since
+Omega >= N, no network has an objective F + rho Omega below its F + rho N, and that is not below the bound.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from torch import Tensor
 from convexsnn.bounds.caps import capped_dual, has_caps
 from convexsnn.bounds.rows import sum_groups
 from convexsnn.columns import RealColumns
-from convexsnn.penalties import Penalty
+from convexsnn.penalties import Norm
 from convexsnn.program import ConvexProgram
 from convexsnn.rounding import enclose_dual, pattern_kappa
 
@@ -47,7 +50,7 @@ class Universal:
     kappa: float
 
 
-def universal_kappa(U: Tensor, groups: Tensor, penalty: Penalty, rho: float) -> float:
+def universal_kappa(U: Tensor, groups: Tensor, penalty: Norm, rho: float) -> float:
     """An upper bound on Omega*(d^T U) / rho over all patterns d in {0,1}^n that are constant on groups.
 
     Parameters
@@ -55,7 +58,7 @@ def universal_kappa(U: Tensor, groups: Tensor, penalty: Penalty, rho: float) -> 
     U : float64 tensor of shape (rows, C)
     groups : int64 tensor of shape (rows,)
         As `equal_inputs` gives them.
-    penalty : Penalty
+    penalty : Norm
         Exact for l1, and for one output.
     rho : float
     """
@@ -92,7 +95,7 @@ def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:
     C = program.n_outputs
     if not has_caps(program.loss):
         return [program.data_gradient(torch.zeros_like(program.targets))]
-    if program.penalty.exponent(C) == 1.0:
+    if program.penalty.norm.exponent(C) == 1.0:
         return [capped_dual(program, groups, program.rho)]
     # Vectors of max(P_c, N_c) <= r have a root of squares of at most sqrt(C) r, and may have one of r.
     return [capped_dual(program, groups, program.rho * C ** (-k / 6)) for k in range(4)]
@@ -101,7 +104,7 @@ def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:
 def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
     """The candidate put into the domain of F* and scaled as well as can be."""
     U = in_domain(program, U)
-    kappa = pattern_kappa(program, U, universal_kappa(U, groups, program.penalty, program.rho))
+    kappa = pattern_kappa(program, U, universal_kappa(U, groups, program.penalty.norm, program.rho))
     U = best_scaling(program, U, kappa)
     return Universal(lower_bound(program, U), U, kappa)
 
@@ -120,8 +123,8 @@ def in_domain(program: ConvexProgram, U: Tensor) -> Tensor:
 def best_scaling(program: ConvexProgram, U: Tensor, kappa: float) -> Tensor:
     """U times the best t in [0, min(1, 1 / kappa)]; all of them are feasible where Omega*(d^T U) <= kappa rho."""
     largest = 1.0 if kappa <= 1.0 else 1.0 / kappa
-    inner = minimize_scalar(lambda t: -program.dual(t * U), bounds=(0.0, largest), method="bounded")
-    return U * max(0.0, largest, float(inner.x), key=lambda t: program.dual(t * U))  # type: ignore[attr-defined]
+    inner = minimize_scalar(lambda t: -program.data_dual(t * U), bounds=(0.0, largest), method="bounded")
+    return U * max(0.0, largest, float(inner.x), key=lambda t: program.data_dual(t * U))  # type: ignore[attr-defined]
 
 
 def without_columns(program: ConvexProgram) -> ConvexProgram:

@@ -99,7 +99,7 @@ class _FamilyMaster:
         # What holds before anything is priced, and if nothing ever is.
         universal = universal_bound(self._bare, task.problem.groups)
         self.U, self.value = universal.U, universal.value
-        self.kappa = universal_kappa(self.U, task.problem.groups, self._bare.penalty, self._bare.rho)
+        self.kappa = universal_kappa(self.U, task.problem.groups, self._bare.penalty.norm, self._bare.rho)
         self.hidden, self.solving = task.family.simplest(), 0.0
         self._extend(start)
 
