@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, cast
 
 import torch
@@ -11,38 +11,15 @@ from torch import Tensor
 from convexsnn.penalties import Elastic
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
+from convexsnn.solvers.elastic.step import ElasticStep
 from convexsnn.solvers.needs import ELASTIC_PENALTY, SMOOTH_LOSS, Need, check_needs
 from convexsnn.solvers.newton.columns import DENSE_BYTES, ScaledColumns
-from convexsnn.solvers.newton.proximal_step import DualPoint, ProximalStep, Trial
-from convexsnn.solvers.newton.system import Preconditioner
 from convexsnn.solvers.working_set import solve_by_working_set
 
 # Outer iterations that improve neither the certificate nor the objective before the solver gives up.
 PATIENCE = 3
 # The first iteration's rho is at most this many times the program's.
 RELAXED_LIMIT = 256.0
-
-
-class ElasticStep(ProximalStep):
-    """The program itself as one proximal point step of the program with the norm N alone.
-
-    F(D W) + rho N(W) + (rho ridge / 2) |W|^2 is the objective of a step with center 0 and sigma = 1 / (rho ridge). So
-    every dual point has a finite value, -F*(U) - |prox(D^T U)|^2 / (2 sigma), and none is scaled to be feasible.
-    """
-
-    def __init__(self, program: ConvexProgram, preconditioner: Preconditioner, best: Best, tol: float) -> None:
-        super().__init__(replace(program, penalty=program.penalty.norm), preconditioner, best, tol)
-        self._elastic = program
-
-    def offer(self, W: Tensor, data_term: float, point: DualPoint) -> None:
-        """See `ProximalStep`."""
-        program = self._elastic
-        penalty, taken = program.penalty.value(W), program.penalty.conjugate(point.products, program.rho)
-        self._best.offer(W, data_term + program.rho * float(penalty), point.U, -point.conjugate - float(taken))
-
-    def _solved(self, center: Tensor, trial: Trial, sigma: float) -> bool:
-        """Only the tolerance of the program ends the step."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -61,18 +38,18 @@ class ElasticNewton:
     name: ClassVar[str] = "elastic_newton"
     needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, ELASTIC_PENALTY)
 
-    def prepare(self, program: ConvexProgram) -> Preconditioner | None:
-        """The columns and the factors over them, where the columns fit in `DENSE_BYTES`."""
+    def prepare(self, program: ConvexProgram) -> ScaledColumns | None:
+        """The columns as floats, where they fit in `DENSE_BYTES`."""
         if 8 * program.n_rows * program.n_columns > DENSE_BYTES:
             return None
-        return _preconditioner(program)
+        return _columns(program)
 
     def solve(
         self,
         program: ConvexProgram,
         options: SolverOptions,
         W0: Tensor | None = None,
-        prepared: Preconditioner | None = None,
+        prepared: ScaledColumns | None = None,
     ) -> Solution:
         """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given.
 
@@ -89,12 +66,12 @@ class ElasticNewton:
         program: ConvexProgram,
         options: SolverOptions,
         W0: Tensor | None,
-        prepared: Preconditioner | None = None,
+        prepared: ScaledColumns | None = None,
     ) -> Solution:
         journal = Journal(options)
         zero = program.targets.new_zeros(program.n_columns, program.n_outputs)
         best = Best(zero, torch.zeros_like(program.targets))
-        step = ElasticStep(program, prepared or _preconditioner(program), best, options.tol)
+        step = ElasticStep(program, prepared or _columns(program), best, options.tol)
         try:
             status = _iterate(program, step, journal, best, zero if W0 is None else W0.to(zero))
         except KeyboardInterrupt:
@@ -122,6 +99,5 @@ def _iterate(program: ConvexProgram, step: ElasticStep, journal: Journal, best: 
     return Status.CONVERGED
 
 
-def _preconditioner(program: ConvexProgram) -> Preconditioner:
-    ones = program.targets.new_ones(program.n_columns, 1)
-    return Preconditioner(ScaledColumns(program.columns, ones), torch.float64)
+def _columns(program: ConvexProgram) -> ScaledColumns:
+    return ScaledColumns(program.columns, program.targets.new_ones(program.n_columns, 1))
