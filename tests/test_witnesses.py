@@ -65,7 +65,7 @@ def test_constant_neuron_reads_one_whatever_the_input(readout, every_step):
         ({"leak": float("nan")}, "leak"),
         ({"threshold": "1"}, "threshold"),
         ({"reset": "zero"}, "reset"),
-        ({"readout": "rate"}, "readout"),
+        ({"readout": "rates"}, "readout"),
         ({"dtype": "float16"}, "dtype"),
     ],
 )

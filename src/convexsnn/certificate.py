@@ -14,7 +14,7 @@ from convexsnn.caller import isolated
 from convexsnn.global_bound import GlobalBound, finite_or_none, relative_gap
 from convexsnn.losses import DirectedLoss, Head, check_heads
 from convexsnn.program import ConvexProgram
-from convexsnn.rounding import dictionary_kappa, enclose_dual, enclose_primal
+from convexsnn.rounding import enclose_dictionary_dual, enclose_primal
 
 __all__ = ["SCOPES", "Certificate", "certify", "relative_gap"]
 
@@ -214,7 +214,7 @@ def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
         raise ValueError("the dual vector U must be finite")
     return Certificate(
         primal=enclose_primal(program, W).above,
-        dual=enclose_dual(program, U, dictionary_kappa(program, U)).below,
+        dual=enclose_dictionary_dual(program, U).below,
         loss=program.loss.name,
         penalty=program.penalty.name,
         rho=program.rho,

@@ -52,7 +52,8 @@ def cross_validate(
     points, fits = _on_all_rows(source, betas, rhos, regularisation)
     scores, losses = _of_folds(source, rhos[: len(points)], folds, observer, points[-1].status)
     if len(scores):
-        points = [replace(point, validation_score=float(own)) for point, own in zip(points, scores.mean(0), strict=True)]
+        means = scores.mean(axis=0).tolist()
+        points = [replace(point, validation_score=own) for point, own in zip(points, means, strict=True)]
     chosen = pick(scores, losses)
     warn_of_others(points, points[chosen], source.options.tol)
     return Fitted(fits[chosen].conclude(), points[chosen].beta, tuple(points), source.history, source.stopped)

@@ -9,8 +9,10 @@ import numpy as np
 from convexsnn.caller import isolated, paced
 from convexsnn.cross_validation import cross_validate, folds_of
 from convexsnn.families import Run, WitnessFamily
+from convexsnn.penalties import require_norm
 from convexsnn.problem import Problem
 from convexsnn.regularisation import Regularisation
+from convexsnn.search.state import SEARCHING
 from convexsnn.selection import Fitted, train_path
 from convexsnn.solvers import Status
 from convexsnn.training import SimulatedColumns
@@ -51,6 +53,8 @@ def fit(
     run = run or Run()
     check_checkpoint(family, run)
     family.check(every_step=problem.every_step, device=run.device)
+    if family.searches:
+        require_norm(problem.penalty, SEARCHING)
     problem = problem.at(regularisation.before_readout(family.n_last))
     training, choose = problem, regularisation.several and problem.validation is None
     if choose and family.label_free and len(problem.input) <= FEW_SEQUENCES:

@@ -199,7 +199,7 @@ class Problem:
     @property
     def digest(self) -> str:
         """SHA-256 of everything that training depends on: data, weights, program and validation data."""
-        facts = (self.loss, self.penalty.name, self.rho, self.every_step, self.intercept, self.score)
+        facts = (self.loss, self.penalty, self.rho, self.every_step, self.intercept, self.score)
         digest = hashlib.sha256(repr((self.data_digest, facts)).encode())
         _update(digest, self.weights)
         if self.validation is not None:

@@ -89,11 +89,17 @@ class ConvexProgram:
         W = W.to(torch.float64)
         return float(self.data_term(self.columns.matmul(W)) + self.rho * self.penalty.value(W))
 
-    def dual(self, U: Tensor) -> float:
-        """The value -F*(U) of (D) at U of shape (n, C), in float64; -inf outside F*'s domain.
+    def dual(self, U: Tensor, products: Tensor | None = None) -> float:
+        """The value -F*(U) - (rho Omega)*(D^T U) of (D) at U of shape (n, C), in float64; -inf outside F*'s domain.
 
-        The constraint on D^T U is not checked here: see `feasible_dual`.
+        `products` is D^T U (P, C) where it is known. That it lies in the domain of the penalty's conjugate is not
+        checked here: see `feasible_dual`.
         """
+        G = self.columns.rmatmul(U.to(torch.float64)) if products is None else products
+        return self.data_dual(U) - float(self.penalty.conjugate(G, self.rho))
+
+    def data_dual(self, U: Tensor) -> float:
+        """-F*(U) at U of shape (n, C), in float64; -inf outside F*'s domain. For norms it is all of the dual value."""
         w = self.row_weights
         V = U.to(torch.float64) / w.unsqueeze(1)
         return -float(w @ self.loss.conjugate(V, self.targets))
@@ -109,15 +115,16 @@ class ConvexProgram:
         return torch.where(projected == V, U, w * projected)
 
     def feasible_dual(self, U: Tensor) -> Tensor:
-        """The dual candidate U made feasible: put into the domain of F*, then scaled into {Omega*(D^T U) <= rho}.
+        """The dual candidate U made feasible: put into the domain of F*, then scaled into that of (rho Omega)*.
 
-        Scaling by t in [0, 1] keeps U in the domain of every loss here, so any U of shape (n, C) gives a valid bound.
+        For a norm the latter is {Omega*(D^T U) <= rho}; for the elastic penalty it is everything. Scaling by t in
+        [0, 1] keeps U in the domain of every loss here, so any U of shape (n, C) gives a valid bound.
         """
         U = self.in_domain(U.to(torch.float64))
         if not bool(torch.isfinite(U).all()):
             raise ValueError("the dual vector U must be finite")
-        kappa = float(self.penalty.dual_norm(self.columns.rmatmul(U))) / self.rho
-        return U / (kappa * (1.0 + SCALING_MARGIN)) if kappa > 1.0 else U
+        excess = self.penalty.excess(self.columns.rmatmul(U), self.rho)
+        return U / (excess * (1.0 + SCALING_MARGIN)) if excess > 1.0 else U
 
 
 def uniform_weights(n: int, device: torch.device | str = "cpu") -> Tensor:

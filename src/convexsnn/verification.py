@@ -15,7 +15,7 @@ from convexsnn.dictionary import build_dictionary
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction import reconstruct
-from convexsnn.rounding import dictionary_kappa, enclose_dual, enclose_primal
+from convexsnn.rounding import enclose_dictionary_dual, enclose_primal
 from convexsnn.training import Trained
 
 # Relative error that recomputing in float64 may make (other block sizes, other BLAS).
@@ -140,7 +140,7 @@ def _wrong_values(stored: Certificate, program: ConvexProgram, W: Tensor, traine
     if stored.scope == "global":  # its bound is that over the family, compared as such
         return problems
     U = program.in_domain(trained.U)
-    dual = enclose_dual(program, U, dictionary_kappa(program, U))
+    dual = enclose_dictionary_dual(program, U)
     if not dual.allows_below(stored.dual):
         problems.append(f"the certificate claims lower bound {stored.dual:.17g}, but only {dual.below:.17g} is proved")
     return problems

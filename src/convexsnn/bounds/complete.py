@@ -23,6 +23,7 @@ from convexsnn.bounds.universal import without_columns
 from convexsnn.checks import check_choice
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Neuron, Threshold, lif
+from convexsnn.penalties import require_norm
 from convexsnn.prefixes import equal_prefixes
 from convexsnn.program import ConvexProgram
 from convexsnn.readouts import Spike
@@ -49,10 +50,12 @@ def complete_network(program: ConvexProgram, sequences: Sequences, every_step: b
     Raises
     ------
     ValueError
-        For the row-group penalty with several outputs, and where different inputs look alike to the kind of network.
+        For the row-group penalty with several outputs, for a penalty that is no norm, and where different inputs look
+        alike to the kind of network.
     """
     check_choice("kind", kind, KINDS)
-    if program.penalty.exponent(program.n_outputs) != 1.0:
+    norm = require_norm(program.penalty, "a network that reaches the universal bound")
+    if norm.exponent(program.n_outputs) != 1.0:
         raise ValueError("program must have the l1 penalty, or one output: otherwise the bound is not reached")
     groups = equal_prefixes(sequences, every_step=every_step)
     patterns, W = nested_patterns(capped_scores(without_columns(program), groups, program.rho))

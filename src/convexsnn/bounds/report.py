@@ -17,6 +17,7 @@ from convexsnn.bounds.pricing.oracle import exact_oracle
 from convexsnn.bounds.universal import best_scaling, universal_bound, without_columns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.network import Hidden
+from convexsnn.penalties import require_norm
 from convexsnn.program import ConvexProgram
 from convexsnn.rounding import Bound, dictionary_kappa, enclose_dual, grouped_kappa, pattern_kappa
 from convexsnn.sequences import Sequences
@@ -87,6 +88,7 @@ def arrangement_certificate(
     """The bound by all patterns of a family, and the program's own columns; never below the universal one."""
     bare = without_columns(program)
     U = bare.in_domain(U.cpu())
+    require_norm(program.penalty, "a bound by enumeration")
     kappa = max(dictionary_kappa(replace(bare, columns=arrangement.columns), U), _own_kappa(program, U))
     value, kappa = stated(_best_bound(bare, groups, U, kappa), kappa)
     family, count = str(arrangement.family), arrangement.n_patterns

@@ -2,8 +2,11 @@
 
 With U_g the sum of a dual vector's rows over group g of rows with equal input, P_c = sum_g (U_gc)_+ and
 N_c = sum_g (U_gc)_-, no pattern d has |d^T U|_c above max(P_c, N_c). So Omega*(d^T U) is at most what the penalty makes
-of these caps (`Penalty.row_norm_within`): max_c max(P_c, N_c) for the l1 penalty (attained), the root of the sum of
+of these caps (`Norm.row_norm_within`): max_c max(P_c, N_c) for the l1 penalty (attained), the root of the sum of
 their squares for the row-group penalty.
+
+For a penalty that is no norm the bound is that of its norm N at the same rho. It holds for that penalty too: since
+Omega >= N, no network has an objective F + rho Omega below its F + rho N, and that is not below the bound.
 """
 
 from __future__ import annotations
@@ -78,7 +81,7 @@ def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:
     C = program.n_outputs
     if not has_caps(program.loss):
         return [program.data_gradient(torch.zeros_like(program.targets))]
-    if program.penalty.exponent(C) == 1.0:
+    if program.penalty.norm.exponent(C) == 1.0:
         return [capped_dual(program, groups, program.rho)]
     # Vectors of max(P_c, N_c) <= r have a root of squares of at most sqrt(C) r, and may have one of r.
     return [capped_dual(program, groups, program.rho * C ** (-k / 6)) for k in range(4)]
@@ -95,8 +98,8 @@ def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
 def best_scaling(program: ConvexProgram, U: Tensor, kappa: float) -> Tensor:
     """U times the best t in [0, min(1, 1 / kappa)]; all of them are feasible where Omega*(d^T U) <= kappa rho."""
     largest = 1.0 if kappa <= 1.0 else 1.0 / kappa
-    inner = minimize_scalar(lambda t: -program.dual(t * U), bounds=(0.0, largest), method="bounded")
-    return U * max(0.0, largest, float(inner.x), key=lambda t: program.dual(t * U))  # type: ignore[attr-defined]
+    inner = minimize_scalar(lambda t: -program.data_dual(t * U), bounds=(0.0, largest), method="bounded")
+    return U * max(0.0, largest, float(inner.x), key=lambda t: program.data_dual(t * U))  # type: ignore[attr-defined]
 
 
 def without_columns(program: ConvexProgram) -> ConvexProgram:

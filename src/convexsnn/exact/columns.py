@@ -13,6 +13,7 @@ from convexsnn.certificate import Certificate
 from convexsnn.exact.settings import ExactSettings
 from convexsnn.exact.training import enumerate_patterns_of, solve_exactly
 from convexsnn.observer import Observer
+from convexsnn.penalties import require_norm
 from convexsnn.problem import Problem
 from convexsnn.simulation import scores
 from convexsnn.solvers.base import SolverOptions, Status
@@ -49,6 +50,9 @@ class ExactColumns:
     start: None = None
     history: tuple[()] = ()
     stopped: None = None
+
+    def __post_init__(self) -> None:
+        require_norm(self.problem.penalty, "training to global optimality")
 
     @cached_property
     def arrangement(self) -> Arrangement | None:

@@ -14,6 +14,7 @@ from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import is_hinge
 from convexsnn.network import Hidden
 from convexsnn.observer import Observer
+from convexsnn.penalties import require_norm
 from convexsnn.problem import Problem
 from convexsnn.reconstruction import reconstruct
 from convexsnn.solvers import solver_for
@@ -39,12 +40,20 @@ class FamilyProgram:
     options : SolverOptions
         How far to solve it.
     observer : Observer
+
+    Raises
+    ------
+    ValueError
+        For a penalty that is no norm.
     """
 
     problem: Problem
     family: NetworkFamily
     options: SolverOptions = field(default_factory=SolverOptions)
     observer: Observer = field(default_factory=Observer)
+
+    def __post_init__(self) -> None:
+        require_norm(self.problem.penalty, "training to global optimality")
 
     def solve(self, columns: Columns, tol: float) -> Solution:
         """A solution of the program over these columns."""
@@ -53,7 +62,7 @@ class FamilyProgram:
         if program.n_columns <= WIDE * program.n_rows:
             return solver.solve(program, options)
         if (
-            is_hinge(program.loss) and program.penalty.exponent(program.n_outputs) == 1.0
+            is_hinge(program.loss) and program.penalty.norm.exponent(program.n_outputs) == 1.0
         ):  # the simplex method adds columns by itself, and few of them are needed
             return HingeLP().solve(program, options)
         most = max(FEWEST, 8 * program.n_rows)

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from convexsnn.penalties.protocol import ProximalPoint, SumOverRows
+from convexsnn.penalties.protocol import Norm, ProximalPoint
 from convexsnn.row_matrices import RowMatrices
 
 
 @dataclass(frozen=True)
-class RowGroup(SumOverRows):
+class RowGroup(Norm):
     """Sum of the l2 norms of the rows; dual norm is the largest row norm; the proximal map shrinks whole rows."""
 
     name: ClassVar[str] = "group"

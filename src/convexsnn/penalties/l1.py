@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from convexsnn.penalties.protocol import ProximalPoint, SumOverRows
+from convexsnn.penalties.protocol import Norm, ProximalPoint
 from convexsnn.row_matrices import RowMatrices
 
 
 @dataclass(frozen=True)
-class L1(SumOverRows):
+class L1(Norm):
     """Sum of absolute values; dual norm max |G|; the proximal map is soft thresholding."""
 
     name: ClassVar[str] = "l1"

@@ -21,7 +21,7 @@ from convexsnn.errorfree import UNIT, two_product
 from convexsnn.losses import DirectedLoss, Loss
 from convexsnn.losses.protocol import Head as LossHead
 from convexsnn.losses.protocol import TargetKind
-from convexsnn.penalties import Penalty
+from convexsnn.penalties import Penalty, require_norm
 
 ADVICE = "make the readout and the map one torch.nn.Linear of weight M W first, and polish that"
 SAME = 1e-5
@@ -79,7 +79,7 @@ class OutputMap:
         """By how much the penalty of V is that of the cheapest W with W M^T = V. Raises ValueError where not known."""
         if self.is_identity:
             return 1.0
-        exponent = penalty.exponent(self.matrix.shape[1])
+        exponent = require_norm(penalty, "a head").exponent(self.matrix.shape[1])
         if exponent == 1.0:
             strengths = self.matrix.abs().amax(dim=1)
         elif exponent == 2.0:
@@ -98,7 +98,7 @@ class OutputMap:
         """The cheapest readout weights (rows, C) with W M^T = V, for V of shape (rows, C_out)."""
         if self.is_identity:
             return V
-        if penalty.exponent(self.matrix.shape[1]) == 1.0:
+        if penalty.norm.exponent(self.matrix.shape[1]) == 1.0:
             W = V.new_zeros(len(V), self.matrix.shape[1])
             strongest = self.matrix.abs().argmax(dim=1)
             W[:, strongest] = V / self.matrix[torch.arange(len(self.matrix)), strongest]

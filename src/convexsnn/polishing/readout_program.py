@@ -150,7 +150,7 @@ class ReadoutProgram:
 
     def beta_of_first_weight(self, candidate: Candidate) -> float:
         """About the beta below which a solution of none but bias weights gets others."""
-        norms = self.penalty.row_norms(self.dictionary.columns.rmatmul(candidate.solution.U))
+        norms = self.penalty.norm.row_norms(self.dictionary.columns.rmatmul(candidate.solution.U))
         if self.bias:
             norms[self.dictionary.column_of[-1]] = 0.0
         return candidate.beta * float(norms.max()) * self.head.strength(self.penalty) / candidate.rho

@@ -178,7 +178,10 @@ def _check(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> None:
     if program.rho <= 0:
         raise ValueError(f"rho must be positive, got {program.rho}")
     if program.loss not in LOSSES or program.penalty not in ("l1", "group"):
-        raise ValueError(f"loss {program.loss!r} and penalty {program.penalty!r} are not both known")
+        raise ValueError(
+            f"loss {program.loss!r} and penalty {program.penalty!r} are not both known here: there is an exact proof "
+            f"for the losses {', '.join(LOSSES)} with the penalties l1 and group"
+        )
     if program.loss in ("hinge", "logistic") and not (abs(program.targets) == 1).all():
         raise ValueError(f"targets of {program.loss} must be +-1")
     if program.loss == "cross_entropy":

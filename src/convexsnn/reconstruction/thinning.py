@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.caller import isolated
+from convexsnn.penalties import require_norm
 from convexsnn.program import ConvexProgram
 
 # Singular values, relative to the largest, that are taken for zero; and the rise of the objective that is rounding.
@@ -48,7 +49,7 @@ def thin(program: ConvexProgram, W: Tensor) -> Thinned:
     Parameters
     ----------
     program : ConvexProgram
-        Any loss; l1 or group.
+        Any loss; a norm as penalty, such as l1 or group.
     W : float64 tensor of shape (P, C)
 
     References
@@ -64,7 +65,8 @@ def thin(program: ConvexProgram, W: Tensor) -> Thinned:
         return Thinned(given, 0, 0, value, value)
     weights = given[used].numpy()
     atoms = _atoms(program.columns.take(used).dense().numpy(), weights)
-    costs = np.array([float(program.penalty.value(torch.from_numpy(row[None]))) for row in weights])
+    norm = require_norm(program.penalty, "thinning")
+    costs = np.array([float(norm.value(torch.from_numpy(row[None]))) for row in weights])
     scale = _without_dependencies(atoms, costs)
     thinned = torch.zeros_like(given)
     thinned[used] = torch.from_numpy(weights * scale[:, None])

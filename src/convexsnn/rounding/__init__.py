@@ -3,6 +3,7 @@
 from convexsnn.rounding.enclosures import (
     Bound,
     dictionary_kappa,
+    enclose_dictionary_dual,
     enclose_dual,
     enclose_primal,
     grouped_kappa,
@@ -14,6 +15,7 @@ __all__ = [
     "Bound",
     "Product",
     "dictionary_kappa",
+    "enclose_dictionary_dual",
     "enclose_dual",
     "enclose_primal",
     "exact_product",

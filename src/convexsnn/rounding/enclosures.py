@@ -2,7 +2,8 @@
 
 The float64 numbers of W, U, D, targets and rho are taken as they are, row weights as proportional to what is stored.
 The objective of W is then at most `enclose_primal(...).value + margin`, and no weights on the dictionary have an
-objective below `enclose_dual(...).value - margin`. Row by row, losses give their own bounds (`DirectedLoss`).
+objective below `enclose_dictionary_dual(...).value - margin`. Row by row, losses give their own bounds
+(`DirectedLoss`).
 """
 
 from __future__ import annotations
@@ -69,25 +70,36 @@ def enclose_primal(program: ConvexProgram, W: Tensor) -> Bound:
 def enclose_dual(program: ConvexProgram, U: Tensor, kappa: float) -> Bound:
     """-F*(t U) for a vector U (n, C) in the domain of F*, t the largest factor with t kappa <= 1 and t <= 1.
 
-    `kappa` is an upper bound of Omega*(D^T U) / rho. Entries that the domain determines from others, such as that of
-    the label under cross entropy, are taken to be what they must be (`completion`).
+    Where `kappa` is an upper bound of N*(D^T U) / rho, with N the norm of the penalty, no weights on the columns have
+    an objective below this: it holds for F + rho N, and Omega >= N. Entries that the domain determines from others,
+    such as that of the label under cross entropy, are taken to be what they must be (`completion`).
     """
-    w, loss = program.row_weights.unsqueeze(1), program.loss
-    scale = 1.0
-    if isinstance(loss, DirectedLoss):
-        scale = loss.excess(U / w, program.targets)
-    t = 1.0 / max(1.0, kappa, scale)
-    V = (U / w) * t
-    rows, margins = _conjugates(loss, V, program.targets)
+    V = (U / program.row_weights.unsqueeze(1)) * _feasible_factor(program, U, kappa)
+    rows, margins = _conjugates(program.loss, V, program.targets)
     value, margin = -_weighted(program, rows), _weighted(program, margins)
     over = max(1.0, _total(program.row_weights))
     return Bound(value / over, 4.0 * (margin + 8.0 * UNIT * abs(value)))
 
 
+def enclose_dictionary_dual(program: ConvexProgram, U: Tensor) -> Bound:
+    """The dual value of the largest feasible multiple t U, t <= 1, of a vector U (n, C) in the domain of F*.
+
+    It is -F*(t U) - (rho Omega)*(t D^T U), over the columns of the program.
+    """
+    penalty, rho, size = program.penalty, program.rho, _product_sizes(program, U)
+    up = 1.0 + (U.shape[1] + 8) * UNIT
+    excess = penalty.excess(size, rho) * up
+    data = enclose_dual(program, U, excess)
+    size = size * _feasible_factor(program, U, excess)
+    # The conjugate grows with every entry, and its terms are nonnegative.
+    taken, above = float(penalty.conjugate(size, rho)), float(penalty.conjugate(size * up, rho))
+    rounding = (above - taken) + UNIT * (len(size) + 16) * above
+    return Bound(data.value - taken, data.margin + 4.0 * rounding)
+
+
 def dictionary_kappa(program: ConvexProgram, U: Tensor) -> float:
-    """An upper bound of Omega*(D^T U) / rho over the columns of the program, for U (n, C) and its completion."""
-    G = _completed(program, U, lambda part: exact_transposed(program.columns, part))
-    return _over_rho(program, float(program.penalty.dual_norm(G.size)))
+    """An upper bound of N*(D^T U) / rho over the columns of the program, for U (n, C) and its completion."""
+    return _over_rho(program, float(program.penalty.norm.dual_norm(_product_sizes(program, U))))
 
 
 def grouped_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
@@ -98,18 +110,31 @@ def grouped_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
     """
     sums = _completed(program, U, lambda part: exact_sums(part, groups))
     caps = [max(_total_above(sums, c, 1.0), _total_above(sums, c, -1.0)) for c in range(U.shape[1])]
-    return _over_rho(program, float(program.penalty.row_norm_within(U.new_tensor(caps))))
+    return _over_rho(program, float(program.penalty.norm.row_norm_within(U.new_tensor(caps))))
+
+
+def _product_sizes(program: ConvexProgram, U: Tensor) -> Tensor:
+    """An upper bound of the absolute value of each entry of D^T U (P, C), for U (n, C) and its completion."""
+    return _completed(program, U, lambda part: exact_transposed(program.columns, part)).size
+
+
+def _feasible_factor(program: ConvexProgram, U: Tensor, kappa: float) -> float:
+    """The largest t <= 1 with t kappa <= 1 for which t U, completed, lies in the domain of F*."""
+    scale, loss = 1.0, program.loss
+    if isinstance(loss, DirectedLoss):
+        scale = loss.excess(U / program.row_weights.unsqueeze(1), program.targets)
+    return 1.0 / max(1.0, kappa, scale)
 
 
 def pattern_kappa(program: ConvexProgram, U: Tensor, kappa: float) -> float:
-    """An upper bound of Omega*(d^T U) / rho over patterns d in [0, 1]^n, of which `kappa` was computed in float64.
+    """An upper bound of N*(d^T U) / rho over patterns d in [0, 1]^n, of which `kappa` was computed in float64.
 
     The classical bound of a sum of n numbers in any order (Higham, Accuracy and Stability, section 3.1).
     """
     rest = completion(program, U)
     sizes = U.abs().sum(dim=0) * (2.0 * (len(U) + 8) * UNIT)
     sizes = sizes if rest is None else sizes + rest.abs().sum(dim=0) * (1.0 + 1e-9)
-    return (kappa + float(program.penalty.row_norm_within(sizes)) / program.rho) * (1.0 + 16.0 * UNIT)
+    return (kappa + float(program.penalty.norm.row_norm_within(sizes)) / program.rho) * (1.0 + 16.0 * UNIT)
 
 
 def _completed(program: ConvexProgram, U: Tensor, linear: Callable[[Tensor], Product]) -> Product:

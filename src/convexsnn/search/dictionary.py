@@ -181,7 +181,7 @@ def admit_hidden(
     """The pool with the improving columns of other witnesses, which join `given`; and their scores, in its order."""
     dictionary = build_dictionary(hidden, sequences)
     bits = dictionary.columns.dense(torch.uint8).T[:, rows.groups.first] > 0
-    worth = pricing.penalty.row_norms(bits.to(torch.float32) @ pricing.U)
+    worth = pricing.norm.row_norms(bits.to(torch.float32) @ pricing.U)
     order = improving(worth)
     order = order[unlike(bits[order], len(order))]
     packed = pack_bits(bits[order])

@@ -89,7 +89,7 @@ def advance(task: SearchTask, state: SearchState, started: float) -> SearchState
     found = _find(task, state, generator)
     solved = solve_dictionary(task, found.pool, before.rho, before.objective)
     gains, admitted = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
-    size = task.problem.penalty.row_norms(solved.pool.W)
+    size = task.norm.row_norms(solved.pool.W)
     for j, score in enumerate(found.scores, start=len(state.pool)):
         name = names[int(solved.pool.origin[j])]
         admitted[name] += 1
@@ -118,7 +118,7 @@ def _nothing(pool: SearchDictionary) -> RoundFindings:
 def _find(task: SearchTask, state: SearchState, generator: torch.Generator) -> RoundFindings:
     """Ask every oracle that applies, and admit the best columns of all."""
     settings, pool = task.settings, state.pool
-    pricing = DualPricing(task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), task.problem.penalty)
+    pricing = DualPricing(task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), task.norm)
     left = (1.0 - task.effort.spent(state.history)) * task.effort.simulations
     situation = Situation(
         task.problem, settings, task.variation, pricing, pool.network, task.effort.branch, left, len(state.history)
@@ -170,7 +170,7 @@ def solve_dictionary(task: SearchTask, pool: SearchDictionary, rho: float, limit
     if len(pool) == 0:
         nothing = torch.zeros_like(program.targets)
         U = program.data_gradient(nothing)
-        return Solved(pool, U, rho, float(program.data_term(nothing)), program.dual(U))
+        return Solved(pool, U, rho, float(program.data_term(nothing)), program.data_dual(U))
     solution = solve(program, SolverOptions(task.settings.round_tol), pool.W)
     if solution.status is Status.INTERRUPTED:
         raise KeyboardInterrupt

@@ -13,6 +13,7 @@ from convexsnn.caller import isolated, paced
 from convexsnn.certificate import relative_gap
 from convexsnn.checks import check_choice, check_integer
 from convexsnn.network import Hidden
+from convexsnn.penalties import require_norm
 from convexsnn.prefixes import prefixes_of
 from convexsnn.problem import Problem
 from convexsnn.search.branches.variation import Variation, input_scale
@@ -24,7 +25,7 @@ from convexsnn.search.history import Round
 from convexsnn.search.oracles import ORACLES
 from convexsnn.search.rounds import advance, begin, begin_again, lower
 from convexsnn.search.settings import SearchSettings
-from convexsnn.search.state import INTERRUPTED, Held, Searched, SearchState, SearchTask
+from convexsnn.search.state import INTERRUPTED, SEARCHING, Held, Searched, SearchState, SearchTask
 
 # Share of the effort kept for the last stage. A small rho is content with columns that learn its rows by
 # heart, and the dual vector then asks for no others: what generalises is found before.
@@ -72,11 +73,13 @@ def search(
     Raises
     ------
     ValueError
-        When `given` has another readout, rows or dtype; when the checkpoint is damaged, or of another search.
+        When the penalty is no norm; when `given` has another readout, rows or dtype; when the checkpoint is damaged, or
+        of another search.
     """
     settings = settings or SearchSettings()
     check_oracles(settings)
     check_integer("seed", seed, minimum=0)
+    require_norm(problem.penalty, SEARCHING)
     given = _given(settings, problem, given)
     task = _task(problem, settings)
     of = "" if checkpoint is None else search_identity(task, given, seed)

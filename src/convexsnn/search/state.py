@@ -10,6 +10,7 @@ from torch import Tensor
 from convexsnn.columns import Columns
 from convexsnn.merged import MergedRows
 from convexsnn.network import Network
+from convexsnn.penalties import Norm, require_norm
 from convexsnn.prefixes import Prefixes
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
@@ -24,6 +25,8 @@ from convexsnn.validation import Validation
 
 # Why a search ended that Ctrl-C ended.
 INTERRUPTED = "interrupted"
+# What of a search needs a norm as penalty.
+SEARCHING = "a search for neurons (witnesses 'search')"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,11 @@ class SearchTask:
     settings: SearchSettings
     effort: Effort
     held: Held | None
+
+    @property
+    def norm(self) -> Norm:
+        """The penalty, by whose dual norm columns are scored; ValueError where it is no norm."""
+        return require_norm(self.problem.penalty, SEARCHING)
 
     def rho_at(self, stage: int) -> float:
         """Rho of a stage."""

@@ -8,6 +8,7 @@ from convexsnn.caller import isolated, paced
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Callback, Progress, Solution, Solver, SolverOptions, Status
+from convexsnn.solvers.elastic.solver import ElasticNewton
 from convexsnn.solvers.hinge.cone import HingeCone
 from convexsnn.solvers.hinge.linear import HingeLinear
 from convexsnn.solvers.needs import describe_program, unmet
@@ -16,7 +17,7 @@ from convexsnn.solvers.newton.solver import SemismoothNewton
 __all__ = ["SOLVERS", "Callback", "Progress", "Solution", "Solver", "SolverOptions", "Status", "solve", "solver_for"]
 
 # In order of preference.
-SOLVERS: tuple[Solver, ...] = (HingeLinear(), HingeCone(), ActiveSetNewton(), SemismoothNewton())
+SOLVERS: tuple[Solver, ...] = (HingeLinear(), HingeCone(), ActiveSetNewton(), SemismoothNewton(), ElasticNewton())
 
 
 def solver_for(program: ConvexProgram) -> Solver:

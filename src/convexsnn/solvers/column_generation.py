@@ -56,8 +56,8 @@ def generate_columns(master: RestrictedMaster[New]) -> Status:
 
 
 def offer_dual(program: ConvexProgram, best: Best, U: Tensor) -> Tensor:
-    """Offer a dual vector in the domain of F*, scaled into the dual constraint; its products D^T U, (P, C)."""
+    """Offer a dual vector in the domain of F*, scaled to be feasible; its products D^T U, (P, C)."""
     products = program.columns.rmatmul(U)
-    kappa = max(1.0, float(program.penalty.dual_norm(products)) / program.rho)
-    best.offer_dual(U / kappa, program.dual(U / kappa))
+    excess = max(1.0, program.penalty.excess(products, program.rho))
+    best.offer_dual(U / excess, program.dual(U / excess, products / excess))
     return products

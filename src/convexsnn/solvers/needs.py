@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convexsnn.losses import SmoothLoss, is_hinge
-from convexsnn.penalties import PenaltyWithJacobian
+from convexsnn.penalties import Elastic, Norm, PenaltyWithJacobian
 from convexsnn.program import ConvexProgram
 
 
@@ -31,13 +31,16 @@ SEPARABLE_LOSS = Need("a loss that is a sum over the outputs", lambda program: p
 SMOOTH_LOSS = Need("a smooth loss", lambda program: isinstance(program.loss, SmoothLoss))
 ABSOLUTE_PENALTY = Need("the l1 penalty, or one output", lambda program: _exponent(program) == 1.0)
 EUCLIDEAN_PENALTY = Need("the group penalty of several outputs", lambda program: _exponent(program) == 2.0)
-PROX_WITH_JACOBIAN = Need(
-    "a penalty whose proximal map has a Jacobian", lambda program: isinstance(program.penalty, PenaltyWithJacobian)
+NORM_WITH_JACOBIAN = Need(
+    "a norm as penalty whose proximal map has a Jacobian",
+    lambda program: isinstance(program.penalty, Norm) and isinstance(program.penalty, PenaltyWithJacobian),
 )
+ELASTIC_PENALTY = Need("the elastic penalty", lambda program: isinstance(program.penalty, Elastic))
 
 
 def _exponent(program: ConvexProgram) -> float | None:
-    return program.penalty.exponent(program.n_outputs)
+    penalty = program.penalty
+    return penalty.exponent(program.n_outputs) if isinstance(penalty, Norm) else None
 
 
 def unmet(needs: tuple[Need, ...], program: ConvexProgram) -> tuple[str, ...]:

@@ -67,16 +67,17 @@ def _points(
 
 
 def largest_rho(program: ConvexProgram) -> float:
-    """The smallest rho for which W = 0 is optimal: Omega*(D^T grad F(0)).
+    """The smallest rho for which W = 0 is optimal: N*(D^T grad F(0)), with N the norm of the penalty.
 
     Proof. The program is convex, so W = 0 is optimal if and only if 0 lies in the subdifferential of
     F(D W) + rho Omega(W) there. F is differentiable at S = 0 for every loss: the smooth ones are so everywhere, and the
-    hinge max(0, 1 - y s) is affine for y s < 1, thus near s = 0. Hence the subdifferential is
-    D^T grad F(0) + rho B, with B = {G : Omega*(G) <= 1} the subdifferential of the norm Omega at zero. As B = -B, it
-    holds 0 if and only if Omega*(D^T grad F(0)) <= rho. It is 0 when W = 0 is optimal for every rho.
+    hinge max(0, 1 - y s) is affine for y s < 1, thus near s = 0. Omega differs from the norm N by what is of second
+    order in W, so both have the same subdifferential at zero, B = {G : N*(G) <= 1}. Hence that of the program is
+    D^T grad F(0) + rho B. As B = -B, it holds 0 if and only if N*(D^T grad F(0)) <= rho. It is 0 when W = 0 is optimal
+    for every rho.
     """
     gradient = program.data_gradient(torch.zeros_like(program.targets))
-    return float(program.penalty.dual_norm(program.columns.rmatmul(gradient)))
+    return float(program.penalty.norm.dual_norm(program.columns.rmatmul(gradient)))
 
 
 def rho_grid(program: ConvexProgram, number: int = 20, smallest_ratio: float = 1e-3) -> list[float]:

@@ -107,7 +107,7 @@ class _Master:
         """Offer weights and a dual vector, and keep Omega*(d^T U) of each column (P,)."""
         self._W = W
         self._best.offer_primal(W, primal)
-        self._scores = self._program.penalty.row_norms(offer_dual(self._program, self._best, U))
+        self._scores = self._program.penalty.norm.row_norms(offer_dual(self._program, self._best, U))
 
 
 def _working_set(scores: Tensor, W: Tensor, size: int) -> Tensor:

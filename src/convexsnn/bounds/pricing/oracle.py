@@ -15,7 +15,7 @@ from convexsnn.bounds.patterns.witness import find_branch
 from convexsnn.bounds.pricing.branch_and_bound import Found, best_patterns
 from convexsnn.bounds.pricing.decisions import PricedPrefixes
 from convexsnn.network import Branch, Hidden
-from convexsnn.penalties import Penalty
+from convexsnn.penalties import Norm, Penalty, require_norm
 from convexsnn.rationals import Floats
 from convexsnn.sequences import Sequences
 
@@ -62,18 +62,20 @@ def exact_oracle(
         where time runs out.
     sequences : Sequences
     penalty : Penalty
+        A norm; ValueError for others.
     rho : float
     count : int
         Patterns to return at most.
     time_limit : float
         Seconds for all kinds of neurons together.
     """
+    norm = require_norm(penalty, "exact pricing")
     if isinstance(patterns, Arrangement):
-        return _by_enumeration(U, patterns, penalty, rho, count)
-    return _by_branching(U.cpu(), patterns, sequences, penalty, rho, count, time_limit)
+        return _by_enumeration(U, patterns, norm, rho, count)
+    return _by_branching(U.cpu(), patterns, sequences, norm, rho, count, time_limit)
 
 
-def _by_enumeration(U: Tensor, arrangement: Arrangement, penalty: Penalty, rho: float, count: int) -> ExactPricing:
+def _by_enumeration(U: Tensor, arrangement: Arrangement, penalty: Norm, rho: float, count: int) -> ExactPricing:
     norms = penalty.row_norms(arrangement.columns.rmatmul(U))
     order = torch.argsort(norms, descending=True, stable=True)[:count]
     best = float(norms[order[0]]) / rho if len(order) else 0.0
@@ -84,7 +86,7 @@ def _by_branching(
     U: Tensor,
     family: NetworkFamily,
     sequences: Sequences,
-    penalty: Penalty,
+    penalty: Norm,
     rho: float,
     count: int,
     time_limit: float,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convexsnn.penalties import Penalty
+from convexsnn.penalties import Norm
 from convexsnn.prefixes import Prefixes
 from convexsnn.search.branches.population import Population
 from convexsnn.search.branches.simulator import columns, correlate
@@ -31,12 +31,13 @@ class DualPricing:
         Of the training rows; float32.
     U : float32 tensor of shape (rows, C)
         The dual vector over rho.
-    penalty : Penalty
+    norm : Norm
+        The penalty.
     """
 
     prefixes: Prefixes
     U: Tensor
-    penalty: Penalty
+    norm: Norm
 
     def correlations(self, population: Population) -> Tensor:
         """d^T U / rho of every last-layer neuron, (B, m, C)."""
@@ -49,7 +50,7 @@ class DualPricing:
     def norms(self, correlations: Tensor) -> Tensor:
         """Scores from correlations (B, m, C)."""
         B, m, _ = correlations.shape
-        return self.penalty.row_norms(correlations.flatten(0, 1)).reshape(B, m)
+        return self.norm.row_norms(correlations.flatten(0, 1)).reshape(B, m)
 
 
 def take_best(population: Population, pricing: DualPricing, limit: int) -> tuple[Tensor, Tensor, Tensor, float]:

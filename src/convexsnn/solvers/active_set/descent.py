@@ -111,7 +111,7 @@ class Descent:
         self._largest = float(point.products.abs().max()) if len(point.products) else 0.0
         primal = float(program.data_term(point.scores)) + program.rho * float(point.W.abs().sum())
         U = point.U / max(1.0, self._largest / program.rho)
-        self.best.offer(point.W, primal, U, program.dual(U))
+        self.best.offer(point.W, primal, U, program.data_dual(U))
 
     def _step(self) -> None:
         point = cast(Point, self.point)

@@ -1,4 +1,4 @@
-"""The columns as the semismooth Newton solver sees them: scaled to norm one."""
+"""The columns as the semismooth Newton solver sees them: scaled, as a rule to norm one."""
 
 from __future__ import annotations
 
@@ -11,22 +11,18 @@ from convexsnn.columns import Columns
 DENSE_BYTES = 2**31
 
 
-class NormalisedColumns:
-    """D diag(scale), whose columns have norm one under the row weights.
-
-    The proximal point step is a step in this metric, so the solver does not see the units of real-valued columns.
+class ScaledColumns:
+    """D diag(scale).
 
     Attributes
     ----------
     scale : float64 tensor of shape (P, 1)
-        Weights of the program are ``scale`` times weights of the normalised columns.
+        Weights of the program are ``scale`` times weights of the scaled columns.
     """
 
-    def __init__(self, columns: Columns, row_weights: Tensor) -> None:
+    def __init__(self, columns: Columns, scale: Tensor) -> None:
         n, count = columns.shape
-        self._columns = columns
-        norms = columns.squares(row_weights).sqrt()
-        self.scale = torch.where(norms > 0.0, 1.0 / norms, 1.0).unsqueeze(1)
+        self._columns, self.scale = columns, scale
         fits = 0 < n * count * 8 <= DENSE_BYTES
         self._rows = {torch.float64: columns.dense().T * self.scale} if fits else {}
 
@@ -53,3 +49,12 @@ class NormalisedColumns:
         if dtype not in self._rows:
             self._rows[dtype] = self._rows[torch.float64].to(dtype)
         return self._rows[dtype][index]
+
+
+def normalised(columns: Columns, row_weights: Tensor) -> ScaledColumns:
+    """The columns, with norm one under the row weights.
+
+    A proximal point step is a step in this metric, so the solver does not see the units of real-valued columns.
+    """
+    norms = columns.squares(row_weights).sqrt()
+    return ScaledColumns(columns, torch.where(norms > 0.0, 1.0 / norms, 1.0).unsqueeze(1))

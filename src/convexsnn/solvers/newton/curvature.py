@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convexsnn.columns import BLOCK_ENTRIES
 from convexsnn.row_matrices import RowMatrices
-from convexsnn.solvers.newton.columns import NormalisedColumns
+from convexsnn.solvers.newton.columns import ScaledColumns
 
 # A row is stale when an entry of its curvature above this part of the largest has changed by this factor; the matrix is
 # when this share of the rows is. Stale rows cost iterations of conjugate gradients, but a new matrix costs more.
@@ -40,7 +40,7 @@ class CurvatureMatrix:
     a factor of at most t, so is the matrix. Only the part below the diagonal is kept.
     """
 
-    def __init__(self, columns: NormalisedColumns, outputs: range, curvature: RowMatrices, dtype: torch.dtype) -> None:
+    def __init__(self, columns: ScaledColumns, outputs: range, curvature: RowMatrices, dtype: torch.dtype) -> None:
         self._columns, self._outputs, self._curvature, self._dtype = columns, outputs, curvature, dtype
         self._position = torch.full_like(columns.scale, -1, dtype=torch.int64).repeat(1, len(outputs))
         self._matrix = columns.scale.new_empty(0, 0, dtype=dtype)

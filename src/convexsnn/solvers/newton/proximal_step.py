@@ -62,7 +62,7 @@ class ProximalStep:
 
     def dual_point(self, scores: Tensor) -> DualPoint:
         U = self._program.data_gradient(scores)
-        return DualPoint(scores, U, self._columns.rmatmul(U), -self._program.dual(U))
+        return DualPoint(scores, U, self._columns.rmatmul(U), -self._program.data_dual(U))
 
     def curvature(self, scores: Tensor) -> RowMatrices:
         """The Hessian of F at the scores (n, C), row by row."""
@@ -74,11 +74,11 @@ class ProximalStep:
         """Certify weights of the normalised columns and a dual point, and keep what is better than before."""
         program = self._program
         W = self._columns.scale * W
-        kappa = float(program.penalty.dual_norm(point.products / self._columns.scale)) / program.rho
+        kappa = float(program.penalty.norm.dual_norm(point.products / self._columns.scale)) / program.rho
         U, dual = point.U, -point.conjugate
         if kappa > 1.0:
             U = U / kappa
-            dual = program.dual(U)
+            dual = program.data_dual(U)
         self._best.offer(W, data_term + program.rho * float(program.penalty.value(W)), U, dual)
 
     def solve(

@@ -11,8 +11,8 @@ from torch import Tensor
 from convexsnn.program import ConvexProgram
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
-from convexsnn.solvers.needs import PROX_WITH_JACOBIAN, SMOOTH_LOSS, Need, check_needs
-from convexsnn.solvers.newton.columns import DENSE_BYTES, NormalisedColumns
+from convexsnn.solvers.needs import NORM_WITH_JACOBIAN, SMOOTH_LOSS, Need, check_needs
+from convexsnn.solvers.newton.columns import DENSE_BYTES, ScaledColumns, normalised
 from convexsnn.solvers.newton.proximal_step import DualPoint, ProximalStep
 from convexsnn.solvers.newton.system import Preconditioner
 from convexsnn.solvers.working_set import solve_by_working_set
@@ -45,7 +45,7 @@ class SemismoothNewton:
     """
 
     name: ClassVar[str] = "semismooth_newton"
-    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, PROX_WITH_JACOBIAN)
+    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, NORM_WITH_JACOBIAN)
 
     def prepare(self, program: ConvexProgram) -> Preconditioner | None:
         """The normalised columns and the factors over them, where the columns fit in `DENSE_BYTES`."""
@@ -136,12 +136,12 @@ class SemismoothNewton:
 def _preconditioner(program: ConvexProgram) -> Preconditioner:
     weights = program.n_columns * program.n_outputs
     small = program.n_rows * program.n_columns <= SMALL_ENTRIES or weights <= SMALL_WEIGHTS
-    columns = NormalisedColumns(program.columns, program.row_weights)
+    columns = normalised(program.columns, program.row_weights)
     return Preconditioner(columns, torch.float64 if small else torch.float32)
 
 
 def _start(
-    program: ConvexProgram, columns: NormalisedColumns, W: Tensor, point: DualPoint, curvature: RowMatrices
+    program: ConvexProgram, columns: ScaledColumns, W: Tensor, point: DualPoint, curvature: RowMatrices
 ) -> tuple[float, float]:
     """The first sigma, and the factor, within limits, that rho would need for W = 0 to be optimal (1: warm start).
 
@@ -152,5 +152,5 @@ def _start(
     if bool(used.any()):
         thresholds = (program.rho * columns.scale).expand_as(W)
         return float((W.abs()[used] / thresholds[used]).mean()), 1.0
-    kappa = float(program.penalty.dual_norm(point.products / columns.scale)) / program.rho
+    kappa = float(program.penalty.norm.dual_norm(point.products / columns.scale)) / program.rho
     return 1.0 / float((curvature.diagonal / program.row_weights.unsqueeze(1)).mean()), min(kappa, RELAXED_LIMIT)

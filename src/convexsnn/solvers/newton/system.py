@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.row_matrices import RowMatrices
-from convexsnn.solvers.newton.columns import NormalisedColumns
+from convexsnn.solvers.newton.columns import ScaledColumns
 from convexsnn.solvers.newton.curvature import CurvatureMatrix
 from convexsnn.solvers.newton.factor import Factor, RevisedFactor
 
@@ -26,12 +26,12 @@ class Preconditioner:
 
     Attributes
     ----------
-    columns : NormalisedColumns
+    columns : ScaledColumns
     dtype : torch.dtype
         Arithmetic of the factors: float64 once float32 no longer helps.
     """
 
-    def __init__(self, columns: NormalisedColumns, dtype: torch.dtype) -> None:
+    def __init__(self, columns: ScaledColumns, dtype: torch.dtype) -> None:
         self.columns, self.dtype = columns, dtype
         self._kept: dict[range, tuple[CurvatureMatrix, Factor]] = {}
         self._factors: list[Factor | RevisedFactor] = []
@@ -94,7 +94,7 @@ def _single(outputs: range) -> list[range]:
 
 
 def conjugate_gradients(
-    columns: NormalisedColumns,
+    columns: ScaledColumns,
     active: Tensor,
     curvature: RowMatrices,
     inverse: RowMatrices,
