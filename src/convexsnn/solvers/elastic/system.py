@@ -92,7 +92,7 @@ class Factor:
 
 def newton_direction(columns: UsedColumns, curvature: RowMatrices, residual: Tensor, sigma: float) -> Tensor:
     """-(I + sigma B B^T H)^-1 residual, of shape (n, C)."""
-    if 1 < residual.shape[1] and residual.numel() <= DIRECT_LIMIT:
+    if residual.shape[1] > 1 and residual.numel() <= DIRECT_LIMIT:
         return _directly(columns, curvature, residual, sigma)
     return _by_conjugate_gradients(columns, curvature, residual, sigma)
 
