@@ -124,3 +124,4 @@ class LargestEntry(Norm):
 
 LOSS_KINDS: list[Loss] = [*LOSSES.values(), SquaredHinge(), SharpCrossEntropy(), Absolute()]
 PENALTY_KINDS: list[Penalty] = [*PENALTIES.values(), LargestEntry()]
+NORM_KINDS = [penalty for penalty in PENALTY_KINDS if isinstance(penalty, Norm)]
