@@ -9,13 +9,15 @@ from convexsnn import Architecture, Problem, gaussian
 from convexsnn.columns import BitColumns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
-from convexsnn.penalties import PENALTIES
+from convexsnn.penalties import PENALTIES, Norm
 from convexsnn.program import ConvexProgram
 from convexsnn.sealed import DIGEST, write_sealed
 from convexsnn.sequences import Sequences, as_sequences
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.newton.solver import SemismoothNewton
 
+# The penalties that are norms, by name.
+NORMS = [name for name, penalty in PENALTIES.items() if isinstance(penalty, Norm)]
 KINDS = {
     "feedforward threshold": {"neuron": "threshold", "bias": True},
     "recurrent threshold": {"neuron": "threshold", "recurrent": True, "bias": True},

@@ -37,7 +37,7 @@ from convexsnn.sequences import as_sequences
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
 from convexsnn.verification import verify
-from helpers import KINDS, draw_hidden, draw_sequences, draw_targets, make_problem
+from helpers import KINDS, NORMS, draw_hidden, draw_sequences, draw_targets, make_problem
 
 THRESHOLD = Unit("threshold", "none", 0.0, 0.0)
 UNITS = {
@@ -51,7 +51,7 @@ UNITS = {
     "LIF of negative threshold": Unit("lif", "soft", 0.5, -1.0),
     "LIF delayed of negative threshold": Unit("lif", "delayed", 0.6, -1.0),
 }
-PAIRS = list(itertools.product(LOSSES, PENALTIES))
+PAIRS = list(itertools.product(LOSSES, NORMS))
 
 
 def program_over(bits, loss, penalty, classes, rho, seed=0):

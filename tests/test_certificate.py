@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from convexsnn import Certificate, certify, solve
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.losses import LOSSES
-from convexsnn.penalties import PENALTIES
 from convexsnn.program import uniform_weights
-from helpers import draw_program
+from helpers import NORMS, draw_program
 
-pairs = st.tuples(st.sampled_from(sorted(LOSSES)), st.sampled_from(sorted(PENALTIES)))
+pairs = st.tuples(st.sampled_from(sorted(LOSSES)), st.sampled_from(NORMS))
 
 
 @given(pairs, st.integers(0, 1000), st.floats(1e-4, 1.0), st.floats(0.0, 100.0))

@@ -26,16 +26,15 @@ from convexsnn.bounds import (
 from convexsnn.cli.app import run
 from convexsnn.exact import ExactSettings, solve_exactly
 from convexsnn.losses import LOSSES
-from convexsnn.penalties import PENALTIES
 from convexsnn.search import SearchSettings, search
 from convexsnn.sequences import as_sequences
 from convexsnn.solvers import SolverOptions, Status
 from convexsnn.storage import load_model, save_model
 from convexsnn.surrogate import SurrogateSettings, initial_network, train_surrogate
 from convexsnn.verification import verify
-from helpers import KINDS, draw_sequences, draw_targets, generator, interrupt_run, make_problem
+from helpers import KINDS, NORMS, draw_sequences, draw_targets, generator, interrupt_run, make_problem
 
-PAIRS = list(itertools.product(LOSSES, PENALTIES))
+PAIRS = list(itertools.product(LOSSES, NORMS))
 
 
 def exact(**settings):

@@ -17,13 +17,13 @@ from convexsnn.labels import decide
 from convexsnn.losses import LOSSES, PiecewiseLinearLoss, ProbabilisticLoss, SmoothLoss, is_hinge, loss_of
 from convexsnn.losses.protocol import Head
 from convexsnn.penalties import PENALTIES, PenaltyWithJacobian
-from third_kinds import LOSS_KINDS, PENALTY_KINDS
+from third_kinds import LOSS_KINDS, NORM_KINDS
 
 losses = st.sampled_from(LOSS_KINDS)
-penalties = st.sampled_from(PENALTY_KINDS)
+penalties = st.sampled_from(NORM_KINDS)
 seeds = st.integers(0, 100_000)
 each_loss = pytest.mark.parametrize("loss", LOSS_KINDS, ids=lambda loss: loss.name)
-each_penalty = pytest.mark.parametrize("penalty", PENALTY_KINDS, ids=lambda penalty: penalty.name)
+each_penalty = pytest.mark.parametrize("penalty", NORM_KINDS, ids=lambda penalty: penalty.name)
 
 
 def draw_scores(seed, n=6, C=3, scale=3.0):
@@ -143,7 +143,9 @@ def test_tables_refuse_what_they_do_not_know():
     for miss in (lambda: LOSSES["squared_hinge"], lambda: loss_of("squared_hinge")):
         with pytest.raises(ValueError, match=f"loss must be one of {known}, got 'squared_hinge'"):
             miss()
-    with pytest.raises(ValueError, match=r"penalty must be one of 'l1', 'group', got 'groups'\. Did you mean 'group'"):
+    with pytest.raises(
+        ValueError, match=r"penalty must be one of 'l1', 'group', 'elastic', got 'groups'\. Did you mean 'group'"
+    ):
         PENALTIES["groups"]
     with pytest.raises(ValueError, match="loss must be 'cross_entropy' for several categorical outputs, not 'hinge'"):
         loss_of("hinge", (Head(2),))

@@ -112,8 +112,9 @@ def test_a_loss_without_a_solver_is_refused_by_name():
         r"no solver takes loss 'absolute' with penalty 'group' and 3 outputs: "
         r"hinge_interior needs the loss max\(0, 1 - y s\) and the l1 penalty, or one output; "
         r"hinge_cone needs the loss max\(0, 1 - y s\); "
-        r"active_set_newton needs a smooth loss and the l1 penalty, or one output; "
-        r"semismooth_newton needs a smooth loss"
+        r"active_set_newton needs a smooth loss such as squared or logistic and the l1 penalty, or one output; "
+        r"semismooth_newton needs a smooth loss such as squared or logistic; "
+        r"elastic_newton needs a smooth loss such as squared or logistic and the elastic penalty"
     )
     with pytest.raises(ValueError, match=f"^{message}$"):
         solver_for(program)
@@ -157,10 +158,10 @@ def test_universal_bounds_hold_over_all_patterns(loss, penalty):
         BitColumns(pack_bits(patterns), n), loss.encode(labels, 3), loss, penalty, 0.05, weights / weights.sum()
     )
     U = every.data_gradient(torch.zeros_like(every.targets))
-    kappa = float(penalty.dual_norm(every.columns.rmatmul(U))) / every.rho
+    kappa = float(penalty.norm.dual_norm(every.columns.rmatmul(U))) / every.rho
     assert grouped_kappa(every, U, groups) >= kappa
     bound = universal_bound(every, groups, (U,))
-    assert float(penalty.dual_norm(every.columns.rmatmul(bound.U))) <= every.rho * (1 + 1e-12)
+    assert float(penalty.norm.dual_norm(every.columns.rmatmul(bound.U))) <= every.rho * (1 + 1e-12)
     # Weak duality against points that the solvers, or a proximal gradient method, reach.
     assert bound.value <= descend(every) + 1e-12
     assert bound.value > 0.0

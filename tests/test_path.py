@@ -22,13 +22,13 @@ from convexsnn.solvers import SolverOptions, Status, solve
 from convexsnn.solvers.path import largest_rho, rho_grid, solve_path
 from convexsnn.training import SimulatedColumns, train
 from convexsnn.validation import RSquared, Validation
-from helpers import draw_hidden, draw_program, draw_sequences, draw_targets, interrupt_run
+from helpers import NORMS, draw_hidden, draw_program, draw_sequences, draw_targets, interrupt_run
 
 TOL = 1e-8
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("penalty", NORMS)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_every_point_is_what_a_cold_solve_gives(loss, penalty, classes):
     program = draw_program(loss, penalty, classes=classes)
@@ -49,7 +49,7 @@ def test_every_point_is_what_a_cold_solve_gives(loss, penalty, classes):
 
 @given(
     st.sampled_from(sorted(LOSSES)),
-    st.sampled_from(sorted(PENALTIES)),
+    st.sampled_from(NORMS),
     st.integers(0, 10**6),
     st.integers(1, 8),
     st.integers(2, 4),
@@ -83,7 +83,7 @@ def test_zero_is_optimal_from_largest_rho_on_and_not_below(loss, penalty, seed, 
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("penalty", NORMS)
 def test_solvers_agree_on_where_weights_begin(loss, penalty):
     program = draw_program(loss, penalty, seed=3)
     largest = largest_rho(program)

@@ -12,6 +12,7 @@ from convexsnn import polish
 from convexsnn.losses import LOSSES, loss_of
 from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.head import LossThroughHead, OutputMap
+from helpers import NORMS
 from test_polish import Net, data, loader, refused
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -53,7 +54,7 @@ class Summed(Net):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("penalty", NORMS)
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.5, -2.0)])
 def test_a_program_through_a_head_is_that_of_the_module(loss, penalty, weights):
     """Certified in the readout's own weights; no small change of them is better."""
@@ -95,7 +96,7 @@ def test_the_conjugate_through_a_head(loss):
     assert bool(torch.isinf(through.conjugate(V + torch.tensor([1.0, 0, 0, 0, 0, 0]), Y)).all())
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("penalty", NORMS)
 def test_the_cheapest_lift(penalty):
     g = torch.Generator().manual_seed(0)
     head, omega = OutputMap(torch.tensor([[1.0, 3.0, 0.0, 0.0], [0.0, 0.0, -1.0, 3.0]]).double()), PENALTIES[penalty]

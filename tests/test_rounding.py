@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from convexsnn import Gaussian, SpikingRegressor, certify, solve
 from convexsnn.columns import PlaneColumns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES
-from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.head import OutputMap
 from convexsnn.proof.inequality import ExactProgram, prove
 from convexsnn.proof.losses import LossHead
 from convexsnn.rounding import exact_product, exact_sums, exact_transposed
 from convexsnn.verification import verify
-from helpers import draw_program
+from helpers import NORMS, draw_program
 from independent import Program, norm, rational, real
 from third_kinds import SquaredHinge
 
@@ -38,7 +37,7 @@ def _exact(program):
 @settings(deadline=None, max_examples=60)
 @given(
     st.sampled_from(sorted(LOSSES)),
-    st.sampled_from(sorted(PENALTIES)),
+    st.sampled_from(NORMS),
     st.integers(0, 1000),
     st.floats(-12, 12),
     st.floats(-20, 20),

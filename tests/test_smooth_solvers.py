@@ -22,7 +22,7 @@ from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Progress, SolverOptions, Status
 from convexsnn.solvers.newton import columns as newton_columns
 from convexsnn.solvers.newton import system as newton_system
-from convexsnn.solvers.newton.columns import NormalisedColumns
+from convexsnn.solvers.newton.columns import normalised
 from convexsnn.solvers.newton.curvature import CurvatureMatrix
 from convexsnn.solvers.newton.factor import Factor
 from convexsnn.solvers.newton.solver import SemismoothNewton
@@ -231,7 +231,7 @@ def test_history_improves_monotonically() -> None:
 def test_curvature_matrix_keeps_and_appends(loss: str) -> None:
     """Entries asked for later, in any order, give the same matrix as all at once; and it says when it is stale."""
     program = make_program(loss, "l1", n=40, count=12)
-    columns = NormalisedColumns(program.columns, program.row_weights)
+    columns = normalised(program.columns, program.row_weights)
     scores = torch.randn(program.targets.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     a, b, _ = program.loss.curvature(scores, program.targets)
     outputs = range(program.n_outputs)
@@ -257,7 +257,7 @@ def test_curvature_matrix_keeps_and_appends(loss: str) -> None:
 
 def test_revised_factor_solves_the_changed_system() -> None:
     program = make_program("cross_entropy", "l1", n=40, count=12)
-    columns = NormalisedColumns(program.columns, program.row_weights)
+    columns = normalised(program.columns, program.row_weights)
     curvature = program.loss.curvature(torch.zeros_like(program.targets), program.targets)
     matrix = CurvatureMatrix(columns, range(program.n_outputs), curvature, torch.float64)
     generator = torch.Generator().manual_seed(0)

@@ -10,7 +10,7 @@ from convexsnn.losses import LOSSES, CrossEntropy, Loss
 from convexsnn.losses.coding import signs
 from convexsnn.losses.protocol import SumOverOutputs, TargetKind
 from convexsnn.penalties import PENALTIES, Penalty
-from convexsnn.penalties.protocol import SumOverRows
+from convexsnn.penalties.protocol import Norm
 from convexsnn.row_matrices import RowMatrices
 
 
@@ -95,7 +95,7 @@ class Absolute(SumOverOutputs):
 
 
 @dataclass(frozen=True)
-class LargestEntry(SumOverRows):
+class LargestEntry(Norm):
     """Sum of the largest absolute values of the rows (l-infinity); its dual norm is the largest l1 norm of a row."""
 
     name: ClassVar[str] = "largest"
@@ -124,3 +124,4 @@ class LargestEntry(SumOverRows):
 
 LOSS_KINDS: list[Loss] = [*LOSSES.values(), SquaredHinge(), SharpCrossEntropy(), Absolute()]
 PENALTY_KINDS: list[Penalty] = [*PENALTIES.values(), LargestEntry()]
+NORM_KINDS = [penalty for penalty in PENALTY_KINDS if isinstance(penalty, Norm)]

@@ -97,8 +97,9 @@ class ProgramOptions:
     ----------
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
         Training lowers this loss. "auto" is cross_entropy, or squared with --regression.
-    penalty : {"l1", "group"}
+    penalty : {"l1", "group", "elastic"}
         The penalty sums the absolute output weights (l1), or the norm of the output weights of each neuron (group).
+        elastic adds half the sum of the squared output weights to group.
     output_weights : float
         Each of several outputs has this weight in the loss, as in --output-weights 1 --output-weights 2. Without
         weights, all have weight 1.

@@ -80,7 +80,10 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
         "auto" is cross_entropy, the only one for several outputs. For more than two classes logistic, hinge and squared
         are one-versus-rest.
-    penalty : {"l1", "group"}
+    penalty : {"l1", "group", "elastic"}
+        Sum of the absolute output weights, sum of the norms of each neuron's output weights, or the latter and half the
+        sum of all squared output weights. With elastic many neurons keep small weights. It is no norm, so it needs
+        witnesses that are drawn or trained (not "search" or "exact") and a smooth loss (not hinge).
     beta : float, sequence of float, or "path"
         Weight of the path norm, > 0. Of several one is picked by its scores on validation data. "path" is 20 in
         geometric progression, from just below the level at which all weights are zero down to 1e-3 of that level.

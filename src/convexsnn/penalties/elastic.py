@@ -9,6 +9,7 @@ from torch import Tensor
 
 from convexsnn.checks import check_real
 from convexsnn.penalties.group import RowGroup
+from convexsnn.penalties.protocol import Norm
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,14 @@ class Elastic:
 
     name: ClassVar[str] = "elastic"
     ridge: float = 1.0
-    norm: ClassVar[RowGroup] = RowGroup()
 
     def __post_init__(self) -> None:
         check_real("ridge", self.ridge, 0.0, open_minimum=True)
+
+    @property
+    def norm(self) -> Norm:
+        """The row-group norm."""
+        return RowGroup()
 
     def value(self, W: Tensor) -> Tensor:
         return self.norm.value(W) + 0.5 * self.ridge * W.square().sum()

@@ -94,7 +94,7 @@ def polish(
         Another loader with batches of the same kind. Of several betas the one is taken with which the module itself is
         most accurate on it (or has the smallest mean squared error); of equal ones the larger beta.
     loss : {"cross_entropy", "logistic", "hinge", "squared"}
-    penalty : {"l1", "group"}
+    penalty : {"l1", "group", "elastic"}
     beta : float, sequence of float, or "path"
         rho = beta / sqrt(F), F the inputs of the readout (and its bias). Several, and "path" (20 of them), need
         `validation`.

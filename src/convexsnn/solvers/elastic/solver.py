@@ -13,11 +13,13 @@ from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
 from convexsnn.solvers.elastic.step import ElasticStep
 from convexsnn.solvers.needs import ELASTIC_PENALTY, SMOOTH_LOSS, Need, check_needs
-from convexsnn.solvers.newton.columns import DENSE_BYTES, ScaledColumns
+from convexsnn.solvers.newton.columns import ScaledColumns
 from convexsnn.solvers.working_set import solve_by_working_set
 
 # Outer iterations that improve neither the certificate nor the objective before the solver gives up.
 PATIENCE = 3
+# Up to this many columns are solved for at once.
+FEW_COLUMNS = 512
 # The first iteration's rho is at most this many times the program's.
 RELAXED_LIMIT = 256.0
 
@@ -39,10 +41,8 @@ class ElasticNewton:
     needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, ELASTIC_PENALTY)
 
     def prepare(self, program: ConvexProgram) -> ScaledColumns | None:
-        """The columns as floats, where they fit in `DENSE_BYTES`."""
-        if 8 * program.n_rows * program.n_columns > DENSE_BYTES:
-            return None
-        return _columns(program)
+        """The columns as floats, where all of them are solved for at once."""
+        return None if program.n_columns > FEW_COLUMNS else _columns(program)
 
     def solve(
         self,
@@ -53,11 +53,11 @@ class ElasticNewton:
     ) -> Solution:
         """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given.
 
-        Dictionaries that do not fit in `DENSE_BYTES` as floats are solved by rounds on a working set of columns.
+        Many columns are solved for by rounds on a working set of them. Newton steps far from the optimum have most of
+        the columns that they see in use.
         """
         check_needs(self.name, self.needs, program)
-        prepared = prepared or self.prepare(program)
-        if prepared is None:
+        if program.n_columns > FEW_COLUMNS:
             return solve_by_working_set(self._solve, program, options, W0, self.name)
         return self._solve(program, options, W0, prepared)
 
