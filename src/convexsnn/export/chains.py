@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convexsnn.network import Branch, Layer, Network, lif_of
+from convexsnn.network import Branch, Layer, Network, lif_of, without_delays
 from convexsnn.neurons import LIF
 
 Chain = tuple[tuple[Layer, ...], Tensor]
@@ -35,7 +35,7 @@ def chains_of(network: Network) -> list[Chain]:
 
 
 def _kind(layer: Layer) -> tuple[object, ...]:
-    lif = lif_of(layer, "NIR")
+    lif = lif_of(without_delays(layer, "NIR"), "NIR")
     return lif.reset, bool((lif.leak == 1.0).any()), layer.recurrent is None
 
 

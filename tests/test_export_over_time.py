@@ -1,0 +1,137 @@
+"""Exported networks with delays and readouts over time, spike for spike and column for column."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convexsnn import LIF, Branch, Hidden, Layer, Network, Sequences, Threshold, simulate
+from convexsnn.export import from_torch, to_norse, to_snntorch, to_spikingjelly, to_torch
+from convexsnn.readouts import Analog, Count, Leaky, Membrane, Rate, Several, Spike, Windows
+from convexsnn.simulation import scores
+from helpers import generator
+
+T, N, D = 12, 30, 4
+READOUTS = {
+    "spike": Spike(),
+    "rate": Rate(),
+    "count": Count(),
+    "leaky": Leaky(0.7),
+    "windows": Windows(3, 3),
+    "one window": Windows(1, 5),
+    "several": Several((Windows(2, 3), Leaky(0.5), Spike(), Analog(), Membrane(), Rate())),
+}
+TARGETS = {
+    "torch": (to_torch, "torch", ("soft", "hard", "none", "delayed", "threshold")),
+    "snntorch": (to_snntorch, "snntorch", ("soft", "hard", "none", "delayed", "threshold")),
+    "spikingjelly": (to_spikingjelly, "spikingjelly.activation_based", ("soft", "hard")),
+    "norse": (to_norse, "norse.torch", ("soft", "hard", "none", "delayed", "threshold")),
+}
+
+
+def draw(reset="soft", readout=Rate(), delays=((0, 2, 5), (0, 1)), *, dyadic=False, dtype=torch.float64, seed=0):  # noqa: B008
+    """Two branches of two layers; the second branch has no delays but in its last layer."""
+    g = generator(seed)
+
+    def weights(*shape):
+        drawn = torch.randn(*shape, generator=g, dtype=torch.float64)
+        return ((4 * drawn).round() / 8 if dyadic else 0.4 * drawn).to(dtype)
+
+    def layer(n_in, m, lags):
+        leak, threshold = (torch.full((m,), value, dtype=dtype) for value in (0.75, 0.5))
+        neuron = Threshold() if reset == "threshold" else LIF(leak, threshold, reset)
+        return Layer(weights(n_in * len(lags), m), neuron, 0.25 * weights(m, m), 0.5 * weights(m), lags)
+
+    first, last = delays
+    branches = tuple(
+        Branch((layer(D, 8, own), layer(8, 5, last)), weights(5) if readout == Membrane() else None)
+        for own in (first, (0,))
+    )
+    hidden = Hidden(D, branches, readout, True, dtype)
+    return Network(hidden, torch.randn(hidden.n_last, 2, generator=g, dtype=torch.float64))
+
+
+def inputs(*, dyadic=False, dtype=torch.float64, seed=1):
+    g = generator(seed)
+    return (torch.randint(2, (T, N, D), generator=g) if dyadic else torch.randn(T, N, D, generator=g)).to(dtype)
+
+
+def check_alike(network, module, X):
+    """Spikes and columns of every step; returns how many spikes were compared."""
+    sequences = Sequences(X.transpose(0, 1).contiguous(), torch.full((X.shape[1],), len(X)))
+    steps = lambda features: features.unflatten(0, (X.shape[1], len(X))).transpose(0, 1).to(X.dtype)  # noqa: E731
+    spikes = steps(simulate(replace(network.hidden, readout=Spike()), sequences).features)
+    assert 0.02 < float(spikes.mean()) < 0.98
+    with torch.no_grad():
+        features, state = module.features(X)
+    last = module.branches[0].size - 3, module.branches[0].size + module.branches[1].size - 3
+    assert int((torch.cat([state[at] for at in last], dim=1) != spikes[-1]).sum()) == 0
+    expected = steps(simulate(network.hidden, sequences).features)
+    if network.hidden.readout.bits or isinstance(network.hidden.readout, Rate | Count | Leaky | Windows):
+        assert int((features != expected).sum()) == 0  # the same spikes, and the same sums of them
+    assert torch.allclose(features, expected, rtol=0.0, atol=1e-9 if X.dtype == torch.float64 else 1e-3)
+    return spikes.numel()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_spikes_and_columns_are_those_of_the_network(name):
+    export, package, resets = TARGETS[name]
+    pytest.importorskip(package)
+    for k, reset in enumerate(resets):
+        for i, (label, readout) in enumerate(READOUTS.items()):
+            dyadic, dtype = (i + k) % 2 == 0, torch.float32 if (i + k) % 3 == 0 else torch.float64
+            network = draw(reset, readout, dyadic=dyadic, dtype=dtype, seed=i)
+            assert check_alike(network, export(network), inputs(dyadic=dyadic, dtype=dtype)), label
+
+
+lags = st.lists(st.integers(0, 7), min_size=1, max_size=3, unique=True).map(sorted).map(tuple)
+
+
+@settings(max_examples=30)
+@given(st.tuples(lags, lags), st.sampled_from(sorted(READOUTS)))
+def test_whatever_the_delays(delays, name):
+    network = draw("threshold", READOUTS[name], delays, dyadic=True)
+    X = inputs(dyadic=True)
+    sequences = Sequences(X.transpose(0, 1).contiguous(), torch.full((N,), T))
+    expected = scores(network, sequences).unflatten(0, (N, T)).transpose(0, 1)
+    with torch.no_grad():
+        assert torch.allclose(to_torch(network)(X)[0], expected)
+
+
+@pytest.mark.parametrize("name", READOUTS)
+def test_the_state_goes_on_where_it_ended(name):
+    network = draw(readout=READOUTS[name])
+    module, X = to_torch(network), inputs()
+    whole, end = module(X)
+    state, parts = None, []
+    for piece in X.split(5):
+        y, state = module(piece, state)
+        parts.append(y)
+    assert torch.equal(torch.cat(parts), whole)
+    assert all(map(torch.equal, end, state))
+    assert torch.equal(end[-1], torch.full((N, 1), T))
+    last = to_torch(replace(network, hidden=replace(network.hidden, every_step=False)))
+    assert torch.equal(last(X)[0], whole[-1])
+
+
+@pytest.mark.parametrize("name", READOUTS)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torch_modules_can_be_scripted_compiled_and_exported(name):
+    module, X = to_torch(draw(readout=READOUTS[name])), inputs()[:4]
+    y, state = module(X)
+    scripted_y, scripted_state = torch.jit.script(module)(X)
+    assert torch.equal(scripted_y, y)
+    assert all(map(torch.equal, scripted_state, state))
+    assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(X)[0], y)
+    assert torch.equal(torch.export.export(module, (X,)).module()(X)[0], y)
+
+
+@pytest.mark.parametrize("name", [*READOUTS, "membrane"])
+def test_from_torch_gives_the_network_back(name):
+    network = draw(readout=READOUTS.get(name, Membrane()))
+    if name == "several":  # its membrane readout has a bias
+        biased = [replace(branch, readout_bias=torch.full((5,), 0.25).double()) for branch in network.hidden.branches]
+        network = replace(network, hidden=replace(network.hidden, branches=tuple(biased)))
+    assert from_torch(to_torch(network)).equals(network)
