@@ -18,7 +18,6 @@ from convexsnn import (
 from convexsnn.bounds import NetworkFamily
 from convexsnn.cost import inference_cost
 from convexsnn.display import WeightsDisplay
-from convexsnn.export import to_nir
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import Threshold, lif
 from convexsnn.readouts import Rate
@@ -160,7 +159,6 @@ def network():
 
 
 KNOW_NONE = {
-    "nir": lambda: to_nir(network()),
     "bounds": lambda: NetworkFamily.of(network().hidden),
     "quantise": lambda: quantise(network(), draw_sequences(), 8),
     "margins": lambda: widen_margins(network(), draw_sequences()),

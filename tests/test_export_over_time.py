@@ -1,14 +1,16 @@
 """Exported networks with delays and readouts over time, spike for spike and column for column."""
 
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convexsnn import LIF, Branch, Hidden, Layer, Network, Sequences, Threshold, simulate
-from convexsnn.export import from_torch, to_norse, to_snntorch, to_spikingjelly, to_torch
+from convexsnn.export import from_nir, from_torch, to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
 from convexsnn.readouts import Analog, Count, Leaky, Membrane, Rate, Several, Spike, Windows
 from convexsnn.simulation import scores
 from helpers import generator
@@ -135,3 +137,95 @@ def test_from_torch_gives_the_network_back(name):
         biased = [replace(branch, readout_bias=torch.full((5,), 0.25).double()) for branch in network.hidden.branches]
         network = replace(network, hidden=replace(network.hidden, branches=tuple(biased)))
     assert from_torch(to_torch(network)).equals(network)
+
+
+# NIR
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard", "none", "delayed", "threshold"])
+@pytest.mark.parametrize("readout", [Spike(), Count()])
+@pytest.mark.parametrize("delays", [((0,), (0,)), ((0, 2, 5), (0, 1)), ((3,), (1, 4))])
+def test_nir_round_trip_keeps_delays_and_counts(reset, readout, delays, tmp_path):
+    nir = pytest.importorskip("nir")
+    network = draw(reset, readout, delays, dyadic=True)
+    nir.write(tmp_path / "graph.nir", to_nir(network, soft_reset="subgraph", dtype="float64"))
+    back = from_nir(tmp_path / "graph.nir")
+    assert back.hidden.readout == readout
+    assert {layer.delays for layer in back.hidden.layers()} == {layer.delays for layer in network.hidden.layers()}
+    sequences = Sequences(inputs(dyadic=True).transpose(0, 1).contiguous(), torch.full((N,), T))
+    assert torch.equal(simulate(back.hidden, sequences).features, simulate(network.hidden, sequences).features)
+    assert torch.equal(back.W, network.W)
+
+
+@pytest.mark.parametrize("readout", [Rate(), Leaky(0.7), Windows(2, 3), READOUTS["several"]])
+def test_readouts_that_nir_cannot_express_are_refused_by_name(readout):
+    pytest.importorskip("nir")
+    with pytest.raises(ValueError, match=f"the {re.escape(str(readout))} readout cannot be expressed in NIR"):
+        to_nir(draw("hard", readout))
+
+
+def delayed(*nodes, late=(2e-4, 2e-4)):
+    """Input, a Delay, weights, LIF, and then `nodes` or weights; as a chain."""
+    nir = pytest.importorskip("nir")
+    ones = np.ones(2)
+    lif = nir.LIF(tau=2e-4 * ones, r=ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones)
+    weights = lambda: nir.Affine(np.ones((2, 2)), 0 * ones)  # noqa: E731
+    return nir.NIRGraph.from_list(nir.Delay(np.asarray(late)), weights(), lif, *(nodes or [weights()]))
+
+
+def test_every_input_may_have_a_delay_of_its_own():
+    (layer,) = from_nir(delayed(late=[1e-4, 3e-4])).hidden.layers()
+    assert layer.delays == (1, 3)
+    expected = torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.0, 0.0], [0.5, 0.5]], dtype=torch.float64)
+    assert torch.equal(layer.weight, expected)
+    assert from_nir(delayed(late=[2e-4, 2e-4])).hidden.branches[0].last.delays == (2,)
+
+
+@pytest.mark.parametrize("late", [[1.5e-4, 1e-4], [-1e-4, 1e-4], [1e-4, 1.00001e-4]])
+def test_delays_that_are_no_steps_are_refused(late):
+    with pytest.raises(ValueError, match="delay that is not a whole number of steps"):
+        from_nir(delayed(late=late))
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (lambda nir: nir.I(np.ones(2)), "must add 1 for each spike"),
+        (lambda nir: nir.Delay(np.full(2, 1e-4)), "is delayed on the way to the output"),
+    ],
+)
+def test_what_lies_before_the_output_is_a_count_or_refused(node, message):
+    nir = pytest.importorskip("nir")
+    with pytest.raises(ValueError, match=message):
+        from_nir(delayed(node(nir), nir.Affine(np.ones((1, 2)), np.zeros(1))))
+
+
+def test_every_input_needs_a_delay_where_some_have_one():
+    graph = delayed()
+    graph.nodes["delay"].delay = np.full(3, 1e-4)
+    with pytest.raises(ValueError, match="affine has 2 inputs, but 3 delays"):
+        from_nir(graph)
+
+
+def test_weights_that_are_summed_at_the_same_neurons_are_one_layer():
+    nir = pytest.importorskip("nir")
+    graph = delayed()
+    graph.nodes["beside"] = nir.Affine(np.ones((2, 2)), np.ones(2))
+    first, _ = next(edge for edge in graph.edges if graph.nodes[edge[1]] is graph.nodes["lif"])
+    graph.edges += [("input", "beside"), ("beside", "lif")]
+    (layer,) = from_nir(graph).hidden.layers()
+    assert layer.delays == (0, 2)
+    assert torch.equal(layer.weight, torch.full((4, 2), 0.5, dtype=torch.float64))
+    assert torch.equal(layer.bias, torch.full((2,), 0.5, dtype=torch.float64))
+    graph.nodes[first].weight = np.ones((2, 3))
+    with pytest.raises(ValueError, match="weights of different shapes"):
+        from_nir(graph)
+
+
+def test_delays_that_lead_back_to_themselves_are_refused():
+    nir = pytest.importorskip("nir")
+    graph = delayed()
+    graph.nodes |= {"one": nir.Delay(np.full(2, 1e-4)), "two": nir.Delay(np.full(2, 1e-4))}
+    graph.edges += [("input", "one"), ("one", "two"), ("two", "one")]
+    with pytest.raises(ValueError, match="one leads back to itself"):
+        from_nir(graph)
