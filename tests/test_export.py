@@ -171,6 +171,7 @@ def test_torch_module_can_be_scripted_compiled_and_exported(reset):
     scripted_y, scripted_state = torch.jit.script(module)(X)
     assert torch.equal(scripted_y, y)
     assert all(map(torch.equal, scripted_state, state))
+    torch._dynamo.reset()  # the code of modules is compiled anew for each, up to a limit
     assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(X)[0], y)
     assert torch.equal(torch.export.export(module, (X,)).module()(X)[0], y)
 
