@@ -95,7 +95,7 @@ def test_analog_readouts_are_refused(tmp_path):
     model = SpikingClassifier(**(SMALL | {"witnesses": FAMILY.with_params(readout="analog")})).fit(X, y)
     outcome = verify_exactly(save(model, tmp_path / "m.safetensors"), X, y)
     assert not outcome.holds
-    assert "needs 0/1 columns" in outcome.problems[0]
+    assert "needs columns of spikes" in outcome.problems[0]
 
 
 def test_other_data_are_refused(tmp_path):

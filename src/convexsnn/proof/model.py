@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from .readouts import StoredReadout, read_readout
+
 # 6: witness families with settings of their own. Older files are of versions that were never released.
 FORMAT = 6
 
@@ -20,7 +22,10 @@ class DamagedModelError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class StoredLayer:
-    """One hidden layer; `reset` is None for threshold units, which have neither leak nor threshold."""
+    """One hidden layer; `reset` is None for threshold units, which have neither leak nor threshold.
+
+    `weight` has the rows of the first delay, then those of the second, and so on.
+    """
 
     weight: np.ndarray
     recurrent: np.ndarray | None
@@ -28,6 +33,7 @@ class StoredLayer:
     reset: str | None
     leak: np.ndarray
     threshold: np.ndarray
+    delays: tuple[int, ...] = (0,)
 
     @property
     def m(self) -> int:
@@ -49,14 +55,14 @@ class StoredHidden:
 
     n_features: int
     branches: tuple[StoredBranch, ...]
-    readout: str
+    readout: StoredReadout
     every_step: bool
     dtype: np.dtype
 
     @property
     def n_last(self) -> int:
-        """Neurons of the last layers of all branches."""
-        return sum(branch.layers[-1].m for branch in self.branches)
+        """Columns: of each neuron of the last layers as many as the readout has parts."""
+        return self.readout.parts * sum(branch.layers[-1].m for branch in self.branches)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +123,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _hidden(facts: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> StoredHidden:
     dtype = {"float64": np.dtype(np.float64), "float32": np.dtype(np.float32)}[facts["dtype"]]
-    if facts["readout"] not in ("spike", "membrane", "analog"):
-        raise ValueError(f"its readout {facts['readout']!r} is unknown")
+    readout = read_readout(facts["readout"])
     if not isinstance(facts["every_step"], bool):
         raise ValueError(f"its every_step must be true or false, not {facts['every_step']!r}")
     branches = []
@@ -130,13 +135,14 @@ def _hidden(facts: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) 
         branches.append(StoredBranch(tuple(layers), _tensor(tensors, f"{prefix}.{k}.readout_bias", (below,), dtype)))
         if not layers:
             raise ValueError(f"branch {k} has no layers")
-    return StoredHidden(facts["n_features"], tuple(branches), facts["readout"], facts["every_step"], dtype)
+    return StoredHidden(facts["n_features"], tuple(branches), readout, facts["every_step"], dtype)
 
 
-def _layer(kind: dict[str, str], at: str, tensors: dict[str, np.ndarray], below: int, dtype: np.dtype) -> StoredLayer:
+def _layer(kind: dict[str, Any], at: str, tensors: dict[str, np.ndarray], below: int, dtype: np.dtype) -> StoredLayer:
     m = tensors[at + "weight"].shape[-1]
     get = lambda name, *shape: _tensor(tensors, at + name, shape, dtype)  # noqa: E731
-    weight, recurrent, bias = get("weight", below, m), get("recurrent", m, m), get("bias", m)
+    delays = _delays(kind.get("delays", [0]))
+    weight, recurrent, bias = get("weight", len(delays) * below, m), get("recurrent", m, m), get("bias", m)
     leak, threshold, reset = get("leak", m), get("threshold", m), kind.get("reset")
     if kind["kind"] == "threshold":
         reset, leak, threshold = None, np.zeros(m, dtype), np.zeros(m, dtype)
@@ -146,7 +152,14 @@ def _layer(kind: dict[str, str], at: str, tensors: dict[str, np.ndarray], below:
         raise ValueError(f"{at}leak or {at}threshold is missing")
     if not ((leak >= 0) & (leak <= 1)).all():
         raise ValueError(f"{at}leak is not in [0, 1]")
-    return StoredLayer(weight, recurrent, bias, reset, leak, threshold)
+    return StoredLayer(weight, recurrent, bias, reset, leak, threshold, delays)
+
+
+def _delays(delays: Any) -> tuple[int, ...]:
+    whole = isinstance(delays, list) and all(type(delay) is int and delay >= 0 for delay in delays)
+    if not whole or not delays or delays != sorted(set(delays)):
+        raise ValueError(f"the delays {delays!r} are not different numbers of steps in ascending order")
+    return tuple(delays)
 
 
 def _tensor(tensors: dict[str, np.ndarray], name: str, shape: tuple, dtype: np.dtype) -> np.ndarray | None:
