@@ -83,7 +83,7 @@ def columns_of(readout: Readout, last: LastLayer, surrogate: SurrogateShape) -> 
 
 def _rows(states: Tensor, lengths: Tensor, *, every_step: bool) -> Tensor:
     """Rows of the dictionary from states (T, n, m): the last step of each sequence, or all its steps."""
-    T, n, _ = states.shape
+    T, n = states.shape[:2]
     if every_step:
         inside = torch.arange(T, device=lengths.device) < lengths.unsqueeze(1)
         return states.transpose(0, 1)[inside]
