@@ -24,7 +24,7 @@ from convexsnn import Architecture, Gaussian, Network, Problem, Search, SpikingC
 from convexsnn.bench.methods import SENSIBLE, SENSIBLE_START
 from convexsnn.cost import inference_cost
 from convexsnn.metrics import closed_loop_scores, split_scores
-from convexsnn.problem import rho_of
+from convexsnn.regularisation import rho_of
 from convexsnn.surrogate import SurrogateSettings, initial_network, train_surrogate
 from convexsnn.tasks import TaskData, TaskSettings, load_task
 from convexsnn.witnesses.heterogeneous import diversify

@@ -7,7 +7,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexsnn import Gaussian, SpikingClassifier, SpikingRegressor
 from convexsnn.fitting import held_out
-from convexsnn.problem import rho_of
+from convexsnn.regularisation import rho_of
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 

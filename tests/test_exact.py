@@ -241,11 +241,11 @@ def test_the_command_line_trains_verifies_and_refuses(tmp_path, capsys):
     told = capsys.readouterr().out
     assert told.count("does not hold") == 1
     assert "only what it says of its own columns" in told
-    assert run([*options, "--max-patterns", "1000"]) == 2
+    assert run([*options, "--force", "--max-patterns", "1000"]) == 2
     error = re.sub(r"\s+", " ", capsys.readouterr().err)
     assert "max_patterns = 1000" in error
     assert "GiB" in error
-    assert run([*options, "--method", "pricing", "--time-limit", "30", "--beta", "10"]) == 0
+    assert run([*options, "--force", "--method", "pricing", "--time-limit", "30", "--beta", "10"]) == 0
     assert load_model(tmp_path / "out" / "model.safetensors")[0].witnesses.method == "pricing"
 
 

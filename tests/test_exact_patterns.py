@@ -242,3 +242,12 @@ def test_patterns_that_contradict_themselves_have_no_ties():
     owner, conditions = arrangement._conditions(0)
     wrong = replace(conditions, bits=np.array([True, False]))
     assert _ties(arrangement._trees[owner].dynamics, wrong) is None
+
+
+def test_a_pattern_that_only_zero_weights_give_has_a_network():
+    """Opposite inputs: both fire only at w = 0, where both are ties."""
+    sequences = as_sequences(np.array([[[1.0, 2.0]], [[-1.0, -2.0]], [[0.5, 0.1]], [[-0.5, -0.1]]]))
+    arrangement = enumerate_family(NetworkFamily(2, (Unit("threshold", "none", 0.0, 0.0),)), sequences)
+    columns = [tuple(bits) for bits in (arrangement.columns.dense() > 0).T.tolist()]
+    assert (True,) * 4 in columns
+    assert all(arrangement.realised(torch.arange(len(columns)))[1])

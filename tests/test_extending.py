@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from convexsnn import Gaussian, Hidden, Problem, Search, SpikingClassifier, as_sequences, simulate, solvers, train
 from convexsnn.cli.app import run as command
-from convexsnn.cli.witness_options import documentation_of
+from convexsnn.cli.witness_table import documentation_of
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.export import to_nir, to_snntorch
 from convexsnn.families import FAMILIES

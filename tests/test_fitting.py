@@ -121,7 +121,7 @@ def test_a_search_does_not_go_on_from_a_damaged_checkpoint(tmp_path):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << int(random.integers(8))
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"checkpoint .*search\.safetensors"):
+        with pytest.raises(ValueError, match=r"search\.safetensors cannot be read"):
             searched(tmp_path, rounds=1)
     path.write_bytes(whole)
     searched(tmp_path, rounds=1)

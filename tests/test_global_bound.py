@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexsnn import SpikingClassifier
+from convexsnn import Gaussian, SpikingClassifier
 from convexsnn.bounds import NetworkFamily, Unit
 from convexsnn.global_bound import GlobalBound, at_most
-from convexsnn.network import Branch, Hidden, Layer
+from convexsnn.network import Layer
 from convexsnn.reconstruction import realise
 from test_exact_patterns import units
 
@@ -43,9 +43,8 @@ def test_a_bound_of_other_data_cannot_be_stored():
     random = np.random.default_rng(0)
     X = random.normal(size=(12, 2, 2))
     y = (X[:, 0, 0] > 0).astype(int)
-    model = SpikingClassifier(
-        witnesses="gaussian", depth=2, leak=0.9, readout="spike", loss="hinge", last=200, rho=0.01, random_state=0
-    ).fit(X, y)
+    witnesses = Gaussian(depth=2, leak=0.9, readout="spike", last=200)
+    model = SpikingClassifier(witnesses, loss="hinge", rho=0.01, random_state=0).fit(X, y)
     certificate = model.certificate_
     with pytest.raises(ValueError, match="above the objective"):
         certificate.global_bound.of_network(certificate.global_bound.value * 0.5)
@@ -91,17 +90,15 @@ class Adaptive:
 
 
 def test_other_kinds_of_neurons_are_refused_by_name():
-    layer = Layer(torch.zeros(1, 1).double(), Adaptive())  # type: ignore[arg-type]
-    hidden = Hidden(1, (Branch((layer,)),), "spike")
-    with pytest.raises(ValueError, match="kind Adaptive"):
-        NetworkFamily.of(hidden)
+    with pytest.raises(ValueError, match=r"must be a Neuron.*Adaptive"):
+        Layer(torch.zeros(1, 1).double(), Adaptive())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not for Adaptive"):
         realise(torch.zeros(1, 1, 1).double(), torch.zeros(1, 1, 1) > 0, Adaptive())  # type: ignore[arg-type]
 
 
 def test_a_label_at_every_step_needs_causal_networks_and_the_bound_says_so():
     X = np.random.default_rng(0).normal(size=(6, 3, 1))
-    settings = {"witnesses": "gaussian", "depth": 2, "readout": "spike", "last": 8, "random_state": 0}
+    settings = {"witnesses": Gaussian(depth=2, readout="spike", last=8), "random_state": 0}
     steps = SpikingClassifier(**settings, per_step=True).fit(X, (X[:, :, 0] > 0).astype(int))
     last = SpikingClassifier(**settings).fit(X, (X[:, 0, 0] > 0).astype(int))
     assert "by what they have seen" in steps.certificate_.global_bound.family

@@ -13,10 +13,10 @@ from convexsnn import Sequences, Threshold, train
 from convexsnn.losses import LOSSES
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.penalties import PENALTIES
-from convexsnn.problem import rho_of
 from convexsnn.reconstruction import quantise, rounding, thin, widen_margins
 from convexsnn.reconstruction.integers import find_integers
 from convexsnn.reconstruction.traces import trace
+from convexsnn.regularisation import rho_of
 from convexsnn.simulation import scores, simulate
 from convexsnn.solvers import solve
 from convexsnn.solvers.base import SolverOptions

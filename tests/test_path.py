@@ -15,8 +15,7 @@ from convexsnn.certificate import certify
 from convexsnn.losses import LOSSES
 from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
-from convexsnn.problem import rho_of
-from convexsnn.regularisation import Regularisation
+from convexsnn.regularisation import Regularisation, rho_of
 from convexsnn.selection import PathPoint, train_path
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions, Status, solve
@@ -153,36 +152,38 @@ def drawn_path(betas, observer=None, rho=None, problem=None):
 
 
 def test_the_pick_has_the_best_validation_score_of_the_reconstructed_networks():
-    problem, path = drawn_problem(), drawn_path([0.03, 1.0, 0.3, 0.1])
-    assert [point.beta for point in path.points] == [1.0, 0.3, 0.1, 0.03]
-    best = max(path.points, key=lambda point: point.validation_score)
-    assert path.beta == best.beta
-    assert path.trained.certificate == best.certificate
-    for point in path.points:
+    problem, fitted = drawn_problem(), drawn_path([0.03, 1.0, 0.3, 0.1])
+    assert [point.beta for point in fitted.path] == [1.0, 0.3, 0.1, 0.03]
+    best = max(fitted.path, key=lambda point: point.validation_score)
+    assert fitted.beta == best.beta
+    assert fitted.trained.certificate == best.certificate
+    for point in fitted.path:
         alone = train(problem.at(rho_of(point.beta, 12)), draw_hidden())
         for score, rows in ((point.train_score, problem.scored), (point.validation_score, problem.validation)):
             assert score == pytest.approx(rows.score_of(scores(alone.network, rows.sequences)), abs=1e-3)
         assert point.certificate.primal == pytest.approx(alone.certificate.primal, rel=2e-6)
-        assert point.certificate.spike_margin == path.trained.certificate.spike_margin
+        assert point.certificate.spike_margin == fitted.trained.certificate.spike_margin
 
 
 def test_of_equal_scores_the_larger_beta_is_picked():
-    path = drawn_path((1.0, 0.1), problem=drawn_problem(Scored(lambda _: 1.0)))
-    assert path.beta == 1.0
-    before = float(scores(path.trained.network, drawn_problem().validation.sequences).abs().sum()) + 1e-9
+    fitted = drawn_path((1.0, 0.1), problem=drawn_problem(Scored(lambda _: 1.0)))
+    assert fitted.beta == 1.0
+    before = float(scores(fitted.trained.network, drawn_problem().validation.sequences).abs().sum()) + 1e-9
     undefined = replace(drawn_problem(Scored(lambda _: math.nan)))
     sometimes = Scored(lambda S: 0.5 if S.abs().sum() > before else math.nan)
-    path = drawn_path((1.0, 0.1), problem=replace(undefined, validation=replace(undefined.validation, score=sometimes)))
-    assert [(p.train_score, p.validation_score) for p in path.points] == [(None, None), (None, 0.5)]
-    assert path.beta == 0.1
+    fitted = drawn_path(
+        (1.0, 0.1), problem=replace(undefined, validation=replace(undefined.validation, score=sometimes))
+    )
+    assert [(p.train_score, p.validation_score) for p in fitted.path] == [(None, None), (None, 0.5)]
+    assert fitted.beta == 0.1
 
 
 def test_the_named_path_starts_just_below_zero_weights():
-    path = drawn_path("path")
-    betas = np.array([point.beta for point in path.points])
+    fitted = drawn_path("path")
+    betas = np.array([point.beta for point in fitted.path])
     assert len(betas) == 20
     assert np.allclose(betas[1:] / betas[:-1], 1e-3 ** (1 / 20))
-    assert 0 < path.points[0].support <= path.points[-1].support
+    assert 0 < fitted.path[0].support <= fitted.path[-1].support
     level = train(drawn_problem().at(rho_of(betas[0] * 1e-3 ** (-1 / 20), 12)), draw_hidden())
     assert level.certificate.support == 0
 
@@ -211,17 +212,17 @@ def test_the_observer_hears_which_beta_of_how_many():
 def test_an_interrupted_path_picks_among_what_it_has_and_says_what_is_not_certified(monkeypatch):
     interrupt_run(monkeypatch, 3)
     with pytest.warns(ConvergenceWarning, match="not certified to tol=1e-06"):
-        path = drawn_path([1.0, 0.3, 0.1, 0.03])
-    assert [point.status for point in path.points] == [Status.CONVERGED, Status.CONVERGED, Status.INTERRUPTED]
+        fitted = drawn_path([1.0, 0.3, 0.1, 0.03])
+    assert [point.status for point in fitted.path] == [Status.CONVERGED, Status.CONVERGED, Status.INTERRUPTED]
 
 
 def test_silent_witnesses_give_a_path_of_one_zero_network():
     silence, targets = as_sequences(np.zeros((6, 3, 3))), draw_targets("squared", 6, 2)
     problem = Problem(silence, targets, LOSSES["squared"], PENALTIES["l1"], 1.0, score=RSquared())
     with pytest.warns(UserWarning, match="no last-layer neuron fires"):
-        path = drawn_path("path", problem=replace(problem, validation=problem.scored))
-    assert len(path.points) == 1
-    assert path.trained.network.hidden.n_neurons == 0
+        fitted = drawn_path("path", problem=replace(problem, validation=problem.scored))
+    assert len(fitted.path) == 1
+    assert fitted.trained.network.hidden.n_neurons == 0
 
 
 def test_several_betas_need_validation_and_no_rho():
@@ -232,7 +233,7 @@ def test_several_betas_need_validation_and_no_rho():
 
 
 def test_records_survive_json():
-    for point in drawn_path([1.0, 0.1]).points:
+    for point in drawn_path([1.0, 0.1]).path:
         assert PathPoint.from_dict(point.to_dict()) == point
     with pytest.raises(ValueError, match="train_score"):
         PathPoint.from_dict(point.to_dict() | {"train_score": "good"})

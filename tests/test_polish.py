@@ -300,7 +300,7 @@ BAD = {
     "spikes do not spike": (Net(), {"spikes": "inp"}, "does not spike"),
     "time first": (Net(time="first"), {}, "time='steps' was declared"),
     "time steps": (Net(), {"time": "first"}, "one call a batch"),
-    "time batch": (Net(time="batch"), {"time": "first"}, "expected an input"),
+    "time batch": (Net(time="batch"), {"time": "first"}, "time='batch' fits"),
     "unknown time": (Net(), {"time": "last"}, "time must be one of"),
     "maximum": (Net(), {"pooling": "max"}, "not linear in the readout's weights"),
     "unknown pooling": (Net(), {"pooling": "sum"}, "pooling must be one of"),

@@ -11,11 +11,12 @@ from torch import nn
 from convexsnn import polish
 from convexsnn.losses import LOSSES, loss_of
 from convexsnn.penalties import PENALTIES
-from convexsnn.polishing.head import Head, LossThroughHead
+from convexsnn.polishing.head import LossThroughHead, OutputMap
 from test_polish import Net, data, loader, refused
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from polish_networks import CASES
+from polish_random import trial
 from polish_safety import digits, try_one
 
 
@@ -97,7 +98,7 @@ def test_the_conjugate_through_a_head(loss):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_the_cheapest_lift(penalty):
     g = torch.Generator().manual_seed(0)
-    head, omega = Head(torch.tensor([[1.0, 3.0, 0.0, 0.0], [0.0, 0.0, -1.0, 3.0]]).double()), PENALTIES[penalty]
+    head, omega = OutputMap(torch.tensor([[1.0, 3.0, 0.0, 0.0], [0.0, 0.0, -1.0, 3.0]]).double()), PENALTIES[penalty]
     V = torch.randn(7, 2, generator=g).double()
     W = head.lift(V, omega)
     assert torch.allclose(head.through(W), V)
@@ -194,3 +195,15 @@ def test_restore_is_exact():
     assert not torch.equal(net.out.weight, before["out.weight"])
     result.restore()
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize(("own", "declared"), [("first", "batch"), ("batch", "first")])
+def test_the_axis_of_time_is_told_apart_where_there_are_as_many_steps_as_sequences(own, declared):
+    refused(Net(time=own), f"time='{own}' fits", loader(batch=6), time=declared, pooling="count")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_random_networks_under_random_declarations():
+    kinds = [trial(seed) for seed in range(60)]
+    assert [told for told in kinds if told[0] == "wrong"] == []
+    assert {kind for kind, _ in kinds} >= {"polished", "refused"}

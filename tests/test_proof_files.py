@@ -314,3 +314,73 @@ def test_the_room_stands_alone_without_torch(fitted, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["holds"]
+
+
+def _sealed_again(folder):
+    (folder / SUMS).write_text(sums_of(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("certificate.json", lambda t: t.replace("{", '{"scope": "global", ', 1), "certificate.json"),
+        ("metrics.json", lambda t: t.replace("{", '{"accuracy_everywhere": 1.0, ', 1), "keys that no such file has"),
+        ("quantised.json", lambda t: '{"bits": 4, "bits": 8}', "each key once"),  # noqa: ARG005
+        ("quantised.json", lambda t: '{"bitss": 4}', "keys that no such file has"),  # noqa: ARG005
+    ],
+)
+def test_keys_that_stand_twice_or_are_unknown_are_refused_even_where_they_are_sealed(
+    fitted, tmp_path, name, text, reason
+):
+    folder = tmp_path / "m"
+    shutil.copytree(fitted / "m", folder)
+    path = folder / name
+    path.write_text(text(path.read_text() if path.exists() else ""))
+    _sealed_again(folder)
+    outcome = verify_exactly(folder, *draw_data())
+    assert not outcome.holds
+    assert reason in " ".join(outcome.problems)
+
+
+def test_a_folder_without_seal_or_with_an_unsealed_file_is_refused(fitted, tmp_path):
+    folder = tmp_path / "m"
+    shutil.copytree(fitted / "m", folder)
+    (folder / "search.safetensors").write_bytes(b"")
+    assert "search.safetensors" in " ".join(sum_problems(folder))
+    (folder / "search.safetensors").unlink()
+    (folder / SUMS).unlink()
+    assert f"there is no {SUMS}" in " ".join(verify_exactly(folder, *draw_data()).problems)
+
+
+def test_weights_that_are_not_the_kind_that_the_model_names_are_refused(fitted, tmp_path):
+    path = tmp_path / "m.safetensors"
+    with safe_open(str(fitted / "m" / "model.safetensors"), "pt") as file:
+        header = json.loads(file.metadata()["convexsnn"])
+    tensors = load_file(fitted / "m" / "model.safetensors")
+    assert header["row_weights"] == "uniform"
+    save_file(tensors, path, {"convexsnn": json.dumps(header | {"row_weights": "given"})})
+    assert "row weights are 'given'" in " ".join(verify_exactly(path, *draw_data()).problems)
+
+
+def test_the_stored_bound_is_refused_by_one_digit_above_what_is_proved(fitted, tmp_path):
+    path = tmp_path / "m.safetensors"
+    with safe_open(str(fitted / "m" / "model.safetensors"), "pt") as file:
+        header = json.loads(file.metadata()["convexsnn"])
+    lie = header["certificate"]
+    lie["dual"] += 1e-12 * abs(lie["dual"])
+    lie["gap"] = lie["primal"] - lie["dual"]
+    lie["relative_gap"] = lie["gap"] / abs(lie["primal"])
+    save_file(load_file(fitted / "m" / "model.safetensors"), path, {"convexsnn": json.dumps(header)})
+    assert "claims lower bound" in " ".join(verify_exactly(path, *draw_data()).problems)
+
+
+def test_strict_refuses_undecided_spikes(tmp_path, capsys):
+    X, y = draw_data()
+    np.savez(tmp_path / "data.npz", X=0.1 * np.round(10 * X), y=y)
+    data = ["--data", str(tmp_path / "data.npz")]
+    options = ["--witnesses", "gaussian", "--last", "20", "--depth", "2", "--loss", "hinge", "--beta", "0.05"]
+    assert run(["fit", *data, *options, "--out", str(tmp_path / "m")]) == 0
+    capsys.readouterr()
+    status = run(["verify", "--strict", "--model", str(tmp_path / "m"), *data, "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert status == (1 if report["exact"]["undecided"] else 0)

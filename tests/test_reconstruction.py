@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from convexsnn import Branch, Hidden, Layer, Threshold, build_dictionary, reconstruct, simulate, train
 from convexsnn.losses import LOSSES
-from convexsnn.problem import rho_of
+from convexsnn.regularisation import rho_of
 from convexsnn.simulation import scores
 from helpers import KINDS, draw_hidden, draw_sequences, draw_targets, make_problem
 

@@ -20,7 +20,7 @@ from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.prefixes import prefixes_of
-from convexsnn.problem import rho_of
+from convexsnn.regularisation import rho_of
 from convexsnn.search import SearchSettings, search
 from convexsnn.search.branches.pricing import DualPricing, take_best
 from convexsnn.search.branches.simulator import columns, correlate
@@ -738,7 +738,7 @@ def test_the_columns_of_all_attempts_are_kept_where_they_score_better(attempted,
 def test_ctrl_c_in_the_training_of_an_ascent_ends_the_search(monkeypatch):
     """The trainer keeps its best epoch when it is interrupted: the search must not go on from there."""
     X, y = bits(60, 4)
-    monkeypatch.setattr("convexsnn.surrogate.run.Run.epoch", interrupt_now)
+    monkeypatch.setattr("convexsnn.surrogate.run.TrainingRun.epoch", interrupt_now)
     found = run(as_sequences(X), encoded(y, "hinge"), settings=replace(SMALL, oracles=("ascent",)))
     assert found.stopped == INTERRUPTED
 

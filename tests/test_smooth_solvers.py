@@ -13,8 +13,8 @@ from convexsnn import Architecture, Problem, as_sequences, gaussian
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
-from convexsnn.problem import rho_of
 from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.regularisation import rho_of
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import Solver
 from convexsnn.solvers.active_set import curvature_store

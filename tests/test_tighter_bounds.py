@@ -94,7 +94,7 @@ def test_regressors_and_labels_a_step_have_it_too():
     [
         ({"depth": 3}, problem(), None, "more than one hidden layer: only the universal bound"),
         ({"recurrent": True}, problem(), None, "neurons feed one another"),
-        ({"readout": "analog"}, problem(), None, "readout 'analog'"),
+        ({"readout": "analog"}, problem(), None, "analog readout"),
         ({"dtype": "float32"}, problem(), None, "rounding gives patterns of its own"),
         ({}, problem(), ExactSettings(max_patterns=10), "max_patterns = 10"),
         ({}, problem(7), None, "must be those that the network was trained on"),

@@ -3,12 +3,7 @@
 What is named here is imported from its room when it is first asked for, so that ``import convexsnn`` takes no time.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers know it; importing typing takes longer than all else here
 if TYPE_CHECKING:
     from convexsnn.certificate import Certificate, certify
     from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
@@ -84,8 +79,11 @@ _ROOMS = {
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """A public name, or a room; imported at the first time."""
+    from importlib import import_module
+    from importlib.util import find_spec
+
     if name in _ROOM_OF:
         value = getattr(import_module(f"convexsnn.{_ROOM_OF[name]}"), name)
         globals()[name] = value

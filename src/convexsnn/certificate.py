@@ -7,12 +7,14 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.global_bound import GlobalBound, finite_or_none, relative_gap
 from convexsnn.losses import Head, check_heads
 from convexsnn.program import ConvexProgram
+from convexsnn.rounding import dictionary_kappa, enclose_dual, enclose_primal
 
 __all__ = ["SCOPES", "Certificate", "certify", "relative_gap"]
 
@@ -23,15 +25,16 @@ SCOPES = ("dictionary", "search", "global")
 class Certificate:
     """A duality gap and everything it depends on (theory.md section 3).
 
-    With scope ``dictionary`` it says: no readout weights on *this* dictionary reach an objective below `dual`, up to
-    rounding in `dtype`; it says nothing about other hidden weights. With scope ``global`` it says so of every network
+    With scope ``dictionary`` it says: no readout weights on *this* dictionary reach an objective below `dual`; it says
+    nothing about other hidden weights. With scope ``global`` it says so of every network
     of the family that `global_bound` names. What is known about other hidden weights beside a ``dictionary`` scope is
     in `global_bound`, with a gap of its own.
 
     Attributes
     ----------
     primal, dual : float
-        Objective of the returned weights, and a lower bound on the objective of every weights.
+        Objective of the returned weights, and a lower bound on the objective of every weights. What rounding may
+        have done is added to the one and taken from the other, so that they enclose the optimum (`rounding`).
     loss, penalty : str
     rho : float
         Weight of the penalty.
@@ -126,7 +129,7 @@ class Certificate:
     def from_json(cls, text: str) -> Certificate:
         """Inverse of `to_json`. Raises ValueError when a field is missing, unknown or of the wrong type."""
         try:
-            fields = json.loads(text, parse_constant=_refuse_constant)
+            fields = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
         except ValueError as error:
             raise ValueError(f"certificate is not valid JSON: {error}") from error
         if not isinstance(fields, dict):
@@ -185,22 +188,25 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"a key stands twice in one object: {sorted(key for key, _ in pairs)}")
+    return dict(pairs)
+
+
 @isolated
 def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
-    """The dictionary-scope certificate of weights `W` (P, C) and any dual candidate `U` (n, C), in float64.
+    """The dictionary-scope certificate of weights `W` (P, C) and any dual candidate `U` (n, C), rounded outwards.
 
-    `U` is made feasible first (`ConvexProgram.feasible_dual`), so no property of the solver that gave it is assumed.
+    `U` is put into the domain of F*, and the value is that of its largest feasible multiple, so no property of the
+    solver that gave it is assumed.
     """
-    return certify_feasible(program, W, U)[1]
-
-
-@isolated
-def certify_feasible(program: ConvexProgram, W: Tensor, U: Tensor) -> tuple[Tensor, Certificate]:
-    """The dual candidate `U` made feasible, and the certificate of `W` and it; see `certify`."""
-    U = program.feasible_dual(U)
-    certificate = Certificate(
-        primal=program.primal(W),
-        dual=program.dual(U),
+    U = program.in_domain(U.to(torch.float64))
+    if not bool(torch.isfinite(U).all()):
+        raise ValueError("the dual vector U must be finite")
+    return Certificate(
+        primal=enclose_primal(program, W).above,
+        dual=enclose_dual(program, U, dictionary_kappa(program, U)).below,
         loss=program.loss.name,
         penalty=program.penalty.name,
         rho=program.rho,
@@ -211,4 +217,10 @@ def certify_feasible(program: ConvexProgram, W: Tensor, U: Tensor) -> tuple[Tens
         nonzeros=int((W != 0).sum()),
         heads=program.loss.heads,
     )
-    return U, certificate
+
+
+@isolated
+def certify_feasible(program: ConvexProgram, W: Tensor, U: Tensor) -> tuple[Tensor, Certificate]:
+    """The dual candidate `U` made feasible, and the certificate of `W` and it; see `certify`."""
+    U = program.feasible_dual(U)
+    return U, certify(program, W, U)

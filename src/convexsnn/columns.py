@@ -2,14 +2,15 @@
 
 A dictionary may have far more entries than fit in memory as floats, so 0/1 columns are kept at one bit an entry and
 unpacked block by block. All classes have the same interface: ``shape``, ``device``, ``matmul``, ``rmatmul``,
-``squares``, ``dense``, ``take``.
+``squares``, ``dense``, ``take``; and ``largest`` and ``slices`` for products without rounding (`rounding`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +34,21 @@ class Columns(Protocol):
     def squares(self, weights: Tensor) -> Tensor: ...
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor: ...
     def take(self, index: Tensor) -> Columns: ...
+    @property
+    def largest(self) -> float: ...
+    def slices(self, bits: int) -> Iterator[Slice]: ...
+
+
+class Slice(NamedTuple):
+    """A part of columns with short entries: integers of `bits` bits times a power of two.
+
+    Columns are the sum of weight * columns over their slices. `place` is how many bits the slice lies below the first.
+    """
+
+    weight: float
+    columns: Columns
+    bits: int
+    place: int
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,15 @@ class BitColumns:
     def take(self, index: Tensor) -> BitColumns:
         """The columns named by `index` (int64 tensor), in that order."""
         return BitColumns(self.packed[index], self.n)
+
+    @property
+    def largest(self) -> float:
+        """An upper bound of all absolute entries."""
+        return 1.0
+
+    def slices(self, bits: int) -> Iterator[Slice]:  # noqa: ARG002 - one bit an entry is short enough
+        """The columns themselves."""
+        yield Slice(1.0, self, 1, 0)
 
     def matmul(self, W: Tensor) -> Tensor:
         """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Columns of weight zero are skipped."""
@@ -122,6 +147,22 @@ class RealColumns:
         """The columns named by `index` (int64 tensor), in that order."""
         return RealColumns(self.values[index])
 
+    @property
+    def largest(self) -> float:
+        """An upper bound of all absolute entries."""
+        return float(self.values.abs().max()) if self.values.numel() else 0.0
+
+    def slices(self, bits: int) -> Iterator[Slice]:
+        """Parts of `bits` bits, the highest first, until nothing is left or is 90 bits below the largest entry."""
+        rest, exponent = self.values, math.frexp(self.largest)[1]
+        for place in range(0, 90, bits):
+            unit = math.ldexp(1.0, max(-1000, exponent - place - bits))
+            part = torch.round(rest / unit) * unit
+            rest = rest - part
+            yield Slice(1.0, RealColumns(part), bits, place)
+            if not rest.any():
+                return
+
     def matmul(self, W: Tensor) -> Tensor:
         """``D @ W`` for `W` of shape (P, C); shape (n, C)."""
         return self.values.T.to(W.dtype) @ W
@@ -171,6 +212,16 @@ class PlaneColumns:
     def take(self, index: Tensor) -> PlaneColumns:
         """The columns named by `index` (int64 tensor), in that order."""
         return PlaneColumns(self.packed[index], self.weights, self.n)
+
+    @property
+    def largest(self) -> float:
+        """An upper bound of all absolute entries."""
+        return float(self.weights.abs().sum())
+
+    def slices(self, bits: int) -> Iterator[Slice]:  # noqa: ARG002 - one bit an entry is short enough
+        """The planes."""
+        for plane, weight in zip(self.packed.unbind(dim=1), self.weights.tolist(), strict=True):
+            yield Slice(weight, BitColumns(plane, self.n), 1, 0)
 
     def matmul(self, W: Tensor) -> Tensor:
         """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Columns of weight zero are skipped."""

@@ -58,21 +58,32 @@ def read_sealed(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
     DamagedFileError
         When the file is missing, damaged in any bit, or of another kind.
     """
+    metadata, tensors = _read(path, kind)
+    with reading(path, DIGEST):
+        if metadata.get(DIGEST) != _digest(kind, metadata[kind], tensors):
+            raise ValueError("it is not that of the content, so the file is damaged, or not of this version")
+    return parse_json(metadata[kind], path, "header"), tensors
+
+
+def read_sealed_header(path: str | Path, kind: str) -> dict[str, Any]:
+    """The header alone, without reading the tensors, so it is not held against the digest. Raises DamagedFileError."""
+    return parse_json(_read(path, kind, with_tensors=False)[0][kind], path, "header")
+
+
+def _read(path: str | Path, kind: str, *, with_tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
     regular_size(path)
     with reading(path, "file"):
         # safetensors holds the offsets of all tensors against the file's size before it reads any.
         try:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+                names = list(file.keys()) if with_tensors else []
+                tensors = {name: file.get_tensor(name) for name in names}
         except Exception as error:
             raise ValueError(f"it is truncated or not a safetensors file ({error})") from error
     if kind not in metadata:
         raise DamagedFileError(path, "header", f"it has none of the kind {kind!r}: convexsnn did not write it as such")
-    with reading(path, DIGEST):
-        if metadata.get(DIGEST) != _digest(kind, metadata[kind], tensors):
-            raise ValueError("it is not that of the content, so the file is damaged, or not of this version")
-    return parse_json(metadata[kind], path, "header"), tensors
+    return metadata, tensors
 
 
 def _digest(kind: str, text: str, tensors: dict[str, Tensor]) -> str:
@@ -80,7 +91,7 @@ def _digest(kind: str, text: str, tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name].numpy())
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        digest.update(memoryview(array).cast("B") if array.size else b"")
+        digest.update(array.data.cast("B") if array.size else b"")
     return digest.hexdigest()
 
 

@@ -29,7 +29,7 @@ from convexsnn.network import Hidden, Network
 from convexsnn.proof import FORMAT
 from convexsnn.reading import reading
 from convexsnn.regularisation import Regularisation
-from convexsnn.sealed import check_tensor, read_sealed, sealed_bytes
+from convexsnn.sealed import check_tensor, read_sealed, read_sealed_header, sealed_bytes
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
 from convexsnn.solvers import Status
@@ -40,7 +40,7 @@ from convexsnn.training import Trained
 KIND = "convexsnn"
 FIELDS: dict[str, type] = {
     **dict.fromkeys(("format", "n_iter"), int),
-    **dict.fromkeys(("estimator", "status", "solver", "data_digest"), str),
+    **dict.fromkeys(("estimator", "status", "solver", "data_digest", "row_weights"), str),
     **dict.fromkeys(("parameters", "fitted", "witnesses", "network", "certificate", "seconds", "extra"), dict),
     "given": list,
 }
@@ -90,14 +90,15 @@ def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> by
         "n_iter": trained.n_iter,
         "seconds": trained.seconds,
         "data_digest": trained.data_digest,
+        "row_weights": "uniform" if bool((trained.row_weights == trained.row_weights[0]).all()) else "given",
         "extra": extra or {},
     }
     return sealed_bytes(KIND, header, tensors)
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
-    """The facts of a model file. Raises DamagedFileError as `load_model` does."""
-    return _read_file(path)[0]
+    """The facts of a model file, which are not held against its digest. Raises DamagedFileError."""
+    return read_sealed_header(path, KIND)
 
 
 @isolated

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from convexsnn.bounds import prove_again
 from convexsnn.caller import isolated
@@ -14,10 +15,12 @@ from convexsnn.dictionary import build_dictionary
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction import reconstruct
+from convexsnn.rounding import dictionary_kappa, enclose_dual, enclose_primal
 from convexsnn.training import Trained
 
 # Relative error that recomputing in float64 may make (other block sizes, other BLAS).
 ROUNDING = 1e-9
+EPSILON = 2.0**-52
 # Rounding of potentials, in units of the spacing of numbers near one in the network's dtype.
 MARGIN_ROUNDING = 1e4
 
@@ -84,12 +87,13 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
     except ValueError as error:
         return Verification(None, (str(error),))
     problems = _differences(stored, certificate, trained.witnesses.dtype)
+    problems += _wrong_values(stored, program, W, trained)
     if not torch.equal(dictionary.to_neurons(W), trained.W):
         problems.append("the stored W has weights on neurons that are silent or give the column of an earlier one")
     if not reconstruct(trained.witnesses, dictionary, W).equals(trained.network):
         problems.append("the stored network is not the one that the stored witnesses and W give")
     run = problem.objective(trained.network)
-    if not _close(run, certificate.primal):
+    if abs(run - certificate.primal) > ROUNDING * abs(certificate.primal) + _running_error(program, W):
         problems.append(
             f"the stored network, run anew, has objective {run:.12g}, the convex program {certificate.primal:.12g}"
         )
@@ -123,15 +127,40 @@ def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> l
         for name in facts
         if getattr(stored, name) != getattr(now, name)
     ]
+    if stored.scope == "global" and not (now.dual >= stored.dual or _close(stored.dual, now.dual)):
+        problems.append(f"the certificate claims lower bound {stored.dual:.12g}, but only {now.dual:.12g} is proved")
     if not _close(stored.rho, now.rho):
         problems.append(f"the certificate says rho = {stored.rho!r}, the model's settings give {now.rho!r}")
-    if not _close(stored.primal, now.primal):
-        problems.append(f"the certificate claims objective {stored.primal:.12g}, recomputed: {now.primal:.12g}")
-    if not (now.dual >= stored.dual or _close(stored.dual, now.dual)):
-        problems.append(f"the certificate claims lower bound {stored.dual:.12g}, but only {now.dual:.12g} is proved")
     if not _margins_agree(stored.spike_margin, now.spike_margin, dtype):
         problems.append(f"the certificate says spike margin {stored.spike_margin}, recomputed: {now.spike_margin}")
     return problems + _global_differences(stored, now)
+
+
+def _wrong_values(stored: Certificate, program: ConvexProgram, W: Tensor, trained: Trained) -> list[str]:
+    """Whether objective and lower bound enclose the optimum, where what rounding may do is in the margins."""
+    problems, primal = [], enclose_primal(program, W)
+    if not (primal.allows_above(stored.primal) and _close(stored.primal, primal.above)):
+        problems.append(f"the certificate claims objective {stored.primal:.17g}, recomputed: {primal.above:.17g}")
+    if stored.scope == "global":  # its bound is that over the family, compared as such
+        return problems
+    U = program.in_domain(trained.U)
+    dual = enclose_dual(program, U, dictionary_kappa(program, U))
+    if not dual.allows_below(stored.dual):
+        problems.append(f"the certificate claims lower bound {stored.dual:.17g}, but only {dual.below:.17g} is proved")
+    return problems
+
+
+def _running_error(program: ConvexProgram, W: Tensor) -> float:
+    """How far the objective of a network that is run in float64 may be from that of its convex program.
+
+    Scores are sums of weights times entries, in any order; the loss changes with them by its slope and its curvature.
+    """
+    S, Y, loss = program.columns.matmul(W), program.targets, program.loss
+    count = int((W != 0).any(dim=1).sum()) + 16
+    shift = 4.0 * count * EPSILON * (program.columns.largest * W.abs().sum(dim=0) + Y.abs())
+    slope = (loss.gradient(S, Y).abs() * shift).sum(dim=1)
+    bend = loss.value(S + shift, Y) + loss.value(S - shift, Y) - 2.0 * loss.value(S, Y)
+    return float(program.row_weights @ (slope + bend.abs()))
 
 
 def _global_differences(stored: Certificate, now: Certificate) -> list[str]:

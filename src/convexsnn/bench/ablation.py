@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 import warnings
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from convexsnn.bench.jobs import Job, JobSkippedError, TableRows
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.families import FAMILIES, WitnessFamily
+from convexsnn.files import write_atomically
 from convexsnn.tasks import TaskSettings, load_task
 
 
@@ -194,6 +196,8 @@ def plot_ablations(rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
         below.set_xticks(places, [str(value) for value in values], rotation=30 if axis == "witnesses" else 0)
         above.set_title(f"{base}: {axis}")
         path = folder / f"{base}-{axis}.png"
-        figure.savefig(path, dpi=150)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=150)
+        write_atomically(path, picture.getvalue())
         files.append(path)
     return files

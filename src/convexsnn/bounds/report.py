@@ -15,6 +15,7 @@ from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound, uni
 from convexsnn.global_bound import GlobalBound, at_most
 from convexsnn.network import Hidden
 from convexsnn.program import ConvexProgram
+from convexsnn.rounding import dictionary_kappa, pattern_kappa
 from convexsnn.sequences import Sequences
 
 # What networks with a label at every step must be for equal beginnings to be answered alike.
@@ -43,13 +44,13 @@ def universal_certificate(
     return GlobalBound(value, "universal", family, bound.kappa, primal, universal.ASSUMPTIONS)
 
 
-def own_kappa(program: ConvexProgram, U: Tensor) -> float:
-    """Omega*(D^T U) / rho of the program's own columns, which count beside those of a family.
+def family_kappa(program: ConvexProgram, U: Tensor, kappa: float) -> float:
+    """The bound `kappa` of a family, computed in float64, rounded up; at least that of the program's own columns.
 
     So no rounding of potentials puts a bound above the objective of weights on them.
     """
-    own = program.columns.rmatmul(U.to(program.columns.device)).cpu()
-    return float(program.penalty.dual_norm(own)) / program.rho
+    own = dictionary_kappa(program, U.to(program.columns.device))
+    return max(pattern_kappa(without_columns(program), U.cpu(), kappa), own)
 
 
 def arrangement_certificate(
@@ -59,7 +60,7 @@ def arrangement_certificate(
     bare = without_columns(program)
     U = in_domain(bare, U.cpu())
     kappa = float(program.penalty.dual_norm(arrangement.columns.rmatmul(U))) / program.rho
-    kappa = max(kappa, own_kappa(program, U))
+    kappa = family_kappa(program, U, kappa)
     value = at_most(_value(bare, groups, U, kappa), primal)
     family, count = str(arrangement.family), arrangement.n_patterns
     return GlobalBound(value, "arrangement", family, kappa, primal, ASSUMPTIONS, count)
@@ -79,7 +80,7 @@ def pricing_certificate(
     bare = without_columns(program)
     U = in_domain(bare, U.cpu())
     priced = exact_oracle(U, family, sequences, penalty=program.penalty, rho=program.rho, time_limit=time_limit)
-    kappa = max(priced.kappa, own_kappa(program, U))
+    kappa = family_kappa(program, U, priced.kappa)
     return pricing_bound(family, _value(bare, groups, U, kappa), kappa, primal)
 
 

@@ -19,13 +19,12 @@ from convexsnn.bounds.rows import sum_groups
 from convexsnn.columns import RealColumns
 from convexsnn.penalties import Penalty
 from convexsnn.program import ConvexProgram
+from convexsnn.rounding import enclose_dual, pattern_kappa
 
 FAMILY = (
     "all networks with any number of 0/1 last-layer neurons of any kind, depth, recurrence and weights, which answer "
     "equal inputs alike"
 )
-# Share of the loss of a network without output by which bounds are lowered, for the rounding of -F*(U) in float64.
-ROUNDING = 1e-14
 ASSUMPTIONS = ("the objective has the same rho for every network", "float64 arithmetic")
 
 
@@ -102,14 +101,14 @@ def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:
 def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
     """The candidate put into the domain of F* and scaled as well as can be."""
     U = in_domain(program, U)
-    kappa = universal_kappa(U, groups, program.penalty, program.rho)
+    kappa = pattern_kappa(program, U, universal_kappa(U, groups, program.penalty, program.rho))
     U = best_scaling(program, U, kappa)
     return Universal(lower_bound(program, U), U, kappa)
 
 
 def lower_bound(program: ConvexProgram, U: Tensor) -> float:
-    """-F*(U) of a feasible vector, less its rounding: entropies near 0 are differences of numbers near 1."""
-    return program.dual(U) - ROUNDING * float(program.data_term(torch.zeros_like(U)))
+    """-F*(U) of a feasible vector, less its rounding."""
+    return enclose_dual(program, U, 1.0).below
 
 
 def in_domain(program: ConvexProgram, U: Tensor) -> Tensor:

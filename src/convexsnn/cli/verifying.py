@@ -22,10 +22,11 @@ from convexsnn.storage import load_model
 from convexsnn.verification import verify as verify_certificate
 
 
-def verify(model: Path, source: FitData, *, exact: bool) -> dict[str, Any]:
+def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -> dict[str, Any]:
     """Recompute a stored certificate; the report says whether it holds and why not.
 
-    With `exact`, beside it under "exact" a proof that shares no code with this; both must hold.
+    With `exact`, beside it under "exact" a proof that shares no code with this; both must hold. With `strict` every
+    spike must be decided by more than its rounding.
     """
     try:
         estimator, extra = load_model(model_file(model))
@@ -38,16 +39,20 @@ def verify(model: Path, source: FitData, *, exact: bool) -> dict[str, Any]:
         return failed(str(error))
     report = recheck(estimator, data)
     report |= {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
-    return report | _prove(model, data, report) if exact else report
+    return report | _prove(model, data, report, strict=strict) if exact or strict else report
 
 
-def _prove(model: Path, data: DataSet, report: dict[str, Any]) -> dict[str, Any]:
+def _prove(model: Path, data: DataSet, report: dict[str, Any], *, strict: bool) -> dict[str, Any]:
     """What an exact proof adds to a report, and changes in it."""
     start = time.perf_counter()
     outcome = verify_exactly(model, data.train.X, data.train.y)
     problems = [f"exactly: {problem}" for problem in outcome.problems]
+    if strict and outcome.undecided:
+        problems.append(
+            f"exactly: {outcome.undecided} spike decisions lie within rounding of their threshold (--strict)"
+        )
     return {
-        "holds": report["holds"] and outcome.holds,
+        "holds": report["holds"] and not problems and outcome.holds,
         "problems": [*report["problems"], *problems],
         "exact": outcome.to_dict() | {"seconds": time.perf_counter() - start},
     }

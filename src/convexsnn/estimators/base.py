@@ -189,7 +189,8 @@ class SpikingEstimator(NestedParameters, ABC):
     def _read_table(self, X: Any, *, fitting: bool) -> Sequences:
         """A 2-D X, which is read as scikit-learn does, and shown as constant current."""
         X = X if hasattr(X, "columns") else plain_array(X, "X")
-        array = validate_data(self, X, reset=fitting, dtype=np.float64, ensure_min_samples=2 if fitting else 1)
+        least = 2 if fitting else 1
+        array = np.asarray(validate_data(self, X, reset=fitting, dtype=np.float64, ensure_min_samples=least))
         if fitting:
             warn_of_table(array, self.timesteps)
             names = getattr(self, "feature_names_in_", None)

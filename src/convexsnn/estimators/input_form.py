@@ -47,7 +47,8 @@ class InputForm:
     def from_dict(cls, fields: dict[str, Any]) -> InputForm:
         """Inverse of `to_dict`. Raises TypeError or ValueError on fields of wrong names or types."""
         names = fields["columns"]
-        form = cls(**(fields | {"columns": None if names is None else tuple(names)}))
+        own: dict[str, Any] = fields | {"columns": None if names is None else tuple(names)}
+        form = cls(**own)
         check_integer("n_features", form.n_features)
         check_integer("n_steps", form.n_steps)
         check_flag("sequences", form.sequences)

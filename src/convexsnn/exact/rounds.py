@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from convexsnn.bounds import ExactPricing, exact_oracle, pricing_bound, universal_bound, universal_kappa
-from convexsnn.bounds.report import own_kappa
+from convexsnn.bounds.report import family_kappa
 from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.family_program import FamilyProgram, with_branches
@@ -152,7 +152,7 @@ class _FamilyMaster:
         pricing = exact_oracle(
             U, task.family, task.problem.input, penalty=bare.penalty, rho=bare.rho, count=ADDED, time_limit=time_limit
         )
-        kappa = max(pricing.kappa, own_kappa(task.problem.program(self.dictionary.columns), U))
+        kappa = family_kappa(task.problem.program(self.dictionary.columns), U, pricing.kappa)
         scaled = best_scaling(bare, U, kappa)
         if lower_bound(bare, scaled) > self.value:
             self.U, self.value, self.kappa = scaled, lower_bound(bare, scaled), kappa

@@ -63,7 +63,7 @@ def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = N
     if not isinstance(graph, str | os.PathLike):
         return _network(graph, dt, every_step, DTYPES[dtype])
     whole = read_nir_file(Path(graph))
-    with reading(graph, "graph"):
+    with reading(os.fspath(graph), "graph"):
         return _network(whole, dt, every_step, DTYPES[dtype])
 
 

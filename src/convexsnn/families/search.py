@@ -25,12 +25,16 @@ class Search(WitnessFamily, SearchSettings):
 
     name: ClassVar[str] = "search"
     searches: ClassVar[bool] = True
-    n_at_once = SearchSettings.n_at_once
 
     def __post_init__(self) -> None:
         SearchSettings.__post_init__(self)
         check_neuron_settings(self, self.neuron)
         check_oracles(self)
+
+    @property
+    def n_at_once(self) -> int:
+        """Neurons that are simulated at once."""
+        return self.n_simulated
 
     @property
     def n_last(self) -> int:

@@ -10,12 +10,21 @@ from convexsnn.checks import Table
 from convexsnn.losses.cross_entropy import CrossEntropy, check_heads, head_blocks
 from convexsnn.losses.hinge import Hinge, is_hinge
 from convexsnn.losses.logistic import Logistic
-from convexsnn.losses.protocol import Head, Loss, LossOfHeads, PiecewiseLinearLoss, ProbabilisticLoss, SmoothLoss
+from convexsnn.losses.protocol import (
+    DirectedLoss,
+    Head,
+    Loss,
+    LossOfHeads,
+    PiecewiseLinearLoss,
+    ProbabilisticLoss,
+    SmoothLoss,
+)
 from convexsnn.losses.squared import Squared
 
 __all__ = [
     "LOSSES",
     "CrossEntropy",
+    "DirectedLoss",
     "Head",
     "Hinge",
     "Logistic",

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from convexsnn.checks import check_integer, check_real
-from convexsnn.losses.coding import one_hot
+from convexsnn.errorfree import UNIT, two_sum
+from convexsnn.losses.coding import entropy_margin, one_hot
 from convexsnn.losses.protocol import Head, TargetKind
 from convexsnn.row_matrices import RowMatrices
 
@@ -93,6 +94,45 @@ class CrossEntropy:
         """Class probabilities (n, classes) of the scores of one head."""
         return torch.softmax(S, dim=1)
 
+    def value_within(self, S: Tensor, tail: Tensor, error: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        """As log(1 + sum_c e^(s_c - s_y)) over the other classes c, which is right in every digit also near zero."""
+        total, margin = S.new_zeros(len(S)), S.new_zeros(len(S))
+        for (w, s, y), (_, t, e) in zip(self._blocks(S, Y), self._blocks(tail, error), strict=True):
+            own = y.argmax(dim=1, keepdim=True)
+            ahead, lost = two_sum(s, -s.gather(1, own).expand_as(s))
+            lost = lost + (t - t.gather(1, own))
+            change = lost.abs() + e + e.gather(1, own) + 2.0 * UNIT * ahead.abs()
+            low, high = (_log_one_plus(torch.where(y > 0, -torch.inf, x)) for x in (ahead + lost, ahead + change))
+            total += w * low
+            margin += w * ((high - low).abs() + (s.shape[1] + 32) * UNIT * high)
+        return total, margin
+
+    def conjugate_within(self, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        total, margin = V.new_zeros(len(V)), V.new_zeros(len(V))
+        for w, v, y in self._blocks(V, Y):
+            p = torch.where(y > 0, 0.0, v / w).clamp(min=0.0)
+            missing = p.sum(dim=1).clamp(max=1.0)
+            total += w * (torch.special.xlogy(p, p).sum(dim=1) + torch.special.xlog1py(1.0 - missing, -missing))
+            rounding = entropy_margin(p, torch.zeros_like(p)).sum(dim=1) + entropy_margin(0.0 * missing, missing)
+            margin += w * (v.shape[1] + 8) * rounding
+        return total, margin
+
+    def completion(self, U: Tensor, Y: Tensor) -> Tensor:
+        """The entries of a head sum to zero: what is missing is added to that of the label."""
+        parts = []
+        for _, u, y in self._blocks(U, Y):
+            total, rest = u.new_zeros(len(u)), u.new_zeros(len(u))
+            for column in u.unbind(dim=1):
+                total, lost = two_sum(total, column)
+                rest = rest + lost
+            parts.append(-(total + rest).unsqueeze(1) * y)
+        return torch.cat(parts, dim=1)
+
+    def excess(self, V: Tensor, Y: Tensor) -> float:
+        """The largest sum of the probabilities of the classes other than the label."""
+        sums = [torch.where(y > 0, 0.0, v / w).sum(dim=1).max() for w, v, y in self._blocks(V, Y)]
+        return float(torch.stack(sums).max()) * (1.0 + (V.shape[1] + 8) * UNIT)
+
     def _blocks(self, A: Tensor, B: Tensor) -> Iterator[tuple[float, Tensor, Tensor]]:
         """The weight of each head, and the columns of A and B (n, C) that belong to it."""
         if not self.heads:
@@ -105,6 +145,13 @@ class CrossEntropy:
 def _in_simplex(p: Tensor) -> Tensor:
     """Which rows of p (n, C) are probabilities; the simplex has no interior, so their sum is one within rounding."""
     return (p >= 0.0).all(dim=1) & ((p.sum(dim=1) - 1.0).abs() <= 1e-12)
+
+
+def _log_one_plus(x: Tensor) -> Tensor:
+    """log(1 + sum_c e^(x_c)) of each row of x (n, C)."""
+    largest = x.amax(dim=1).clamp(min=0.0)
+    others = torch.exp(x - largest.unsqueeze(1)).sum(dim=1)
+    return largest + torch.where(largest > 0.0, torch.log(torch.exp(-largest) + others), torch.log1p(others))
 
 
 def check_heads(heads: tuple[Head, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from convexsnn.errorfree import UNIT, two_sum
 from convexsnn.losses.coding import signs
 from convexsnn.losses.protocol import Loss, PiecewiseLinearLoss, SumOverOutputs, TargetKind
 
@@ -38,6 +39,17 @@ class Hinge(SumOverOutputs):
     def project_dual(self, V: Tensor, Y: Tensor) -> Tensor:
         """The nearest point of the conjugate's domain."""
         return Y * (Y * V).clamp(-1.0, 0.0)
+
+    def value_within(self, S: Tensor, tail: Tensor, error: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        slack, lost = two_sum(torch.ones_like(S), -Y * S)
+        slack = slack + (lost - Y * tail)
+        value = slack.clamp(min=0.0).sum(dim=1)
+        off = torch.where(slack > -error, error, torch.zeros_like(error)).sum(dim=1)
+        return value, off + (S.shape[1] + 8) * UNIT * value
+
+    def conjugate_within(self, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        value = (Y * V).clamp(-1.0, 0.0).sum(dim=1)
+        return value, (V.shape[1] + 8) * UNIT * value.abs()
 
 
 def is_hinge(loss: Loss) -> bool:

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from convexsnn.losses.coding import signs
+from convexsnn.errorfree import UNIT
+from convexsnn.losses.coding import entropy_margin, signs
 from convexsnn.losses.protocol import SumOverOutputs, TargetKind
 from convexsnn.row_matrices import RowMatrices
 
@@ -50,3 +51,16 @@ class Logistic(SumOverOutputs):
             return torch.cat([torch.sigmoid(-S), torch.sigmoid(S)], dim=1)
         # In the log domain, so that rows far from every class still sum to one.
         return torch.softmax(torch.nn.functional.logsigmoid(S), dim=1)
+
+    def value_within(self, S: Tensor, tail: Tensor, error: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        x = -Y * S
+        value = torch.nn.functional.softplus(x, threshold=50.0)
+        # The slope is at most the logistic function where the argument is largest.
+        change = tail.abs() + error
+        off = change * torch.sigmoid(x + change) * (1.0 + 32.0 * UNIT)
+        return value.sum(dim=1), off.sum(dim=1) + (S.shape[1] + 16) * UNIT * value.sum(dim=1)
+
+    def conjugate_within(self, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        q = (-Y * V).clamp(0.0, 1.0)
+        entropy = torch.special.xlogy(q, q) + torch.special.xlog1py(1.0 - q, -q)
+        return entropy.sum(dim=1), (V.shape[1] + 8) * entropy_margin(q, q).sum(dim=1)

@@ -80,6 +80,33 @@ class SmoothLoss(Loss, Protocol):
 
 
 @runtime_checkable
+class DirectedLoss(Loss, Protocol):
+    """A loss that bounds the rounding of its value and conjugate, so that certificates on it are proved ones.
+
+    The margins count 4 units of rounding for each elementary function, which torch computes to within 1 or 2.
+    """
+
+    def value_within(self, S: Tensor, tail: Tensor, error: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each row and a margin, both of shape (n,), for any scores within `error` of S + tail."""
+        ...
+
+    def conjugate_within(self, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        """The conjugate of each row and a margin, (n,), for V with a relative error of 4 units an entry.
+
+        What the domain determines from other entries is not read (`completion`).
+        """
+        ...
+
+    def completion(self, U: Tensor, Y: Tensor) -> Tensor | None:
+        """What must be added to U (n, C), which lies in the domain up to rounding, to lie in it; None for nothing."""
+        ...
+
+    def excess(self, V: Tensor, Y: Tensor) -> float:
+        """By what factor the completed V must be divided to lie in the domain; at most 1 where it lies in it."""
+        ...
+
+
+@runtime_checkable
 class PiecewiseLinearLoss(Loss, Protocol):
     """A loss that is piecewise linear in the margins y s, with y = +-1, and the sum of this over the outputs.
 
@@ -119,3 +146,11 @@ class SumOverOutputs:
     def heads(self) -> tuple[Head, ...]:
         """None."""
         return ()
+
+    def completion(self, U: Tensor, Y: Tensor) -> Tensor | None:  # noqa: ARG002
+        """None: a float lies in an interval with float ends, or it does not."""
+        return None
+
+    def excess(self, V: Tensor, Y: Tensor) -> float:  # noqa: ARG002
+        """1."""
+        return 1.0

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from convexsnn.errorfree import UNIT, two_sum
 from convexsnn.losses.coding import signs
 from convexsnn.losses.protocol import SumOverOutputs, TargetKind
 from convexsnn.row_matrices import RowMatrices
@@ -39,3 +40,14 @@ class Squared(SumOverOutputs):
 
     def project_dual(self, V: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002 - the domain is everything
         return V
+
+    def value_within(self, S: Tensor, tail: Tensor, error: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        difference, lost = two_sum(S, -Y)
+        residual = difference + (lost + tail)
+        value = (residual**2).sum(dim=1)
+        off = ((2.0 * residual.abs() + error) * error).sum(dim=1)
+        return value, off + (S.shape[1] + 8) * UNIT * value
+
+    def conjugate_within(self, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        size = V**2 / 4.0 + (V * Y).abs()
+        return self.conjugate(V, Y), (V.shape[1] + 16) * UNIT * size.sum(dim=1)

@@ -65,7 +65,7 @@ class Rows:
         """Whether there is one label a step."""
         return self.labels != "sequence"
 
-    def read(self, batch: Any) -> Batch:
+    def read(self, batch: Any) -> ShownBatch:
         """A batch of the loader. Raises ValueError where it is not as declared."""
         if not isinstance(batch, (tuple, list)) or len(batch) != len(self.fields):
             what = f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
@@ -93,7 +93,7 @@ class Rows:
         if weights is not None:
             keep &= weights > 0
             weights = weights[keep]
-        return Batch(given["x"], n, labels[keep], weights, lengths, keep)
+        return ShownBatch(given["x"], n, labels[keep], weights, lengths, keep)
 
     def _lengths(self, given: dict[str, Any], n: int) -> Tensor | None:
         if "lengths" not in given:
@@ -121,7 +121,7 @@ class Rows:
         return weights.flatten()
 
 
-class Batch(NamedTuple):
+class ShownBatch(NamedTuple):
     """One batch.
 
     Attributes
@@ -180,7 +180,7 @@ def read_labels(loader: Iterable[Any], rows: Rows, name: str = "loader") -> Labe
     return Labels(labels, torch.cat(parts) if parts else None)
 
 
-def same_batches(loader: Iterable[Any], rows: Rows, labels: Labels) -> Iterator[Batch]:
+def same_batches(loader: Iterable[Any], rows: Rows, labels: Labels) -> Iterator[ShownBatch]:
     """The batches of one more pass; ValueError where labels or weights are not those of `labels`."""
     row = 0
     for given in loader:

@@ -27,7 +27,7 @@ SAME = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class OutputMap:
     """The map M, known to send each readout output to one output of the module at most.
 
     Attributes
@@ -53,7 +53,7 @@ class Head:
             raise ValueError(f"head: outputs {silent} of the module do not depend on the readout")
 
     @classmethod
-    def read(cls, matrix: Any, n_read: int) -> Head:
+    def read(cls, matrix: Any, n_read: int) -> OutputMap:
         """A map as users declare it. Raises ValueError on another shape, or numbers that are not finite."""
         values = torch.as_tensor(matrix).detach().cpu().to(torch.float64)
         if values.ndim != 2 or values.shape[1] != n_read or not bool(torch.isfinite(values).all()):

@@ -17,14 +17,14 @@ from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.batches import Rows, read_labels
 from convexsnn.polishing.context import surroundings, surroundings_of
 from convexsnn.polishing.find import find_parts
-from convexsnn.polishing.head import Head
+from convexsnn.polishing.head import OutputMap
 from convexsnn.polishing.pooling import Pooling
 from convexsnn.polishing.readout_program import ReadoutProgram
-from convexsnn.polishing.record import Setup, listen, record
+from convexsnn.polishing.record import Showing, listen, record
 from convexsnn.polishing.result import Old, Polished
 from convexsnn.polishing.tape import TIMES, RunModule, Tape
 from convexsnn.polishing.targets import check_classes, encode, row_weights
-from convexsnn.polishing.write import Held, Polishing
+from convexsnn.polishing.write import HeldOut, Polishing
 from convexsnn.regularisation import Regularisation
 from convexsnn.solvers import SolverOptions
 
@@ -134,11 +134,11 @@ def polish(
     pool = Pooling(pooling, leak, rows.every_step)
     check_choice("time", time, TIMES)
     parts = find_parts(module, readout, spikes)
-    declared = None if head is None else Head.read(head, parts.readout.out_features)
-    setup = Setup(Tape(parts, time, run, module), rows, pool)
+    declared = None if head is None else OutputMap.read(head, parts.readout.out_features)
+    setup = Showing(Tape(parts, time, run, module), rows, pool)
     with surroundings_of(parts.readout.weight):
         polishing = _record(setup, loader, declared, program_loss, omega)
-        held = None if validation is None else Held.read(polishing, validation)
+        held = None if validation is None else HeldOut.read(polishing, validation)
         with surroundings():
             betas = polishing.program.betas(regularisation)
         result = polishing.run(betas, options, held)
@@ -146,7 +146,7 @@ def polish(
     return result
 
 
-def _record(setup: Setup, loader: Iterable[Any], declared: Head | None, loss: Loss, omega: Any) -> Polishing:
+def _record(setup: Showing, loader: Iterable[Any], declared: OutputMap | None, loss: Loss, omega: Any) -> Polishing:
     """The program of what the module reads and answers."""
     started, readout = clock.perf_counter(), setup.tape.parts.readout
     labels = read_labels(loader, setup.rows)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convexsnn.polishing.batches import Batch
-from convexsnn.polishing.head import SAME, Head
+from convexsnn.polishing.batches import ShownBatch
+from convexsnn.polishing.head import SAME, OutputMap
 from convexsnn.polishing.output import FINAL, POOLED, own_output
 from convexsnn.polishing.pooling import POOLINGS, Pooling
 from convexsnn.polishing.tape import Heard, Tape
@@ -23,24 +23,24 @@ SCALES = (1.0, 8.0)
 MOST_RUNS = 256
 
 
-class Reading(NamedTuple):
+class OutputReading(NamedTuple):
     """How the module's output is found, and what it is of the pooled readout.
 
     Attributes
     ----------
-    head : Head
+    head : OutputMap
     how : {"pooled", "final"}
         See `output.own_output`.
     shifted : bool
         Whether the output is that of the head but for one number a row, as a log-softmax gives.
     """
 
-    head: Head
+    head: OutputMap
     how: str
     shifted: bool
 
 
-class Answer(NamedTuple):
+class ProbeAnswer(NamedTuple):
     """What was said in place of the readout on one run, and what was heard."""
 
     said: Tensor
@@ -48,8 +48,8 @@ class Answer(NamedTuple):
 
 
 def find_reading(
-    tape: Tape, batch: Batch, heard: Heard, pooling: Pooling, declared: Head | None, *, shifts: bool
-) -> Reading:
+    tape: Tape, batch: ShownBatch, heard: Heard, pooling: Pooling, declared: OutputMap | None, *, shifts: bool
+) -> OutputReading:
     """The head of the module, found or, where `declared`, checked; `shifts` allows outputs up to one number a row.
 
     Raises
@@ -76,7 +76,7 @@ def find_reading(
     for how in (POOLED, FINAL) if declared is None else ():
         matrix = _solve(tape, batch, answers, pooling, how)
         if matrix is not None:
-            return Reading(Head(matrix), how, shifted=False)
+            return OutputReading(OutputMap(matrix), how, shifted=False)
     raise ValueError(_describe(tape, batch, heard, pooling, declared, answers))
 
 
@@ -107,7 +107,7 @@ def _tensors(returned: object) -> list[Tensor]:
     return [t for part in returned for t in _tensors(part)] if isinstance(returned, (tuple, list)) else []
 
 
-def _ask(tape: Tape, batch: Batch, first: Heard, size: float, generator: torch.Generator) -> Answer:
+def _ask(tape: Tape, batch: ShownBatch, first: Heard, size: float, generator: torch.Generator) -> ProbeAnswer:
     said = size * torch.randn(first.said.shape, generator=generator)
     said = said.to(first.said.dtype)
     heard = tape(batch.x, batch.n, said)
@@ -116,22 +116,36 @@ def _ask(tape: Tape, batch: Batch, first: Heard, size: float, generator: torch.G
             f"what the readout {tape.parts.readout_name!r} reads depends on what it said before (feedback): other "
             "weights would change the spikes that they are solved for"
         )
-    return Answer(said, heard)
+    return ProbeAnswer(said, heard)
 
 
 def _fit(
-    tape: Tape, batch: Batch, answers: list[Answer], pooling: Pooling, how: str, declared: Head | None, *, shifts: bool
-) -> Reading | None:
+    tape: Tape,
+    batch: ShownBatch,
+    answers: list[ProbeAnswer],
+    pooling: Pooling,
+    how: str,
+    declared: OutputMap | None,
+    *,
+    shifts: bool,
+) -> OutputReading | None:
     """The head that was declared, or none at all, where it explains the answers."""
-    head = declared or Head(torch.eye(tape.parts.readout.out_features, dtype=torch.float64))
+    head = declared or OutputMap(torch.eye(tape.parts.readout.out_features, dtype=torch.float64))
     for shifted in (False, True) if shifts else (False,):
         if all(_explains(head.matrix, tape, batch, answer, pooling, how, shifted=shifted) for answer in answers):
-            return Reading(head, how, shifted)
+            return OutputReading(head, how, shifted)
     return None
 
 
 def _explains(
-    matrix: Tensor, tape: Tape, batch: Batch, answer: Answer, pooling: Pooling, how: str, *, shifted: bool = False
+    matrix: Tensor,
+    tape: Tape,
+    batch: ShownBatch,
+    answer: ProbeAnswer,
+    pooling: Pooling,
+    how: str,
+    *,
+    shifted: bool = False,
 ) -> bool:
     own = own_output(tape, answer.heard, pooling, batch.lengths, how)
     Z = pooling.reduce(answer.said, batch.lengths)
@@ -145,7 +159,7 @@ def _explains(
     return bool(((own - expected).abs() <= allowed * terms.amax(dim=1, keepdim=True)).all())
 
 
-def _solve(tape: Tape, batch: Batch, answers: list[Answer], pooling: Pooling, how: str) -> Tensor | None:
+def _solve(tape: Tape, batch: ShownBatch, answers: list[ProbeAnswer], pooling: Pooling, how: str) -> Tensor | None:
     """The matrix that explains all answers, or None; fitted on those at the scale of the readout."""
     fitted = [answers[0], *answers[2:]]
     own = torch.cat([own_output(tape, answer.heard, pooling, batch.lengths, how) for answer in fitted])
@@ -169,15 +183,25 @@ def _tidy(matrix: Tensor, allowed: float) -> Tensor:
 
 
 def _describe(
-    tape: Tape, batch: Batch, heard: Heard, pooling: Pooling, declared: Head | None, answers: list[Answer]
+    tape: Tape,
+    batch: ShownBatch,
+    heard: Heard,
+    pooling: Pooling,
+    declared: OutputMap | None,
+    answers: list[ProbeAnswer],
 ) -> str:
     """Both numbers, and what would fit."""
     what = "pooled readout" if declared is None else "pooled readout through head"
-    for said, answered in [(heard.said, heard), *answers]:
-        own, read = own_output(tape, answered, pooling, batch.lengths), pooling.reduce(said, batch.lengths)
+
+    def pair(said: Tensor, answered: Heard) -> tuple[Tensor, Tensor]:
+        read = pooling.reduce(said, batch.lengths).cpu()
         read = read if declared is None else declared.through(read)
-        if own.shape != read.shape or not torch.allclose(own, read, rtol=1e-3):
-            break  # the first where it shows; the readout's own outputs may be too small for that
+        return read, own_output(tape, answered, pooling, batch.lengths)
+
+    # The first where it shows: the readout's own outputs may be too small for that.
+    pairs = [pair(heard.said, heard), *(pair(*answer) for answer in answers)]
+    differ = (a.shape != b.shape or not torch.allclose(a, b, rtol=1e-3) for a, b in pairs)
+    read, own = pairs[next((i for i, differs in enumerate(differ) if differs), 0)]
     text = (
         f"module does not answer what polish would solve for: the {what} ({pooling}) of the first sequence is "
         f"{shown(read[0])}, the module's own output {shown(own[0])}"
@@ -185,6 +209,10 @@ def _describe(
     for other in _others(pooling, answers):
         if any(_solve(tape, batch, answers, other, how) is not None for how in (POOLED, FINAL)):
             return f"{text}. {other} fits: pass that"
+    if tape.time != "steps" and answers[0].said.shape[0] == batch.n:  # as many steps as sequences
+        turned = [ProbeAnswer(answer.said.transpose(0, 1), answer.heard) for answer in answers]
+        if any(_solve(tape, batch, turned, pooling, how) is not None for how in (POOLED, FINAL)):
+            return f"{text}. time={'batch' if tape.time == 'first' else 'first'!r} fits: pass that"
     return (
         f"{text}. None of {', '.join(map(repr, POOLINGS))} fits: the output is not linear in the readout (a maximum, "
         "spikes, a softmax or another nonlinearity), adds a constant, or `time` or `run` is not as declared. A run= "
@@ -192,7 +220,7 @@ def _describe(
     )
 
 
-def _others(pooling: Pooling, answers: list[Answer]) -> list[Pooling]:
+def _others(pooling: Pooling, answers: list[ProbeAnswer]) -> list[Pooling]:
     """The other poolings; of leaky integrators those of common leaks."""
     if pooling.every_step or len(answers[0].said) == 1:
         return []

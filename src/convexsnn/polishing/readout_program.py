@@ -16,7 +16,7 @@ from convexsnn.dictionary import Dictionary
 from convexsnn.labels import decide
 from convexsnn.losses import Loss, SmoothLoss
 from convexsnn.penalties import Penalty
-from convexsnn.polishing.head import Head
+from convexsnn.polishing.head import OutputMap
 from convexsnn.polishing.probe import centred, shown, tolerance
 from convexsnn.polishing.result import Measured
 from convexsnn.problem import Problem
@@ -53,7 +53,7 @@ class ReadoutProgram:
     row_weights : float64 tensor of shape (rows,), or None
     loss : Loss
     penalty : Penalty
-    head : Head
+    head : OutputMap
     bias : bool
     """
 
@@ -63,7 +63,7 @@ class ReadoutProgram:
     row_weights: Tensor | None
     loss: Loss
     penalty: Penalty
-    head: Head
+    head: OutputMap
     bias: bool
 
     def solved(self, rho: float) -> ConvexProgram:

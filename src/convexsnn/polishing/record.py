@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from convexsnn.dictionary import Dictionary
-from convexsnn.polishing.batches import CHANGES, FIXED, Batch, Labels, Rows, same_batches
+from convexsnn.polishing.batches import CHANGES, FIXED, Labels, Rows, ShownBatch, same_batches
 from convexsnn.polishing.context import as_it_was
-from convexsnn.polishing.head import Head
+from convexsnn.polishing.head import OutputMap
 from convexsnn.polishing.output import own_output
 from convexsnn.polishing.pooling import Pooling
-from convexsnn.polishing.probe import Reading, find_reading, rounding
+from convexsnn.polishing.probe import OutputReading, find_reading, rounding
 from convexsnn.polishing.storage import BitStore, RealStore, Store
 from convexsnn.polishing.tape import Heard, Tape, check_layers
 
@@ -26,7 +26,7 @@ class _NotBitsError(Exception):
 
 
 @dataclass(frozen=True)
-class Setup:
+class Showing:
     """How a module is shown a loader: the same for every pass.
 
     Attributes
@@ -77,17 +77,17 @@ class Listened:
     Attributes
     ----------
     heard : Heard
-    reading : Reading
+    reading : OutputReading
     eps : float
         Of the coarsest arithmetic in which the module computes.
     """
 
     heard: Heard
-    reading: Reading
+    reading: OutputReading
     eps: float
 
 
-def listen(setup: Setup, loader: Iterable[Any], labels: Labels, head: Head | None, *, shifts: bool) -> Listened:
+def listen(setup: Showing, loader: Iterable[Any], labels: Labels, head: OutputMap | None, *, shifts: bool) -> Listened:
     """Run the first batch several times: what is read, and what the module makes of the readout.
 
     Raises
@@ -116,7 +116,7 @@ def listen(setup: Setup, loader: Iterable[Any], labels: Labels, head: Head | Non
         return Listened(first, reading, rounding(first))
 
 
-def record(setup: Setup, loader: Iterable[Any], labels: Labels, listened: Listened) -> Recorded:
+def record(setup: Showing, loader: Iterable[Any], labels: Labels, listened: Listened) -> Recorded:
     """One pass over `loader` (two where the readout does not read spikes) that runs the module batch by batch.
 
     Raises
@@ -134,19 +134,19 @@ def record(setup: Setup, loader: Iterable[Any], labels: Labels, listened: Listen
     return Recorded(store.dictionary(), own, len(listened.heard.read), bits)
 
 
-def answers(setup: Setup, loader: Iterable[Any], labels: Labels, how: str) -> Tensor:
+def answers(setup: Showing, loader: Iterable[Any], labels: Labels, how: str) -> Tensor:
     """The module's own outputs (rows, C_out) on a loader, with the weights that it now has."""
     with setup.still():
         return torch.cat([_own(setup, batch, how)[1] for batch in same_batches(loader, setup.rows, labels)])
 
 
-def _own(setup: Setup, batch: Batch, how: str) -> tuple[Heard, Tensor]:
+def _own(setup: Showing, batch: ShownBatch, how: str) -> tuple[Heard, Tensor]:
     heard = setup.tape(batch.x, batch.n)
     return heard, own_output(setup.tape, heard, setup.pooling, batch.lengths, how)[batch.keep]
 
 
 def _fill(
-    kind: type[BitStore] | type[RealStore], setup: Setup, loader: Iterable[Any], labels: Labels, listened: Listened
+    kind: type[BitStore] | type[RealStore], setup: Showing, loader: Iterable[Any], labels: Labels, listened: Listened
 ) -> tuple[Store, Tensor]:
     readout, steps, pooling = setup.tape.parts.readout, len(listened.heard.read), setup.pooling
     store = kind(len(labels.values), readout.in_features, steps, pooling, constant=readout.bias is not None)

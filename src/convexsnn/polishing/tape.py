@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 from convexsnn.polishing.find import Parts
 
-TIMES = ("steps", "first", "batch")
+EXPECTED = {
+    "steps": "one call a step with inputs (n, F)",
+    "first": "one call a batch with an input (T, n, F)",
+    "batch": "one call a batch with an input (n, T, F)",
+}
+TIMES = tuple(EXPECTED)
 RunModule = Callable[[nn.Module, Any], Any]
 
 
@@ -80,24 +85,30 @@ class Tape:
     def _over_time(self, heard: list[Tensor], n: int) -> Tensor:
         shapes = {tuple(given.shape) for given in heard}
         seen = f"readout {self.parts.readout_name!r} was called {len(heard)} times, with inputs of shape {shapes}"
-        declared = f"{seen}; the batch has {n} labels and time={self.time!r} was declared"
         if len(shapes) != 1:
             raise ValueError(f"{seen}: they must be alike")
-        if self.time == "steps":
-            if heard[0].ndim != 2 or len(heard[0]) != n:
-                raise ValueError(f"{declared}: expected one call a step with inputs (n, F)")
-            return torch.stack(heard)
-        if len(heard) != 1:
-            raise ValueError(f"{declared}: expected one call a batch (time='steps' is for one a step)")
-        given = heard[0]
-        if given.ndim == 2 and self.time == "first" and n and len(given) % n == 0:
-            given = given.unflatten(0, (-1, n))  # time and batch flattened together, time first
-        if given.ndim == 3 and self.time == "batch":
-            given = given.transpose(0, 1)
-        if given.ndim != 3 or given.shape[1] != n:
-            wanted = "(T, n, F)" if self.time == "first" else "(n, T, F)"
-            raise ValueError(f"{declared}: expected an input {wanted}")
-        return given
+        declared = f"{seen}; the batch has {n} labels and time={self.time!r} was declared"
+        layouts = {time: _time_first(heard, n, time) for time in TIMES}
+        found = layouts[self.time]
+        if found is None:
+            fits = [repr(time) for time, layout in layouts.items() if layout is not None]
+            advice = f". time={' or '.join(fits)} fits: pass that" if fits else ""
+            raise ValueError(f"{declared}: expected {EXPECTED[self.time]}{advice}")
+        return found
+
+
+def _time_first(heard: list[Tensor], n: int, time: str) -> Tensor | None:
+    """What was heard as (T, n, F), where it has the shapes that `time` says; else None."""
+    given = heard[0]
+    if time == "steps":
+        return torch.stack(heard) if given.ndim == 2 and len(given) == n else None
+    if len(heard) != 1:
+        return None
+    if given.ndim == 2 and time == "first" and n and len(given) % n == 0:
+        given = given.unflatten(0, (-1, n))  # time and batch flattened together, time first
+    elif given.ndim == 3 and time == "batch":
+        given = given.transpose(0, 1)
+    return given if given.ndim == 3 and given.shape[1] == n else None
 
 
 def check_layers(parts: Parts, heard: Heard) -> None:

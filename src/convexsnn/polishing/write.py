@@ -15,7 +15,7 @@ from convexsnn.labels import decide
 from convexsnn.polishing.batches import Labels, read_labels
 from convexsnn.polishing.context import surroundings
 from convexsnn.polishing.readout_program import Candidate, ReadoutProgram
-from convexsnn.polishing.record import Listened, Recorded, Setup, answers
+from convexsnn.polishing.record import Listened, Recorded, Showing, answers
 from convexsnn.polishing.result import Measured, Old, Polished, PolishPoint
 from convexsnn.polishing.targets import encode
 from convexsnn.solvers import SolverOptions
@@ -27,7 +27,7 @@ class Polishing:
 
     Attributes
     ----------
-    setup : Setup
+    setup : Showing
     loader : iterable
     labels : Labels
     listened : Listened
@@ -37,7 +37,7 @@ class Polishing:
     seconds : dict of str to float
     """
 
-    setup: Setup
+    setup: Showing
     loader: Iterable[Any]
     labels: Labels
     listened: Listened
@@ -46,7 +46,7 @@ class Polishing:
     old: Old
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def run(self, betas: list[tuple[float, float]], options: SolverOptions, held: Held | None) -> Polished:
+    def run(self, betas: list[tuple[float, float]], options: SolverOptions, held: HeldOut | None) -> Polished:
         """Solve for all betas, write the weights of one, and judge them."""
         started = clock.perf_counter()
         with surroundings():
@@ -86,7 +86,7 @@ class Polishing:
     def _candidates(self, betas: list[tuple[float, float]], options: SolverOptions) -> Iterator[Candidate]:
         return self.program.candidates(betas, options, self.old.rows, self.old.weight.dtype)
 
-    def _point(self, candidate: Candidate, held: Held | None) -> PolishPoint:
+    def _point(self, candidate: Candidate, held: HeldOut | None) -> PolishPoint:
         synapses = int(self.program.synapses(candidate.weights).sum())
         score = None
         if held is not None and synapses:
@@ -161,7 +161,7 @@ class Polishing:
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class HeldOut:
     """Data that are not trained on.
 
     Attributes
@@ -176,7 +176,7 @@ class Held:
     targets: Tensor
 
     @classmethod
-    def read(cls, polishing: Polishing, loader: Iterable[Any]) -> Held:
+    def read(cls, polishing: Polishing, loader: Iterable[Any]) -> HeldOut:
         """One pass over `loader` for its labels."""
         labels, program = read_labels(loader, polishing.setup.rows, "validation"), polishing.program
         if labels.values.is_floating_point() != program.labels.is_floating_point():

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from .data import loss_named
+from .model import parse_strictly
 
-# Relative error that the float64 certificate, and beta / sqrt(P_last) in float64, may have.
+# By how much a claimed objective may be above the exact one, and relative error of beta / sqrt(P_last) in float64.
 ROUNDING = Fraction(1, 10**9)
 RHO_ROUNDING = Fraction(1, 2**50)
 # Rounding of potentials, in units of the spacing of numbers near one in the network's dtype.
 MARGIN_ROUNDING = 1e4
 SUMS = "SHA256SUMS"
+# The keys that the JSON files of a model's folder may have.
+_KEYS = {
+    "certificate.json": "primal dual loss penalty rho n P C support nonzeros dtype spike_margin scope heads "
+    "global_bound gap relative_gap",
+    "history.json": "stopped rounds",
+    "metrics.json": "train val test closed_loop beta objective relative_gap certified status solver n_iter seconds "
+    "P_last columns n unseen_share neurons synapses connection_sparsity activation_sparsity spikes_per_inference "
+    "effective_acs effective_macs dense_operations",
+    "path.json": "beta retrained_on_all points",
+    "quantised.json": "bits threshold_bits neurons quantised complete ways failed excluded",
+}
+KEYS = {name: frozenset(keys.split()) for name, keys in _KEYS.items()}
+# All files that are sealed.
+SEALED = (*sorted(KEYS), "model.safetensors", "search.safetensors")
 
 
 def rho_problems(header: dict[str, Any], n_last: int) -> list[str]:
@@ -57,9 +71,9 @@ def certificate_problems(header: dict[str, Any], facts: dict[str, Any], primal: 
     for name in ("primal", "dual", "gap", "relative_gap", "rho"):
         if not isinstance(claimed.get(name), (int, float)):
             return [*problems, f"the certificate's {name} is not a finite number"]
-    if not _close(Fraction(claimed["primal"]), primal, ROUNDING):
+    if Fraction(claimed["primal"]) < primal or not _close(Fraction(claimed["primal"]), primal, ROUNDING):
         problems.append(f"the certificate claims objective {claimed['primal']!r}, but it is {float(primal)!r}")
-    if Fraction(claimed["dual"]) > dual and not _close(Fraction(claimed["dual"]), dual, ROUNDING):
+    if Fraction(claimed["dual"]) > dual:
         problems.append(f"the certificate claims lower bound {claimed['dual']!r}, but only {float(dual)!r} is proved")
     gap = claimed["primal"] - claimed["dual"]
     if claimed["gap"] != gap or claimed["relative_gap"] != gap / max(abs(claimed["primal"]), 1e-300):
@@ -101,13 +115,36 @@ def folder_problems(folder: Path, header: dict[str, Any]) -> list[str]:
             for name, value in expected.items()
             if metrics.get(name) != value
         ]
-    return problems + sum_problems(folder)
+    return problems + key_problems(folder) + sum_problems(folder)
+
+
+def key_problems(folder: Path) -> list[str]:
+    """JSON files that cannot be read, or have a key twice, or one that no such file has."""
+    problems = []
+    for name, known in KEYS.items():
+        if not (folder / name).is_file():
+            continue
+        facts = _read_json(folder / name)
+        if facts is None:
+            problems.append(f"{name} is not a JSON object with each key once")
+        elif facts.keys() - known:
+            problems.append(f"{name} has keys that no such file has: {sorted(facts.keys() - known)}")
+    return problems
+
+
+def weight_problems(header: dict[str, Any], uniform: bool) -> list[str]:
+    """Whether the row weights are uniform or given, as the model says."""
+    claimed = header.get("row_weights")
+    found = "uniform" if uniform else "given"
+    return [] if claimed == found else [f"the model says that its row weights are {claimed!r}, found: {found!r}"]
 
 
 def sum_problems(folder: Path) -> list[str]:
-    """Files that differ from their SHA-256 in SHA256SUMS, or are not in it; nothing where there is no such file."""
+    """Files that differ from their SHA-256 in SHA256SUMS, or are not in it; or that there is no such file."""
     sums = folder / SUMS
-    if not sums.is_file() or sums.read_bytes() == sums_of(folder).encode():
+    if not sums.is_file():
+        return [f"there is no {SUMS}: nothing says that the files are those that were written with the model"]
+    if sums.read_bytes() == sums_of(folder).encode():
         return []
     try:
         lines = [line.split("  ", 1) for line in sums.read_text().splitlines()]
@@ -127,13 +164,12 @@ def sums_of(folder: Path) -> str:
 
 
 def _listed(folder: Path) -> list[Path]:
-    names = ("certificate.json", "history.json", "metrics.json", "model.safetensors", "path.json", "quantised.json")
-    return [folder / name for name in names if (folder / name).is_file()]
+    return [folder / name for name in sorted(SEALED) if (folder / name).is_file()]
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_text())
+        value = parse_strictly(path.read_text())
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None

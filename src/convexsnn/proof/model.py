@@ -81,7 +81,7 @@ def read_model(path: Path) -> Model:
         raise DamagedModelError(f"there is no model file {path}")
     try:
         with safe_open(str(path), framework="np") as file:
-            header = json.loads((file.metadata() or {})["convexsnn"], parse_constant=_refuse)
+            header = parse_strictly((file.metadata() or {})["convexsnn"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if header["format"] != FORMAT:
             raise ValueError(f"its format is {header['format']!r}, and only {FORMAT} can be proved: fit the model anew")
@@ -100,8 +100,19 @@ def read_model(path: Path) -> Model:
     return Model(header, witnesses, network, kept)
 
 
+def parse_strictly(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError for infinities and NaN, and for an object with a key twice."""
+    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique_keys)
+
+
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"a key stands twice in one object: {sorted(key for key, _ in pairs)}")
+    return dict(pairs)
 
 
 def _hidden(facts: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> StoredHidden:

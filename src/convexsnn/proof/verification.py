@@ -32,11 +32,14 @@ class ExactVerification:
         Claims that do not hold; empty when all do.
     trusted : tuple of str
         What the proof rests on.
+    undecided : int
+        Spike decisions within rounding of their threshold, where the columns are those of numpy's arithmetic.
     """
 
     proof: Proof | None
     problems: tuple[str, ...]
     trusted: tuple[str, ...] = ()
+    undecided: int = 0
 
     @property
     def holds(self) -> bool:
@@ -52,6 +55,7 @@ class ExactVerification:
         return facts | {
             "primal": decimal_text(self.proof.primal, up=True),
             "dual": decimal_text(self.proof.dual, up=False),
+            "undecided": self.undecided,
             "gap": decimal_text(self.proof.gap, up=True, digits=6),
             "relative_gap": None if gap is None else decimal_text(gap, up=True, digits=6),
             "arithmetic": "rational" if self.proof.exact else "rational, and decimal rounded outwards",
@@ -103,11 +107,12 @@ def _verify(model: Model, rows: ProgramRows, problems: list[str]) -> ExactVerifi
     problems += claims.margin_problems(header, spikes.margin, unit)
     if abs(float(tensors["row_weights"].sum()) - 1.0) > 1e-9:
         problems.append("the row weights do not sum to one")
+    problems += claims.weight_problems(header, bool((tensors["row_weights"] == tensors["row_weights"][0]).all()))
     problems += _network_problems(program, proof, own, tensors["network.W"])
     trusted = _trusted(spikes, own, tensors["row_weights"])
     if header["certificate"].get("global_bound") is not None:
         trusted.append("not proved here: the bound on other hidden weights (global_bound), nor that it is not altered")
-    return ExactVerification(proof, tuple(problems), tuple(trusted))
+    return ExactVerification(proof, tuple(problems), tuple(trusted), spikes.undecided + own.undecided)
 
 
 def _program(header: dict[str, Any], spikes: Spikes, rows: ProgramRows, row_weights: np.ndarray) -> ExactProgram:

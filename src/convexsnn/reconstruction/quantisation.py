@@ -18,7 +18,7 @@ from convexsnn.reconstruction.rounding import (
     MIXED_INTEGER_SIZE,
     RoundedNeuron,
     Rounding,
-    exchange,
+    exchange_integers,
     round_plainly,
     solve_in_integers,
 )
@@ -180,7 +180,7 @@ def _integers(
         rounded, wide_starts = round_plainly(neuron, wider, rounding)
         if rounded is not None:
             return rounded, "wide", False
-        found = exchange(neuron, wider, wide_starts, rounding)
+        found = exchange_integers(neuron, wider, wide_starts, rounding)
         if found is not None:
             return found, "exchanged", False
-    return exchange(neuron, own, starts, rounding), "exchanged", False
+    return exchange_integers(neuron, own, starts, rounding), "exchanged", False

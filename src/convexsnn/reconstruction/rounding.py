@@ -123,7 +123,7 @@ def round_plainly(
     return None, [candidate for *_, candidate in sorted(tried, key=lambda entry: entry[:2])]
 
 
-def exchange(
+def exchange_integers(
     neuron: RoundedNeuron, weights: np.ndarray, starts: list[np.ndarray], rounding: Rounding
 ) -> np.ndarray | None:
     """Integers found from one of `starts` by changing one at a time; None is no proof that there are none."""

@@ -34,7 +34,7 @@ STAGE_PATIENCE = 3
 
 
 @isolated
-@paced(lambda problem, settings=None, **_: len(problem.targets) * (settings or SearchSettings()).n_at_once)
+@paced(lambda problem, settings=None, **_: len(problem.targets) * (settings or SearchSettings()).n_simulated)
 def search(
     problem: Problem,
     settings: SearchSettings | None = None,

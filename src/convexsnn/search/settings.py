@@ -159,7 +159,7 @@ class SearchSettings:
         object.__setattr__(self, "oracles", tuple(self.oracles))
 
     @property
-    def n_at_once(self) -> int:
+    def n_simulated(self) -> int:
         """Neurons that are simulated at once: the last layers of a population."""
         return max(self.last, self.population * self.width)
 

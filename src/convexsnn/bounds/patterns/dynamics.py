@@ -143,18 +143,20 @@ class Dynamics:
         ).reshape(conditions.forms.shape)
 
     def parameters(self, p: Integers) -> Floats:
-        """The floats nearest to p with weights in the units of the network, scaled to the unit's threshold.
+        """The floats nearest to p with weights in the units of the network, scaled to the unit's threshold, or about 1.
 
         Raises
         ------
         OverflowError
             When one is too large for a float.
         """
-        scale = Fraction(1)
+        units = [Fraction(2) ** -int(e) for e in self.exponents] + [Fraction(1)] * len(self.at)
+        own = [entry * one for entry, one in zip(p.tolist(), units, strict=True)]
         if self.theta is not None:
             scale = Fraction(abs(self.unit.threshold)) / p[self.theta]
-        units = [Fraction(2) ** -int(e) for e in self.exponents] + [Fraction(1)] * len(self.at)
-        return np.array([float(entry * scale * one) for entry, one in zip(p.tolist(), units, strict=True)])
+        else:  # a power of two, so that nothing is rounded by it
+            scale = Fraction(2) ** -int(max(map(abs, own))).bit_length()
+        return np.array([float(entry * scale) for entry in own])
 
     def _less_threshold(self, potential: Integers, t: int) -> Integers:
         if self.theta is None:

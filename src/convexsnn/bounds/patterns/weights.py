@@ -93,6 +93,9 @@ def _on_lattice(dynamics: Dynamics, conditions: Conditions, ties: Integers) -> I
         signed[-1, dynamics.theta] = 1
     rows = signed @ lattice
     rows = _distinct(rows[rows.any(axis=1).astype(bool)])
+    if len(rows) == 0:  # all is a tie, as it is where all parameters are zero
+        yield dynamics.parameters(np.zeros(lattice.shape[0], dtype=object))
+        return
     balance = [1 << (bit_length(rows) - bit_length(column)) for column in rows.T]  # parameters have units of their own
     lattice, rows = lattice * balance, rows * balance
     for center in (_wide_center(rows), decide_inequalities(rows, rows[:0]).point):
@@ -113,8 +116,6 @@ def _around(dynamics: Dynamics, lattice: Integers, rows: Integers, center: Integ
 
 def _wide_center(rows: Integers) -> Integers | None:
     """About the z of the widest angle to all rows, as integers; None where HiGHS finds none."""
-    if len(rows) == 0:
-        return None
     near = (rows / np.abs(rows).sum(axis=1, keepdims=True)).astype(np.float64)
     limits = [(-1.0, 1.0)] * rows.shape[1] + [(0.0, 1.0)]
     found = _largest_last(np.column_stack([-near, np.ones(len(rows))]), limits)

@@ -52,7 +52,10 @@ def _which(dynamics: Dynamics, p: Floats, sequences: Sequences, column: Tensor) 
     """Which of parameters (r, m) give the column, when the neurons are run as one layer: bool (m,)."""
     family = dynamics.family
     hidden = Hidden(family.n_features, (_branch(dynamics, p),), family.readout, family.every_step)
-    return (simulate(hidden, sequences).features == column[:, None]).all(dim=0)
+    try:
+        return (simulate(hidden, sequences).features == column[:, None]).all(dim=0)
+    except ValueError:  # potentials beyond the range of float64
+        return torch.zeros(p.shape[1], dtype=torch.bool)
 
 
 def _neighbours(dynamics: Dynamics, p: Floats) -> Floats:

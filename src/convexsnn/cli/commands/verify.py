@@ -17,6 +17,7 @@ def verify(
     model: Path,
     source: FitData | None = None,
     exact: Annotated[bool, Parameter(negative="")] = False,
+    strict: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> int:
     """Check a certificate anew: simulate the witnesses and recompute primal and dual from the stored vectors.
@@ -31,13 +32,15 @@ def verify(
     exact : bool
         Also prove the gap in exact rational arithmetic (hinge, squared) or with all rounding outwards (logistic,
         cross_entropy), by code that shares nothing with the solver, and check all files that `fit` wrote.
+    strict : bool
+        As `exact`, and do not accept spikes that lie within rounding of their threshold.
     """
     check_model(model)
     source = source or FitData()
     source.check()
     with loading():
         from convexsnn.cli import verifying
-    report = verifying.verify(model, source, exact=exact)
+    report = verifying.verify(model, source, exact=exact, strict=strict)
     if json:
         output.print_json(report)
     else:

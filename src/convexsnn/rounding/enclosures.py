@@ -1,0 +1,136 @@
+"""The two values of a certificate as proved bounds of the exact ones.
+
+The float64 numbers of W, U, D, targets and rho are taken as they are, row weights as proportional to what is stored.
+The objective of W is then at most `enclose_primal(...).value + margin`, and no weights on the dictionary have an
+objective below `enclose_dual(...).value - margin`. Row by row, losses give their own bounds (`DirectedLoss`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convexsnn.errorfree import UNIT
+from convexsnn.losses import DirectedLoss, Loss
+from convexsnn.program import ConvexProgram
+from convexsnn.rounding.products import Product, exact_product, exact_transposed
+
+# What is allowed for a loss without bounds of its own, in units of rounding of the largest number met in a row.
+ROUGH = 256.0
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A computed value, and a margin that covers its rounding at least four times."""
+
+    value: float
+    margin: float
+
+    @property
+    def above(self) -> float:
+        """An upper bound of the exact value."""
+        return math.nextafter(self.value + self.margin, math.inf)
+
+    @property
+    def below(self) -> float:
+        """A lower bound of the exact value."""
+        return math.nextafter(self.value - self.margin, -math.inf)
+
+    def allows_below(self, claim: float) -> bool:
+        """Whether a claimed lower bound is one, as computed here or elsewhere."""
+        return claim <= self.below + 0.5 * self.margin
+
+    def allows_above(self, claim: float) -> bool:
+        """Whether a claimed upper bound is one, as computed here or elsewhere."""
+        return claim >= self.above - 0.5 * self.margin
+
+
+def enclose_primal(program: ConvexProgram, W: Tensor) -> Bound:
+    """The objective of weights W (P, C)."""
+    W = W.to(torch.float64)
+    S = exact_product(program.columns, W)
+    rows, margins = _values(program.loss, S, program.targets)
+    data, margin = _weighted(program, rows), _weighted(program, margins)
+    short = min(1.0, _total(program.row_weights))
+    penalty = program.rho * float(program.penalty.value(W))
+    count = int((W != 0).sum()) + 16
+    return Bound(data / short + penalty, 4.0 * (margin + UNIT * (8.0 * data + count * penalty)))
+
+
+def enclose_dual(program: ConvexProgram, U: Tensor, kappa: float) -> Bound:
+    """-F*(t U) for a vector U (n, C) in the domain of F*, t the largest factor with t kappa <= 1 and t <= 1.
+
+    `kappa` is an upper bound of Omega*(D^T U) / rho. Entries that the domain determines from others, such as that of
+    the label under cross entropy, are taken to be what they must be (`completion`).
+    """
+    w, loss = program.row_weights.unsqueeze(1), program.loss
+    scale = 1.0
+    if isinstance(loss, DirectedLoss):
+        scale = loss.excess(U / w, program.targets)
+    t = 1.0 / max(1.0, kappa, scale)
+    V = (U / w) * t
+    rows, margins = _conjugates(loss, V, program.targets)
+    value, margin = -_weighted(program, rows), _weighted(program, margins)
+    over = max(1.0, _total(program.row_weights))
+    return Bound(value / over, 4.0 * (margin + 8.0 * UNIT * abs(value)))
+
+
+def dictionary_kappa(program: ConvexProgram, U: Tensor) -> float:
+    """An upper bound of Omega*(D^T U) / rho over the columns of the program, for U (n, C) and its completion."""
+    U = U.to(torch.float64)
+    G = exact_transposed(program.columns, U)
+    rest = completion(program, U)
+    if rest is not None:
+        more = exact_transposed(program.columns, rest)
+        G = Product(G.head, G.tail + more.head, G.error + more.tail.abs() + more.error)
+    outputs = U.shape[1]
+    return float(program.penalty.dual_norm(G.size)) / program.rho * (1.0 + (outputs + 8) * UNIT)
+
+
+def pattern_kappa(program: ConvexProgram, U: Tensor, kappa: float) -> float:
+    """An upper bound of Omega*(d^T U) / rho over patterns d in [0, 1]^n, of which `kappa` was computed in float64.
+
+    The classical bound of a sum of n numbers in any order (Higham, Accuracy and Stability, section 3.1).
+    """
+    rest = completion(program, U)
+    sizes = U.abs().sum(dim=0) * (2.0 * (len(U) + 8) * UNIT)
+    sizes = sizes if rest is None else sizes + rest.abs().sum(dim=0) * (1.0 + 1e-9)
+    return (kappa + float(program.penalty.row_norm_within(sizes)) / program.rho) * (1.0 + 16.0 * UNIT)
+
+
+def completion(program: ConvexProgram, U: Tensor) -> Tensor | None:
+    """What U lacks to the exact domain of F*, (n, C); None where it lacks nothing."""
+    loss = program.loss
+    return loss.completion(U, program.targets) if isinstance(loss, DirectedLoss) else None
+
+
+def _values(loss: Loss, S: Product, Y: Tensor) -> tuple[Tensor, Tensor]:
+    if isinstance(loss, DirectedLoss):
+        return loss.value_within(S.head, S.tail, S.error, Y)
+    value, slope = loss.value(S.head, Y), loss.gradient(S.head, Y).abs()
+    return value, ROUGH * UNIT * (value.abs() + ((slope + 1.0) * (S.head.abs() + _largest(Y))).sum(dim=1))
+
+
+def _conjugates(loss: Loss, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+    if isinstance(loss, DirectedLoss):
+        return loss.conjugate_within(V, Y)
+    value = loss.conjugate(V, Y)
+    return value, ROUGH * UNIT * (value.abs() + (V.abs() * (1.0 + _largest(Y))).sum(dim=1))
+
+
+def _largest(Y: Tensor) -> Tensor:
+    """The largest target of each row, (n, 1): targets may be of another width than outputs."""
+    return Y.abs().reshape(len(Y), -1).amax(dim=1, keepdim=True)
+
+
+def _weighted(program: ConvexProgram, rows: Tensor) -> float:
+    """sum_i w_i r_i, rounded once beside the products."""
+    return math.fsum((program.row_weights * rows).tolist())
+
+
+def _total(row_weights: Tensor) -> float:
+    """The sum of the row weights, rounded once."""
+    return math.fsum(row_weights.tolist())
