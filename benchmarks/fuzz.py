@@ -26,9 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import fuzz_mutations as mutations
-from fuzz_subjects import SUBJECTS, Subject
-
 from convexsnn.reading import DamagedFileError
+from fuzz_subjects import SUBJECTS, Subject
 
 # For each file: seconds, and memory beyond what the process began with.
 SECONDS, MEMORY = 20, 2**30

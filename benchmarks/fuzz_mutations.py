@@ -106,7 +106,7 @@ def mutate_json(text: str, rng: random.Random) -> str:
     value = json.loads(text)
     match rng.randrange(8):
         case 0:
-            key = rng.choice([key for key in value])
+            key = rng.choice(list(value))
             return text.rstrip()[:-1] + f", {json.dumps(key)}: {json.dumps(rng.choice(LEAVES))}" + "}"
         case 1:
             return text.replace(": ", f": {rng.choice(('NaN', 'Infinity', '1e999', '+1', '01', '.5'))}, ", 1)
@@ -177,9 +177,8 @@ def mutate_sealed(data: bytes, rng: random.Random) -> bytes:
         case 2:
             text = mutate_json(text, rng)
         case 3:
-            own = data[8 : 8 + length].decode()
-            own = own[:-1] + f', "W": {json.dumps(table.get("W", {"dtype": "F64", "shape": [], "data_offsets": [0, 0]}))}' + "}"
-            return struct.pack("<Q", len(own.encode())) + own.encode() + data[8 + length :]
+            own = json.dumps(table)[:-1].encode() + b', "W": {"dtype": "F64", "shape": [], "data_offsets": [0, 0]}}'
+            return struct.pack("<Q", len(own)) + own + data[8 + length :]
     ready = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
     return save_tensors(ready, {kind: text, DIGEST: table["__metadata__"][DIGEST]})
 
@@ -203,14 +202,18 @@ def mutate_npz(data: bytes, rng: random.Random) -> bytes:
         case 5:
             members[name] = members[name].replace(b"'shape': (", b"'shape': (%d, " % rng.choice((0, 2, -1, *HUGE)), 1)
         case 6:
-            members[name] = members[name].replace(b"<f8", rng.choice((b"|O ", b"<f4", b"<U9", b"|V8", b"<c8", b"|S0")), 1)
+            kind = rng.choice((b"|O ", b"<f4", b"<U9", b"|V8", b"<c8", b"|S0"))
+            members[name] = members[name].replace(b"<f8", kind, 1)
         case 7:
             stream = io.BytesIO()
-            array = rng.choice((np.array([{"a": 1}], dtype=object), np.zeros(3, "M8[s]"), np.array(1.0), np.zeros((0, 3))))
+            odd = (np.array([{"a": 1}], dtype=object), np.zeros(3, "M8[s]"), np.array(1.0), np.zeros((0, 3)))
+            array = rng.choice(odd)
             np.lib.format.write_array(stream, array, allow_pickle=True)
             members[name] = stream.getvalue()
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))) as archive:
+    with zipfile.ZipFile(
+        out, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
+    ) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return out.getvalue()

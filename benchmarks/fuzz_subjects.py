@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -10,18 +11,17 @@ import math
 import random
 import struct
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fuzz_mutations as mutations
 import h5py
 import nir
 import numpy as np
-from fuzz_mutations import HUGE, Mutation
 
-from convexsnn import Gaussian, Search, SpikingClassifier, SpikingRegressor, Surrogate
+import fuzz_mutations as mutations
+from convexsnn import Gaussian, Search, SpikingClassifier, SpikingRegressor
 from convexsnn.certificate import Certificate
 from convexsnn.checkpoints import CHECKPOINT
 from convexsnn.cli.app import run
@@ -39,6 +39,7 @@ from convexsnn.surrogate.checkpoint import read_snapshot, write_snapshot
 from convexsnn.tasks import library_dfa, read_att, write_att
 from convexsnn.tasks.idx import read_idx
 from convexsnn.tensors import digest_of, digest_of_tensor
+from fuzz_mutations import HUGE, Mutation
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 4, 2)), np.arange(24) % 3
@@ -78,8 +79,8 @@ def digest(*parts: Any) -> str:
 
 def digest_arrays(arrays: dict[str, np.ndarray]) -> str:
     """A digest of named arrays."""
-    return digest(*[part for name in sorted(arrays) for part in (name, arrays[name].dtype.str, arrays[name].shape,
-                                                                 np.ascontiguousarray(arrays[name]).tobytes())])  # fmt: skip
+    facts = [(name, own.dtype.str, own.shape, own.tobytes()) for name, own in sorted(arrays.items())]
+    return digest(*(part for fact in facts for part in fact))
 
 
 # Models and checkpoints
@@ -88,14 +89,18 @@ def digest_arrays(arrays: dict[str, np.ndarray]) -> str:
 def make_model(folder: Path) -> Path:
     family = Gaussian(depth=3, hidden=6, last=10, branches=2, recurrent=True, bias=True)
     labels = np.array(["a", "b", "c"])[Y]
-    model = SpikingClassifier(witnesses=family, beta=[0.1, 0.01], intercept=True, class_weight="balanced", random_state=0)
+    model = SpikingClassifier(
+        witnesses=family, beta=[0.1, 0.01], intercept=True, class_weight="balanced", random_state=0
+    )
     save_model(model.fit(X, labels), folder / "model.safetensors", {"source": {"data": "x.npz"}})
     return folder / "model.safetensors"
 
 
 def make_searched(folder: Path) -> Path:
     family = Search(rounds=2, effort=2e7, population=16, width=4)
-    save_model(SpikingRegressor(witnesses=family, random_state=0).fit(X, X.sum(axis=2)[:, :2]), folder / "s.safetensors")
+    save_model(
+        SpikingRegressor(witnesses=family, random_state=0).fit(X, X.sum(axis=2)[:, :2]), folder / "s.safetensors"
+    )
     return folder / "s.safetensors"
 
 
@@ -103,14 +108,12 @@ def read_model(path: Path) -> str:
     """Load, and use: a model that is accepted must answer."""
     model, extra = load_model(path)
     whole = digest(model_bytes(model, extra))
-    try:
+    with contextlib.suppress(ValueError):  # such as potentials beyond the range of float64
         model.predict(np.zeros((2, 3, model.n_features_in_)) if model.input_form_.sequences else np.zeros((2, 2)))
-    except ValueError:
-        pass  # such as potentials beyond the range of float64
     return whole
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The fit has come to where its checkpoint is wanted."""
 
 
@@ -119,22 +122,22 @@ def make_checkpoint(folder: Path, family: Any) -> Path:
 
     def stop(entry: Any) -> None:
         if entry.number >= 1:
-            raise Stopped
+            raise StoppedError
 
     try:
         model = SpikingClassifier(witnesses=family, random_state=0)
         model.fit(X, Y, checkpoint=path, observer=Observer(searched=stop))
-    except Stopped:
+    except StoppedError:
         return path
     raise AssertionError("the fit was not stopped")
 
 
 def make_snapshot(folder: Path) -> Path:
+    import torch
+
     from convexsnn.problem import Problem
     from convexsnn.surrogate import SurrogateSettings, initial_network, train_surrogate
     from convexsnn.witnesses import Architecture
-
-    import torch
 
     model = SpikingClassifier(witnesses=Gaussian(depth=2, last=4), random_state=0).fit(X, Y)
     problem: Problem = model.problem(X, Y)
@@ -163,7 +166,9 @@ def again(write: Callable[..., None], read: Callable[..., Any]) -> Callable[[Pat
 
 def make_folder(folder: Path) -> Path:
     task = ["--task", "first-last-xor", "--timesteps", "3", "--n-train", "20", "--n-val", "5", "--n-test", "5"]
-    assert run(["fit", *task, "--witnesses", "gaussian", "--last", "8", "--depth", "2", "--out", str(folder / "m")]) == 0
+    assert (
+        run(["fit", *task, "--witnesses", "gaussian", "--last", "8", "--depth", "2", "--out", str(folder / "m")]) == 0
+    )
     return folder / "m"
 
 
@@ -274,9 +279,14 @@ def read_graph(path: Path) -> str:
 def contents(path: Path) -> str:
     """All arrays of a file, by h5py."""
     found: dict[str, np.ndarray] = {}
+
+    def note(name: str, entry: Any) -> None:
+        if isinstance(entry, h5py.Dataset):
+            array = np.asarray(entry[()])
+            found[name] = array.astype(bytes) if array.dtype.hasobject else array
+
     with h5py.File(path, "r") as file:
-        file.visititems(lambda name, entry: found.update({name: np.asarray(entry[()]).astype(bytes)
-            if entry.dtype.hasobject else np.asarray(entry[()])}) if isinstance(entry, h5py.Dataset) else None)  # fmt: skip
+        file.visititems(note)
     return digest_arrays(found)
 
 
@@ -290,7 +300,7 @@ def mutate_nir(data: bytes, rng: random.Random) -> bytes:
             name = rng.choice([n for n in names if n in file])
             entry = file[name]
             old = entry[()] if isinstance(entry, h5py.Dataset) else None
-            new: Iterable[Any] = (0.0, -1, np.zeros(3), np.float16(2), "LIF", b"x", np.full((2, 2), np.nan), 1e300, np.int8(3))
+            new: tuple[Any, ...] = (0.0, -1, np.zeros(3), np.float16(2), "LIF", b"x", np.full((2, 2), np.nan), 1e300)
             if old is not None and not entry.dtype.hasobject:
                 new = (*new, np.asarray(old).T, np.asarray(old).ravel(), np.asarray(old) * -1.0, np.asarray(old)[None])
             match rng.randrange(5):
@@ -298,9 +308,11 @@ def mutate_nir(data: bytes, rng: random.Random) -> bytes:
                     del file[name]
                 case 1 | 2:
                     del file[name]
-                    file[name] = rng.choice(list(new))
+                    file[name] = rng.choice(new)
                 case 3:
-                    file[f"{name}_more"] = rng.choice((entry, h5py.SoftLink("/node"), h5py.ExternalLink("/etc/passwd", "/")))
+                    file[f"{name}_more"] = rng.choice(
+                        (entry, h5py.SoftLink("/node"), h5py.ExternalLink("/etc/passwd", "/"))
+                    )
                 case 4:
                     del file[name]
                     file.create_dataset(name, shape=(rng.choice((2**20, 2**40)),), dtype="f8", chunks=(1024,))
@@ -317,8 +329,13 @@ SUBJECTS = (
         mutations.mutate_sealed,
         mutations.forge_sealed,
     ),
-    Subject("surrogate checkpoint", make_snapshot, again(write_snapshot, read_snapshot), mutations.mutate_sealed,
-            mutations.forge_sealed),  # fmt: skip
+    Subject(
+        "surrogate checkpoint",
+        make_snapshot,
+        again(write_snapshot, read_snapshot),
+        mutations.mutate_sealed,
+        mutations.forge_sealed,
+    ),
     Subject("certificate", beside("certificate.json"), read_claims, mutate_json_file),
     Subject("metrics", beside("metrics.json"), read_sealed_metrics, mutate_json_file),
     Subject("npz", make_npz, lambda path: digest_arrays(read_npz(path)), mutations.mutate_npz, plain=plain_npz),

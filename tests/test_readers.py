@@ -59,29 +59,29 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(tmp_path, read):
 @pytest.mark.parametrize(
     ("change", "field", "reason"),
     [
-        (lambda h, t: t.update(W=t["W"][:, 0]), "tensors", r"tensor W must be torch.float64 of shape"),
-        (lambda h, t: t.update(W=torch.zeros(80)), "tensors", "tensor W must be"),
-        (lambda h, t: t.update(W=torch.tensor(3.0)), "fitted", ""),
-        (lambda h, t: t.update(W=t["U"], U=t["W"]), "tensors", "must be torch.float64 of shape"),
-        (lambda h, t: t.update({"witnesses.0.0.weight": torch.tensor(1.0)}), "layers", ""),
-        (lambda h, t: t.update({"witnesses.0.0.leak": torch.ones(3)}), "layers", "leak must have shape"),
-        (lambda h, t: t.update({"witnesses.9.0.leak": torch.ones(3)}), "layers", "witnesses.9.0.leak is of no layer"),
-        (lambda h, t: t.update(row_weights=-t["row_weights"]), "tensors", "row_weights must be positive"),
-        (lambda h, t: t.pop("network.W"), "tensors", "tensor network.W is missing"),
-        (lambda h, t: h.update(more=1), "more", "no model has such a field"),
-        (lambda h, t: h.pop("status"), "status", "status is missing"),
-        (lambda h, t: h.update(n_iter=True), "n_iter", "must be of type int"),
-        (lambda h, t: h.update(seconds={"solve": -1.0}), "tensors", "seconds of solve must be at least 0"),
-        (lambda h, t: h["witnesses"].update(n_features=2.0), "layers", "n_features must be an integer"),
-        (lambda h, t: h["witnesses"].update(every_step=0), "layers", "every_step must be True or False"),
-        (lambda h, t: h["witnesses"].update(branches=[[{"kind": "izhikevich"}]]), "layers", "izhikevich"),
-        (lambda h, t: h["parameters"].update(tol=-1.0), "parameters", "tol must be"),
-        (lambda h, t: h["parameters"]["witnesses"].update(last=10**7), "witnesses", "not such as the parameters"),
-        (lambda h, t: h["parameters"]["witnesses"].update(depth=10**9), "parameters", "GiB of memory"),
-        (lambda h, t: h["fitted"]["input"].update(columns=["a"]), "fitted", "columns must be the names of 2"),
-        (lambda h, t: h["fitted"].update(classes=[[0], 1]), "fitted", ""),
-        (lambda h, t: h["certificate"].update(n="many"), "certificate", "must be an integer"),
-        (lambda h, t: h["certificate"].update(heads=[[{}, 1]]), "certificate", ""),
+        (lambda _, t: t.update(W=t["W"][:, 0]), "tensors", r"tensor W must be torch.float64 of shape"),
+        (lambda _, t: t.update(W=torch.zeros(80)), "tensors", "tensor W must be"),
+        (lambda _, t: t.update(W=torch.tensor(3.0)), "fitted", ""),
+        (lambda _, t: t.update(W=t["U"], U=t["W"]), "tensors", "must be torch.float64 of shape"),
+        (lambda _, t: t.update({"witnesses.0.0.weight": torch.tensor(1.0)}), "layers", ""),
+        (lambda _, t: t.update({"witnesses.0.0.leak": torch.ones(3)}), "layers", "leak must have shape"),
+        (lambda _, t: t.update({"witnesses.9.0.leak": torch.ones(3)}), "layers", "witnesses.9.0.leak is of no layer"),
+        (lambda _, t: t.update(row_weights=-t["row_weights"]), "tensors", "row_weights must be positive"),
+        (lambda _, t: t.pop("network.W"), "tensors", "tensor network.W is missing"),
+        (lambda h, _: h.update(more=1), "more", "no model has such a field"),
+        (lambda h, _: h.pop("status"), "status", "status is missing"),
+        (lambda h, _: h.update(n_iter=True), "n_iter", "must be of type int"),
+        (lambda h, _: h.update(seconds={"solve": -1.0}), "tensors", "seconds of solve must be at least 0"),
+        (lambda h, _: h["witnesses"].update(n_features=2.0), "layers", "n_features must be an integer"),
+        (lambda h, _: h["witnesses"].update(every_step=0), "layers", "every_step must be True or False"),
+        (lambda h, _: h["witnesses"].update(branches=[[{"kind": "izhikevich"}]]), "layers", "izhikevich"),
+        (lambda h, _: h["parameters"].update(tol=-1.0), "parameters", "tol must be"),
+        (lambda h, _: h["parameters"]["witnesses"].update(last=10**7), "witnesses", "not such as the parameters"),
+        (lambda h, _: h["parameters"]["witnesses"].update(depth=10**9), "parameters", "GiB of memory"),
+        (lambda h, _: h["fitted"]["input"].update(columns=["a"]), "fitted", "columns must be the names of 2"),
+        (lambda h, _: h["fitted"].update(classes=[[0], 1]), "fitted", ""),
+        (lambda h, _: h["certificate"].update(n="many"), "certificate", "must be an integer"),
+        (lambda h, _: h["certificate"].update(heads=[[{}, 1]]), "certificate", ""),
     ],
 )
 def test_altered_models_that_are_sealed_again_are_refused_by_field(model_path, change, field, reason):
@@ -93,27 +93,27 @@ def test_a_checkpoint_with_owner_and_weights_exchanged_is_refused(tmp_path):
     path = tmp_path / "search.safetensors"
     search = SpikingClassifier(witnesses=Search(rounds=2, effort=2e7, population=16, width=4), random_state=0)
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(entry):
         if entry.number == 1:
-            raise Stop
+            raise StopError
 
     from convexsnn.observer import Observer
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         search.fit(X, Y, checkpoint=path, observer=Observer(searched=stop))
     whole = path.read_bytes()
     for change, field in (
-        (lambda h, t: t.update({"pool.owner": t["pool.W"], "pool.W": t["pool.owner"]}), "pool"),
-        (lambda h, t: t.update({"pool.owner": t["pool.owner"] + 10**6}), "pool"),
-        (lambda h, t: t.update(U=t["U"][1:]), "pool"),
-        (lambda h, t: t.update(random=t["random"][:7]), "state"),
-        (lambda h, t: h["state"].update(history=[]), "history"),
-        (lambda h, t: h["state"]["history"][0].update(columns=1.5), "history"),
-        (lambda h, t: h["state"].update(stage="first"), "state"),
-        (lambda h, t: h.pop("of"), "header"),
+        (lambda _, t: t.update({"pool.owner": t["pool.W"], "pool.W": t["pool.owner"]}), "pool"),
+        (lambda _, t: t.update({"pool.owner": t["pool.owner"] + 10**6}), "pool"),
+        (lambda _, t: t.update(U=t["U"][1:]), "pool"),
+        (lambda _, t: t.update(random=t["random"][:7]), "state"),
+        (lambda h, _: h["state"].update(history=[]), "history"),
+        (lambda h, _: h["state"]["history"][0].update(columns=1.5), "history"),
+        (lambda h, _: h["state"].update(stage="first"), "state"),
+        (lambda h, _: h.pop("of"), "header"),
     ):
         path.write_bytes(whole)
         reseal(path, change)
@@ -250,9 +250,10 @@ def test_archives_are_refused_by_name(tmp_path):
     assert "aeon.datasets" in refuses(tmp_path / "d.ts", read_npz, "file")
     np.save(tmp_path / "d.npy", np.zeros(3))
     assert "it holds a single array" in refuses(tmp_path / "d.npy", read_npz, "file")
-    with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+    with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
         archive.writestr("X.npy", npy(np.zeros(3)))
-        archive.writestr("X.npy", npy(np.ones(3)))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("X.npy", npy(np.ones(3)))
     assert "an array occurs twice" in refuses(tmp_path / "twice.npz", read_npz, "archive")
     np.savez_compressed(tmp_path / "good.npz", X=X, y=Y)
     assert np.array_equal(read_npz(tmp_path / "good.npz")["X"], X)

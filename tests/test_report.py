@@ -246,10 +246,19 @@ def read_png(path):
     return (imread(path) * 255).round()
 
 
-AWKWARD = ["a_$x$", "$\\frac$", "<script>alert(1)</script>", "two\nlines\t\x00", "\udcff", "x" * 5000, "\u202eright", "\\$1"]
+AWKWARD = [
+    "a_$x$",
+    "$\\frac$",
+    "<script>alert(1)</script>",
+    "two\nlines\t\x00",
+    "\udcff",
+    "x" * 5000,
+    "\u202eright",
+    "\\$1",
+]
 
 
-def test_labels_of_any_text_survive_the_page_and_its_pictures(tmp_path):
+def test_labels_of_any_text_survive_the_page_and_its_pictures():
     X = np.eye(len(AWKWARD))[:, None, :].repeat(4, axis=0).repeat(2, axis=1)
     y = np.array(AWKWARD, dtype=object).repeat(4)
     model = SpikingClassifier(witnesses=Gaussian(depth=2, last=64), random_state=0).fit(X, y)
