@@ -44,7 +44,7 @@ def rounds() -> list[dict[str, float]]:
         solution = solve(program)
         primal, dual, U = solution.certificate.primal, solution.certificate.dual, solution.U
         bound = arrangement_certificate(program, problem.groups, arrangement, U, primal)
-        universal = problem.universal_certificate("spike", U, primal)
+        universal = problem.universal_certificate(hidden, U, primal)
         assert universal is not None
         best = max([bound.value, *(record["global bound over the family"] for record in records)])
         records.append(
@@ -58,7 +58,7 @@ def rounds() -> list[dict[str, float]]:
         )
         if primal - best <= TOL * primal:
             return records
-        found = exact_oracle(U, arrangement, sequences, rho=RHO, count=ADDED).witnesses
+        found = exact_oracle(U, arrangement, sequences, penalty=problem.penalty, rho=RHO, count=ADDED).witnesses
         hidden = replace(hidden, branches=(*hidden.branches, *found.branches))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.linear_model import RidgeClassifierCV
 
 from convexsnn import Search, SpikingClassifier, build_dictionary
-from convexsnn.cli import output
+from convexsnn.cli import output, showing
 from convexsnn.cost import inference_cost
 from convexsnn.simulation import simulate
 from convexsnn.tasks import TaskSettings, load_task
@@ -27,10 +27,10 @@ def main() -> None:
     task = load_task("digits", TaskSettings(seed=0))
     model = SpikingClassifier(witnesses=Search(depth=2, recurrent=True), penalty="group", beta=0.03, random_state=0)
     start = time.perf_counter()
-    with output.progress(model.tol) as observer:
+    with showing.progress(model.tol) as observer:
         model.fit(task.train.X, task.train.y, observer=observer)
     seconds = time.perf_counter() - start
-    output.print_facts("Certificate", output.certificate_facts(model.certificate_))
+    output.print_facts("Certificate", showing.certificate_facts(model.certificate_))
 
     ridge, ridge_neurons = fit_ridge(model, task)
     cost = inference_cost(model.network_, model.sequences(task.test.X))

@@ -44,7 +44,7 @@ def test_a_bound_of_other_data_cannot_be_stored():
     X = random.normal(size=(12, 2, 2))
     y = (X[:, 0, 0] > 0).astype(int)
     witnesses = Gaussian(depth=2, leak=0.9, readout="spike", last=200)
-    model = SpikingClassifier(witnesses, loss="hinge", rho=0.01, random_state=0).fit(X, y)
+    model = SpikingClassifier(witnesses=witnesses, loss="hinge", rho=0.01, random_state=0).fit(X, y)
     certificate = model.certificate_
     with pytest.raises(ValueError, match="above the objective"):
         certificate.global_bound.of_network(certificate.global_bound.value * 0.5)
@@ -92,7 +92,7 @@ class Adaptive:
 def test_other_kinds_of_neurons_are_refused_by_name():
     with pytest.raises(ValueError, match=r"must be a Neuron.*Adaptive"):
         Layer(torch.zeros(1, 1).double(), Adaptive())  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="not for Adaptive"):
+    with pytest.raises(ValueError, match=r"must be a Neuron.*Adaptive"):
         realise(torch.zeros(1, 1, 1).double(), torch.zeros(1, 1, 1) > 0, Adaptive())  # type: ignore[arg-type]
 
 

@@ -311,7 +311,7 @@ BAD = {
     "silent": (Silent(), {"pooling": "count"}, "nothing but zeros"),
     "keeps state": (Stateful(), {}, "keeps state between batches"),
     "not called": (Twice(), {"readout": "second"}, "was not called"),
-    "one output": (Net(outputs=1), {}, "one output a class"),
+    "one output": (Net(outputs=1), {}, "2 outputs .*the module has 1"),
     "labels out of range": (Net(outputs=2), {"pooling": "count"}, r"classes 0\.\.1"),
 }
 

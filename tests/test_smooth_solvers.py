@@ -149,7 +149,8 @@ def test_extreme_rho(solver: Solver, loss: str, penalty: str, level: float) -> N
     if level > 1.0:
         assert solution.n_iter == 0
         assert not bool(solution.W.any())
-        assert abs(solution.certificate.relative_gap) < 1e-14
+        # Both values are rounded outwards, by some units in the last place.
+        assert abs(solution.certificate.relative_gap) < 1e-13
 
 
 @each_run

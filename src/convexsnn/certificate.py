@@ -109,7 +109,7 @@ class Certificate:
         ValueError
             When the bound is above the objective.
         """
-        if global_bound is not None and not global_bound.value <= self.primal:
+        if global_bound is not None and global_bound.value > self.primal:
             raise ValueError(
                 f"a global bound of {global_bound.value!r} is above the objective {self.primal!r} of the network"
             )

@@ -63,7 +63,7 @@ class GlobalBound:
 
     def __post_init__(self) -> None:
         self._check_types()
-        if not self.value <= self.primal:
+        if self.value > self.primal or math.isnan(self.value):
             raise ValueError(
                 f"a global bound of {self.value!r} is above the objective {self.primal!r} of a network: it was not "
                 "computed for these data, or for this family"

@@ -47,7 +47,15 @@ def sealed_bytes(kind: str, header: dict[str, Any], tensors: dict[str, Tensor]) 
     # Each tensor on its own, as safetensors wants it.
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(header, allow_nan=False)
-    return serialize(ready, metadata={kind: text, DIGEST: _digest(kind, text, ready)})
+    return _in_order(serialize(ready, metadata={kind: text, DIGEST: _digest(kind, text, ready)}))
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with the names of its header sorted: safetensors writes metadata in an order of chance."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def read_sealed(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -152,7 +152,7 @@ def _record(setup: Showing, loader: Iterable[Any], declared: OutputMap | None, l
     labels = read_labels(loader, setup.rows)
     listened = listen(setup, loader, labels, declared, shifts=_ignores_shifts(loss))
     head = listened.reading.head
-    targets = encode(labels.values, len(head.matrix), loss.name)
+    targets = encode(labels.values, len(head.matrix), loss)
     check_classes(labels.values, len(head.matrix))
     recorded = record(setup, loader, labels, listened)
     program = ReadoutProgram(
@@ -174,6 +174,8 @@ def _record(setup: Showing, loader: Iterable[Any], declared: OutputMap | None, l
 
 def _ignores_shifts(loss: Loss) -> bool:
     """Whether adding one number to all outputs of a row leaves the loss as it is."""
+    if "classes" not in loss.target_kinds:
+        return False
     labels = torch.arange(3)
     Y = loss.encode(labels, 3)
     S = torch.zeros_like(Y)

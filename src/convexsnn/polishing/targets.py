@@ -8,37 +8,54 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from sklearn.utils.class_weight import compute_class_weight
-from torch import Tensor, nn
+from torch import Tensor
 
+from convexsnn.losses import LOSSES, Loss
 from convexsnn.polishing.batches import Labels, Rows
 
 
-def encode(labels: Tensor, outputs: int, loss: str) -> Tensor:
-    """Encoded labels (n, outputs): class indices, or real targets of the squared loss."""
-    if loss == "cross_entropy" and outputs == 1:
-        raise ValueError("cross_entropy needs one output a class, the module has 1: use loss='logistic' or 'hinge'")
+def encode(labels: Tensor, outputs: int, loss: Loss) -> Tensor:
+    """Targets of a loss, (n, outputs): what the loss makes of class indices, or real numbers as they are.
+
+    Raises
+    ------
+    ValueError
+        When the labels are not such as the loss can learn, or do not fit a module of so many outputs.
+    """
     if labels.is_floating_point():
-        values = labels.to(torch.float64).reshape(len(labels), -1)
-        if loss != "squared" or values.shape[1] != outputs:
-            raise ValueError(
-                f"labels are {labels.dtype} of shape {tuple(labels.shape)}: real targets go with loss='squared' and a "
-                f"module of as many outputs (it has {outputs}); class indices must be integers"
-            )
-        if not bool(torch.isfinite(values).all()):
-            raise ValueError("labels contain NaN or infinity")
-        return values
+        return _real_targets(labels, outputs, loss)
     if labels.ndim != 1 or labels.dtype == torch.bool:
         raise ValueError(f"labels must be class indices (n,), got {labels.dtype} of shape {tuple(labels.shape)}")
-    classes = 2 if outputs == 1 else outputs
+    if "classes" not in loss.target_kinds:
+        raise ValueError(f"loss {loss.name!r} learns real numbers, and the labels are class indices")
+    classes = max(2, outputs)
+    # A separable loss has one output for two classes; two are one against the rest each, as for more classes.
+    apart = outputs == 2 and loss.separable
+    width = outputs if apart else loss.encode(torch.zeros(1, dtype=torch.long), classes).shape[1]
+    if width != outputs:
+        raise ValueError(
+            f"loss {loss.name!r} has {width} outputs for {classes} classes, the module has {outputs}: "
+            "use loss='logistic' or 'hinge'"
+        )
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise ValueError(
             f"labels lie in {int(labels.min())}..{int(labels.max())}, but a module of {outputs} outputs has classes "
             f"0..{classes - 1}"
         )
-    one_hot = nn.functional.one_hot(labels.long(), classes).to(torch.float64)
-    if loss == "cross_entropy":
-        return one_hot
-    return 2.0 * (one_hot[:, 1:] if outputs == 1 else one_hot) - 1.0
+    return loss.encode(labels.long(), 3)[:, :2] if apart else loss.encode(labels.long(), classes)
+
+
+def _real_targets(labels: Tensor, outputs: int, loss: Loss) -> Tensor:
+    values = labels.to(torch.float64).reshape(len(labels), -1)
+    if "reals" not in loss.target_kinds or values.shape[1] != outputs:
+        able = " or ".join(repr(other.name) for other in LOSSES.values() if "reals" in other.target_kinds)
+        raise ValueError(
+            f"labels are {labels.dtype} of shape {tuple(labels.shape)}: real targets go with loss={able} and a "
+            f"module of as many outputs (it has {outputs}); class indices must be integers"
+        )
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError("labels contain NaN or infinity")
+    return values
 
 
 def check_classes(labels: Tensor, outputs: int) -> None:

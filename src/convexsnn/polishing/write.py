@@ -181,7 +181,7 @@ class HeldOut:
         labels, program = read_labels(loader, polishing.setup.rows, "validation"), polishing.program
         if labels.values.is_floating_point() != program.labels.is_floating_point():
             raise ValueError("validation must have labels of the same kind as loader: classes, or real numbers")
-        return cls(loader, labels, encode(labels.values, program.targets.shape[1], program.loss.name))
+        return cls(loader, labels, encode(labels.values, program.targets.shape[1], program.loss))
 
     def score(self, polishing: Polishing) -> float:
         """Accuracy of the module as it is now, or minus the mean squared error of real targets."""

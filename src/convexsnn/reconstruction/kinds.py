@@ -20,8 +20,10 @@ def as_lif(neuron: Neuron) -> LIF | None:
             return neuron
         case Threshold():
             return None
+        case Neuron():
+            raise ValueError(f"weights are found for LIF and Threshold neurons, not of kind {neuron.name!r}")
         case other:
-            raise ValueError(f"weights are found for LIF and Threshold neurons, not of kind {other.name!r}")
+            raise ValueError(f"neuron must be a Neuron, such as LIF or Threshold, not {other!r}")
 
 
 def threshold_of(neuron: Neuron, j: int) -> float | None:
