@@ -11,7 +11,7 @@ import math
 import random
 import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,8 @@ from convexsnn import Gaussian, Search, SpikingClassifier, SpikingRegressor
 from convexsnn.certificate import Certificate
 from convexsnn.checkpoints import CHECKPOINT
 from convexsnn.cli.app import run
-from convexsnn.cli.folder import seal_problems
+from convexsnn.cli.folder import folder_problems
 from convexsnn.cli.npz import read_npz
-from convexsnn.cli.verifying import stored_claims
 from convexsnn.export import from_nir, to_nir
 from convexsnn.observer import Observer
 from convexsnn.reading import DamagedFileError
@@ -166,9 +165,9 @@ def again(write: Callable[..., None], read: Callable[..., Any]) -> Callable[[Pat
 
 def make_folder(folder: Path) -> Path:
     task = ["--task", "first-last-xor", "--timesteps", "3", "--n-train", "20", "--n-val", "5", "--n-test", "5"]
-    assert (
-        run(["fit", *task, "--witnesses", "gaussian", "--last", "8", "--depth", "2", "--out", str(folder / "m")]) == 0
-    )
+    settings = ["--witnesses", "gaussian", "--last", "8", "--depth", "2"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert run(["fit", *task, *settings, "--out", str(folder / "m")]) == 0
     return folder / "m"
 
 
@@ -178,9 +177,7 @@ def beside(name: str) -> Callable[[Path], Path]:
 
 def read_claims(path: Path) -> str:
     """As `verify` and `report` do: a certificate that is not the model's is refused, whatever it says."""
-    model, _ = load_model(path.parent / "model.safetensors")
-    problems = stored_claims(path.parent, model.trained_.certificate)
-    if problems:
+    if problems := folder_problems(path.parent):
         raise DamagedFileError(path, "certificate", problems[0])
     return digest(Certificate.from_json(path.read_text()))
 
@@ -188,7 +185,7 @@ def read_claims(path: Path) -> str:
 def read_sealed_metrics(path: Path) -> str:
     """As `report` does, which looks at the seal of the folder too."""
     metrics = read_metrics(path)
-    if problems := seal_problems(path.parent):
+    if problems := folder_problems(path.parent):
         raise DamagedFileError(path, "SHA256SUMS", problems[0])
     return digest(json.dumps(metrics, sort_keys=True))
 
@@ -278,16 +275,17 @@ def read_graph(path: Path) -> str:
 
 def contents(path: Path) -> str:
     """All arrays of a file, by h5py."""
-    found: dict[str, np.ndarray] = {}
-
-    def note(name: str, entry: Any) -> None:
-        if isinstance(entry, h5py.Dataset):
-            array = np.asarray(entry[()])
-            found[name] = array.astype(bytes) if array.dtype.hasobject else array
-
     with h5py.File(path, "r") as file:
-        file.visititems(note)
-    return digest_arrays(found)
+        return digest_arrays(dict(arrays_of(file, "")))
+
+
+def arrays_of(group: h5py.Group, at: str) -> Iterator[tuple[str, np.ndarray]]:
+    for name, entry in group.items():
+        if isinstance(entry, h5py.Group):
+            yield from arrays_of(entry, f"{at}/{name}")
+        else:
+            array = np.asarray(entry[()])
+            yield f"{at}/{name}", array.astype(bytes) if array.dtype.hasobject else array
 
 
 def mutate_nir(data: bytes, rng: random.Random) -> bytes:

@@ -101,8 +101,10 @@ def test_columns_of_frames_are_put_into_the_order_of_fit():
     model = fit(frames(["a", "b"]))
     assert model.feature_names_in_.tolist() == ["a", "b"]
     exchanged = [frame[["b", "a"]] for frame in frames(["a", "b"])]
-    assert np.array_equal(quietly(lambda: model.decision_function(exchanged)), model.decision_function(frames("ab")))
-    assert np.array_equal(model.decision_function(frames("ab")), fit().decision_function(X))
+    assert np.array_equal(
+        quietly(lambda: model.decision_function(exchanged)), model.decision_function(frames(["a", "b"]))
+    )
+    assert np.array_equal(model.decision_function(frames(["a", "b"])), fit().decision_function(X))
     mixed = [frame if i % 2 else frame[["b", "a"]] for i, frame in enumerate(frames(["b", "a"]))]
     assert np.array_equal(as_sequences(mixed, columns=("b", "a")).values, as_sequences(X).values)
     with pytest.raises(ValueError, match=r"X\[0\] must have the columns a, b: it lacks \['b'\], and has \['c'\]"):
@@ -167,7 +169,7 @@ def test_rows_without_weight_are_as_if_absent():
 )
 def test_labels_of_another_kind_are_no_zero_but_an_error(labels, others):
     model = fit(y=labels)
-    with pytest.raises(ValueError, match="convert it"):
+    with pytest.raises(ValueError, match="convert"):
         model.score(X, others)
 
 

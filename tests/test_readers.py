@@ -61,17 +61,17 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(tmp_path, read):
     [
         (lambda _, t: t.update(W=t["W"][:, 0]), "tensors", r"tensor W must be torch.float64 of shape"),
         (lambda _, t: t.update(W=torch.zeros(80)), "tensors", "tensor W must be"),
-        (lambda _, t: t.update(W=torch.tensor(3.0)), "fitted", ""),
+        (lambda _, t: t.update(W=torch.tensor(3.0)), "tensors", "tensor W must be"),
         (lambda _, t: t.update(W=t["U"], U=t["W"]), "tensors", "must be torch.float64 of shape"),
         (lambda _, t: t.update({"witnesses.0.0.weight": torch.tensor(1.0)}), "layers", ""),
         (lambda _, t: t.update({"witnesses.0.0.leak": torch.ones(3)}), "layers", "leak must have shape"),
         (lambda _, t: t.update({"witnesses.9.0.leak": torch.ones(3)}), "layers", "witnesses.9.0.leak is of no layer"),
         (lambda _, t: t.update(row_weights=-t["row_weights"]), "tensors", "row_weights must be positive"),
         (lambda _, t: t.pop("network.W"), "tensors", "tensor network.W is missing"),
-        (lambda h, _: h.update(more=1), "more", "no model has such a field"),
-        (lambda h, _: h.pop("status"), "status", "status is missing"),
+        (lambda h, _: h.update(more=1), "fields", "a model has no field 'more'"),
+        (lambda h, _: h.pop("status"), "fields", "a model lacks 'status'"),
         (lambda h, _: h.update(n_iter=True), "n_iter", "must be of type int"),
-        (lambda h, _: h.update(seconds={"solve": -1.0}), "tensors", "seconds of solve must be at least 0"),
+        (lambda h, _: h["seconds"].update(solve=-1.0), "tensors", "seconds of solve must be at least 0"),
         (lambda h, _: h["witnesses"].update(n_features=2.0), "layers", "n_features must be an integer"),
         (lambda h, _: h["witnesses"].update(every_step=0), "layers", "every_step must be True or False"),
         (lambda h, _: h["witnesses"].update(branches=[[{"kind": "izhikevich"}]]), "layers", "izhikevich"),
@@ -79,6 +79,15 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(tmp_path, read):
         (lambda h, _: h["parameters"]["witnesses"].update(last=10**7), "witnesses", "not such as the parameters"),
         (lambda h, _: h["parameters"]["witnesses"].update(depth=10**9), "parameters", "GiB of memory"),
         (lambda h, _: h["fitted"]["input"].update(columns=["a"]), "fitted", "columns must be the names of 2"),
+        (lambda h, _: h["fitted"].update(praise=1), "fitted", "a fitted estimator has no field 'praise'"),
+        (lambda h, _: h["fitted"]["path"][0].update(praise=1), "fitted", "a beta of the path has no field 'praise'"),
+        (lambda h, _: h["fitted"]["path"][0].update(support=0), "fitted", "support is 0, but the certificate says"),
+        (lambda h, _: h["fitted"]["path"][0]["certificate"].update(praise=1), "fitted", "unknown fields"),
+        (lambda h, _: h["witnesses"].update(praise=1), "layers", "witnesses has no field 'praise'"),
+        (lambda h, _: h["network"]["branches"][0][0].update(praise=1), "layers", "have no setting ['praise']"),
+        (lambda h, _: h["parameters"].update(praise=1), "parameters", "praise"),
+        (lambda h, _: h["parameters"]["witnesses"].update(praise=1), "parameters", "praise"),
+        (lambda h, _: h["seconds"].update(praise=1.0), "tensors", "seconds has no field 'praise'"),
         (lambda h, _: h["fitted"].update(classes=[[0], 1]), "fitted", ""),
         (lambda h, _: h["certificate"].update(n="many"), "certificate", "must be an integer"),
         (lambda h, _: h["certificate"].update(heads=[[{}, 1]]), "certificate", ""),
@@ -91,7 +100,8 @@ def test_altered_models_that_are_sealed_again_are_refused_by_field(model_path, c
 
 def test_a_checkpoint_with_owner_and_weights_exchanged_is_refused(tmp_path):
     path = tmp_path / "search.safetensors"
-    search = SpikingClassifier(witnesses=Search(rounds=2, effort=2e7, population=16, width=4), random_state=0)
+    family = Search(rounds=3, effort=2e7, population=16, width=4, stages=(1.0,))
+    search = SpikingClassifier(witnesses=family, random_state=0)
 
     class StopError(Exception):
         pass
@@ -117,7 +127,8 @@ def test_a_checkpoint_with_owner_and_weights_exchanged_is_refused(tmp_path):
     ):
         path.write_bytes(whole)
         reseal(path, change)
-        refuses(path, lambda path: search.fit(X, Y, checkpoint=path), field)
+        reason = refuses(path, lambda path: search.fit(X, Y, checkpoint=path), field)
+        assert reason.endswith("; delete the checkpoint to begin anew, or name another path")
     path.write_bytes(whole)
     search.fit(X, Y, checkpoint=path)
 
@@ -234,7 +245,7 @@ def npy(array, claimed=None):
         (npy(np.zeros((4, 5)), b"(10**9,)"), ""),
         (npy(np.zeros((40, 50)), b"(90, 99)"), "its header claims float64 (90, 99), but 16000 bytes follow"),
         (npy(np.zeros(3))[:-1], "bytes follow"),
-        (npy(np.zeros(3, dtype="U0")), "its header claims"),
+        (npy(np.zeros(3, dtype="U1")).replace(b"<U1", b"<U0"), "its header claims <U0 (3,), but 12 bytes follow"),
         (b"\x93NUMPY\x09\x00", "version (9, 0) is unknown"),
     ],
 )
@@ -265,7 +276,10 @@ def test_archives_are_refused_by_name(tmp_path):
         ({"test": {"accuracy": "high"}}, "test"),
         ({"n": {"train": 1.5}}, "n"),
         ({"certified": 1}, "certified"),
-        ({"praise": 1}, "praise"),
+        ({"praise": 1}, "fields"),
+        ({"": 1}, "fields"),
+        ({"test": {"accuracy": 1.0, "praise": 1.0}}, "test"),
+        ({"seconds": {"total": 1.0, "praise": 1.0}}, "seconds"),
         ({"seconds": []}, "seconds"),
         ({"status": 3}, "status"),
     ],
