@@ -36,8 +36,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from convexsnn.bench.jobs import Job, run_jobs
 from convexsnn.cli.app import run
-from convexsnn.cli.folder import CERTIFICATE, MODEL, OWNED, SUMS, model_file, seal_problems
+from convexsnn.cli.folder import CERTIFICATE, HISTORY, MODEL, OWNED, SUMS, folder_problems, model_file, seal_problems
 from convexsnn.files.leftovers import NEW, OLD
+from convexsnn.search.state import INTERRUPTED
 from failing_disk import WAYS, FailingDisk, installed
 
 DATA, SETTINGS = "data.npz", ["--witnesses", "gaussian", "--depth", "2", "--last", "12", "--leak", "0.5", "--readout"]
@@ -62,13 +63,17 @@ MINE = {"model/notes.txt": b"mine", "model/plots/one.png": b"also mine"}
 
 @dataclass(frozen=True)
 class Scenario:
-    """A command, what is there before it, and which files it writes."""
+    """A command, what is there before it, and which files it writes.
+
+    Ctrl-C ends a search with what it has found so far, which is a model of its own.
+    """
 
     name: str
     before: tuple[list[str], ...]
     work: Callable[[], int]
     writes: str
     mine: bool = False
+    searches: bool = False
 
 
 def command(*arguments: str) -> Callable[[], int]:
@@ -97,8 +102,8 @@ def scenarios() -> list[Scenario]:
         Scenario("fit --force over another", (other,), command(*FIT, "--force"), "model", mine=True),
         Scenario("fit of betas over a fit", (FIT,), command(*other, "--beta", "0.1", "--force"), "model", mine=True),
         Scenario("fit over a report", (FIT, ["report", "model"]), command(*FIT), "model"),
-        Scenario("search, new folder", (), command(*SEARCH), "model"),
-        Scenario("search --force over another", (FIT,), command(*SEARCH, "--force"), "model", mine=True),
+        Scenario("search, new folder", (), command(*SEARCH), "model", searches=True),
+        Scenario("search --force over another", (FIT,), command(*SEARCH, "--force"), "model", mine=True, searches=True),
         Scenario("bound", (FIT,), command(*bound), "model", mine=True),
         Scenario("quantise, new folder", (FIT,), command(*quantised), "integers"),
         Scenario("quantise --force", (FIT, [*FIT[:-1], "integers"]), command(*quantised, "--force"), "integers"),
@@ -174,6 +179,13 @@ def state_of(path: Path) -> str | None:
     return "written" if path.suffix == ".nir" else hashlib.sha256(data).hexdigest()
 
 
+def was_interrupted(folder: Path) -> bool:
+    """Whether a folder holds a whole model of a search that Ctrl-C ended."""
+    history = folder / HISTORY
+    whole = history.exists() and not folder_problems(folder)
+    return whole and json.loads(history.read_text())["stopped"] == INTERRUPTED
+
+
 def child(work: Callable[[], int], said: Path, disk: FailingDisk | None = None, delay: float | None = None) -> int:
     """Run in a process of its own; exit status, negative for a signal."""
     process = os.fork()
@@ -199,6 +211,8 @@ class Tally:
         """What is there now, at once and after the next command has swept."""
         home, path = Path.cwd(), Path(scenario.writes)
         found = state_of(path)
+        if scenario.searches and found not in (before, after) and was_interrupted(path):
+            after = found
         outcome = (
             "new" if found == after and (found != before or status == 0) else "old" if found == before else "NEITHER"
         )

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from convexsnn import Gaussian, Search, SpikingClassifier
 from convexsnn.checkpoints import read_checkpoint, write_checkpoint
 from convexsnn.cli.npz import read_npz
+from convexsnn.export import from_nir, to_nir
 from convexsnn.reading import DamagedFileError, parse_json, read_whole, reading
 from convexsnn.report import read_metrics
 from convexsnn.sealed import read_sealed, write_sealed
@@ -295,3 +296,18 @@ def test_metrics_are_read_by_type(tmp_path, change, field):
     assert metrics == json.loads(path.read_text())
     path.write_text(json.dumps(metrics | change))
     refuses(path, read_metrics, field)
+
+
+def test_a_graph_whose_heap_of_texts_has_no_end_is_refused(tmp_path):
+    """The HDF5 library itself would read it for ever."""
+    nir = pytest.importorskip("nir")
+    path = tmp_path / "g.nir"
+    nir.write(path, to_nir(SpikingClassifier(witnesses=Gaussian(depth=2, last=4), random_state=0).fit(X, Y).network_))
+    from_nir(path)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"GCOL") + 16
+    while data[place] or data[place + 1]:
+        place += 16 + -(-int.from_bytes(data[place + 8 : place + 16], "little") // 8) * 8
+    data[place + 8 : place + 16] = bytes(8)
+    path.write_bytes(data)
+    assert "heap" in refuses(path, from_nir, "file")

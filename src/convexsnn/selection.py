@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_names, check_real
+from convexsnn.notices import warn
 from convexsnn.observer import Observer
 from convexsnn.regularisation import Regularisation
 from convexsnn.search import Round
@@ -177,4 +177,4 @@ def _warn_of_others(points: Sequence[PathPoint], picked: PathPoint, tol: float) 
     missed = ", ".join(f"{p.beta:.3g}" for p in points if p is not picked and not p.certificate.holds(tol))
     if missed:
         reason = f"not certified to tol={tol:g} at beta {missed}, whose scores took part in the pick"
-        warnings.warn(reason, ConvergenceWarning, stacklevel=3)
+        warn(reason, ConvergenceWarning)

@@ -15,25 +15,10 @@ FORMAT = 6
 
 
 # The fields of the header, and of the hidden networks in it.
-HEADER_KEYS = set(
-    [
-        "format",
-        "estimator",
-        "parameters",
-        "fitted",
-        "given",
-        "witnesses",
-        "network",
-        "certificate",
-        "status",
-        "solver",
-        "n_iter",
-        "seconds",
-        "data_digest",
-        "row_weights",
-        "extra",
-    ]
-)
+HEADER_KEYS = {
+    *("format", "estimator", "parameters", "given", "witnesses", "network", "fitted", "status", "solver", "n_iter"),
+    *("certificate", "seconds", "data_digest", "row_weights", "extra"),
+}
 HIDDEN_KEYS = {"n_features", "readout", "every_step", "dtype", "branches"}
 
 
