@@ -302,7 +302,10 @@ def test_a_graph_whose_heap_of_texts_has_no_end_is_refused(tmp_path):
     """The HDF5 library itself would read it for ever."""
     nir = pytest.importorskip("nir")
     path = tmp_path / "g.nir"
-    nir.write(path, to_nir(SpikingClassifier(witnesses=Gaussian(depth=2, last=4), random_state=0).fit(X, Y).network_))
+    model = SpikingClassifier(
+        witnesses=Gaussian(depth=2, last=12, readout="spike", reset="hard"), beta=1e-3, random_state=0
+    )
+    nir.write(path, to_nir(model.fit(X, Y).network_))
     from_nir(path)
     data = bytearray(path.read_bytes())
     place = data.index(b"GCOL") + 16
