@@ -57,6 +57,5 @@ class ConfusionDisplay(ConfusionMatrixDisplay):
             labels, answers = labels[:, chosen], answers[:, chosen]
         known = settings.get("labels")
         known = unique_labels(labels, answers) if known is None else known
-        return cls.from_predictions(
-            labels, answers, ax=ax, **({"display_labels": [plotted(label) for label in known]} | settings)
-        )
+        shown: dict[str, Any] = {"display_labels": [plotted(label) for label in known]} | settings
+        return cls.from_predictions(labels, answers, ax=ax, **shown)
