@@ -90,7 +90,7 @@ def bench() -> int:
 
 
 def scenarios() -> list[Scenario]:
-    other = [*FIT, "--beta", "1"]
+    other = [*FIT, "--beta", "0.3"]
     predict = ["predict", "--model", "model", "--data", DATA, "--out", "p.npz"]
     export = ["export", "--model", "model", "--to", "torch", "--out", "net.safetensors"]
     nir = ["export", "--model", "model", "--to", "nir", "--out", "net.nir"]

@@ -22,18 +22,18 @@ import numpy as np
 
 import fuzz_mutations as mutations
 from convexsnn import Gaussian, Search, SpikingClassifier, SpikingRegressor
-from convexsnn.certificate import Certificate
 from convexsnn.checkpoints import CHECKPOINT
 from convexsnn.cli.app import run
 from convexsnn.cli.folder import folder_problems
 from convexsnn.cli.npz import read_npz
 from convexsnn.export import from_nir, to_nir
 from convexsnn.observer import Observer
-from convexsnn.reading import DamagedFileError
+from convexsnn.proof import content_problems
+from convexsnn.reading import DamagedFileError, read_json
 from convexsnn.report import read_metrics
 from convexsnn.sealed import read_sealed
 from convexsnn.search.checkpoint import read_state, write_state
-from convexsnn.storage import load_model, model_bytes, save_model
+from convexsnn.storage import load_model, model_bytes, read_header, save_model
 from convexsnn.surrogate.checkpoint import read_snapshot, write_snapshot
 from convexsnn.tasks import library_dfa, read_att, write_att
 from convexsnn.tasks.idx import read_idx
@@ -165,7 +165,20 @@ def again(write: Callable[..., None], read: Callable[..., Any]) -> Callable[[Pat
 
 def make_folder(folder: Path) -> Path:
     task = ["--task", "first-last-xor", "--timesteps", "3", "--n-train", "20", "--n-val", "5", "--n-test", "5"]
-    settings = ["--witnesses", "gaussian", "--last", "8", "--depth", "2"]
+    settings = [
+        "--depth",
+        "2",
+        "--population",
+        "8",
+        "--width",
+        "3",
+        "--effort",
+        "1e6",
+        "--beta",
+        "0.1",
+        "--beta",
+        "0.01",
+    ]
     with contextlib.redirect_stdout(io.StringIO()):
         assert run(["fit", *task, *settings, "--out", str(folder / "m")]) == 0
     return folder / "m"
@@ -176,14 +189,14 @@ def beside(name: str) -> Callable[[Path], Path]:
 
 
 def read_claims(path: Path) -> str:
-    """As `verify` and `report` do: a certificate that is not the model's is refused, whatever it says."""
-    if problems := folder_problems(path.parent):
-        raise DamagedFileError(path, "certificate", problems[0])
-    return digest(Certificate.from_json(path.read_text()))
+    """As `verify` does, though without the seal of the folder: what the model does not say is refused."""
+    if problems := content_problems(path.parent, read_header(path.parent / "model.safetensors")):
+        raise DamagedFileError(path, "contents", problems[0])
+    return digest(json.dumps(read_json(path), sort_keys=True))
 
 
 def read_sealed_metrics(path: Path) -> str:
-    """As `report` does, which looks at the seal of the folder too."""
+    """As `report` does, which looks at the seal of the folder too: what was measured is said nowhere else."""
     metrics = read_metrics(path)
     if problems := folder_problems(path.parent):
         raise DamagedFileError(path, "SHA256SUMS", problems[0])
@@ -335,6 +348,8 @@ SUBJECTS = (
         mutations.forge_sealed,
     ),
     Subject("certificate", beside("certificate.json"), read_claims, mutate_json_file),
+    Subject("path", beside("path.json"), read_claims, mutate_json_file),
+    Subject("history", beside("history.json"), read_claims, mutate_json_file),
     Subject("metrics", beside("metrics.json"), read_sealed_metrics, mutate_json_file),
     Subject("npz", make_npz, lambda path: digest_arrays(read_npz(path)), mutations.mutate_npz, plain=plain_npz),
     Subject("NIR graph", make_nir, read_graph, mutate_nir, plain=contents),

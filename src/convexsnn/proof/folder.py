@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -74,7 +75,12 @@ def _expected(header: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], li
 
 
 def _differs(name: str, what: str, found: Any, expected: Any) -> list[str]:
-    return [] if found == expected else [f"{name} is not {what} in model.safetensors"]
+    return [] if _same(found, expected) else [f"{name} is not {what} in model.safetensors"]
+
+
+def _same(found: Any, expected: Any) -> bool:
+    """Whether two values are the same JSON: 1, 1.0 and true are three values, though Python calls them equal."""
+    return json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
 def _path_problems(facts: dict[str, Any], expected: dict[str, Any]) -> list[str]:
@@ -94,7 +100,7 @@ def _metric_problems(facts: dict[str, Any], header: dict[str, Any]) -> list[str]
     return problems + [
         f"{METRICS} says {name} = {facts.get(name)!r}, the model file {value!r}"
         for name, value in expected.items()
-        if facts.get(name) != value
+        if not _same(facts.get(name), value)
     ]
 
 
