@@ -36,9 +36,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from convexsnn.bench.jobs import Job, run_jobs
 from convexsnn.cli.app import run
-from convexsnn.cli.folder import CERTIFICATE, HISTORY, MODEL, OWNED, SUMS, folder_problems, model_file, seal_problems
+from convexsnn.cli.folder import CERTIFICATE, MODEL, OWNED, SUMS, folder_problems, model_file, seal_problems
 from convexsnn.files.leftovers import NEW, OLD
 from convexsnn.search.state import INTERRUPTED
+from convexsnn.storage import read_header
 from failing_disk import WAYS, FailingDisk, installed
 
 DATA, SETTINGS = "data.npz", ["--witnesses", "gaussian", "--depth", "2", "--last", "12", "--leak", "0.5", "--readout"]
@@ -63,17 +64,13 @@ MINE = {"model/notes.txt": b"mine", "model/plots/one.png": b"also mine"}
 
 @dataclass(frozen=True)
 class Scenario:
-    """A command, what is there before it, and which files it writes.
-
-    Ctrl-C ends a search with what it has found so far, which is a model of its own.
-    """
+    """A command, what is there before it, and which files it writes."""
 
     name: str
     before: tuple[list[str], ...]
     work: Callable[[], int]
     writes: str
     mine: bool = False
-    searches: bool = False
 
 
 def command(*arguments: str) -> Callable[[], int]:
@@ -86,7 +83,10 @@ def trivial(settings: dict, scratch: Path) -> list[dict]:  # noqa: ARG001
 
 def bench() -> int:
     jobs = [Job(f"job{k}", {"value": k}) for k in range(3)]
-    return int(len(list(run_jobs(jobs, trivial, Path("jobs"), 1))) != 3)
+    try:
+        return int(len(list(run_jobs(jobs, trivial, Path("jobs"), 1))) != 3)
+    except KeyboardInterrupt:
+        return 130
 
 
 def scenarios() -> list[Scenario]:
@@ -102,8 +102,8 @@ def scenarios() -> list[Scenario]:
         Scenario("fit --force over another", (other,), command(*FIT, "--force"), "model", mine=True),
         Scenario("fit of betas over a fit", (FIT,), command(*other, "--beta", "0.1", "--force"), "model", mine=True),
         Scenario("fit over a report", (FIT, ["report", "model"]), command(*FIT), "model"),
-        Scenario("search, new folder", (), command(*SEARCH), "model", searches=True),
-        Scenario("search --force over another", (FIT,), command(*SEARCH, "--force"), "model", mine=True, searches=True),
+        Scenario("search, new folder", (), command(*SEARCH), "model"),
+        Scenario("search --force over another", (FIT,), command(*SEARCH, "--force"), "model", mine=True),
         Scenario("bound", (FIT,), command(*bound), "model", mine=True),
         Scenario("quantise, new folder", (FIT,), command(*quantised), "integers"),
         Scenario("quantise --force", (FIT, [*FIT[:-1], "integers"]), command(*quantised, "--force"), "integers"),
@@ -180,10 +180,12 @@ def state_of(path: Path) -> str | None:
 
 
 def was_interrupted(folder: Path) -> bool:
-    """Whether a folder holds a whole model of a search that Ctrl-C ended."""
-    history = folder / HISTORY
-    whole = history.exists() and not folder_problems(folder)
-    return whole and json.loads(history.read_text())["stopped"] == INTERRUPTED
+    """Whether a folder holds the whole model of a fit that Ctrl-C ended: the best so far, which says so."""
+    if not (folder / MODEL).exists() or folder_problems(folder):
+        return False
+    header = read_header(folder / MODEL)
+    statuses = {header["status"], *(point["status"] for point in header["fitted"]["path"])}
+    return "INTERRUPTED" in statuses or header["fitted"]["stopped"] == INTERRUPTED
 
 
 def child(work: Callable[[], int], said: Path, disk: FailingDisk | None = None, delay: float | None = None) -> int:
@@ -211,7 +213,7 @@ class Tally:
         """What is there now, at once and after the next command has swept."""
         home, path = Path.cwd(), Path(scenario.writes)
         found = state_of(path)
-        if scenario.searches and found not in (before, after) and was_interrupted(path):
+        if status == 130 and found not in (before, after) and was_interrupted(path):
             after = found
         outcome = (
             "new" if found == after and (found != before or status == 0) else "old" if found == before else "NEITHER"

@@ -165,22 +165,9 @@ def again(write: Callable[..., None], read: Callable[..., Any]) -> Callable[[Pat
 
 def make_folder(folder: Path) -> Path:
     task = ["--task", "first-last-xor", "--timesteps", "3", "--n-train", "20", "--n-val", "5", "--n-test", "5"]
-    settings = [
-        "--depth",
-        "2",
-        "--population",
-        "8",
-        "--width",
-        "3",
-        "--effort",
-        "1e6",
-        "--beta",
-        "0.1",
-        "--beta",
-        "0.01",
-    ]
+    family = ["--depth", "2", "--population", "8", "--width", "3", "--effort", "1e6"]
     with contextlib.redirect_stdout(io.StringIO()):
-        assert run(["fit", *task, *settings, "--out", str(folder / "m")]) == 0
+        assert run(["fit", *task, *family, "--beta", "0.1", "--beta", "0.01", "--out", str(folder / "m")]) == 0
     return folder / "m"
 
 

@@ -35,6 +35,7 @@ CHANGES = [
     ("searched", "path.json", lambda f: f["points"][0].update(train_score=0.125)),
     ("searched", "path.json", lambda f: f["points"][0]["certificate"].update(praise=1)),
     ("searched", "path.json", lambda f: f["points"][0].update(picked=not f["points"][0]["picked"])),
+    ("searched", "path.json", lambda f: f["points"][0].update(picked=int(f["points"][0]["picked"]))),
     ("searched", "path.json", lambda f: f["points"].pop()),
     ("searched", "history.json", lambda f: f["rounds"][0].update(praise=1)),
     ("searched", "history.json", lambda f: f["rounds"][0].update(columns=10**6)),
