@@ -85,6 +85,8 @@ def bench() -> int:
     jobs = [Job(f"job{k}", {"value": k}) for k in range(3)]
     try:
         return int(len(list(run_jobs(jobs, trivial, Path("jobs"), 1))) != 3)
+    except OSError:
+        return 2
     except KeyboardInterrupt:
         return 130
 
