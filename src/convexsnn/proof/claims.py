@@ -67,7 +67,8 @@ def _settings(header: dict[str, Any]) -> dict[str, Any]:
     """Fields of the certificate that settings alone decide; only a proof over the dictionary is made here."""
     parameters = header["parameters"]
     loss = loss_named(parameters, header["estimator"])
-    return {"loss": loss, "penalty": parameters["penalty"], "scope": "dictionary", "dtype": "float64"}
+    arithmetic = {"dtype": "float64", "rounding": "bounded"}
+    return {"loss": loss, "penalty": parameters["penalty"], "scope": "dictionary"} | arithmetic
 
 
 def margin_problems(header: dict[str, Any], margin: float, unit: float) -> list[str]:
