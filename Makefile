@@ -27,7 +27,7 @@ types: .venv/.ready
 
 # Every branch of the exact verifier is tried by its tests.
 coverage: .venv/.ready
-	$(BIN)/python -m coverage run -m pytest -q -n 0 tests/test_proof.py tests/test_proof_files.py tests/test_proof_refusals.py tests/test_proof_simulation.py
+	$(BIN)/python -m coverage run -m pytest -q -n 0 tests/test_proof.py tests/test_proof_files.py tests/test_folder_files.py tests/test_proof_refusals.py tests/test_proof_simulation.py
 	$(BIN)/python -m coverage report
 
 check: lint types test coverage
