@@ -16,6 +16,14 @@ from .readouts import StoredReadout, read_readout
 FORMAT = 6
 
 
+# The fields of the header, and of the hidden networks in it.
+HEADER_KEYS = {
+    *("format", "estimator", "parameters", "given", "witnesses", "network", "fitted", "status", "solver", "n_iter"),
+    *("certificate", "seconds", "data_digest", "row_weights", "extra"),
+}
+HIDDEN_KEYS = {"n_features", "readout", "every_step", "dtype", "branches"}
+
+
 class DamagedModelError(ValueError):
     """The model file cannot be read, or contradicts itself."""
 
@@ -91,6 +99,8 @@ def read_model(path: Path) -> Model:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if header["format"] != FORMAT:
             raise ValueError(f"its format is {header['format']!r}, and only {FORMAT} can be proved: fit the model anew")
+        if header.keys() != HEADER_KEYS:
+            raise ValueError(f"its header must have the fields {sorted(HEADER_KEYS)}")
         witnesses, network = (_hidden(header[name], name, tensors) for name in ("witnesses", "network"))
         kept = {name: tensors.pop(name) for name in ("W", "U", "row_weights", "network.W")}
         if "global_dual" in tensors:
@@ -107,8 +117,11 @@ def read_model(path: Path) -> Model:
 
 
 def parse_strictly(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError for infinities and NaN, and for an object with a key twice."""
-    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique_keys)
+    """The value of a JSON text. ValueError for infinities and NaN, an object with a key twice, and endless nesting."""
+    try:
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique_keys)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def _refuse(name: str) -> None:
@@ -122,6 +135,8 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _hidden(facts: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> StoredHidden:
+    if facts.keys() != HIDDEN_KEYS:
+        raise ValueError(f"{prefix} must have the fields {sorted(HIDDEN_KEYS)}")
     dtype = {"float64": np.dtype(np.float64), "float32": np.dtype(np.float32)}[facts["dtype"]]
     readout = read_readout(facts["readout"])
     if not isinstance(facts["every_step"], bool):

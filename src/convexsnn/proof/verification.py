@@ -12,6 +12,7 @@ import numpy as np
 from . import claims
 from .data import ProgramRows, read_rows
 from .decimals import decimal_text
+from .folder import folder_problems
 from .inequality import ExactProgram, Proof, primal_bound, prove
 from .losses import LossHead
 from .model import DamagedModelError, Model, read_model
@@ -79,7 +80,7 @@ def verify_exactly(path: Path, X: Any, y: Any) -> ExactVerification:
     """
     try:
         model = read_model(path / MODEL if path.is_dir() else path)
-        problems = claims.folder_problems(path, model.header) if path.is_dir() else []
+        problems = folder_problems(path, model.header) if path.is_dir() else []
         rows = read_rows(X, y, model.header)
         return _verify(model, rows, problems)
     except DamagedModelError as error:
