@@ -15,6 +15,8 @@ from convexsnn.solvers.newton.row_factor import RowFactor
 
 # Unknowns beyond which one Cholesky factor over all outputs would take too much memory (float32: 400 MB).
 COUPLED_LIMIT = 10_000
+# Rows times outputs up to which the system is factored over the rows, where they are fewer (float64: 130 MB).
+ROWS_LIMIT = 4_000
 CG_LIMIT = 250
 # Relative residual of the Newton system. Loose solves cost more Newton steps than they save: sigma amplifies the error.
 CG_TOL = 1e-6
@@ -42,7 +44,7 @@ class Preconditioner:
     def prepare(self, active: Tensor, curvature: RowMatrices, inverse: RowMatrices) -> None:
         """Factor for the active entries (P, C), the loss's curvature and the inverse Jacobian J^-1."""
         rows = curvature.diagonal.numel()
-        if ROW_ENTRIES < rows <= ROWS_LIMIT and rows < int(active.sum()):
+        if rows <= ROWS_LIMIT and rows < int(active.sum()):
             self._new, self._factors = True, [RowFactor(self.columns, active, curvature, inverse)]
             return
         self._new, self._factors = not self._kept, []
