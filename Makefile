@@ -9,7 +9,7 @@ BENCH ?=
 WITHOUT_DEPS := norse==1.1.0 spikingjelly==2.0.0
 BIN := .venv/bin
 
-.PHONY: demo test lint types check docs bench-paper bench-solvers clean
+.PHONY: demo test lint types coverage check docs bench-paper bench-solvers clean
 
 # On one thread: on a busy machine two that wait for each other take many times as long, alone they save a quarter.
 demo: .venv/.ready
@@ -25,7 +25,12 @@ lint: .venv/.ready
 types: .venv/.ready
 	$(BIN)/pyright
 
-check: lint types test
+# Every branch of the exact verifier is tried by its tests.
+coverage: .venv/.ready
+	$(BIN)/python -m coverage run -m pytest -q -n 0 tests/test_proof.py tests/test_proof_files.py tests/test_proof_refusals.py tests/test_proof_simulation.py
+	$(BIN)/python -m coverage report
+
+check: lint types test coverage
 
 # The site in docs/_build/html; every warning is an error, and the examples are run.
 docs: .venv/.ready-docs

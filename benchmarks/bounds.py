@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from convexsnn import Problem, as_sequences
-from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, exact_oracle
+from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, exact_oracle, universal_bound
 from convexsnn.exact import solve_exactly
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
@@ -51,7 +51,7 @@ def main() -> None:
             checked = time.perf_counter() - begun
             assert outcome.holds, outcome.problems
             c, seconds = trained.certificate, trained.seconds
-            universal = problem.universal_bound(trained.U)
+            universal = universal_bound(problem.bare_program, problem.groups, (trained.U,)).value
             print(
                 f"| {name} | {loss} | {c.global_bound.patterns} | {seconds['simulate']:.2f} | {seconds['solve']:.2f} "
                 f"| {checked:.2f} | {c.support} | {c.primal:.6f} | {universal:.6f} | {c.relative_gap:.1e} |",

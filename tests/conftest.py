@@ -6,6 +6,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
+pytest_plugins = ["proved_certificates"]
 
 # Examples are the same in every run, and slow shared machines do not fail tests.
 settings.register_profile(

@@ -148,24 +148,29 @@ class Program:
         self.heads = [(range(a, a + classes), Fraction(w)) for a, (classes, w) in zip(starts, heads, strict=True)]
         self.heads = self.heads or [(range(len(Y[0])), Fraction(1))]
 
-    def primal(self, W: list[list[Fraction]]) -> mpf:
+    def primal(self, W: list[list[Fraction]], own: list[list[Fraction]] | None = None) -> mpf:
+        """The objective of weights W; the penalty is that of `own`, where these are other ones."""
         outputs = range(len(self.Y[0]))
         S = [[sum((d * W[j][c] for j, d in enumerate(row) if d), Fraction(0)) for c in outputs] for row in self.D]
         data = mpmath.fsum(
             real(w) * loss(self.name, s, y, self.heads) for w, s, y in zip(self.w, S, self.Y, strict=True)
         )
-        return data + real(self.rho) * mpmath.fsum(norm(row, self.penalty, dual=False) for row in W)
+        return data + real(self.rho) * mpmath.fsum(norm(row, self.penalty, dual=False) for row in own or W)
 
     def dual(self, U: list[list[Fraction]], kappa: mpf | None = None) -> mpf:
         """The value of (D) at the largest feasible multiple of U, whose entries at labels are those of the domain."""
+        kappa = self.kappa(U) if kappa is None else kappa
         U = self._completed(U)
-        if kappa is None:
-            kappa = max((norm(g, self.penalty, dual=True) for g in self._products(U)), default=mpf(0)) / real(self.rho)
         V = [[u / w for u in row] for w, row in zip(self.w, U, strict=True)]
         # A rational below 1 / kappa.
         t = Fraction(int(mpmath.floor(mpf(2) ** 150 / max(1, kappa, self._excess(V)))), 2**150)
         values = [conjugate(self.name, [t * a for a in v], y, self.heads) for v, y in zip(V, self.Y, strict=True)]
         return -mpmath.fsum(real(w) * value for w, value in zip(self.w, values, strict=True))
+
+    def kappa(self, U: list[list[Fraction]]) -> mpf:
+        """Omega*(D^T U) / rho of U, whose entries at labels are those of the domain."""
+        products = self._products(self._completed(U))
+        return max((norm(g, self.penalty, dual=True) for g in products), default=mpf(0)) / real(self.rho)
 
     def universal(self, U: list[list[Fraction]], groups: list[int]) -> mpf:
         """The value of (D) at the largest multiple of U that is feasible for every 0/1 pattern constant on groups."""

@@ -16,11 +16,9 @@ from convexsnn.bounds import (
     Unit,
     arrangement_certificate,
     enumerate_family,
-    equal_inputs,
     exact_oracle,
     pricing_certificate,
     universal_bound,
-    universal_kappa,
 )
 from convexsnn.bounds.caps import capped_scores
 from convexsnn.bounds.complete import complete_network, nested_patterns
@@ -31,9 +29,10 @@ from convexsnn.losses import LOSSES
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import Threshold, lif
 from convexsnn.penalties import PENALTIES
+from convexsnn.prefixes import equal_prefixes
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.regularisation import rho_of
-from convexsnn.rounding import enclose_primal
+from convexsnn.rounding import enclose_primal, grouped_kappa
 from convexsnn.sequences import as_sequences
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
@@ -125,17 +124,11 @@ def test_rounding_does_not_lift_the_universal_bound(pair, rho):
 def test_universal_kappa_is_the_largest_score_of_any_pattern(seed):
     random = np.random.default_rng(seed)
     groups = torch.unique(torch.from_numpy(random.integers(5, size=8)), return_inverse=True)[1]
-    U = torch.from_numpy(random.normal(size=(8, 2)))
-    scores = grouped_patterns(groups).double().T @ U
-    l1, group = PENALTIES["l1"], PENALTIES["group"]
-    assert universal_kappa(U, groups, l1, 0.5) == pytest.approx(float(l1.dual_norm(scores)) / 0.5)
-    assert universal_kappa(U, groups, group, 0.5) >= float(group.dual_norm(scores)) / 0.5 - 1e-12
-
-
-def test_equal_inputs_are_equal_prefixes():
-    X = [np.array([[0.0], [1.0]]), np.array([[-0.0], [1.0], [2.0]]), np.array([[0.0]]), np.array([[0.0], [1.0]])]
-    assert equal_inputs(as_sequences(X), every_step=False).tolist() == [0, 1, 2, 0]
-    assert equal_inputs(as_sequences(X), every_step=True).tolist() == [0, 1, 0, 1, 2, 0, 0, 1]
+    U, patterns = torch.from_numpy(random.normal(size=(8, 2))), grouped_patterns(groups)
+    scores = patterns.double().T @ U
+    l1, group = (program_over(patterns, "squared", penalty, 3, 0.5) for penalty in ("l1", "group"))
+    assert grouped_kappa(l1, U, groups) == pytest.approx(float(scores.abs().max()) / 0.5)
+    assert grouped_kappa(group, U, groups) >= float(scores.norm(dim=1).max()) / 0.5
 
 
 @pytest.mark.parametrize(("n", "d", "bias"), [(9, 1, True), (12, 2, True), (10, 3, True), (25, 2, True)])
@@ -188,7 +181,7 @@ def test_bounds_are_monotone_and_below_what_is_found(name, pair, seed, every_ste
     if seed % 3 == 1:  # as balanced classes and sample weights give them
         weights = torch.from_numpy(np.random.default_rng(seed).uniform(0.1, 1.0, size=len(features)) ** 3)
         program = replace(program, row_weights=weights / weights.sum())
-    solution, groups = solve(program), equal_inputs(sequences, every_step)
+    solution, groups = solve(program), equal_prefixes(sequences, every_step=every_step)
     primal, U = solution.certificate.primal, solution.U
     arrangement = enumerate_family(family, sequences)
     bounds = [
@@ -296,7 +289,8 @@ def test_a_bound_counts_the_columns_of_the_network_itself():
     solution, arrangement = solve(program), enumerate_family(family, sequences)
     few = replace(arrangement, columns=arrangement.columns.take(torch.arange(3)), owner=arrangement.owner[:3])
     U = 3.0 * solution.U
-    bound = arrangement_certificate(program, equal_inputs(sequences, False), few, U, solution.certificate.primal)
+    groups = equal_prefixes(sequences, every_step=False)
+    bound = arrangement_certificate(program, groups, few, U, solution.certificate.primal)
     assert bound.value <= solution.certificate.primal
 
 
@@ -386,7 +380,7 @@ def test_the_constructed_network_reaches_the_universal_bound(loss, kind, every_s
     rows = sequences.rows(every_step)
     program = program_over(torch.zeros(rows, 1, dtype=torch.bool), loss, "l1", classes, 0.02, seed=1)
     network = complete_network(program, sequences, every_step, kind)
-    bound = universal_bound(program, equal_inputs(sequences, every_step)).value
+    bound = universal_bound(program, equal_prefixes(sequences, every_step=every_step)).value
     S = scores(network, sequences)
     reached = float(program.data_term(S) + program.rho * program.penalty.value(network.W))
     assert reached == pytest.approx(bound, rel=1e-6)

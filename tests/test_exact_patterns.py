@@ -13,22 +13,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 
+from adversary import LEAKS, RESETS, SHAPES, adversary, inputs
 from convexsnn import Exact, SpikingClassifier, SpikingRegressor, solve
-from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, equal_inputs, exact_oracle, pricing_certificate
+from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, exact_oracle, pricing_certificate
 from convexsnn.bounds.patterns.weights import _ties
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.exact import ExactSettings, solve_exactly
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
+from convexsnn.prefixes import equal_prefixes
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.rationals import interior
 from convexsnn.sequences import as_sequences
 from convexsnn.verification import verify
 from helpers import draw_targets, make_problem
-from rational_neurons import climbed, column, vertices
-
-LEAKS = (0.0, 0.5, 1 / 3, 0.9, 0.9000005, 1.0)
-SHAPES = ("normal", "grid", "tiny angles", "duplicates", "near duplicates", "mixed units", "one-hot")
+from rational_neurons import column
 
 
 def units():
@@ -37,7 +36,7 @@ def units():
     lif = st.builds(
         Unit,
         st.just("lif"),
-        st.sampled_from(("soft", "hard", "none", "delayed")),
+        st.sampled_from(RESETS),
         st.sampled_from(LEAKS),
         st.sampled_from((1.0, 0.7, -1.0, 0.0)),
         readout_bias=st.booleans(),
@@ -45,37 +44,6 @@ def units():
     )
     threshold = st.builds(Unit, st.just("threshold"), st.just("none"), st.just(0.0), st.just(0.0), **flags)
     return st.one_of(lif, threshold)
-
-
-def inputs(shape, seed, n=4, T=2):
-    """Small sequences of one or two features, of all the kinds that rounding could confuse."""
-    random = np.random.default_rng(seed)
-    d = int(random.integers(1, 3)) + (shape == "one-hot")
-    X = random.normal(size=(n, T, d))
-    if shape == "grid":
-        X = random.integers(-2, 3, size=X.shape).astype(float)
-    elif shape == "one-hot":
-        X = np.eye(d)[random.integers(d, size=(n, T))]
-    elif shape == "mixed units":
-        X = X * 10.0 ** random.integers(-12, 12, size=d)
-    elif shape == "duplicates":
-        X = np.concatenate([X, X], axis=2)[:, :, :2]
-    elif shape == "tiny angles":
-        X[1] = X[0] + 10.0 ** random.uniform(-15, -3) * random.normal(size=X[0].shape)
-        X[2] = -X[0] * (1.0 + 10.0 ** random.uniform(-15, -3))
-    elif shape == "near duplicates":
-        X = np.concatenate([X[:, :, :1], X[:, :, :1] * 1.8 + 32.0], axis=2)
-    return as_sequences(X, lengths=random.integers(1, T + 1, size=n))
-
-
-def adversary(unit, family, sequences, seed, count):
-    """Distinct columns that neurons give in exact arithmetic: random, climbed and with exact ties."""
-    random = np.random.default_rng(seed)
-    U = random.normal(size=sequences.rows(family.every_step))
-    neurons = itertools.chain(
-        vertices(unit, family, sequences, random, count), climbed(unit, family, sequences, random, U, 4 * count)
-    )
-    return {column(unit, family, sequences, p) for p in neurons}
 
 
 def exactly_given(arrangement, j):
@@ -108,7 +76,8 @@ def test_all_patterns_are_found_and_no_others(unit, shape, seed, membrane, every
         assert exactly_given(arrangement, j) == columns[j]
     silent = (False,) * sequences.rows(every_step)
     known = set(columns) | ({silent} if arrangement.silent else set())
-    assert adversary(unit, family, sequences, seed, 10) <= known
+    U = np.random.default_rng(seed).normal(size=len(silent))
+    assert adversary(unit, family, sequences, U, seed, 10) <= known
 
 
 @settings(max_examples=40, deadline=None)
@@ -156,7 +125,8 @@ def test_no_exact_bound_is_beaten_and_each_is_attained_or_said_not_to_be(unit, s
         trained = solve_exactly(problem, family, ExactSettings(method, time_limit=20.0))
     certificate = trained.certificate
     assert certificate.holds(1e-6) or any(issubclass(w.category, ConvergenceWarning) for w in caught)
-    found = [bits for bits in adversary(unit, family, sequences, seed, 10) if any(bits)]
+    U = trained.U[:, 0].numpy()
+    found = [bits for bits in adversary(unit, family, sequences, U, seed, 10) if any(bits)]
     if found:
         assert certificate.dual <= solve(program_over(found, loss, 0.05, targets)).certificate.primal * (1 + 1e-9)
     assert verify(trained, certificate, problem).holds
@@ -228,7 +198,7 @@ def test_pricing_that_time_stops_still_bounds():
     family = NetworkFamily(3, (Unit(),))
     program = program_over([[True] * 12], "hinge", 0.02, draw_targets("hinge", 12, 2))
     U = -program.targets * program.row_weights[:, None]
-    groups = equal_inputs(sequences, every_step=False)
+    groups = equal_prefixes(sequences, every_step=False)
     stopped, whole = (
         pricing_certificate(program, groups, family, sequences, U, math.inf, time_limit=limit) for limit in (0.0, 60.0)
     )

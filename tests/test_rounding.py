@@ -1,5 +1,6 @@
 """No stored number is overstated: bounds against exact rationals, from 1e-20 to 1e20."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,11 +13,14 @@ from convexsnn import Gaussian, SpikingRegressor, certify, solve
 from convexsnn.columns import PlaneColumns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
+from convexsnn.polishing.head import OutputMap
 from convexsnn.proof.inequality import ExactProgram, prove
 from convexsnn.proof.losses import LossHead
-from convexsnn.rounding import exact_product, exact_transposed
+from convexsnn.rounding import exact_product, exact_sums, exact_transposed
 from convexsnn.verification import verify
 from helpers import draw_program
+from independent import Program, norm, rational, real
+from third_kinds import SquaredHinge
 
 
 def _exact(program):
@@ -54,6 +58,56 @@ def test_primal_and_dual_enclose_what_rationals_prove(loss, penalty, seed, rho, 
     assert certificate.primal == pytest.approx(float(proof.primal), rel=1e-12)
     assert Fraction(certificate.dual) <= proof.dual + abs(proof.dual) * Fraction(1, 10**17)
     assert certificate.dual <= certificate.primal
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.sampled_from(sorted(LOSSES)), st.sampled_from(sorted(PENALTIES)), st.integers(0, 10**6), st.floats(-6, 0))
+def test_certificates_through_a_head_enclose_what_rationals_prove(loss, penalty, seed, rho):
+    """In the readout's own weights: the objective of W is that of W M^T, with the penalty of W."""
+    random = np.random.default_rng(seed)
+    program = draw_program(loss, penalty, n=12, P=5, seed=seed, rho=10.0**rho)
+    matrix = torch.from_numpy(np.kron(np.eye(program.n_outputs), random.normal(size=(1, 2))))
+    through = replace(program, loss=OutputMap(matrix).loss(program.loss))
+    W = torch.from_numpy(random.normal(size=(5, matrix.shape[1])) * (random.random((5, 1)) < 0.5))
+    U = through.in_domain(program.in_domain(program.data_gradient(program.columns.matmul(W @ matrix.T))) @ matrix)
+    certificate = certify(through, W, U)
+    M, exact_W = (np.array(rational(values.tolist()), dtype=object) for values in (matrix, W))
+    facts = (program.columns.dense(), program.targets, program.row_weights)
+    exact = Program(rational(facts[0].tolist()), facts[1].tolist(), facts[2].tolist(), loss, penalty, program.rho, [])
+    primal = exact.primal((exact_W @ M.T).tolist(), exact_W.tolist())
+    u = rational(through.loss._inner_dual(U).tolist())
+    products = np.array(exact._products(exact._completed(u)), dtype=object) @ M
+    dual = exact.dual(u, max(norm(list(g), penalty, dual=True) for g in products) / real(exact.rho))
+    assert certificate.rounding == "bounded"
+    assert certificate.primal >= primal
+    assert certificate.primal == pytest.approx(float(primal), rel=1e-12)
+    assert certificate.dual <= dual
+    assert certificate.dual == pytest.approx(float(dual), rel=1e-9, abs=1e-12)
+
+
+def test_a_loss_that_bounds_no_rounding_is_said_to_have_an_estimated_one():
+    certificate = solve(replace(draw_program("hinge", "l1"), loss=SquaredHinge())).certificate
+    assert certificate.rounding == "estimated"
+    assert "rounding estimated" in str(certificate)
+    assert type(certificate).from_json(certificate.to_json()) == certificate
+    with pytest.raises(ValueError, match="'rounding' must be one of"):
+        type(certificate).from_json(certificate.to_json().replace("estimated", "none"))
+
+
+@given(st.integers(0, 10**6))
+def test_sums_of_groups_are_right_to_the_last_digit_in_any_order(seed):
+    random = np.random.default_rng(seed)
+    values = torch.from_numpy(random.normal(size=(40, 2)) * 10.0 ** random.uniform(-9, 9, size=(40, 1)))
+    groups = torch.unique(torch.from_numpy(random.integers(7, size=40)), return_inverse=True)[1]
+    sums, order = exact_sums(values, groups), torch.from_numpy(random.permutation(40))
+    for g in range(int(groups.max()) + 1):
+        for c in range(2):
+            truth = sum(map(Fraction, values[groups == g, c].tolist()))
+            found = Fraction(float(sums.head[g, c])) + Fraction(float(sums.tail[g, c]))
+            assert abs(found - truth) <= Fraction(float(sums.error[g, c]))
+    again = exact_sums(values[order], groups[order])
+    assert torch.equal(again.head, sums.head)
+    assert torch.equal(again.tail, sums.tail)
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["real", "planes"]))

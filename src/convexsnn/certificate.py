@@ -12,13 +12,14 @@ from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.global_bound import GlobalBound, finite_or_none, relative_gap
-from convexsnn.losses import Head, check_heads
+from convexsnn.losses import DirectedLoss, Head, check_heads
 from convexsnn.program import ConvexProgram
 from convexsnn.rounding import dictionary_kappa, enclose_dual, enclose_primal
 
 __all__ = ["SCOPES", "Certificate", "certify", "relative_gap"]
 
 SCOPES = ("dictionary", "search", "global")
+ROUNDINGS = ("bounded", "estimated")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class Certificate:
         One of `SCOPES`.
     heads : tuple of Head
         Classes and weight of each categorical output of the loss; () where there is one.
+    rounding : {"bounded", "estimated"}
+        Whether it is proved that `primal` and `dual` enclose the optimum, or only likely, as for a loss of one's own
+        that does not bound its rounding (`DirectedLoss`).
     global_bound : GlobalBound, optional
         A lower bound on the objective of every network of a family, any hidden weights; None where none was computed.
     """
@@ -76,6 +80,7 @@ class Certificate:
     spike_margin: float | None = None
     scope: str = "dictionary"
     heads: tuple[Head, ...] = ()
+    rounding: str = "bounded"
     global_bound: GlobalBound | None = None
 
     @property
@@ -163,15 +168,18 @@ class Certificate:
         for name in ("loss", "penalty", "dtype"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"certificate field {name!r} must be a string")
+        if self.rounding not in ROUNDINGS:
+            raise ValueError(f"certificate field 'rounding' must be one of {ROUNDINGS}, got {self.rounding!r}")
         if self.scope not in SCOPES:
             raise ValueError(f"certificate field 'scope' must be one of {SCOPES}, got {self.scope!r}")
 
     def __str__(self) -> str:
         margin = "" if self.spike_margin is None else f", spike margin {self.spike_margin:.1e}"
+        arithmetic = self.dtype + ("" if self.rounding == "bounded" else f", rounding {self.rounding}")
         return (
             f"{self.scope} certificate: objective {self.primal:.9g}, lower bound {self.dual:.9g}, "
             f"relative gap {self.relative_gap:.1e} ({self.loss_name} + {self.rho:.3g} {self.penalty}, "
-            f"n {self.n}, P {self.P}, C {self.C}, support {self.support}, {self.dtype}{margin})"
+            f"n {self.n}, P {self.P}, C {self.C}, support {self.support}, {arithmetic}{margin})"
         )
 
 
@@ -216,6 +224,7 @@ def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
         support=int((W != 0).any(dim=1).sum()),
         nonzeros=int((W != 0).sum()),
         heads=program.loss.heads,
+        rounding="bounded" if isinstance(program.loss, DirectedLoss) else "estimated",
     )
 
 

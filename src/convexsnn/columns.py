@@ -7,7 +7,6 @@ unpacked block by block. All classes have the same interface: ``shape``, ``devic
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -15,6 +14,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+
+from convexsnn.errorfree import limbs
 
 # Entries unpacked at a time. On a CPU 2**17 float64 (1 MiB) stay in cache, and their buffer is used again: products
 # with blocks of 2**23 entries were measured to be ten times slower, nearly all of it in fresh pages of memory.
@@ -153,15 +154,9 @@ class RealColumns:
         return float(self.values.abs().max()) if self.values.numel() else 0.0
 
     def slices(self, bits: int) -> Iterator[Slice]:
-        """Parts of `bits` bits, the highest first, until nothing is left or is 90 bits below the largest entry."""
-        rest, exponent = self.values, math.frexp(self.largest)[1]
-        for place in range(0, 90, bits):
-            unit = math.ldexp(1.0, max(-1000, exponent - place - bits))
-            part = torch.round(rest / unit) * unit
-            rest = rest - part
+        """Parts of `bits` bits, the highest first; see `limbs`."""
+        for part, place in limbs(self.values, self.largest, bits):
             yield Slice(1.0, RealColumns(part), bits, place)
-            if not rest.any():
-                return
 
     def matmul(self, W: Tensor) -> Tensor:
         """``D @ W`` for `W` of shape (P, C); shape (n, C)."""

@@ -7,20 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 METHODS = ("universal", "pricing", "arrangement")
-# A bound and an objective are sums of float64 numbers, those of the objective not negative, each rounded a few times by
-# 1.1e-16: with up to a million rows and columns they are right to within less than this share of the objective.
-ROUNDING = 1e-9
 
 
 def relative_gap(primal: float, dual: float) -> float:
     """(primal - dual) / max(|primal|, tiny); inf when one of them is not finite, as then nothing is proved."""
     gap = primal - dual
     return gap / max(abs(primal), 1e-300) if math.isfinite(gap) else math.inf
-
-
-def at_most(value: float, primal: float) -> float:
-    """A lower bound that rounding put above an objective, lowered to it, which keeps it a bound; else as it is."""
-    return primal if primal < value <= primal + ROUNDING * abs(primal) else value
 
 
 @dataclass(frozen=True)
@@ -70,8 +62,8 @@ class GlobalBound:
             )
 
     def of_network(self, primal: float) -> GlobalBound:
-        """The same bound beside the objective of a network; ValueError where it is above it by more than rounding."""
-        return replace(self, value=at_most(self.value, primal), primal=primal)
+        """The same bound beside the objective of a network; ValueError where it is above it."""
+        return replace(self, primal=primal)
 
     @property
     def gap(self) -> float:

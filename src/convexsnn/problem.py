@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.bounds import universal_bound, universal_certificate
+from convexsnn.bounds import universal_certificate
 from convexsnn.columns import Columns, RealColumns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import Loss
@@ -221,12 +221,8 @@ class Problem:
         """The program without any column, on the CPU."""
         return self.program(RealColumns(torch.zeros(0, len(self.targets), dtype=torch.float64)))
 
-    def universal_bound(self, U: Tensor) -> float:
-        """A lower bound over networks of any hidden weights with 0/1 columns, the better for a good U (rows, C)."""
-        return universal_bound(self.bare_program, self.groups, (U.cpu(),)).value
-
     def universal_certificate(self, hidden: Hidden, U: Tensor, primal: float) -> GlobalBound | None:
-        """The same for the certificate of a network of objective `primal`; None for a readout without such a bound."""
+        """The bound over networks of any hidden weights, the better for a good U; None for a readout without one."""
         return universal_certificate(self.bare_program, self.groups, hidden, U, primal)
 
     def objective(self, network: Network) -> float:

@@ -11,8 +11,7 @@ from convexsnn.bounds.report import (
     prove_again,
     universal_certificate,
 )
-from convexsnn.bounds.rows import equal_inputs
-from convexsnn.bounds.universal import Universal, universal_bound, universal_kappa
+from convexsnn.bounds.universal import Universal, universal_bound
 
 __all__ = [
     "Arrangement",
@@ -24,12 +23,10 @@ __all__ = [
     "arrangement_certificate",
     "enumerate_family",
     "enumeration_cost",
-    "equal_inputs",
     "exact_oracle",
     "pricing_bound",
     "pricing_certificate",
     "prove_again",
     "universal_bound",
     "universal_certificate",
-    "universal_kappa",
 ]

@@ -36,7 +36,7 @@ def capped_dual(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
     program : ConvexProgram
         Loss, targets and row weights are used.
     groups : int64 tensor of shape (rows,)
-        As `equal_inputs` gives them.
+        As `equal_prefixes` gives them.
     rho : float
 
     Raises

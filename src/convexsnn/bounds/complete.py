@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds.caps import capped_scores
-from convexsnn.bounds.rows import equal_inputs
 from convexsnn.bounds.universal import without_columns
 from convexsnn.checks import check_choice
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Neuron, Threshold, lif
+from convexsnn.prefixes import equal_prefixes
 from convexsnn.program import ConvexProgram
 from convexsnn.readouts import Spike
 from convexsnn.sequences import Sequences
@@ -54,7 +54,7 @@ def complete_network(program: ConvexProgram, sequences: Sequences, every_step: b
     check_choice("kind", kind, KINDS)
     if program.penalty.exponent(program.n_outputs) != 1.0:
         raise ValueError("program must have the l1 penalty, or one output: otherwise the bound is not reached")
-    groups = equal_inputs(sequences, every_step)
+    groups = equal_prefixes(sequences, every_step=every_step)
     patterns, W = nested_patterns(capped_scores(without_columns(program), groups, program.rho))
     return Network(realise_patterns(patterns, sequences, every_step, kind), W)
 
@@ -100,7 +100,7 @@ def realise_patterns(patterns: Tensor, sequences: Sequences, every_step: bool, k
 def _thermometer(patterns: Tensor, sequences: Sequences, every_step: bool, kind: str) -> tuple[Layer, ...]:
     """Depth 3: steps of a thermometer of the leaky sum (or the last step), and their sums."""
     leak = LEAK if kind == "lif" else 0.0
-    groups, sums = equal_inputs(sequences, every_step).numpy(), []
+    groups, sums = equal_prefixes(sequences, every_step=every_step).numpy(), []
     for steps, length in zip(sequences.values.cpu().to(torch.float64).numpy(), sequences.lengths.tolist(), strict=True):
         total = np.zeros(sequences.n_features)
         for t in range(length):
@@ -143,11 +143,12 @@ def _recurrent(patterns: Tensor, sequences: Sequences, every_step: bool) -> tupl
     lengths = sequences.lengths.tolist()
     flat = torch.cat([sequences.values[i, :T] for i, T in enumerate(lengths)]).cpu().to(torch.float64)
     single = Sequences(flat.unsqueeze(1), torch.ones(len(flat), dtype=torch.int64))
-    value = equal_inputs(single, every_step=False).numpy()
+    value = equal_prefixes(single, every_step=False).numpy()
     below, order = _steps(flat.numpy()[np.unique(value, return_index=True)[1]], "recurrent")
     place = np.argsort(order.numpy())[value]  # which step of the thermometer is the last on
-    prefix = equal_inputs(sequences, every_step=True).numpy()
-    groups, m, clock = equal_inputs(sequences, every_step).numpy(), int(prefix.max()) + 1, int(prefix.max()) + 1
+    prefix = equal_prefixes(sequences, every_step=True).numpy()
+    groups, m = equal_prefixes(sequences, every_step=every_step).numpy(), int(prefix.max()) + 1
+    clock = m
     weight, recurrent = torch.zeros(below.m, m + 1).double(), torch.zeros(m + 1, m + 1).double()
     bias, union = torch.zeros(m + 1).double(), torch.zeros(m + 1, patterns.shape[1]).double()
     row = start = 0

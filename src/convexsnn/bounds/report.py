@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -11,11 +13,11 @@ from convexsnn.bounds import universal
 from convexsnn.bounds.family import NetworkFamily
 from convexsnn.bounds.patterns.arrangement import ASSUMPTIONS, Arrangement, enumerate_family
 from convexsnn.bounds.pricing.oracle import exact_oracle
-from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound, universal_bound, without_columns
-from convexsnn.global_bound import GlobalBound, at_most
+from convexsnn.bounds.universal import best_scaling, universal_bound, without_columns
+from convexsnn.global_bound import GlobalBound
 from convexsnn.network import Hidden
 from convexsnn.program import ConvexProgram
-from convexsnn.rounding import dictionary_kappa, pattern_kappa
+from convexsnn.rounding import Bound, dictionary_kappa, enclose_dual, grouped_kappa, pattern_kappa
 from convexsnn.sequences import Sequences
 
 # What networks with a label at every step must be for equal beginnings to be answered alike.
@@ -26,42 +28,52 @@ BOXED_FAMILY = universal.FAMILY.replace("0/1 last-layer neurons", "last-layer ne
 SECONDS = 600.0
 # Whoever made a claim by enumeration could afford it: verification asks no less of itself.
 VERIFIED_LIMIT = 10**9
+# By how much a claimed kappa is above the one that is proved, relatively.
+ROOM = 2.0**-44
+
+
+Stated = Callable[[Bound, float], tuple[float, float]]
+
+
+def claimed(bound: Bound, kappa: float) -> tuple[float, float]:
+    """Value and kappa as a certificate claims them: with room for the rounding of whoever proves them again."""
+    return bound.below, math.nextafter(kappa * (1.0 + ROOM), math.inf)
+
+
+def proved(bound: Bound, kappa: float) -> tuple[float, float]:
+    """The best value and kappa that are proved: whoever claims more is refused."""
+    return bound.provable, kappa
 
 
 def universal_certificate(
-    program: ConvexProgram, groups: Tensor, hidden: Hidden, U: Tensor, primal: float
+    program: ConvexProgram, groups: Tensor, hidden: Hidden, U: Tensor, primal: float, stated: Stated = claimed
 ) -> GlobalBound | None:
     """The universal bound for a solution's dual vector `U` (rows, C) and objective `primal` of a network.
 
     None for readouts whose columns lie in another box than [0, 1]. The analog readout's lie in none: scaling hidden
-    weights up and W down lowers the penalty.
+    weights up and W down lowers the penalty. `stated` says which of the numbers that are proved are given.
     """
     if hidden.readout.box != (0.0, 1.0):
         return None
     bound = universal_bound(program, groups, (U,))
     family = (universal.FAMILY if hidden.readout.bits else BOXED_FAMILY) + (CAUSAL if hidden.every_step else "")
-    value = at_most(bound.value, primal)
-    return GlobalBound(value, "universal", family, bound.kappa, primal, universal.ASSUMPTIONS)
-
-
-def family_kappa(program: ConvexProgram, U: Tensor, kappa: float) -> float:
-    """The bound `kappa` of a family, computed in float64, rounded up; at least that of the program's own columns.
-
-    So no rounding of potentials puts a bound above the objective of weights on them.
-    """
-    own = dictionary_kappa(program, U.to(program.columns.device))
-    return max(pattern_kappa(without_columns(program), U.cpu(), kappa), own)
+    value, kappa = stated(bound.bound, bound.kappa)
+    return GlobalBound(value, "universal", family, kappa, primal, universal.ASSUMPTIONS)
 
 
 def arrangement_certificate(
-    program: ConvexProgram, groups: Tensor, arrangement: Arrangement, U: Tensor, primal: float
+    program: ConvexProgram,
+    groups: Tensor,
+    arrangement: Arrangement,
+    U: Tensor,
+    primal: float,
+    stated: Stated = claimed,
 ) -> GlobalBound:
     """The bound by all patterns of a family, and the program's own columns; never below the universal one."""
     bare = without_columns(program)
-    U = in_domain(bare, U.cpu())
-    kappa = float(program.penalty.dual_norm(arrangement.columns.rmatmul(U))) / program.rho
-    kappa = family_kappa(program, U, kappa)
-    value = at_most(_value(bare, groups, U, kappa), primal)
+    U = bare.in_domain(U.cpu())
+    kappa = max(dictionary_kappa(replace(bare, columns=arrangement.columns), U), _own_kappa(program, U))
+    value, kappa = stated(_best_bound(bare, groups, U, kappa), kappa)
     family, count = str(arrangement.family), arrangement.n_patterns
     return GlobalBound(value, "arrangement", family, kappa, primal, ASSUMPTIONS, count)
 
@@ -73,20 +85,33 @@ def pricing_certificate(
     sequences: Sequences,
     U: Tensor,
     primal: float,
+    stated: Stated = claimed,
     *,
     time_limit: float = SECONDS,
 ) -> GlobalBound:
     """The bound by exact pricing, also where time runs out, and the program's own columns; never below it."""
     bare = without_columns(program)
-    U = in_domain(bare, U.cpu())
+    U = bare.in_domain(U.cpu())
     priced = exact_oracle(U, family, sequences, penalty=program.penalty, rho=program.rho, time_limit=time_limit)
-    kappa = family_kappa(program, U, priced.kappa)
-    return pricing_bound(family, _value(bare, groups, U, kappa), kappa, primal)
+    kappa = priced_kappa(program, groups, U, priced.kappa)
+    value, kappa = stated(_best_bound(bare, groups, U, kappa), kappa)
+    return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS)
 
 
-def pricing_bound(family: NetworkFamily, value: float, kappa: float, primal: float) -> GlobalBound:
+def priced_kappa(program: ConvexProgram, groups: Tensor, U: Tensor, kappa: float) -> float:
+    """The bound `kappa` of pricing, computed in float64, rounded up; at least that of the program's own columns.
+
+    No pattern of a family is worth more than the best of all patterns.
+    """
+    bare = without_columns(program)
+    of_family = min(pattern_kappa(bare, U.cpu(), kappa), grouped_kappa(bare, U.cpu(), groups.cpu()))
+    return max(of_family, _own_kappa(program, U))
+
+
+def pricing_bound(family: NetworkFamily, bound: Bound, kappa: float, primal: float) -> GlobalBound:
     """The bound that exact pricing gave, as data."""
-    return GlobalBound(at_most(value, primal), "pricing", str(family), kappa, primal, ASSUMPTIONS)
+    value, kappa = claimed(bound, kappa)
+    return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS)
 
 
 def prove_again(
@@ -98,26 +123,31 @@ def prove_again(
     U: Tensor,
     primal: float,
 ) -> GlobalBound | None:
-    """What can be proved now by the method of `claim` over its family, as the witnesses describe it.
+    """The most that is proved now by the method of `claim` over its family, as the witnesses describe it.
 
     None where the readout has no bound; where the witnesses are of another family, or not of float64, of which the
     methods speak, the bound is the universal one and names their family.
     """
     if claim.method == "universal" or witnesses.readout.box != (0.0, 1.0):
-        return universal_certificate(program, groups, witnesses, U, primal)
+        return universal_certificate(program, groups, witnesses, U, primal, proved)
     family = NetworkFamily.of(witnesses)
     if witnesses.branches and str(family) != claim.family:
         family = NetworkFamily.of(witnesses, intercept=True)
     if str(family) != claim.family or witnesses.dtype != torch.float64:
-        bound = universal_certificate(program, groups, witnesses, U, primal)
+        bound = universal_certificate(program, groups, witnesses, U, primal, proved)
         return None if bound is None else replace(bound, family=str(family))
     if claim.method == "pricing":
-        return pricing_certificate(program, groups, family, sequences, U, primal)
-    return arrangement_certificate(
-        program, groups, enumerate_family(family, sequences, limit=VERIFIED_LIMIT), U, primal
-    )
+        return pricing_certificate(program, groups, family, sequences, U, primal, proved)
+    arrangement = enumerate_family(family, sequences, limit=VERIFIED_LIMIT)
+    return arrangement_certificate(program, groups, arrangement, U, primal, proved)
 
 
-def _value(program: ConvexProgram, groups: Tensor, U: Tensor, kappa: float) -> float:
+def _own_kappa(program: ConvexProgram, U: Tensor) -> float:
+    """Of the program's own columns, so that no rounding of potentials puts a bound above the objective on them."""
+    return dictionary_kappa(program, U.to(program.columns.device))
+
+
+def _best_bound(program: ConvexProgram, groups: Tensor, U: Tensor, kappa: float) -> Bound:
     """The better of the scaled dual vector's value and the universal bound, whose vector is feasible here too."""
-    return max(lower_bound(program, best_scaling(program, U, kappa)), universal_bound(program, groups).value)
+    scaled = enclose_dual(program, best_scaling(program, U, kappa), 1.0)
+    return max(scaled, universal_bound(program, groups).bound, key=lambda bound: bound.below)

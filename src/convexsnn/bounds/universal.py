@@ -15,11 +15,9 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from convexsnn.bounds.caps import capped_dual, has_caps
-from convexsnn.bounds.rows import sum_groups
 from convexsnn.columns import RealColumns
-from convexsnn.penalties import Penalty
 from convexsnn.program import ConvexProgram
-from convexsnn.rounding import enclose_dual, pattern_kappa
+from convexsnn.rounding import Bound, enclose_dual, grouped_kappa
 
 FAMILY = (
     "all networks with any number of 0/1 last-layer neurons of any kind, depth, recurrence and weights, which answer "
@@ -34,7 +32,7 @@ class Universal:
 
     Attributes
     ----------
-    value : float
+    bound : Bound
         No network has an objective below.
     U : float64 tensor of shape (rows, C)
         The dual vector that proves it: feasible for every pattern.
@@ -42,26 +40,14 @@ class Universal:
         Bound on Omega*(d^T U) / rho over all patterns for the first candidate, 0 without candidates.
     """
 
-    value: float
+    bound: Bound
     U: Tensor
     kappa: float
 
-
-def universal_kappa(U: Tensor, groups: Tensor, penalty: Penalty, rho: float) -> float:
-    """An upper bound on Omega*(d^T U) / rho over all patterns d in {0,1}^n that are constant on groups.
-
-    Parameters
-    ----------
-    U : float64 tensor of shape (rows, C)
-    groups : int64 tensor of shape (rows,)
-        As `equal_inputs` gives them.
-    penalty : Penalty
-        Exact for l1, and for one output.
-    rho : float
-    """
-    merged = sum_groups(U, groups)
-    largest = torch.maximum(merged.clamp(min=0.0).sum(dim=0), (-merged).clamp(min=0.0).sum(dim=0))
-    return float(penalty.row_norm_within(largest)) / rho
+    @property
+    def value(self) -> float:
+        """The lower bound, rounded down."""
+        return self.bound.below
 
 
 def universal_bound(program: ConvexProgram, groups: Tensor, candidates: tuple[Tensor, ...] = ()) -> Universal:
@@ -100,21 +86,10 @@ def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:
 
 def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
     """The candidate put into the domain of F* and scaled as well as can be."""
-    U = in_domain(program, U)
-    kappa = pattern_kappa(program, U, universal_kappa(U, groups, program.penalty, program.rho))
+    U = program.in_domain(U)
+    kappa = grouped_kappa(program, U, groups)
     U = best_scaling(program, U, kappa)
-    return Universal(lower_bound(program, U), U, kappa)
-
-
-def lower_bound(program: ConvexProgram, U: Tensor) -> float:
-    """-F*(U) of a feasible vector, less its rounding."""
-    return enclose_dual(program, U, 1.0).below
-
-
-def in_domain(program: ConvexProgram, U: Tensor) -> Tensor:
-    """The nearest vector in the domain of F*, (rows, C)."""
-    w = program.row_weights.unsqueeze(1)
-    return w * program.loss.project_dual(U / w, program.targets)
+    return Universal(enclose_dual(program, U, 1.0), U, kappa)
 
 
 def best_scaling(program: ConvexProgram, U: Tensor, kappa: float) -> Tensor:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from convexsnn.bounds import ExactPricing, exact_oracle, pricing_bound, universal_bound, universal_kappa
-from convexsnn.bounds.report import family_kappa
-from convexsnn.bounds.universal import best_scaling, in_domain, lower_bound
+from convexsnn.bounds import ExactPricing, exact_oracle, pricing_bound, universal_bound
+from convexsnn.bounds.report import priced_kappa
+from convexsnn.bounds.universal import best_scaling
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.family_program import FamilyProgram, with_branches
 from convexsnn.network import Hidden
+from convexsnn.rounding import enclose_dual, grouped_kappa
 from convexsnn.solvers.base import Status
 from convexsnn.solvers.column_generation import generate_columns
 from convexsnn.training import Trained
@@ -65,7 +66,7 @@ def by_rounds(
     if status is Status.INTERRUPTED:
         solution = replace(solution, status=status)
     times = {"simulate": 0.0, "solve": master.solving, "bound": master.seconds - master.solving, "reconstruct": 0.0}
-    bound = pricing_bound(task.family, master.value, master.kappa, solution.certificate.primal)
+    bound = pricing_bound(task.family, master.bound, master.kappa, solution.certificate.primal)
     return task.conclude(master.hidden, master.dictionary.to_neurons(solution.W), master.U, bound, solution, times)
 
 
@@ -80,8 +81,9 @@ class _FamilyMaster:
     solution : Solution
         Over their columns.
     U : float64 tensor of shape (rows, C)
-        The best dual vector met: no network of the family has an objective below `value`.
-    value, kappa : float
+        The best dual vector met: no network of the family has an objective below `bound`.
+    bound : Bound
+    kappa : float
     solving : float
         Seconds of the solver.
     """
@@ -98,8 +100,8 @@ class _FamilyMaster:
         self._bare = task.problem.bare_program
         # What holds before anything is priced, and if nothing ever is.
         universal = universal_bound(self._bare, task.problem.groups)
-        self.U, self.value = universal.U, universal.value
-        self.kappa = universal_kappa(self.U, task.problem.groups, self._bare.penalty, self._bare.rho)
+        self.U, self.bound = universal.U, universal.bound
+        self.kappa = grouped_kappa(self._bare, self.U, task.problem.groups)
         self.hidden, self.solving = task.family.simplest(), 0.0
         self._extend(start)
 
@@ -112,7 +114,7 @@ class _FamilyMaster:
     def closed(self) -> bool:
         """Whether no network of the family is better by more than the tolerance."""
         primal = self.solution.certificate.primal
-        return primal - self.value <= self._task.options.tol * abs(primal)
+        return primal - self.bound.below <= self._task.options.tol * abs(primal)
 
     @property
     def full(self) -> bool:
@@ -148,16 +150,20 @@ class _FamilyMaster:
     def _priced(self, time_limit: float) -> ExactPricing:
         """Price the dual vector of the solution over the family, and keep the bound that it gives if it is the best."""
         task, bare = self._task, self._bare
-        U = in_domain(bare, self.solution.U)
+        U = bare.in_domain(self.solution.U)
         pricing = exact_oracle(
             U, task.family, task.problem.input, penalty=bare.penalty, rho=bare.rho, count=ADDED, time_limit=time_limit
         )
-        kappa = family_kappa(task.problem.program(self.dictionary.columns), U, pricing.kappa)
+        own = task.problem.program(self.dictionary.columns)
+        kappa = priced_kappa(own, task.problem.groups, U, pricing.kappa)
         scaled = best_scaling(bare, U, kappa)
-        if lower_bound(bare, scaled) > self.value:
-            self.U, self.value, self.kappa = scaled, lower_bound(bare, scaled), kappa
+        bound = enclose_dual(bare, scaled, 1.0)
+        if bound.below > self.bound.below:
+            self.U, self.bound, self.kappa = scaled, bound, kappa
         certificate = self.solution.certificate
-        entry = ExactRound(certificate.P, certificate.primal, certificate.dual, self.value, pricing.kappa, self.seconds)
+        entry = ExactRound(
+            certificate.P, certificate.primal, certificate.dual, self.bound.below, pricing.kappa, self.seconds
+        )
         task.observer.begin(
             f"exact: {entry.columns} columns, objective {entry.primal:.6g}, no network below {entry.dual:.6g}"
         )

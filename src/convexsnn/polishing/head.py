@@ -17,7 +17,8 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from convexsnn.losses import Loss
+from convexsnn.errorfree import UNIT, two_product
+from convexsnn.losses import DirectedLoss, Loss
 from convexsnn.losses.protocol import Head as LossHead
 from convexsnn.losses.protocol import TargetKind
 from convexsnn.penalties import Penalty
@@ -106,7 +107,11 @@ class OutputMap:
 
     def loss(self, loss: Loss) -> Loss:
         """The same loss as a function of the pooled readout."""
-        return loss if self.is_identity else cast(Loss, LossThroughHead(loss, self.matrix))
+        if self.is_identity:
+            return loss
+        if isinstance(loss, DirectedLoss):
+            return cast(Loss, DirectedLossThroughHead(loss, self.matrix))
+        return cast(Loss, LossThroughHead(loss, self.matrix))
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +157,39 @@ class LossThroughHead:
         return torch.where(self._same(projected, V).unsqueeze(1), V, projected)
 
     def _same(self, projected: Tensor, V: Tensor) -> Tensor:
-        """Which rows are the same up to rounding."""
-        return ((projected - V).abs() <= 1e-12 * V.abs().amax(dim=1, keepdim=True)).all(dim=1)
+        """Which rows are the same but for the rounding of a quotient and a product."""
+        return ((projected - V).abs() <= 8.0 * UNIT * V.abs()).all(dim=1)
 
     def _inner_dual(self, V: Tensor) -> Tensor:
         strongest = self.matrix.abs().argmax(dim=1)
         return V[:, strongest] / self.matrix[torch.arange(len(self.matrix)), strongest]
+
+
+@dataclass(frozen=True, eq=False)
+class DirectedLossThroughHead(LossThroughHead):
+    """The same of a loss that bounds its rounding; see `DirectedLoss`.
+
+    The point of the domain that a dual vector V stands for is u M exactly, u the rounded quotients of `_inner_dual`.
+    """
+
+    inner: DirectedLoss
+
+    def value_within(self, S: Tensor, tail: Tensor, error: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        sizes, terms = self.matrix.abs().T, self.matrix.shape[1] + 4
+        within = (error + terms * UNIT * (S.abs() + tail.abs())) @ sizes
+        return self.inner.value_within(S @ self.matrix.T, tail @ self.matrix.T, within, Y)
+
+    def conjugate_within(self, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        return self.inner.conjugate_within(self._inner_dual(V), Y)
+
+    def completion(self, U: Tensor, Y: Tensor) -> Tensor:
+        """What u M, completed as the loss itself says, is beyond U."""
+        u, own = self._inner_dual(U), self.matrix.abs().argmax(dim=0)
+        factors = self.matrix[own, torch.arange(self.matrix.shape[1])]
+        product, lost = two_product(u[:, own], factors.expand_as(U))
+        rest = self.inner.completion(u, Y)
+        return (product - U) + lost if rest is None else (product - U) + (lost + rest @ self.matrix)
+
+    def excess(self, V: Tensor, Y: Tensor) -> float:
+        """That of the loss, and room for the rounding of quotients, which may leave an interval by some units."""
+        return max(1.0, self.inner.excess(self._inner_dual(V), Y)) * (1.0 + 32.0 * UNIT)

@@ -20,7 +20,7 @@ SUMS = "SHA256SUMS"
 # The keys that the JSON files of a model's folder may have.
 _KEYS = {
     "certificate.json": "primal dual loss penalty rho n P C support nonzeros dtype spike_margin scope heads "
-    "global_bound gap relative_gap",
+    "rounding global_bound gap relative_gap",
     "history.json": "stopped rounds",
     "metrics.json": "train val test closed_loop beta objective relative_gap certified status solver n_iter seconds "
     "P_last columns n unseen_share neurons synapses connection_sparsity activation_sparsity spikes_per_inference "
@@ -85,7 +85,8 @@ def _settings(header: dict[str, Any]) -> dict[str, Any]:
     """Fields of the certificate that settings alone decide; only a proof over the dictionary is made here."""
     parameters = header["parameters"]
     loss = loss_named(parameters, header["estimator"])
-    return {"loss": loss, "penalty": parameters["penalty"], "scope": "dictionary", "dtype": "float64"}
+    arithmetic = {"dtype": "float64", "rounding": "bounded"}
+    return {"loss": loss, "penalty": parameters["penalty"], "scope": "dictionary"} | arithmetic
 
 
 def margin_problems(header: dict[str, Any], margin: float, unit: float) -> list[str]:

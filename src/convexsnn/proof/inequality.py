@@ -118,8 +118,8 @@ def dual_bound(program: ExactProgram, U: np.ndarray) -> Fraction:
     total, loss, Y = int(a.sum()), LOSSES[program.loss], Dyadic.of(program.targets)
     V = loss.to_domain(_on_grid(U, a, total), Y, program.heads)
     products = bit_product(program.columns.T, a[:, None] * V.integers)  # total * 2**shift * D^T U
-    t = _feasible_factor(products, program.penalty, program.rho * total * (1 << V.shift))
-    scaled = Dyadic(V.integers * t, V.shift + GRID_BITS)
+    t, bits = _feasible_factor(products, program.penalty, program.rho * total * (1 << V.shift))
+    scaled = Dyadic(V.integers * t, V.shift + bits)
     return -loss.conjugate(scaled, Y, a, program.heads) / total
 
 
@@ -138,14 +138,16 @@ def _on_grid(U: np.ndarray, a: np.ndarray, total: int) -> Dyadic:
     return Dyadic(floor_divide(numerators << bits, a[:, None] << shift), bits)
 
 
-def _feasible_factor(products: np.ndarray, penalty: str, limit: Fraction) -> int:
-    """The largest t <= 1, as an integer over 2**GRID_BITS, with Omega*(t * products) <= limit."""
-    one, room = 1 << GRID_BITS, limit * (1 << GRID_BITS)
-    if products.size == 0 or not products.any():
-        return one
-    if penalty == "l1":
-        return min(one, int(room // int(abs(products).max())))
-    return min(one, math.isqrt(int(room * room // int((products * products).sum(axis=1).max()))))
+def _feasible_factor(products: np.ndarray, penalty: str, limit: Fraction) -> tuple[int, int]:
+    """The largest t <= 1 with Omega*(t * products) <= limit: an integer of GRID_BITS bits, over 2 to the second."""
+    square = 0
+    if products.size:
+        square = int(((products * products).sum(axis=1) if penalty == "group" else products * products).max())
+    if square == 0:
+        return 1, 0
+    bits = GRID_BITS + max(0, math.isqrt(square).bit_length() - int(limit).bit_length())
+    room = limit * (1 << bits)
+    return min(1 << bits, math.isqrt(int(room * room // square))), bits
 
 
 def _penalty_up(weights: np.ndarray, shift: int, penalty: str) -> Fraction:

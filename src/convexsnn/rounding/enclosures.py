@@ -8,6 +8,7 @@ objective below `enclose_dual(...).value - margin`. Row by row, losses give thei
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from convexsnn.errorfree import UNIT
 from convexsnn.losses import DirectedLoss, Loss
 from convexsnn.program import ConvexProgram
-from convexsnn.rounding.products import Product, exact_product, exact_transposed
+from convexsnn.rounding.products import Product, exact_product, exact_sums, exact_transposed
 
 # What is allowed for a loss without bounds of its own, in units of rounding of the largest number met in a row.
 ROUGH = 256.0
@@ -39,9 +40,14 @@ class Bound:
         """A lower bound of the exact value."""
         return math.nextafter(self.value - self.margin, -math.inf)
 
+    @property
+    def provable(self) -> float:
+        """The largest claim of a lower bound that is accepted: also proved, and room for another machine's rounding."""
+        return self.below + 0.5 * self.margin
+
     def allows_below(self, claim: float) -> bool:
         """Whether a claimed lower bound is one, as computed here or elsewhere."""
-        return claim <= self.below + 0.5 * self.margin
+        return claim <= self.provable
 
     def allows_above(self, claim: float) -> bool:
         """Whether a claimed upper bound is one, as computed here or elsewhere."""
@@ -80,14 +86,19 @@ def enclose_dual(program: ConvexProgram, U: Tensor, kappa: float) -> Bound:
 
 def dictionary_kappa(program: ConvexProgram, U: Tensor) -> float:
     """An upper bound of Omega*(D^T U) / rho over the columns of the program, for U (n, C) and its completion."""
-    U = U.to(torch.float64)
-    G = exact_transposed(program.columns, U)
-    rest = completion(program, U)
-    if rest is not None:
-        more = exact_transposed(program.columns, rest)
-        G = Product(G.head, G.tail + more.head, G.error + more.tail.abs() + more.error)
-    outputs = U.shape[1]
-    return float(program.penalty.dual_norm(G.size)) / program.rho * (1.0 + (outputs + 8) * UNIT)
+    G = _completed(program, U, lambda part: exact_transposed(program.columns, part))
+    return _over_rho(program, float(program.penalty.dual_norm(G.size)))
+
+
+def grouped_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
+    """The same over all patterns d in [0, 1]^n that are constant on groups (n,) of rows.
+
+    |d^T U| of an output is at most the larger of the sums of positive and of negative parts over the groups: each is
+    attained by a pattern.
+    """
+    sums = _completed(program, U, lambda part: exact_sums(part, groups))
+    caps = [max(_total_above(sums, c, 1.0), _total_above(sums, c, -1.0)) for c in range(U.shape[1])]
+    return _over_rho(program, float(program.penalty.row_norm_within(U.new_tensor(caps))))
 
 
 def pattern_kappa(program: ConvexProgram, U: Tensor, kappa: float) -> float:
@@ -99,6 +110,24 @@ def pattern_kappa(program: ConvexProgram, U: Tensor, kappa: float) -> float:
     sizes = U.abs().sum(dim=0) * (2.0 * (len(U) + 8) * UNIT)
     sizes = sizes if rest is None else sizes + rest.abs().sum(dim=0) * (1.0 + 1e-9)
     return (kappa + float(program.penalty.row_norm_within(sizes)) / program.rho) * (1.0 + 16.0 * UNIT)
+
+
+def _completed(program: ConvexProgram, U: Tensor, linear: Callable[[Tensor], Product]) -> Product:
+    """A linear function of U (n, C) with its completion."""
+    U = U.to(torch.float64)
+    rest = completion(program, U)
+    return linear(U) if rest is None else linear(U).plus(linear(rest))
+
+
+def _total_above(sums: Product, output: int, sign: float) -> float:
+    """An upper bound of the sum of the positive parts of sign * sums (m, C) in one column."""
+    parts = (sign * (sums.head + sums.tail)[:, output]).clamp(min=0.0) * (1.0 + 4.0 * UNIT) + sums.error[:, output]
+    return math.nextafter(math.fsum(parts.tolist()), math.inf)
+
+
+def _over_rho(program: ConvexProgram, norm: float) -> float:
+    """Norm / rho, rounded up with the rounding of the norm of a row."""
+    return norm / program.rho * (1.0 + (program.n_outputs + 8) * UNIT)
 
 
 def completion(program: ConvexProgram, U: Tensor) -> Tensor | None:

@@ -12,17 +12,14 @@ Ozaki, Ogita, Oishi, Rump: Error-free transformations of matrix multiplication, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from convexsnn.columns import Columns
-from convexsnn.errorfree import UNIT, two_sum
-
-# Bits below the largest entry that slices keep.
-DEPTH = 90
+from convexsnn.errorfree import DEPTH, UNIT, limbs, two_sum
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,10 @@ class Product:
     head: Tensor
     tail: Tensor
     error: Tensor
+
+    def plus(self, other: Product) -> Product:
+        """The sum of two."""
+        return Product(self.head, self.tail + other.head, self.error + other.tail.abs() + other.error)
 
     @property
     def size(self) -> Tensor:
@@ -51,6 +52,20 @@ def exact_transposed(columns: Columns, U: Tensor) -> Product:
     return _sum_of_slices(columns, U, n, count, lambda part, limb: part.rmatmul(limb))
 
 
+def exact_sums(values: Tensor, groups: Tensor) -> Product:
+    """The sums of the rows of `values` (n, C) over each group of `groups` (n,): shape (number of groups, C)."""
+    values = values.to(torch.float64)
+    head = values.new_zeros(int(groups.max()) + 1, values.shape[1])
+    tail = torch.zeros_like(head)
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    if largest == 0.0:
+        return Product(head, tail, tail.clone())
+    for limb, _ in limbs(values, largest, 52 - len(values).bit_length()):
+        head, lost = two_sum(head, torch.zeros_like(head).index_add_(0, groups, limb))
+        tail += lost
+    return Product(head, tail, torch.full_like(head, largest * len(values) * 2.0 ** (8 - DEPTH)))
+
+
 def _sum_of_slices(
     columns: Columns, factor: Tensor, terms: int, rows: int, times: Callable[[Columns, Tensor], Tensor]
 ) -> Product:
@@ -63,7 +78,7 @@ def _sum_of_slices(
         return Product(head, tail, error)
     spare = 52 - max(1, terms).bit_length()
     for weight, part, bits, above in columns.slices(spare // 2):
-        for limb, place in _limbs(factor, largest, spare - bits):
+        for limb, place in limbs(factor, largest, spare - bits):
             if place + above > DEPTH:
                 break
             product = times(part, limb)
@@ -75,15 +90,3 @@ def _sum_of_slices(
             tail += lost
     reach = columns.largest * largest * terms
     return Product(head, tail, error + reach * 2.0 ** (8 - DEPTH))
-
-
-def _limbs(factor: Tensor, largest: float, bits: int) -> Iterator[tuple[Tensor, int]]:
-    """Slices of `bits` bits that sum to `factor` but for what lies DEPTH bits below its largest entry."""
-    rest, exponent = factor, math.frexp(largest)[1]
-    for place in range(0, DEPTH, bits):
-        unit = math.ldexp(1.0, max(-1000, exponent - place - bits))
-        limb = torch.round(rest / unit) * unit
-        rest = rest - limb
-        yield limb, place
-        if not rest.any():
-            return

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convexsnn.bounds.family import NetworkFamily, Unit
 from convexsnn.bounds.patterns.dynamics import Bits, Conditions, Dynamics
-from convexsnn.bounds.rows import equal_inputs
+from convexsnn.prefixes import equal_prefixes
 from convexsnn.rationals import Floats, Integers
 from convexsnn.sequences import Sequences
 
@@ -121,10 +121,10 @@ def distinct_inputs(unit: Unit, family: NetworkFamily, sequences: Sequences) -> 
     rows = [(i, t) for i, T in enumerate(lengths.tolist()) for t in (range(T) if family.every_step else (T - 1,))]
     if unit.memoryless:
         flat = Sequences(torch.stack([values[i, t : t + 1] for i, t in rows]), torch.ones(len(rows), dtype=torch.int64))
-        group = equal_inputs(flat, every_step=False).numpy()
+        group = equal_prefixes(flat, every_step=False).numpy()
         first = np.unique(group, return_index=True)[1]
         return Inputs(flat.values.numpy()[first], np.ones(len(first), dtype=np.int64), group, np.zeros_like(group))
-    group = equal_inputs(Sequences(values, lengths), every_step=False).numpy()
+    group = equal_prefixes(Sequences(values, lengths), every_step=False).numpy()
     first = np.unique(group, return_index=True)[1]
     sequence, step = np.array([group[i] for i, _ in rows]), np.array([t for _, t in rows])
     return Inputs(values.numpy()[first], lengths.numpy()[first], sequence, step)

@@ -99,7 +99,7 @@ def _on_lattice(dynamics: Dynamics, conditions: Conditions, ties: Integers) -> I
     balance = [1 << (bit_length(rows) - bit_length(column)) for column in rows.T]  # parameters have units of their own
     lattice, rows = lattice * balance, rows * balance
     for center in (_wide_center(rows), decide_inequalities(rows, rows[:0]).point):
-        if center is not None and center.any():
+        if center is not None and bool((rows @ center > 0).all()):
             yield from _around(dynamics, lattice, rows, center)
 
 

@@ -51,10 +51,10 @@ def _right(dynamics: Dynamics, p: Floats, sequences: Sequences, column: Tensor) 
 def _which(dynamics: Dynamics, p: Floats, sequences: Sequences, column: Tensor) -> Tensor:
     """Which of parameters (r, m) give the column, when the neurons are run as one layer: bool (m,)."""
     family = dynamics.family
-    hidden = Hidden(family.n_features, (_branch(dynamics, p),), family.readout, family.every_step)
     try:
+        hidden = Hidden(family.n_features, (_branch(dynamics, p),), family.readout, family.every_step)
         return (simulate(hidden, sequences).features == column[:, None]).all(dim=0)
-    except ValueError:  # potentials beyond the range of float64
+    except ValueError:  # weights or potentials beyond the range of float64
         return torch.zeros(p.shape[1], dtype=torch.bool)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convexsnn.bounds.family import NetworkFamily, Unit
 from convexsnn.bounds.patterns.dynamics import Conditions, Dynamics
 from convexsnn.bounds.patterns.trees import Inputs, distinct_inputs
-from convexsnn.bounds.rows import equal_inputs
+from convexsnn.prefixes import equal_prefixes
 from convexsnn.rationals import Floats, Integers
 from convexsnn.sequences import Sequences
 
@@ -108,7 +108,7 @@ class PricedPrefixes:
 def _nodes(inputs: Inputs) -> NDArray[np.int64]:
     """A number for each prefix of each sequence, equal where the prefixes are: (m, T), -1 beyond the length."""
     lengths = torch.from_numpy(inputs.lengths)
-    groups = equal_inputs(Sequences(torch.from_numpy(inputs.values), lengths), every_step=True).numpy()
+    groups = equal_prefixes(Sequences(torch.from_numpy(inputs.values), lengths), every_step=True).numpy()
     m, T = inputs.values.shape[:2]
     nodes = np.full((m, T), -1)
     nodes[np.arange(T) < inputs.lengths[:, None]] = groups

@@ -45,9 +45,11 @@ class Preconditioner:
         """Factor for the active entries (P, C), the loss's curvature and the inverse Jacobian J^-1."""
         rows = curvature.diagonal.numel()
         if rows <= ROWS_LIMIT and rows < int(active.sum()):
-            self._new, self._factors = True, [RowFactor(self.columns, active, curvature, inverse)]
+            self._new = True
+            self._factors = [RowFactor(self.columns, active, curvature, inverse)]
             return
-        self._new, self._factors = not self._kept, []
+        self._new = not self._kept
+        self._factors = []
         for outputs in _coupled(active.shape[1], curvature, inverse):
             small = int(active[:, outputs.start : outputs.stop].sum()) <= COUPLED_LIMIT
             for chosen in [outputs] if small else _single(outputs):

@@ -1,0 +1,15 @@
+"""No exact neuron beats a global bound, on a few problems of the campaign (benchmarks/adversary.py)."""
+
+import pytest
+
+from adversary import attack
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_neuron_beats_a_bound(seed):
+    assert attack(seed).wrong == ()
+
+
+def test_weights_beyond_the_range_of_floats_are_left_out():
+    """Mixed units and a tiny threshold: rounding leaves nothing of it, or the weights in its terms are infinite."""
+    assert attack(2138).wrong == ()
