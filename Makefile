@@ -25,9 +25,11 @@ lint: .venv/.ready
 types: .venv/.ready
 	$(BIN)/pyright
 
+PROOF_TESTS := $(wildcard tests/test_proof*.py) tests/test_folder_files.py
+
 # Every branch of the exact verifier is tried by its tests.
 coverage: .venv/.ready
-	$(BIN)/python -m coverage run -m pytest -q -n 0 tests/test_proof.py tests/test_proof_files.py tests/test_proof_refusals.py tests/test_proof_simulation.py
+	$(BIN)/python -m coverage run -m pytest -q -n 0 $(PROOF_TESTS)
 	$(BIN)/python -m coverage report
 
 check: lint types test coverage

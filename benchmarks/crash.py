@@ -36,8 +36,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from convexsnn.bench.jobs import Job, run_jobs
 from convexsnn.cli.app import run
-from convexsnn.cli.folder import CERTIFICATE, MODEL, OWNED, SUMS, model_file, seal_problems
+from convexsnn.cli.folder import CERTIFICATE, MODEL, OWNED, SUMS, folder_problems, model_file, seal_problems
 from convexsnn.files.leftovers import NEW, OLD
+from convexsnn.search.state import INTERRUPTED
+from convexsnn.storage import read_header
 from failing_disk import WAYS, FailingDisk, installed
 
 DATA, SETTINGS = "data.npz", ["--witnesses", "gaussian", "--depth", "2", "--last", "12", "--leak", "0.5", "--readout"]
@@ -81,11 +83,16 @@ def trivial(settings: dict, scratch: Path) -> list[dict]:  # noqa: ARG001
 
 def bench() -> int:
     jobs = [Job(f"job{k}", {"value": k}) for k in range(3)]
-    return int(len(list(run_jobs(jobs, trivial, Path("jobs"), 1))) != 3)
+    try:
+        return int(len(list(run_jobs(jobs, trivial, Path("jobs"), 1))) != 3)
+    except OSError:
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def scenarios() -> list[Scenario]:
-    other = [*FIT, "--beta", "1"]
+    other = [*FIT, "--beta", "0.3"]
     predict = ["predict", "--model", "model", "--data", DATA, "--out", "p.npz"]
     export = ["export", "--model", "model", "--to", "torch", "--out", "net.safetensors"]
     nir = ["export", "--model", "model", "--to", "nir", "--out", "net.nir"]
@@ -174,6 +181,15 @@ def state_of(path: Path) -> str | None:
     return "written" if path.suffix == ".nir" else hashlib.sha256(data).hexdigest()
 
 
+def was_interrupted(folder: Path) -> bool:
+    """Whether a folder holds the whole model of a fit that Ctrl-C ended: the best so far, which says so."""
+    if not (folder / MODEL).exists() or folder_problems(folder):
+        return False
+    header = read_header(folder / MODEL)
+    statuses = {header["status"], *(point["status"] for point in header["fitted"]["path"])}
+    return "INTERRUPTED" in statuses or header["fitted"]["stopped"] == INTERRUPTED
+
+
 def child(work: Callable[[], int], said: Path, disk: FailingDisk | None = None, delay: float | None = None) -> int:
     """Run in a process of its own; exit status, negative for a signal."""
     process = os.fork()
@@ -199,6 +215,8 @@ class Tally:
         """What is there now, at once and after the next command has swept."""
         home, path = Path.cwd(), Path(scenario.writes)
         found = state_of(path)
+        if status == 130 and found not in (before, after) and was_interrupted(path):
+            after = found
         outcome = (
             "new" if found == after and (found != before or status == 0) else "old" if found == before else "NEITHER"
         )

@@ -6,6 +6,9 @@ Networks of two branches of two layers, with recurrence where the target holds i
 for step; half of them with random weights and inputs, half with multiples of 1/8 and 0/1 inputs, whose membranes
 often meet the threshold exactly. Graphs of NIR are written to a file and read by each package's importer. Targets whose
 package is missing are left out.
+
+The second table is of networks whose connections have delays, read in turn by their rate, count, leaky sum, windows and
+several of these. It compares what is read of every neuron at every step, and asks for equality to the last bit.
 """
 
 import argparse
@@ -20,6 +23,7 @@ import torch
 
 from convexsnn import LIF, Branch, Hidden, Layer, Network, Threshold
 from convexsnn.export import to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
+from convexsnn.readouts import Leaky, Several, Spike, Windows
 from convexsnn.simulation import initial_state, read, step
 
 T, N, D, LAST = 15, 40, 6, 16
@@ -32,24 +36,31 @@ MODULES = {
 }
 
 
-def draw(reset, leak, g, *, dyadic, recurrent, dtype):
-    """A network whose outputs are the spikes of its last layers."""
+READOUTS = ("rate", "count", Leaky(0.7), Windows(3, 5), Several((Windows(2, 4), Leaky(0.9), Spike())))
+DELAYS = ((0, 2, 5), (0, 1))
+
+
+def draw(reset, leak, g, *, dyadic, recurrent, dtype, readout="spike", delays=((0,), (0,))):
+    """A network whose outputs are what is read of its last layers."""
 
     def weights(*shape):
         drawn = torch.randn(*shape, generator=g, dtype=torch.float64)
         return ((4 * drawn).round() / 8 if dyadic else 0.4 * drawn).to(dtype)
 
-    def layer(n_in, m):
+    def layer(n_in, m, lags):
         leaks, thresholds = (torch.full((m,), value, dtype=dtype) for value in (leak, 0.5))
         neuron = Threshold() if reset == "threshold" else LIF(leaks, thresholds, reset)
-        return Layer(weights(n_in, m), neuron, 0.25 * weights(m, m) if recurrent else None, 0.5 * weights(m))
+        back = 0.25 * weights(m, m) if recurrent else None
+        return Layer(weights(n_in * len(lags), m), neuron, back, 0.5 * weights(m), lags)
 
-    branches = tuple(Branch((layer(D, 20), layer(20, LAST))) for _ in range(2))
-    return Network(Hidden(D, branches, "spike", True, dtype), torch.eye(2 * LAST, dtype=torch.float64))
+    first, last = delays
+    branches = tuple(Branch((layer(D, 20, first), layer(20, LAST, last))) for _ in range(2))
+    hidden = Hidden(D, branches, readout, True, dtype)
+    return Network(hidden, torch.eye(hidden.n_last, dtype=torch.float64))
 
 
 def run_ours(network, X):
-    """Spikes of the last layers, (T, N, 2 LAST)."""
+    """What is read of the last layers at every step, (T, N, P_last)."""
     state, spikes = initial_state(network.hidden, X.shape[1]), []
     for x in X:
         state = step(network.hidden, x, state).state
@@ -68,7 +79,7 @@ def run_theirs(module, X):
 
 @torch.no_grad()
 def run_module(module, X):
-    return module(X)[0].round()
+    return module.features(X)[0]
 
 
 def importers():
@@ -99,14 +110,16 @@ def through_a_file(network, importer):
             return importer(nir.read(path))
 
 
-def compare(export, run, reset, recurrent, dtype, enough):
-    """Spikes compared and spikes that differ, with random and with dyadic weights, `enough` in all."""
+def compare(export, run, reset, recurrent, dtype, enough, over_time=False):
+    """Numbers compared and numbers that differ, with random and with dyadic weights, `enough` in all."""
     counts = []
     for dyadic in (False, True):
         compared, differ, seed = 0, 0, 0
         while compared < enough / 2:
             g = torch.Generator().manual_seed(seed)
-            network = draw(reset, (0.5, 0.75, 0.9)[seed % 3], g, dyadic=dyadic, recurrent=recurrent, dtype=dtype)
+            more = {"readout": READOUTS[seed % len(READOUTS)], "delays": DELAYS} if over_time else {}
+            leak = (0.5, 0.75, 0.9)[seed % 3]
+            network = draw(reset, leak, g, dyadic=dyadic, recurrent=recurrent, dtype=dtype, **more)
             drawn = torch.randint(2, (T, N, D), generator=g) if dyadic else torch.randn(T, N, D, generator=g)
             X = drawn.to(dtype)
             expected = run_ours(network, X)
@@ -122,18 +135,21 @@ def main():
     enough = parser.parse_args().spikes
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    print("| target | reset | recurrent | spikes, random | differ | spikes, dyadic | differ |")
-    print("|---|---|---|---|---|---|---|")
 
-    def line(target, export, run, reset, recurrent, dtype):
+    def head(what):
+        print(f"| target | reset | recurrent | {what}, random | differ | {what}, dyadic | differ |")
+        print("|---|---|---|---|---|---|---|")
+
+    def line(target, export, run, reset, recurrent, dtype, over_time=False):
         try:
-            (random, wrong), (dyadic, also) = compare(export, run, reset, recurrent, dtype, enough)
+            (random, wrong), (dyadic, also) = compare(export, run, reset, recurrent, dtype, enough, over_time)
         except ImportError as error:
             print(f"{target} left out: {error}")
             return
         kind = "yes" if recurrent else "no"
         print(f"| {target} | {reset} | {kind} | {random} | {wrong} | {dyadic} | {also} |", flush=True)
 
+    head("spikes")
     for target, (export, resets) in MODULES.items():
         for reset in resets:
             line(target, export, run_module, reset, True, torch.float64)
@@ -142,6 +158,11 @@ def main():
             # snnTorch's importer fails on recurrent graphs, in nirtorch 2.6.
             export = lambda network, importer=importer: through_a_file(network, importer)  # noqa: E731
             line(target, export, run_theirs, reset, target != "NIR in snnTorch", torch.float32)
+    print()
+    head("columns over time")
+    for target, (export, resets) in MODULES.items():
+        for reset in resets:
+            line(target, export, run_module, reset, True, torch.float64, over_time=True)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,13 @@ from convexsnn.cost import inference_cost
 from convexsnn.simulation import simulate
 from convexsnn.tasks import TaskSettings, load_task
 
+SIZES, FAMILY = TaskSettings(seed=0), Search(depth=2, recurrent=True)
 
-def main() -> None:
+
+def main(sizes: TaskSettings = SIZES, family: Search = FAMILY) -> SpikingClassifier:
     """Train, certify, compare, print."""
-    task = load_task("digits", TaskSettings(seed=0))
-    model = SpikingClassifier(witnesses=Search(depth=2, recurrent=True), penalty="group", beta=0.03, random_state=0)
+    task = load_task("digits", sizes)
+    model = SpikingClassifier(witnesses=family, penalty="group", beta=0.03, random_state=0)
     start = time.perf_counter()
     with showing.progress(model.tol) as observer:
         model.fit(task.train.X, task.train.y, observer=observer)
@@ -46,6 +48,7 @@ def main() -> None:
             "neurons, synapses": f"{cost.neurons}, {cost.synapses}",
         },
     )
+    return model
 
 
 def fit_ridge(model: SpikingClassifier, task) -> tuple[dict[str, float], int]:

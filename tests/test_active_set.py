@@ -10,8 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from convexsnn.columns import RealColumns
+from convexsnn.losses import CrossEntropy, Head
+from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import SolverOptions, Status, solve
 from convexsnn.solvers.active_set import curvature_store, descent, pivoting
+from convexsnn.solvers.active_set.coupled_curvature import CoupledCurvature
 from convexsnn.solvers.active_set.curvature_store import CurvatureStore
 from convexsnn.solvers.active_set.descent import Descent, Point
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
@@ -29,6 +33,11 @@ def quadratic(k: int, rank: int, seed: int) -> tuple[Tensor, Tensor]:
     return factor.T @ factor + 1e-6 * torch.eye(k, dtype=torch.float64), factor.T @ torch.randn(
         rank, generator=generator, dtype=torch.float64
     )
+
+
+def diagonal(h: Tensor) -> RowMatrices:
+    """Curvature of one output: h (n,)."""
+    return RowMatrices(h.unsqueeze(1))
 
 
 def assert_optimal(H: Tensor, b: Tensor, penalty: float, x: Tensor | None) -> None:
@@ -86,11 +95,13 @@ def test_curvature_is_kept_until_it_changes(real: bool, monkeypatch: pytest.Monk
     for index in ([5, 1, 7], [1, 2, 5, 9, 0], [9, 2], [3]):
         chosen = torch.tensor(index)
         expected = (D[:, chosen].T * h) @ D[:, chosen]
-        assert torch.allclose(store.matrix(chosen, h), expected, rtol=1e-6)
+        assert torch.allclose(store.matrix(chosen, diagonal(h)), expected, rtol=1e-6)
     before = products
-    store.matrix(torch.tensor([7, 0]), h)
+    store.matrix(torch.tensor([7, 0]), diagonal(h))
     assert products == before
-    assert torch.allclose(store.matrix(torch.tensor([7]), 2.0 * h), 2.0 * (D[:, [7]].T * h) @ D[:, [7]], rtol=1e-6)
+    assert torch.allclose(
+        store.matrix(torch.tensor([7]), diagonal(2.0 * h)), 2.0 * (D[:, [7]].T * h) @ D[:, [7]], rtol=1e-6
+    )
     assert products > before
 
 
@@ -99,7 +110,21 @@ def test_constant_curvature_of_bits_is_exact_in_float32(monkeypatch: pytest.Monk
     columns = draw_program("squared", "l1", n=50, P=9).columns
     h = torch.full((50,), 0.3, dtype=torch.float64)
     D = columns.dense()
-    assert torch.equal(CurvatureStore(columns).matrix(torch.arange(9), h), (D.T @ D) * 0.3)
+    assert torch.equal(CurvatureStore(columns).matrix(torch.arange(9), diagonal(h)), (D.T @ D) * 0.3)
+
+
+@pytest.mark.parametrize("heads", [(), (Head(2, 0.5), Head(1), Head(3, 2.0))])
+def test_coupled_curvature_is_the_hessian_over_its_entries(heads: tuple[Head, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    columns = RealColumns(torch.randn(5, 20, generator=generator, dtype=torch.float64))
+    scores = torch.randn(20, 6, generator=generator, dtype=torch.float64)
+    curvature = CrossEntropy(heads).curvature(scores, torch.zeros_like(scores))
+    identity = torch.eye(6, dtype=torch.float64)
+    H = torch.stack([curvature.apply(row.expand(20, 6)) for row in identity], dim=1)
+    D = columns.dense()
+    everything = torch.einsum("ij,ik,iab->jakb", D, D, H).reshape(30, 30)
+    index = torch.randperm(30, generator=generator)[:17]
+    assert torch.allclose(CoupledCurvature(columns).matrix(index, curvature), everything[index][:, index], atol=1e-12)
 
 
 def test_a_path_computes_the_squared_curvature_of_a_column_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,13 +142,13 @@ def test_a_path_computes_the_squared_curvature_of_a_column_once(monkeypatch: pyt
     assert len(appended) == len(set(appended))
 
 
-@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("loss", ["squared", "logistic", "cross_entropy"])
 def test_a_path_does_not_price_again_where_it_left(loss: str) -> None:
     program = draw_program(loss, "l1", n=40, P=20, rho=0.02)
     solver = ActiveSetNewton()
     shared = solver.prepare(program)
     first = solver.solve(program, SolverOptions(), None, shared)
-    assert torch.equal(shared.left[0].W, first.W[:, :1])
+    assert torch.equal(shared.left[0].W, first.W if loss == "cross_entropy" else first.W[:, :1])
     below = replace(program, rho=0.9 * program.rho)
     warm, cold = solver.solve(below, SolverOptions(), first.W, shared), solver.solve(below, SolverOptions())
     assert warm.certificate.primal == pytest.approx(cold.certificate.primal, rel=2e-6)
@@ -150,7 +175,7 @@ def test_where_the_loss_is_flat_steps_are_damped(seed: int) -> None:
     scores = program.columns.matmul(W)
     U = program.data_gradient(scores)
     descent, journal = Descent(program, CurvatureStore(program.columns), None), Journal(SolverOptions())
-    descent.start_from(Point(W, scores, U, program.columns.rmatmul(U)[:, 0]))
+    descent.start_from(Point(W, scores, U, program.columns.rmatmul(U)))
     assert descent.solve(journal, lambda: journal.record(descent.best.primal, descent.best.dual)) is Status.CONVERGED
 
 

@@ -18,15 +18,13 @@ from convexsnn import (
 from convexsnn.bounds import NetworkFamily
 from convexsnn.cost import inference_cost
 from convexsnn.display import WeightsDisplay
-from convexsnn.export import to_nir, to_norse, to_snntorch, to_spikingjelly
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import Threshold, lif
 from convexsnn.readouts import Rate
 from convexsnn.reconstruction import quantise, widen_margins
 from convexsnn.simulation import initial_state, read, scores, step
 from convexsnn.storage import load_model, save_model
-from convexsnn.surrogate import SurrogateSettings, train_surrogate
-from helpers import draw_sequences, draw_targets, generator, make_problem
+from helpers import draw_sequences, generator
 
 
 def draw(delays=(0, 2, 3), above=(0,), *, kind="lif", readout="spike", every_step=False, dtype=torch.float64):
@@ -161,15 +159,6 @@ def network():
 
 
 KNOW_NONE = {
-    "norse": lambda: to_norse(network()),
-    "snntorch": lambda: to_snntorch(network()),
-    "spikingjelly": lambda: to_spikingjelly(network()),
-    "nir": lambda: to_nir(network()),
-    "surrogate": lambda: train_surrogate(
-        network(),
-        make_problem(draw_sequences(), draw_targets("logistic", 20, 2), "logistic"),
-        SurrogateSettings(epochs=1),
-    ),
     "bounds": lambda: NetworkFamily.of(network().hidden),
     "quantise": lambda: quantise(network(), draw_sequences(), 8),
     "margins": lambda: widen_margins(network(), draw_sequences()),

@@ -1,5 +1,6 @@
 """The examples run, and show what they say."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -69,3 +70,18 @@ def test_certified_xor(drawn, capsys):
     assert np.isclose(float(exact.proof.primal), model.certificate_.primal, rtol=1e-9)
     assert len(drawn()) == 3
     assert "problems: none" in capsys.readouterr().out
+
+
+def test_demo(capsys):
+    from convexsnn import Search
+    from convexsnn.tasks import TaskSettings
+
+    sizes, family = TaskSettings(n_train=200, n_val=50, n_test=50), Search(rounds=3, effort=1e8, population=32)
+    model = run_main("demo", sizes=sizes, family=family)
+    assert model.certificate_.holds(1e-6)
+    assert "Sequential digits: 200 images" in capsys.readouterr().out
+
+
+def test_every_example_is_run_here():
+    run = set(re.findall(r'run_main\("(\w+)"', Path(__file__).read_text()))
+    assert run == {path.stem for path in EXAMPLES.glob("*.py")}

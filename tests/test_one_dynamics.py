@@ -13,6 +13,7 @@ from convexsnn.export import to_torch
 from convexsnn.neurons import RESETS
 from convexsnn.prefixes import prefixes_of
 from convexsnn.proof.model import StoredBranch, StoredHidden, StoredLayer
+from convexsnn.proof.readouts import StoredReadout
 from convexsnn.proof.simulation import simulate_exactly
 from convexsnn.readouts import Membrane, Spike
 from convexsnn.search.branches.population import Population, StackedLayer
@@ -73,7 +74,7 @@ def test_every_simulator_is_the_step(seed, reset, recurrent, biased):
     weights = map(plain, (layer.weight, layer.recurrent, layer.bias))
     stored = StoredBranch((StoredLayer(*weights, reset, plain(leak), plain(threshold)),), None)
     for readout in ("spike", "membrane"):
-        alone = StoredHidden(d, (stored,), readout, True, np.dtype(np.float64))
+        alone = StoredHidden(d, (stored,), StoredReadout(readout), True, np.dtype(np.float64))
         proved = simulate_exactly(alone, X.numpy(), np.full(n, T))
-        assert np.array_equal(proved.bits, rows[readout].numpy())
+        assert np.array_equal(proved.columns, rows[readout].numpy())
         assert proved.undecided == 0

@@ -71,8 +71,8 @@ def test_a_new_smooth_loss_is_solved(loss, penalty, classes, level, monkeypatch)
     program = draw(loss, penalty, classes=classes, level=level)
     value, options = reference_value(program), SolverOptions(tol=1e-7)
     by_preference, semismooth = solve(program, options), SemismoothNewton().solve(program, options)
-    alone = loss.separable and penalty.exponent(program.n_outputs) == 1.0
-    assert by_preference.solver == ("active_set_newton" if alone else "semismooth_newton")
+    absolute = penalty.exponent(program.n_outputs) == 1.0
+    assert by_preference.solver == ("active_set_newton" if absolute else "semismooth_newton")
     monkeypatch.setattr("convexsnn.solvers.newton.solver.DENSE_BYTES", 0)
     monkeypatch.setattr(working_set, "FIRST_COLUMNS", 4)
     for solution in (by_preference, semismooth, SemismoothNewton().solve(program, options)):

@@ -18,7 +18,7 @@ from convexsnn.reading import DamagedFileError
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import SolverOptions
 from convexsnn.solvers.newton import system
-from convexsnn.solvers.newton.columns import NormalisedColumns
+from convexsnn.solvers.newton.columns import normalised
 from convexsnn.solvers.newton.curvature import CurvatureMatrix
 from convexsnn.storage import load_model, save_model
 from convexsnn.tasks import TaskSettings, load_task
@@ -177,7 +177,7 @@ def test_without_one_factor_of_coupled_outputs(monkeypatch, penalty):
 @pytest.mark.parametrize("outputs", [range(6), range(3), range(4, 6), range(1, 2)])
 def test_curvature_matrix_of_heads(outputs):
     program = make_program(THREE, "l1")
-    columns = NormalisedColumns(program.columns, program.row_weights)
+    columns = normalised(program.columns, program.row_weights)
     curvature = program.loss.curvature(draw(THREE, n=program.n_rows)[2], program.targets)
     assert isinstance(curvature, RowMatrices)
     active = torch.rand(12, 6, generator=torch.Generator().manual_seed(0)) < 0.6

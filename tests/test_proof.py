@@ -17,7 +17,7 @@ from convexsnn.penalties import PENALTIES
 from convexsnn.proof import ExactProgram, LossHead, prove
 from convexsnn.proof.decimals import decimal_text, softplus_up, xlogx_up
 from convexsnn.proof.inequality import dual_bound, primal_bound
-from convexsnn.proof.integers import bit_product, to_integers
+from convexsnn.proof.integers import exact_product, to_integers
 from convexsnn.proof.losses import LOSSES
 from convexsnn.solvers.base import SolverOptions
 from helpers import draw_program
@@ -126,12 +126,27 @@ def test_floats_are_integers_over_a_power_of_two(values):
 
 
 @given(seed=st.integers(0, 1000), bits=st.integers(1, 300), count=st.integers(1, 40))
-def test_bit_products_are_exact(seed, bits, count):
+def test_exact_products_are_exact(seed, bits, count):
     rng = np.random.default_rng(seed)
     D = rng.random((6, count)) < 0.6
     entry = lambda: (int.from_bytes(rng.bytes(40)) % 2**bits) * int(rng.integers(-1, 2))  # noqa: E731
     W = np.array([[entry() for _ in range(2)] for _ in range(count)], dtype=object)
-    assert (bit_product(D, W.astype(object)) == D.astype(int).astype(object) @ W.astype(object)).all()
+    product, shift = exact_product(D, W)
+    assert shift == 0
+    assert (product == D.astype(int).astype(object) @ W).all()
+
+
+@given(
+    seed=st.integers(0, 1000), bits=st.integers(1, 300), count=st.integers(1, 40), scale=st.sampled_from([1.0, 1e-9])
+)
+def test_products_of_real_columns_are_exact(seed, bits, count, scale):
+    rng = np.random.default_rng(seed)
+    steps = rng.integers(1, 30)
+    D = scale * rng.integers(-3, steps + 1, size=(6, count)) / steps
+    entry = lambda: (int.from_bytes(rng.bytes(40)) % 2**bits) * int(rng.integers(-1, 2))  # noqa: E731
+    W = np.array([[entry() for _ in range(2)] for _ in range(count)], dtype=object)
+    product, shift = exact_product(D, W)
+    assert (np.vectorize(Fraction)(D) @ W * (1 << shift) == product).all()
 
 
 @given(x=st.integers(-(10**6), 10**6), shift=st.integers(0, 20))
@@ -180,7 +195,8 @@ def test_bad_programs_are_refused():
         ({"rho": Fraction(0)}, "rho must be positive"),
         ({"row_weights": -program.row_weights}, "row_weights must be positive"),
         ({"loss": "cross_entropy"}, "one-hot"),
-        ({"columns": program.columns.astype(float)}, "columns must be bool"),
+        ({"columns": program.columns.astype(np.float32)}, "columns must be bool or finite float64"),
+        ({"columns": np.where(program.columns, np.inf, 0.0)}, "columns must be bool or finite float64"),
         ({"penalty": "l2"}, "not both known"),
     ]:
         with pytest.raises(ValueError, match=message):

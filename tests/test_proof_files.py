@@ -95,7 +95,7 @@ def test_analog_readouts_are_refused(tmp_path):
     model = SpikingClassifier(**(SMALL | {"witnesses": FAMILY.with_params(readout="analog")})).fit(X, y)
     outcome = verify_exactly(save(model, tmp_path / "m.safetensors"), X, y)
     assert not outcome.holds
-    assert "needs 0/1 columns" in outcome.problems[0]
+    assert "needs columns of spikes" in outcome.problems[0]
 
 
 def test_other_data_are_refused(tmp_path):
@@ -325,8 +325,9 @@ def _sealed_again(folder):
     [
         ("certificate.json", lambda t: t.replace("{", '{"scope": "global", ', 1), "certificate.json"),
         ("metrics.json", lambda t: t.replace("{", '{"accuracy_everywhere": 1.0, ', 1), "keys that no such file has"),
-        ("quantised.json", lambda t: '{"bits": 4, "bits": 8}', "each key once"),  # noqa: ARG005
-        ("quantised.json", lambda t: '{"bitss": 4}', "keys that no such file has"),  # noqa: ARG005
+        ("metrics.json", lambda t: t.replace('"train": {', '"train": {"praise": 1.0, ', 1), "train in metrics.json"),
+        ("metrics.json", lambda t: t.replace('"n": {', '"n": {"train": 1, ', 1), "stands twice"),
+        ("quantised.json", lambda t: '{"bits": 4}', "was not made in a way that writes it"),  # noqa: ARG005
     ],
 )
 def test_keys_that_stand_twice_or_are_unknown_are_refused_even_where_they_are_sealed(
@@ -345,9 +346,11 @@ def test_keys_that_stand_twice_or_are_unknown_are_refused_even_where_they_are_se
 def test_a_folder_without_seal_or_with_an_unsealed_file_is_refused(fitted, tmp_path):
     folder = tmp_path / "m"
     shutil.copytree(fitted / "m", folder)
-    (folder / "search.safetensors").write_bytes(b"")
-    assert "search.safetensors" in " ".join(sum_problems(folder))
-    (folder / "search.safetensors").unlink()
+    (folder / "path.json").write_bytes(b"")
+    assert "path.json" in " ".join(sum_problems(folder))
+    (folder / "path.json").unlink()
+    (folder / "search.safetensors").write_bytes(b"")  # of a search that goes on from it: no part of the model
+    assert sum_problems(folder) == []
     (folder / SUMS).unlink()
     assert f"there is no {SUMS}" in " ".join(verify_exactly(folder, *draw_data()).problems)
 

@@ -17,7 +17,7 @@ from convexsnn.network import Hidden
 from convexsnn.proof import LossHead, prove, verify_exactly
 from convexsnn.proof.claims import margin_problems
 from convexsnn.proof.data import read_rows
-from convexsnn.proof.inequality import Proof
+from convexsnn.proof.inequality import Proof, _feasible_factor
 from convexsnn.proof.model import parse_strictly
 from convexsnn.readouts import Spike
 from convexsnn.storage import save_model
@@ -76,6 +76,8 @@ def other_beta(header, tensors):  # noqa: ARG001
     ("change", "reason"),
     [
         (of_hidden(readout="last"), "readout 'last' is unknown"),
+        (lambda header, _: header.update(praise=1), "its header must have the fields"),
+        (of_hidden(praise=1), "witnesses must have the fields"),
         (of_hidden(every_step=1), "every_step must be true or false"),
         (of_hidden(branches=[[]]), "branch 0 has no layers"),
         (of_hidden(n_features=3), "must be finite"),
@@ -139,6 +141,15 @@ def test_data_that_do_not_fit_are_refused(X, y, header, reason):
 def test_a_number_that_json_does_not_have_is_refused():
     with pytest.raises(ValueError, match="NaN is not JSON"):
         parse_strictly("[NaN]")
+
+
+def test_endless_nesting_is_refused():
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_strictly("[" * 10**5 + "]" * 10**5)
+
+
+def test_a_dictionary_without_columns_leaves_the_dual_vector_as_it_is():
+    assert _feasible_factor(np.zeros((0, 1), dtype=object), "l1", Fraction(1)) == (1, 0)
 
 
 def test_relative_gaps():

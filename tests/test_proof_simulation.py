@@ -13,6 +13,7 @@ from convexsnn import simulate
 from convexsnn.neurons import LIF
 from convexsnn.proof import simulation
 from convexsnn.proof.model import StoredBranch, StoredHidden, StoredLayer
+from convexsnn.proof.readouts import StoredReadout, read_readout
 from convexsnn.proof.simulation import simulate_exactly
 from helpers import KINDS, draw_hidden, draw_sequences
 
@@ -32,11 +33,11 @@ def convert(hidden):
     def layer(la):
         lif = isinstance(la.neuron, LIF)
         settings = (la.neuron.reset, array(la.neuron.leak), array(la.neuron.threshold)) if lif else (None, *zeros(la.m))
-        return StoredLayer(array(la.weight), array(la.recurrent), array(la.bias), *settings)
+        return StoredLayer(array(la.weight), array(la.recurrent), array(la.bias), *settings, la.delays)
 
     zeros = lambda m: (np.zeros(m, dtype), np.zeros(m, dtype))  # noqa: E731
     branches = tuple(StoredBranch(tuple(map(layer, b.layers)), array(b.readout_bias)) for b in hidden.branches)
-    return StoredHidden(hidden.n_features, branches, hidden.readout.name, hidden.every_step, dtype)
+    return StoredHidden(hidden.n_features, branches, read_readout(hidden.readout.describe()), hidden.every_step, dtype)
 
 
 def both(hidden, sequences):
@@ -52,20 +53,18 @@ def both(hidden, sequences):
 def test_columns_are_those_of_torch_and_decided(kind, every_step, readout, dtype):
     hidden = draw(kind, every_step=every_step, readout=readout, dtype=dtype)
     first, second = both(hidden, draw_sequences(n=60, T=6, ragged=True))
-    assert np.array_equal(first.features.numpy(), second.bits)
+    assert np.array_equal(first.features.numpy(), second.columns)
     assert second.margin == pytest.approx(first.margin, rel=1e-2)
     assert second.undecided == 0
-    assert 0 < second.bits.mean() < 1
+    assert 0 < second.columns.mean() < 1
 
 
-@pytest.mark.parametrize(("changes", "message"), [({"readout": "rate"}, "readout 'rate'"), ({}, "reset 'twice'")])
-def test_kinds_that_are_not_known_are_proved_as_no_other(changes, message):
+def test_resets_that_are_not_known_are_proved_as_no_other():
     hidden, sequences = convert(draw("LIF soft")), draw_sequences(n=3, T=2)
-    if not changes:
-        layers = tuple(replace(layer, reset="twice") for layer in hidden.branches[0].layers)
-        changes = {"branches": (StoredBranch(layers, None),)}
-    with pytest.raises(ValueError, match=message):
-        simulate_exactly(replace(hidden, **changes), sequences.values.numpy(), sequences.lengths.numpy())
+    layers = tuple(replace(layer, reset="twice") for layer in hidden.branches[0].layers)
+    other = replace(hidden, branches=(StoredBranch(layers, None),))
+    with pytest.raises(ValueError, match="reset 'twice'"):
+        simulate_exactly(other, sequences.values.numpy(), sequences.lengths.numpy())
 
 
 def test_equal_sequences_and_many_of_them(monkeypatch):
@@ -74,7 +73,7 @@ def test_equal_sequences_and_many_of_them(monkeypatch):
     sequences = sequences.take(torch.tensor([*range(40), *range(5, 25)]))
     for every_step in (False, True):
         first, second = both(draw("recurrent LIF", every_step=every_step), sequences)
-        assert np.array_equal(first.features.numpy(), second.bits)
+        assert np.array_equal(first.features.numpy(), second.columns)
 
 
 def rational_potentials(layer, x):
@@ -130,7 +129,9 @@ def test_bounds_hold_against_rational_arithmetic(kind, seed, dtype, whole):
             noted.append((distance[0], error[0]))
 
     branch = StoredBranch((layer,), None)
-    simulation._run(StoredHidden(3, (branch,), "spike", False, converted.dtype), branch, x[None], Record())
+    simulation._run(
+        StoredHidden(3, (branch,), StoredReadout("spike"), False, converted.dtype), branch, x[None], Record()
+    )
     for (distance, error), potentials in zip(noted, rational_potentials(layer, x), strict=True):
         for j, potential in enumerate(potentials):
             true = potential - Fraction(float(layer.threshold[j]))
@@ -147,11 +148,11 @@ def test_bounds_hold_against_rational_arithmetic(kind, seed, dtype, whole):
 def test_ties_are_decided_on_a_grid_and_not_elsewhere():
     def undecided(weight, x):
         layer = StoredLayer(np.full((2, 1), weight), None, None, "soft", np.ones(1), np.array([2.0 * weight * x]))
-        hidden = StoredHidden(2, (StoredBranch((layer,), None),), "spike", False, np.dtype(float))
+        hidden = StoredHidden(2, (StoredBranch((layer,), None),), StoredReadout("spike"), False, np.dtype(float))
         return simulate_exactly(hidden, np.full((1, 1, 2), x), np.ones(1, dtype=np.int64))
 
     assert undecided(0.5, 1.0).undecided == 0
-    assert undecided(0.5, 1.0).bits.all()
+    assert undecided(0.5, 1.0).columns.all()
     assert undecided(0.5, 1.0).margin == 0
     assert undecided(1 / 3, 0.1).undecided == 1
 

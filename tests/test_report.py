@@ -2,13 +2,19 @@
 
 import base64
 import json
+import os
 import re
 import shutil
+from importlib.resources import files
 
 import numpy as np
 import pytest
 
+from convexsnn import Gaussian, SpikingClassifier
 from convexsnn.cli.app import run
+from convexsnn.display.text import plotted, readable
+from convexsnn.report import PageContents, render
+from convexsnn.tasks import Split
 
 pytest.importorskip("matplotlib")
 SMALL = ["--witnesses", "gaussian", "--last", "48", "--depth", "2"]
@@ -238,3 +244,59 @@ def read_png(path):
     from matplotlib.image import imread
 
     return (imread(path) * 255).round()
+
+
+AWKWARD = [
+    "a_$x$",
+    "$\\frac$",
+    "<script>alert(1)</script>",
+    "two\nlines\t\x00",
+    "\udcff",
+    "x" * 5000,
+    "\u202eright",
+    "\\$1",
+]
+
+
+def test_labels_of_any_text_survive_the_page_and_its_pictures():
+    X = np.eye(len(AWKWARD))[:, None, :].repeat(4, axis=0).repeat(2, axis=1)
+    y = np.array(AWKWARD, dtype=object).repeat(4)
+    model = SpikingClassifier(witnesses=Gaussian(depth=2, last=64), random_state=0).fit(X, y)
+    page = render(PageContents(model, "data \udcff\n$x$", splits={"test": Split(X, y)}))
+    assert page.encode()
+    assert "<script" not in page
+    assert "a_$x$" in section(page, "training")
+    assert "x" * 61 not in page
+    assert len(pictures(section(page, "scores"))) == 1
+    assert len(pictures(section(page, "raster"))) >= 1
+
+
+@pytest.mark.parametrize("label", AWKWARD)
+def test_labels_are_one_line_without_mathematics(label):
+    text = plotted(label)
+    assert len(readable(label)) <= 24
+    assert readable(label).isprintable()
+    from matplotlib.figure import Figure
+
+    shown = Figure().text(0.5, 0.5, text)
+    assert shown._preprocess_math(text) == (readable(label), False)
+    assert readable("kept as it is") == "kept as it is"
+    assert readable("begin" + "." * 99 + "end").startswith("begin")
+    assert readable("begin" + "." * 99 + "end").endswith("end")
+
+
+def test_a_data_file_whose_name_is_not_utf8_is_reported(tmp_path):
+    folder = tmp_path / "run"
+    data = save_data(tmp_path / os.fsdecode(b"m\xff\n.npz"))
+    assert run(["fit", "--data", str(data), *SMALL, "--out", str(folder)]) == 0
+    page = page_of(folder)
+    assert "Checked for this page" in page
+    assert "m\\udcff" in page
+
+
+def test_tables_can_be_scrolled_and_the_page_has_a_dark_side(searched):
+    page = page_of(searched)
+    assert "prefers-color-scheme: dark" in page
+    assert "color-scheme: light dark" in page
+    template = (files("convexsnn.report") / "page.html").read_text()
+    assert template.count("<table>") == template.count('<div class="wide" tabindex="0"><table>') == 1

@@ -17,7 +17,7 @@ from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.regularisation import rho_of
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import Solver
-from convexsnn.solvers.active_set import curvature_store
+from convexsnn.solvers.active_set import coupled_curvature, curvature_store
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Progress, SolverOptions, Status
 from convexsnn.solvers.newton import columns as newton_columns
@@ -25,6 +25,7 @@ from convexsnn.solvers.newton import system as newton_system
 from convexsnn.solvers.newton.columns import normalised
 from convexsnn.solvers.newton.curvature import CurvatureMatrix
 from convexsnn.solvers.newton.factor import Factor
+from convexsnn.solvers.newton.row_factor import RowFactor
 from convexsnn.solvers.newton.solver import SemismoothNewton
 from convexsnn.tasks import TaskSettings, load_task
 from convexsnn.training import SimulatedColumns
@@ -32,8 +33,7 @@ from convexsnn.training import SimulatedColumns
 PAIRS = [(loss, penalty) for loss in ("squared", "logistic", "cross_entropy") for penalty in ("l1", "group")]
 RUNS = [
     *[(SemismoothNewton(), *pair) for pair in PAIRS],
-    (ActiveSetNewton(), "squared", "l1"),
-    (ActiveSetNewton(), "logistic", "l1"),
+    *[(ActiveSetNewton(), loss, "l1") for loss in ("squared", "logistic", "cross_entropy")],
 ]
 RUN_NAMES = ["-".join((solver.name, loss, penalty)) for solver, loss, penalty in RUNS]
 each_run = pytest.mark.parametrize(("solver", "loss", "penalty"), RUNS, ids=RUN_NAMES)
@@ -178,8 +178,10 @@ def test_float32_systems_and_packed_columns(
     plain = solver.solve(program, SolverOptions())
     monkeypatch.setattr("convexsnn.solvers.newton.solver.SMALL_ENTRIES", 0)
     monkeypatch.setattr(curvature_store, "SMALL_ENTRIES", 0)
+    monkeypatch.setattr(coupled_curvature, "SMALL_ENTRIES", 0)
     monkeypatch.setattr(newton_columns, "DENSE_BYTES", 0)
     monkeypatch.setattr(newton_system, "COUPLED_LIMIT", 0)
+    monkeypatch.setattr(newton_system, "ROWS_LIMIT", 0)
     frugal = solver.solve(program, SolverOptions())
     assert frugal.status is Status.CONVERGED
     assert frugal.certificate.primal == pytest.approx(plain.certificate.primal, rel=1e-6)
@@ -274,6 +276,24 @@ def test_revised_factor_solves_the_changed_system() -> None:
     Factor(matrix, entries, inverse).solve(X, expected)
     revised.solve(X, found)
     assert torch.allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "group"])
+@pytest.mark.parametrize("loss", ["logistic", "cross_entropy"])
+def test_a_factor_over_the_rows_solves_the_same_system(loss: str, penalty: str) -> None:
+    program = make_program(loss, penalty, n=10, count=30, kind="real")
+    columns, generator = normalised(program.columns, program.row_weights), torch.Generator().manual_seed(0)
+    scores = torch.randn(program.targets.shape, dtype=torch.float64, generator=generator)
+    curvature = program.loss.curvature(scores, program.targets)
+    Z = torch.randn(30, program.n_outputs, dtype=torch.float64, generator=generator)
+    prox = program.penalty.proximal_point(Z, torch.full((30, 1), 0.5, dtype=torch.float64))
+    active, inverse = prox.active, prox.inverse
+    matrix = CurvatureMatrix(columns, range(program.n_outputs), curvature, torch.float64)
+    X = torch.randn(Z.shape, dtype=torch.float64, generator=generator) * active
+    expected, found = torch.zeros_like(X), torch.zeros_like(X)
+    Factor(matrix, matrix.require(active), inverse).solve(X, expected)
+    RowFactor(columns, active, curvature, inverse).solve(X, found)
+    assert torch.allclose(found, expected, rtol=1e-6, atol=1e-8)
 
 
 def test_few_columns_on_many_rows_do_not_stall():

@@ -109,7 +109,7 @@ def _numbers(array: np.ndarray, name: str) -> np.ndarray:
                 return array.astype(np.float64)
             except (TypeError, ValueError, OverflowError) as error:
                 raise ValueError(
-                    f"{name} must be numeric, but it holds objects that are no numbers: {error}"
+                    f"{name} must be numeric, but it holds objects that float64 cannot hold: {error}"
                 ) from error
         case _:
             raise ValueError(f"{name} must be numeric, got dtype {array.dtype}: convert it to numbers")

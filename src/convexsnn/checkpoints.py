@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from convexsnn.checks import check_names
 from convexsnn.reading import DamagedFileError, reading
 from convexsnn.sealed import read_sealed, write_sealed
 
 CHECKPOINT = "convexsnn_checkpoint"
+ADVICE = "delete the checkpoint to begin anew, or name another path"
+
+
+@contextmanager
+def resuming() -> Iterator[None]:
+    """Within it a checkpoint is read. Where it cannot be, the error also says what to do."""
+    try:
+        yield
+    except DamagedFileError as error:
+        raise DamagedFileError(error.path, error.field, f"{error.reason}; {ADVICE}") from error
 
 
 def write_checkpoint(path: str | Path, kind: str, of: str, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -47,9 +60,12 @@ def read_checkpoint(path: str | Path, kind: str, of: str) -> tuple[dict[str, Any
     """
     header, tensors = read_sealed(path, CHECKPOINT)
     with reading(path, "header"):
+        check_names("a checkpoint", header, ("kind", "of", "state"))
         own, work, state = header["kind"], header["of"], header["state"]
+        if not isinstance(work, str) or not isinstance(state, dict):
+            raise ValueError("of must be text, and state an object")
     if own != kind:
-        raise DamagedFileError(path, "kind", f"it is of {own!r}, not of {kind!r}: delete it to begin anew")
+        raise DamagedFileError(path, "kind", f"it is of {own!r}, not of {kind!r}")
     if work != of:
-        raise ValueError(f"checkpoint {path} is of other data, settings or seed: name another file, or delete it")
+        raise ValueError(f"checkpoint {path} is of other data, settings or seed: {ADVICE}")
     return state, tensors

@@ -119,6 +119,15 @@ def check_heeded(settings: Any, names: Iterable[str], where: str) -> None:
             raise ValueError(f"{name} has no effect {where}: leave it out")
 
 
+def check_names(what: str, found: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ValueError unless the fields of `what` that were `found` are exactly those that are `known`."""
+    found, known = set(found), set(known)
+    if missing := sorted(known - found):
+        raise ValueError(f"{what} lacks {', '.join(map(repr, missing))}")
+    if unknown := sorted(found - known):
+        raise ValueError(f"{what} has no field {', '.join(map(repr, unknown))}")
+
+
 class Table(dict[str, T], Generic[T]):
     """A table of what is known by name, whose miss is a ValueError that names the kind and all that is known."""
 

@@ -123,10 +123,9 @@ def without_delays(layer: Layer, who: str) -> Layer:
 def lif_of(layer: Layer, who: str) -> LIF:
     """The neurons of a layer as LIF: threshold units have leak 0, threshold 0 and no reset.
 
-    For those who know the equations of LIF neurons that see the present step, and no others: ValueError, naming `who`,
-    for any other kind of neuron, and for delays.
+    For those who know the equations of LIF neurons, and no others: ValueError, naming `who`, for any other kind.
     """
-    match without_delays(layer, who).neuron:
+    match layer.neuron:
         case LIF() as lif:
             return lif
         case Threshold():

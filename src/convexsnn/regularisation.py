@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,10 @@ def _read_betas(beta: Any) -> tuple[float, ...] | None:
         if beta != "path":
             raise ValueError(f"beta must be a number, several numbers or 'path', not {beta!r}")
         return None
+    if isinstance(beta, Set | Mapping):
+        raise ValueError(
+            f"beta must be a number, a list of numbers or 'path', not a {type(beta).__name__}: pass list(beta)"
+        )
     if not isinstance(beta, Iterable) or getattr(beta, "ndim", 1) == 0:
         return (check_real("beta", beta, 0.0, open_minimum=True),)
     betas = [check_real(f"beta[{i}]", value, 0.0, open_minimum=True) for i, value in enumerate(beta)]

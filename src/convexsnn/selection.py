@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
-from convexsnn.checks import check_real
+from convexsnn.checks import check_names, check_real
+from convexsnn.notices import warn
 from convexsnn.observer import Observer
 from convexsnn.regularisation import Regularisation
 from convexsnn.search import Round
@@ -64,8 +64,9 @@ class PathPoint:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> PathPoint:
         """Inverse of `to_dict`. Raises KeyError, TypeError or ValueError on fields of wrong names or types."""
+        check_names("a beta of the path", fields, (*cls.__dataclass_fields__, "support"))
         score = lambda name: None if fields[name] is None else check_real(name, fields[name])  # noqa: E731
-        return cls(
+        point = cls(
             beta=check_real("beta", fields["beta"], 0.0, open_minimum=True),
             train_score=score("train_score"),
             validation_score=score("validation_score"),
@@ -73,6 +74,9 @@ class PathPoint:
             status=Status[fields["status"]],
             certificate=Certificate.from_json(json.dumps(fields["certificate"])),
         )
+        if fields["support"] != point.support:
+            raise ValueError(f"support is {fields['support']!r}, but the certificate says {point.support}")
+        return point
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,4 +183,4 @@ def warn_of_others(points: Sequence[PathPoint], picked: PathPoint, tol: float) -
     missed = ", ".join(f"{p.beta:.3g}" for p in points if p is not picked and not p.certificate.holds(tol))
     if missed:
         reason = f"not certified to tol={tol:g} at beta {missed}, whose scores took part in the pick"
-        warnings.warn(reason, ConvergenceWarning, stacklevel=3)
+        warn(reason, ConvergenceWarning)

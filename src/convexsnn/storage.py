@@ -19,7 +19,7 @@ from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
-from convexsnn.checks import check_integer, check_real
+from convexsnn.checks import check_integer, check_names, check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.estimators.classes import Classes
 from convexsnn.estimators.input_form import InputForm
@@ -44,6 +44,7 @@ FIELDS: dict[str, type] = {
     **dict.fromkeys(("parameters", "fitted", "witnesses", "network", "certificate", "seconds", "extra"), dict),
     "given": list,
 }
+TIMES = ("simulate", "solve", "bound", "reconstruct")
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
@@ -115,19 +116,20 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
         witnesses, network = (rebuild_hidden(header[name], name, tensors) for name in ("witnesses", "network"))
         given = [rebuild_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(header["given"])]
         _check_names(tensors, witnesses, network, given)
+    with reading(path, "certificate"):
+        certificate = Certificate.from_json(json.dumps(header["certificate"]))
+    with reading(path, "tensors"):
+        trained = _trained(header, tensors, witnesses, network, certificate)
     with reading(path, "parameters"):
         estimator = ESTIMATORS[header["estimator"]](**_parameters(header["parameters"], given))
         estimator.device = "cpu"  # where the tensors now are, whatever the model was trained on
         estimator.check_settings()
     with reading(path, "fitted"):
+        check_names("a fitted estimator", header["fitted"], _fitted_names(estimator))
         for name, value in _attributes(header["fitted"]).items():
             setattr(estimator, name, value)
         estimator.beta_ = _picked_beta(estimator, header["fitted"])
-        _check_outputs(estimator, tensors["W"].shape[-1])
-    with reading(path, "certificate"):
-        certificate = Certificate.from_json(json.dumps(header["certificate"]))
-    with reading(path, "tensors"):
-        trained = _trained(header, tensors, witnesses, network, certificate)
+        _check_outputs(estimator, trained.W.shape[1])
     with reading(path, "witnesses"):
         if not estimator.describes(witnesses):
             raise ValueError("they are not such as the parameters describe")
@@ -146,12 +148,12 @@ def _read_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if own != FORMAT:
             advice = "upgrade" if own > FORMAT else "fit the model anew"
             raise ValueError(f"it has format {own}; this version reads {FORMAT}: {advice}")
-    for name in sorted(FIELDS.keys() | header.keys()):
+    with reading(path, "fields"):
+        check_names("a model", header, FIELDS)
+    for name, kind in FIELDS.items():
         with reading(path, name):
-            if name not in FIELDS:
-                raise ValueError("no model has such a field")
-            if not isinstance(header[name], FIELDS[name]) or isinstance(header[name], bool):
-                raise ValueError(f"it must be of type {FIELDS[name].__name__}, not {header[name]!r:.60}")
+            if not isinstance(header[name], kind) or isinstance(header[name], bool):
+                raise ValueError(f"it must be of type {kind.__name__}, not {header[name]!r:.60}")
     return header, tensors
 
 
@@ -173,6 +175,7 @@ def _trained(
     """What was trained, every tensor held against the layers and the others; ValueError where it does not fit."""
     rows, C = tensors["U"].shape
     take = lambda name, *shape: check_tensor(name, tensors.get(name), torch.float64, *shape)  # noqa: E731
+    check_names("seconds", header["seconds"], TIMES)
     with_own_dual = tensors.get("global_dual") is not None
     trained = Trained(
         network=Network(network, take("network.W", network.n_last, C)),
@@ -245,6 +248,12 @@ def _fitted_facts(estimator: Estimator) -> dict[str, Any]:
     if isinstance(estimator, SpikingRegressor):
         facts["single_output"] = estimator.single_output_
     return facts
+
+
+def _fitted_names(estimator: Estimator) -> tuple[str, ...]:
+    """The names of `_fitted_facts`."""
+    own = ("classes", "classes_dtype") if isinstance(estimator, SpikingClassifier) else ("single_output",)
+    return ("input", "beta", "path", "history", "stopped", *own)
 
 
 def _describe_classes(classes: Classes) -> dict[str, Any]:

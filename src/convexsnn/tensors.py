@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from convexsnn.checks import check_flag, check_integer
+from convexsnn.checks import check_flag, check_integer, check_names
 from convexsnn.network import DTYPES, Branch, Hidden, Layer
 from convexsnn.neurons import neuron_kind
 from convexsnn.readouts import as_readout
@@ -54,6 +54,7 @@ def rebuild_hidden(description: dict[str, Any], prefix: str, tensors: dict[str, 
     ValueError
         On kinds of neurons or readouts that are not known, named, and on tensors that do not fit.
     """
+    check_names(prefix, description, ("n_features", "readout", "every_step", "dtype", "branches"))
     named: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for full, tensor in tensors.items():
         at, _, name = full.rpartition(".")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from convexsnn.caller import isolated, paced
 from convexsnn.certificate import Certificate
 from convexsnn.dictionary import Dictionary, build_dictionary
 from convexsnn.network import Hidden, Network
+from convexsnn.notices import warn
 from convexsnn.observer import Observer
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
@@ -200,10 +200,9 @@ class SimulatedColumns:
         dictionary = build_dictionary(witnesses, problem.input, observer.simulated)
         seconds = time.perf_counter() - begun
         if dictionary.columns.shape[1] == 0:
-            warnings.warn(
+            warn(
                 "no last-layer neuron fires on any training sequence, so the network's output is zero: scale the input "
-                "up, or lower threshold",
-                stacklevel=3,
+                "up, or lower threshold"
             )
         width = len(dictionary.column_of) if n_last is None else n_last
         given = options or SolverOptions()
@@ -291,11 +290,10 @@ class SimulatedFit:
         seconds = {"simulate": source.seconds, "solve": solution.seconds, "bound": self.bound_seconds}
         seconds["reconstruct"] = time.perf_counter() - begun
         if not self.certificate.holds(tol):
-            warnings.warn(
+            warn(
                 f"not certified to tol={tol:g}: relative gap {self.certificate.relative_gap:.2e} after "
                 f"{solution.n_iter} iterations; {solution.status.value}",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         logger.info("%s", self.certificate)
         if self.certificate.global_bound is not None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from convexsnn.cli import output, showing
-from convexsnn.cli.folder import CERTIFICATE, MODEL, SEALED, check_out, read_model, write_model
+from convexsnn.cli.folder import CERTIFICATE, MODEL, SEALED, check_out, folder_problems, read_model, write_model
 from convexsnn.cli.loading import load_unchanged
 from convexsnn.cli.options import FitData
-from convexsnn.cli.verifying import stored_claims
 from convexsnn.exact import ExactSettings
 from convexsnn.global_bound import GlobalBound
 from convexsnn.storage import model_bytes
@@ -30,7 +29,7 @@ def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
     check_out(model)
     # Files written now get a new seal, which must not cover what someone changed before.
     estimator, extra = read_model(model)
-    if problems := stored_claims(model, estimator.trained_.certificate):
+    if problems := folder_problems(model):
         raise ValueError("; ".join(problems))
     train = load_unchanged(source, estimator, extra)[0].train
     before = estimator.certificate_.global_bound

@@ -9,15 +9,14 @@ from typing import Any
 
 from convexsnn.estimators import Estimator
 from convexsnn.files import check_replaceable, replace_folder, sweep
-from convexsnn.proof import SUMS, sum_problems
-from convexsnn.storage import load_model
+from convexsnn.proof import SEALED, SUMS, content_problems, sum_problems
+from convexsnn.storage import load_model, read_header
 
 MODEL, CERTIFICATE, METRICS, PATH = "model.safetensors", "certificate.json", "metrics.json", "path.json"
 HISTORY, QUANTISED = "history.json", "quantised.json"
-# What is sealed: of all that a fit or its refinements write, these belong together.
-SEALED = (CERTIFICATE, HISTORY, METRICS, MODEL, PATH, QUANTISED)
+# Files that a command puts in place together: those that are sealed, and their seal.
 OWNED = (*SEALED, SUMS)
-# The state of a search, from which a killed fit goes on.
+# The state of a search, from which a killed fit goes on; it has a seal of its own and is no part of the model.
 CHECKPOINT = "search.safetensors"
 
 
@@ -52,6 +51,16 @@ def seal_problems(model: Path) -> list[str]:
         return sum_problems(model)
     beside = [name for name in SEALED if name != MODEL and (model / name).is_file()]
     return [f"{SUMS} is missing, so nothing says that {', '.join(beside)} and {MODEL} are of one fit"] if beside else []
+
+
+def folder_problems(model: Path) -> list[str]:
+    """Why the files of a folder are not all of one fit, or do not say what its model says; nothing for a file alone.
+
+    The model is one that `load_model` has read.
+    """
+    if not model.is_dir():
+        return []
+    return [*seal_problems(model), *content_problems(model, read_header(model / MODEL))]
 
 
 def write_model(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
-from convexsnn.cli.folder import METRICS, model_file, seal_problems
+from convexsnn.cli.folder import METRICS, folder_problems, model_file
 from convexsnn.cli.targets import check_target, is_page
-from convexsnn.cli.verifying import recheck, stored_claims
+from convexsnn.cli.verifying import recheck
 from convexsnn.estimators import Estimator
 from convexsnn.files import write_atomically
 from convexsnn.report import PageContents, read_metrics, render
@@ -72,7 +72,7 @@ def _verdict(
     model: Path, estimator: Estimator, data: DataSet | str, *, verify: bool
 ) -> tuple[bool | None, tuple[str, ...]]:
     """Whether the certificate holds on the data it was made from, None where that was not looked at, and the words."""
-    problems = [*seal_problems(model), *stored_claims(model, estimator.trained_.certificate)]
+    problems = folder_problems(model)
     if problems:
         return False, tuple(f"Does not hold: {problem}." for problem in problems)
     if isinstance(data, str):

@@ -12,12 +12,12 @@ import torch
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet
-from convexsnn.cli.folder import CERTIFICATE, MODEL, model_file, seal_problems
+from convexsnn.cli.folder import folder_problems, model_file
 from convexsnn.cli.loading import OTHER_DATA, OtherDataError, load_fit_data
 from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.proof import verify_exactly
-from convexsnn.reading import DamagedFileError, read_json, reading
+from convexsnn.reading import DamagedFileError
 from convexsnn.storage import load_model
 from convexsnn.verification import verify as verify_certificate
 
@@ -32,7 +32,7 @@ def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -
         estimator, extra = load_model(model_file(model))
     except DamagedFileError as error:
         return failed(str(error))
-    problems = [*seal_problems(model), *stored_claims(model, estimator.trained_.certificate)]
+    problems = folder_problems(model)
     try:
         data = load_fit_data(source, estimator, extra)
     except OtherDataError as error:
@@ -56,20 +56,6 @@ def _prove(model: Path, data: DataSet, report: dict[str, Any], *, strict: bool) 
         "problems": [*report["problems"], *problems],
         "exact": outcome.to_dict() | {"seconds": time.perf_counter() - start},
     }
-
-
-def stored_claims(model: Path, stored: Certificate) -> list[str]:
-    """Why the certificate beside a model file, where there is a folder, is not the one within it."""
-    if not model.is_dir():
-        return []
-    beside = model / CERTIFICATE
-    try:
-        fields = read_json(beside)
-        with reading(beside, "certificate"):
-            claimed = Certificate.from_json(json.dumps(fields))
-    except DamagedFileError as error:
-        return [str(error)]
-    return [] if claimed == stored else [f"{CERTIFICATE} is not the certificate in {MODEL}"]
 
 
 def recheck(estimator: Estimator, data: DataSet) -> dict[str, Any]:

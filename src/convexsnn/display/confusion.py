@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from convexsnn.checks import check_integer
 from convexsnn.display.axes import require_matplotlib
+from convexsnn.display.text import plotted
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.estimators.targets import class_labels
 from convexsnn.labels import flatten_steps
@@ -53,4 +55,7 @@ class ConfusionDisplay(ConfusionMatrixDisplay):
         answers = flatten_steps(answers, sequences, vectors=True) if estimator.per_step else np.asarray(answers)
         if isinstance(estimator.classes_, list):
             labels, answers = labels[:, chosen], answers[:, chosen]
-        return cls.from_predictions(labels, answers, ax=ax, **settings)
+        known = settings.get("labels")
+        known = unique_labels(labels, answers) if known is None else known
+        shown: dict[str, Any] = {"display_labels": [plotted(label) for label in known]} | settings
+        return cls.from_predictions(labels, answers, ax=ax, **shown)

@@ -26,9 +26,14 @@ def check_kind_of_labels(labels: np.ndarray, known: np.ndarray) -> None:
     foreign = _kinds(labels) - _kinds(known)
     if foreign:
         raise ValueError(
-            f"y holds {', '.join(sorted(foreign))} such as {labels.ravel()[0]!r}, but y in fit held "
-            f"{', '.join(sorted(_kinds(known)))} such as {known.ravel()[0]!r}: convert it, as in y.astype(...)"
+            f"y holds {', '.join(sorted(foreign))} such as {_shown(labels)}, but y in fit held "
+            f"{', '.join(sorted(_kinds(known)))} such as {_shown(known)}: convert it, as in y.astype(...)"
         )
+
+
+def _shown(labels: np.ndarray) -> str:
+    """The first label as Python writes it."""
+    return repr(labels.ravel()[:1].tolist()[0])
 
 
 def _kinds(labels: np.ndarray) -> set[str]:

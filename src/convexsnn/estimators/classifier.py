@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +30,7 @@ from convexsnn.families import WitnessFamily
 from convexsnn.labels import decide, split_heads
 from convexsnn.losses import LOSSES, Head, Loss, ProbabilisticLoss, loss_of
 from convexsnn.network import Hidden
+from convexsnn.notices import warn
 from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
 from convexsnn.validation import Accuracy
@@ -250,10 +250,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             only = " in each output" if several else f": {classes[0]!r}"
             raise ValueError(f"{type(self).__name__} needs at least two classes, but y has one class{only}{hint}")
         if several and not self.per_step and labels.shape[1] == sequences.n_steps:
-            warnings.warn(
+            warn(
                 f"y of shape {labels.shape} is read as {labels.shape[1]} outputs a sequence; for one label at each of "
-                f"the {sequences.n_steps} steps pass per_step=True",
-                stacklevel=3,
+                f"the {sequences.n_steps} steps pass per_step=True"
             )
         self.classes_ = classes
         _ = self.loss_function  # of several outputs: refuses a loss that has none

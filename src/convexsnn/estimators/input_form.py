@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from convexsnn.arrays import plain_array
 from convexsnn.checks import check_flag, check_integer
+from convexsnn.notices import warn
 from convexsnn.sequences import Sequences
 
 # Neighbouring columns of a series are alike: correlations above SMOOTH are those of an axis of time. Features that are
@@ -91,11 +91,9 @@ class InputForm:
     def compare_columns(self, columns: tuple[str, ...] | None, owner: str) -> None:
         """A warning, as scikit-learn gives it, where features have names in one of fit and predict only."""
         if columns is not None and self.columns is None:
-            warnings.warn(f"X has feature names, but {owner} was fitted without feature names", stacklevel=3)
+            warn(f"X has feature names, but {owner} was fitted without feature names")
         if columns is None and self.columns is not None:
-            warnings.warn(
-                f"X does not have valid feature names, but {owner} was fitted with feature names", stacklevel=3
-            )
+            warn(f"X does not have valid feature names, but {owner} was fitted with feature names")
 
 
 def warn_of_axes(sequences: Sequences) -> None:
@@ -106,15 +104,14 @@ def warn_of_axes(sequences: Sequences) -> None:
     shown = f"X of shape {(n, T, d)} is read as (n, T, d): {T} steps of {d} features"
     advice = "If the last axis is time, pass X.transpose(0, 2, 1)."
     if T == 1:
-        warnings.warn(f"{shown}. A network that sees one step has no memory. {advice}", stacklevel=4)
+        warn(f"{shown}. A network that sees one step has no memory. {advice}")
         return
     values = sequences.values.numpy()
     across, along = likeness(values), likeness(values.transpose(0, 2, 1))
     if across > SMOOTH and across > along + SMOOTHER:
-        warnings.warn(
+        warn(
             f"{shown}, but neighbouring features are alike (correlation {across:.2f}) and neighbouring steps are not "
-            f"({along:.2f}). {advice}",
-            stacklevel=4,
+            f"({along:.2f}). {advice}"
         )
 
 
@@ -123,11 +120,10 @@ def warn_of_table(array: np.ndarray, timesteps: int) -> None:
     n, d = array.shape
     alike = likeness(array) if d >= LONG and n > 2 else 0.0
     if alike > SMOOTH_TABLE:
-        warnings.warn(
+        warn(
             f"X of shape {(n, d)} is read as {d} features, shown as constant current for timesteps={timesteps}: its "
             f"neighbouring columns are alike (correlation {alike:.2f}), as the steps of a series are. If its columns "
-            "are steps, pass X[:, :, None].",
-            stacklevel=4,
+            "are steps, pass X[:, :, None]."
         )
 
 

@@ -31,6 +31,8 @@ def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
     if labels.ndim != 2 or labels.shape[1] < 2:
         labels = column_or_1d(labels, warn=True)
     _check_count(labels, sequences.rows(per_step))
+    if labels.dtype.kind == "S":
+        raise ValueError("y holds bytes: convert them to text, as in y.astype(str)")
     if labels.dtype.kind == "f":
         assert_all_finite(labels, input_name="y")
     if labels.ndim == 1:

@@ -17,7 +17,7 @@ from convexsnn.exact.training import enumerate_patterns_of
 from convexsnn.global_bound import GlobalBound
 from convexsnn.observer import Observer
 from convexsnn.problem import Problem
-from convexsnn.solvers.base import SolverOptions
+from convexsnn.solvers.base import SolverOptions, Status
 from convexsnn.training import Trained
 from convexsnn.witnesses.constant import without_constant
 
@@ -77,7 +77,10 @@ def bound_network(
 def _by_enumeration(task: FamilyProgram, trained: Trained, how: ExactSettings) -> tuple[GlobalBound, Tensor]:
     problem = task.problem
     arrangement = enumerate_patterns_of(task.family, problem.input, how, problem.n_outputs, task.observer)
-    U = task.solve(arrangement.columns, task.options.tol).U
+    solution = task.solve(arrangement.columns, task.options.tol)
+    if solution.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt  # what is known by now says nothing of whether there is a better bound
+    U = solution.U
     own = problem.program(build_dictionary(trained.witnesses, problem.input).columns)
     return arrangement_certificate(own, problem.groups, arrangement, U, trained.certificate.primal), U
 

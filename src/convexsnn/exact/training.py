@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -22,6 +21,7 @@ from convexsnn.exact.family_program import FamilyProgram, with_branches
 from convexsnn.exact.rounds import ExactRound, by_rounds
 from convexsnn.exact.settings import ExactSettings
 from convexsnn.network import Hidden
+from convexsnn.notices import warn
 from convexsnn.observer import Observer
 from convexsnn.problem import Problem
 from convexsnn.sequences import Sequences
@@ -94,11 +94,10 @@ def solve_exactly(
     if not trained.certificate.holds(options.tol):
         open_bound = how.method == "pricing" and trained.status is Status.STALLED
         advice = "raise time_limit, or take method 'arrangement'" if open_bound else trained.status.value
-        warnings.warn(
+        warn(
             f"not certified to tol={options.tol:g}: global relative gap {trained.certificate.relative_gap:.2e}; "
             f"{advice}",
             ConvergenceWarning,
-            stacklevel=2,
         )
     return trained
 

@@ -13,7 +13,7 @@ Chain = tuple[tuple[Layer, ...], Tensor]
 
 
 def chains_of(network: Network) -> list[Chain]:
-    """The branches as chains; those of equal depth, resets and recurrence are joined into one.
+    """The branches as chains; those of equal depth, resets, delays and recurrence are joined into one.
 
     The spikes are the same: the joined weights are zero between branches.
     """
@@ -36,19 +36,22 @@ def chains_of(network: Network) -> list[Chain]:
 
 def _kind(layer: Layer) -> tuple[object, ...]:
     lif = lif_of(layer, "NIR")
-    return lif.reset, bool((lif.leak == 1.0).any()), layer.recurrent is None
+    return lif.reset, bool((lif.leak == 1.0).any()), layer.recurrent is None, layer.delays
 
 
 def _join(layers: list[Layer], *, first: bool) -> Layer:
     """Layers side by side; the first layers of branches share their input."""
     lifs = [lif_of(layer, "NIR") for layer in layers]
     neuron = LIF(torch.cat([lif.leak for lif in lifs]), torch.cat([lif.threshold for lif in lifs]), lifs[0].reset)
-    weights = [layer.weight for layer in layers]
+    # A weight for each delay, (delays, n_in, m).
+    weights = [layer.weight.view(len(layer.delays), layer.n_in, layer.m) for layer in layers]
+    joined = [torch.cat(same, dim=1) if first else torch.block_diag(*same) for same in zip(*weights, strict=True)]
     recurrent = [layer.recurrent for layer in layers if layer.recurrent is not None]
     biases = [torch.zeros_like(layer.weight[0]) if layer.bias is None else layer.bias for layer in layers]
     return Layer(
-        torch.cat(weights, dim=1) if first else torch.block_diag(*weights),
+        torch.cat(joined),
         neuron,
         torch.block_diag(*recurrent) if recurrent else None,
         torch.cat(biases) if any(layer.bias is not None for layer in layers) else None,
+        layers[0].delays,
     )

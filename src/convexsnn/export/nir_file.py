@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from convexsnn.export.library import library
 from convexsnn.reading import check_inflated, reading, regular_size
+
+HEAP, OBJECT = b"GCOL\x01\0\0\0", struct.Struct("<HH4xQ")
 
 
 def read_nir_file(path: Path) -> Any:
@@ -26,10 +29,29 @@ def read_nir_file(path: Path) -> Any:
     with reading(path, "file"):
         if not h5py.is_hdf5(path):
             raise ValueError("it is no HDF5 file, as those of NIR are")
+        _check_heaps(path.read_bytes())
         with h5py.File(path, "r") as file:
             check_inflated(path, "arrays", _claimed(file, h5py, set()), stored)
     with reading(path, "graph"):
         return nir.read(path)
+
+
+def _check_heaps(data: bytes) -> None:
+    """ValueError for a heap of texts with free space of size 0, in which the HDF5 library would search for ever.
+
+    A heap begins with `HEAP` and its size. Objects follow: index, count and size, then the text, padded to 8 bytes; the
+    size of free space, which has index 0, includes its header (HDF5 file format 3.0, section III.E).
+    """
+    start = data.find(HEAP)
+    while start >= 0:
+        end = min(len(data), start + int.from_bytes(data[start + 8 : start + 16], "little"))
+        place = start + 16
+        while place + OBJECT.size <= end:
+            index, _, size = OBJECT.unpack_from(data, place)
+            if index == size == 0:
+                raise ValueError("a heap of its texts is damaged")
+            place += size if index == 0 else OBJECT.size + -(-size // 8) * 8
+        start = data.find(HEAP, start + len(HEAP))
 
 
 def _claimed(group: Any, h5py: Any, seen: set[Any]) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convexsnn.caller import isolated
-from convexsnn.export.readers import Fire, ReadAnalog, ReadMembrane, ReadSpikes
+from convexsnn.export.readers import Fire, ReadMembrane
 from convexsnn.export.wiring import (
     ExportedLayer,
     ExportedNetwork,
@@ -16,13 +16,10 @@ from convexsnn.export.wiring import (
 )
 from convexsnn.network import Branch, Hidden, Layer, Network, lif_of
 from convexsnn.neurons import LIF, Reset, Threshold
-from convexsnn.readouts import Analog, Membrane, Readout, Spike
 from convexsnn.surrogate import SurrogateShape
 from convexsnn.surrogate.module import Gradients
 from convexsnn.witnesses import pretrained, with_constant
 from convexsnn.witnesses.pretrained import output_layer
-
-READ_AS: dict[type[nn.Module], Readout] = {ReadSpikes: Spike(), ReadMembrane: Membrane(), ReadAnalog: Analog()}
 
 
 class LIFCell(nn.Module):
@@ -66,9 +63,9 @@ class LIFCell(nn.Module):
 def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNetwork:
     """A network as a plain torch module in its own dtype: ``forward(x, state=None) -> (y, state)``.
 
-    All neurons, resets, readouts, recurrence and branches are held. The module can be trained (surrogate derivatives
-    where a spike has none), scripted with `torch.jit.script`, compiled with `torch.compile` and exported with
-    `torch.export`.
+    All neurons, resets, readouts, delays, recurrence and branches are held. The module can be trained (surrogate
+    derivatives where a spike has none), scripted with `torch.jit.script`, compiled with `torch.compile` and exported
+    with `torch.export`.
 
     Parameters
     ----------
@@ -133,14 +130,12 @@ def from_torch(module: nn.Module, **settings: Any) -> Network:
     for layer in (layer for layers in parts for layer in layers):
         if not isinstance(layer.cell, LIFCell):
             raise ValueError(f"module holds {type(layer.cell).__name__}: from_torch reads back what to_torch made")
-    reads = [cast(Any, branch).read for branch in module.branches]
-    readout = READ_AS[type(reads[0])]
     branches = tuple(
-        Branch(tuple(map(_layer, layers)), _plain(read.bias) if readout.biased else None)
-        for layers, read in zip(parts, reads, strict=True)
+        Branch(tuple(map(_layer, layers)), _readout_bias(cast(Any, branch).read))
+        for layers, branch in zip(parts, module.branches, strict=True)
     )
-    first = branches[0].layers[0].weight
-    hidden = Hidden(first.shape[0], branches, readout, module.every_step, first.dtype)
+    dtype = branches[0].last.weight.dtype
+    hidden = Hidden(module.n_features, branches, module.readout, module.every_step, dtype)
     return Network(hidden, _plain(module.output.weight).T.to(torch.float64).contiguous())
 
 
@@ -150,7 +145,13 @@ def _layer(layer: ExportedLayer) -> Layer:
     recurrent = None if layer.recurrent is None else _plain(layer.recurrent.weight).T.contiguous()
     bias = None if layer.linear.bias is None else _plain(layer.linear.bias)
     neuron = Threshold() if cell.threshold_unit else lif
-    return Layer(_plain(layer.linear.weight).T.contiguous(), neuron, recurrent, bias)
+    return Layer(_plain(layer.linear.weight).T.contiguous(), neuron, recurrent, bias, tuple(layer.delays))
+
+
+def _readout_bias(read: nn.Module) -> Tensor | None:
+    """The bias of the membrane readout, where `read` is one, or has one among several."""
+    biases = [_plain(own.bias) for own in read.modules() if isinstance(own, ReadMembrane)]
+    return biases[0] if biases else None
 
 
 def _from_stack(module: nn.Module, settings: dict[str, Any]) -> Network:

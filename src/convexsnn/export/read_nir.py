@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from convexsnn.export.write_nir import DT
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Reset
 from convexsnn.reading import reading
-from convexsnn.readouts import Analog, Readout, Spike
+from convexsnn.readouts import Analog, Count, Readout, Spike
 from convexsnn.witnesses import with_constant
 from convexsnn.witnesses.architecture import DTYPES
 
@@ -29,7 +30,8 @@ def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = N
     """A network from a NIR graph: parallel chains of weights and neurons that end in weights and are summed.
 
     Read are Affine and Linear, LIF and IF (reset to zero), CubaLIF whose membrane forgets within a step (no reset),
-    ``LI -> Threshold``, recurrent weights from a layer's neurons to themselves, and `to_nir`'s subgraph of soft reset.
+    ``LI -> Threshold``, Delay before weights, I that counts the spikes of the last neurons, recurrent weights from a
+    layer's neurons to themselves, and `to_nir`'s subgraph of soft reset.
     A threshold is raised to the next number above, as NIR fires on > and we on >=. Weights come back from `to_nir` up
     to the rounding of dividing by 1 - leak and of the arrays' dtype.
 
@@ -73,11 +75,12 @@ def _network(graph: Any, dt: float | None, every_step: bool | None, dtype: torch
     step = check_real("dt", _noted(graph, "convexsnn_dt", DT) if dt is None else dt, 0.0, open_minimum=True)
     flag = bool(_noted(graph, "convexsnn_every_step", 0)) if every_step is None else every_step
     reader = _Reader(graph, step, dtype)
-    if not reader.targets(reader.only("Input")):
+    begins = reader.feeds(reader.only("Input"), [])
+    if not begins:
         raise ValueError("graph: the Input leads nowhere")
-    found = [reader.branch(name) for name in reader.targets(reader.only("Input"))]
+    found = [reader.branch(ahead, feeds) for ahead, feeds in begins.items()]
     if len({readout for _, _, readout, _ in found}) > 1:
-        raise ValueError("graph: some branches are read by their spikes and others by their membrane")
+        raise ValueError("graph: its branches are read in different ways")
     outputs = {weights.shape[1] for _, weights, _, _ in found}
     if len(outputs) > 1:
         raise ValueError(f"graph: branches that are summed have {sorted(outputs)} outputs")
@@ -99,6 +102,13 @@ def _noted(graph: Any, name: str, usual: float) -> float:
     return float(note.item())
 
 
+class _Feed(NamedTuple):
+    """Weights, and the steps (n_in,) or () by which what they see is late."""
+
+    weights: str
+    late: Tensor
+
+
 class _Reader:
     """A graph's nodes and edges by name, and how to read them."""
 
@@ -109,7 +119,7 @@ class _Reader:
             if len(edge) != 2 or not all(name in self.nodes for name in edge):
                 raise ValueError(f"graph: the edge {edge} is not between two of its nodes")
         self.sum_bias: Tensor | float = 0.0
-        known = {*WEIGHTS, *NEURONS, "Threshold", "Input", "Output"}
+        known = {*WEIGHTS, *NEURONS, "Threshold", "Delay", "I", "Input", "Output"}
         for name in self.nodes:
             if self.kind(name) not in known:
                 raise ValueError(f"graph: {name} is a {self.kind(name)}; only {', '.join(sorted(known))} can be read")
@@ -126,25 +136,79 @@ class _Reader:
             raise ValueError(f"graph must have one {kind} node, it has {len(names)}")
         return names[0]
 
-    def branch(self, name: str) -> tuple[Branch, Tensor, Readout, Tensor]:
-        """The chain that begins with the weights `name`: its layers, output weights, readout and output bias."""
+    def branch(self, ahead: str, feeds: list[_Feed]) -> tuple[Branch, Tensor, Readout, Tensor]:
+        """The chain that begins with the node `ahead`, fed by `feeds`: layers, output weights, readout, output bias."""
         layers, readout, seen = [], Spike(), set()
         while True:
-            if name in seen:
-                raise ValueError(f"graph: {name} is fed by a later layer; only a layer's own spikes may come back")
-            seen.add(name)
-            weight, bias = self.weights(name)
-            ahead = self.forward(name, [])
-            if not layers and (ahead == self.only("Output") or self.kind(ahead) in WEIGHTS):
-                raise ValueError(f"graph: {name} is followed by no neurons")
+            if ahead in seen:
+                raise ValueError(f"graph: {ahead} is fed by a later layer; only a layer's own spikes may come back")
+            seen.add(ahead)
+            weight, bias, delays = self.fed(feeds)
             if ahead == self.only("Output") or self.kind(ahead) in WEIGHTS:
+                if not layers or delays != (0,):
+                    missing = "followed by no neurons" if not layers else "delayed on the way to the output"
+                    raise ValueError(f"graph: {feeds[0].weights} is {missing}")
                 return Branch(tuple(layers)), *self.output(ahead, weight, bias, readout)
             layer, fires = self.layer(weight, bias, ahead)
-            layers.append(layer)
+            layers.append(replace(layer, delays=delays))
             loops = self.loops(fires, ahead)
             if fires != ahead and any(self.kind(end) in WEIGHTS for end in self.targets(ahead) if end != fires):
                 readout, fires = Analog(), ahead
-            name = self.forward(fires, [*loops, *self.thresholds(fires)])
+            elif counts := [end for end in self.targets(fires) if self.kind(end) == "I"]:
+                readout, fires = Count(), self.counter(counts[0], layer.m)
+            onward = self.feeds(fires, [*loops, *self.thresholds(fires)])
+            if len(onward) != 1:
+                raise ValueError(f"graph: {fires} must lead to one node, it leads to {list(onward) or 'none'}")
+            ((ahead, feeds),) = onward.items()
+
+    def feeds(self, name: str, besides: list[str]) -> dict[str, list[_Feed]]:
+        """The weights that see the node `name`, by the node that they lead to."""
+        found: dict[str, list[_Feed]] = {}
+        for end in self.targets(name):
+            if end not in besides:
+                feed = self.feed(end)
+                ahead = self.forward(feed.weights, []) if self.kind(feed.weights) in WEIGHTS else feed.weights
+                found.setdefault(ahead, []).append(feed)
+        return found
+
+    def feed(self, name: str) -> _Feed:
+        """The weights that `name` is, or that it leads to where it is a Delay."""
+        late, passed = torch.zeros((), dtype=torch.int64), set()
+        while self.kind(name) == "Delay":
+            if name in passed:
+                raise ValueError(f"graph: {name} leads back to itself")
+            passed.add(name)
+            late, name = late + self.steps(name), self.forward(name, [])
+        return _Feed(name, late)
+
+    def fed(self, feeds: list[_Feed]) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """The weight (len(delays) * n_in, m) of all feeds of a node, their bias (m,), and their delays."""
+        read = [(*self.weights(feed.weights), feed) for feed in feeds]
+        if len({weight.shape for weight, _, _ in read}) > 1:
+            raise ValueError(f"graph: weights of different shapes lead to one node: {[f.weights for f in feeds]}")
+        for weight, _, feed in read:
+            if feed.late.numel() not in (1, len(weight)):
+                raise ValueError(f"graph: {feed.weights} has {len(weight)} inputs, but {feed.late.numel()} delays")
+        delays = tuple(sorted({steps for feed in feeds for steps in feed.late.flatten().tolist()}))
+        parts = [
+            torch.stack([weight * (feed.late == delay).view(-1, 1) for weight, _, feed in read]).sum(dim=0)
+            for delay in delays
+        ]
+        return torch.cat(parts), torch.stack([bias for _, bias, _ in read]).sum(dim=0), delays
+
+    def steps(self, name: str) -> Tensor:
+        """The steps that the Delay `name` takes, (n,) or ()."""
+        exact = self.array(name, "delay") / self.dt
+        whole = np.rint(exact)
+        if (whole < 0).any() or not np.allclose(whole, exact, rtol=1e-6, atol=0.0):
+            raise ValueError(f"graph: {name} has a delay that is not a whole number of steps of dt={self.dt:g}")
+        return torch.as_tensor(whole).to(torch.int64)
+
+    def counter(self, name: str, m: int) -> str:
+        """`name`, an I that adds one for each spike of m neurons; ValueError for one that adds another number."""
+        if not torch.allclose(self.each(name, "r", m) * self.dt, torch.ones(m, dtype=self.dtype), rtol=1e-6):
+            raise ValueError(f"graph: {name} (I) must add 1 for each spike, so its r must be 1 / dt={1 / self.dt:g}")
+        return name
 
     def output(self, ahead: str, weight: Tensor, bias: Tensor, readout: Readout) -> tuple[Tensor, Readout, Tensor]:
         W, own = weight.to(torch.float64), bias.to(torch.float64)

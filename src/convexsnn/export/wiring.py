@@ -3,6 +3,11 @@
 A *cell* is a module ``(current, carried, spikes) -> (spikes, carried, membrane)`` for one step, all of shape (n, m):
 what it carries to the next step is its own business, `membrane` is ours after reset. Everything here can be scripted
 and compiled when the cells can.
+
+The state is a list of plain tensors. Each layer has three: what its cell carries and its spikes, both of shape (n, m),
+and what the layer was shown before, of shape (n, longest delay, n_in), the last first. After its layers each branch has
+one of shape (n, m, k): the k sums that its reader keeps for each neuron. The last tensor of the list counts the steps
+that each sequence has seen, int64 of shape (n, 1).
 """
 
 from __future__ import annotations
@@ -14,9 +19,10 @@ from typing import List, Optional, Tuple, cast  # noqa: UP035 - TorchScript read
 import torch
 from torch import Tensor, nn
 
-from convexsnn.export.readers import reader_of
+from convexsnn.export.readers import Reader, reader_of
 from convexsnn.network import Hidden, Layer, Network, lif_of
 from convexsnn.neurons import LIF
+from convexsnn.readouts import Readout
 from convexsnn.surrogate import SurrogateShape
 
 MakeCell = Callable[[Layer], nn.Module]
@@ -24,39 +30,66 @@ MakeCell = Callable[[Layer], nn.Module]
 
 
 class ExportedLayer(nn.Module):
-    """One hidden layer: `linear`, `recurrent` (or None) in `nn.Linear` layout, and the target's `cell`."""
+    """One hidden layer: `linear`, `recurrent` (or None) in `nn.Linear` layout, and the target's `cell`.
+
+    `linear` sees the layer below as it was `delays` steps ago, side by side.
+    """
 
     def __init__(self, layer: Layer, cell: nn.Module) -> None:
         super().__init__()
-        self.m = layer.m
+        self.n_in, self.m, self.delays = layer.n_in, layer.m, list(layer.delays)
         self.linear = linear_of(layer.weight, layer.bias)
         self.recurrent = None if layer.recurrent is None else linear_of(layer.recurrent, None)
         self.cell = cell
 
-    def forward(self, below: Tensor, carried: Tensor, spikes: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: UP006
-        """One step: spikes, what is carried to the next step, membrane after reset."""
+    def forward(self, below: Tensor, state: List[Tensor]) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006
+        """One step: the membrane after reset, and the layer's three tensors of the state."""
+        carried, spikes, past = state[0], state[1], state[2]
+        if self.delays[-1] > 0:
+            line = torch.cat([below.unsqueeze(1), past], dim=1)
+            past = line[:, :-1]
+            below = torch.cat([line[:, delay] for delay in self.delays], dim=1)
         current = self.linear(below)
         if self.recurrent is not None:
             current = current + self.recurrent(spikes)
-        return self.cell(current, carried, spikes)
+        fired, carried, membrane = self.cell(current, carried, spikes)
+        return membrane, [carried, fired, past]
+
+    def zero_state(self, x: Tensor) -> List[Tensor]:  # noqa: UP006
+        """The layer's tensors before the first step; x is (n, ...)."""
+        zeros = torch.zeros(x.shape[0], self.m, dtype=x.dtype, device=x.device)
+        past = torch.zeros(x.shape[0], self.delays[-1], self.n_in, dtype=x.dtype, device=x.device)
+        return [zeros, zeros, past]
 
 
 class ExportedBranch(nn.Module):
     """A stack of layers and its readout."""
 
-    def __init__(self, layers: list[ExportedLayer], read: nn.Module) -> None:
+    def __init__(self, layers: list[ExportedLayer], read: Reader) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.read = read
+        self.m = layers[-1].m
+        self.size = 3 * len(layers) + 1
 
-    def forward(self, x: Tensor, state: List[Tensor]) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006
-        """One step: features (n, m_last), and two tensors a layer, what its cell carries and its spikes."""
+    def forward(self, x: Tensor, state: List[Tensor], steps: Tensor) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006
+        """One step: features (n, m_last * parts), and the branch's `size` tensors of the state."""
         below, membrane, after = x, x, torch.jit.annotate(List[Tensor], [])  # noqa: UP006
         for i, layer in enumerate(self.layers):
-            below, carried, membrane = layer(below, state[2 * i], state[2 * i + 1])
-            after.append(carried)
-            after.append(below)
-        return self.read(below, membrane), after
+            membrane, own = layer(below, state[3 * i : 3 * i + 3])
+            below = own[1]
+            after.extend(own)
+        features, sums = self.read(below, membrane, state[-1], steps)
+        after.append(sums)
+        return features, after
+
+    def zero_state(self, x: Tensor) -> List[Tensor]:  # noqa: UP006
+        """The branch's tensors before the first step; x is (n, ...)."""
+        zeros = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        for layer in self.layers:
+            zeros.extend(layer.zero_state(x))  # type: ignore[operator]
+        zeros.append(torch.zeros(x.shape[0], self.m, self.read.kept, dtype=x.dtype, device=x.device))
+        return zeros
 
 
 class ExportedNetwork(nn.Module):
@@ -71,17 +104,22 @@ class ExportedNetwork(nn.Module):
     branches : ModuleList of ExportedBranch
     output : nn.Linear
         W, without bias.
+    readout : Readout
+        What is read of the last layers.
     every_step : bool
     n_features : int
         d.
     """
 
-    def __init__(self, branches: list[ExportedBranch], output: nn.Linear, *, every_step: bool) -> None:
+    def __init__(
+        self, branches: list[ExportedBranch], output: nn.Linear, *, readout: Readout, every_step: bool
+    ) -> None:
         super().__init__()
+        self.readout = readout
         self.branches = nn.ModuleList(branches)
         self.output = output
         self.every_step = every_step
-        self.n_features = branches[0].layers[0].linear.in_features  # type: ignore[union-attr]
+        self.n_features = cast(ExportedLayer, branches[0].layers[0]).n_in
 
     def forward(self, x: Tensor, state: Optional[List[Tensor]] = None) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006, UP045
         """Outputs and the state after the last step; see the class."""
@@ -95,20 +133,21 @@ class ExportedNetwork(nn.Module):
         """What the output layer reads at every step, (T, n, P_last), and the state after the last step."""
         self.check_input(x, state)
         before = self.zero_state(x) if state is None else state
-        steps = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        every = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
         for t in range(x.shape[0]):
             parts = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
             after = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
-            start = 0
+            start, steps = 0, before[-1] + 1
             for branch in self.branches:
-                end = start + 2 * len(branch.layers)  # type: ignore[arg-type]
-                read, own = branch(x[t], before[start:end])
+                end = start + branch.size  # type: ignore[operator]
+                read, own = branch(x[t], before[start:end], steps)
                 parts.append(read)
                 after.extend(own)
                 start = end
-            steps.append(torch.cat(parts, dim=1))
+            after.append(steps)
+            every.append(torch.cat(parts, dim=1))
             before = after
-        return torch.stack(steps), before
+        return torch.stack(every), before
 
     @torch.jit.export
     def check_input(self, x: Tensor, state: Optional[List[Tensor]]) -> None:  # noqa: UP006, UP045
@@ -133,10 +172,8 @@ class ExportedNetwork(nn.Module):
         """The state before the first step of x (T, n, d)."""
         zeros = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
         for branch in self.branches:
-            for layer in branch.layers:  # type: ignore[union-attr]
-                empty = torch.zeros(x.shape[1], layer.m, dtype=x.dtype, device=x.device)
-                zeros.append(empty)
-                zeros.append(empty)
+            zeros.extend(branch.zero_state(x[0]))  # type: ignore[operator]
+        zeros.append(torch.zeros(x.shape[1], 1, dtype=torch.int64, device=x.device))
         return zeros
 
 
@@ -164,7 +201,7 @@ def wire(
     Raises
     ------
     ValueError
-        When the network has no neurons, or a readout that no target has yet.
+        When the network has no neurons, or a readout that exported modules do not know.
     """
     hidden = check_neurons(network)
     bump = surrogate or SurrogateShape()
@@ -175,7 +212,8 @@ def wire(
         )
         for branch in hidden.branches
     ]
-    return ExportedNetwork(branches, linear_of(network.W.to(hidden.dtype), None), every_step=hidden.every_step)
+    output = linear_of(network.W.to(hidden.dtype), None)
+    return ExportedNetwork(branches, output, readout=hidden.readout, every_step=hidden.every_step)
 
 
 def check_neurons(network: Network) -> Hidden:

@@ -24,7 +24,7 @@ from convexsnn.export.norse import ROUNDING_STEPS
 from convexsnn.export.wiring import below, check_neurons
 from convexsnn.network import Layer, Network, lif_of
 from convexsnn.neurons import LIF
-from convexsnn.readouts import Analog, Spike
+from convexsnn.readouts import Analog, Count, Leaky, Rate, Readout, Spike
 
 # The file holds no dt: snnTorch's importer has this one built in, SpikingJelly's has it as default.
 DT = 1e-4
@@ -57,7 +57,8 @@ def to_nir(
     which they do not read, where the membrane is the readout or a threshold is not positive. Recurrent weights are
     an Affine from the neurons to themselves, taking one step. The graph gives f at every step; reading it at the
     last one is up to the caller. NIR has no dt and no >=: readers must step with `dt` (norse: ``from_nir(graph,
-    dt=1e-4)``).
+    dt=1e-4)``). Every delay is a Delay and an Affine of its own. The count readout is an I after the last neurons: its
+    potential is read.
 
     Parameters
     ----------
@@ -79,8 +80,8 @@ def to_nir(
     ------
     ValueError
         When the network has no neurons, or what NIR cannot express: other neurons than LIF and threshold units, soft
-        reset (see above), readouts other than spike and analog, the analog readout of neurons that reset, or leak 1
-        other than in layers of hard reset where all have it.
+        reset (see above), readouts other than spike, count and analog, the analog readout of neurons that reset, or
+        leak 1 other than in layers of hard reset where all have it.
     ImportError
         Without the package ``nir``.
     """
@@ -90,10 +91,7 @@ def to_nir(
     check_choice("dtype", dtype, ("float32", "float64"))
     step = check_real("dt", dt, 0.0, open_minimum=True)
     kind = {"float32": torch.float32, "float64": torch.float64}[dtype]
-    if not isinstance(hidden.readout, Spike | Analog):
-        raise ValueError(
-            f"NIR's neurons send spikes, or of LI the potential: the {hidden.readout!s} readout cannot be expressed"
-        )
+    _check_readout(hidden.readout)
     parts = _Parts({"input": nir.Input(np.array([hidden.n_features]))}, [])
     chains = chains_of(network)
     for k, (layers, W) in enumerate(chains):
@@ -101,6 +99,10 @@ def to_nir(
         for i, layer in enumerate(layers):
             analog = isinstance(hidden.readout, Analog) and layer is layers[-1]
             source = _add_layer(parts, f"{k}_{i}", layer, source, _Export(step, soft_reset, kind, analog))
+        if isinstance(hidden.readout, Count):
+            parts.nodes[f"count_{k}"] = nir.I(r=np.full(layers[-1].m, 1.0 / step))
+            parts.edges.append((source, f"count_{k}"))
+            source = f"count_{k}"
         # A bias of zero: several readers know Affine but not Linear.
         zeros = torch.zeros(W.shape[1], dtype=kind)
         parts.nodes[f"output_{k}"] = nir.Affine(weight=_array(W.T, kind), bias=_array(zeros, kind))
@@ -122,6 +124,20 @@ def to_nir(
     return nir.NIRGraph(parts.nodes, parts.edges, metadata=facts, type_check=False)
 
 
+def _check_readout(readout: Readout) -> None:
+    """ValueError, naming the readout, where no nodes of NIR read so."""
+    match readout:
+        case Rate():  # derives from Count
+            reason = "a share of the steps needs their number, which no node knows"
+        case Leaky():
+            reason = "its mu would come back rounded from a time constant"
+        case Spike() | Analog() | Count():
+            return
+        case _:
+            reason = "NIR's neurons send spikes, or of LI and I the potential"
+    raise ValueError(f"the {readout!s} readout cannot be expressed in NIR: {reason}")
+
+
 class _Export(NamedTuple):
     """How a layer is written, and whether its membrane is read."""
 
@@ -140,14 +156,18 @@ def _add_layer(parts: _Parts, at: str, layer: Layer, source: str, how: _Export) 
     gain = 1.0 - lif.leak if kind in ("LIF", "LI") else ones
     bias = torch.zeros_like(gain) if layer.bias is None else layer.bias
     array = lambda tensor: _array(tensor, how.dtype)  # noqa: E731
-    weights, neuron, fires = f"affine_{at}", f"neuron_{at}", f"neuron_{at}"
-    parts.nodes[weights] = nir.Affine(weight=array((layer.weight / gain).T), bias=array(bias / gain))
+    neuron, fires = f"neuron_{at}", f"neuron_{at}"
     parts.nodes[neuron] = _neurons(kind, lif, how)
+    for k, (delay, weight) in enumerate(zip(layer.delays, layer.weight.split(layer.n_in), strict=True)):
+        weights = f"affine_{at}" if k == 0 else f"affine_{at}_{k}"
+        own = bias if k == 0 else 0.0 * bias
+        parts.nodes[weights] = nir.Affine(weight=array((weight / gain).T), bias=array(own / gain))
+        parts.edges.append((_delayed(parts, f"delay_{at}_{k}", source, delay * how.dt, layer.n_in), weights))
+        parts.edges.append((weights, neuron))
     if kind == "LI":
         fires = f"threshold_{at}"
         parts.nodes[fires] = nir.Threshold(threshold=array(_lowered(lif, how.dtype)))
         parts.edges.append((neuron, fires))
-    parts.edges.extend([(source, weights), (weights, neuron)])
     if layer.recurrent is not None:
         back = array((layer.recurrent / gain).T)
         parts.nodes[f"recurrent_{at}"] = nir.Affine(weight=back, bias=array(0.0 * ones))
@@ -157,6 +177,15 @@ def _add_layer(parts: _Parts, at: str, layer: Layer, source: str, how: _Export) 
         parts.nodes[f"reset_{at}"] = nir.Linear(weight=array(torch.diag(-drop / gain)))
         parts.edges.extend([(fires, f"reset_{at}"), (f"reset_{at}", neuron)])
     return neuron if how.analog else fires
+
+
+def _delayed(parts: _Parts, name: str, source: str, seconds: float, n: int) -> str:
+    """The node that sends what the `n` outputs of `source` sent so many seconds ago."""
+    if seconds == 0.0:
+        return source
+    parts.nodes[name] = library("nir").Delay(delay=np.full(n, seconds))
+    parts.edges.append((source, name))
+    return name
 
 
 def _kind(lif: LIF, how: _Export) -> Literal["LIF", "IF", "CubaLIF", "LI"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time as clock
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import nn
 
 from convexsnn.checks import check_choice
 from convexsnn.losses import Loss, loss_of
+from convexsnn.notices import warn
 from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.batches import Rows, read_labels
 from convexsnn.polishing.context import surroundings, surroundings_of
@@ -185,22 +185,17 @@ def _ignores_shifts(loss: Loss) -> bool:
 def _warn(result: Polished, tol: float) -> None:
     certificate, before, after = result.certificate, result.before.accuracy, result.after.accuracy
     if not certificate.holds(tol):
-        warnings.warn(
+        warn(
             f"not certified to tol={tol:g}: relative gap {certificate.relative_gap:.2e}; {result.status.value}",
             ConvergenceWarning,
-            stacklevel=3,
         )
     if before is not None and after is not None and after < before:
-        warnings.warn(
+        warn(
             f"the module's accuracy on the training rows falls from {before:.4f} to {after:.4f}: its objective with "
-            "the penalty is lower, but beta is large. Lower it, or pass several and validation=; restore() undoes this",
-            UserWarning,
-            stacklevel=3,
+            "the penalty is lower, but beta is large. Lower it, or pass several and validation=; restore() undoes this"
         )
     if result.validation is not None and result.validation[1] < result.validation[0]:
-        warnings.warn(
+        warn(
             f"the module's score on the validation rows falls from {result.validation[0]:.4f} to "
-            f"{result.validation[1]:.4f}; restore() undoes this",
-            UserWarning,
-            stacklevel=3,
+            f"{result.validation[1]:.4f}; restore() undoes this"
         )

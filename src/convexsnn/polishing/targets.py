@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from convexsnn.losses import LOSSES, Loss
+from convexsnn.notices import warn
 from convexsnn.polishing.batches import Labels, Rows
 
 
@@ -71,11 +71,9 @@ def check_classes(labels: Tensor, outputs: int) -> None:
     missing = sorted(set(range(classes)) - present)
     if missing:
         shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-        warnings.warn(
+        warn(
             f"no row of loader is of class {shown}: the polished readout will never answer these. Give rows of every "
-            "class that the module should know",
-            UserWarning,
-            stacklevel=3,
+            "class that the module should know"
         )
 
 

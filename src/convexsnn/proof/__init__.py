@@ -4,7 +4,7 @@ This room stands alone: it imports nothing of the rest of the library, and no to
 standard library. The folder may be copied elsewhere and run there: ``python -m proof MODEL DATA.npz``.
 """
 
-from .claims import SUMS, sum_problems, sums_of
+from .folder import SEALED, SUMS, content_problems, sum_problems, sums_of
 from .inequality import ExactProgram, Proof, prove
 from .losses import LossHead
 from .model import FORMAT
@@ -12,11 +12,13 @@ from .verification import ExactVerification, verify_exactly
 
 __all__ = [
     "FORMAT",
+    "SEALED",
     "SUMS",
     "ExactProgram",
     "ExactVerification",
     "LossHead",
     "Proof",
+    "content_problems",
     "prove",
     "sum_problems",
     "sums_of",

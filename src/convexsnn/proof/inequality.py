@@ -1,6 +1,6 @@
 """The proof itself: dual <= optimum <= primal of the convex program (P) of theory.md section 2, without rounding.
 
-With row weights a_i / A, a 0/1 dictionary D and rho a rational,
+With row weights a_i / A, a dictionary D of floats, such as zeros and ones, and rho a rational,
 
     (P)  min_W (1/A) sum_i a_i loss(y_i, (D W)_i) + rho Omega(W)
 
@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .integers import bit_product, floor_divide, to_integers
+from .integers import exact_product, floor_divide, to_integers
 from .losses import LOSSES, Dyadic, LossHead
 
 # Bits of the largest entry of the dual vector on its grid, and of the factor t.
@@ -32,8 +32,8 @@ class ExactProgram:
 
     Attributes
     ----------
-    columns : bool array of shape (n, P)
-        D; equal and all-zero columns do no harm.
+    columns : bool or float64 array of shape (n, P)
+        D, every float as the dyadic rational that it is; equal and all-zero columns do no harm.
     targets : float64 array of shape (n, C)
         Encoded labels: +-1 for hinge and logistic, one-hot for cross entropy, real for squared.
     row_weights : float64 array of shape (n,)
@@ -106,7 +106,8 @@ def prove(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> Proof:
 def primal_bound(program: ExactProgram, W: np.ndarray) -> Fraction:
     """An upper bound of the objective at W; its exact value for hinge and squared with l1."""
     weights, shift = to_integers(W)
-    S = Dyadic(bit_product(program.columns, weights), shift)
+    scores, own = exact_product(program.columns, weights)
+    S = Dyadic(scores, shift + own)
     a = _row_integers(program.row_weights)
     data = LOSSES[program.loss].value(S, Dyadic.of(program.targets), a, program.heads) / int(a.sum())
     return data + program.rho * _penalty_up(weights, shift, program.penalty)
@@ -117,8 +118,8 @@ def dual_bound(program: ExactProgram, U: np.ndarray) -> Fraction:
     a = _row_integers(program.row_weights)
     total, loss, Y = int(a.sum()), LOSSES[program.loss], Dyadic.of(program.targets)
     V = loss.to_domain(_on_grid(U, a, total), Y, program.heads)
-    products = bit_product(program.columns.T, a[:, None] * V.integers)  # total * 2**shift * D^T U
-    t, bits = _feasible_factor(products, program.penalty, program.rho * total * (1 << V.shift))
+    products, own = exact_product(program.columns.T, a[:, None] * V.integers)  # total * 2**(shift + own) * D^T U
+    t, bits = _feasible_factor(products, program.penalty, program.rho * total * (1 << (V.shift + own)))
     scaled = Dyadic(V.integers * t, V.shift + bits)
     return -loss.conjugate(scaled, Y, a, program.heads) / total
 
@@ -171,8 +172,8 @@ def _check(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> None:
             raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
         if array.dtype != np.float64 or not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite float64")
-    if program.columns.dtype != np.bool_:
-        raise ValueError(f"columns must be bool, got {program.columns.dtype}")
+    if program.columns.dtype not in (np.bool_, np.float64) or not np.isfinite(program.columns).all():
+        raise ValueError(f"columns must be bool or finite float64, got {program.columns.dtype}")
     if not (program.row_weights > 0).all():
         raise ValueError("row_weights must be positive")
     if program.rho <= 0:

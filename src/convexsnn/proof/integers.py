@@ -9,7 +9,9 @@ import numpy as np
 
 # Integers below 2**53 are float64 numbers, so a sum of integers that stays below it is exact in any order.
 EXACT_BITS = 53
-# Entries of the 0/1 matrix that are held as floats at a time.
+# Bits of the limbs of columns that are no 0/1 columns.
+COLUMN_BITS = 20
+# Entries of the columns that are held as floats at a time.
 BLOCK_ENTRIES = 2**23
 
 
@@ -37,34 +39,45 @@ def to_integers(values: np.ndarray) -> tuple[np.ndarray, int]:
     return out, shift
 
 
-def bit_product(bits: np.ndarray, integers: np.ndarray) -> np.ndarray:
-    """`bits @ integers`, exactly.
+def exact_product(columns: np.ndarray, integers: np.ndarray) -> tuple[np.ndarray, int]:
+    """`columns @ integers`, exactly.
 
-    The integers are split into limbs so short that every sum of them is below 2**53; each limb's product is then one
-    of float64 matrices, whose partial sums are all exact.
+    Both are split into limbs so short that every sum of their products is below 2**53. Each product of limbs is then
+    one of float64 matrices, whose partial sums are all exact.
 
     Parameters
     ----------
-    bits : bool array of shape (n, P)
+    columns : bool or float64 array of shape (n, P), finite
+        Of few different entries where they are real.
     integers : object array of Python ints, of shape (P, C)
 
     Returns
     -------
-    object array of Python ints, of shape (n, C)
+    product : object array of Python ints, of shape (n, C)
+    shift : int
+        The product is these integers over 2**shift.
     """
-    n, count = bits.shape
+    n, count = columns.shape
     out = np.zeros((n, integers.shape[1]), dtype=object)
     used = np.array([any(row) for row in integers.tolist()], dtype=bool)
-    if not used.any():
-        return out
-    limb_bits = EXACT_BITS - 1 - int(used.sum()).bit_length()
-    limbs = list(_limbs(integers[used], limb_bits))
+    bits = columns.dtype == np.bool_
+    entries = np.array([0.0, 1.0]) if bits else np.unique(columns)
+    table, shift = to_integers(entries)
+    if not used.any() or not table.any():
+        return out, shift
+    width = min(COLUMN_BITS, int(abs(table).max()).bit_length())
+    limb_bits = EXACT_BITS - 1 - int(used.sum()).bit_length() - width
+    digits, limbs = list(_limbs(table, width)), list(_limbs(integers[used], limb_bits))
     size = max(1, BLOCK_ENTRIES // max(1, count))
     for start in range(0, n, size):
-        block = bits[start : start + size, used].astype(np.float64)
-        for k, limb in enumerate(limbs):
-            out[start : start + size] += (block @ limb).astype(np.int64).astype(object) << (k * limb_bits)
-    return out
+        block = columns[start : start + size, used]
+        at = block.astype(np.intp) if bits else np.searchsorted(entries, block)
+        for j, digit in enumerate(digits):
+            own = digit[at]
+            for k, limb in enumerate(limbs):
+                product = (own @ limb).astype(np.int64).astype(object)
+                out[start : start + size] += product << (j * width + k * limb_bits)
+    return out, shift
 
 
 def _limbs(integers: np.ndarray, limb_bits: int) -> Iterator[np.ndarray]:

@@ -10,8 +10,18 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from .readouts import StoredReadout, read_readout
+
 # 6: witness families with settings of their own. Older files are of versions that were never released.
 FORMAT = 6
+
+
+# The fields of the header, and of the hidden networks in it.
+HEADER_KEYS = {
+    *("format", "estimator", "parameters", "given", "witnesses", "network", "fitted", "status", "solver", "n_iter"),
+    *("certificate", "seconds", "data_digest", "row_weights", "extra"),
+}
+HIDDEN_KEYS = {"n_features", "readout", "every_step", "dtype", "branches"}
 
 
 class DamagedModelError(ValueError):
@@ -20,7 +30,10 @@ class DamagedModelError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class StoredLayer:
-    """One hidden layer; `reset` is None for threshold units, which have neither leak nor threshold."""
+    """One hidden layer; `reset` is None for threshold units, which have neither leak nor threshold.
+
+    `weight` has the rows of the first delay, then those of the second, and so on.
+    """
 
     weight: np.ndarray
     recurrent: np.ndarray | None
@@ -28,6 +41,7 @@ class StoredLayer:
     reset: str | None
     leak: np.ndarray
     threshold: np.ndarray
+    delays: tuple[int, ...] = (0,)
 
     @property
     def m(self) -> int:
@@ -49,14 +63,14 @@ class StoredHidden:
 
     n_features: int
     branches: tuple[StoredBranch, ...]
-    readout: str
+    readout: StoredReadout
     every_step: bool
     dtype: np.dtype
 
     @property
     def n_last(self) -> int:
-        """Neurons of the last layers of all branches."""
-        return sum(branch.layers[-1].m for branch in self.branches)
+        """Columns: of each neuron of the last layers as many as the readout has parts."""
+        return self.readout.parts * sum(branch.layers[-1].m for branch in self.branches)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +99,8 @@ def read_model(path: Path) -> Model:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if header["format"] != FORMAT:
             raise ValueError(f"its format is {header['format']!r}, and only {FORMAT} can be proved: fit the model anew")
+        if header.keys() != HEADER_KEYS:
+            raise ValueError(f"its header must have the fields {sorted(HEADER_KEYS)}")
         witnesses, network = (_hidden(header[name], name, tensors) for name in ("witnesses", "network"))
         kept = {name: tensors.pop(name) for name in ("W", "U", "row_weights", "network.W")}
         if "global_dual" in tensors:
@@ -101,8 +117,11 @@ def read_model(path: Path) -> Model:
 
 
 def parse_strictly(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError for infinities and NaN, and for an object with a key twice."""
-    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique_keys)
+    """The value of a JSON text. ValueError for infinities and NaN, an object with a key twice, and endless nesting."""
+    try:
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique_keys)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def _refuse(name: str) -> None:
@@ -116,9 +135,10 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _hidden(facts: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> StoredHidden:
+    if facts.keys() != HIDDEN_KEYS:
+        raise ValueError(f"{prefix} must have the fields {sorted(HIDDEN_KEYS)}")
     dtype = {"float64": np.dtype(np.float64), "float32": np.dtype(np.float32)}[facts["dtype"]]
-    if facts["readout"] not in ("spike", "membrane", "analog"):
-        raise ValueError(f"its readout {facts['readout']!r} is unknown")
+    readout = read_readout(facts["readout"])
     if not isinstance(facts["every_step"], bool):
         raise ValueError(f"its every_step must be true or false, not {facts['every_step']!r}")
     branches = []
@@ -130,13 +150,14 @@ def _hidden(facts: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) 
         branches.append(StoredBranch(tuple(layers), _tensor(tensors, f"{prefix}.{k}.readout_bias", (below,), dtype)))
         if not layers:
             raise ValueError(f"branch {k} has no layers")
-    return StoredHidden(facts["n_features"], tuple(branches), facts["readout"], facts["every_step"], dtype)
+    return StoredHidden(facts["n_features"], tuple(branches), readout, facts["every_step"], dtype)
 
 
-def _layer(kind: dict[str, str], at: str, tensors: dict[str, np.ndarray], below: int, dtype: np.dtype) -> StoredLayer:
+def _layer(kind: dict[str, Any], at: str, tensors: dict[str, np.ndarray], below: int, dtype: np.dtype) -> StoredLayer:
     m = tensors[at + "weight"].shape[-1]
     get = lambda name, *shape: _tensor(tensors, at + name, shape, dtype)  # noqa: E731
-    weight, recurrent, bias = get("weight", below, m), get("recurrent", m, m), get("bias", m)
+    delays = _delays(kind.get("delays", [0]))
+    weight, recurrent, bias = get("weight", len(delays) * below, m), get("recurrent", m, m), get("bias", m)
     leak, threshold, reset = get("leak", m), get("threshold", m), kind.get("reset")
     if kind["kind"] == "threshold":
         reset, leak, threshold = None, np.zeros(m, dtype), np.zeros(m, dtype)
@@ -146,7 +167,14 @@ def _layer(kind: dict[str, str], at: str, tensors: dict[str, np.ndarray], below:
         raise ValueError(f"{at}leak or {at}threshold is missing")
     if not ((leak >= 0) & (leak <= 1)).all():
         raise ValueError(f"{at}leak is not in [0, 1]")
-    return StoredLayer(weight, recurrent, bias, reset, leak, threshold)
+    return StoredLayer(weight, recurrent, bias, reset, leak, threshold, delays)
+
+
+def _delays(delays: Any) -> tuple[int, ...]:
+    whole = isinstance(delays, list) and all(type(delay) is int and delay >= 0 for delay in delays)
+    if not whole or not delays or delays != sorted(set(delays)):
+        raise ValueError(f"the delays {delays!r} are not different numbers of steps in ascending order")
+    return tuple(delays)
 
 
 def _tensor(tensors: dict[str, np.ndarray], name: str, shape: tuple, dtype: np.dtype) -> np.ndarray | None:

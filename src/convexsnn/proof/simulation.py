@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .model import StoredBranch, StoredHidden, StoredLayer
+from .readouts import StoredReadout, each, shares, updated
 
 # Sequences simulated at a time: few enough that the arrays of a layer stay in cache.
 CHUNK = 256
@@ -28,17 +29,18 @@ class Spikes:
 
     Attributes
     ----------
-    bits : bool array of shape (rows, P_last)
-        Rows are sequences, or (sequence, step) pairs ordered by sequence, then step.
+    columns : array of shape (rows, P_last)
+        bool where the readout's columns are 0/1, else float64. Rows are sequences, or (sequence, step) pairs ordered
+        by sequence, then step.
     decisions : int
         Comparisons with a threshold that were made.
     undecided : int
-        Those within the rounding bound: there, `bits` is what numpy's order of summation gives.
+        Those within the rounding bound: there, `columns` are what numpy's order of summation gives.
     margin : float
         Smallest |v - theta|.
     """
 
-    bits: np.ndarray
+    columns: np.ndarray
     decisions: int
     undecided: int
     margin: float
@@ -48,7 +50,7 @@ def simulate_exactly(hidden: StoredHidden, values: np.ndarray, lengths: np.ndarr
     """Run a hidden network on sequences (n, T, d), of which the first `lengths` steps count; float64 values."""
     first = np.cumsum(lengths) - lengths if hidden.every_step else np.arange(len(lengths))
     rows = int(lengths.sum()) if hidden.every_step else len(lengths)
-    bits = np.zeros((rows, hidden.n_last), dtype=bool)
+    columns = np.zeros((rows, hidden.n_last), dtype=bool if hidden.readout.bits else np.float64)
     tally = _Tally()
     for length in np.unique(lengths).tolist():
         chosen = np.flatnonzero(lengths == length)
@@ -59,8 +61,8 @@ def simulate_exactly(hidden: StoredHidden, values: np.ndarray, lengths: np.ndarr
             mine = (which.ravel() >= start) & (which.ravel() < start + CHUNK)
             at, source = first[chosen[mine]], which.ravel()[mine] - start
             for t, read in enumerate(features):
-                bits[at + t] = read[source]
-    return Spikes(bits, tally.decisions, tally.undecided, tally.margin)
+                columns[at + t] = read[source]
+    return Spikes(columns, tally.decisions, tally.undecided, tally.margin)
 
 
 def _chunk(hidden: StoredHidden, x: np.ndarray, tally: _Tally) -> list[np.ndarray]:
@@ -91,7 +93,8 @@ class _Tally:
 class _Cell:
     """A layer in the course of a simulation: its membranes, their error bounds, its spikes.
 
-    `grid` says of how many binary places each membrane is while it is exact; infinity afterwards.
+    `grid` says of how many binary places each membrane is while it is exact; infinity afterwards. `line` has what the
+    layer was shown, the last first, as far back as its longest delay.
     """
 
     layer: StoredLayer
@@ -99,36 +102,52 @@ class _Cell:
     error: np.ndarray
     spikes: np.ndarray
     grid: np.ndarray
+    line: list[np.ndarray]
+
+    def see(self, below: np.ndarray) -> np.ndarray:
+        """What its weights see at a step at which `below` is shown: zero before the first step."""
+        self.line = [below, *self.line][: self.layer.delays[-1] + 1]
+        late = [self.line[d] if d < len(self.line) else np.zeros_like(below) for d in self.layer.delays]
+        return np.concatenate(late, axis=1)
 
 
 def _run(hidden: StoredHidden, branch: StoredBranch, x: np.ndarray, tally: _Tally) -> list[np.ndarray]:
     """The features of one branch at the steps that are read."""
     zeros = lambda m, dtype: np.zeros((len(x), m), dtype=dtype)  # noqa: E731
     cells = [
-        _Cell(la, zeros(la.m, hidden.dtype), zeros(la.m, float), zeros(la.m, hidden.dtype), zeros(la.m, float))
+        _Cell(la, zeros(la.m, hidden.dtype), zeros(la.m, float), zeros(la.m, hidden.dtype), zeros(la.m, float), [])
         for la in branch.layers
     ]
     places, reads = _places(x).max(initial=0.0), []
+    sums = np.zeros((len(x), branch.layers[-1].m, hidden.readout.kept), dtype=hidden.dtype)
     for t in range(x.shape[1]):
         below, below_places = x[:, t], places
         for cell in cells:
-            _step(cell, below, below_places, tally)
+            _step(cell, cell.see(below), below_places, tally)
             below, below_places = cell.spikes, 0.0
+        sums = updated(hidden.readout, sums, cells[-1].spikes, t + 1)
         if hidden.every_step or t == x.shape[1] - 1:
-            reads.append(_read(hidden, branch, cells[-1], tally))
+            read = _read(hidden.readout, branch, cells[-1], sums, t + 1, tally)
+            reads.append(read.reshape(len(x), -1))
     return reads
 
 
-def _read(hidden: StoredHidden, branch: StoredBranch, last: _Cell, tally: _Tally) -> np.ndarray:
-    match hidden.readout:
+def _read(
+    readout: StoredReadout, branch: StoredBranch, last: _Cell, sums: np.ndarray, steps: int, tally: _Tally
+) -> np.ndarray:
+    """Columns (n, m, parts)."""
+    match readout.kind:
         case "spike":
-            return last.spikes > 0
+            return last.spikes[:, :, None] > 0
         case "membrane":
             bias = 0.0 if branch.readout_bias is None else branch.readout_bias
             tally.note(last.membrane - bias, last.error)
-            return last.membrane >= bias
-        case other:
-            raise ValueError(f"the readout {other!r} has no 0/1 columns that can be proved")
+            return (last.membrane >= bias)[:, :, None]
+        case "several":
+            parts = [_read(own, branch, last, kept, steps, tally) for own, kept in each(readout, sums)]
+            return np.concatenate(parts, axis=2, dtype=sums.dtype)
+        case _:
+            return shares(readout, sums, steps)
 
 
 def _step(cell: _Cell, below: np.ndarray, below_places: float, tally: _Tally) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from . import claims
 from .data import ProgramRows, read_rows
 from .decimals import decimal_text
+from .folder import folder_problems
 from .inequality import ExactProgram, Proof, primal_bound, prove
 from .losses import LossHead
 from .model import DamagedModelError, Model, read_model
@@ -79,7 +80,7 @@ def verify_exactly(path: Path, X: Any, y: Any) -> ExactVerification:
     """
     try:
         model = read_model(path / MODEL if path.is_dir() else path)
-        problems = claims.folder_problems(path, model.header) if path.is_dir() else []
+        problems = folder_problems(path, model.header) if path.is_dir() else []
         rows = read_rows(X, y, model.header)
         return _verify(model, rows, problems)
     except DamagedModelError as error:
@@ -91,8 +92,10 @@ def verify_exactly(path: Path, X: Any, y: Any) -> ExactVerification:
 def _verify(model: Model, rows: ProgramRows, problems: list[str]) -> ExactVerification:
     header, tensors = model.header, model.tensors
     for hidden in (model.witnesses, model.network):
-        if hidden.readout == "analog":
-            raise ValueError("exact verification needs 0/1 columns: the analog readout has none; use verify without it")
+        if hidden.readout.analog:
+            raise ValueError(
+                "exact verification needs columns of spikes, not the analog readout; use verify without it"
+            )
         if hidden.n_features != rows.values.shape[2]:
             raise ValueError(f"X has {rows.values.shape[2]} features, the network {hidden.n_features}")
     spikes, own = (simulate_exactly(hidden, rows.values, rows.lengths) for hidden in (model.witnesses, model.network))
@@ -119,7 +122,7 @@ def _program(header: dict[str, Any], spikes: Spikes, rows: ProgramRows, row_weig
     certificate = header["certificate"]
     heads = _stored_heads(header) or (LossHead(slice(0, rows.targets.shape[1])),)
     return ExactProgram(
-        columns=spikes.bits,
+        columns=spikes.columns,
         targets=rows.targets,
         row_weights=row_weights,
         loss=certificate["loss"],
@@ -146,7 +149,8 @@ def _width(head: LossHead) -> int:
 def _facts(program: ExactProgram, W: np.ndarray) -> dict[str, Any]:
     """Fields of the certificate that can be counted: P is the number of distinct columns that are not all zero."""
     loud = program.columns[:, program.columns.any(axis=0)]
-    distinct = len(np.unique(np.packbits(loud, axis=0), axis=1).T) if loud.size else 0
+    packed = np.packbits(loud, axis=0) if loud.dtype == np.bool_ else loud
+    distinct = len(np.unique(packed, axis=1).T) if loud.size else 0
     support, nonzeros = int(W.any(axis=1).sum()), int((W != 0).sum())
     n, C = program.targets.shape
     return {"n": n, "P": distinct, "C": C, "support": support, "nonzeros": nonzeros}
@@ -154,9 +158,9 @@ def _facts(program: ExactProgram, W: np.ndarray) -> dict[str, Any]:
 
 def _network_problems(program: ExactProgram, proof: Proof, own: Spikes, W: np.ndarray) -> list[str]:
     """Whether the stored network, run anew, attains exactly the proved objective."""
-    if W.shape != (own.bits.shape[1], program.targets.shape[1]):
+    if W.shape != (own.columns.shape[1], program.targets.shape[1]):
         return [f"the stored network.W has shape {W.shape}"]
-    reached = primal_bound(replace(program, columns=own.bits), W)
+    reached = primal_bound(replace(program, columns=own.columns), W)
     if reached == proof.primal:
         return []
     return [f"the stored network has objective {float(reached)!r}, the convex program {float(proof.primal)!r}"]
@@ -171,6 +175,10 @@ def _trusted(spikes: Spikes, own: Spikes, row_weights: np.ndarray) -> list[str]:
         )
     else:
         columns = f"columns: nothing; all {decisions} spike decisions exceed a bound of their rounding error"
+    if spikes.columns.dtype != np.bool_:
+        columns += (
+            "; what is read of the spikes are the floats to which IEEE arithmetic rounds their sums and quotients"
+        )
     weights = "uniform, exactly 1/n" if (row_weights == row_weights[0]).all() else "those stored with the model"
     return [
         columns,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -55,7 +56,7 @@ class Several(Readout):
 
     def update(self, last: LastLayer) -> Accumulated:
         """What all carry on."""
-        return tuple(tensor for readout, own in self._each(last) for tensor in readout.update(own))
+        return tuple(tensor for readout, own in self.each(last) for tensor in readout.update(own))
 
     def after(self, spikes: torch.Tensor, lengths: torch.Tensor) -> Accumulated | None:
         """What all have accumulated; None where one of them goes step by step."""
@@ -65,7 +66,7 @@ class Several(Readout):
 
     def read(self, last: LastLayer) -> Reading:
         """The features of all, neuron by neuron, and the smallest distance."""
-        readings = [readout.read(own) for readout, own in self._each(last)]
+        readings = [readout.read(own) for readout, own in self.each(last)]
         n, m = last.spikes.shape
         parts = [reading.features.to(last.spikes.dtype).view(n, m, -1) for reading in readings]
         margins = [reading.margin for reading in readings if reading.margin is not None]
@@ -79,7 +80,7 @@ class Several(Readout):
     def __str__(self) -> str:
         return " and ".join(map(str, self.readouts))
 
-    def _each(self, last: LastLayer):
+    def each(self, last: LastLayer) -> Iterator[tuple[Readout, LastLayer]]:
         """Each readout, with the last layer as it knows it."""
         begun = 0
         for readout in self.readouts:

@@ -17,6 +17,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "font.size": 9,
     "legend.frameon": False,
+    "text.usetex": False,
 }
 
 

@@ -23,6 +23,7 @@ from convexsnn.display import (
     WeightsDisplay,
 )
 from convexsnn.display.axes import require_matplotlib
+from convexsnn.display.text import readable
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.report import tables
 from convexsnn.report.contents import PageContents
@@ -59,7 +60,7 @@ def render(contents: PageContents) -> str:
     estimator, claim = contents.estimator, contents.estimator.certificate_
     template = (files("convexsnn.report") / "page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(
+    page = environment.from_string(template).render(
         contents=contents,
         summary=tables.summary(contents),
         settings=tables.settings(contents),
@@ -81,6 +82,8 @@ def render(contents: PageContents) -> str:
             "cost": cost_part(contents),
         },
     )
+    # Names of files may hold what UTF-8 has not.
+    return page.encode("utf-8", "backslashreplace").decode()
 
 
 def certificate_part(contents: PageContents) -> Part:
@@ -118,9 +121,9 @@ def confusion_part(contents: PageContents) -> Part:
 def _confusion(estimator: SpikingClassifier, split: Split, name: str, output: int, outputs: int) -> Picture:
     of = f", output {output}" if outputs > 1 else ""
     classes = estimator.classes_[output] if isinstance(estimator.classes_, list) else estimator.classes_
-    readable = len(classes) <= READABLE
-    settings: dict[str, Any] = {"include_values": readable, "cmap": "Blues", "xticks_rotation": "horizontal"}
-    if any(len(str(label)) > 3 for label in classes):
+    few = len(classes) <= READABLE
+    settings: dict[str, Any] = {"include_values": few, "cmap": "Blues", "xticks_rotation": "horizontal"}
+    if any(len(readable(label)) > 3 for label in classes):
         settings["xticks_rotation"] = "vertical"
     draw = lambda ax: ConfusionDisplay.from_estimator(  # noqa: E731
         estimator, split.X, split.y, output=output, ax=ax, **settings
@@ -160,7 +163,7 @@ def _short(label: Any) -> str:
     """A label, or the first few of those of many steps, in a caption."""
     values = np.asarray(label)
     if values.ndim == 0:
-        return f"{values.item():.4g}" if values.dtype.kind == "f" else str(values.item())
+        return f"{values.item():.4g}" if values.dtype.kind == "f" else readable(values.item())
     text = " ".join(map(_short, values[:12]))
     return f"({text}{' ...' if len(values) > 12 else ''})"
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from convexsnn.checks import check_flag, check_integer, check_real
+from convexsnn.checks import check_flag, check_integer, check_names, check_real
 from convexsnn.cost import Cost
 from convexsnn.reading import read_json, reading
+from convexsnn.storage import TIMES
 
 Check = Callable[[str, Any], Any]
 SPLITS = ("train", "val", "test", "closed_loop")
+SCORES = re.compile(r"accuracy|sequence_accuracy|accuracy_output_\d+|r2")
 COUNTS = ("n_iter", "P_last", "columns")
 
 
@@ -25,12 +28,12 @@ def read_metrics(path: Path) -> dict[str, Any]:
         When the file is missing or damaged, or a field is missing, unknown or of the wrong type.
     """
     metrics = read_json(path)
-    known = FIELDS | dict.fromkeys(metrics.keys() & set(SPLITS), _numbers)
-    for name in sorted(known.keys() | metrics.keys()):
+    known = FIELDS | dict.fromkeys(metrics.keys() & set(SPLITS), _scores)
+    with reading(path, "fields"):
+        check_names("metrics.json", metrics, known)
+    for name, check in known.items():
         with reading(path, name):
-            if name not in known:
-                raise ValueError("metrics have no such field")
-            known[name](name, metrics[name])
+            check(name, metrics[name])
     with reading(path, "n"):
         if metrics["n"].keys() != metrics.keys() & {"train", "val", "test"}:
             raise ValueError("it must count the sequences of the splits that have scores")
@@ -60,7 +63,19 @@ def _each(check: Check) -> Check:
     return of_mapping
 
 
-_numbers = _each(check_real)
+def _scores(name: str, value: Any) -> dict[str, Any]:
+    scores = _each(check_real)(name, value)
+    if unknown := [key for key in scores if not SCORES.fullmatch(key)]:
+        raise ValueError(f"{name} has no score {', '.join(map(repr, unknown))}")
+    return scores
+
+
+def _times(name: str, value: Any) -> dict[str, Any]:
+    times = _each(check_real)(name, value)
+    check_names(name, times, ("total", *TIMES))
+    return times
+
+
 FIELDS: dict[str, Check] = {
     **dict.fromkeys(("beta", "objective"), check_real),
     **dict.fromkeys(("relative_gap", "unseen_share"), _optional),
@@ -68,6 +83,6 @@ FIELDS: dict[str, Check] = {
     **dict.fromkeys(COUNTS, _count),
     **{field.name: check_real for field in fields(Cost)},
     "certified": check_flag,
-    "seconds": _numbers,
+    "seconds": _times,
     "n": _each(_count),
 }

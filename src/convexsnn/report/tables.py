@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from convexsnn.certificate import Certificate
+from convexsnn.display.text import readable
 from convexsnn.estimators import Estimator
 from convexsnn.families import Mixture
 from convexsnn.report.contents import SHOWN, PageContents
 
+# Characters of a label, and classes, that a table shows.
+LONGEST_LABEL, MOST_CLASSES = 60, 40
 Lines = list[tuple[str, str]]
 PROVED = {
     "dictionary": "No output weights on these hidden neurons reach a training objective below the lower bound, for "
@@ -93,8 +96,14 @@ def _classes(estimator: Estimator) -> str:
     classes = getattr(estimator, "classes_", None)
     if classes is None:
         return ""
-    each = [", ".join(map(str, own)) for own in (classes if isinstance(classes, list) else [classes])]
+    each = [_listed(own) for own in (classes if isinstance(classes, list) else [classes])]
     return each[0] if len(each) == 1 else "; ".join(f"output {k}: {text}" for k, text in enumerate(each))
+
+
+def _listed(classes: Any) -> str:
+    """The first of the classes of one output, and how many there are where there are more."""
+    text = ", ".join(readable(label, LONGEST_LABEL) for label in classes[:MOST_CLASSES])
+    return text if len(classes) <= MOST_CLASSES else f"{text}, ... ({len(classes)} classes)"
 
 
 def certificate(claim: Certificate) -> Lines:

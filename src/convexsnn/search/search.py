@@ -11,6 +11,7 @@ import torch
 
 from convexsnn.caller import isolated, paced
 from convexsnn.certificate import relative_gap
+from convexsnn.checkpoints import resuming
 from convexsnn.checks import check_choice, check_integer
 from convexsnn.network import Hidden
 from convexsnn.penalties import require_norm
@@ -84,7 +85,8 @@ def search(
     task = _task(problem, settings)
     of = "" if checkpoint is None else search_identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
-        state = read_state(checkpoint, of)
+        with resuming():
+            state = read_state(checkpoint, of)
     else:
         random = torch.Generator().manual_seed(seed).get_state()
         state = begin(task, _first(task, given), random)

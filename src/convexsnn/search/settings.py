@@ -137,10 +137,11 @@ class SearchSettings:
         for flag in ("recurrent", "bias", "slim"):
             check_flag(flag, getattr(self, flag))
         check_choice("readout", self.readout, ("spike", "membrane"))
-        self.architecture(n_features=1, every_step=False)
+        check_integer("depth", self.depth, minimum=2)
         branch = lambda width: 4 * width * (1 + (self.depth - 2) * width)  # noqa: E731 - bytes, in float32
         check_memory("population, depth and width ask for branches", self.population * branch(self.width))
         check_memory("block and depth ask for a branch", branch(self.block))
+        self.architecture(n_features=1, every_step=False)
         check_real("effort", self.effort, 0.0, open_minimum=True)
         check_real("min_drop", self.min_drop, 0.0)
         check_share("dropout", self.dropout)

@@ -27,7 +27,6 @@ class Need:
 
 
 HINGE = Need("the loss max(0, 1 - y s)", lambda program: is_hinge(program.loss))
-SEPARABLE_LOSS = Need("a loss that is a sum over the outputs", lambda program: program.loss.separable)
 SMOOTH_LOSS = Need("a smooth loss such as squared or logistic", lambda program: isinstance(program.loss, SmoothLoss))
 ABSOLUTE_PENALTY = Need("the l1 penalty, or one output", lambda program: _exponent(program) == 1.0)
 EUCLIDEAN_PENALTY = Need("the group penalty of several outputs", lambda program: _exponent(program) == 2.0)

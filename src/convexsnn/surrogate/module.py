@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from convexsnn.network import Branch, Layer, Network, lif_of
 from convexsnn.neurons import LIF
-from convexsnn.readouts import Analog, Membrane, Readout, Spike
+from convexsnn.surrogate.columns import check_readout, columns_of, last_layers
 from convexsnn.surrogate.scan import Scanned, ScanSettings, scan
 from convexsnn.surrogate.shapes import SurrogateShape
 
@@ -53,7 +53,8 @@ class TrainableLayer(nn.Module):
     def forward(self, below: Tensor) -> Scanned:
         """Spikes and membranes of all steps, from `below` of shape (T, n, n_in)."""
         # One product for all steps: the time of a network without recurrence is that of its matrix products.
-        current = (below.flatten(0, 1) @ self.weight).unflatten(0, below.shape[:2])
+        seen = _delayed(below, self._template.delays)
+        current = (seen.flatten(0, 1) @ self.weight).unflatten(0, seen.shape[:2])
         if self.bias is not None:
             current = current + self.bias
         return scan(current, self.recurrent, self.leak, self.threshold, self.settings)
@@ -73,7 +74,8 @@ class TrainableLayer(nn.Module):
             threshold = plain(self.threshold) if self.threshold.requires_grad else neuron.threshold
             neuron = LIF(leak.to(self.weight.device), threshold.to(self.weight.device), neuron.reset)
         recurrent = None if self.recurrent is None else plain(self.recurrent)
-        return Layer(plain(self.weight), neuron, recurrent, None if self.bias is None else plain(self.bias))
+        bias = None if self.bias is None else plain(self.bias)
+        return Layer(plain(self.weight), neuron, recurrent, bias, given.delays)
 
 
 class TrainableNetwork(nn.Module):
@@ -82,8 +84,8 @@ class TrainableNetwork(nn.Module):
     Parameters
     ----------
     network : Network
-        Of LIF neurons and threshold units, read by spike, membrane or analog; ValueError for other kinds. Copied; the
-        module begins as this network.
+        Of LIF neurons and threshold units, with or without delays, read by any readout of ours; ValueError for other
+        kinds. Copied; the module begins as this network.
     gradients : Gradients
     dtype : torch.dtype
         Arithmetic of training. The network that comes back is defined in its own dtype, and may spike differently
@@ -94,9 +96,7 @@ class TrainableNetwork(nn.Module):
         super().__init__()
         hidden = network.hidden
         self._template = hidden
-        if not isinstance(hidden.readout, Spike | Membrane | Analog):
-            raise ValueError(f"surrogate gradients do not know the readout {str(hidden.readout)!r}")
-        self.readout: Readout = hidden.readout
+        check_readout(hidden.readout)
         self.surrogate = gradients.surrogate
         self.branches = nn.ModuleList(
             nn.ModuleList(TrainableLayer(layer, gradients, dtype) for layer in branch.layers)
@@ -109,7 +109,7 @@ class TrainableNetwork(nn.Module):
             for b in hidden.branches
         )
         for bias, branch in zip(self.readout_bias, hidden.branches, strict=True):
-            bias.requires_grad_(branch.readout_bias is not None and isinstance(hidden.readout, Membrane))
+            bias.requires_grad_(branch.readout_bias is not None and hidden.readout.biased)
         self.W = nn.Parameter(network.W.to(dtype, copy=True))
 
     def forward(
@@ -127,19 +127,17 @@ class TrainableNetwork(nn.Module):
         generator : torch.Generator, optional
             Of the dropout, on the device of `values`.
         """
-        x, every_step = values.transpose(0, 1).contiguous(), self._template.every_step
+        readout, every_step = self._template.readout, self._template.every_step
+        x = values.transpose(0, 1).contiguous()
         thinned = _Thinning(len(values), dropout, generator)
         features = []
         for layers, bias in zip(self._layers(), self.readout_bias, strict=True):
             below = x
             for layer in layers[:-1]:
                 below = thinned(layer(below)[0])
-            spikes, membrane = layers[-1](below)
-            seen = spikes if isinstance(self.readout, Spike) else membrane
-            column = _rows(seen, lengths, every_step=every_step)
-            if isinstance(self.readout, Membrane):
-                column = _Fire.apply(column - bias, self.surrogate)
-            features.append(thinned(column, lengths if every_step else None))
+            last = last_layers(readout, layers[-1](below), lengths, bias, every_step=every_step)
+            columns = columns_of(readout, last, self.surrogate)
+            features.append(thinned(columns, lengths if every_step else None))
         return torch.cat(features, dim=1) @ self.W
 
     def hidden_layers(self) -> Iterator[tuple[int, TrainableLayer]]:
@@ -163,28 +161,10 @@ class TrainableNetwork(nn.Module):
         return cast("list[list[TrainableLayer]]", self.branches)
 
 
-class _Fire(torch.autograd.Function):
-    """1[x >= 0] with a surrogate derivative."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, surrogate: SurrogateShape) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.surrogate = surrogate
-        return (x >= 0.0).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx, *gradients: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return gradients[0] * ctx.surrogate.derivative(x), None
-
-
-def _rows(states: Tensor, lengths: Tensor, *, every_step: bool) -> Tensor:
-    """Rows of the dictionary from states (T, n, m): the last step of each sequence, or all its steps."""
-    T, n, _ = states.shape
-    if every_step:
-        inside = torch.arange(T, device=lengths.device) < lengths.unsqueeze(1)
-        return states.transpose(0, 1)[inside]
-    return states[lengths - 1, torch.arange(n, device=lengths.device)]
+def _delayed(below: Tensor, delays: tuple[int, ...]) -> Tensor:
+    """`below` (T, n, n_in) as it was so many steps ago, side by side: (T, n, len(delays) * n_in)."""
+    shifted = [nn.functional.pad(below, (0, 0, 0, 0, delay, 0))[: len(below)] if delay else below for delay in delays]
+    return torch.cat(shifted, dim=2) if len(shifted) > 1 else shifted[0]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from convexsnn.caller import isolated
+from convexsnn.checkpoints import resuming
 from convexsnn.checks import check_integer
 from convexsnn.network import Network
 from convexsnn.problem import Problem
@@ -79,13 +80,14 @@ def train_surrogate(
     run = TrainingRun(start, problem, settings, seed)
     of = "" if checkpoint is None else training_identity(start, problem, settings, seed)
     if checkpoint is not None and Path(checkpoint).exists():
-        snapshot = read_snapshot(checkpoint, of)
+        with resuming():
+            snapshot = read_snapshot(checkpoint, of)
         if len(snapshot.history) > settings.epochs:
             raise ValueError(
                 f"checkpoint {checkpoint} is of {len(snapshot.history)} epochs, more than epochs={settings.epochs}: "
                 "name another file, or set epochs higher"
             )
-        with reading(checkpoint, "weights"):
+        with resuming(), reading(checkpoint, "weights"):
             run.restore(snapshot)
     interrupted, began = False, time.perf_counter()
     try:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.columns import BitColumns, Columns
+from convexsnn.row_matrices import RowMatrices
 
 # Columns unpacked at a time: at most so many, which leaves out nearly half of a symmetric product, and entries.
 BLOCK_COLUMNS, BLOCK_ENTRIES = 256, 2**23
@@ -26,8 +27,9 @@ class CurvatureStore:
         self._held = torch.zeros(0, dtype=torch.int64, device=columns.device)
         self._matrix = torch.zeros(0, 0, device=columns.device)
 
-    def matrix(self, index: Tensor, h: Tensor) -> Tensor:
-        """The float64 matrix (k, k) for columns `index` (int64, distinct) and curvatures `h` (n,)."""
+    def matrix(self, index: Tensor, curvature: RowMatrices) -> Tensor:
+        """The float64 matrix (k, k) for columns `index` (int64, distinct) and curvatures h, a diagonal (n, 1)."""
+        h = curvature.diagonal[:, 0]
         n, count = self._columns.shape
         small = n * len(index) <= SMALL_ENTRIES or not isinstance(self._columns, BitColumns)
         dtype = torch.float64 if small else torch.float32

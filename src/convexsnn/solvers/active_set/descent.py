@@ -1,4 +1,4 @@
-"""The iteration of `ActiveSetNewton` for one output, with the best certified point so far."""
+"""The iteration of `ActiveSetNewton`, with the best certified point so far."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from torch import Tensor
 
 from convexsnn.losses import SmoothLoss
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.active_set.curvature_store import CurvatureStore
+from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers.active_set.curvature import Curvature
 from convexsnn.solvers.active_set.pivoting import minimise_quadratic
 from convexsnn.solvers.base import Best, Journal, Status
 
 # From zero, rho begins where W = 0 is optimal, and falls by this factor from step to step.
 RELAXATION = 4.0
-# How many violated columns a step takes in besides the support: so many, or this part of the support if that is more.
+# How many violated entries a step takes in besides the support: so many an output, or this part of the support if that
+# is more.
 LEAST_GROWTH, GROWTH = 64, 0.5
 # A share of its diagonal is added to the matrix of the model. It grows by this factor where the matrix is not definite
 # enough, and shrinks by it after other steps.
@@ -36,7 +38,7 @@ PATIENCE = 12
 
 @dataclass(frozen=True)
 class Point:
-    """Weights W (P, 1), scores D W (n, 1), the dual vector U = grad F there, and the products D^T U (P,)."""
+    """Weights W (P, C), scores D W (n, C), the dual vector U = grad F there, and the products D^T U (P, C)."""
 
     W: Tensor
     scores: Tensor
@@ -45,27 +47,25 @@ class Point:
 
 
 class Descent:
-    """Proximal Newton steps on the support and the most violated columns.
+    """Proximal Newton steps on the support and the most violated entries of the weights.
 
-    A step minimises the quadratic model of F at W, plus rho |W|_1, over these columns exactly, and searches along the
-    line to that minimum. One product of the whole dictionary with U = grad F(D W) finds the violated columns and
-    certifies the step.
+    A step minimises the quadratic model of F at W, plus rho |W|_1, over these entries exactly, and searches along the
+    line to that minimum. One product of the whole dictionary with U = grad F(D W) finds the violated entries and
+    certifies the step. An entry is named by its place in the flattened weights, which is column * C + output.
 
     Attributes
     ----------
     best : Best
-        Weights (P, 1) and dual vector (n, 1), feasible, with their objectives.
+        Weights (P, C) and dual vector (n, C), feasible, with their objectives.
     point : Point or None
         Where the iteration is; None before `begin`.
     """
 
-    def __init__(
-        self, program: ConvexProgram, store: CurvatureStore, W0: Tensor | None, known: Point | None = None
-    ) -> None:
-        """Start from `W0` (P, 1), or zero; `known` is the point of `W0` where it is known already."""
+    def __init__(self, program: ConvexProgram, store: Curvature, W0: Tensor | None, known: Point | None = None) -> None:
+        """Start from `W0` (P, C), or zero; `known` is the point of `W0` where it is known already."""
         self._program, self._store = program, store
         Y = program.targets
-        self._start = Y.new_zeros(program.n_columns, 1) if W0 is None else W0.to(Y)
+        self._start = Y.new_zeros(program.n_columns, program.n_outputs) if W0 is None else W0.to(Y)
         self._ridge, self._damping = RIDGE, 0.0
         self.best = Best(self._start, torch.zeros_like(Y))
         self.point = known
@@ -103,12 +103,12 @@ class Descent:
     def _point(self, W: Tensor, scores: Tensor) -> Point:
         """Price all columns at weights `W`, whose scores are given."""
         U = self._program.data_gradient(scores)
-        return Point(W, scores, U, self._program.columns.rmatmul(U)[:, 0])
+        return Point(W, scores, U, self._program.columns.rmatmul(U))
 
     def _arrive(self, point: Point) -> None:
         """Go to a point, and certify it."""
         program, self.point = self._program, point
-        self._largest = float(point.products.abs().max()) if len(point.products) else 0.0
+        self._largest = float(point.products.abs().max()) if point.products.numel() else 0.0
         primal = float(program.data_term(point.scores)) + program.rho * float(point.W.abs().sum())
         U = point.U / max(1.0, self._largest / program.rho)
         self.best.offer(point.W, primal, U, program.data_dual(U))
@@ -116,10 +116,8 @@ class Descent:
     def _step(self) -> None:
         point = cast(Point, self.point)
         working = self._working_set(point)
-        before, slope = point.W[working, 0], point.products[working]
-        loss = cast(SmoothLoss, self._program.loss)
-        curvature = self._program.row_weights * loss.curvature(point.scores, self._program.targets).diagonal[:, 0]
-        H = self._store.matrix(working, curvature + self._damping * curvature.max())
+        before, slope = point.W.flatten()[working], point.products.flatten()[working]
+        H = self._store.matrix(working, self._curvature(point.scores))
         H.diagonal().mul_(1.0 + self._ridge)
         after = minimise_quadratic(H, H @ before - slope, self._level, before)
         if after is None:
@@ -134,30 +132,47 @@ class Descent:
         else:
             self._damping = self._damping / DAMPING_FACTOR if self._damping > DAMPING / DAMPING_FACTOR else 0.0
 
+    def _curvature(self, scores: Tensor) -> RowMatrices:
+        """The damped Hessian of F at the scores (n, C), row by row."""
+        weights = self._program.row_weights.unsqueeze(1)
+        loss = cast(SmoothLoss, self._program.loss)
+        diagonal, vector, blocks = loss.curvature(scores, self._program.targets)
+        diagonal = weights * diagonal
+        damped = diagonal + self._damping * diagonal.max()
+        return RowMatrices(damped, None if vector is None else weights.sqrt() * vector, blocks)
+
     def _working_set(self, point: Point) -> Tensor:
-        used = point.W[:, 0] != 0.0
-        excess = torch.where(used, 0.0, point.products.abs() - self._level)
-        most = min(int((excess > 0.0).sum()), max(LEAST_GROWTH, int(GROWTH * int(used.sum()))))
+        used = (point.W != 0.0).flatten()
+        excess = torch.where(used, 0.0, point.products.abs().flatten() - self._level)
+        least = LEAST_GROWTH * self._program.n_outputs
+        most = min(int((excess > 0.0).sum()), max(least, int(GROWTH * int(used.sum()))))
         wanted = used.clone()
         wanted[excess.topk(most).indices] = True
         return torch.nonzero(wanted).flatten()
 
     def _search(self, point: Point, working: Tensor, after: Tensor) -> tuple[float, Point | None]:
         """Go towards `after` as far as the objective falls enough: the share of the way, and the point (None at 0)."""
-        program, before = self._program, point.W[working, 0]
+        program, before = self._program, point.W.flatten()[working]
         change = after - before
-        scores = program.columns.take(working).matmul(change.unsqueeze(1))
+        scores = self._scores(working, change)
         value = float(program.data_term(point.scores)) + self._level * float(before.abs().sum())
         penalty = self._level * float(after.abs().sum() - before.abs().sum())
-        decrease = float(point.products[working] @ change) + penalty
+        decrease = float(point.products.flatten()[working] @ change) + penalty
         length = 1.0
         for _ in range(HALVINGS):
             weights = after if length == 1.0 else before + length * change
             reached = point.scores + length * scores
             now = float(program.data_term(reached)) + self._level * float(weights.abs().sum())
             if now <= value + 1e-4 * length * decrease + 1e-14 * abs(value):
-                W = point.W.clone()
-                W[working, 0] = weights
+                W = point.W.flatten().index_copy(0, working, weights).view_as(point.W)
                 return length, self._point(W, reached)
             length /= 2.0
         return 0.0, None
+
+    def _scores(self, working: Tensor, change: Tensor) -> Tensor:
+        """The change of the scores (n, C) that a change of some entries of the weights makes."""
+        outputs = self._program.n_outputs
+        column, row = torch.unique(working // outputs, return_inverse=True)
+        W = change.new_zeros(len(column), outputs)
+        W[row, working % outputs] = change
+        return self._program.columns.take(column).matmul(W)

@@ -26,7 +26,7 @@ class Factor:
         if vector is not None:
             v = vector[column, output].to(K.dtype)
             K -= torch.where(column.unsqueeze(1) == column, torch.outer(v, v), 0.0)
-        self.lower = _cholesky(K)
+        self.lower = cholesky(K)
 
     def revised(self, matrix: CurvatureMatrix, entries: Entries, inverse: RowMatrices) -> RevisedFactor | None:
         """The factor on other entries, or None where it is cheaper, or necessary, to begin anew."""
@@ -75,11 +75,11 @@ class RevisedFactor:
         self._border = base.forward(base.matrix.between(old.position, position))
         corner = base.matrix.between(position, position)
         corner.diagonal().add_(float(base.inverse.diagonal[0, 0]))
-        self._corner = _cholesky(corner - self._border.T @ self._border)
+        self._corner = cholesky(corner - self._border.T @ self._border)
         held = torch.zeros(len(old.position), len(removed), dtype=dtype, device=base.lower.device)
         held[removed, torch.arange(len(removed), device=held.device)] = 1.0
         self._held = torch.cat(self._forward(held, held.new_zeros(len(added), len(removed))))
-        self._gram = _cholesky(self._held.T @ self._held)
+        self._gram = cholesky(self._held.T @ self._held)
 
     def solve(self, X: Tensor, out: Tensor) -> None:
         """Write K^-1 X into `out` (P, C), at the entries of the factor."""
@@ -97,7 +97,7 @@ class RevisedFactor:
         return half, torch.linalg.solve_triangular(self._corner, new - self._border.T @ half, upper=False)
 
 
-def _cholesky(K: Tensor) -> Tensor:
+def cholesky(K: Tensor) -> Tensor:
     """Lower Cholesky factor of K, with the smallest ridge that rounding makes necessary."""
     if not K.numel():
         return K

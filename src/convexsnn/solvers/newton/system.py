@@ -11,9 +11,12 @@ from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.newton.columns import ScaledColumns
 from convexsnn.solvers.newton.curvature import CurvatureMatrix
 from convexsnn.solvers.newton.factor import Factor, RevisedFactor
+from convexsnn.solvers.newton.row_factor import RowFactor
 
 # Unknowns beyond which one Cholesky factor over all outputs would take too much memory (float32: 400 MB).
 COUPLED_LIMIT = 10_000
+# Rows times outputs up to which the system is factored over the rows, where they are fewer (float64: 130 MB).
+ROWS_LIMIT = 4_000
 CG_LIMIT = 250
 # Relative residual of the Newton system. Loose solves cost more Newton steps than they save: sigma amplifies the error.
 CG_TOL = 1e-6
@@ -22,7 +25,8 @@ CG_TOL = 1e-6
 class Preconditioner:
     """Cholesky factors of blocks of K = J^-1 + R H R^T: one a set of coupled outputs, or one an output.
 
-    Coupled outputs are factored together unless they have too many unknowns.
+    Coupled outputs are factored together unless they have too many unknowns. Where the rows of all outputs are fewer
+    than the active entries, there is one factor over these rows instead.
 
     Attributes
     ----------
@@ -34,11 +38,16 @@ class Preconditioner:
     def __init__(self, columns: ScaledColumns, dtype: torch.dtype) -> None:
         self.columns, self.dtype = columns, dtype
         self._kept: dict[range, tuple[CurvatureMatrix, Factor]] = {}
-        self._factors: list[Factor | RevisedFactor] = []
+        self._factors: list[Factor | RevisedFactor | RowFactor] = []
         self._new = False
 
     def prepare(self, active: Tensor, curvature: RowMatrices, inverse: RowMatrices) -> None:
         """Factor for the active entries (P, C), the loss's curvature and the inverse Jacobian J^-1."""
+        rows = curvature.diagonal.numel()
+        if rows <= ROWS_LIMIT and rows < int(active.sum()):
+            self._new = True
+            self._factors = [RowFactor(self.columns, active, curvature, inverse)]
+            return
         self._new = not self._kept
         self._factors = []
         for outputs in _coupled(active.shape[1], curvature, inverse):
