@@ -28,7 +28,7 @@ counts: Counter[str] = Counter()
 
 def watch() -> None:
     """From now on `certify` raises AssertionError where the rational verifier finds less than it says."""
-    enclose_primal, enclose_dual = certificate.enclose_primal, certificate.enclose_dual
+    enclose_primal, enclose_dual = certificate.enclose_primal, certificate.enclose_dictionary_dual
 
     def primal(program: Any, W: torch.Tensor) -> Any:
         bound = enclose_primal(program, W)
@@ -37,8 +37,8 @@ def watch() -> None:
             assert Fraction(bound.above) >= proved, f"objective {bound.above!r} understated, it is {float(proved)!r}"
         return bound
 
-    def dual(program: Any, U: torch.Tensor, kappa: float) -> Any:
-        bound = enclose_dual(program, U, kappa)
+    def dual(program: Any, U: torch.Tensor) -> Any:
+        bound = enclose_dual(program, U)
         if (exact := _exact(program)) is not None:
             proved = dual_bound(exact, U.detach().cpu().to(torch.float64).numpy())
             assert Fraction(bound.below) <= proved, f"dual {bound.below!r} overstated, only {float(proved)!r} is proved"
@@ -47,7 +47,7 @@ def watch() -> None:
             counts["left out"] += 1
         return bound
 
-    certificate.enclose_primal, certificate.enclose_dual = primal, dual
+    certificate.enclose_primal, certificate.enclose_dictionary_dual = primal, dual
 
 
 def _exact(program: Any) -> ExactProgram | None:

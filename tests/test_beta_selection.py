@@ -131,16 +131,16 @@ def test_the_path_ends_at_the_most_columns():
     X, y = bits()
     free = SpikingClassifier(beta="path", **SMALL).fit(X, y)
     most = max(point.support for point in free.path_) // 2
-    model = SpikingClassifier(beta="path", max_columns=most, **SMALL).fit(X, y)
+    model = SpikingClassifier(beta="path", path_columns=most, **SMALL).fit(X, y)
     assert 1 < len(model.path_) < len(free.path_)
     assert all(point.support <= most for point in model.path_)
     assert model.certificate_.support <= most
-    split = SpikingClassifier(beta="path", max_columns=most, **SMALL).fit(X, y, validation=(X[:50], y[:50]))
+    split = SpikingClassifier(beta="path", path_columns=most, **SMALL).fit(X, y, validation=(X[:50], y[:50]))
     assert split.certificate_.support <= most
-    with pytest.raises(ValueError, match="max_columns picks among several betas"):
-        SpikingClassifier(max_columns=3, **SMALL).fit(X, y)
-    with pytest.raises(ValueError, match="max_columns must be an integer of at least 1"):
-        SpikingClassifier(beta="path", max_columns=0, **SMALL).fit(X, y)
+    with pytest.raises(ValueError, match="path_columns picks among several betas"):
+        SpikingClassifier(path_columns=3, **SMALL).fit(X, y)
+    with pytest.raises(ValueError, match="path_columns must be an integer of at least 1"):
+        SpikingClassifier(beta="path", path_columns=0, **SMALL).fit(X, y)
 
 
 @pytest.mark.parametrize("fold", [1, 3])

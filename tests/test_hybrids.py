@@ -12,7 +12,7 @@ from convexsnn.penalties import PENALTIES
 from convexsnn.simulation import scores
 from convexsnn.surrogate import SurrogateSettings, initial_network, train_surrogate
 from convexsnn.validation import Accuracy, Validation
-from helpers import draw_sequences, generator
+from helpers import NORMS, draw_sequences, generator
 
 QUICK = SurrogateSettings(epochs=4, batch_size=32, learning_rate=1e-2)
 
@@ -39,7 +39,7 @@ def make_network(problem, **settings):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("penalty", NORMS)
 @pytest.mark.parametrize("settings", [{}, {"recurrent": True, "bias": True}, {"neuron": "threshold", "bias": True}])
 def test_a_convex_readout_is_at_most_the_trained_networks_objective(loss, penalty, settings):
     problem = make_problem(loss, penalty)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from convexsnn import Sequences, Threshold, train
 from convexsnn.losses import LOSSES
 from convexsnn.network import Branch, Hidden, Layer, Network
-from convexsnn.penalties import PENALTIES
 from convexsnn.reconstruction import quantise, rounding, thin, widen_margins
 from convexsnn.reconstruction.integers import find_integers
 from convexsnn.reconstruction.traces import trace
@@ -20,7 +19,7 @@ from convexsnn.regularisation import rho_of
 from convexsnn.simulation import scores, simulate
 from convexsnn.solvers import solve
 from convexsnn.solvers.base import SolverOptions
-from helpers import KINDS, draw_hidden, draw_program, draw_sequences, draw_targets, make_problem
+from helpers import KINDS, NORMS, draw_hidden, draw_program, draw_sequences, draw_targets, make_problem
 
 ALL_KINDS = KINDS | {"LIF delayed": {"reset": "delayed"}}
 
@@ -135,7 +134,7 @@ def test_analog_readouts_are_refused():
         quantise(network, sequences, 1)
 
 
-@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("penalty", NORMS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_thinning_keeps_outputs_and_objective(loss, penalty):
     program = draw_program(loss, penalty, n=5, P=60, rho=1e-3)

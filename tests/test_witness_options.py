@@ -45,6 +45,8 @@ TYPED = {
     "branches": ("3", 3),
     "hidden": ("12", 12),
     "variant": ("orthogonal", "orthogonal"),
+    "lengths": ("3 7", (3, 7)),
+    "windows": ("2 4", (2, 4)),
     "memory_range": ("2 30", (2.0, 30.0)),
     "threshold_range": ("0.75 1.5", (0.75, 1.5)),
     "gain_range": ("0.5 2", (0.5, 2.0)),

@@ -30,6 +30,7 @@ TYPES: dict[str, Any] = {
     "int": int,
     "str": str,
     "tuple[float, ...]": tuple[float, ...],
+    "tuple[int, ...]": tuple[int, ...],
     "tuple[float, float]": tuple[float, float],
     "tuple[str, ...]": tuple[str, ...],
 }

@@ -89,7 +89,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         geometric progression, from just below the level at which all weights are zero down to 1e-3 of that level.
     rho : float, optional
         Weight of the penalty in the convex program; None is beta / sqrt(P_last).
-    max_columns : int, optional
+    path_columns : int, optional
         Of several betas, those are compared whose weights lie on at most this many columns. None sets no limit.
     validation_fraction : float
         With several betas and no validation data, this share of the sequences is held out for the pick, in (0, 1). They
@@ -166,7 +166,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         penalty: str = "l1",
         beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
-        max_columns: int | None = None,
+        path_columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
         intercept: bool = False,
@@ -184,7 +184,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             penalty=penalty,
             beta=beta,
             rho=rho,
-            max_columns=max_columns,
+            path_columns=path_columns,
             validation_fraction=validation_fraction,
             per_step=per_step,
             intercept=intercept,

@@ -64,10 +64,14 @@ def certificate_problems(header: dict[str, Any], facts: dict[str, Any], primal: 
 
 
 def _settings(header: dict[str, Any]) -> dict[str, Any]:
-    """Fields of the certificate that settings alone decide; only a proof over the dictionary is made here."""
+    """Fields of the certificate that settings alone decide; only a proof over the dictionary is made here.
+
+    A certificate may call its rounding estimated: what is proved here holds all the same.
+    """
     parameters = header["parameters"]
     loss = loss_named(parameters, header["estimator"])
-    arithmetic = {"dtype": "float64", "rounding": "bounded"}
+    rounding = "estimated" if header["certificate"].get("rounding") == "estimated" else "bounded"
+    arithmetic = {"dtype": "float64", "rounding": rounding}
     return {"loss": loss, "penalty": parameters["penalty"], "scope": "dictionary"} | arithmetic
 
 

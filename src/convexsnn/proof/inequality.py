@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .integers import exact_product, floor_divide, to_integers
+from .integers import integer_product, floor_divide, to_integers
 from .losses import LOSSES, Dyadic, LossHead
 
 # Bits of the largest entry of the dual vector on its grid, and of the factor t.
@@ -106,7 +106,7 @@ def prove(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> Proof:
 def primal_bound(program: ExactProgram, W: np.ndarray) -> Fraction:
     """An upper bound of the objective at W; its exact value for hinge and squared with l1."""
     weights, shift = to_integers(W)
-    scores, own = exact_product(program.columns, weights)
+    scores, own = integer_product(program.columns, weights)
     S = Dyadic(scores, shift + own)
     a = _row_integers(program.row_weights)
     data = LOSSES[program.loss].value(S, Dyadic.of(program.targets), a, program.heads) / int(a.sum())
@@ -118,7 +118,7 @@ def dual_bound(program: ExactProgram, U: np.ndarray) -> Fraction:
     a = _row_integers(program.row_weights)
     total, loss, Y = int(a.sum()), LOSSES[program.loss], Dyadic.of(program.targets)
     V = loss.to_domain(_on_grid(U, a, total), Y, program.heads)
-    products, own = exact_product(program.columns.T, a[:, None] * V.integers)  # total * 2**(shift + own) * D^T U
+    products, own = integer_product(program.columns.T, a[:, None] * V.integers)  # total * 2**(shift + own) * D^T U
     t, bits = _feasible_factor(products, program.penalty, program.rho * total * (1 << (V.shift + own)))
     scaled = Dyadic(V.integers * t, V.shift + bits)
     return -loss.conjugate(scaled, Y, a, program.heads) / total
@@ -131,11 +131,14 @@ def _row_integers(row_weights: np.ndarray) -> np.ndarray:
 
 
 def _on_grid(U: np.ndarray, a: np.ndarray, total: int) -> Dyadic:
-    """V = total U_i / a_i on a grid on which its largest entry has GRID_BITS bits."""
+    """V = total U_i / a_i on a grid on which its largest entry has GRID_BITS bits or more, and every U_i its own.
+
+    At tiny rho the products D^T U all but cancel, so that no bit of U may be lost.
+    """
     integers, shift = to_integers(U)
     numerators = integers * total
     largest = max((abs(v) // int(w) for v, w in zip(abs(numerators).max(axis=1), a, strict=True)), default=0)
-    bits = max(0, GRID_BITS - (largest.bit_length() - shift))
+    bits = max(shift, GRID_BITS - (largest.bit_length() - shift))
     return Dyadic(floor_divide(numerators << bits, a[:, None] << shift), bits)
 
 

@@ -39,7 +39,7 @@ def to_integers(values: np.ndarray) -> tuple[np.ndarray, int]:
     return out, shift
 
 
-def exact_product(columns: np.ndarray, integers: np.ndarray) -> tuple[np.ndarray, int]:
+def integer_product(columns: np.ndarray, integers: np.ndarray) -> tuple[np.ndarray, int]:
     """`columns @ integers`, exactly.
 
     Both are split into limbs so short that every sum of their products is below 2**53. Each product of limbs is then

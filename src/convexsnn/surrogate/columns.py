@@ -10,7 +10,7 @@ from convexsnn.surrogate.scan import Scanned
 from convexsnn.surrogate.shapes import SurrogateShape
 
 
-class Fire(torch.autograd.Function):
+class Heaviside(torch.autograd.Function):
     """1[x >= 0] with a surrogate derivative."""
 
     @staticmethod
@@ -70,7 +70,7 @@ def columns_of(readout: Readout, last: LastLayer, surrogate: SurrogateShape) -> 
             return last.membrane
         case Membrane():
             distance = last.membrane if last.bias is None else last.membrane - last.bias
-            return Fire.apply(distance, surrogate)
+            return Heaviside.apply(distance, surrogate)
         case OverTime():  # sums of spikes, of which torch knows the gradient
             return readout.read(last).features
         case Several():

@@ -66,7 +66,7 @@ class BlockFactor:
         diagonal = curvature.diagonal if curvature.vector is None else curvature.diagonal - curvature.vector.square()
         weights = (sigma * diagonal).clamp(min=0.0).sqrt()
         self._outputs = [
-            Factor(columns.rows * columns.jacobian(c, c).sqrt() * weights[:, c]) for c in range(weights.shape[1])
+            LowRankFactor(columns.rows * columns.jacobian(c, c).sqrt() * weights[:, c]) for c in range(weights.shape[1])
         ]
 
     def solve(self, X: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class BlockFactor:
         return torch.cat([factor.solve(X[:, c : c + 1]) for c, factor in enumerate(self._outputs)], dim=1)
 
 
-class Factor:
+class LowRankFactor:
     """(I + Z Z^T)^-1 = I - Z (I + Z^T Z)^-1 Z^T for Z (A, n), by a Cholesky factor of the smaller matrix."""
 
     def __init__(self, Z: Tensor) -> None:

@@ -31,9 +31,7 @@ class RowFactor:
     Li, Sun, Toh, SIAM J. Optim. 28 (2018), section 3.3: which side of the system is factored.
     """
 
-    def __init__(
-        self, columns: ScaledColumns, active: Tensor, curvature: RowMatrices, inverse: RowMatrices
-    ) -> None:
+    def __init__(self, columns: ScaledColumns, active: Tensor, curvature: RowMatrices, inverse: RowMatrices) -> None:
         self._chosen = torch.nonzero(active.any(dim=1)).flatten()
         self._active = active[self._chosen]
         self._R = columns.rows(self._chosen, torch.float64)

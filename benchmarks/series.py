@@ -1,0 +1,155 @@
+"""Sequences of real numbers: kernels with a convex readout beside the usual classifiers of time series.
+
+    python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods elastic l1 search ridge dtw minirocket]
+                                [--seeds 3]
+
+Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
+random split for each seed. Prints a Markdown table: test accuracy in per cent, mean and standard deviation over seeds,
+with the columns in use and the seconds of the fit. One thread: set OMP_NUM_THREADS=1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from convexsnn import Kernels, SpikingClassifier
+
+BUNDLED = ("ArrowHead", "GunPoint", "ItalyPowerDemand", "BasicMotions", "JapaneseVowels", "OSULeaf")
+DATA = (*BUNDLED, "digits-100", "digits-1000")
+ALPHAS = np.logspace(-3, 3, 10)
+
+
+class Split(NamedTuple):
+    """Sequences, a list of (T_i, d), and their labels."""
+
+    X: list[np.ndarray]
+    y: np.ndarray
+
+
+Fitted = tuple[Callable[[list[np.ndarray]], np.ndarray], int | None]
+"""Predictions of sequences, and the columns in use."""
+
+
+def load(name: str, seed: int) -> tuple[Split, Split]:
+    """Training and test data."""
+    if name.startswith("digits-"):
+        X, y = load_digits(return_X_y=True)
+        parts = train_test_split(X.reshape(-1, 8, 8), y, train_size=int(name[7:]), random_state=seed, stratify=y)
+        return Split(list(parts[0]), parts[2]), Split(list(parts[1]), parts[3])
+    import aeon.datasets
+
+    folder = Path(aeon.datasets.__file__).parent / "data" / name
+    train, test = (aeon.datasets.load_from_ts_file(str(folder / f"{name}_{part}.ts")) for part in ("TRAIN", "TEST"))
+    as_split = lambda X, y: Split([np.asarray(x, dtype=np.float64).T for x in X], np.asarray(y))  # noqa: E731
+    return as_split(*train), as_split(*test)
+
+
+def padded(X: list[np.ndarray], steps: int) -> np.ndarray:
+    """(n, d, steps): cut off, or zero after the end."""
+    out = np.zeros((len(X), X[0].shape[1], steps))
+    for row, x in zip(out, X, strict=True):
+        row[:, : len(x)] = x[:steps].T
+    return out
+
+
+def ours(loss: str, penalty: str) -> Callable[[Split, int], Fitted]:
+    """Kernels, with a path of betas picked by cross-validation."""
+
+    def fit(train: Split, seed: int) -> Fitted:
+        model = SpikingClassifier(
+            witnesses=Kernels(), loss=loss, penalty=penalty, beta="path", path_columns=1000, random_state=seed
+        )
+        model.fit(train.X, train.y)
+        return model.predict, model.certificate_.support
+
+    return fit
+
+
+def default(train: Split, seed: int) -> Fitted:
+    """The estimator as it comes, which searches."""
+    model = SpikingClassifier(random_state=seed).fit(train.X, train.y)
+    return model.predict, model.certificate_.support
+
+
+def on_arrays(make: Callable[[int], Any], *, flat: bool) -> Callable[[Split, int], Fitted]:
+    """A classifier of other make, on arrays (n, d, T) of the longest training sequence, or flattened."""
+
+    def fit(train: Split, seed: int) -> Fitted:
+        steps = max(map(len, train.X))
+        prepare = lambda X: padded(X, steps).reshape(len(X), -1) if flat else padded(X, steps)  # noqa: E731
+        model = make(seed).fit(prepare(train.X), train.y)
+        return (lambda X: model.predict(prepare(X))), None
+
+    return fit
+
+
+def ridge(_: int) -> Any:
+    return make_pipeline(StandardScaler(), RidgeClassifierCV(ALPHAS))
+
+
+def nearest(_: int) -> Any:
+    from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
+
+    return KNeighborsTimeSeriesClassifier(distance="dtw", n_neighbors=1)
+
+
+def minirocket(seed: int) -> Any:
+    from aeon.classification.convolution_based import MiniRocketClassifier
+
+    return MiniRocketClassifier(random_state=seed)
+
+
+METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
+    "elastic": ("kernels, squared + elastic", ours("squared", "elastic")),
+    "l1": ("kernels, logistic + l1", ours("logistic", "l1")),
+    "search": ("default (search)", default),
+    "ridge": ("ridge on raw numbers", on_arrays(ridge, flat=True)),
+    "dtw": ("1-NN DTW", on_arrays(nearest, flat=False)),
+    "minirocket": ("MiniRocket", on_arrays(minirocket, flat=False)),
+}
+
+
+def measure(name: str, method: Callable[[Split, int], Fitted], seeds: int) -> str:
+    """A cell of the table."""
+    accuracies, columns, seconds = [], [], []
+    for seed in range(seeds):
+        train, test = load(name, seed)
+        begun = time.perf_counter()
+        predict, used = method(train, seed)
+        seconds.append(time.perf_counter() - begun)
+        accuracies.append(100.0 * float(np.mean(predict(test.X) == test.y)))
+        columns.append(used)
+    of = "" if columns[0] is None else f"{np.mean([c for c in columns if c is not None]):.0f} columns, "
+    spread = f" ± {np.std(accuracies):.1f}" if seeds > 1 else ""
+    return f"{np.mean(accuracies):.1f}{spread} ({of}{np.median(seconds):.1f} s)"
+
+
+def main() -> None:
+    """Print the table, row by row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", default=DATA)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print("| data | " + " | ".join(METHODS[method][0] for method in options.methods) + " |")
+    print("|---" * (1 + len(options.methods)) + "|")
+    for name in options.data:
+        cells = [measure(name, METHODS[method][1], options.seeds) for method in options.methods]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
