@@ -76,7 +76,7 @@ def test_zero_is_recognised_at_once_and_limits_are_kept() -> None:
 
 
 def test_warm_start_and_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = make_program("cross_entropy", "l1")
+    program = make_program("cross_entropy", "group")
     first = solve(program)
     again = solve(replace(program, rho=0.9 * program.rho), W0=first.W)
     assert again.status is Status.CONVERGED
