@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
-from pathlib import Path
-
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch

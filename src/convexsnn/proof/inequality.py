@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .integers import integer_product, floor_divide, to_integers
+from .integers import floor_divide, integer_product, to_integers
 from .losses import LOSSES, Dyadic, LossHead
 
 # Bits of the largest entry of the dual vector on its grid, and of the factor t.

@@ -46,7 +46,7 @@ class KernelShape:
     neurons: int = 5000
     lengths: tuple[int, ...] = (3, 5, 9)
     windows: tuple[int, ...] = ()
-    dtype: str = "float32"
+    dtype: str = "float64"
 
     def __post_init__(self) -> None:
         check_integer("neurons", self.neurons)
