@@ -57,8 +57,8 @@ def load(name: str, seed: int) -> tuple[Split, Split]:
 
 
 def padded(X: list[np.ndarray], steps: int) -> np.ndarray:
-    """(n, d, steps): cut off, or zero after the end."""
-    out = np.zeros((len(X), X[0].shape[1], steps))
+    """(n, d, steps), or of 9 steps where these are fewer, which MiniRocket needs: cut off, or zero after the end."""
+    out = np.zeros((len(X), X[0].shape[1], max(9, steps)))
     for row, x in zip(out, X, strict=True):
         row[:, : len(x)] = x[:steps].T
     return out

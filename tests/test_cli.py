@@ -281,7 +281,15 @@ def test_several_betas_on_a_validation_split(tmp_path, capsys, beta):
     assert not (out / "path.json").exists()
 
 
-def test_several_betas_without_a_validation_split(tmp_path, capsys):
+def test_several_betas_without_a_validation_split(tmp_path, capsys, monkeypatch):
+    out, data = tmp_path / "folds", save_data(tmp_path / "d.npz")
+    assert fit(out, *data, "--beta", "1", "--beta", "0.1", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["path"]["retrained_on_all"] is False
+    assert {point["certificate"]["n"] for point in report["path"]["points"]} == {50}
+    assert run(["verify", "--model", str(out), *data]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("convexsnn.fitting.FEW_SEQUENCES", 10)
     out, data = tmp_path / "m", save_data(tmp_path / "d.npz")
     assert fit(out, *data, "--beta", "1", "--beta", "0.1", "--validation-fraction", "0.3", "--json") == 0
     report = json.loads(capsys.readouterr().out)

@@ -196,7 +196,9 @@ def test_ctrl_c_gives_the_best_so_far_with_its_gap(monkeypatch):
     assert certificate.scope == "global"
     assert verify(model.trained_, certificate, model.problem(X, y)).holds
     optimum = SpikingClassifier(**EXACT, beta=1.0).fit(X, y).certificate_
-    assert certificate.dual <= optimum.dual * (1 + 1e-9) < optimum.primal <= certificate.primal * (1 + 1e-6)
+    # Both enclose the same optimum.
+    assert certificate.dual <= optimum.primal
+    assert optimum.dual <= certificate.primal
 
 
 def test_ctrl_c_in_the_rounds_gives_the_best_so_far():
