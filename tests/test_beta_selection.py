@@ -6,9 +6,9 @@ import torch
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexsnn import Gaussian, SpikingClassifier, SpikingRegressor
-from convexsnn.cross_validation import folds_of, pick
-from convexsnn.fitting import held_out
+from convexsnn.cross_validation import pick
 from convexsnn.regularisation import rho_of
+from convexsnn.splits import folds_of, held_out
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 from helpers import interrupt_run

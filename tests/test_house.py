@@ -19,7 +19,7 @@ ROOMS = [
     ["witnesses", "dictionary", "solvers"],
     ["ridge", "reconstruction", "bounds", "cost", "merged", "observer"],
     ["problem"],
-    ["training", "surrogate"],
+    ["training", "surrogate", "splits"],
     ["search", "hybrids", "exact", "polishing", "export", "verification"],
     ["selection", "families"],
     ["cross_validation"],

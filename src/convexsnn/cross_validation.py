@@ -7,15 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from convexsnn.observer import Observer
-from convexsnn.problem import Problem
 from convexsnn.regularisation import Regularisation
-from convexsnn.selection import Fitted, PathPoint, betas_of, point_of, warn_of_others
+from convexsnn.selection import Fitted, betas_of, fits_of, warn_of_others
 from convexsnn.solvers.base import Status
 from convexsnn.solvers.path import solve_path
-from convexsnn.training import Fit, SimulatedColumns
+from convexsnn.training import SimulatedColumns
 
 # The relative gap to which weights without a fold are solved: scores do not show more.
 FOLD_TOL = 1e-3
@@ -52,7 +50,7 @@ def cross_validate(
     betas = betas_of(source, regularisation)
     rhos = [regularisation.rho_of(beta, source.n_last) for beta in betas]
     observer.begin(f"{len(betas)} betas on all sequences")
-    points, fits = _on_all_rows(source, betas, rhos, regularisation)
+    points, fits = map(list, zip(*fits_of(source, betas, rhos, regularisation), strict=True))
     scores, losses = _of_folds(source, rhos[: len(points)], folds, observer, points[-1].status)
     if len(scores):
         means = scores.mean(axis=0).tolist()
@@ -78,21 +76,6 @@ def pick(scores: np.ndarray, losses: np.ndarray) -> int:
     return int(np.where(means >= means[best] - error, losses.mean(axis=0), np.inf).argmin())
 
 
-def _on_all_rows(
-    source: SimulatedColumns, betas: Sequence[float], rhos: Sequence[float], regularisation: Regularisation
-) -> tuple[list[PathPoint], list[Fit]]:
-    """The fits of all betas on all rows, until there are too many columns."""
-    points: list[PathPoint] = []
-    fits: list[Fit] = []
-    for beta, fit in zip(betas, source.fits(rhos), strict=False):
-        point = point_of(source, beta, fit)
-        if points and not regularisation.allows(point.support):
-            break
-        points.append(point)
-        fits.append(fit)
-    return points, fits
-
-
 def _of_folds(
     source: SimulatedColumns, rhos: Sequence[float], folds: np.ndarray, observer: Observer, status: Status
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -115,9 +98,8 @@ def _of_fold(source: SimulatedColumns, rhos: Sequence[float], held: np.ndarray) 
     """
     problem = source.problem
     rest, part = problem.take(~held), problem.take(held)
-    row_of = lambda mask: torch.from_numpy(np.flatnonzero(_rows_of(problem, mask)))  # noqa: E731
     columns = source.program.columns
-    shown, hidden = (columns.rows(row_of(mask).to(columns.device)) for mask in (~held, held))
+    shown, hidden = (columns.rows(problem.rows_of(mask).to(columns.device)) for mask in (~held, held))
     options = replace(source.options, tol=max(source.options.tol, FOLD_TOL), callback=None)
     for solution in solve_path(rest.program(shown), rhos, options):
         if solution.status is Status.INTERRUPTED:
@@ -125,17 +107,3 @@ def _of_fold(source: SimulatedColumns, rhos: Sequence[float], held: np.ndarray) 
         S = hidden.matmul(solution.W).cpu()
         score = part.scored.score_of(S)
         yield (score if math.isfinite(score) else -math.inf), float(part.weights @ part.loss.value(S, part.targets))
-
-
-def _rows_of(problem: Problem, mask: np.ndarray) -> np.ndarray:
-    """A mask of sequences as one of rows."""
-    return np.repeat(mask, problem.input.lengths.cpu().numpy()) if problem.every_step else mask
-
-
-def folds_of(strata: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """A random fold from 0 to number - 1 for each entry, as equal in size as can be, in each stratum too."""
-    shuffled = np.random.default_rng(seed).permutation(len(strata))
-    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    folds = np.empty(len(strata), dtype=np.int64)
-    folds[by_stratum] = np.arange(len(strata)) % number
-    return folds

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from convexsnn.caller import isolated, paced
-from convexsnn.cross_validation import cross_validate, folds_of
+from convexsnn.cross_validation import cross_validate
 from convexsnn.families import Run, WitnessFamily
 from convexsnn.penalties import require_norm
 from convexsnn.problem import Problem
@@ -15,6 +13,7 @@ from convexsnn.regularisation import Regularisation
 from convexsnn.search.state import SEARCHING
 from convexsnn.selection import Fitted, train_path
 from convexsnn.solvers import Status
+from convexsnn.splits import fold_count, folds_of, held_out, strata
 from convexsnn.training import SimulatedColumns
 
 # Up to so many sequences betas are compared by cross-validation, which takes a solution a fold.
@@ -76,44 +75,9 @@ def fit(
     return fitted
 
 
-def fold_count(fraction: float, n: int) -> int:
-    """Into how many folds `n` sequences are cut so that each is about `fraction` of them: at least two."""
-    return max(2, min(n, round(1.0 / fraction)))
-
-
 def check_checkpoint(family: WitnessFamily, run: Run) -> None:
     """Raise ValueError where a checkpoint is asked for that the family would not keep."""
     if run.checkpoint is not None and not family.searches:
         raise ValueError(
             f"checkpoint has no effect on witnesses={family!r}: only a search keeps one, as in witnesses='search'"
         )
-
-
-def strata(problem: Problem) -> np.ndarray:
-    """The class of each sequence, whose shares a split should keep; zeros where rows are steps, or have no class."""
-    if problem.every_step or problem.score is None:
-        return np.zeros(len(problem.input), dtype=np.int64)
-    return problem.score.strata(problem.targets)
-
-
-def held_out(strata: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """A random bool mask of shape (n,) with `fraction` of the entries, as near as can be of each stratum.
-
-    Raises
-    ------
-    ValueError
-        When fewer than two entries would be left on either side.
-    """
-    n = len(strata)
-    count = round(fraction * n)
-    if not 2 <= count <= n - 2:
-        raise ValueError(
-            f"validation_fraction={fraction:g} of {n} sequences is {count}, but training and validation need at least "
-            "two each: change it, or pass validation=(X_val, y_val)"
-        )
-    shuffled = np.random.default_rng(seed).permutation(n)
-    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    # Evenly spaced entries of the sorted list meet every stratum in proportion to its size.
-    mask = np.zeros(n, dtype=bool)
-    mask[by_stratum[((np.arange(count) + 0.5) * n / count).astype(int)]] = True
-    return mask

@@ -118,7 +118,7 @@ class Problem:
 
     def take(self, chosen: np.ndarray) -> Problem:
         """The problem on the sequences that the bool mask `chosen` of shape (n,) names."""
-        rows = torch.from_numpy(np.flatnonzero(self._spread(chosen)))
+        rows = self.rows_of(chosen)
         of_rows = lambda weights: None if weights is None else weights[rows]  # noqa: E731
         return replace(
             self,
@@ -127,6 +127,11 @@ class Problem:
             row_weights=of_rows(self.row_weights),
             score_weights=of_rows(self.score_weights),
         )
+
+    def rows_of(self, chosen: np.ndarray) -> Tensor:
+        """The rows of the sequences that the bool mask `chosen` of shape (n,) names, int64 in ascending order."""
+        steps = self.input.lengths.cpu().numpy() if self.every_step else 1
+        return torch.from_numpy(np.flatnonzero(np.repeat(chosen, steps)))
 
     def split(self, held: np.ndarray) -> Problem:
         """The problem without the sequences that the bool mask `held` (n,) names, which become its validation data."""
@@ -232,10 +237,6 @@ class Problem:
         S = scores(network, self.input).to(self.targets.device)
         data = self.weights @ self.loss.value(S, self.targets)
         return float(data + self.rho * self.penalty.value(network.W))
-
-    def _spread(self, per_sequence: np.ndarray) -> np.ndarray:
-        """Values of sequences as values of rows."""
-        return np.repeat(per_sequence, self.input.lengths.cpu().numpy()) if self.every_step else per_sequence
 
 
 # What does not depend on rho.

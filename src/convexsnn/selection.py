@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
@@ -136,19 +137,16 @@ def train_path(source: ColumnSource, regularisation: Regularisation, observer: O
     points: list[PathPoint] = []
     picked: tuple[PathPoint, Fit] | None = None
     # A search has all but solved the program of the smallest beta.
-    fits = iter(source.fits(rhos, None if regularisation.several else source.start))
+    fits = fits_of(source, betas, rhos, regularisation, None if regularisation.several else source.start)
     for i, beta in enumerate(betas, start=1):
         if len(betas) > 1:
             observer.begin(f"beta {beta:.3g} ({i} of {len(betas)})")
-        fit = next(fits, None)
-        if fit is None:
-            break  # the one before was interrupted
-        point = point_of(source, beta, fit)
-        if points and not regularisation.allows(point.support):
+        point, fit = next(fits, (None, None))
+        if point is None or fit is None:
             break
         points.append(point)
-        if picked is None or points[-1].beats(picked[0]):
-            picked = points[-1], fit
+        if picked is None or point.beats(picked[0]):
+            picked = point, fit
     assert picked is not None
     warn_of_others(points, picked[0], source.options.tol)
     return Fitted(picked[1].conclude(), picked[0].beta, tuple(points), source.history, source.stopped)
@@ -161,7 +159,25 @@ def betas_of(source: ColumnSource, regularisation: Regularisation) -> tuple[floa
     return tuple(math.sqrt(source.n_last) * rho for rho in source.path_of_rhos())
 
 
-def point_of(source: ColumnSource, beta: float, fit: Fit) -> PathPoint:
+def fits_of(
+    source: ColumnSource,
+    betas: Sequence[float],
+    rhos: Sequence[float],
+    regularisation: Regularisation,
+    start: Tensor | None = None,
+) -> Iterator[tuple[PathPoint, Fit]]:
+    """The fits of the betas, each made when it is asked for, and what is kept of each.
+
+    The last is one that was interrupted, or the one before the first with more columns than `regularisation` allows.
+    """
+    for i, (beta, fit) in enumerate(zip(betas, source.fits(rhos, start), strict=False)):
+        point = _point(source, beta, fit)
+        if i and not regularisation.allows(point.support):
+            return
+        yield point, fit
+
+
+def _point(source: ColumnSource, beta: float, fit: Fit) -> PathPoint:
     """What is kept of the fit of one beta."""
     problem = source.problem
     return PathPoint(
