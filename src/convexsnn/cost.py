@@ -92,8 +92,7 @@ def inference_cost(network: Network, sequences: Sequences) -> Cost:
     hidden = network.hidden
     sequences = sequences.to(hidden.device, hidden.dtype)
     tally, steps = Tally(), int(sequences.lengths.sum())
-    shown = torch.arange(sequences.n_steps, device=hidden.device) < sequences.lengths.unsqueeze(1)
-    binary = is_binary(sequences.values[shown])
+    binary = is_binary(sequences.values[sequences.shown])
     fan_out = (network.W != 0).sum(dim=1)
     for part in simulate_chunks(hidden, sequences):
         tally.spikes += part.n_spikes

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convexsnn.network import Hidden, Layer
+from convexsnn.network import Hidden, Layer, delayed
 from convexsnn.neurons import Threshold
 from convexsnn.readouts import Accumulated
 
@@ -72,7 +72,7 @@ def run_whole(hidden: Hidden, layer: Layer, values: Tensor, lengths: Tensor) -> 
 
 
 def _run_block(hidden: Hidden, layer: Layer, values: Tensor, lengths: Tensor) -> WholeRun:
-    seen = delayed(values, layer.delays) if layer.delayed else values
+    seen = delayed(values, layer.delays, time=1)
     current = (seen.flatten(end_dim=1) @ layer.weight).unflatten(0, values.shape[:2])
     if layer.bias is not None:
         current += layer.bias
@@ -89,13 +89,3 @@ def _run_block(hidden: Hidden, layer: Layer, values: Tensor, lengths: Tensor) ->
     past = tuple(torch.where((t >= 0).unsqueeze(1), values[rows, t.clamp(min=0)], 0.0) for t in before)
     ends, membrane = spikes[rows, last].to(hidden.dtype), fired.membrane[rows, last]
     return WholeRun(accumulated, ends, membrane, past, spikes.sum(dim=(0, 1)), distance.abs().amin())
-
-
-def delayed(values: Tensor, delays: tuple[int, ...]) -> Tensor:
-    """What a layer with these delays sees of values (n, T, d) at each step, (n, T, len(delays) * d)."""
-    n, T, d = values.shape
-    seen = values.new_zeros(n, T, len(delays), d)
-    for k, delay in enumerate(delays):
-        if delay < T:
-            seen[:, delay:, k] = values[:, : T - delay]
-    return seen.flatten(start_dim=2)

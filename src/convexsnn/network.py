@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convexsnn.checks import check_integer
 from convexsnn.neurons import LIF, Neuron, Threshold
@@ -111,6 +111,25 @@ def check_delays(delays: tuple[int, ...]) -> tuple[int, ...]:
     if not own or any(after <= before for before, after in pairwise(own)):
         raise ValueError(f"delays must be different numbers of steps in ascending order, got {own}")
     return own
+
+
+def delayed(values: Tensor, delays: tuple[int, ...], *, time: int) -> Tensor:
+    """What a layer with these delays sees at each step, side by side in the last of three axes.
+
+    Parameters
+    ----------
+    values : float tensor of three axes
+        What is below, with the steps in axis `time` (0 or 1) and the n_in neurons in the last.
+    delays : tuple of int
+        What lies before the first step is zero.
+    time : int
+    """
+    before = (0, 0) * (2 - time)
+    steps = values.shape[time]
+    parts = [
+        nn.functional.pad(values, (*before, delay, 0)).narrow(time, 0, steps) if delay else values for delay in delays
+    ]
+    return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
 
 
 def without_delays(layer: Layer, who: str) -> Layer:

@@ -47,6 +47,11 @@ class Sequences:
         """Whether all sequences have T steps."""
         return bool((self.lengths == self.n_steps).all())
 
+    @property
+    def shown(self) -> Tensor:
+        """Which steps are shown to a network and which are padding, bool of shape (n, T)."""
+        return torch.arange(self.n_steps, device=self.lengths.device) < self.lengths.unsqueeze(1)
+
     def rows(self, every_step: bool) -> int:
         """Rows of the dictionary: one a sequence, or one a step of each sequence."""
         return int(self.lengths.sum()) if every_step else len(self)

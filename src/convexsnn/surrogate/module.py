@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from convexsnn.network import Branch, Layer, Network, lif_of
+from convexsnn.network import Branch, Layer, Network, delayed, lif_of
 from convexsnn.neurons import LIF
 from convexsnn.surrogate.columns import check_readout, columns_of, last_layers
 from convexsnn.surrogate.scan import Scanned, ScanSettings, scan
@@ -53,7 +53,7 @@ class TrainableLayer(nn.Module):
     def forward(self, below: Tensor) -> Scanned:
         """Spikes and membranes of all steps, from `below` of shape (T, n, n_in)."""
         # One product for all steps: the time of a network without recurrence is that of its matrix products.
-        seen = _delayed(below, self._template.delays)
+        seen = delayed(below, self._template.delays, time=0)
         current = (seen.flatten(0, 1) @ self.weight).unflatten(0, seen.shape[:2])
         if self.bias is not None:
             current = current + self.bias
@@ -159,12 +159,6 @@ class TrainableNetwork(nn.Module):
 
     def _layers(self) -> list[list[TrainableLayer]]:
         return cast("list[list[TrainableLayer]]", self.branches)
-
-
-def _delayed(below: Tensor, delays: tuple[int, ...]) -> Tensor:
-    """`below` (T, n, n_in) as it was so many steps ago, side by side: (T, n, len(delays) * n_in)."""
-    shifted = [nn.functional.pad(below, (0, 0, 0, 0, delay, 0))[: len(below)] if delay else below for delay in delays]
-    return torch.cat(shifted, dim=2) if len(shifted) > 1 else shifted[0]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_integer
-from convexsnn.memoryless import delayed
-from convexsnn.network import DTYPES, Branch, Hidden, Layer
+from convexsnn.network import DTYPES, Branch, Hidden, Layer, delayed
 from convexsnn.neurons import Threshold
 from convexsnn.readouts import Rate, Readout, Several, Windows
 from convexsnn.sequences import Sequences
@@ -163,8 +162,7 @@ def _weights(length: int, d: int, m: int, generator: torch.Generator) -> Tensor:
 
 def _units(sequences: Sequences) -> Tensor:
     """The standard deviation of each feature over all steps, float64 (d,); 1 for a constant one."""
-    shown = torch.arange(sequences.n_steps, device=sequences.lengths.device) < sequences.lengths.unsqueeze(1)
-    deviation = sequences.values[shown].to(torch.float64).std(dim=0, correction=0).cpu()
+    deviation = sequences.values[sequences.shown].to(torch.float64).std(dim=0, correction=0).cpu()
     return torch.where(deviation > 0.0, deviation, 1.0)
 
 
@@ -176,9 +174,8 @@ def _thresholds(layer: Layer, sequences: Sequences, generator: torch.Generator) 
     found = []
     for weight in layer.weight.split(GROUP, dim=1):
         chosen = torch.randperm(len(sequences), generator=generator)[:SHOWN].to(sequences.lengths.device)
-        shown = sequences.take(chosen).to("cpu", layer.weight.dtype)
-        within = torch.arange(shown.n_steps) < shown.lengths.unsqueeze(1)
-        potentials = delayed(shown.values, layer.delays)[within] @ weight
+        some = sequences.take(chosen).to("cpu", layer.weight.dtype)
+        potentials = delayed(some.values, layer.delays, time=1)[some.shown] @ weight
         found.append(_between(potentials.T.sort(dim=1).values, generator))
     return torch.cat(found)
 

@@ -178,8 +178,7 @@ def spikes_per_step(hidden: Hidden, sequences: Sequences) -> Tensor:
         for branch in state.branches:
             for i, layer in enumerate(branch.layers):
                 counts[i, :, t] += layer.spikes.sum(dim=1, dtype=torch.float64)
-    inside = torch.arange(sequences.n_steps, device=hidden.device) < sequences.lengths.unsqueeze(1)
-    return counts * inside
+    return counts * sequences.shown
 
 
 def set_reservoir(hidden: Hidden, leak: float, threshold: float, input_scale: float) -> Hidden:

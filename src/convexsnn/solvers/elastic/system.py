@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 
 from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers.newton.system import preconditioned
 
 # Systems of up to this many unknowns, rows times outputs, are solved directly.
 DIRECT_LIMIT = 1500
-CG_LIMIT = 250
-# Relative residual of a Newton system that is solved by conjugate gradients.
-CG_TOL = 1e-6
 
 
 class UsedColumns:
@@ -107,17 +105,7 @@ def _directly(columns: UsedColumns, curvature: RowMatrices, residual: Tensor, si
 
 def _by_conjugate_gradients(columns: UsedColumns, curvature: RowMatrices, residual: Tensor, sigma: float) -> Tensor:
     """-residual + sigma B X with (I + sigma B^T H B) X = B^T H residual."""
-    factor, rest = BlockFactor(columns, curvature, sigma), columns.rmatmul(curvature.apply(residual))
-    X, step = torch.zeros_like(rest), factor.solve(rest)
-    direction, energy = step, float((rest * step).sum())
-    enough = CG_TOL**2 * energy
-    for _ in range(CG_LIMIT):
-        if not energy > enough:
-            break
-        image = direction + sigma * columns.rmatmul(curvature.apply(columns.matmul(direction)))
-        length = energy / float((direction * image).sum())
-        X, rest = X + length * direction, rest - length * image
-        step = factor.solve(rest)
-        energy, before = float((rest * step).sum()), energy
-        direction = step + (energy / before) * direction
+    apply = lambda X: X + sigma * columns.rmatmul(curvature.apply(columns.matmul(X)))  # noqa: E731
+    right = columns.rmatmul(curvature.apply(residual))
+    X, _, _ = preconditioned(apply, BlockFactor(columns, curvature, sigma).solve, right)
     return sigma * columns.matmul(X) - residual

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -124,8 +124,18 @@ def conjugate_gradients(
         image[chosen] = torch.where(active, R @ curvature.apply(R.T @ X) + inverse.apply(X), 0.0)
         return image
 
+    return preconditioned(apply, preconditioner.apply, B)
+
+
+def preconditioned(
+    apply: Callable[[Tensor], Tensor], precondition: Callable[[Tensor], Tensor], B: Tensor
+) -> tuple[Tensor, int, bool]:
+    """Solve A X = B by conjugate gradients, for a positive definite A and an approximate inverse of it.
+
+    Returns X, the number of iterations, and whether `CG_TOL` was reached.
+    """
     X, residual = torch.zeros_like(B), B.clone()
-    direction = step = preconditioner.apply(residual)
+    direction = step = precondition(residual)
     energy = first = float((residual * step).sum())
     for iteration in range(CG_LIMIT):
         if not energy > CG_TOL**2 * first:
@@ -137,7 +147,7 @@ def conjugate_gradients(
             return X, iteration, False
         X += (energy / along) * direction
         residual -= (energy / along) * image
-        step = preconditioner.apply(residual)
+        step = precondition(residual)
         energy, previous = float((residual * step).sum()), energy
         direction = step + (energy / previous) * direction
     return X, CG_LIMIT, False
