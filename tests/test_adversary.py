@@ -13,3 +13,8 @@ def test_no_neuron_beats_a_bound(seed):
 def test_weights_beyond_the_range_of_floats_are_left_out():
     """Mixed units and a tiny threshold: rounding leaves nothing of it, or the weights in its terms are infinite."""
     assert attack(2138).wrong == ()
+
+
+def test_pricing_claims_what_it_can_prove_again():
+    """Pricing ends within NEAR of the best pattern: priced anew, the scaled dual vector came out larger than before."""
+    assert attack(3601).wrong == ()

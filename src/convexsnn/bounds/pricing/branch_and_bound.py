@@ -21,6 +21,8 @@ from convexsnn.rationals import Floats, Integers
 
 # A cell is closed when its bound is within so much of what has been found, relatively.
 NEAR = 1e-10
+# A dual vector that is feasible with so much room is found to be feasible when it is priced anew: see `exact_oracle`.
+ROOM = 4.0 * NEAR
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from torch import Tensor
 from convexsnn.bounds.family import NetworkFamily
 from convexsnn.bounds.patterns.arrangement import Arrangement
 from convexsnn.bounds.patterns.witness import find_branch
-from convexsnn.bounds.pricing.branch_and_bound import Found, best_patterns
+from convexsnn.bounds.pricing.branch_and_bound import NEAR, Found, best_patterns
 from convexsnn.bounds.pricing.decisions import PricedPrefixes
 from convexsnn.network import Branch, Hidden
 from convexsnn.penalties import Norm, Penalty, require_norm
@@ -102,7 +102,8 @@ def _by_branching(
     for k, unit in enumerate(family.units):
         prefixes = PricedPrefixes.of(unit, family, sequences, U.numpy())
         share = max(0.0, until - time.perf_counter()) / (len(family.units) - k)
-        priced = best_patterns(prefixes, norm, enough=rho, count=count, time_limit=share)
+        # Patterns a little below rho are told apart too: where all lie lower still, none is thought to reach it.
+        priced = best_patterns(prefixes, norm, enough=rho * (1.0 - 2.0 * NEAR), count=count, time_limit=share)
         largest, finished = max(largest, priced.bound), finished and priced.finished
         given += [(found.value, branch) for found in priced.found if (branch := _branch(found, prefixes, sequences))]
     given = sorted(given, key=lambda pair: -pair[0])[:count]
