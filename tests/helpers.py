@@ -5,7 +5,7 @@ import json
 import numpy as np
 import torch
 
-from convexsnn import Architecture, Problem, gaussian
+from convexsnn import Architecture, Problem, gaussian, simulate
 from convexsnn.columns import BitColumns, RealColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
@@ -13,6 +13,7 @@ from convexsnn.penalties import PENALTIES, Norm
 from convexsnn.program import ConvexProgram
 from convexsnn.sealed import DIGEST, write_sealed
 from convexsnn.sequences import Sequences, as_sequences
+from convexsnn.simulation import initial_state, read, step
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.newton.solver import SemismoothNewton
 
@@ -66,6 +67,30 @@ def draw_program(
     columns = RealColumns(torch.from_numpy(rng.normal(size=(P, n)))) if real else BitColumns(pack_bits(bits), n)
     targets = draw_targets(loss, n, classes, seed=seed)
     return ConvexProgram(columns, targets, LOSSES[loss], PENALTIES[penalty], rho, weights / weights.sum())
+
+
+def assert_goes_on(hidden: Hidden, sequences: Sequences, cut: int) -> None:
+    """Steps shown in two parts, or one by one, read as all of them at once: what is carried is in the state."""
+    whole, steps = simulate(hidden, sequences), sequences.n_steps
+    first = simulate(hidden, as_sequences(sequences.values[:, :cut]))
+    rest = simulate(hidden, as_sequences(sequences.values[:, cut:]), first.state)
+    assert torch.equal(rest.features, whole.features)
+    assert rest.state.steps.flatten().tolist() == [steps] * len(sequences)
+    state = initial_state(hidden, len(sequences))
+    for t in range(steps):
+        state = step(hidden, sequences.values[:, t], state).state
+    assert torch.equal(read(hidden, state)[0], whole.features)
+
+
+def assert_scripts_compiles_and_exports(module: torch.nn.Module, X: torch.Tensor) -> None:
+    """TorchScript, torch.compile and torch.export give what the module gives."""
+    y, state = module(X)
+    scripted_y, scripted_state = torch.jit.script(module)(X)
+    assert torch.equal(scripted_y, y)
+    assert all(map(torch.equal, scripted_state, state))
+    torch._dynamo.reset()  # the code of modules is compiled anew for each, up to a limit
+    assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(X)[0], y)
+    assert torch.equal(torch.export.export(module, (X,)).module()(X)[0], y)
 
 
 def interrupt_run(monkeypatch, call):

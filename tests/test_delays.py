@@ -22,9 +22,9 @@ from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import Threshold, lif
 from convexsnn.readouts import Rate
 from convexsnn.reconstruction import quantise, widen_margins
-from convexsnn.simulation import initial_state, read, scores, step
+from convexsnn.simulation import scores
 from convexsnn.storage import load_model, save_model
-from helpers import draw_sequences, generator
+from helpers import assert_goes_on, draw_sequences, generator
 
 
 def draw(delays=(0, 2, 3), above=(0,), *, kind="lif", readout="spike", every_step=False, dtype=torch.float64):
@@ -80,14 +80,7 @@ def test_delays_of_spikes_are_those_of_the_layer_below():
 
 @pytest.mark.parametrize("kind", ["lif", "threshold"])
 def test_a_network_goes_on_from_its_state(kind):
-    hidden, sequences = draw((1, 5), (0, 3), kind=kind, readout=Rate()), draw_sequences(T=9)
-    whole = simulate(hidden, sequences).features
-    first = simulate(hidden, as_sequences(sequences.values[:, :4]))
-    assert torch.equal(simulate(hidden, as_sequences(sequences.values[:, 4:]), first.state).features, whole)
-    state = initial_state(hidden, len(sequences))
-    for t in range(9):
-        state = step(hidden, sequences.values[:, t], state).state
-    assert torch.equal(read(hidden, state)[0], whole)
+    assert_goes_on(draw((1, 5), (0, 3), kind=kind, readout=Rate()), draw_sequences(T=9), 4)
 
 
 def test_reconstruction_and_files_keep_delays(tmp_path):

@@ -12,7 +12,7 @@ from convexsnn.reading import DamagedFileError
 from convexsnn.simulation import initial_state, read, scores, step
 from convexsnn.surrogate import SurrogateShape
 from convexsnn.surrogate.module import Gradients
-from helpers import generator
+from helpers import assert_scripts_compiles_and_exports, generator
 
 TARGETS = {
     "torch": (to_torch, "torch", ("soft", "hard", "none", "delayed", "threshold")),
@@ -166,14 +166,8 @@ def test_state_goes_on_where_it_ended():
 
 @pytest.mark.parametrize("reset", ["soft", "hard", "none", "delayed"])
 def test_torch_module_can_be_scripted_compiled_and_exported(reset):
-    module, X = to_torch(draw(reset, dyadic=False, recurrent=True, readout="membrane")), inputs(dyadic=False)[:3]
-    y, state = module(X)
-    scripted_y, scripted_state = torch.jit.script(module)(X)
-    assert torch.equal(scripted_y, y)
-    assert all(map(torch.equal, scripted_state, state))
-    torch._dynamo.reset()  # the code of modules is compiled anew for each, up to a limit
-    assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(X)[0], y)
-    assert torch.equal(torch.export.export(module, (X,)).module()(X)[0], y)
+    module = to_torch(draw(reset, dyadic=False, recurrent=True, readout="membrane"))
+    assert_scripts_compiles_and_exports(module, inputs(dyadic=False)[:3])
 
 
 @pytest.mark.parametrize("shape", ["arctan", "straight_through"])

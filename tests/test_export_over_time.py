@@ -13,7 +13,7 @@ from convexsnn import LIF, Branch, Hidden, Layer, Network, Sequences, Threshold,
 from convexsnn.export import from_nir, from_torch, to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
 from convexsnn.readouts import Analog, Count, Leaky, Membrane, Rate, Several, Spike, Windows
 from convexsnn.simulation import scores
-from helpers import generator
+from helpers import assert_scripts_compiles_and_exports, generator
 
 T, N, D = 12, 30, 4
 READOUTS = {
@@ -121,14 +121,7 @@ def test_the_state_goes_on_where_it_ended(name):
 @pytest.mark.parametrize("name", READOUTS)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torch_modules_can_be_scripted_compiled_and_exported(name):
-    module, X = to_torch(draw(readout=READOUTS[name])), inputs()[:4]
-    y, state = module(X)
-    scripted_y, scripted_state = torch.jit.script(module)(X)
-    assert torch.equal(scripted_y, y)
-    assert all(map(torch.equal, scripted_state, state))
-    torch._dynamo.reset()  # the code of modules is compiled anew for each, up to a limit
-    assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(X)[0], y)
-    assert torch.equal(torch.export.export(module, (X,)).module()(X)[0], y)
+    assert_scripts_compiles_and_exports(to_torch(draw(readout=READOUTS[name])), inputs()[:4])
 
 
 @pytest.mark.parametrize("name", [*READOUTS, "membrane"])

@@ -1,14 +1,12 @@
 """Random dilated kernels: what is drawn, that every neuron tells steps apart, and fits with them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexsnn import Kernels, SpikingClassifier, SpikingRegressor, as_sequences, simulate
+from convexsnn import Gaussian, Kernels, SpikingClassifier, SpikingRegressor, as_sequences, simulate
 from convexsnn.export import to_torch
 from convexsnn.memoryless import runs_whole
 from convexsnn.neurons import Threshold
@@ -134,13 +132,21 @@ def test_unequal_lengths_regression_and_every_step():
     assert stepwise.fit(X[:20], steps[:20]).predict(X[:20]).shape == (20, 40)
 
 
-def test_a_mixture_with_kernels_and_an_export():
+def test_kernels_join_other_neurons_that_are_read_alike():
     X, y = waves(n=30)
-    hidden = kernels(as_sequences(X), generator(), KernelShape(30))
-    model = SpikingClassifier(witnesses=replace(hidden, readout="spike"), beta=0.05).fit(X, y)
+    family = Kernels(last=30) + Gaussian(depth=2, last=20, readout="rate")
+    model = SpikingClassifier(witnesses=family, beta=0.05, random_state=0).fit(X, y)
     assert model.certificate_.holds(1e-6)
-    assert model.network_.hidden.readout == replace(hidden, readout="spike").readout
-    assert callable(to_torch)
+    assert model.trained_.witnesses.n_last == 50
+    with pytest.raises(ValueError, match="readout"):
+        SpikingClassifier(witnesses=Kernels(last=30) + Gaussian(depth=2, readout="spike")).fit(X, y)
+
+
+def test_an_exported_module_answers_as_the_model():
+    X, y = waves(n=30)
+    model = SpikingClassifier(witnesses=Kernels(last=200), beta=0.05, random_state=0).fit(X, y)
+    outputs, _ = to_torch(model.network_)(torch.from_numpy(X).transpose(0, 1))
+    assert torch.allclose(outputs[:, 1] - outputs[:, 0], torch.from_numpy(model.decision_function(X)), atol=1e-12)
 
 
 @pytest.mark.parametrize(

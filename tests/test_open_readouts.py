@@ -38,12 +38,12 @@ from convexsnn.proof.verification import verify_exactly
 from convexsnn.readouts import READOUTS, Reading, Readout, as_readout
 from convexsnn.reconstruction import quantise, widen_margins
 from convexsnn.ridge import fit_ridge
-from convexsnn.simulation import initial_state, read, scores, step
+from convexsnn.simulation import scores
 from convexsnn.storage import load_model, save_model
 from convexsnn.surrogate import SurrogateSettings, train_surrogate
 from convexsnn.verification import verify
 from convexsnn.witnesses import with_constant
-from helpers import KINDS, draw_hidden, draw_sequences, generator
+from helpers import KINDS, assert_goes_on, draw_hidden, draw_sequences, generator
 
 
 @dataclass(frozen=True)
@@ -119,16 +119,7 @@ def test_features_are_shares_of_steps_whatever_the_lengths(kind, every_step):
 
 
 def test_what_was_accumulated_is_part_of_the_state():
-    hidden, sequences = draw_hidden(readout="share"), draw_sequences(T=7)
-    whole = simulate(hidden, sequences)
-    first = simulate(hidden, as_sequences(sequences.values[:, :3]))
-    rest = simulate(hidden, as_sequences(sequences.values[:, 3:]), first.state)
-    assert torch.equal(rest.features, whole.features)
-    assert rest.state.steps.flatten().tolist() == [7] * len(sequences)
-    state = initial_state(hidden, len(sequences))
-    for t in range(7):
-        state = step(hidden, sequences.values[:, t], state).state
-    assert torch.equal(read(hidden, state)[0], whole.features)
+    assert_goes_on(draw_hidden(readout="share"), draw_sequences(T=7), 3)
 
 
 def data(n=40, T=6):

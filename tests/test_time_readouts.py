@@ -11,10 +11,10 @@ from convexsnn import Gaussian, SpikingClassifier, SpikingRegressor, as_sequence
 from convexsnn.network import Network
 from convexsnn.readouts import Analog, Count, LastLayer, Leaky, Membrane, Rate, Several, Spike, Windows, as_readout
 from convexsnn.reconstruction import reconstruct
-from convexsnn.simulation import initial_state, read, scores, step
+from convexsnn.simulation import scores
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
-from helpers import KINDS, draw_hidden, draw_sequences, generator
+from helpers import KINDS, assert_goes_on, draw_hidden, draw_sequences, generator
 
 MIXED = Several((Rate(), Spike(), Windows(2, 3)))
 READ = {
@@ -54,14 +54,7 @@ def test_features_are_those_of_the_spikes_whatever_the_lengths(kind, name, every
 
 @pytest.mark.parametrize("name", READ)
 def test_a_network_goes_on_from_its_state(name):
-    hidden, sequences = draw_hidden(readout=KINDS_OF[name]), draw_sequences(T=7)
-    whole = simulate(hidden, sequences).features
-    first = simulate(hidden, as_sequences(sequences.values[:, :3]))
-    assert torch.equal(simulate(hidden, as_sequences(sequences.values[:, 3:]), first.state).features, whole)
-    state = initial_state(hidden, len(sequences))
-    for t in range(7):
-        state = step(hidden, sequences.values[:, t], state).state
-    assert torch.equal(read(hidden, state)[0], whole)
+    assert_goes_on(draw_hidden(readout=KINDS_OF[name]), draw_sequences(T=7), 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
