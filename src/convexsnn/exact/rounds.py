@@ -161,7 +161,8 @@ class _FamilyMaster:
         scaled = best_scaling(bare, U, kappa * (1.0 + ROOM))
         bound = enclose_dual(bare, scaled, 1.0)
         if bound.below > self.bound.below:
-            self.U, self.bound, self.kappa = scaled, bound, kappa
+            # Patterns below rho are not told apart: priced anew, a kappa below 1 may be another one below 1.
+            self.U, self.bound, self.kappa = scaled, bound, max(1.0, kappa)
         certificate = self.solution.certificate
         entry = ExactRound(
             certificate.P, certificate.primal, certificate.dual, self.bound.below, pricing.kappa, self.seconds
