@@ -59,7 +59,7 @@ class SpikingEstimator(NestedParameters, ABC):
         penalty: str = "l1",
         beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
-        path_columns: int | None = None,
+        columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
         intercept: bool = False,
@@ -74,7 +74,7 @@ class SpikingEstimator(NestedParameters, ABC):
         self.penalty = penalty
         self.beta = beta
         self.rho = rho
-        self.path_columns = path_columns
+        self.columns = columns
         self.validation_fraction = validation_fraction
         self.per_step = per_step
         self.intercept = intercept
@@ -130,7 +130,7 @@ class SpikingEstimator(NestedParameters, ABC):
         """Raise on any bad setting that does not depend on the data, before work is done on it."""
         _ = self.loss_function
         check_choice("penalty", self.penalty, PENALTIES)
-        Regularisation.read(self.beta, self.rho, self.path_columns)
+        Regularisation.read(self.beta, self.rho, self.columns)
         self._options()
         for flag in ("per_step", "intercept"):
             check_flag(flag, getattr(self, flag))
@@ -211,7 +211,7 @@ class SpikingEstimator(NestedParameters, ABC):
         if validation is not None:
             problem = replace(problem, validation=self._read_validation(validation, problem.n_outputs))
         run = Run(seed_of(self.random_state), self.device, self._options(), observer or Observer(), checkpoint)
-        regularisation = Regularisation.read(self.beta, self.rho, self.path_columns)
+        regularisation = Regularisation.read(self.beta, self.rho, self.columns)
         fitted = fitting.fit(problem, self.family, regularisation, run, validation_fraction=self.validation_fraction)
         self.beta_, self.path_ = fitted.beta, list(fitted.path)
         self.history_, self.stopped_ = list(fitted.history), fitted.stopped

@@ -30,7 +30,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     ----------
     loss : {"auto", "squared"}
         "auto" is squared.
-    witnesses, penalty, beta, rho, path_columns, validation_fraction, per_step, intercept, timesteps, tol, max_iter
+    witnesses, penalty, beta, rho, columns, validation_fraction, per_step, intercept, timesteps, tol, max_iter
         As in `SpikingClassifier`; held out sequences are not stratified.
     device, random_state
         As in `SpikingClassifier`.
