@@ -54,9 +54,8 @@ def from_task(name: str, settings: TaskSettings, *, factored: bool = False) -> D
     task = load_task(name, settings)
     task = task.factored() if factored else task
     kept = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(task.settings).items()}
-    splits = {"train": task.train, "val": task.val, "test": task.test}
     source = {"task": name, "settings": kept, "factored": factored}
-    return DataSet(splits, task.per_step, source, task.unseen_share, task=task)
+    return DataSet(task.splits, task.per_step, source, task.unseen_share, task=task)
 
 
 def stored_task(extra: Mapping[str, Any], **changes: Any) -> tuple[str, TaskSettings, bool]:
