@@ -1,4 +1,4 @@
-"""Where the command line gets its data: a named task, or an .npz file."""
+"""Where the command line gets its data: a named task, or a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convexsnn.checks import check_flag
-from convexsnn.cli.npz import read_npz
+from convexsnn.data_files import read_arrays
 from convexsnn.reading import reading
 from convexsnn.sequences import as_sequences
 from convexsnn.tasks import Split, TaskData, TaskSettings, load_task
@@ -85,17 +85,17 @@ def trained_on(extra: Mapping[str, Any]) -> str:
 
 
 def from_file(path: Path, *, per_step: bool, timesteps: int | None = None) -> DataSet:
-    """The data of an .npz file.
+    """The data of a file, see `convexsnn.data_files`.
 
-    It holds ``X`` (n, T, d) or (n, d) and ``y``, optionally ``X_val``, ``y_val``, ``X_test``, ``y_test``, and for
-    padded sequences the steps of each: ``lengths``, ``lengths_val``, ``lengths_test``. Nothing in it is executed.
+    An .npz file holds ``X`` (n, T, d) or (n, d) and ``y``, optionally ``X_val``, ``y_val``, ``X_test``, ``y_test``, and
+    for padded sequences the steps of each: ``lengths``, ``lengths_val``, ``lengths_test``.
 
     Raises
     ------
     ValueError
         When the file is unreadable or an array is missing or of the wrong form.
     """
-    arrays = read_npz(path)
+    arrays = read_arrays(path, per_step=per_step)
     splits = {}
     for split in SPLITS:
         suffix = "" if split == "train" else f"_{split}"

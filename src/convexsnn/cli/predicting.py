@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from convexsnn import closed_loop
-from convexsnn.cli.data import read_input, read_npz, stored_task
+from convexsnn.cli.data import read_input, stored_task
 from convexsnn.cli.folder import model_file, read_model
 from convexsnn.cli.targets import check_target, is_prediction
+from convexsnn.data_files import read_arrays
 from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.files import write_atomically
 from convexsnn.tasks import load_task
@@ -21,7 +22,7 @@ def predict(model: Path, data: Path, out: Path, *, in_closed_loop: bool, force: 
     """Write what a model says of the sequences of a file to another file; returns what is in it."""
     check_target(out, is_prediction, model_file(model), data, force=force)
     estimator, extra = read_model(model)
-    X = read_input(read_npz(data), data)
+    X = read_input(read_arrays(data, per_step=estimator.per_step), data)
     return _write_arrays(closed_loop_answers(estimator, extra, X) if in_closed_loop else answers(estimator, X), out)
 
 

@@ -48,7 +48,7 @@ class TaskSettings:
     per_step : bool or None
         One label a step instead of one a sequence.
     permute : bool
-        Images and mnist-1d only: put the pixels, or steps, in one fixed random order, the same for every split and seed.
+        Images and mnist-1d only: put the pixels, or steps, in one fixed order, the same for every split and seed.
     data_dir : str, Path or None
         The folder with the data files of tasks whose data do not come with the library.
     seed : int

@@ -61,7 +61,7 @@ def load_mnist_1d(name: str, settings: TaskSettings, streams: Streams) -> TaskDa
 
 
 def _draw(rng: np.random.Generator, n: int, order: np.ndarray) -> Split:
-    """n curves with their steps in this order."""
+    """Curves with their steps in this order."""
     labels = rng.permutation(np.arange(n) % len(_CURVES))
     curves = _changed(_templates()[labels], rng, len(order))
     return Split(((curves - _MEAN) / _DEVIATION)[:, order, None], labels)
