@@ -153,3 +153,16 @@ def test_the_command_line_takes_any_of_them(tmp_path, capsys):
     arguments = ["--model", str(tmp_path / "m"), "--data", str(tmp_path / "new.npy"), "--out", str(tmp_path / "p.npz")]
     assert run(["predict", *arguments]) == 0
     assert set(np.load(tmp_path / "p.npz")["prediction"]) == {"a", "b"}
+
+
+def test_missing_values_in_a_file_are_carried_on_request_and_proved_exactly(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows = ["sequence,u,v,y"]
+    for i in range(20):
+        rows += [f"{i},{rng.normal():.2f},{'' if t % 3 == 0 else i % 2},{i % 2}" for t in range(4 + i % 2)]
+    data = written(tmp_path, "\n".join(rows))
+    small = ["--data", str(data), "--witnesses", "kernels", "--last", "40", "--out", str(tmp_path / "m")]
+    assert run(["fit", *small]) == 2
+    assert "missing='carry'" in capsys.readouterr().err.replace("\n", " ")
+    assert run(["fit", *small, "--missing", "carry"]) == 0
+    assert run(["verify", "--exact", "--data", str(data), "--model", str(tmp_path / "m")]) == 0

@@ -11,6 +11,7 @@ import numpy as np
 
 from convexsnn.checks import check_flag
 from convexsnn.data_files import read_arrays
+from convexsnn.estimators import Estimator
 from convexsnn.reading import reading
 from convexsnn.sequences import as_sequences
 from convexsnn.tasks import Split, TaskData, TaskSettings, load_task
@@ -106,12 +107,13 @@ def from_file(path: Path, *, per_step: bool, timesteps: int | None = None) -> Da
     return DataSet(splits, per_step, {"data": str(path)}, timesteps=timesteps)
 
 
-def check_splits(data: DataSet, timesteps: int) -> None:
+def check_splits(data: DataSet, estimator: Estimator) -> None:
     """Raise ValueError, naming the array, when a split could not be scored after training."""
+    missing = estimator.missing == "carry"
     features = None
     for name, split in data.splits.items():
         array = "X" if name == "train" else f"X_{name}"
-        sequences = as_sequences(split.X, timesteps=timesteps, name=array)
+        sequences = as_sequences(split.X, timesteps=estimator.timesteps, missing=missing, name=array)
         if len(split.y) != len(sequences):
             raise ValueError(f"y of the {name} split has {len(split.y)} labels, but {array} {len(sequences)} sequences")
         features = features or sequences.n_features

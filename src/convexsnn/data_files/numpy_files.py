@@ -63,7 +63,8 @@ def _check_header(opened: IO[bytes], size: int) -> None:
         magic = stream.read(len(NPY_MAGIC) + 2)
         if not magic.startswith(NPY_MAGIC):
             raise ValueError("it is no array (.npy) but something else, such as a pickle, which is never read")
-        version = tuple(magic[len(NPY_MAGIC) :])
+        major, minor = magic[len(NPY_MAGIC) :]
+        version = (major, minor)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in read_header:
             raise ValueError(f"its .npy version {version} is unknown: save it again with numpy.savez")

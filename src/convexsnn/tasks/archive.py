@@ -49,7 +49,7 @@ def _part(name: str, part: str, settings: TaskSettings) -> tuple[SequenceArrays,
         ) from error
     folder = None if settings.data_dir is None else str(settings.data_dir)
     try:
-        X, y = load_classification(name, split=part, extract_path=folder)
+        X, y = load_classification(name, split=part, extract_path=folder)[:2]
     except (OSError, ValueError, KeyError, HTTPException) as error:
         raise ValueError(f"aeon cannot load the set {name}: {error}") from error
     return _by_step(X), np.asarray(y)
