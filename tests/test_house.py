@@ -25,7 +25,7 @@ ROOMS = [
     ["cross_validation"],
     ["fitting"],
     ["estimators"],
-    ["closed_loop", "storage"],
+    ["aeon", "closed_loop", "storage"],
     ["metrics", "display"],
     ["bench", "report"],
     ["cli"],

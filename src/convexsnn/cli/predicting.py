@@ -15,7 +15,7 @@ from convexsnn.cli.targets import check_target, is_prediction
 from convexsnn.data_files import read_arrays
 from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.files import write_atomically
-from convexsnn.tasks import load_task
+from convexsnn.tasks import load_task, smallest
 
 
 def predict(model: Path, data: Path, out: Path, *, in_closed_loop: bool, force: bool) -> dict[str, Any]:
@@ -39,9 +39,8 @@ def answers(estimator: Estimator, X: Any) -> dict[str, Any]:
 
 def closed_loop_answers(estimator: Estimator, extra: dict[str, Any], X: Any) -> dict[str, Any]:
     """Predictions in closed loop, and the inputs that were generated, by name."""
-    # Only the task's rules are needed, not its data.
-    name, settings, factored = stored_task(extra, n_train=1, n_val=1, n_test=1)
-    task = load_task(name, settings)
+    name, settings, factored = stored_task(extra)
+    task = load_task(name, smallest(name, settings))
     loop = closed_loop.FeedbackLoop.of_task(task.factored() if factored else task)
     labels, inputs = closed_loop.predict_closed_loop(estimator, X, loop, return_inputs=True)  # type: ignore[arg-type]
     return {"prediction": labels, "inputs": inputs}
