@@ -43,7 +43,7 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     check_out(out)
     estimator: Estimator = (SpikingRegressor if regression else SpikingClassifier)(**parameters)
     estimator.check_settings()
-    check_splits(data, estimator.timesteps)
+    check_splits(data, estimator)
     extra = {"source": data.source, "data_sha256": digest_of(data)}
     if not force:
         _check_own(out, estimator, extra)

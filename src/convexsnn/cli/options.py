@@ -31,7 +31,9 @@ class DataOptions:
     task : str, optional
         The data are those of this task; `convexsnn tasks` lists all tasks.
     data : Path, optional
-        The data are in this .npz file: X (n, T, d) or (n, d) and y, optionally X_val, y_val, X_test, y_test, lengths.
+        The data are in this file. An .npz file has X (n, T, d) or (n, d) and y. It may have X_val, y_val, X_test,
+        y_test and lengths. A .csv file has one sequence a line, or one step a line and a column named sequence; labels
+        are in a column y. A .ts file is as the UCR and UEA archives have them.
     timesteps : int, optional
         The sequences of a task have this many steps T, or a 2-D X is shown for this many steps.
     min_timesteps : int, optional
@@ -47,7 +49,7 @@ class DataOptions:
     permute : bool
         The pixels of image tasks are permuted, those of all images alike.
     data_dir : Path, optional
-        This folder holds the files of a task, such as the four IDX files of MNIST.
+        This folder holds the files of a task, such as the four IDX files of MNIST, or sets that aeon keeps.
     factored : bool
         An arithmetic task has two outputs, the digit and what is carried on, instead of one joint token.
     """
@@ -185,7 +187,7 @@ class FitData:
     task : str, optional
         The model was trained on this task.
     data : Path, optional
-        The model was trained on this .npz file.
+        The model was trained on this file.
     data_dir : Path, optional
         This folder holds the files of the task, where they have moved.
     """
@@ -204,7 +206,7 @@ class FitData:
 def check_one_source(task: str | None, data: Path | None) -> None:
     """Raise ValueError unless exactly one of the two is given."""
     if (task is None) == (data is None):
-        raise ValueError("pass either --task NAME or --data FILE.npz")
+        raise ValueError("pass either --task NAME or --data FILE")
 
 
 def check_data_file(path: Path) -> None:

@@ -10,17 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from convexsnn import fitting
-from convexsnn.arrays import check_kind, column_names, plain_array
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
 from convexsnn.estimators.arguments import check_device, seed_of
-from convexsnn.estimators.input_form import InputForm, warn_of_axes, warn_of_table
-from convexsnn.estimators.parameters import NestedParameters
+from convexsnn.estimators.input_reading import MISSING, InputReader
 from convexsnn.estimators.targets import spread_weights
 from convexsnn.exact import ExactSettings, bound_network
 from convexsnn.families import Run, WitnessFamily, family_of
@@ -33,17 +31,16 @@ from convexsnn.problem import Problem
 from convexsnn.regularisation import Regularisation
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
-from convexsnn.sequences import Sequences, as_sequences, is_sequential, unwrapped
+from convexsnn.sequences import Sequences
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
 from convexsnn.training import Trained
 from convexsnn.validation import Score, Validation
 
 
-class SpikingEstimator(NestedParameters, ABC):
+class SpikingEstimator(InputReader, ABC):
     """What classifier and regressor share: reading input, training, running."""
 
-    input_form_: InputForm
     network_: Network
     trained_: Trained
     beta_: float
@@ -64,6 +61,7 @@ class SpikingEstimator(NestedParameters, ABC):
         per_step: bool = False,
         intercept: bool = False,
         timesteps: int = 8,
+        missing: str = "refuse",
         tol: float = 1e-6,
         max_iter: int = 1000,
         device: str = "cpu",
@@ -79,6 +77,7 @@ class SpikingEstimator(NestedParameters, ABC):
         self.per_step = per_step
         self.intercept = intercept
         self.timesteps = timesteps
+        self.missing = missing
         self.tol = tol
         self.max_iter = max_iter
         self.device = device
@@ -104,13 +103,6 @@ class SpikingEstimator(NestedParameters, ABC):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "trained_")
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
-        tags.input_tags.three_d_array = True
-        tags.input_tags.sparse = False
-        return tags
-
     @property
     def family(self) -> WitnessFamily:
         """Where hidden weights come from."""
@@ -130,6 +122,7 @@ class SpikingEstimator(NestedParameters, ABC):
         """Raise on any bad setting that does not depend on the data, before work is done on it."""
         _ = self.loss_function
         check_choice("penalty", self.penalty, PENALTIES)
+        check_choice("missing", self.missing, MISSING)
         Regularisation.read(self.beta, self.rho, self.columns)
         self._options()
         for flag in ("per_step", "intercept"):
@@ -155,50 +148,11 @@ class SpikingEstimator(NestedParameters, ABC):
         """What `score` says of outputs S (rows, C), where the targets, as `problem` has them, are (rows, C)."""
         return self.score_function(targets, S, torch.ones(len(targets), dtype=torch.float64))
 
-    def _begin(self, X: Any) -> Sequences:
+    def _begin(self, X: Any, lengths: Any) -> Sequences:
         """Check everything, forget an earlier fit, read X."""
         self._forget()
         self.check_settings()
-        return self._read(X, fitting=True)
-
-    def _read(self, X: Any, *, fitting: bool) -> Sequences:
-        """Sequences of any accepted form of X; in `fit` the form is remembered, later it is expected again."""
-        X = unwrapped(X)
-        check_kind(X, "X")
-        given_steps = is_sequential(X)
-        if not fitting:
-            self.input_form_.check_rank(X, sequences=given_steps)
-        return self._read_sequences(X, fitting=fitting) if given_steps else self._read_table(X, fitting=fitting)
-
-    def _read_sequences(self, X: Any, *, fitting: bool) -> Sequences:
-        columns = column_names(X[0]) if isinstance(X, (list, tuple)) else None
-        if fitting:
-            sequences = as_sequences(X, columns=columns)
-            if sequences.rows(self.per_step) < 2:
-                raise ValueError("X holds one sample (one sequence with one label); training needs at least two")
-            warn_of_axes(sequences)
-            self.n_features_in_ = sequences.n_features
-            if columns is not None:
-                self.feature_names_in_ = np.array(columns, dtype=object)
-            self.input_form_ = InputForm(sequences.n_features, sequences.n_steps, True, columns)
-            return sequences
-        owner = type(self).__name__
-        self.input_form_.compare_columns(columns, owner)
-        sequences = as_sequences(X, columns=self.input_form_.columns)
-        self.input_form_.check_features(sequences, owner)
-        return sequences
-
-    def _read_table(self, X: Any, *, fitting: bool) -> Sequences:
-        """A 2-D X, which is read as scikit-learn does, and shown as constant current."""
-        X = X if hasattr(X, "columns") else plain_array(X, "X")
-        least = 2 if fitting else 1
-        array = np.asarray(validate_data(self, X, reset=fitting, dtype=np.float64, ensure_min_samples=least))
-        if fitting:
-            warn_of_table(array, self.timesteps)
-            names = getattr(self, "feature_names_in_", None)
-            columns = None if names is None else tuple(names)
-            self.input_form_ = InputForm(array.shape[1], self.timesteps, False, columns)
-        return as_sequences(array, timesteps=self.timesteps)
+        return self._read(X, lengths, fitting=True)
 
     def _train(
         self,
@@ -327,14 +281,9 @@ class SpikingEstimator(NestedParameters, ABC):
             return False
         return self.family.describes(hidden, intercept=bool(self.intercept))
 
-    @isolated
-    def sequences(self, X: Any) -> Sequences:
-        """`X`, of any accepted form, as the fitted network is shown it."""
-        check_is_fitted(self)
-        return self._read(X, fitting=False)
-
-    def _scores(self, X: Any) -> tuple[Tensor, Sequences]:
-        sequences = self.sequences(X)
+    def _scores(self, X: Any, lengths: Any = None) -> tuple[Tensor, Sequences]:
+        sequences = self.sequences(X, lengths=lengths)
+        self.input_form_.seen.warn_of_range(sequences)
         return scores(self.network_, sequences).cpu(), sequences
 
     def _shape_like(self, rows: np.ndarray, sequences: Sequences) -> Any:

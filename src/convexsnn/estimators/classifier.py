@@ -105,6 +105,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         Add an always-firing neuron; its weight is penalised like any other.
     timesteps : int
         Steps for which a 2-D X is shown as constant current.
+    missing : {"refuse", "carry"}
+        Missing values (NaN) are an error, or each is the last known value of its feature in the sequence; before any is
+        known, and in a 2-D X, the feature's mean in training. An exported network does not do this by itself.
     tol : float
         Relative duality gap to certify.
     max_iter : int
@@ -173,6 +176,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         per_step: bool = False,
         intercept: bool = False,
         timesteps: int = 8,
+        missing: str = "refuse",
         tol: float = 1e-6,
         max_iter: int = 1000,
         class_weight: dict | str | None = None,
@@ -191,6 +195,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             per_step=per_step,
             intercept=intercept,
             timesteps=timesteps,
+            missing=missing,
             tol=tol,
             max_iter=max_iter,
             device=device,
@@ -206,6 +211,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         y: Any,
         sample_weight: Any = None,
         *,
+        lengths: Any = None,
         validation: Any = None,
         observer: Observer | None = None,
         checkpoint: str | Path | None = None,
@@ -219,6 +225,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             Labels: integers, strings or booleans. Of H > 1 outputs (n, H), or (n, T, H) or a list of (T_i, H).
         sample_weight : array of shape (n,), optional
             Nonnegative weight of each sequence; sequences of weight zero are as if absent.
+        lengths : int array of shape (n,), optional
+            The steps of each sequence, where X is (n, T, d) and padded at the end; the rest is ignored.
         validation : tuple (X_val, y_val), optional
             Not trained on. Scores the betas, instead of held out sequences; and a search leaves out the columns that
             these do not miss.
@@ -232,7 +240,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        sequences = self._begin(X)
+        sequences = self._begin(X, lengths)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = sequence_weights(sample_weight, sequences)
         weights, sequences, kept = weighty(weights, sequences, labels, per_step=self.per_step)
@@ -288,12 +296,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         return self._encode(class_labels(y, sequences, self.per_step, type(self).__name__))
 
     @isolated
-    def decision_function(self, X: Any) -> Any:
+    def decision_function(self, X: Any, *, lengths: Any = None) -> Any:
         """Scores: (rows,) for two classes (positive: `classes_[1]`), (rows, n_classes) for more.
 
         With per_step, rows are arranged as (n, T) or a list of (T_i,). For several outputs a list of such scores.
         """
-        S, sequences = self._scores(X)
+        S, sequences = self._scores(X, lengths)
         scores = [
             (s[:, 0] if s.shape[1] == 1 else s[:, 1] - s[:, 0]) if len(classes) == 2 else s
             for s, classes in zip(split_heads(S, self._heads), self._class_list, strict=True)
@@ -306,9 +314,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         return self.classes_ if isinstance(self.classes_, list) else [self.classes_]
 
     @isolated
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, *, lengths: Any = None) -> Any:
         """The label of each sequence, or of each step with per_step; of several outputs as in `fit`."""
-        S, sequences = self._scores(X)
+        S, sequences = self._scores(X, lengths)
         return self._shape_like(self._labels(S), sequences)
 
     def _labels(self, S: Tensor) -> np.ndarray:
@@ -316,20 +324,20 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
 
     @available_if(_models_probabilities)
     @isolated
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: Any, *, lengths: Any = None) -> Any:
         """Class probabilities, (rows, n_classes); only for losses that model them (cross_entropy, logistic).
 
         For several outputs a list of such probabilities.
         """
-        S, sequences = self._scores(X)
+        S, sequences = self._scores(X, lengths)
         loss = cast(ProbabilisticLoss, classifier_loss(self.loss))
         shaped = [self._shape_like(loss.probabilities(s).numpy(), sequences) for s in split_heads(S, self._heads)]
         return shaped if self._heads else shaped[0]
 
     @isolated
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, *, lengths: Any = None) -> float:
         """Accuracy over sequences, or over all steps with per_step; of several outputs all must be right."""
-        S, sequences = self._scores(X)
+        S, sequences = self._scores(X, lengths)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)
         return float(np.average(same_answers(labels, self._labels(S)), weights=weights))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -21,6 +21,7 @@ def fit(
     witnesses: str = "search",
     settings: WitnessOptions | None = None,  # type: ignore[valid-type] - made from the families
     regression: Annotated[bool, Parameter(negative="")] = False,
+    missing: Literal["refuse", "carry"] = "refuse",
     seed: int = 0,
     device: str = "cpu",
     force: Force = False,
@@ -40,13 +41,16 @@ def fit(
         neurons of a kind, for little data. Several families are joined by +, as in surrogate+search.
     regression : bool
         The targets are real numbers (squared loss) instead of classes.
+    missing : {"refuse", "carry"}
+        Missing values are an error, or each is the last known value of its feature in the sequence.
     seed : int
         Data and hidden weights are drawn with this seed.
     device : str
         The work is done on this device: cpu, cuda, ...
     """
     source, program, settings = source or DataOptions(), program or ProgramOptions(), settings or WitnessOptions()
-    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "device": device, "random_state": seed}
+    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "missing": missing, "device": device}
+    parameters["random_state"] = seed
     parameters["output_weights"] = list(program.output_weights) or None
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights goes with classes, not with --regression")
