@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from convexsnn import fitting
-from convexsnn.arrays import check_kind, column_names, plain_array
+from convexsnn.arrays import check_flat_cells, check_kind, column_names, plain_array
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
@@ -190,7 +190,10 @@ class SpikingEstimator(NestedParameters, ABC):
 
     def _read_table(self, X: Any, *, fitting: bool) -> Sequences:
         """A 2-D X, which is read as scikit-learn does, and shown as constant current."""
-        X = X if hasattr(X, "columns") else plain_array(X, "X")
+        if hasattr(X, "columns"):
+            check_flat_cells(X, "X")
+        else:
+            X = plain_array(X, "X")
         least = 2 if fitting else 1
         array = np.asarray(validate_data(self, X, reset=fitting, dtype=np.float64, ensure_min_samples=least))
         if fitting:
