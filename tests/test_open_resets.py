@@ -1,4 +1,4 @@
-"""A fifth reset that only LIF neurons themselves know: all else refuses it by name, and takes it for none of the four."""
+"""A fifth reset that only LIF neurons themselves know: all else refuses it, by its name."""
 
 import importlib
 from dataclasses import replace
