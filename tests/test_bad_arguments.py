@@ -140,7 +140,6 @@ SETTINGS = {
     "beta text": ({"beta": "small"}, "beta must be a number"),
     "beta set": ({"beta": {0.1, 0.2}}, r"beta must be .*not a set: pass list\(beta\)"),
     "rho": ({"rho": 0.0}, "rho must be more than 0"),
-    "rho beside beta": ({"rho": 0.1, "beta": 0.3}, "rho takes the place of beta: give one of the two"),
     "tol": ({"tol": "1e-6"}, "tol must be a number"),
     "max_iter": ({"max_iter": 1.5}, "max_iter must be an integer"),
     "timesteps": ({"timesteps": 0}, "timesteps must be an integer"),

@@ -251,7 +251,7 @@ class Scaled(nn.Module):
         (hooked, {}, "hooks"),
         (lambda: between(leaky()), {"leak": 0.9}, "neurons of its own"),
         # Neurons that we do not know are not plain layers with activations.
-        (lambda: between(pytest.importorskip("snntorch").Synaptic(0.9, 0.8)), {"leak": 0.9}, "Synaptic"),
+        (lambda: between(pytest.importorskip("snntorch").SLSTM(4, 4)), {"leak": 0.9}, "SLSTM"),
         (lambda: between(OwnLeaky()), {"leak": 0.9}, "OwnLeaky"),
         (lambda: between(nn.PReLU()), {"leak": 0.9}, "PReLU"),
     ],

@@ -40,8 +40,8 @@ class Regularisation:
         Raises
         ------
         ValueError
-            On anything else, on numbers that are not positive, on none and on equal ones; with rho and a beta that is
-            not the default, or several; with path_columns and one beta.
+            On anything else, on numbers that are not positive, on none and on equal ones; with rho and several betas;
+            with path_columns and one beta.
         """
         betas = _read_betas(beta)
         if path_columns is not None:
@@ -52,8 +52,6 @@ class Regularisation:
             return cls(betas, path_columns=path_columns)
         if betas is None or len(betas) > 1:
             raise ValueError("rho takes the place of beta: leave it None when there are several betas")
-        if betas != cls.betas:
-            raise ValueError("rho takes the place of beta: give one of the two")
         return cls(betas, check_rho(rho))
 
     @property
