@@ -130,7 +130,6 @@ def test_a_checkpoint_with_owner_and_weights_exchanged_is_refused(tmp_path):
         (lambda h, _: h["state"]["pool"].update(praise=1), "state"),
         (lambda h, _: h["state"]["pool"]["genomes"].update(praise=1), "state"),
         (lambda h, _: h["state"]["pool"]["given"].update(praise=1), "pool"),
-        (lambda h, _: h["state"]["kept"]["refinement"].update(praise=1), "state"),
         (lambda h, _: h["state"]["history"][0].update(praise=1), "history"),
         (lambda h, _: h["state"]["rates"].update(praise="much"), "state"),
         (lambda h, _: h["state"].update(stage=False), "state"),
