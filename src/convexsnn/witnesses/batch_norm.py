@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from convexsnn.caller import isolated
 from convexsnn.sequences import as_sequences
 from convexsnn.witnesses.foreign import foreign_kind
-from convexsnn.witnesses.pretrained import is_linear, parts_of
+from convexsnn.witnesses.module_parts import is_linear, parts_of
 
 
 @isolated

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_integer, check_real
@@ -14,9 +13,7 @@ from convexsnn.network import DTYPES, Branch, Hidden, Layer
 from convexsnn.neurons import LIF, RESETS, Neuron, Reset
 from convexsnn.readouts import Readout, as_readout
 from convexsnn.witnesses.foreign import KNOWN, ForeignNeurons, foreign_kind, read_neurons
-
-# Without effect on sequences of vectors, once a module is trained.
-NEUTRAL = ("Flatten", "Identity", "Dropout", "AlphaDropout", "FeatureAlphaDropout")
+from convexsnn.witnesses.module_parts import NEUTRAL, check_numbers, is_linear, parts_of, warn_of_forward
 
 
 @isolated
@@ -41,8 +38,8 @@ def pretrained(
     LIF neurons of the given leak, threshold and reset, which take the place of its activations. Between the layers
     nothing may stand but dropout, flattening and identities: everything else, and every setting of a neuron that is not
     known to be without effect, is refused by name. `fold_batch_norms` takes batch normalisations away. The module is
-    not run: that a module of one's own class runs its parts in the order in which it holds them is taken for granted.
-    snnTorch fires on >, we on >=: exact ties differ.
+    not run: a class with a `forward` of its own is taken to run its parts in the order in which it holds them. snnTorch
+    fires on >, we on >=: exact ties differ.
 
     Parameters
     ----------
@@ -62,10 +59,17 @@ def pretrained(
     ------
     ValueError
         When the module holds a part or a setting that we do not have, or too few layers.
+
+    Warns
+    -----
+    UserWarning
+        When a class has a `forward` of its own: says in which order its parts are taken to run.
     """
     check_choice("dtype", dtype, DTYPES)
     check_choice("reset", reset, RESETS)
     parts = parts_of(module)
+    check_numbers(parts)
+    warn_of_forward(module)
     if any(foreign_kind(part) for _, part in parts):
         if leak is not None:
             raise ValueError("leak is that of plain Linear layers, but module has neurons of its own: leave it out")
@@ -92,32 +96,6 @@ def output_layer(module: nn.Module) -> nn.Linear:
     if not isinstance(part, nn.Linear):
         raise ValueError(f"module ends in {name}: the output must be a Linear without anything after it")
     return part
-
-
-def parts_of(part: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
-    """The parts that do something, by name, in the order in which they are held; one held twice is there twice."""
-    if part._forward_hooks or part._forward_pre_hooks:
-        raise ValueError(f"module: {_of(name, part)} has hooks, which may change what it computes: remove them")
-    children = [(key, child) for key, child in part._modules.items() if child is not None]
-    if foreign_kind(part) is not None or is_linear(part) or not children:
-        return [] if _is_neutral(part) else [(_of(name, part), part)]
-    if own := [*part._parameters, *part._buffers]:
-        raise ValueError(f"module: {_of(name, part)} has {own} of its own, which no layer of ours has")
-    return [found for key, child in children for found in parts_of(child, f"{name}.{key}" if name else key)]
-
-
-def _of(name: str, part: nn.Module) -> str:
-    return f"{name or 'the whole'} ({type(part).__name__})"
-
-
-def is_linear(part: nn.Module) -> bool:
-    """Whether a part is a Linear of torch or SpikingJelly, with or without parametrizations."""
-    kind = parametrize.type_before_parametrizations(part)
-    return kind is nn.Linear or (kind.__module__.startswith("spikingjelly.") and kind.__name__ == "Linear")
-
-
-def _is_neutral(part: nn.Module) -> bool:
-    return type(part).__name__ in NEUTRAL and type(part).__module__.partition(".")[0] in ("torch", "spikingjelly")
 
 
 def _spiking_layers(parts: list[tuple[str, nn.Module]]) -> list[_Found]:
@@ -171,7 +149,7 @@ def _not_ours(name: str) -> ValueError:
 
 
 def _layer(name: str, linear: nn.Linear, neurons: ForeignNeurons, dtype: torch.dtype) -> Layer:
-    m, gain = linear.out_features, torch.as_tensor(neurons.gain).detach().to("cpu", dtype)
+    m, gain = linear.out_features, _plain(torch.as_tensor(neurons.gain), dtype)
     biases = [] if linear.bias is None else [_plain(linear.bias, dtype) * gain]
     match neurons.recurrent:
         case None:
@@ -198,10 +176,13 @@ def _neuron(name: str, neurons: ForeignNeurons, m: int, dtype: torch.dtype) -> N
 
 
 def _per_neuron(name: str, value: Any, m: int, dtype: torch.dtype) -> Tensor:
-    values = torch.as_tensor(value).detach().to("cpu", dtype).flatten()
-    if len(values) not in (1, m):
-        raise ValueError(f"module: the neurons after {name} hold {len(values)} leaks or thresholds, but there are {m}")
-    return values.expand(m).clone()
+    values = _plain(torch.as_tensor(value), dtype)
+    if values.numel() != 1 and (values.numel() != m or values.shape[-1] != m):
+        raise ValueError(
+            f"module: the neurons after {name} hold leaks or thresholds of shape {tuple(values.shape)}, but there are "
+            f"{m} of them"
+        )
+    return values.flatten().expand(m).clone()
 
 
 def _plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
