@@ -292,7 +292,10 @@ class Backwards(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.second, self.leaky, self.first = nn.Linear(4, 4), leaky(), nn.Linear(4, 2)
+        self.second, self.leaky, self.first = nn.Linear(4, 2), leaky(), nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.second(self.leaky(self.first(x))[0])
 
 
 def test_the_order_of_parts_that_is_taken_is_said():
@@ -301,7 +304,7 @@ def test_the_order_of_parts_that_is_taken_is_said():
         pretrained(module)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pretrained(nn.Sequential(module.second, module.leaky, module.first))
+        pretrained(nn.Sequential(module.first, module.leaky, module.second))
 
 
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 
-def real_array(X: Any, name: str) -> np.ndarray:
-    """`X` as a new float64 array of finite numbers.
+def real_array(X: Any, name: str, *, missing: bool = False) -> np.ndarray:
+    """`X` as a new float64 array of finite numbers, and of missing ones (NaN) where these are let through.
 
     Parameters
     ----------
     X : array, torch tensor, data frame or nested lists of real numbers
     name : str
         The argument's name in errors.
+    missing : bool
+        Whether NaN is let through.
 
     Raises
     ------
@@ -27,9 +29,19 @@ def real_array(X: Any, name: str) -> np.ndarray:
     array = numeric(plain_array(X, name), name)
     with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite, and is refused
         array = np.array(array, dtype=np.float64)  # a copy: the caller's array is never aliased
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} contains NaN or infinity: impute or drop those entries")
+    check_finite(array, name, missing=missing)
     return array
+
+
+def check_finite(array: np.ndarray, name: str, *, missing: bool = False) -> None:
+    """ValueError where there are infinite numbers, or missing ones that are not let through; says how many."""
+    absent, infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+    if infinite or (absent and not missing):
+        carry = ", or fit with missing='carry', which takes the last known value" if absent else ""
+        raise ValueError(
+            f"{name} contains NaN or infinity: impute or drop those entries ({absent} missing, {infinite} infinite)"
+            + carry
+        )
 
 
 def plain_array(X: Any, name: str) -> np.ndarray:

@@ -36,8 +36,9 @@ def check_numbers(parts: list[tuple[str, nn.Module]]) -> None:
 def warn_of_forward(module: nn.Module) -> None:
     """Say in which order parts are taken to run where a class of one's own decides on it."""
     for container in module.modules():
-        known = isinstance(container, nn.Sequential | nn.ModuleList | nn.ModuleDict) or _is_neuron(container)
-        if not known and not is_linear(container) and len(parts := parts_of(container)) > 1:
+        in_order = type(container).forward in (nn.Sequential.forward, nn.Module.forward)  # the latter has none
+        single = _is_neuron(container) or is_linear(container)
+        if not in_order and not single and len(parts := parts_of(container)) > 1:
             warn(
                 f"the forward of {type(container).__name__} is not looked at; its parts are taken to run in the order "
                 f"{', '.join(name for name, _ in parts)}: pass nn.Sequential of its parts to say in which they run"
