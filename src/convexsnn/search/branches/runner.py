@@ -43,5 +43,5 @@ class BranchRunner:
     def columns(self, population: Population, owner: Tensor, neuron: Tensor) -> Tensor:
         """The columns of chosen last-layer neurons, bool of shape (P, rows): see `simulator.columns`."""
         if running.knows(population):
-            return running.columns(population, self.tiles, self.prefixes, owner, neuron)
+            return running.patterns(population, self.tiles, self.prefixes, owner, neuron)
         return simulator.columns(population, owner, neuron, self.prefixes)

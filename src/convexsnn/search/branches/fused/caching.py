@@ -15,7 +15,7 @@ def cached(function: Callable) -> Any:
     Where neither can be written to, it is compiled anew by each process. What was kept is taken as long as the file of
     `function` is the same.
     """
-    compiled = njit(nogil=True)(function)
+    compiled: Any = njit(nogil=True)(function)
     with suppress(RuntimeError):  # no place to write to
         compiled.enable_caching()
     return compiled

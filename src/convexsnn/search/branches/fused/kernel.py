@@ -6,9 +6,12 @@ six spikes are a number below 64, and a table has the sum of their weights for e
 threshold may differ.
 """
 
+# Numba gives functions of vectors another signature: without the typing context.
+# pyright: reportCallIssue=false
+
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -99,16 +102,16 @@ class Room(NamedTuple):
 class _Machine(NamedTuple):
     """All of the above as pointers, of which compiled code keeps no count, and sizes."""
 
-    blocks: object
-    parent: object
-    code: object
-    inputs: object
-    numbers: object
-    layers: object
-    current: object
-    tables: object
-    carried: object
-    spikes: object
+    blocks: Any
+    parent: Any
+    code: Any
+    inputs: Any
+    numbers: Any
+    layers: Any
+    current: Any
+    tables: Any
+    carried: Any
+    spikes: Any
     features: int
     L: int
     V: int

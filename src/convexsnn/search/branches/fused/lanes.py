@@ -5,6 +5,9 @@ type `Lanes` is an LLVM vector of 64 bytes (16 float32 or 8 float64), which LLVM
 these functions are for use in compiled code alone. Memory is reached by pointers, which know no bounds.
 """
 
+# Numba makes some of these names when it is imported.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from typing import Any

@@ -40,7 +40,7 @@ def correlations(population: Population, tiles: Tiles, prefixes: Prefixes, U: Te
     return sums.transpose(2, 3).flatten(1, 2)[:, : population.m_last].contiguous()
 
 
-def columns(population: Population, tiles: Tiles, prefixes: Prefixes, owner: Tensor, neuron: Tensor) -> Tensor:
+def patterns(population: Population, tiles: Tiles, prefixes: Prefixes, owner: Tensor, neuron: Tensor) -> Tensor:
     """The columns of chosen last-layer neurons: bool tensor (P, rows)."""
     place = np.zeros(prefixes.n_nodes, np.int64)
     place[tiles.node] = np.arange(len(tiles.node))
