@@ -26,8 +26,17 @@ from sklearn.preprocessing import StandardScaler
 
 from convexsnn import Kernels, SpikingClassifier
 
-BUNDLED = ("ArrowHead", "GunPoint", "ItalyPowerDemand", "BasicMotions", "JapaneseVowels", "OSULeaf", "PickupGestureWiimoteZ")
-DATA = (*BUNDLED, "digits-100", "digits-1000")
+BUNDLED = (
+    "ArrowHead",
+    "GunPoint",
+    "ItalyPowerDemand",
+    "BasicMotions",
+    "JapaneseVowels",
+    "OSULeaf",
+    "PickupGestureWiimoteZ",
+)
+# PickupGestureWiimoteZ had no part in any choice of settings.
+DATA = (*BUNDLED, "PickupGestureWiimoteZ", "digits-100", "digits-1000")
 ALPHAS = np.logspace(-3, 3, 10)
 
 
