@@ -69,7 +69,7 @@ def ours(loss: str, penalty: str) -> Callable[[Split, int], Fitted]:
 
     def fit(train: Split, seed: int) -> Fitted:
         model = SpikingClassifier(
-            witnesses=Kernels(), loss=loss, penalty=penalty, beta="path", path_columns=1000, random_state=seed
+            witnesses=Kernels(), loss=loss, penalty=penalty, beta="path", columns=1000, random_state=seed
         )
         model.fit(train.X, train.y)
         return model.predict, model.certificate_.support

@@ -111,8 +111,9 @@ class ProgramOptions:
         that.
     rho : float, optional
         The penalty has this weight in the convex program, in place of --beta.
-    path_columns : int, optional
-        Of several betas, those are compared whose weights lie on at most this many columns.
+    columns : int, optional
+        The network reads at most this many columns. Of several betas, those are compared whose weights lie on no more;
+        where more are left, those of the smallest weights are left out.
     validation_fraction : float
         Betas are compared on this share of the training sequences, where the data have no validation split. The network
         is then trained on all of them at the picked beta.
@@ -131,7 +132,7 @@ class ProgramOptions:
         tuple[float | Literal["path"], ...], Parameter(negative="", consume_multiple=True, show_default="0.1")
     ] = (0.1,)
     rho: float | None = None
-    path_columns: int | None = None
+    columns: int | None = None
     validation_fraction: float = 0.2
     intercept: Annotated[bool, Parameter(negative="")] = False
     tol: float = 1e-6
@@ -141,7 +142,7 @@ class ProgramOptions:
         """Raise ValueError on a bad value, before any library is loaded."""
         check_choice("loss", self.loss, ["auto", *OFFERED["losses"]])
         check_choice("penalty", self.penalty, OFFERED["penalties"])
-        Regularisation.read(self.betas, self.rho, self.path_columns)
+        Regularisation.read(self.betas, self.rho, self.columns)
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)
         check_real("tol", self.tol, 0.0, open_minimum=True)
         check_integer("max_iter", self.max_iter)

@@ -56,7 +56,7 @@ class SpikingEstimator(InputReader, ABC):
         penalty: str = "l1",
         beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
-        path_columns: int | None = None,
+        columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
         intercept: bool = False,
@@ -72,7 +72,7 @@ class SpikingEstimator(InputReader, ABC):
         self.penalty = penalty
         self.beta = beta
         self.rho = rho
-        self.path_columns = path_columns
+        self.columns = columns
         self.validation_fraction = validation_fraction
         self.per_step = per_step
         self.intercept = intercept
@@ -123,7 +123,7 @@ class SpikingEstimator(InputReader, ABC):
         _ = self.loss_function
         check_choice("penalty", self.penalty, PENALTIES)
         check_choice("missing", self.missing, MISSING)
-        Regularisation.read(self.beta, self.rho, self.path_columns)
+        Regularisation.read(self.beta, self.rho, self.columns)
         self._options()
         for flag in ("per_step", "intercept"):
             check_flag(flag, getattr(self, flag))
@@ -165,7 +165,7 @@ class SpikingEstimator(InputReader, ABC):
         if validation is not None:
             problem = replace(problem, validation=self._read_validation(validation, problem.n_outputs))
         run = Run(seed_of(self.random_state), self.device, self._options(), observer or Observer(), checkpoint)
-        regularisation = Regularisation.read(self.beta, self.rho, self.path_columns)
+        regularisation = Regularisation.read(self.beta, self.rho, self.columns)
         fitted = fitting.fit(problem, self.family, regularisation, run, validation_fraction=self.validation_fraction)
         self.beta_, self.path_ = fitted.beta, list(fitted.path)
         self.history_, self.stopped_ = list(fitted.history), fitted.stopped

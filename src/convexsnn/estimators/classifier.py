@@ -89,8 +89,10 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         geometric progression, from just below the level at which all weights are zero down to 1e-3 of that level.
     rho : float, optional
         Weight of the penalty in the convex program; None is beta / sqrt(P_last).
-    path_columns : int, optional
-        Of several betas, those are compared whose weights lie on at most this many columns. None sets no limit.
+    columns : int, optional
+        The network reads at most this many columns; None sets no limit. Of several betas, those are compared whose
+        weights lie on no more. Where more are left, as with the ridge penalty, those of the smallest weights are left
+        out, some at a time, and the other weights are solved for again.
     validation_fraction : float
         With several betas and no validation data, this share of the sequences is held out for the pick, in (0, 1). They
         are drawn at random, with the shares of the classes kept unless per_step. The network is then trained on all
@@ -169,7 +171,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         penalty: str = "l1",
         beta: float | Sequence[float] | str = 0.1,
         rho: float | None = None,
-        path_columns: int | None = None,
+        columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
         intercept: bool = False,
@@ -188,7 +190,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             penalty=penalty,
             beta=beta,
             rho=rho,
-            path_columns=path_columns,
+            columns=columns,
             validation_fraction=validation_fraction,
             per_step=per_step,
             intercept=intercept,

@@ -30,7 +30,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     ----------
     loss : {"auto", "squared"}
         "auto" is squared.
-    witnesses, penalty, beta, rho, path_columns, validation_fraction, per_step, intercept, timesteps, missing
+    witnesses, penalty, beta, rho, columns, validation_fraction, per_step, intercept, timesteps, missing
         As in `SpikingClassifier`; held out sequences are not stratified.
     tol, max_iter, device, random_state
         As in `SpikingClassifier`.
