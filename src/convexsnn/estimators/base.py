@@ -169,7 +169,15 @@ class SpikingEstimator(InputReader, ABC):
         fitted = fitting.fit(problem, self.family, regularisation, run, validation_fraction=self.validation_fraction)
         self.beta_, self.path_ = fitted.beta, list(fitted.path)
         self.history_, self.stopped_ = list(fitted.history), fitted.stopped
-        self.trained_, self.network_ = fitted.trained, fitted.trained.network
+        self.adopt(fitted.trained)
+
+    def adopt(self, trained: Trained) -> None:
+        """Keep what was trained, and the network that answers as users ask."""
+        self.trained_, self.network_ = trained, self._answering(trained.network)
+
+    def _answering(self, network: Network) -> Network:
+        """The network of the program, with outputs in the units of `predict`."""
+        return network
 
     def _problem(self, sequences: Sequences, targets: Tensor, per_sequence: np.ndarray, balance: Any = 1.0) -> Problem:
         """The problem of weighted sequences; ValueError where the weights of their rows are not positive.

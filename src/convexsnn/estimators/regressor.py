@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from torch import Tensor
@@ -14,8 +13,10 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.base import SpikingEstimator
+from convexsnn.estimators.target_scale import TargetScale
 from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights, weighty
 from convexsnn.losses import LOSSES, Loss
+from convexsnn.network import Network
 from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
 from convexsnn.validation import RSquared
@@ -25,6 +26,11 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     """Regressor: a spiking network whose linear readout is optimal for its hidden neurons, with a certificate.
 
     The loss is the squared error, unless another that can learn real targets has been added to `convexsnn.losses`.
+
+    Targets count in units of their standard deviation, output by output, so that beta means the same whatever their
+    unit is. With `intercept` they are also centred: their mean is added by the always-firing neuron, unpenalised. Both
+    are part of the output weights of `network_`, so that it and its exports answer in the unit of y. The certificate is
+    of the program in standard units, whose network is ``trained_.network``.
 
     Parameters
     ----------
@@ -37,6 +43,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
     Attributes
     ----------
+    target_scale_ : TargetScale
+        The unit and the zero of each output in the program.
     network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_, history_, stopped_
         As in `SpikingClassifier`.
 
@@ -93,8 +101,19 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         self.single_output_ = values.ndim == 1
         weights = sequence_weights(sample_weight, sequences)
         weights, sequences, values = weighty(weights, sequences, values, per_step=self.per_step)
-        self._train(self._problem(sequences, _columns(values), weights), validation, observer, checkpoint)
+        self.target_scale_ = self._scale_of(values, spread_weights(weights, sequences, self.per_step))
+        self._train(
+            self._problem(sequences, self.target_scale_.scaled(values), weights), validation, observer, checkpoint
+        )
         return self
+
+    def _scale_of(self, values: np.ndarray, weights: np.ndarray) -> TargetScale:
+        """The scale of targets, which is centred where the network has an always-firing neuron to add the mean back."""
+        return TargetScale.of(values.reshape(len(values), -1), weights, centred=bool(self.intercept))
+
+    def _answering(self, network: Network) -> Network:
+        """See `SpikingEstimator`: in the units of y."""
+        return self.target_scale_.unfolded(network)
 
     @property
     def loss_function(self) -> Loss:
@@ -109,7 +128,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         return RSquared()
 
     def _targets(self, y: Any, sequences: Sequences) -> Tensor:
-        return _columns(real_targets(y, sequences, self.per_step, type(self).__name__))
+        return self.target_scale_.scaled(real_targets(y, sequences, self.per_step, type(self).__name__))
 
     @isolated
     def predict(self, X: Any, *, lengths: Any = None) -> Any:
@@ -124,9 +143,4 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         S, sequences = self._scores(X, lengths)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)
-        return float(r2_score(_columns(values), S.numpy(), sample_weight=weights))
-
-
-def _columns(values: np.ndarray) -> Tensor:
-    """Targets as a float64 tensor of shape (rows, C)."""
-    return torch.from_numpy(values.reshape(len(values), -1))
+        return float(r2_score(values.reshape(len(values), -1), S.numpy(), sample_weight=weights))

@@ -1,7 +1,7 @@
 """Where columns come from: one file a family of witnesses (theory.md section 4)."""
 
 from convexsnn.witnesses.architecture import Architecture
-from convexsnn.witnesses.constant import with_constant
+from convexsnn.witnesses.constant import with_constant, with_offset
 from convexsnn.witnesses.gaussian import gaussian
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heterogeneous
 from convexsnn.witnesses.mixture import mix
@@ -20,4 +20,5 @@ __all__ = [
     "pretrained",
     "tune_reservoir",
     "with_constant",
+    "with_offset",
 ]

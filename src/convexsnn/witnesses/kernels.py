@@ -75,8 +75,8 @@ class KernelShape:
     def readout(self, steps: int) -> Readout:
         """What is read of the neurons on sequences of up to `steps` steps."""
         windows = [Windows(count, steps // count) for count in self.windows if count <= steps]
-        own = (*map(as_readout, self.readouts), *windows)
-        return Several(own) if len(own) > 1 else own[0]
+        own = [*map(as_readout, self.readouts), *windows]
+        return Several(tuple(own)) if len(own) > 1 else own[0]
 
 
 @isolated
