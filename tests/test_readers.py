@@ -125,6 +125,16 @@ def test_a_checkpoint_with_owner_and_weights_exchanged_is_refused(tmp_path):
         (lambda h, _: h["state"]["history"][0].update(columns=1.5), "history"),
         (lambda h, _: h["state"].update(stage="first"), "state"),
         (lambda h, _: h.pop("of"), "header"),
+        # What is unknown is refused at every depth.
+        (lambda h, _: h["state"].update(praise=1), "state"),
+        (lambda h, _: h["state"]["pool"].update(praise=1), "state"),
+        (lambda h, _: h["state"]["pool"]["genomes"].update(praise=1), "state"),
+        (lambda h, _: h["state"]["pool"]["given"].update(praise=1), "pool"),
+        (lambda h, _: h["state"]["history"][0].update(praise=1), "history"),
+        (lambda h, _: h["state"]["rates"].update(praise="much"), "state"),
+        (lambda h, _: h["state"].update(stage=False), "state"),
+        (lambda _, t: t.update(praise=t["U"]), "tensors"),
+        (lambda _, t: t.update({"pool.genomes.7.weight": t["U"]}), "tensors"),
     ):
         path.write_bytes(whole)
         reseal(path, change)

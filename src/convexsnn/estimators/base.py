@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -19,16 +20,16 @@ from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
 from convexsnn.estimators.arguments import check_device, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
+from convexsnn.estimators.recipe import AUTO, Recipe, are_real
 from convexsnn.estimators.targets import spread_weights
 from convexsnn.exact import ExactSettings, bound_network
-from convexsnn.families import Run, WitnessFamily, family_of
+from convexsnn.families import Run, WitnessFamily
 from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import Loss
 from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
 from convexsnn.problem import Problem
-from convexsnn.regularisation import Regularisation
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
 from convexsnn.sequences import Sequences
@@ -42,6 +43,7 @@ class SpikingEstimator(InputReader, ABC):
     """What classifier and regressor share: reading input, training, running."""
 
     network_: Network
+    recipe_: Recipe
     trained_: Trained
     beta_: float
     path_: list[PathPoint]
@@ -51,10 +53,10 @@ class SpikingEstimator(InputReader, ABC):
     def __init__(
         self,
         *,
-        witnesses: str | WitnessFamily | Hidden = "search",
-        loss: str = "auto",
-        penalty: str = "l1",
-        beta: float | Sequence[float] | str = 0.1,
+        witnesses: str | WitnessFamily | Hidden = AUTO,
+        loss: str = AUTO,
+        penalty: str = AUTO,
+        beta: float | Sequence[float] | str = AUTO,
         rho: float | None = None,
         columns: int | None = None,
         validation_fraction: float = 0.2,
@@ -104,9 +106,32 @@ class SpikingEstimator(InputReader, ABC):
         return hasattr(self, "trained_")
 
     @property
+    def recipe(self) -> Recipe:
+        """The settings with what is "auto" chosen: by the data of fit, and before it as for symbols."""
+        return vars(self).get("recipe_") or Recipe.of(self, self.usual_loss, real=False)
+
+    @isolated
+    def recipe_for(self, X: Any, *, lengths: Any = None) -> Recipe:
+        """What "auto" stands for on sequences `X`, of any form that `fit` takes, with one label each.
+
+        Raises
+        ------
+        ValueError
+            On bad settings or data.
+        """
+        reader = cast(SpikingEstimator, clone(self))
+        reader._begin(X, lengths)
+        return reader.recipe
+
+    @property
     def family(self) -> WitnessFamily:
         """Where hidden weights come from."""
-        return family_of(self.witnesses)
+        return self.recipe.witnesses
+
+    @property
+    @abstractmethod
+    def usual_loss(self) -> str:
+        """The loss that "auto" names with searched neurons."""
 
     @property
     @abstractmethod
@@ -121,9 +146,8 @@ class SpikingEstimator(InputReader, ABC):
     def check_settings(self) -> None:
         """Raise on any bad setting that does not depend on the data, before work is done on it."""
         _ = self.loss_function
-        check_choice("penalty", self.penalty, PENALTIES)
         check_choice("missing", self.missing, MISSING)
-        Regularisation.read(self.beta, self.rho, self.columns)
+        self.recipe.regularisation(self.rho)
         self._options()
         for flag in ("per_step", "intercept"):
             check_flag(flag, getattr(self, flag))
@@ -152,7 +176,10 @@ class SpikingEstimator(InputReader, ABC):
         """Check everything, forget an earlier fit, read X."""
         self._forget()
         self.check_settings()
-        return self._read(X, lengths, fitting=True)
+        sequences = self._read(X, lengths, fitting=True)
+        real = self.input_form_.sequences and are_real(sequences, per_step=bool(self.per_step))
+        self.recipe_ = Recipe.of(self, self.usual_loss, real=real)
+        return sequences
 
     def _train(
         self,
@@ -165,7 +192,7 @@ class SpikingEstimator(InputReader, ABC):
         if validation is not None:
             problem = replace(problem, validation=self._read_validation(validation, problem.n_outputs))
         run = Run(seed_of(self.random_state), self.device, self._options(), observer or Observer(), checkpoint)
-        regularisation = Regularisation.read(self.beta, self.rho, self.columns)
+        regularisation = self.recipe.regularisation(self.rho)
         fitted = fitting.fit(problem, self.family, regularisation, run, validation_fraction=self.validation_fraction)
         self.beta_, self.path_ = fitted.beta, list(fitted.path)
         self.history_, self.stopped_ = list(fitted.history), fitted.stopped
@@ -201,7 +228,7 @@ class SpikingEstimator(InputReader, ABC):
             sequences,
             targets,
             self.loss_function,
-            PENALTIES[self.penalty],
+            PENALTIES[self.recipe.penalty],
             1.0,
             torch.from_numpy(row_weights),
             every_step=bool(self.per_step),
@@ -269,13 +296,13 @@ class SpikingEstimator(InputReader, ABC):
         sequences = self.sequences(X)
         targets, trained = self._targets(y, sequences), self.trained_
         n_last = self.family.n_last_of(trained.witnesses)
-        rho = Regularisation.read(self.beta, self.rho).rho_of(self.beta_, n_last)
+        rho = self.recipe.regularisation(self.rho).rho_of(self.beta_, n_last)
         weights = trained.row_weights.cpu() if len(trained.row_weights) == len(targets) else None
         return Problem(
             sequences,
             targets,
             self.loss_function,
-            PENALTIES[self.penalty],
+            PENALTIES[self.recipe.penalty],
             rho,
             weights,
             every_step=bool(self.per_step),

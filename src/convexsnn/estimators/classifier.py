@@ -25,6 +25,7 @@ from convexsnn.estimators.classes import (
     read_output_weights,
     same_answers,
 )
+from convexsnn.estimators.recipe import AUTO, Recipe
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights, weighty
 from convexsnn.families import WitnessFamily
 from convexsnn.labels import decide, split_heads
@@ -35,15 +36,11 @@ from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
 from convexsnn.validation import Accuracy
 
-# The loss that "auto" names.
-AUTOMATIC = "cross_entropy"
-
 
 def classifier_loss(name: Any, heads: tuple[Head, ...] = ()) -> Loss:
-    """The loss that `loss` names; ValueError unless it is "auto" or a loss that can learn classes."""
+    """The loss of this name; ValueError unless it can learn classes."""
     known = [loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds]
-    chosen = check_choice("loss", name, ["auto", *known])
-    return loss_of(AUTOMATIC if chosen == "auto" else chosen, heads)
+    return loss_of(check_choice("loss", name, known), heads)
 
 
 def _most_classes(labels: np.ndarray) -> int:
@@ -54,7 +51,7 @@ def _most_classes(labels: np.ndarray) -> int:
 
 def _models_probabilities(estimator: SpikingClassifier) -> bool:
     try:
-        return isinstance(classifier_loss(estimator.loss), ProbabilisticLoss)
+        return isinstance(classifier_loss(estimator.recipe.loss), ProbabilisticLoss)
     except ValueError:
         return False  # what is wrong with `loss` is for `fit` to say
 
@@ -63,36 +60,43 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     """Classifier: a spiking network whose readout is optimal for its hidden neurons, with a certificate.
 
     The readout is the solution of a convex program over the columns of 0/1 spikes of the hidden neurons (theory.md).
-    Which hidden neurons there are is for `witnesses` to say. By default they are searched by the dual vector of the
-    program, and among them are branches that were trained with surrogate gradients and then priced on true spikes.
+    Which hidden neurons there are is for `witnesses` to say. What is left "auto" depends on the data, and `recipe` says
+    what it was. Sequences of real numbers, of 8 steps or more and with one label each, are read by random neurons with
+    delays (`Kernels`), with the squared loss, the ridge penalty and a path of betas; at most 1000 of 5000 columns are
+    kept. For bits, symbols and everything else neurons are searched by the dual vector of the program; among them are
+    branches that were trained with surrogate gradients and then priced on true spikes.
 
     A label may have several outputs, such as a digit and a carry: y has one more axis of H columns, the loss is the
     weighted sum of one cross entropy an output, and one network answers all of them.
 
     Parameters
     ----------
-    witnesses : str, WitnessFamily or Hidden
+    witnesses : "auto", str, WitnessFamily or Hidden
         Where hidden weights come from: a family with its settings, such as ``Search(depth=2, effort=2e10)`` or
         ``Gaussian(last=1000)``, from `convexsnn.families`. A name stands for the default settings: "search" finds
         neurons by the dual vector of the program; "gaussian", "heterogeneous" and "reservoir" sample them; "surrogate"
         trains them first; "exact" covers all neurons of a kind, for little data. Several are joined by ``+``, as in
         "surrogate+search". Or hidden layers of your own: `convexsnn.witnesses.pretrained` reads those of a module.
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
-        "auto" is cross_entropy, the only one for several outputs. For more than two classes logistic, hinge and squared
-        are one-versus-rest.
-    penalty : {"l1", "group", "elastic"}
-        Sum of the absolute output weights, sum of the norms of each neuron's output weights, or the latter and half the
-        sum of all squared output weights. With elastic many neurons keep small weights. It is no norm, so it needs
-        witnesses that are drawn or trained (not "search" or "exact") and a smooth loss (not hinge).
-    beta : float, sequence of float, or "path"
+        "auto" is squared for kernels, and else cross_entropy, the only one for several outputs. For more than
+        two classes logistic, hinge and squared are one-versus-rest.
+    penalty : {"auto", "l1", "group", "elastic", "ridge"}
+        "auto" is ridge for kernels, and else l1. Sum of the absolute output weights, sum of the norms of each
+        neuron's output weights, or the latter and half the sum of all squared output weights. With elastic many
+        neurons keep small weights. It is no norm, so it needs witnesses that are drawn or trained (not "search"
+        or "exact") and a smooth loss (not hinge). "ridge" is that half alone, for the squared loss and
+        witnesses that are drawn or trained.
+    beta : float, sequence of float, "path" or "auto"
         Weight of the path norm, > 0. Of several one is picked by its scores on validation data. "path" is 20 in
-        geometric progression, from just below the level at which all weights are zero down to 1e-3 of that level.
+        geometric progression, from just below the level at which all weights are zero down to 1e-3 of that level; with
+        ridge 24, each half of the one before. "auto" is "path" for kernels, and else 0.1.
     rho : float, optional
         Weight of the penalty in the convex program; None is beta / sqrt(P_last).
     columns : int, optional
-        The network reads at most this many columns; None sets no limit. Of several betas, those are compared whose
-        weights lie on no more. Where more are left, as with the ridge penalty, those of the smallest weights are left
-        out, some at a time, and the other weights are solved for again.
+        The network reads at most this many columns; None sets no limit, but 1000 where "auto" is ridge. Of
+        several betas, those are compared whose weights lie on no more. Where more are left, as with the ridge
+        penalty, those of the smallest weights are left out, some at a time, and the other weights are solved
+        for again.
     validation_fraction : float
         With several betas and no validation data, this share of the sequences is held out for the pick, in (0, 1). They
         are drawn at random, with the shares of the classes kept unless per_step. The network is then trained on all
@@ -166,10 +170,10 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def __init__(
         self,
         *,
-        witnesses: str | WitnessFamily | Hidden = "search",
-        loss: str = "auto",
-        penalty: str = "l1",
-        beta: float | Sequence[float] | str = 0.1,
+        witnesses: str | WitnessFamily | Hidden = AUTO,
+        loss: str = AUTO,
+        penalty: str = AUTO,
+        beta: float | Sequence[float] | str = AUTO,
         rho: float | None = None,
         columns: int | None = None,
         validation_fraction: float = 0.2,
@@ -265,6 +269,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
                 f"the {sequences.n_steps} steps pass per_step=True"
             )
         self.classes_ = classes
+        if several:  # cross entropy is the only loss for it
+            self.recipe_ = Recipe.of(self, self.usual_loss, real=False)
         _ = self.loss_function  # of several outputs: refuses a loss that has none
 
     @property
@@ -273,9 +279,14 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         return heads_of(self.classes_, self.output_weights) if hasattr(self, "classes_") else ()
 
     @property
+    def usual_loss(self) -> str:
+        """Cross entropy."""
+        return "cross_entropy"
+
+    @property
     def loss_function(self) -> Loss:
         """The loss that these parameters describe, and, once they are known, the labels."""
-        return classifier_loss(self.loss, self._heads)
+        return classifier_loss(self.recipe.loss, self._heads)
 
     @property
     def score_function(self) -> Accuracy:
@@ -330,7 +341,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         For several outputs a list of such probabilities.
         """
         S, sequences = self._scores(X, lengths)
-        loss = cast(ProbabilisticLoss, classifier_loss(self.loss))
+        loss = cast(ProbabilisticLoss, classifier_loss(self.recipe.loss))
         shaped = [self._shape_like(loss.probabilities(s).numpy(), sequences) for s in split_heads(S, self._heads)]
         return shaped if self._heads else shaped[0]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from convexsnn.arrays import check_kind, column_names, plain_array
+from convexsnn.arrays import check_flat_cells, check_kind, column_names, plain_array
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.input_form import InputForm, Seen, warn_of_axes, warn_of_table
@@ -76,7 +76,10 @@ class InputReader(NestedParameters):
 
     def _read_table(self, X: Any, *, fitting: bool) -> Sequences:
         """A 2-D X, which is read as scikit-learn does, and shown as constant current."""
-        X = X if hasattr(X, "columns") else plain_array(X, "X")
+        if hasattr(X, "columns"):
+            check_flat_cells(X, "X")
+        else:
+            X = plain_array(X, "X")
         read = {"dtype": np.float64, "ensure_min_samples": 2 if fitting else 1}
         finite = "allow-nan" if self._carries else True
         array = np.asarray(validate_data(self, X, reset=fitting, ensure_all_finite=finite, **read))

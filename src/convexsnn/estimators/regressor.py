@@ -116,11 +116,15 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         return self.target_scale_.unfolded(network)
 
     @property
+    def usual_loss(self) -> str:
+        """Squared."""
+        return "squared"
+
+    @property
     def loss_function(self) -> Loss:
         """The loss that these parameters describe; ValueError unless it can learn real targets."""
         known = [loss.name for loss in LOSSES.values() if "reals" in loss.target_kinds]
-        chosen = check_choice("loss", self.loss, ["auto", *known])
-        return LOSSES["squared" if chosen == "auto" else chosen]
+        return LOSSES[check_choice("loss", self.recipe.loss, known)]
 
     @property
     def score_function(self) -> RSquared:

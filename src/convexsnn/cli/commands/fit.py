@@ -18,7 +18,7 @@ def fit(
     out: Path,
     source: DataOptions | None = None,
     program: ProgramOptions | None = None,
-    witnesses: str = "search",
+    witnesses: str = "auto",
     settings: WitnessOptions | None = None,  # type: ignore[valid-type] - made from the families
     regression: Annotated[bool, Parameter(negative="")] = False,
     missing: Literal["refuse", "carry"] = "refuse",
@@ -36,9 +36,11 @@ def fit(
     out : Path
         The files are written into this folder.
     witnesses : str
-        Hidden weights come from this family. search finds neurons by the dual vector of the program. gaussian,
-        heterogeneous and reservoir sample them. surrogate trains them by surrogate gradients first. exact covers all
-        neurons of a kind, for little data. Several families are joined by +, as in surrogate+search.
+        Hidden weights come from this family. auto is kernels for sequences of real numbers of 8 steps or more with one
+        label each, and otherwise search. kernels are random neurons with delays. search finds neurons by the dual
+        vector of the program. gaussian, heterogeneous and reservoir sample them. surrogate trains them by surrogate
+        gradients first. exact covers all neurons of a kind, for little data. Several families are joined by +, as in
+        surrogate+search.
     regression : bool
         The targets are real numbers (squared loss) instead of classes.
     missing : {"refuse", "carry"}
