@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.base import SpikingEstimator
+from convexsnn.estimators.recipe import AUTO, Usual
 from convexsnn.estimators.target_scale import TargetScale
 from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights, weighty
+from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.losses import LOSSES, Loss
-from convexsnn.network import Network
+from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
 from convexsnn.validation import RSquared
@@ -34,9 +37,16 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
     Parameters
     ----------
+    witnesses, penalty, beta, columns : "auto", or as in `SpikingClassifier`
+        Where the data are sequences of real numbers, "auto" stands for 2000 kernels and the ridge penalty, with a beta
+        of a path. The output reads how often each neuron fires, whether it fires at the last step, and its weighted sum
+        there, which is no spike; the 200 neurons of the largest weights are kept. Other data are left to a search.
     loss : {"auto", "squared"}
         "auto" is squared.
-    witnesses, penalty, beta, rho, columns, validation_fraction, per_step, intercept, timesteps, missing
+    intercept : bool
+        Add an always-firing neuron. The mean of the targets is part of its weight, unpenalised; what is learned beside
+        it is penalised like any other weight. Readouts that count spikes do not read it: with them, leave it out.
+    rho, validation_fraction, per_step, timesteps, missing
         As in `SpikingClassifier`; held out sequences are not stratified.
     tol, max_iter, device, random_state
         As in `SpikingClassifier`.
@@ -62,6 +72,43 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     >>> bool(model.score(X, y) > 0.9)
     True
     """
+
+    def __init__(
+        self,
+        *,
+        witnesses: str | WitnessFamily | Hidden = AUTO,
+        loss: str = AUTO,
+        penalty: str = AUTO,
+        beta: float | Sequence[float] | str = AUTO,
+        rho: float | None = None,
+        columns: int | None = None,
+        validation_fraction: float = 0.2,
+        per_step: bool = False,
+        intercept: bool = True,
+        timesteps: int = 8,
+        missing: str = "refuse",
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        device: str = "cpu",
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            witnesses=witnesses,
+            loss=loss,
+            penalty=penalty,
+            beta=beta,
+            rho=rho,
+            columns=columns,
+            validation_fraction=validation_fraction,
+            per_step=per_step,
+            intercept=intercept,
+            timesteps=timesteps,
+            missing=missing,
+            tol=tol,
+            max_iter=max_iter,
+            device=device,
+            random_state=random_state,
+        )
 
     @isolated
     def fit(
@@ -116,9 +163,10 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         return self.target_scale_.unfolded(network)
 
     @property
-    def usual_loss(self) -> str:
-        """Squared."""
-        return "squared"
+    def usual(self) -> Usual:
+        """The squared error, and 200 neurons at most, which are also read at the last step."""
+        readouts = ("rate", "spike", "analog")
+        return Usual("squared", Kernels(last=2000, readouts=readouts), columns=200 * len(readouts))
 
     @property
     def loss_function(self) -> Loss:
