@@ -23,6 +23,7 @@ from convexsnn.prefixes import prefixes_of
 from convexsnn.regularisation import rho_of
 from convexsnn.search import SearchSettings, search
 from convexsnn.search.branches.pricing import DualPricing, take_best
+from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.simulator import columns, correlate
 from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.search.dictionary import admit, dictionary_of, united
@@ -138,8 +139,9 @@ def test_score_is_the_rate_at_which_a_column_lowers_the_objective(loss, penalty)
     targets = LOSSES[loss].encode(torch.from_numpy(y), 2)
     program = make_problem(sequences, targets, loss, penalty).program(dictionary.columns)
     solution = solve(program, SolverOptions(1e-10))
-    pricing = DualPricing(prefixes, (solution.U / 0.02).to(torch.float32), PENALTIES[penalty])
-    owner, neuron, scores, _ = take_best(population, pricing, 3)
+    pricing = DualPricing(BranchRunner(prefixes), (solution.U / 0.02).to(torch.float32), PENALTIES[penalty])
+    owner, neuron, _ = take_best(population, pricing, 3)
+    scores = pricing.scores(population)[owner, neuron]
     assert len(owner) > 0
     for column, score in zip(columns(population, owner, neuron, prefixes).to(torch.float64), scores, strict=True):
         correlation = column @ solution.U
@@ -167,7 +169,9 @@ def test_climbing_never_makes_an_island_worse_without_tournaments():
     sequences = as_sequences(X)
     space = space_of(sequences, depth=3)
     targets = LOSSES["hinge"].encode(torch.from_numpy(y), 2)
-    pricing = DualPricing(prefixes_of(sequences, every_step=False), (targets / 60).to(torch.float32), PENALTIES["l1"])
+    pricing = DualPricing(
+        BranchRunner(prefixes_of(sequences, every_step=False)), (targets / 60).to(torch.float32), PENALTIES["l1"]
+    )
     start = space.draw(16, torch.Generator().manual_seed(0))
     after, fitness = climb(start, space, pricing, 4, torch.Generator().manual_seed(1))
     assert bool((fitness >= pricing.scores(start).amax(dim=1)).all())
@@ -191,7 +195,9 @@ def test_oracles_propose_branches_of_the_space(name):
     sequences = as_sequences(X)
     space = space_of(sequences, depth=3, readout="spike")
     targets = LOSSES["hinge"].encode(torch.from_numpy(y), 2)
-    pricing = DualPricing(prefixes_of(sequences, every_step=False), (targets / 60).to(torch.float32), PENALTIES["l1"])
+    pricing = DualPricing(
+        BranchRunner(prefixes_of(sequences, every_step=False)), (targets / 60).to(torch.float32), PENALTIES["l1"]
+    )
     network = space.draw(3, torch.Generator().manual_seed(5))
     few, problem = replace(SMALL, population=12), make_problem(sequences, targets, "hinge")
     situation = Situation(problem, few, space, pricing, network, branch=100, left=1e6, round=1)
@@ -703,18 +709,20 @@ def test_the_columns_of_two_pools_in_one():
     for hidden, population in zip(drawn, found, strict=True):
         pool = dictionary_of(hidden, sequences, rows, 1)
         own = torch.arange(6)
-        pool, _ = admit(pool, population, own, own % 5, torch.zeros_like(own), prefixes)
+        pool = admit(pool, population, own, own % 5, torch.zeros_like(own), prefixes)
         pools.append(replace(pool, W=torch.randn(len(pool), 1, generator=torch.Generator().manual_seed(4)).double()))
     both = united(*pools)
     assert len(both) > max(map(len, pools))
     packed = [{row.tobytes() for row in pool.columns.packed.numpy()} for pool in (*pools, both)]
     assert packed[2] == packed[0] | packed[1]
     assert len(packed[2]) == len(both)
-    torch.testing.assert_close(both.outputs(sequences, prefixes), pools[0].outputs(sequences, prefixes))
+    torch.testing.assert_close(
+        both.outputs(sequences, BranchRunner(prefixes)), pools[0].outputs(sequences, BranchRunner(prefixes))
+    )
     # Each column is that of the neuron that it names.
     weighted = replace(both, W=torch.randn(len(both), 1, generator=torch.Generator().manual_seed(5)).double())
     told = weighted.columns.dense(torch.float64) @ weighted.W
-    torch.testing.assert_close(weighted.outputs(sequences, prefixes), told)
+    torch.testing.assert_close(weighted.outputs(sequences, BranchRunner(prefixes)), told)
     torch.testing.assert_close(score_outputs(weighted.to_network(), sequences), told)
     assert len(united(both, pools[1])) == len(both)
 

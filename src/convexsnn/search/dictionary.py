@@ -15,6 +15,7 @@ from convexsnn.prefixes import Prefixes
 from convexsnn.reconstruction import keep_neurons
 from convexsnn.search.branches.population import Population, join_populations
 from convexsnn.search.branches.pricing import DualPricing, improving, unlike
+from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.simulator import columns
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import scores
@@ -111,13 +112,13 @@ class SearchDictionary:
             weights.append(part.W)
         return Network(replace(self.given, branches=tuple(branches)), torch.cat(weights))
 
-    def outputs(self, sequences: Sequences, prefixes: Prefixes) -> Tensor:
-        """S = D W of other sequences, whose `prefixes` these are; float64 tensor of shape (rows, C)."""
+    def outputs(self, sequences: Sequences, runner: BranchRunner) -> Tensor:
+        """S = D W of other sequences, over which `runner` runs branches; float64 tensor of shape (rows, C)."""
         S = scores(self._cut(self.given, *self._places(GIVEN, self.weighty)), sequences)
         found = torch.nonzero(self.weighty & (self.owner != GIVEN)).flatten()
         if len(found):
             assert self.genomes is not None
-            seen = columns(self.genomes, self.owner[found], self.neuron[found], prefixes)
+            seen = runner.columns(self.genomes, self.owner[found], self.neuron[found])
             S = S + seen.T.to(torch.float64) @ self.W[found]
         return S
 
@@ -156,23 +157,22 @@ def dictionary_of(given: Hidden, sequences: Sequences, rows: Tensor, n_outputs: 
 
 def admit(
     pool: SearchDictionary, population: Population, owner: Tensor, neuron: Tensor, origin: Tensor, prefixes: Prefixes
-) -> tuple[SearchDictionary, Tensor]:
+) -> SearchDictionary:
     """The pool with the columns of the neurons named by `owner` and `neuron`, apart from those that it has already.
 
-    The columns are simulated anew in the arithmetic of `prefixes`, that of the network to be. Returned with it is which
-    of the neurons were admitted (int64 tensor), in the order of the pool.
+    The columns are those of the reference simulator, in the arithmetic of `prefixes`, that of the network to be.
     """
     dtype = prefixes.values[0].dtype
     packed = pack_bits(columns(population.map(lambda tensor: tensor.to(dtype)), owner, neuron, prefixes))
     index = _unknown(pool, packed)
     if len(index) == 0:
-        return pool, index
+        return pool
     used, place = owner[index].unique(return_inverse=True)
     genomes, before = population.take(used), 0
     if pool.genomes is not None:
         before, genomes = len(pool.genomes), join_populations(pool.genomes, genomes)
     larger = replace(pool, genomes=genomes)
-    return _extended(larger, place + before, neuron[index], origin[index], packed[index]), index
+    return _extended(larger, place + before, neuron[index], origin[index], packed[index])
 
 
 def admit_hidden(
@@ -181,7 +181,7 @@ def admit_hidden(
     """The pool with the improving columns of other witnesses, which join `given`; and their scores, in its order."""
     dictionary = build_dictionary(hidden, sequences)
     bits = dictionary.columns.dense(torch.uint8).T[:, rows.groups.first] > 0
-    worth = pricing.norm.row_norms(bits.to(torch.float32) @ pricing.U)
+    worth = pricing.of_columns(bits)
     order = improving(worth)
     order = order[unlike(bits[order], len(order))]
     packed = pack_bits(bits[order])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds.universal import universal_bound
+from convexsnn.columns import unpack_bits
 from convexsnn.search.branches.population import Population, join_populations
 from convexsnn.search.branches.pricing import DualPricing, take_best
 from convexsnn.search.dictionary import SearchDictionary, admit, admit_hidden
@@ -118,7 +119,7 @@ def _nothing(pool: SearchDictionary) -> RoundFindings:
 def _find(task: SearchTask, state: SearchState, generator: torch.Generator) -> RoundFindings:
     """Ask every oracle that applies, and admit the best columns of all."""
     settings, pool = task.settings, state.pool
-    pricing = DualPricing(task.rows.fast, (state.U / task.rho_at(state.stage)).to(torch.float32), task.norm)
+    pricing = DualPricing(task.runner, (state.U / task.rho_at(state.stage)).to(torch.float32), task.norm)
     left = (1.0 - task.effort.spent(state.history)) * task.effort.simulations
     situation = Situation(
         task.problem, settings, task.variation, pricing, pool.network, task.effort.branch, left, len(state.history)
@@ -155,9 +156,10 @@ def _admit_best(
     if small:
         merged = join_populations(*small.values())
         numbers = [names.index(name) for name, population in small.items() for _ in range(len(population))]
-        owner, neuron, scored, best = take_best(merged, pricing, task.settings.add)
-        pool, admitted = admit(pool, merged, owner, neuron, torch.tensor(numbers)[owner], task.rows.exact)
-        taken += scored[admitted].tolist()
+        owner, neuron, best = take_best(merged, pricing, task.settings.add)
+        before = len(pool)
+        pool = admit(pool, merged, owner, neuron, torch.tensor(numbers)[owner], task.rows.exact)
+        taken += pricing.of_columns(unpack_bits(pool.columns.packed[before:], pool.columns.n)).tolist()
     return pool, taken, best
 
 

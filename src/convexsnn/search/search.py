@@ -17,6 +17,7 @@ from convexsnn.network import Hidden
 from convexsnn.penalties import require_norm
 from convexsnn.prefixes import prefixes_of
 from convexsnn.problem import Problem
+from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.search.checkpoint import read_state, search_identity, write_state
 from convexsnn.search.dictionary import SearchDictionary, dictionary_of
@@ -150,8 +151,9 @@ def _task(problem: Problem, settings: SearchSettings) -> SearchTask:
     effort = Effort.of(settings, rows.exact, architecture.depth - 1)
     held = None
     if problem.validation is not None:
-        held = Held(problem.validation, prefixes_of(problem.validation.sequences, every_step=problem.every_step))
-    return SearchTask(problem, rows, variation, settings, effort, held)
+        shown = prefixes_of(problem.validation.sequences, every_step=problem.every_step)
+        held = Held(problem.validation, BranchRunner(shown))
+    return SearchTask(problem, rows, BranchRunner(rows.fast), variation, settings, effort, held)
 
 
 def _stage_is_over(task: SearchTask, state: SearchState) -> bool:

@@ -11,10 +11,10 @@ from convexsnn.columns import Columns
 from convexsnn.merged import MergedRows
 from convexsnn.network import Network
 from convexsnn.penalties import Norm, require_norm
-from convexsnn.prefixes import Prefixes
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
 from convexsnn.search.branches.population import Population
+from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.variation import Variation
 from convexsnn.search.dictionary import SearchDictionary
 from convexsnn.search.effort import Effort
@@ -36,16 +36,16 @@ class Held:
     Attributes
     ----------
     validation : Validation
-    prefixes : Prefixes
-        Of its sequences; float32.
+    runner : BranchRunner
+        Over its sequences, in float32.
     """
 
     validation: Validation
-    prefixes: Prefixes
+    runner: BranchRunner
 
     def outputs(self, pool: SearchDictionary) -> Tensor:
         """What a pool's network gives; float64 tensor of shape (rows, C)."""
-        return pool.outputs(self.validation.sequences, self.prefixes)
+        return pool.outputs(self.validation.sequences, self.runner)
 
     def score(self, pool: SearchDictionary) -> float:
         """The validation score of a pool's network."""
@@ -62,6 +62,8 @@ class SearchTask:
         At the rho with which the search ends.
     rows : MergedRows
         Its rows, equal ones merged.
+    runner : BranchRunner
+        Over these rows, in float32.
     variation : Variation
     settings : SearchSettings
     effort : Effort
@@ -70,6 +72,7 @@ class SearchTask:
 
     problem: Problem
     rows: MergedRows
+    runner: BranchRunner
     variation: Variation
     settings: SearchSettings
     effort: Effort

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from convexsnn.penalties import Norm
-from convexsnn.prefixes import Prefixes
 from convexsnn.search.branches.population import Population
-from convexsnn.search.branches.simulator import columns, correlate
+from convexsnn.search.branches.runner import BranchRunner
 
 # Scores this close to 1 are those of columns that the program holds already, in float32.
 SLACK = 1e-3
@@ -27,21 +26,21 @@ class DualPricing:
 
     Attributes
     ----------
-    prefixes : Prefixes
-        Of the training rows; float32.
+    runner : BranchRunner
+        Over the training rows, in float32.
     U : float32 tensor of shape (rows, C)
         The dual vector over rho.
     norm : Norm
         The penalty.
     """
 
-    prefixes: Prefixes
+    runner: BranchRunner
     U: Tensor
     norm: Norm
 
     def correlations(self, population: Population) -> Tensor:
         """d^T U / rho of every last-layer neuron, (B, m, C)."""
-        return correlate(population, self.prefixes, self.U)
+        return self.runner.correlate(population, self.U)
 
     def scores(self, population: Population) -> Tensor:
         """Score of every last-layer neuron, (B, m)."""
@@ -52,15 +51,18 @@ class DualPricing:
         B, m, _ = correlations.shape
         return self.norm.row_norms(correlations.flatten(0, 1)).reshape(B, m)
 
+    def of_columns(self, columns: Tensor) -> Tensor:
+        """Scores (P,) of columns of zeros and ones (P, rows)."""
+        return self.norm.row_norms(columns.to(torch.float32) @ self.U)
 
-def take_best(population: Population, pricing: DualPricing, limit: int) -> tuple[Tensor, Tensor, Tensor, float]:
+
+def take_best(population: Population, pricing: DualPricing, limit: int) -> tuple[Tensor, Tensor, float]:
     """The best improving columns of a population that are not much alike.
 
     Returns
     -------
     owner, neuron : int64 tensors of shape (P,)
         From the best to the worst; at most `limit`.
-    scores : float tensor of shape (P,)
     best : float
         The largest score of all, improving or not.
     """
@@ -68,8 +70,8 @@ def take_best(population: Population, pricing: DualPricing, limit: int) -> tuple
     flat = scores.flatten()
     order = improving(flat)[: 8 * limit]
     owner, neuron = order // scores.shape[1], order % scores.shape[1]
-    index = unlike(columns(population, owner, neuron, pricing.prefixes), limit)
-    return owner[index], neuron[index], flat[order[index]], float(flat.max())
+    index = unlike(pricing.runner.columns(population, owner, neuron), limit)
+    return owner[index], neuron[index], float(flat.max())
 
 
 def improving(scores: Tensor) -> Tensor:

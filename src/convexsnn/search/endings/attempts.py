@@ -7,6 +7,7 @@ from torch import Tensor
 
 from convexsnn.labels import decide
 from convexsnn.prefixes import prefixes_of
+from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.dictionary import SearchDictionary, united
 from convexsnn.search.endings.pruning import prune
 from convexsnn.search.endings.recombination import recombined
@@ -78,9 +79,9 @@ def _agreement(task: SearchTask, pools: list[SearchDictionary], seed: int) -> li
     answers: list[list[Tensor]] = [[] for _ in pools]
     for first in range(0, len(shown), size):
         part = shown.take(slice(first, first + size))
-        prefixes = prefixes_of(part, every_step=every_step)
+        runner = BranchRunner(prefixes_of(part, every_step=every_step))
         for pool, given in zip(pools, answers, strict=True):
-            given.append(decide(pool.outputs(part, prefixes), task.problem.loss.heads))
+            given.append(decide(pool.outputs(part, runner), task.problem.loss.heads))
     whole = [torch.cat(given) for given in answers]
     alike = torch.tensor([[float((a == b).double().mean()) for b in whole] for a in whole], dtype=torch.float64)
     return alike.mean(dim=1).tolist()

@@ -91,7 +91,7 @@ class _Bench:
 
     def faithful(self, trials: Population) -> Tensor:
         """Which trials have the wanted columns, in float32; int64 tensor of their numbers."""
-        seen = columns(trials, *self._named(len(trials)), self.task.rows.fast).reshape(len(trials), *self.wanted.shape)
+        seen = self.task.runner.columns(trials, *self._named(len(trials))).reshape(len(trials), *self.wanted.shape)
         return torch.nonzero((seen == self.wanted).flatten(1).all(dim=1)).flatten()
 
     def holds(self, trial: Population) -> bool:
@@ -111,7 +111,7 @@ class _Bench:
     def outputs(self, trials: Population) -> Tensor:
         """What each gives on the validation data: float64 tensor of shape (trials, validation rows, C)."""
         assert self.task.held is not None
-        seen = columns(trials, *self._named(len(trials)), self.task.held.prefixes).to(torch.float64)
+        seen = self.task.held.runner.columns(trials, *self._named(len(trials))).to(torch.float64)
         return torch.einsum("bkr,kc->brc", seen.reshape(len(trials), len(self.neurons), -1), self.W)
 
     def _named(self, count: int) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ class InputDirections:
         generator: torch.Generator,
     ) -> Proposal:
         """See `Oracle`."""
-        variation, prefixes = situation.variation, situation.pricing.prefixes
+        variation, prefixes = situation.variation, situation.pricing.runner.prefixes
         start = variation.draw(situation.count, generator)
         inputs = torch.cat(list(prefixes.values))
         # A prefix pulls as hard as the rows that have it: those below it in the tree count too.

@@ -1,0 +1,88 @@
+"""Populations run by compiled code, on as many threads as torch has."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from convexsnn.prefixes import Prefixes
+from convexsnn.search.branches.fused.genes import genes_of, lanes_of, room, vectors_of
+from convexsnn.search.branches.fused.kernel import CODES, Genes, Room, Tree, run
+from convexsnn.search.branches.fused.tiles import Tiles
+from convexsnn.search.branches.population import Population
+
+# The spikes of a layer are the bits of one integer.
+WIDEST = 64
+# Neuron steps below which a thread is not worth its start.
+LEAST_STEPS = 2**20
+# Numbers of what is read of branches that are held at a time.
+CHUNK_NODES = 2**22
+
+
+def knows(population: Population) -> bool:
+    """Whether compiled code can run a population: on the CPU, with layers of at most 64 neurons."""
+    narrow = all(layer.leak.shape[1] <= WIDEST for layer in population.layers)
+    return narrow and population.device.type == "cpu"
+
+
+def correlations(population: Population, tiles: Tiles, prefixes: Prefixes, U: Tensor) -> Tensor:
+    """d^T U of every last-layer neuron: float tensor (B, m, C) from U of shape (rows, C)."""
+    dtype, shape = population.layers[0].weight.dtype, (len(population), vectors_of(population), U.shape[1])
+    total = room(int(np.prod(shape)) * lanes_of(dtype), dtype)
+    at_nodes = torch.cat(prefixes.gather(U.to(dtype))).numpy()
+    _run(population, tiles, tiles.lay_out(at_nodes), np.empty((len(population), 0), np.uint64), total)
+    sums = torch.from_numpy(total).reshape(*shape, -1)
+    return sums.transpose(2, 3).flatten(1, 2)[:, : population.m_last].contiguous()
+
+
+def patterns(population: Population, tiles: Tiles, prefixes: Prefixes, owner: Tensor, neuron: Tensor) -> Tensor:
+    """The columns of chosen last-layer neurons: bool tensor (P, rows)."""
+    place = np.zeros(prefixes.n_nodes, np.int64)
+    place[tiles.node] = np.arange(len(tiles.node))
+    place = place[prefixes.node_of_row.numpy()]
+    found, size = np.empty((len(owner), len(place)), bool), max(1, CHUNK_NODES // len(tiles.node))
+    nothing = room(0, population.layers[0].weight.dtype)
+    for part in torch.arange(len(owner)).split(size):
+        used, branch = owner[part].unique(return_inverse=True)
+        seen = np.empty((len(used), len(tiles.node)), np.uint64)
+        _run(population.take(used), tiles, nothing, seen, nothing)
+        bit = neuron[part].numpy().astype(np.uint64)[:, None]
+        found[part.numpy()] = seen[branch.numpy()][:, place] >> bit & np.uint64(1)
+    return torch.from_numpy(found)
+
+
+def _run(population: Population, tiles: Tiles, U: NDArray, seen: NDArray, total: NDArray) -> None:
+    """Compiled code on all branches, shared among threads.
+
+    Each thread has memory of its own, and no branch depends on another: the result is the same for any number of them.
+    """
+    genes, dtype, branches = genes_of(population), population.layers[0].weight.dtype, len(population)
+    inputs = torch.from_numpy(tiles.inputs).to(dtype).numpy()
+    tree = Tree(tiles.starts, tiles.blocks, tiles.parent, tiles.code, inputs, U)
+    steps = len(genes.numbers) // int(genes.sizes[1]) * len(genes.layers) * len(tiles.node)
+    threads = max(1, min(torch.get_num_threads(), branches, steps // LEAST_STEPS))
+    ends = np.linspace(0, branches, threads + 1).astype(int).tolist()
+    work = lambda first, last: run(tree, genes, _room(genes, tiles, dtype), first, last, seen, total)  # noqa: E731
+    if threads == 1:
+        work(0, branches)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, *part) for part in pairwise(ends)]:
+            done.result()
+
+
+def _room(genes: Genes, tiles: Tiles, dtype: torch.dtype) -> Room:
+    vectors, _, lanes, groups = genes.sizes.tolist()
+    (nodes, shown), layers = tiles.extent, len(genes.layers)
+    return Room(
+        room(vectors * shown * lanes, dtype),
+        room(2 * layers * vectors * groups * CODES * lanes, dtype),
+        room(2 * layers * vectors * nodes * lanes, dtype),
+        np.zeros((2 * layers + 1) * nodes, np.uint64),
+        np.array([nodes, shown]),
+    )
