@@ -103,14 +103,14 @@ def test_tiles_hold_every_path_and_count_each_node_once(seed, every_step, reals,
     values, parents = torch.cat(list(prefixes.values)).numpy(), tiles._parents(prefixes)
     inputs, d = cut.inputs.reshape(-1, values.shape[1], 8).transpose(0, 2, 1), values.shape[1]
     before, last = np.array([-1]), 0
-    for first, count, root, group, groups, read in cut.blocks:
+    for first, count, root, group, groups, place in cut.blocks:
         own = cut.node[first : first + count]
         above = np.array([-1]) if root else before
         assert np.array_equal(parents[own], above[cut.parent[first : first + count]])
         last = (group, groups) if groups else last
         shown = inputs[last[0] : last[0] + last[1]].reshape(-1, d)
         assert np.array_equal(shown[cut.code[first : first + count]], values[own])
-        if not read:
+        if place < 0:
             assert not np.isin(own, prefixes.node_of_row.numpy()).any()
         before = own
     assert sorted(cut.node[cut.owned]) == sorted(set(cut.node))

@@ -108,7 +108,7 @@ class SearchSettings:
     width: int = 12
     population: int = 256
     generations: int = 40
-    effort: float = 5e9
+    effort: float = 3e10
     seconds: float | None = None
     rounds: int = 100
     patience: int = 4
