@@ -19,7 +19,7 @@ from convexsnn.search.branches.population import Population
 # The spikes of a layer are the bits of one integer.
 WIDEST = 64
 # Neuron steps below which a thread is not worth its start.
-LEAST_STEPS = 2**20
+LEAST_STEPS = 2**22
 # Numbers of what is read of branches that are held at a time.
 CHUNK_NODES = 2**22
 
