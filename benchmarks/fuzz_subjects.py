@@ -25,7 +25,7 @@ from convexsnn import Gaussian, Search, SpikingClassifier, SpikingRegressor
 from convexsnn.checkpoints import CHECKPOINT
 from convexsnn.cli.app import run
 from convexsnn.cli.folder import folder_problems
-from convexsnn.cli.npz import read_npz
+from convexsnn.data_files import read_npz
 from convexsnn.export import from_nir, to_nir
 from convexsnn.observer import Observer
 from convexsnn.proof import content_problems

@@ -53,7 +53,7 @@ def watch() -> None:
 def _exact(program: Any) -> ExactProgram | None:
     """The program as exact data; None of one that is left out."""
     loss, columns = program.loss, program.columns
-    if type(loss) not in (Hinge, Squared) or program.penalty.name not in ("l1", "group"):
+    if type(loss) not in (Hinge, Squared) or program.penalty.name not in ("l1", "group", "ridge"):
         return None
     if not isinstance(columns, BitColumns) or program.n_rows * program.n_columns * program.n_outputs > LARGEST:
         return None

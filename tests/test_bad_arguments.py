@@ -75,6 +75,14 @@ INPUTS = {
         [pd.DataFrame(X[0], columns=["a", "b"]), pd.DataFrame(X[1], columns=["a", "c"])],
         r"X\[1\] must have the columns a, b: it lacks \['b'\], and has \['c'\] besides",
     ),
+    "a frame of series": (
+        pd.DataFrame({"a": [pd.Series(x[:, 0]) for x in X]}),
+        r"X is a data frame whose cells hold sequences: pass a list of \(T_i, d\) arrays",
+    ),
+    "a frame of arrays beside numbers": (
+        pd.DataFrame({"a": np.arange(12.0), "b": [*X[:11, :, 0], 1.0]}),
+        "X is a data frame whose cells hold sequences",
+    ),
     "a frame with a name twice": ([pd.DataFrame(X[0], columns=["a", "a"])] * 12, "columns of X must have names of"),
 }
 
@@ -94,6 +102,18 @@ LABELS = {
     "steps": ({"y": STEPS[:, :, None]}, "y must have shape.*per_step=True"),
     "no steps": ({"y": Y, "per_step": True}, r"y\[0\] must hold one label for each.*pass per_step=False"),
     "a word of regression": ({"y": ["a"] * 12, "kind": SpikingRegressor}, "y must be numeric"),
+    "masked labels": ({"y": np.ma.masked_array(Y, Y > 0)}, "y is a masked array with 6 masked entries.*leave these"),
+    "masked steps": (
+        {"y": [np.ma.masked_array(y, y > 0) for y in STEPS], "per_step": True},
+        r"y\[0\] is a masked array with [0-9]+ masked",
+    ),
+    "masked targets": (
+        {"y": np.ma.masked_array(Y * 1.0, Y > 0), "kind": SpikingRegressor},
+        "y is a masked array with 6 masked entries",
+    ),
+    "masked weights": ({"sample_weight": np.ma.masked_array(Y + 1.0, Y > 0)}, "sample_weight is a masked array with 6"),
+    "weights in words": ({"sample_weight": ["heavy"] * 12}, "sample_weight must be numeric"),
+    "complex weights": ({"sample_weight": np.ones(12) * 1j}, "Complex data not supported in sample_weight"),
     "negative weights": ({"sample_weight": -np.ones(12)}, "sample_weight|Negative values in data passed"),
     "few weights": ({"sample_weight": np.ones(3)}, "sample_weight.shape"),
     "no weight": ({"sample_weight": np.zeros(12)}, "[Ss]ample.weight"),

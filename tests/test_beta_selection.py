@@ -131,16 +131,14 @@ def test_the_path_ends_at_the_most_columns():
     X, y = bits()
     free = SpikingClassifier(beta="path", **SMALL).fit(X, y)
     most = max(point.support for point in free.path_) // 2
-    model = SpikingClassifier(beta="path", path_columns=most, **SMALL).fit(X, y)
+    model = SpikingClassifier(beta="path", columns=most, **SMALL).fit(X, y)
     assert 1 < len(model.path_) < len(free.path_)
     assert all(point.support <= most for point in model.path_)
     assert model.certificate_.support <= most
-    split = SpikingClassifier(beta="path", path_columns=most, **SMALL).fit(X, y, validation=(X[:50], y[:50]))
+    split = SpikingClassifier(beta="path", columns=most, **SMALL).fit(X, y, validation=(X[:50], y[:50]))
     assert split.certificate_.support <= most
-    with pytest.raises(ValueError, match="path_columns picks among several betas"):
-        SpikingClassifier(path_columns=3, **SMALL).fit(X, y)
-    with pytest.raises(ValueError, match="path_columns must be an integer of at least 1"):
-        SpikingClassifier(beta="path", path_columns=0, **SMALL).fit(X, y)
+    with pytest.raises(ValueError, match="columns must be an integer of at least 1"):
+        SpikingClassifier(beta="path", columns=0, **SMALL).fit(X, y)
 
 
 @pytest.mark.parametrize("fold", [1, 3])

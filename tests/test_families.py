@@ -1,6 +1,7 @@
 """Witness families beyond the gaussian one, and the ridge readout."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -192,8 +193,8 @@ def leaky(**settings):
     return pytest.importorskip("snntorch").Leaky(0.8, **settings)
 
 
-def lif_node(**settings):
-    return pytest.importorskip("spikingjelly.activation_based.neuron").LIFNode(**settings)
+def lif_node(kind="LIFNode", **settings):
+    return getattr(pytest.importorskip("spikingjelly.activation_based.neuron"), kind)(**settings)
 
 
 def between(*parts):
@@ -236,7 +237,15 @@ class Scaled(nn.Module):
         (lambda: between(changed(leaky(), reset_mechanism="zero")), {}, "runs another reset"),
         (lambda: between(changed(leaky(), refractory=3)), {}, "refractory"),
         (lambda: between(changed(leaky(), forward=lambda x: x)), {}, "forward"),
-        (lambda: between(changed(leaky(), beta=torch.rand(3))), {}, "3 leaks or thresholds, but there are 4"),
+        (
+            lambda: between(changed(leaky(), beta=torch.rand(3))),
+            {},
+            r"leaks or thresholds of shape \(3,\), but there are 4",
+        ),
+        (lambda: between(changed(leaky(), beta=torch.rand(4, 1))), {}, r"of shape \(4, 1\), but there are 4"),
+        (lambda: between(changed(leaky(), beta=torch.tensor(0.5j))), {}, r"beta of 1 \(Leaky\) is of torch.c"),
+        (lambda: between(leaky()).to("meta"), {}, "on the device meta"),
+        (lambda: between(lif_node(kind="QIFNode")), {}, r"1 \(QIFNode\) is no part"),
         (lambda: between(changed(lif_node(), surrogate_function=nn.Sigmoid())), {}, "spike function"),
         (lambda: between(lif_node(v_reset=-0.1)), {}, "resets to -0.1"),
         (lambda: between(changed(lif_node(), _memories_rv={"v": 0.5})), {}, "begins from 0.5"),
@@ -251,7 +260,7 @@ class Scaled(nn.Module):
         (hooked, {}, "hooks"),
         (lambda: between(leaky()), {"leak": 0.9}, "neurons of its own"),
         # Neurons that we do not know are not plain layers with activations.
-        (lambda: between(pytest.importorskip("snntorch").Synaptic(0.9, 0.8)), {"leak": 0.9}, "Synaptic"),
+        (lambda: between(pytest.importorskip("snntorch").SLSTM(4, 4)), {"leak": 0.9}, "SLSTM"),
         (lambda: between(OwnLeaky()), {"leak": 0.9}, "OwnLeaky"),
         (lambda: between(nn.PReLU()), {"leak": 0.9}, "PReLU"),
     ],
@@ -276,6 +285,26 @@ def test_dropout_flattening_and_use_before_change_nothing():
     before = pretrained(module)
     module(torch.ones(2, 3))
     assert pretrained(module).equals(before)
+
+
+class Backwards(nn.Module):
+    """Holds its parts in another order than that in which it runs them."""
+
+    def __init__(self):
+        super().__init__()
+        self.second, self.leaky, self.first = nn.Linear(4, 2), leaky(), nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.second(self.leaky(self.first(x))[0])
+
+
+def test_the_order_of_parts_that_is_taken_is_said():
+    module = Backwards()
+    with pytest.warns(UserWarning, match=r"forward of Backwards is not looked at.*second \(Linear\), leaky \(Leaky\)"):
+        pretrained(module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pretrained(nn.Sequential(module.first, module.leaky, module.second))
 
 
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])

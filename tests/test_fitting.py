@@ -16,7 +16,7 @@ from convexsnn.validation import Accuracy, Validation
 from helpers import make_problem
 
 SMALL = Gaussian(hidden=8, last=12)
-QUICK = {"rounds": 3, "width": 4, "population": 16, "generations": 4, "oracles": ("restarts", "refinement"), "block": 8}
+QUICK = {"rounds": 3, "width": 4, "population": 16, "generations": 4, "oracles": ("restarts", "refinement")}
 
 
 def bits(n=60, T=4, seed=0):

@@ -177,3 +177,98 @@ def test_labels_of_another_type_of_numbers_are_the_same_labels():
     model = fit()
     assert model.score(X, Y.astype(float)) == model.score(X, Y) == model.score(X, Y.astype(bool))
     assert model.score(X, Y + 7) == 0.0  # other classes, which none can be right of
+
+
+def test_frames_of_several_sequences_are_taken_apart():
+    """As sktime keeps them: a series in each cell, or an index of sequence and step."""
+    expected = as_sequences(frames(["a", "b"]))
+    nested = pd.DataFrame({name: [pd.Series(x[:, k]) for x in X] for k, name in enumerate("ab")})
+    index = pd.MultiIndex.from_product([range(30), range(5)])
+    by_index = pd.DataFrame(X.reshape(-1, 2), columns=["a", "b"], index=index)
+    for other in (nested, by_index):
+        assert torch.equal(as_sequences(other).values, expected.values)
+        model = fit(other)
+        assert model.feature_names_in_.tolist() == ["a", "b"]
+        assert np.array_equal(model.predict(other), model.predict(frames(["a", "b"])))
+    unequal = by_index.drop(index=[(3, 4), (3, 3)])
+    assert as_sequences(unequal).lengths.tolist() == [5, 5, 5, 3] + [5] * 26
+
+
+def test_frames_of_several_sequences_that_are_not_in_order_are_refused():
+    index = pd.MultiIndex.from_product([range(2), range(3)])
+    frame = pd.DataFrame({"a": np.arange(6.0)}, index=index)
+    with pytest.raises(ValueError, match=r"the steps of sequence 0 in X are not in order: pass X.sort_index"):
+        as_sequences(frame.iloc[::-1].sort_index(level=0, sort_remaining=False, kind="stable"))
+    with pytest.raises(ValueError, match="two rows of one sequence and step"):
+        as_sequences(pd.concat([frame, frame]))
+    with pytest.raises(ValueError, match=r"the features of row 0 of X have different numbers of steps: \[2, 3\]"):
+        as_sequences(pd.DataFrame({"a": [np.zeros(2)], "b": [np.zeros(3)]}))
+
+
+def test_lengths_say_where_padded_sequences_end():
+    lengths = 2 + np.arange(30) % 4
+    padding = np.arange(5) >= lengths[:, None]
+    cut = [x[:length] for x, length in zip(X, lengths, strict=True)]
+    noisy = np.where(padding[:, :, None], np.nan, X)
+    model, expected = SpikingClassifier(**SMALL).fit(noisy, Y, lengths=lengths), fit(cut)
+    assert model.trained_.data_digest == expected.trained_.data_digest
+    assert np.array_equal(model.decision_function(noisy, lengths=lengths), expected.decision_function(cut))
+    assert model.score(noisy, Y, lengths=lengths) == expected.score(cut, Y)
+    assert np.array_equal(model.predict(as_sequences(cut)), model.predict(cut))
+    with pytest.raises(ValueError, match="lengths must be 30 integers"):
+        model.predict(noisy, lengths=lengths[:3])
+    with pytest.raises(ValueError, match="lengths goes with an array"):
+        model.predict(as_sequences(cut), lengths=lengths)
+
+
+def carried(x, first):
+    """Step by step, as the definition says."""
+    out, last = np.empty_like(x), first
+    for t, own in enumerate(x):
+        last = np.where(np.isnan(own), last, own)
+        out[t] = last
+    return out
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_missing_values_are_refused_or_carried_forward(tmp_path, saved):
+    holes = np.where(RNG.random(X.shape) < 0.3, np.nan, X)
+    with pytest.raises(ValueError, match=rf"\({np.isnan(holes).sum()} missing, 0 infinite\), or fit with missing='car"):
+        fit(holes)
+    model = fit(holes, missing="carry")
+    filled = np.stack([carried(x, np.nanmean(holes, axis=(0, 1))) for x in holes])
+    assert torch.allclose(model.sequences(holes).values, torch.from_numpy(filled), rtol=1e-12, atol=0.0)
+    if saved:
+        save_model(model, tmp_path / "m.safetensors")
+        model, _ = load_model(tmp_path / "m.safetensors")
+    alone, mean = np.full((1, 5, 2), np.nan), np.full((1, 5, 2), model.input_form_.seen.mean)
+    assert np.array_equal(model.decision_function(alone), model.decision_function(mean))
+    with pytest.raises(ValueError, match="0 missing, 1 infinite"):
+        model.predict(np.where(np.arange(5)[None, :, None] + np.zeros((1, 5, 2)) == 0, [np.inf, 0.0], 0.0))
+    with pytest.raises(ValueError, match="feature 1 of X is missing at every step"):
+        fit(np.where(np.arange(2) == 1, np.nan, X), missing="carry")
+    with pytest.raises(ValueError, match="missing must be one of 'refuse', 'carry'"):
+        fit(missing="drop")
+
+
+def test_missing_values_of_a_table_are_the_mean_in_training():
+    table = X[:, 0].copy()
+    table[3, 1] = np.nan
+    model = fit(table, missing="carry")
+    other = table.copy()
+    other[3, 1] = model.input_form_.seen.mean[1]
+    assert model.input_form_.seen.mean[1] == pytest.approx(np.nanmean(table[:, 1]))
+    assert np.array_equal(model.decision_function(table), model.decision_function(other))
+
+
+def test_input_far_from_the_range_of_training_is_warned_about_once():
+    model = fit()
+    quietly(lambda: model.predict(X))
+    quietly(lambda: model.predict(1.2 * X))
+    with pytest.warns(UserWarning, match=r"in 1 of 2 features, most often in feature 1: \d+ of 150 values") as caught:
+        model.predict(X * [1.0, 1000.0])
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    constant = fit(np.concatenate([X, np.ones((30, 5, 1))], axis=2))
+    with pytest.warns(UserWarning, match="far from 1 to 1"):
+        constant.predict(np.concatenate([X, np.zeros((30, 5, 1))], axis=2))

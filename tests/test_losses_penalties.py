@@ -143,9 +143,8 @@ def test_tables_refuse_what_they_do_not_know():
     for miss in (lambda: LOSSES["squared_hinge"], lambda: loss_of("squared_hinge")):
         with pytest.raises(ValueError, match=f"loss must be one of {known}, got 'squared_hinge'"):
             miss()
-    with pytest.raises(
-        ValueError, match=r"penalty must be one of 'l1', 'group', 'elastic', got 'groups'\. Did you mean 'group'"
-    ):
+    known = "'l1', 'group', 'elastic', 'ridge'"
+    with pytest.raises(ValueError, match=rf"penalty must be one of {known}, got 'groups'\. Did you mean 'group'"):
         PENALTIES["groups"]
     with pytest.raises(ValueError, match="loss must be 'cross_entropy' for several categorical outputs, not 'hinge'"):
         loss_of("hinge", (Head(2),))

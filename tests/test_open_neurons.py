@@ -76,7 +76,7 @@ def _known(monkeypatch):
     monkeypatch.setitem(NEURONS, "adaptive", Adaptive)
 
 
-def draw(*, seed=0, depth=3, every_step=False, dtype="float64", last=12, readout="spike"):
+def draw_adaptive(*, seed=0, depth=3, every_step=False, dtype="float64", last=12, readout="spike"):
     """Random recurrent layers of adaptive neurons, each with numbers of its own."""
     shape = Architecture(
         3, depth=depth, hidden=8, last=last, recurrent=True, dtype=dtype, every_step=every_step, readout=readout
@@ -88,6 +88,9 @@ def draw(*, seed=0, depth=3, every_step=False, dtype="float64", last=12, readout
         return replace(layer, neuron=Adaptive(leak, decay, rise=0.75), recurrent=layer.recurrent / 4)
 
     return replace(hidden, branches=tuple(Branch(tuple(map(adaptive, b.layers))) for b in hidden.branches))
+
+
+draw = draw_adaptive
 
 
 def data(n=50, T=6):
@@ -215,8 +218,8 @@ def tighten(method):
 
 
 def realise_one():
-    X = draw_sequences(n=3).values
-    realise(X, torch.ones(3, 5, 2, dtype=torch.bool), draw().branches[0].last.neuron)
+    X, last = draw_sequences(n=3).values, draw().branches[0].last
+    realise(X, torch.ones(3, 5, last.m, dtype=torch.bool), last.neuron)
 
 
 REFUSALS = {

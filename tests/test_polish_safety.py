@@ -11,6 +11,7 @@ from torch import nn
 from convexsnn import polish
 from convexsnn.losses import LOSSES, loss_of
 from convexsnn.penalties import PENALTIES
+from convexsnn.polishing import Rows
 from convexsnn.polishing.head import LossThroughHead, OutputMap
 from helpers import NORMS
 from test_polish import Net, data, loader, refused
@@ -175,10 +176,23 @@ def test_the_same_of_every_row_is_refused():
     refused(net, "reads the same of every row", pooling="count")
 
 
-def test_one_class_is_refused_and_a_missing_one_warned_about():
+def test_missing_classes_are_refused_unless_they_are_allowed():
     refused(Net(), "all of class 1", loader(y=torch.ones(150).long()), pooling="count")
-    with pytest.warns(UserWarning, match="class 2: the polished readout will never answer"):
-        polish(Net(), loader(y=data()[1].clamp(max=1)), pooling="count")
+    without = loader(y=data()[1].clamp(max=1))
+    refused(Net(), "no row of loader is of class 2: .*allow_missing_classes=True", without, pooling="count")
+    allowed = {"pooling": "count", "rows": Rows(allow_missing_classes=True)}
+    refused(Net(), "all of class 1", loader(y=torch.ones(150).long()), **allowed)
+    net = Net()
+    result = polish(net, without, **allowed)
+    assert result.improved
+    assert net(data()[0]).argmax(dim=1).max() <= 1
+
+
+def test_rows_that_are_left_out_are_no_rows_of_their_class():
+    y = torch.where(data()[1] == 2, -1, data()[1])
+    refused(Net(), "no row of loader is of class 2", loader(y=y), pooling="count", rows=Rows(ignore_index=-1))
+    with pytest.raises(ValueError, match="allow_missing_classes must be True or False"):
+        Rows(allow_missing_classes="yes")
 
 
 def test_a_fall_in_accuracy_is_said():

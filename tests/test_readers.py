@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from convexsnn import Gaussian, Search, SpikingClassifier
 from convexsnn.checkpoints import read_checkpoint, write_checkpoint
-from convexsnn.cli.npz import read_npz
+from convexsnn.data_files import read_npz
 from convexsnn.export import from_nir, to_nir
 from convexsnn.reading import DamagedFileError, parse_json, read_whole, reading
 from convexsnn.report import read_metrics
@@ -125,6 +125,16 @@ def test_a_checkpoint_with_owner_and_weights_exchanged_is_refused(tmp_path):
         (lambda h, _: h["state"]["history"][0].update(columns=1.5), "history"),
         (lambda h, _: h["state"].update(stage="first"), "state"),
         (lambda h, _: h.pop("of"), "header"),
+        # What is unknown is refused at every depth.
+        (lambda h, _: h["state"].update(praise=1), "state"),
+        (lambda h, _: h["state"]["pool"].update(praise=1), "state"),
+        (lambda h, _: h["state"]["pool"]["genomes"].update(praise=1), "state"),
+        (lambda h, _: h["state"]["pool"]["given"].update(praise=1), "pool"),
+        (lambda h, _: h["state"]["history"][0].update(praise=1), "history"),
+        (lambda h, _: h["state"]["rates"].update(praise="much"), "state"),
+        (lambda h, _: h["state"].update(stage=False), "state"),
+        (lambda _, t: t.update(praise=t["U"]), "tensors"),
+        (lambda _, t: t.update({"pool.genomes.7.weight": t["U"]}), "tensors"),
     ):
         path.write_bytes(whole)
         reseal(path, change)
@@ -255,13 +265,9 @@ def test_members_of_archives_are_plain_arrays_of_the_size_that_is_stored(tmp_pat
 
 
 def test_archives_are_refused_by_name(tmp_path):
-    path = tmp_path / "d.csv"
+    path = tmp_path / "d.npz"
     path.write_text("a,b\n1,2\n")
-    assert "read its table, for example with pandas" in refuses(path, read_npz, "file")
-    (tmp_path / "d.ts").write_text("@problemName x\n")
-    assert "aeon.datasets" in refuses(tmp_path / "d.ts", read_npz, "file")
-    np.save(tmp_path / "d.npy", np.zeros(3))
-    assert "it holds a single array" in refuses(tmp_path / "d.npy", read_npz, "file")
+    assert "save it with numpy.savez" in refuses(path, read_npz, "file")
     with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
         archive.writestr("X.npy", npy(np.zeros(3)))
         with pytest.warns(UserWarning, match="Duplicate name"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from convexsnn.tasks import TaskSettings, images, load_task, mnist_source
+from convexsnn.tasks import TaskSettings, image_source, images, load_task
 from convexsnn.tasks.idx import read_idx
 
 MNIST = Path(os.environ.get("CONVEXSNN_MNIST", Path(__file__).parents[2] / "shared" / "data" / "mnist"))
@@ -176,11 +176,25 @@ def test_openml_table(monkeypatch):
     with pytest.raises(ValueError, match=r"shape \(7, 784\)"):
         load_task("mnist")
     table.data = np.arange(7 * 784).reshape(7, 784) % 251.0
-    monkeypatch.setattr(mnist_source, "_OPENML_TRAIN", 4)
-    monkeypatch.setattr(mnist_source, "_OPENML_TEST", 3)
+    monkeypatch.setattr(image_source, "_OPENML_TRAIN", 4)
+    monkeypatch.setattr(image_source, "_OPENML_TEST", 3)
     task = load_task("mnist", TaskSettings(n_train=2, n_val=2, n_test=3))
     assert sorted(keys(task.test)) == sorted(row.tobytes() for row in table.data[4:] / 255)
     assert task.train.y.tolist() == [1, 1]
+
+
+def test_fashion_mnist_has_the_form_of_mnist_and_says_where_it_comes_from(tmp_path, monkeypatch):
+    sizes = {"n_train": 20, "n_val": 9, "n_test": 18}
+    make_mnist(tmp_path, gz=True)
+    fashion = load_task("fashion-mnist", TaskSettings(**sizes, timesteps=14, data_dir=tmp_path))
+    mnist = load_task("mnist", TaskSettings(**sizes, data_dir=tmp_path))
+    assert keys(fashion.train) == keys(mnist.train)
+    assert fashion.class_names[9] == "ankle boot"
+    monkeypatch.setattr(images, "FASHION_FOLDER", str(tmp_path))
+    assert load_task("fashion-mnist", TaskSettings(**sizes)).train.X.shape == (20, 28, 28)
+    monkeypatch.setattr(images, "FASHION_FOLDER", str(tmp_path / "none"))
+    with pytest.raises(ValueError, match=r"install Debian's package dataset-fashion-mnist, or get them from https"):
+        load_task("fashion-mnist", TaskSettings(**sizes))
 
 
 @needs_mnist

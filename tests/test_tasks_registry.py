@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from convexsnn.tasks import Split, TaskSettings, list_tasks, load_task
 from convexsnn.tasks.base import unseen_share
 
-GENERATED = ["first-last-xor", "dfa:tomita-4", "dfa:random-5", "addition:base-3", "subtraction", "multiplication"]
+GENERATED = [
+    "first-last-xor",
+    "mnist-1d",
+    "dfa:tomita-4",
+    "dfa:random-5",
+    "addition:base-3",
+    "subtraction",
+    "multiplication",
+]
 
 
 def same(a, b):
@@ -77,7 +85,7 @@ def test_every_listed_task_loads_with_its_defaults():
     for info in list_tasks():
         assert info.per_step in ("never", "optional", "always")
         for name in info.examples:
-            if name == "mnist" or "file:" in name:
+            if name in ("mnist", "fashion-mnist") or name.startswith(("dfa:file:", "aeon:")):
                 continue
             task = load_task(name, TaskSettings(n_train=9, n_val=8, n_test=7))
             assert [len(s) for s in (task.train, task.val, task.test)] == [9, 8, 7]
@@ -126,6 +134,9 @@ def test_numpy_integers_will_do():
         ("first-last-xor", {"permute": True}, "permute is True, but first-last-xor has no such setting"),
         ("first-last-xor", {"min_timesteps": 3}, "min_timesteps is 3, but"),
         ("digits", {"data_dir": "somewhere"}, "data_dir is 'somewhere', but"),
+        ("aeon:GunPoint", {"n_train": 5}, "n_train is 5, but aeon:GunPoint has no such setting"),
+        ("aeon:GunPoint", {"timesteps": 5}, "timesteps is 5, but"),
+        ("mnist-1d", {"timesteps": 1}, "timesteps must be at least 2"),
         ("digits", {"per_step": True}, "per_step is True, but digits has a label for the whole sequence only"),
         ("dfa:parity", {"min_timesteps": 13}, "min_timesteps is 13, more than timesteps = 12"),
     ],

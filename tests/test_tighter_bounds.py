@@ -155,3 +155,22 @@ def test_the_command_seals_nothing_that_was_changed(fitted, tmp_path, capsys):
     assert (tmp_path / "m" / "SHA256SUMS").read_text() == sums
     assert run(["bound", "--model", str(fitted / "m"), "--data", str(fitted / "data.npz"), "--max-patterns", "5"]) == 2
     assert "max_patterns = 5" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("method", ["arrangement", "pricing"])
+def test_ctrl_c_ends_the_command_as_interrupted_and_changes_nothing(fitted, tmp_path, capsys, monkeypatch, method):
+    folder = shutil.copytree(fitted / "m", tmp_path / "m")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    work = {
+        "arrangement": "convexsnn.exact.bounding.enumerate_patterns_of",
+        "pricing": "convexsnn.exact.rounds.exact_oracle",
+    }
+    monkeypatch.setattr(work[method], interrupt)
+    at = ["--model", str(folder), "--data", str(fitted / "data.npz")]
+    assert run(["bound", *at, "--method", method]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -209,6 +209,10 @@ def test_files_keep_the_layers_that_were_given(family, intercept, tmp_path):
             for name, value in (("leak", 0.5), ("threshold", 2.0), ("reset", "hard"))
             for kind in (Search, Gaussian, Surrogate, Exact)
         ],
+        (Search, {"oracles": ("restarts",), "block": 8}, "block has no effect without the oracle 'ascent'"),
+        (Search, {"oracles": ("crossing",), "dropout": 0.1}, "dropout has no effect without the oracle 'ascent'"),
+        (Search, {"attempts": 1, "jury": 5}, "jury has no effect with attempts=1"),
+        (Exact, {"method": "pricing", "max_patterns": 10}, "max_patterns has no effect on method='pricing'"),
         (Heterogeneous, {"neuron": "threshold", "memory_range": (1.0, 2.0)}, "memory_range has no effect on neuron"),
         (Surrogate, {"neuron": "threshold", "learn_threshold": True}, "learn_threshold has no effect on neuron"),
     ],

@@ -10,28 +10,38 @@ import torch
 from torch import Tensor
 
 
-def real_array(X: Any, name: str) -> np.ndarray:
-    """`X` as a new float64 array of finite numbers.
+def real_array(X: Any, name: str, *, missing: bool = False) -> np.ndarray:
+    """`X` as a new float64 array of finite numbers, and of missing ones (NaN) where these are let through.
 
     Parameters
     ----------
     X : array, torch tensor, data frame or nested lists of real numbers
     name : str
         The argument's name in errors.
+    missing : bool
+        Whether NaN is let through.
 
     Raises
     ------
     ValueError
         On anything else; says what to pass instead.
     """
-    array = plain_array(X, name)
-    if array.dtype.kind not in "biuf":
-        array = _numbers(array, name)
+    array = numeric(plain_array(X, name), name)
     with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite, and is refused
         array = np.array(array, dtype=np.float64)  # a copy: the caller's array is never aliased
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} contains NaN or infinity: impute or drop those entries")
+    check_finite(array, name, missing=missing)
     return array
+
+
+def check_finite(array: np.ndarray, name: str, *, missing: bool = False) -> None:
+    """ValueError where there are infinite numbers, or missing ones that are not let through; says how many."""
+    absent, infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+    if infinite or (absent and not missing):
+        carry = ", or fit with missing='carry', which takes the last known value" if absent else ""
+        raise ValueError(
+            f"{name} contains NaN or infinity: impute or drop those entries ({absent} missing, {infinite} infinite)"
+            + carry
+        )
 
 
 def plain_array(X: Any, name: str) -> np.ndarray:
@@ -39,20 +49,33 @@ def plain_array(X: Any, name: str) -> np.ndarray:
     check_kind(X, name)
     if isinstance(X, Tensor):
         return _of_tensor(X, name)
-    if isinstance(X, np.ma.MaskedArray):
-        masked = int(np.ma.getmaskarray(X).sum())
-        if masked:
-            raise ValueError(
-                f"{name} is a masked array with {masked} masked entries, which would count as numbers: fill them "
-                "(X.filled(0.0)), or give the steps of each sequence as a list of (T_i, d) arrays"
-            )
-        return np.asarray(X.data)
+    check_unmasked(X, name, "give the steps of each sequence as a list of (T_i, d) arrays")
     try:
         return np.asarray(X)
     except ValueError as error:
         raise ValueError(
             f"{name} is ragged: pass a list of (T_i, d) arrays of equal d (of one feature: x[:, None])"
         ) from error
+
+
+def check_unmasked(values: Any, name: str, advice: str) -> None:
+    """ValueError where a masked array has masked entries: numpy hands out what lies under the mask."""
+    masked = int(np.ma.getmaskarray(values).sum()) if isinstance(values, np.ma.MaskedArray) else 0
+    if masked:
+        raise ValueError(
+            f"{name} is a masked array with {masked} masked entries, which would count like all others: fill them "
+            f"({name}.filled(0)), or {advice}"
+        )
+
+
+def check_flat_cells(frame: Any, name: str) -> None:
+    """ValueError where the cells of a data frame hold series or arrays instead of numbers."""
+    cells = np.asarray(frame)
+    if cells.dtype.hasobject and any(np.ndim(cell) > 0 for cell in cells.flat):
+        raise ValueError(
+            f"{name} is a data frame whose cells hold sequences: pass a list of (T_i, d) arrays, such as "
+            f"[np.column_stack(list(row)) for row in {name}.to_numpy()]"
+        )
 
 
 def check_kind(X: Any, name: str) -> None:
@@ -96,9 +119,11 @@ def _of_tensor(X: Tensor, name: str) -> np.ndarray:
     return (own.to(torch.float64) if own.is_floating_point() else own).numpy()  # numpy has no bfloat16
 
 
-def _numbers(array: np.ndarray, name: str) -> np.ndarray:
-    """An array of objects that are real numbers as float64; ValueError for any other array that holds no numbers."""
+def numeric(array: np.ndarray, name: str) -> np.ndarray:
+    """An array of real numbers as it is, one of objects as float64; ValueError for what holds no real numbers."""
     match array.dtype.kind:
+        case "b" | "i" | "u" | "f":
+            return array
         case "c":
             raise ValueError(f"Complex data not supported in {name}: pass real numbers")
         case "O":

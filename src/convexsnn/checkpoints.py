@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from convexsnn.reading import DamagedFileError, reading
 from convexsnn.sealed import read_sealed, write_sealed
 
 CHECKPOINT = "convexsnn_checkpoint"
+Contents = tuple[dict[str, Any], dict[str, Tensor]]
+"""The state of some work as JSON has it, and its tensors."""
+
 ADVICE = "delete the checkpoint to begin anew, or name another path"
 
 
@@ -69,3 +73,33 @@ def read_checkpoint(path: str | Path, kind: str, of: str) -> tuple[dict[str, Any
     if work != of:
         raise ValueError(f"checkpoint {path} is of other data, settings or seed: {ADVICE}")
     return state, tensors
+
+
+def check_nothing_else(path: str | Path, found: Contents, again: Contents) -> None:
+    """Raise DamagedFileError where a checkpoint holds anything, at any depth, that nothing was made of.
+
+    Parameters
+    ----------
+    path : path of the file
+    found : (dict, dict of str to Tensor)
+        State and tensors as they were read.
+    again : (dict, dict of str to Tensor)
+        State and tensors as they would be written of what was made of `found`.
+    """
+    with reading(path, "tensors"):
+        check_names("a checkpoint of this kind", found[1], again[1])
+    with reading(path, "state"):
+        _check_same("it", found[0], json.loads(json.dumps(again[0])))
+
+
+def _check_same(where: str, found: Any, again: Any) -> None:
+    match found, again:
+        case dict(), dict():
+            check_names(where, found, again)
+            for name, value in found.items():
+                _check_same(f"{where}.{name}", value, again[name])
+        case list(), list() if len(found) == len(again):
+            for i, pair in enumerate(zip(found, again, strict=True)):
+                _check_same(f"{where}[{i}]", *pair)
+        case _ if type(found) is not type(again) or found != again:
+            raise ValueError(f"{where} is {found!r}, which is read as {again!r}")

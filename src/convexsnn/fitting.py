@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from convexsnn.caller import isolated, paced
 from convexsnn.cross_validation import cross_validate
+from convexsnn.elimination import Elimination
 from convexsnn.families import Run, WitnessFamily
+from convexsnn.leave_one_out import leave_one_out, leaves_one_out
 from convexsnn.penalties import require_norm
 from convexsnn.problem import Problem
 from convexsnn.regularisation import Regularisation
@@ -14,7 +16,7 @@ from convexsnn.search.state import SEARCHING
 from convexsnn.selection import Fitted, train_path
 from convexsnn.solvers import Status
 from convexsnn.splits import fold_count, folds_of, held_out, strata
-from convexsnn.training import SimulatedColumns
+from convexsnn.training import ColumnSource, SimulatedColumns
 
 # Up to so many sequences betas are compared by cross-validation, which takes a solution a fold.
 FEW_SEQUENCES = 2000
@@ -32,6 +34,11 @@ def fit(
 ) -> Fitted:
     """Train a network on a problem.
 
+    With several betas and no validation data, one is picked by sequences that are held out. Where hidden neurons do not
+    depend on labels, the squared loss with the ridge penalty leaves out each sequence in turn (`leave_one_out`), and
+    other programs of up to 2000 sequences hold out all of them, a share at a time (`cross_validate`). Otherwise a share
+    of the sequences is held out once. Then the network of the picked beta is trained on all of them.
+
     Parameters
     ----------
     problem : Problem
@@ -40,9 +47,7 @@ def fit(
     regularisation : Regularisation
     run : Run, optional
     validation_fraction : float
-        With several betas and no validation data, this share of the sequences is held out for the pick. The network of
-        the picked beta is then trained on all of them. Up to 2000 sequences, all are held out in turn, a share at a
-        time, where hidden neurons do not depend on labels (`cross_validate`).
+        This share of the sequences is held out at a time.
 
     Raises
     ------
@@ -56,11 +61,15 @@ def fit(
         require_norm(problem.penalty, SEARCHING)
     problem = problem.at(regularisation.before_readout(family.n_last))
     training, choose = problem, regularisation.several and problem.validation is None
+    if choose and family.label_free and leaves_one_out(problem):
+        source = family.columns(problem, run)
+        assert isinstance(source, SimulatedColumns)
+        return _limited(source, family, regularisation, leave_one_out(source, regularisation, run.observer))
     if choose and family.label_free and len(problem.input) <= FEW_SEQUENCES:
         folds = folds_of(strata(problem), fold_count(validation_fraction, len(problem.input)), run.seed)
         source = family.columns(problem, run)
         assert isinstance(source, SimulatedColumns)
-        return cross_validate(source, regularisation, folds, run.observer)
+        return _limited(source, family, regularisation, cross_validate(source, regularisation, folds, run.observer))
     if split := choose:
         training = problem.split(held_out(strata(problem), validation_fraction, run.seed))
         family.check_cost(problem)  # a refusal should not come after half of the work
@@ -71,8 +80,15 @@ def fit(
         source = source.on(problem)
         rho = regularisation.rho_of(fitted.beta, source.n_last)
         (fit_on_all,) = source.fits([rho], fitted.trained.W)
-        return replace(fitted, trained=fit_on_all.conclude())
-    return fitted
+        fitted = replace(fitted, trained=fit_on_all.conclude())
+    return _limited(source, family, regularisation, fitted)
+
+
+def _limited(source: ColumnSource, family: WitnessFamily, regularisation: Regularisation, fitted: Fitted) -> Fitted:
+    """The fit with as many columns in use as are allowed."""
+    if not isinstance(source, SimulatedColumns):
+        return fitted  # of columns that are priced, of which the program itself takes as few as it needs
+    return Elimination(source, regularisation, family.n_last_of).of(fitted)
 
 
 def check_checkpoint(family: WitnessFamily, run: Run) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.arrays import check_unmasked
 from convexsnn.losses import Head
 from convexsnn.sequences import Sequences
 
@@ -30,6 +31,7 @@ def flatten_steps(y: Any, sequences: Sequences, *, vectors: bool = False) -> np.
         raise ValueError(f"y has labels for {len(y)} sequences but X has {len(lengths)}")
     rows = []
     for i, (given, steps) in enumerate(zip(y, lengths, strict=True)):
+        check_unmasked(given, f"y[{i}]", "leave out the steps of its sequence")
         labels = np.asarray(given)
         if labels.ndim not in ((1, 2) if vectors else (1,)) or len(labels) not in (steps, sequences.n_steps):
             raise ValueError(

@@ -17,7 +17,7 @@ from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import Loss
 from convexsnn.merged import MergedRows, merge_sequences
 from convexsnn.network import Hidden, Network
-from convexsnn.penalties import Penalty
+from convexsnn.penalties import Penalty, PenaltyAboveNorm
 from convexsnn.prefixes import equal_prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.regularisation import check_rho
@@ -227,7 +227,12 @@ class Problem:
         return self.program(RealColumns(torch.zeros(0, len(self.targets), dtype=torch.float64)))
 
     def universal_certificate(self, hidden: Hidden, U: Tensor, primal: float) -> GlobalBound | None:
-        """The bound over networks of any hidden weights, the better for a good U; None for a readout without one."""
+        """The bound over networks of any hidden weights, the better for a good U; None where there is none.
+
+        There is none for some readouts, and for a penalty that is not above a norm.
+        """
+        if not isinstance(self.penalty, PenaltyAboveNorm):
+            return None
         return universal_certificate(self.bare_program, self.groups, hidden, self.input.n_steps, U, primal)
 
     def objective(self, network: Network) -> float:

@@ -25,34 +25,32 @@ class Regularisation:
         From the largest to the smallest; None for those of "path", which are chosen once the columns are known.
     rho : float, optional
         The weight in the convex program, in place of the one beta; None is beta / sqrt(P_last).
-    path_columns : int, optional
-        Of several betas those are compared whose weights lie on at most so many columns; None sets no limit.
+    columns : int, optional
+        Weights lie on at most so many columns; None sets no limit. A path of betas ends before more would carry
+        weight. Where still more do, those of the smallest weights are left out (`elimination`).
     """
 
     betas: tuple[float, ...] | None = (0.1,)
     rho: float | None = None
-    path_columns: int | None = None
+    columns: int | None = None
 
     @classmethod
-    def read(cls, beta: Any, rho: Any = None, path_columns: Any = None) -> Regularisation:
+    def read(cls, beta: Any, rho: Any = None, columns: Any = None) -> Regularisation:
         """Betas as users give them: one number, several numbers in any order, or "path".
 
         Raises
         ------
         ValueError
-            On anything else, on numbers that are not positive, on none and on equal ones; with rho and several betas;
-            with path_columns and one beta.
+            On anything else, on numbers that are not positive, on none and on equal ones; with rho and several betas.
         """
         betas = _read_betas(beta)
-        if path_columns is not None:
-            check_integer("path_columns", path_columns)
-            if betas is not None and len(betas) == 1:
-                raise ValueError("path_columns picks among several betas: give several, or beta='path'")
+        if columns is not None:
+            check_integer("columns", columns)
         if rho is None:
-            return cls(betas, path_columns=path_columns)
+            return cls(betas, columns=columns)
         if betas is None or len(betas) > 1:
             raise ValueError("rho takes the place of beta: leave it None when there are several betas")
-        return cls(betas, check_rho(rho))
+        return cls(betas, check_rho(rho), columns)
 
     @property
     def several(self) -> bool:
@@ -61,7 +59,7 @@ class Regularisation:
 
     def allows(self, columns: int) -> bool:
         """Whether weights on so many columns may be picked."""
-        return self.path_columns is None or columns <= self.path_columns
+        return self.columns is None or columns <= self.columns
 
     def rho_of(self, beta: float, n_last: int) -> float:
         """The weight in the convex program for `beta` and a network of P_last = `n_last` last-layer neurons."""

@@ -16,6 +16,7 @@ from convexsnn.certificate import Certificate
 from convexsnn.checks import check_names, check_real
 from convexsnn.notices import warn
 from convexsnn.observer import Observer
+from convexsnn.penalties import PenaltyAboveNorm
 from convexsnn.regularisation import Regularisation
 from convexsnn.search import Round
 from convexsnn.solvers.base import Status
@@ -170,20 +171,22 @@ def fits_of(
 
     The last is one that was interrupted, or the one before the first with more columns than `regularisation` allows.
     """
+    # A penalty without a norm leaves no column out at any beta.
+    ends = isinstance(source.problem.penalty, PenaltyAboveNorm)
     for i, (beta, fit) in enumerate(zip(betas, source.fits(rhos, start), strict=False)):
-        point = _point(source, beta, fit)
-        if i and not regularisation.allows(point.support):
+        held = source.problem.validation
+        point = point_of(source, beta, fit, None if held is None else fit.score_of(held))
+        if i and ends and not regularisation.allows(point.support):
             return
         yield point, fit
 
 
-def _point(source: ColumnSource, beta: float, fit: Fit) -> PathPoint:
+def point_of(source: ColumnSource, beta: float, fit: Fit, validation_score: float | None) -> PathPoint:
     """What is kept of the fit of one beta."""
-    problem = source.problem
     return PathPoint(
         beta=beta,
-        train_score=_defined(fit.score_of(problem.scored)),
-        validation_score=None if problem.validation is None else _defined(fit.score_of(problem.validation)),
+        train_score=_defined(fit.score_of(source.problem.scored)),
+        validation_score=None if validation_score is None else _defined(validation_score),
         seconds=fit.seconds,
         status=fit.status,
         certificate=fit.certificate,

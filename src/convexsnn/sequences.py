@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.arrays import column_names, plain_array, real_array
+from convexsnn.arrays import check_finite, column_names, plain_array, real_array
 from convexsnn.caller import isolated
 from convexsnn.checks import check_integer, check_memory
+from convexsnn.frames import in_sequences
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,7 @@ def as_sequences(
     timesteps: int | None = None,
     lengths: Any = None,
     columns: tuple[str, ...] | None = None,
+    missing: bool = False,
     name: str = "X",
 ) -> Sequences:
     """Read sequences from arrays.
@@ -86,13 +88,16 @@ def as_sequences(
     ----------
     X : array of shape (n, T, d), or list of n arrays of shape (T_i, d), or array of shape (n, d)
         The last is shown as constant current for `timesteps` steps. Arrays of numpy or torch, data frames of (T_i, d),
-        nested lists, or an array of n objects that are such arrays.
+        nested lists, or an array of n objects that are such arrays. Or one data frame of sequences: with an index of
+        two levels, the sequence and the step; or with a series in each cell. `Sequences` are taken as they are.
     timesteps : int, optional
         Steps for which a 2-D `X` is shown; None refuses a 2-D `X`.
     lengths : int array of shape (n,), optional
         With a 3-D `X`: the steps of each sequence; the rest is padding and is ignored.
     columns : tuple of str, optional
         The order in which the columns of data frames are to be read; None is that of the first frame.
+    missing : bool
+        Whether missing values (NaN) are let through; `carried_forward` then fills them.
     name : str
         The argument's name in errors.
 
@@ -106,12 +111,14 @@ def as_sequences(
     ValueError
         Empty input, wrong rank, differing feature counts, zero steps, NaN or infinity, non-numeric entries.
     """
+    if isinstance(X, Sequences):
+        return _as_given(X, lengths, name, missing=missing)
     X = unwrapped(X)
     if lengths is None and is_sequential(X) and isinstance(X, (list, tuple)):
-        return _from_list(X, columns, name)
+        return _from_list(X, columns, name, missing=missing)
     if timesteps is not None:
         check_integer("timesteps", timesteps)
-    values = real_array(X, name)
+    values = real_array(X, name, missing=missing or lengths is not None)
     if values.ndim == 2 and timesteps is not None:
         check_memory(f"timesteps={timesteps} makes an array of {name}", 8 * timesteps * values.size)
         values = np.repeat(values[:, None, :], timesteps, axis=1)
@@ -119,11 +126,28 @@ def as_sequences(
         wanted = "(n, T, d), or be a list of (T_i, d) arrays" + (", or (n, d)" if timesteps is not None else "")
         raise ValueError(f"{name} must have shape {wanted}; got an array of shape {values.shape}. Reshape your data.")
     _check_sizes(values.shape, name)
-    return Sequences(torch.from_numpy(values), _lengths(lengths, values, name))
+    sequences = Sequences(torch.from_numpy(values), _lengths(lengths, values, name))
+    if lengths is not None:
+        values[~sequences.shown.numpy()] = 0.0
+        check_finite(values, name, missing=missing)
+    return sequences
+
+
+def carried_forward(sequences: Sequences, first: np.ndarray) -> Sequences:
+    """Sequences in which a missing value (NaN) is the last known one of its feature, and `first` (d,) before any."""
+    values = sequences.values.numpy()
+    before = np.concatenate([np.broadcast_to(first, (len(values), 1, len(first))), values], axis=1)
+    known = np.where(np.isnan(before), 0, np.arange(before.shape[1])[:, None])
+    filled = np.take_along_axis(before, np.maximum.accumulate(known, axis=1), axis=1)[:, 1:]
+    return Sequences(torch.from_numpy(filled), sequences.lengths)
 
 
 def unwrapped(X: Any) -> Any:
-    """An array of n objects, each an array or a frame of its own, as the list of these; anything else as it is."""
+    """Sequences that are the objects of an array, or the parts of a data frame, as the list of these.
+
+    Anything else is returned as it is.
+    """
+    X = in_sequences(X)
     if isinstance(X, np.ndarray) and X.dtype.hasobject and X.ndim == 1 and all(np.ndim(x) == 2 for x in X):
         return list(X)
     return X
@@ -131,6 +155,8 @@ def unwrapped(X: Any) -> Any:
 
 def is_sequential(X: Any) -> bool:
     """Whether X is (n, T, d) or a list of (T_i, d), rather than 2-D (or an array that `as_sequences` refuses)."""
+    if isinstance(X, Sequences):
+        return True
     if isinstance(X, (list, tuple)):
         return len(X) > 0 and all(_rank(x) == 2 for x in X)
     return getattr(X, "ndim", 2) >= 3
@@ -144,9 +170,16 @@ def _rank(x: Any) -> int:
         return 0
 
 
-def _from_list(X: Sequence[Any], columns: tuple[str, ...] | None, name: str) -> Sequences:
+def _as_given(X: Sequences, lengths: Any, name: str, *, missing: bool) -> Sequences:
+    if lengths is not None:
+        raise ValueError(f"lengths goes with an array, but {name} is Sequences, which know their lengths: leave it out")
+    check_finite(X.values.numpy(), name, missing=missing)
+    return X
+
+
+def _from_list(X: Sequence[Any], columns: tuple[str, ...] | None, name: str, *, missing: bool) -> Sequences:
     columns = column_names(X[0]) if columns is None else columns
-    arrays = [_in_order(x, columns, f"{name}[{i}]") for i, x in enumerate(X)]
+    arrays = [_in_order(x, columns, f"{name}[{i}]", missing=missing) for i, x in enumerate(X)]
     features = sorted({a.shape[1] for a in arrays})
     if len(features) > 1:
         turned = " They have as many rows each: pass [x.T for x in X] if a row is a feature."
@@ -166,9 +199,9 @@ def _from_list(X: Sequence[Any], columns: tuple[str, ...] | None, name: str) -> 
     return Sequences(torch.from_numpy(values), torch.tensor([len(a) for a in arrays]))
 
 
-def _in_order(x: Any, columns: tuple[str, ...] | None, name: str) -> np.ndarray:
+def _in_order(x: Any, columns: tuple[str, ...] | None, name: str, *, missing: bool) -> np.ndarray:
     """One sequence; of a data frame with the columns in this order."""
-    array, own = real_array(x, name), column_names(x)
+    array, own = real_array(x, name, missing=missing), column_names(x)
     if own is None or columns is None or own == columns:
         return array
     if set(own) != set(columns):

@@ -23,12 +23,11 @@ from convexsnn.checks import check_integer, check_names, check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.estimators.classes import Classes
 from convexsnn.estimators.input_form import InputForm
-from convexsnn.families import family_from_dict, family_of
+from convexsnn.families import family_from_dict
 from convexsnn.files import write_atomically
 from convexsnn.network import Hidden, Network
 from convexsnn.proof import FORMAT
 from convexsnn.reading import reading
-from convexsnn.regularisation import Regularisation
 from convexsnn.sealed import check_tensor, read_sealed, read_sealed_header, sealed_bytes
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
@@ -212,12 +211,16 @@ def _check_outputs(estimator: Estimator, outputs: int) -> None:
 
 
 def describe_parameters(estimator: Estimator) -> dict[str, Any]:
-    """Parameters as JSON has them; a RandomState has no JSON form and becomes None (the weights are in the file)."""
+    """Parameters as JSON has them, "auto" as what was chosen.
+
+    A RandomState has no JSON form and becomes None (the weights are in the file).
+    """
     parameters = estimator.get_params(deep=False)
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
         parameters["random_state"] = None
     parameters["device"] = str(parameters["device"])
-    parameters["witnesses"] = family_of(parameters["witnesses"]).to_dict()
+    parameters |= vars(estimator.recipe)
+    parameters["witnesses"] = estimator.family.to_dict()
     weights = parameters.get("class_weight")
     if isinstance(weights, dict):
         parameters["class_weight"] = [[_plain(key), float(value)] for key, value in weights.items()]
@@ -291,7 +294,7 @@ def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _picked_beta(estimator: Estimator, facts: dict[str, Any]) -> float:
     """The stored beta; ValueError when it is none of those that the parameters name."""
-    betas = Regularisation.read(estimator.beta).betas
+    betas = estimator.recipe.regularisation(estimator.rho).betas
     picked = check_real("beta", facts["beta"], 0.0, open_minimum=True)
     if betas is not None and picked not in betas:
         raise ValueError(f"the picked beta {picked} is not among the parameters' {list(betas)}")

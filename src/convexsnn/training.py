@@ -19,15 +19,18 @@ from convexsnn.dictionary import Dictionary, build_dictionary
 from convexsnn.network import Hidden, Network
 from convexsnn.notices import warn
 from convexsnn.observer import Observer
+from convexsnn.penalties import PenaltyAboveNorm
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction import reconstruct
 from convexsnn.solvers.base import Solution, SolverOptions, Status
-from convexsnn.solvers.path import largest_rho, rho_grid, solve_path
+from convexsnn.solvers.path import halved_rhos, largest_rho, rho_grid, solve_path
 from convexsnn.validation import Validation
 
 # The betas of "path": how many, and the last as a share of the level at which W = 0 is optimal.
 PATH_POINTS, PATH_RATIO = 20, 1e-3
+# With a penalty under which W = 0 is never optimal: how many, each half of the one before.
+HALVINGS = 24
 
 logger = logging.getLogger(__name__)
 
@@ -315,8 +318,11 @@ class SimulatedFit:
 
 def path_of_rhos(program: ConvexProgram, n_last: int) -> list[float]:
     """The rhos of beta="path" for a program; one, that of beta 1, where W = 0 is optimal for every one."""
-    if largest_rho(program) == 0.0:
+    above_norm = isinstance(program.penalty, PenaltyAboveNorm)
+    if program.n_columns == 0 or (above_norm and largest_rho(program) == 0.0):
         return [1.0 / math.sqrt(n_last)]
+    if not above_norm:
+        return halved_rhos(program, HALVINGS)
     # The first of the grid is the level itself, where there is nothing to see.
     return rho_grid(program, PATH_POINTS + 1, PATH_RATIO)[1:]
 

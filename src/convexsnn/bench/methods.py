@@ -296,8 +296,9 @@ def _convex(
         device=setup.device,
         random_state=setup.seed,
     )
+    held = setup.task.splits["val"]
     with _timed() as seconds:
-        model.fit(setup.task.train.X, setup.task.train.y, validation=(setup.task.val.X, setup.task.val.y))
+        model.fit(setup.task.train.X, setup.task.train.y, validation=(held.X, held.y))
     certificate = model.certificate_
     facts = {
         "beta": model.beta_,

@@ -28,10 +28,12 @@ from convexsnn.prefixes import equal_prefixes
 from convexsnn.program import ConvexProgram
 from convexsnn.readouts import Spike
 from convexsnn.sequences import Sequences
+from convexsnn.simulation import simulate
 
 KINDS = ("lif", "threshold", "recurrent")
 LEAK = 0.9
-# Projections to try, and the share of their spread by which the inputs must differ.
+# Projections to try, and the share of their size by which the inputs must differ. A projection that is taken although
+# rounding mixes it up is found out when the network is run.
 TRIES, APART = 50, 1e-9
 
 
@@ -59,7 +61,11 @@ def complete_network(program: ConvexProgram, sequences: Sequences, every_step: b
         raise ValueError("program must have the l1 penalty, or one output: otherwise the bound is not reached")
     groups = equal_prefixes(sequences, every_step=every_step)
     patterns, W = nested_patterns(capped_scores(without_columns(program), groups, program.rho))
-    return Network(realise_patterns(patterns, sequences, every_step, kind), W)
+    hidden = realise_patterns(patterns, sequences, every_step, kind)
+    # The network is run: what is said of it then rests on no tolerance of its construction.
+    if not torch.equal(simulate(hidden, sequences).features, patterns[groups]):
+        raise _look_alike(kind)
+    return Network(hidden, W)
 
 
 def nested_patterns(delta: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,15 +136,19 @@ def _steps(points: np.ndarray, kind: str) -> tuple[Layer, Tensor]:
         if between.size == 0 or between.min() > APART * max(1e-300, np.abs(z).max()):
             break
     else:
-        raise ValueError(
-            f"sequences have different inputs that look alike to a network of kind {kind!r}: choose another kind"
-        )
+        raise _look_alike(kind)
     cuts = torch.from_numpy(np.concatenate([z[order[:1]] - 1.0, z[order[:-1]] + between / 2.0]))
     weight = torch.from_numpy(np.repeat(w[:, None], len(cuts), axis=1))
     neuron: Neuron = Threshold()
     if kind == "lif":
         neuron = LIF(torch.full_like(cuts, LEAK), cuts, "none")
     return Layer(weight, neuron, bias=None if kind == "lif" else -cuts), torch.from_numpy(order)
+
+
+def _look_alike(kind: str) -> ValueError:
+    return ValueError(
+        f"sequences have different inputs that look alike to a network of kind {kind!r}: choose another kind"
+    )
 
 
 def _recurrent(patterns: Tensor, sequences: Sequences, every_step: bool) -> tuple[Layer, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 import torch
 from torch import Tensor
@@ -56,6 +56,7 @@ class Unit:
     def __post_init__(self) -> None:
         check_choice("neuron", self.neuron, get_args(UnitKind))
         check_choice("reset", self.reset, RESETS)
+        _ = self.after_spike  # refuses a reset of which it does not know
         check_real("leak", self.leak, 0.0, 1.0)
         check_real("threshold", self.threshold)
         if self.neuron == "threshold" and (self.reset, self.leak, self.threshold) != ("none", 0.0, 0.0):
@@ -112,6 +113,8 @@ class Unit:
                 return "subtract"
             case "hard":
                 return "zero"
+            case _:
+                assert_never(self.reset)
 
     @property
     def reset_at_first(self) -> bool:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from convexsnn.bounds.caps import capped_dual, has_caps
 from convexsnn.columns import RealColumns
+from convexsnn.penalties import norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.rounding import Bound, enclose_dual, grouped_kappa
 
@@ -81,7 +82,7 @@ def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:
     C = program.n_outputs
     if not has_caps(program.loss):
         return [program.data_gradient(torch.zeros_like(program.targets))]
-    if program.penalty.norm.exponent(C) == 1.0:
+    if norm_below(program.penalty, "the universal bound").exponent(C) == 1.0:
         return [capped_dual(program, groups, program.rho)]
     # Vectors of max(P_c, N_c) <= r have a root of squares of at most sqrt(C) r, and may have one of r.
     return [capped_dual(program, groups, program.rho * C ** (-k / 6)) for k in range(4)]

@@ -1,4 +1,4 @@
-"""Where the command line gets its data: a named task, or an .npz file."""
+"""Where the command line gets its data: a named task, or a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from convexsnn.checks import check_flag
-from convexsnn.cli.npz import read_npz
+from convexsnn.data_files import read_arrays
+from convexsnn.estimators import Estimator
 from convexsnn.reading import reading
 from convexsnn.sequences import as_sequences
 from convexsnn.tasks import Split, TaskData, TaskSettings, load_task
@@ -54,9 +55,8 @@ def from_task(name: str, settings: TaskSettings, *, factored: bool = False) -> D
     task = load_task(name, settings)
     task = task.factored() if factored else task
     kept = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(task.settings).items()}
-    splits = {"train": task.train, "val": task.val, "test": task.test}
     source = {"task": name, "settings": kept, "factored": factored}
-    return DataSet(splits, task.per_step, source, task.unseen_share, task=task)
+    return DataSet(task.splits, task.per_step, source, task.unseen_share, task=task)
 
 
 def stored_task(extra: Mapping[str, Any], **changes: Any) -> tuple[str, TaskSettings, bool]:
@@ -86,17 +86,17 @@ def trained_on(extra: Mapping[str, Any]) -> str:
 
 
 def from_file(path: Path, *, per_step: bool, timesteps: int | None = None) -> DataSet:
-    """The data of an .npz file.
+    """The data of a file, see `convexsnn.data_files`.
 
-    It holds ``X`` (n, T, d) or (n, d) and ``y``, optionally ``X_val``, ``y_val``, ``X_test``, ``y_test``, and for
-    padded sequences the steps of each: ``lengths``, ``lengths_val``, ``lengths_test``. Nothing in it is executed.
+    An .npz file holds ``X`` (n, T, d) or (n, d) and ``y``, optionally ``X_val``, ``y_val``, ``X_test``, ``y_test``, and
+    for padded sequences the steps of each: ``lengths``, ``lengths_val``, ``lengths_test``.
 
     Raises
     ------
     ValueError
         When the file is unreadable or an array is missing or of the wrong form.
     """
-    arrays = read_npz(path)
+    arrays = read_arrays(path, per_step=per_step)
     splits = {}
     for split in SPLITS:
         suffix = "" if split == "train" else f"_{split}"
@@ -107,12 +107,13 @@ def from_file(path: Path, *, per_step: bool, timesteps: int | None = None) -> Da
     return DataSet(splits, per_step, {"data": str(path)}, timesteps=timesteps)
 
 
-def check_splits(data: DataSet, timesteps: int) -> None:
+def check_splits(data: DataSet, estimator: Estimator) -> None:
     """Raise ValueError, naming the array, when a split could not be scored after training."""
+    missing = estimator.missing == "carry"
     features = None
     for name, split in data.splits.items():
         array = "X" if name == "train" else f"X_{name}"
-        sequences = as_sequences(split.X, timesteps=timesteps, name=array)
+        sequences = as_sequences(split.X, timesteps=estimator.timesteps, missing=missing, name=array)
         if len(split.y) != len(sequences):
             raise ValueError(f"y of the {name} split has {len(split.y)} labels, but {array} {len(sequences)} sequences")
         features = features or sequences.n_features

@@ -21,7 +21,6 @@ from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.metrics import closed_loop_scores, split_scores
 from convexsnn.reading import DamagedFileError
-from convexsnn.regularisation import Regularisation
 from convexsnn.search import SearchSettings
 from convexsnn.search.state import INTERRUPTED
 from convexsnn.solvers import Status
@@ -43,7 +42,8 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
     check_out(out)
     estimator: Estimator = (SpikingRegressor if regression else SpikingClassifier)(**parameters)
     estimator.check_settings()
-    check_splits(data, estimator.timesteps)
+    estimator.set_params(**vars(estimator.recipe_for(data.train.X)))
+    check_splits(data, estimator)
     extra = {"source": data.source, "data_sha256": digest_of(data)}
     if not force:
         _check_own(out, estimator, extra)
@@ -70,7 +70,7 @@ def fit(data: DataSet, parameters: dict[str, Any], out: Path, *, regression: boo
 def describe_fit(estimator: Estimator) -> dict[str, Any]:
     """What the files say, but for the scores."""
     report: dict[str, Any] = {"certificate": json.loads(estimator.certificate_.to_json())}
-    if Regularisation.read(estimator.beta).several:
+    if estimator.recipe.regularisation(estimator.rho).several:
         points = [point.to_dict() | {"picked": point.beta == estimator.beta_} for point in estimator.path_]
         # Where betas were compared on a part of the sequences, the network is of none of the points.
         on_all = all(point.certificate != estimator.certificate_ for point in estimator.path_)
@@ -95,7 +95,7 @@ def digest_of(data: DataSet) -> str:
 
 def _train(estimator: Estimator, data: DataSet, out: Path) -> None:
     """Fit on the training data; the validation data take part where there is something to choose."""
-    family, several = estimator.family, Regularisation.read(estimator.beta).several
+    family, several = estimator.family, estimator.recipe.regularisation(estimator.rho).several
     # A search leaves out at its end what the validation data do not miss.
     split = data.splits.get("val") if several or family.searches else None
     validation = None if split is None else (split.X, split.y)

@@ -31,7 +31,9 @@ class DataOptions:
     task : str, optional
         The data are those of this task; `convexsnn tasks` lists all tasks.
     data : Path, optional
-        The data are in this .npz file: X (n, T, d) or (n, d) and y, optionally X_val, y_val, X_test, y_test, lengths.
+        The data are in this file. An .npz file has X (n, T, d) or (n, d) and y. It may have X_val, y_val, X_test,
+        y_test and lengths. A .csv file has one sequence a line, or one step a line and a column named sequence; labels
+        are in a column y. A .ts file is as the UCR and UEA archives have them.
     timesteps : int, optional
         The sequences of a task have this many steps T, or a 2-D X is shown for this many steps.
     min_timesteps : int, optional
@@ -47,7 +49,7 @@ class DataOptions:
     permute : bool
         The pixels of image tasks are permuted, those of all images alike.
     data_dir : Path, optional
-        This folder holds the files of a task, such as the four IDX files of MNIST.
+        This folder holds the files of a task, such as the four IDX files of MNIST, or sets that aeon keeps.
     factored : bool
         An arithmetic task has two outputs, the digit and what is carried on, instead of one joint token.
     """
@@ -96,21 +98,24 @@ class ProgramOptions:
     Parameters
     ----------
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
-        Training lowers this loss. "auto" is cross_entropy, or squared with --regression.
-    penalty : {"l1", "group", "elastic"}
-        The penalty sums the absolute output weights (l1), or the norm of the output weights of each neuron (group).
-        elastic adds half the sum of the squared output weights to group.
+        Training lowers this loss. "auto" is squared for kernels and with --regression, else cross_entropy.
+    penalty : {"auto", "l1", "group", "elastic", "ridge"}
+        "auto" is ridge for kernels, else l1. The penalty sums the absolute output weights (l1), or the norm of the
+        output weights of each neuron (group). elastic adds half the sum of the squared output weights to group. ridge
+        is that half alone, for the squared loss.
     output_weights : float
         Each of several outputs has this weight in the loss, as in --output-weights 1 --output-weights 2. Without
         weights, all have weight 1.
     beta : float or "path"
         The path norm has this weight: rho = beta / sqrt(P_last). Of several, as in --beta 1 --beta 0.1, the one is
         picked that is best on the validation split. "path" stands for 20 values, from where weights begin to 1e-3 of
-        that.
+        that; with ridge for 24, each half of the one before. "auto" is path for kernels, else 0.1.
     rho : float, optional
         The penalty has this weight in the convex program, in place of --beta.
-    path_columns : int, optional
-        Of several betas, those are compared whose weights lie on at most this many columns.
+    columns : int, optional
+        The network reads at most this many columns. Of several betas, those are compared whose weights lie on no more;
+        where more are left, those of the smallest weights are left out. Without a number, an automatic ridge penalty
+        keeps 1000.
     validation_fraction : float
         Betas are compared on this share of the training sequences, where the data have no validation split. The network
         is then trained on all of them at the picked beta.
@@ -123,13 +128,13 @@ class ProgramOptions:
     """
 
     loss: str = "auto"
-    penalty: str = "l1"
+    penalty: str = "auto"
     output_weights: Annotated[tuple[float, ...], Parameter(negative="", consume_multiple=True, show_default=False)] = ()
     beta: Annotated[
-        tuple[float | Literal["path"], ...], Parameter(negative="", consume_multiple=True, show_default="0.1")
-    ] = (0.1,)
+        tuple[float | Literal["path", "auto"], ...], Parameter(negative="", consume_multiple=True, show_default="auto")
+    ] = ("auto",)
     rho: float | None = None
-    path_columns: int | None = None
+    columns: int | None = None
     validation_fraction: float = 0.2
     intercept: Annotated[bool, Parameter(negative="")] = False
     tol: float = 1e-6
@@ -138,8 +143,8 @@ class ProgramOptions:
     def check(self) -> None:
         """Raise ValueError on a bad value, before any library is loaded."""
         check_choice("loss", self.loss, ["auto", *OFFERED["losses"]])
-        check_choice("penalty", self.penalty, OFFERED["penalties"])
-        Regularisation.read(self.betas, self.rho, self.path_columns)
+        check_choice("penalty", self.penalty, ["auto", *OFFERED["penalties"]])
+        Regularisation.read(0.1 if self.betas == "auto" else self.betas, self.rho, self.columns)
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)
         check_real("tol", self.tol, 0.0, open_minimum=True)
         check_integer("max_iter", self.max_iter)
@@ -184,7 +189,7 @@ class FitData:
     task : str, optional
         The model was trained on this task.
     data : Path, optional
-        The model was trained on this .npz file.
+        The model was trained on this file.
     data_dir : Path, optional
         This folder holds the files of the task, where they have moved.
     """
@@ -203,7 +208,7 @@ class FitData:
 def check_one_source(task: str | None, data: Path | None) -> None:
     """Raise ValueError unless exactly one of the two is given."""
     if (task is None) == (data is None):
-        raise ValueError("pass either --task NAME or --data FILE.npz")
+        raise ValueError("pass either --task NAME or --data FILE")
 
 
 def check_data_file(path: Path) -> None:

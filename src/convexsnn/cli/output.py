@@ -51,6 +51,8 @@ def print_tasks(rows: list[dict[str, Any]]) -> None:
     table.add_column("labels a step", no_wrap=True)
     for row in rows:
         examples = f" [dim]({', '.join(row['examples'])})[/]" if row["examples"] != [row["name"]] else ""
-        sizes = "/".join(map(str, row["sizes"]))
-        table.add_row(row["name"], row["description"] + examples, str(row["timesteps"]), sizes, row["per_step"])
+        own = row["timesteps"] is None
+        sizes = "its own" if own else "/".join(map(str, row["sizes"]))
+        steps = "its own" if own else str(row["timesteps"])
+        table.add_row(row["name"], row["description"] + examples, steps, sizes, row["per_step"])
     stdout.print(table)

@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 
 from convexsnn import closed_loop
-from convexsnn.cli.data import read_input, read_npz, stored_task
+from convexsnn.cli.data import read_input, stored_task
 from convexsnn.cli.folder import model_file, read_model
 from convexsnn.cli.targets import check_target, is_prediction
+from convexsnn.data_files import read_arrays
 from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.files import write_atomically
-from convexsnn.tasks import load_task
+from convexsnn.tasks import load_task, smallest
 
 
 def predict(model: Path, data: Path, out: Path, *, in_closed_loop: bool, force: bool) -> dict[str, Any]:
     """Write what a model says of the sequences of a file to another file; returns what is in it."""
     check_target(out, is_prediction, model_file(model), data, force=force)
     estimator, extra = read_model(model)
-    X = read_input(read_npz(data), data)
+    X = read_input(read_arrays(data, per_step=estimator.per_step), data)
     return _write_arrays(closed_loop_answers(estimator, extra, X) if in_closed_loop else answers(estimator, X), out)
 
 
@@ -38,9 +39,8 @@ def answers(estimator: Estimator, X: Any) -> dict[str, Any]:
 
 def closed_loop_answers(estimator: Estimator, extra: dict[str, Any], X: Any) -> dict[str, Any]:
     """Predictions in closed loop, and the inputs that were generated, by name."""
-    # Only the task's rules are needed, not its data.
-    name, settings, factored = stored_task(extra, n_train=1, n_val=1, n_test=1)
-    task = load_task(name, settings)
+    name, settings, factored = stored_task(extra)
+    task = load_task(name, smallest(name, settings))
     loop = closed_loop.FeedbackLoop.of_task(task.factored() if factored else task)
     labels, inputs = closed_loop.predict_closed_loop(estimator, X, loop, return_inputs=True)  # type: ignore[arg-type]
     return {"prediction": labels, "inputs": inputs}

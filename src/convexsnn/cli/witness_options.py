@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from convexsnn.families import WitnessFamily
 
 TABLE = files("convexsnn.cli") / "witness_table.json"
+# The family is chosen by the data; with settings, it is the search.
+AUTO = "auto"
 OFFERED: dict[str, Any] = json.loads(TABLE.read_text())
 FAMILY_NAMES: list[str] = OFFERED["families"]
 NAMES: tuple[str, ...] = tuple(OFFERED["settings"])
@@ -71,15 +73,18 @@ WitnessOptions: Any = Parameter(name="*")(_OPTIONS)
 
 
 def given_options(witnesses: str, options: Any) -> list[tuple[str, dict[str, Any]]]:
-    """The families, each with those of its settings that were given.
+    """The families, each with those of its settings that were given; none for "auto" alone.
 
     Raises
     ------
     ValueError
         On unknown families, and on settings that none of the families has: names the families that have it.
     """
-    families = [check_choice("--witnesses", part.strip(), FAMILY_NAMES) for part in witnesses.split("+")]
     given = {name: value for name in NAMES if (value := getattr(options, name)) is not None}
+    if witnesses == AUTO and not given:
+        return []
+    parts = ["search"] if witnesses == AUTO else witnesses.split("+")
+    families = [check_choice("--witnesses", part.strip(), [*FAMILY_NAMES, AUTO]) for part in parts]
     for name in given:
         if not set(families) & set(_owners(name)):
             option, owners = f"--{name.replace('_', '-')}", ", ".join(_owners(name))
@@ -87,8 +92,12 @@ def given_options(witnesses: str, options: Any) -> list[tuple[str, dict[str, Any
     return [(family, {n: value for n, value in given.items() if family in _owners(n)}) for family in families]
 
 
-def family_from_options(witnesses: str, options: Any) -> WitnessFamily:
-    """The family, or families joined by ``+``, with the settings that were given. Raises as `given_options` does."""
+def family_from_options(witnesses: str, options: Any) -> WitnessFamily | str:
+    """The family, or families joined by ``+``, with the settings that were given, or "auto".
+
+    Raises as `given_options` does.
+    """
     from convexsnn.families import FAMILIES
 
-    return reduce(add, (FAMILIES[family](**settings) for family, settings in given_options(witnesses, options)))
+    families = [FAMILIES[family](**settings) for family, settings in given_options(witnesses, options)]
+    return reduce(add, families) if families else AUTO

@@ -6,45 +6,44 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from convexsnn import fitting
-from convexsnn.arrays import check_kind, column_names, plain_array
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
 from convexsnn.estimators.arguments import check_device, seed_of
-from convexsnn.estimators.input_form import InputForm, warn_of_axes, warn_of_table
-from convexsnn.estimators.parameters import NestedParameters
+from convexsnn.estimators.input_reading import MISSING, InputReader
+from convexsnn.estimators.recipe import AUTO, Recipe, are_real
 from convexsnn.estimators.targets import spread_weights
 from convexsnn.exact import ExactSettings, bound_network
-from convexsnn.families import Run, WitnessFamily, family_of
+from convexsnn.families import Run, WitnessFamily
 from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import Loss
 from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
 from convexsnn.problem import Problem
-from convexsnn.regularisation import Regularisation
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
-from convexsnn.sequences import Sequences, as_sequences, is_sequential, unwrapped
+from convexsnn.sequences import Sequences
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
 from convexsnn.training import Trained
 from convexsnn.validation import Score, Validation
 
 
-class SpikingEstimator(NestedParameters, ABC):
+class SpikingEstimator(InputReader, ABC):
     """What classifier and regressor share: reading input, training, running."""
 
-    input_form_: InputForm
     network_: Network
+    recipe_: Recipe
     trained_: Trained
     beta_: float
     path_: list[PathPoint]
@@ -54,16 +53,17 @@ class SpikingEstimator(NestedParameters, ABC):
     def __init__(
         self,
         *,
-        witnesses: str | WitnessFamily | Hidden = "search",
-        loss: str = "auto",
-        penalty: str = "l1",
-        beta: float | Sequence[float] | str = 0.1,
+        witnesses: str | WitnessFamily | Hidden = AUTO,
+        loss: str = AUTO,
+        penalty: str = AUTO,
+        beta: float | Sequence[float] | str = AUTO,
         rho: float | None = None,
-        path_columns: int | None = None,
+        columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
         intercept: bool = False,
         timesteps: int = 8,
+        missing: str = "refuse",
         tol: float = 1e-6,
         max_iter: int = 1000,
         device: str = "cpu",
@@ -74,11 +74,12 @@ class SpikingEstimator(NestedParameters, ABC):
         self.penalty = penalty
         self.beta = beta
         self.rho = rho
-        self.path_columns = path_columns
+        self.columns = columns
         self.validation_fraction = validation_fraction
         self.per_step = per_step
         self.intercept = intercept
         self.timesteps = timesteps
+        self.missing = missing
         self.tol = tol
         self.max_iter = max_iter
         self.device = device
@@ -104,17 +105,33 @@ class SpikingEstimator(NestedParameters, ABC):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "trained_")
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
-        tags.input_tags.three_d_array = True
-        tags.input_tags.sparse = False
-        return tags
+    @property
+    def recipe(self) -> Recipe:
+        """The settings with what is "auto" chosen: by the data of fit, and before it as for symbols."""
+        return vars(self).get("recipe_") or Recipe.of(self, self.usual_loss, real=False)
+
+    @isolated
+    def recipe_for(self, X: Any, *, lengths: Any = None) -> Recipe:
+        """What "auto" stands for on sequences `X`, of any form that `fit` takes, with one label each.
+
+        Raises
+        ------
+        ValueError
+            On bad settings or data.
+        """
+        reader = cast(SpikingEstimator, clone(self))
+        reader._begin(X, lengths)
+        return reader.recipe
 
     @property
     def family(self) -> WitnessFamily:
         """Where hidden weights come from."""
-        return family_of(self.witnesses)
+        return self.recipe.witnesses
+
+    @property
+    @abstractmethod
+    def usual_loss(self) -> str:
+        """The loss that "auto" names with searched neurons."""
 
     @property
     @abstractmethod
@@ -129,8 +146,8 @@ class SpikingEstimator(NestedParameters, ABC):
     def check_settings(self) -> None:
         """Raise on any bad setting that does not depend on the data, before work is done on it."""
         _ = self.loss_function
-        check_choice("penalty", self.penalty, PENALTIES)
-        Regularisation.read(self.beta, self.rho, self.path_columns)
+        check_choice("missing", self.missing, MISSING)
+        self.recipe.regularisation(self.rho)
         self._options()
         for flag in ("per_step", "intercept"):
             check_flag(flag, getattr(self, flag))
@@ -155,50 +172,14 @@ class SpikingEstimator(NestedParameters, ABC):
         """What `score` says of outputs S (rows, C), where the targets, as `problem` has them, are (rows, C)."""
         return self.score_function(targets, S, torch.ones(len(targets), dtype=torch.float64))
 
-    def _begin(self, X: Any) -> Sequences:
+    def _begin(self, X: Any, lengths: Any) -> Sequences:
         """Check everything, forget an earlier fit, read X."""
         self._forget()
         self.check_settings()
-        return self._read(X, fitting=True)
-
-    def _read(self, X: Any, *, fitting: bool) -> Sequences:
-        """Sequences of any accepted form of X; in `fit` the form is remembered, later it is expected again."""
-        X = unwrapped(X)
-        check_kind(X, "X")
-        given_steps = is_sequential(X)
-        if not fitting:
-            self.input_form_.check_rank(X, sequences=given_steps)
-        return self._read_sequences(X, fitting=fitting) if given_steps else self._read_table(X, fitting=fitting)
-
-    def _read_sequences(self, X: Any, *, fitting: bool) -> Sequences:
-        columns = column_names(X[0]) if isinstance(X, (list, tuple)) else None
-        if fitting:
-            sequences = as_sequences(X, columns=columns)
-            if sequences.rows(self.per_step) < 2:
-                raise ValueError("X holds one sample (one sequence with one label); training needs at least two")
-            warn_of_axes(sequences)
-            self.n_features_in_ = sequences.n_features
-            if columns is not None:
-                self.feature_names_in_ = np.array(columns, dtype=object)
-            self.input_form_ = InputForm(sequences.n_features, sequences.n_steps, True, columns)
-            return sequences
-        owner = type(self).__name__
-        self.input_form_.compare_columns(columns, owner)
-        sequences = as_sequences(X, columns=self.input_form_.columns)
-        self.input_form_.check_features(sequences, owner)
+        sequences = self._read(X, lengths, fitting=True)
+        real = self.input_form_.sequences and are_real(sequences, per_step=bool(self.per_step))
+        self.recipe_ = Recipe.of(self, self.usual_loss, real=real)
         return sequences
-
-    def _read_table(self, X: Any, *, fitting: bool) -> Sequences:
-        """A 2-D X, which is read as scikit-learn does, and shown as constant current."""
-        X = X if hasattr(X, "columns") else plain_array(X, "X")
-        least = 2 if fitting else 1
-        array = np.asarray(validate_data(self, X, reset=fitting, dtype=np.float64, ensure_min_samples=least))
-        if fitting:
-            warn_of_table(array, self.timesteps)
-            names = getattr(self, "feature_names_in_", None)
-            columns = None if names is None else tuple(names)
-            self.input_form_ = InputForm(array.shape[1], self.timesteps, False, columns)
-        return as_sequences(array, timesteps=self.timesteps)
 
     def _train(
         self,
@@ -211,7 +192,7 @@ class SpikingEstimator(NestedParameters, ABC):
         if validation is not None:
             problem = replace(problem, validation=self._read_validation(validation, problem.n_outputs))
         run = Run(seed_of(self.random_state), self.device, self._options(), observer or Observer(), checkpoint)
-        regularisation = Regularisation.read(self.beta, self.rho, self.path_columns)
+        regularisation = self.recipe.regularisation(self.rho)
         fitted = fitting.fit(problem, self.family, regularisation, run, validation_fraction=self.validation_fraction)
         self.beta_, self.path_ = fitted.beta, list(fitted.path)
         self.history_, self.stopped_ = list(fitted.history), fitted.stopped
@@ -239,7 +220,7 @@ class SpikingEstimator(NestedParameters, ABC):
             sequences,
             targets,
             self.loss_function,
-            PENALTIES[self.penalty],
+            PENALTIES[self.recipe.penalty],
             1.0,
             torch.from_numpy(row_weights),
             every_step=bool(self.per_step),
@@ -307,13 +288,13 @@ class SpikingEstimator(NestedParameters, ABC):
         sequences = self.sequences(X)
         targets, trained = self._targets(y, sequences), self.trained_
         n_last = self.family.n_last_of(trained.witnesses)
-        rho = Regularisation.read(self.beta, self.rho).rho_of(self.beta_, n_last)
+        rho = self.recipe.regularisation(self.rho).rho_of(self.beta_, n_last)
         weights = trained.row_weights.cpu() if len(trained.row_weights) == len(targets) else None
         return Problem(
             sequences,
             targets,
             self.loss_function,
-            PENALTIES[self.penalty],
+            PENALTIES[self.recipe.penalty],
             rho,
             weights,
             every_step=bool(self.per_step),
@@ -327,14 +308,9 @@ class SpikingEstimator(NestedParameters, ABC):
             return False
         return self.family.describes(hidden, intercept=bool(self.intercept))
 
-    @isolated
-    def sequences(self, X: Any) -> Sequences:
-        """`X`, of any accepted form, as the fitted network is shown it."""
-        check_is_fitted(self)
-        return self._read(X, fitting=False)
-
-    def _scores(self, X: Any) -> tuple[Tensor, Sequences]:
-        sequences = self.sequences(X)
+    def _scores(self, X: Any, lengths: Any = None) -> tuple[Tensor, Sequences]:
+        sequences = self.sequences(X, lengths=lengths)
+        self.input_form_.seen.warn_of_range(sequences)
         return scores(self.network_, sequences).cpu(), sequences
 
     def _shape_like(self, rows: np.ndarray, sequences: Sequences) -> Any:

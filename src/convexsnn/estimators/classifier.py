@@ -25,6 +25,7 @@ from convexsnn.estimators.classes import (
     read_output_weights,
     same_answers,
 )
+from convexsnn.estimators.recipe import AUTO, Recipe
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights, weighty
 from convexsnn.families import WitnessFamily
 from convexsnn.labels import decide, split_heads
@@ -35,15 +36,11 @@ from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
 from convexsnn.validation import Accuracy
 
-# The loss that "auto" names.
-AUTOMATIC = "cross_entropy"
-
 
 def classifier_loss(name: Any, heads: tuple[Head, ...] = ()) -> Loss:
-    """The loss that `loss` names; ValueError unless it is "auto" or a loss that can learn classes."""
+    """The loss of this name; ValueError unless it can learn classes."""
     known = [loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds]
-    chosen = check_choice("loss", name, ["auto", *known])
-    return loss_of(AUTOMATIC if chosen == "auto" else chosen, heads)
+    return loss_of(check_choice("loss", name, known), heads)
 
 
 def _most_classes(labels: np.ndarray) -> int:
@@ -54,7 +51,7 @@ def _most_classes(labels: np.ndarray) -> int:
 
 def _models_probabilities(estimator: SpikingClassifier) -> bool:
     try:
-        return isinstance(classifier_loss(estimator.loss), ProbabilisticLoss)
+        return isinstance(classifier_loss(estimator.recipe.loss), ProbabilisticLoss)
     except ValueError:
         return False  # what is wrong with `loss` is for `fit` to say
 
@@ -63,34 +60,43 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     """Classifier: a spiking network whose readout is optimal for its hidden neurons, with a certificate.
 
     The readout is the solution of a convex program over the columns of 0/1 spikes of the hidden neurons (theory.md).
-    Which hidden neurons there are is for `witnesses` to say. By default they are searched by the dual vector of the
-    program, and among them are branches that were trained with surrogate gradients and then priced on true spikes.
+    Which hidden neurons there are is for `witnesses` to say. What is left "auto" depends on the data, and `recipe` says
+    what it was. Sequences of real numbers, of 8 steps or more and with one label each, are read by random neurons with
+    delays (`Kernels`), with the squared loss, the ridge penalty and a path of betas; at most 1000 of 5000 columns are
+    kept. For bits, symbols and everything else neurons are searched by the dual vector of the program; among them are
+    branches that were trained with surrogate gradients and then priced on true spikes.
 
     A label may have several outputs, such as a digit and a carry: y has one more axis of H columns, the loss is the
     weighted sum of one cross entropy an output, and one network answers all of them.
 
     Parameters
     ----------
-    witnesses : str, WitnessFamily or Hidden
+    witnesses : "auto", str, WitnessFamily or Hidden
         Where hidden weights come from: a family with its settings, such as ``Search(depth=2, effort=2e10)`` or
         ``Gaussian(last=1000)``, from `convexsnn.families`. A name stands for the default settings: "search" finds
         neurons by the dual vector of the program; "gaussian", "heterogeneous" and "reservoir" sample them; "surrogate"
         trains them first; "exact" covers all neurons of a kind, for little data. Several are joined by ``+``, as in
         "surrogate+search". Or hidden layers of your own: `convexsnn.witnesses.pretrained` reads those of a module.
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
-        "auto" is cross_entropy, the only one for several outputs. For more than two classes logistic, hinge and squared
-        are one-versus-rest.
-    penalty : {"l1", "group", "elastic"}
-        Sum of the absolute output weights, sum of the norms of each neuron's output weights, or the latter and half the
-        sum of all squared output weights. With elastic many neurons keep small weights. It is no norm, so it needs
-        witnesses that are drawn or trained (not "search" or "exact") and a smooth loss (not hinge).
-    beta : float, sequence of float, or "path"
+        "auto" is squared for kernels, and else cross_entropy, the only one for several outputs. For more than
+        two classes logistic, hinge and squared are one-versus-rest.
+    penalty : {"auto", "l1", "group", "elastic", "ridge"}
+        "auto" is ridge for kernels, and else l1. Sum of the absolute output weights, sum of the norms of each
+        neuron's output weights, or the latter and half the sum of all squared output weights. With elastic many
+        neurons keep small weights. It is no norm, so it needs witnesses that are drawn or trained (not "search"
+        or "exact") and a smooth loss (not hinge). "ridge" is that half alone, for the squared loss and
+        witnesses that are drawn or trained.
+    beta : float, sequence of float, "path" or "auto"
         Weight of the path norm, > 0. Of several one is picked by its scores on validation data. "path" is 20 in
-        geometric progression, from just below the level at which all weights are zero down to 1e-3 of that level.
+        geometric progression, from just below the level at which all weights are zero down to 1e-3 of that level; with
+        ridge 24, each half of the one before. "auto" is "path" for kernels, and else 0.1.
     rho : float, optional
         Weight of the penalty in the convex program; None is beta / sqrt(P_last).
-    path_columns : int, optional
-        Of several betas, those are compared whose weights lie on at most this many columns. None sets no limit.
+    columns : int, optional
+        The network reads at most this many columns; None sets no limit, but 1000 where "auto" is ridge. Of
+        several betas, those are compared whose weights lie on no more. Where more are left, as with the ridge
+        penalty, those of the smallest weights are left out, some at a time, and the other weights are solved
+        for again.
     validation_fraction : float
         With several betas and no validation data, this share of the sequences is held out for the pick, in (0, 1). They
         are drawn at random, with the shares of the classes kept unless per_step. The network is then trained on all
@@ -103,6 +109,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         Add an always-firing neuron; its weight is penalised like any other.
     timesteps : int
         Steps for which a 2-D X is shown as constant current.
+    missing : {"refuse", "carry"}
+        Missing values (NaN) are an error, or each is the last known value of its feature in the sequence; before any is
+        known, and in a 2-D X, the feature's mean in training. An exported network does not do this by itself.
     tol : float
         Relative duality gap to certify.
     max_iter : int
@@ -161,16 +170,17 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def __init__(
         self,
         *,
-        witnesses: str | WitnessFamily | Hidden = "search",
-        loss: str = "auto",
-        penalty: str = "l1",
-        beta: float | Sequence[float] | str = 0.1,
+        witnesses: str | WitnessFamily | Hidden = AUTO,
+        loss: str = AUTO,
+        penalty: str = AUTO,
+        beta: float | Sequence[float] | str = AUTO,
         rho: float | None = None,
-        path_columns: int | None = None,
+        columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
         intercept: bool = False,
         timesteps: int = 8,
+        missing: str = "refuse",
         tol: float = 1e-6,
         max_iter: int = 1000,
         class_weight: dict | str | None = None,
@@ -184,11 +194,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             penalty=penalty,
             beta=beta,
             rho=rho,
-            path_columns=path_columns,
+            columns=columns,
             validation_fraction=validation_fraction,
             per_step=per_step,
             intercept=intercept,
             timesteps=timesteps,
+            missing=missing,
             tol=tol,
             max_iter=max_iter,
             device=device,
@@ -204,6 +215,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         y: Any,
         sample_weight: Any = None,
         *,
+        lengths: Any = None,
         validation: Any = None,
         observer: Observer | None = None,
         checkpoint: str | Path | None = None,
@@ -217,6 +229,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             Labels: integers, strings or booleans. Of H > 1 outputs (n, H), or (n, T, H) or a list of (T_i, H).
         sample_weight : array of shape (n,), optional
             Nonnegative weight of each sequence; sequences of weight zero are as if absent.
+        lengths : int array of shape (n,), optional
+            The steps of each sequence, where X is (n, T, d) and padded at the end; the rest is ignored.
         validation : tuple (X_val, y_val), optional
             Not trained on. Scores the betas, instead of held out sequences; and a search leaves out the columns that
             these do not miss.
@@ -230,7 +244,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        sequences = self._begin(X)
+        sequences = self._begin(X, lengths)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = sequence_weights(sample_weight, sequences)
         weights, sequences, kept = weighty(weights, sequences, labels, per_step=self.per_step)
@@ -255,6 +269,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
                 f"the {sequences.n_steps} steps pass per_step=True"
             )
         self.classes_ = classes
+        if several:  # cross entropy is the only loss for it
+            self.recipe_ = Recipe.of(self, self.usual_loss, real=False)
         _ = self.loss_function  # of several outputs: refuses a loss that has none
 
     @property
@@ -263,9 +279,14 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         return heads_of(self.classes_, self.output_weights) if hasattr(self, "classes_") else ()
 
     @property
+    def usual_loss(self) -> str:
+        """Cross entropy."""
+        return "cross_entropy"
+
+    @property
     def loss_function(self) -> Loss:
         """The loss that these parameters describe, and, once they are known, the labels."""
-        return classifier_loss(self.loss, self._heads)
+        return classifier_loss(self.recipe.loss, self._heads)
 
     @property
     def score_function(self) -> Accuracy:
@@ -286,12 +307,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         return self._encode(class_labels(y, sequences, self.per_step, type(self).__name__))
 
     @isolated
-    def decision_function(self, X: Any) -> Any:
+    def decision_function(self, X: Any, *, lengths: Any = None) -> Any:
         """Scores: (rows,) for two classes (positive: `classes_[1]`), (rows, n_classes) for more.
 
         With per_step, rows are arranged as (n, T) or a list of (T_i,). For several outputs a list of such scores.
         """
-        S, sequences = self._scores(X)
+        S, sequences = self._scores(X, lengths)
         scores = [
             (s[:, 0] if s.shape[1] == 1 else s[:, 1] - s[:, 0]) if len(classes) == 2 else s
             for s, classes in zip(split_heads(S, self._heads), self._class_list, strict=True)
@@ -304,9 +325,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         return self.classes_ if isinstance(self.classes_, list) else [self.classes_]
 
     @isolated
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, *, lengths: Any = None) -> Any:
         """The label of each sequence, or of each step with per_step; of several outputs as in `fit`."""
-        S, sequences = self._scores(X)
+        S, sequences = self._scores(X, lengths)
         return self._shape_like(self._labels(S), sequences)
 
     def _labels(self, S: Tensor) -> np.ndarray:
@@ -314,20 +335,20 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
 
     @available_if(_models_probabilities)
     @isolated
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: Any, *, lengths: Any = None) -> Any:
         """Class probabilities, (rows, n_classes); only for losses that model them (cross_entropy, logistic).
 
         For several outputs a list of such probabilities.
         """
-        S, sequences = self._scores(X)
-        loss = cast(ProbabilisticLoss, classifier_loss(self.loss))
+        S, sequences = self._scores(X, lengths)
+        loss = cast(ProbabilisticLoss, classifier_loss(self.recipe.loss))
         shaped = [self._shape_like(loss.probabilities(s).numpy(), sequences) for s in split_heads(S, self._heads)]
         return shaped if self._heads else shaped[0]
 
     @isolated
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, *, lengths: Any = None) -> float:
         """Accuracy over sequences, or over all steps with per_step; of several outputs all must be right."""
-        S, sequences = self._scores(X)
+        S, sequences = self._scores(X, lengths)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)
         return float(np.average(same_answers(labels, self._labels(S)), weights=weights))

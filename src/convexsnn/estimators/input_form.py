@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from convexsnn.arrays import plain_array
-from convexsnn.checks import check_flag, check_integer
+from convexsnn.checks import check_flag, check_integer, check_real
 from convexsnn.notices import warn
 from convexsnn.sequences import Sequences
 
@@ -17,6 +17,61 @@ from convexsnn.sequences import Sequences
 SMOOTH, SMOOTHER = 0.5, 0.3
 # A 2-D X may be a table, so that more columns, and columns that are more alike, are asked for.
 LONG, SMOOTH_TABLE = 16, 0.75
+
+
+# Beyond the range of training by more than this part of its width, what a network answers is guesswork.
+BEYOND = 0.25
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the values of each feature were in fit, over all steps that are shown and known.
+
+    Attributes
+    ----------
+    low, high, mean : tuple of d floats
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    mean: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.low) == len(self.high) == len(self.mean):
+            raise ValueError("low, high and mean must have one number a feature each")
+        for place, (low, mean, high) in enumerate(zip(self.low, self.mean, self.high, strict=True)):
+            for name, value in (("low", low), ("mean", mean), ("high", high)):
+                check_real(f"{name} of feature {place}", value)
+            if low > high:
+                raise ValueError(f"low of feature {place} is above high")
+
+    @classmethod
+    def of(cls, sequences: Sequences) -> Seen:
+        """What there is to remember; ValueError for a feature that is missing at every step."""
+        values = sequences.values[sequences.shown].numpy()
+        known = ~np.isnan(values)
+        unknown = np.flatnonzero(~known.any(axis=0))
+        if len(unknown):
+            raise ValueError(f"feature {unknown[0]} of X is missing at every step of every sequence: leave it out")
+        low, high = (reduce(values, axis=0).tolist() for reduce in (np.nanmin, np.nanmax))
+        half = np.where(known, 0.5 * values, 0.0)  # sums of halves do not overflow as easily
+        mean = np.clip(2.0 * (half / known.sum(axis=0)).sum(axis=0), low, high)
+        return cls(tuple(low), tuple(high), tuple(mean.tolist()))
+
+    def warn_of_range(self, sequences: Sequences) -> None:
+        """One warning where values lie beyond the range of training by more than a quarter of its width."""
+        values = sequences.values[sequences.shown].numpy()
+        low, high = np.array(self.low), np.array(self.high)
+        slack = BEYOND * (high - low)
+        out = ((values < low - slack) | (values > high + slack)).sum(axis=0)
+        if not out.any():
+            return
+        worst = int(out.argmax())
+        warn(
+            f"X leaves the range of training in {np.count_nonzero(out)} of {len(out)} features, most often in feature "
+            f"{worst}: {out[worst]} of {len(values)} values lie far from {low[worst]:.6g} to {high[worst]:.6g}. There "
+            "the network says little; are the units those of fit?"
+        )
 
 
 @dataclass(frozen=True)
@@ -30,6 +85,8 @@ class InputForm:
         Of the longest sequence.
     sequences : bool
         Whether X had steps of its own, (n, T, d) or a list of (T_i, d), rather than being (n, d).
+    seen : Seen
+        What the values of each feature were.
     columns : tuple of str, optional
         The names of the features, where X was given as data frames.
     """
@@ -37,21 +94,26 @@ class InputForm:
     n_features: int
     n_steps: int
     sequences: bool
+    seen: Seen
     columns: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON has them."""
-        return asdict(self) | {"columns": None if self.columns is None else list(self.columns)}
+        seen = {name: list(values) for name, values in asdict(self.seen).items()}
+        return asdict(self) | {"seen": seen, "columns": None if self.columns is None else list(self.columns)}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> InputForm:
         """Inverse of `to_dict`. Raises TypeError or ValueError on fields of wrong names or types."""
         names = fields["columns"]
-        own: dict[str, Any] = fields | {"columns": None if names is None else tuple(names)}
+        seen = Seen(**{name: tuple(values) for name, values in fields["seen"].items()})
+        own: dict[str, Any] = fields | {"seen": seen, "columns": None if names is None else tuple(names)}
         form = cls(**own)
         check_integer("n_features", form.n_features)
         check_integer("n_steps", form.n_steps)
         check_flag("sequences", form.sequences)
+        if len(form.seen.low) != form.n_features:
+            raise ValueError(f"seen must be of {form.n_features} features")
         if form.columns is not None and (
             len(form.columns) != form.n_features or not all(isinstance(name, str) for name in form.columns)
         ):

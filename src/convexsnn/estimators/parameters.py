@@ -24,7 +24,7 @@ class NestedParameters(BaseEstimator):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name; with `deep` those of the witness family too."""
         params = super().get_params(deep=False)
-        if deep and isinstance(self.witnesses, (str, WitnessFamily)):
+        if deep and isinstance(self.witnesses, (str, WitnessFamily)) and not _is_auto(self.witnesses):
             own = self._family_or_none()
             if own is not None:
                 params |= {NESTED + name: value for name, value in own.get_params(deep=True).items()}
@@ -39,6 +39,8 @@ class NestedParameters(BaseEstimator):
         for name, value in params.items():
             if not name.startswith(NESTED):
                 setattr(self, name, value)
+        if nested and _is_auto(self.witnesses):
+            raise ValueError("witnesses='auto' has no settings of its own: name the family first, as in 'search'")
         if nested:
             self.witnesses = family_of(self.witnesses).with_params(**nested)
         return self
@@ -49,3 +51,7 @@ class NestedParameters(BaseEstimator):
             return family_of(self.witnesses)
         except ValueError:
             return None
+
+
+def _is_auto(witnesses: Any) -> bool:
+    return isinstance(witnesses, str) and witnesses == "auto"

@@ -30,9 +30,9 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     ----------
     loss : {"auto", "squared"}
         "auto" is squared.
-    witnesses, penalty, beta, rho, path_columns, validation_fraction, per_step, intercept, timesteps, tol, max_iter
+    witnesses, penalty, beta, rho, columns, validation_fraction, per_step, intercept, timesteps, missing
         As in `SpikingClassifier`; held out sequences are not stratified.
-    device, random_state
+    tol, max_iter, device, random_state
         As in `SpikingClassifier`.
 
     Attributes
@@ -62,6 +62,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         y: Any,
         sample_weight: Any = None,
         *,
+        lengths: Any = None,
         validation: Any = None,
         observer: Observer | None = None,
         checkpoint: str | Path | None = None,
@@ -73,6 +74,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d)
         y : array of shape (n,) or (n, C); with per_step (n, T), (n, T, C) or a list of (T_i,) or (T_i, C) arrays
         sample_weight : array of shape (n,), optional
+        lengths : int array of shape (n,), optional
+            The steps of each sequence, where X is (n, T, d) and padded at the end; the rest is ignored.
         validation : tuple (X_val, y_val), optional
             Not trained on. Scores the betas, instead of held out sequences; and a search leaves out the columns that
             these do not miss.
@@ -85,7 +88,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        sequences = self._begin(X)
+        sequences = self._begin(X, lengths)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         self.single_output_ = values.ndim == 1
         weights = sequence_weights(sample_weight, sequences)
@@ -94,11 +97,15 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         return self
 
     @property
+    def usual_loss(self) -> str:
+        """Squared."""
+        return "squared"
+
+    @property
     def loss_function(self) -> Loss:
         """The loss that these parameters describe; ValueError unless it can learn real targets."""
         known = [loss.name for loss in LOSSES.values() if "reals" in loss.target_kinds]
-        chosen = check_choice("loss", self.loss, ["auto", *known])
-        return LOSSES["squared" if chosen == "auto" else chosen]
+        return LOSSES[check_choice("loss", self.recipe.loss, known)]
 
     @property
     def score_function(self) -> RSquared:
@@ -109,16 +116,16 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         return _columns(real_targets(y, sequences, self.per_step, type(self).__name__))
 
     @isolated
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, *, lengths: Any = None) -> Any:
         """Values of the shape that y had in `fit`."""
-        S, sequences = self._scores(X)
+        S, sequences = self._scores(X, lengths)
         rows = S.numpy()
         return self._shape_like(rows[:, 0] if self.single_output_ else rows, sequences)
 
     @isolated
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, *, lengths: Any = None) -> float:
         """R^2 over sequences, or over all steps with per_step."""
-        S, sequences = self._scores(X)
+        S, sequences = self._scores(X, lengths)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)
         return float(r2_score(_columns(values), S.numpy(), sample_weight=weights))

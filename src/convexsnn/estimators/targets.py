@@ -9,11 +9,13 @@ import torch
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, column_or_1d
 
+from convexsnn.arrays import check_unmasked, numeric
 from convexsnn.labels import flatten_steps
 from convexsnn.sequences import Sequences
 
 # Beyond these, squares of targets overflow or vanish.
 TARGET_RANGE = (1e-140, 1e140)
+WITHOUT_THEM = "leave these rows out"
 
 
 def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np.ndarray:
@@ -23,7 +25,7 @@ def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
     """
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None")
-    labels = flatten_steps(y, sequences, vectors=True) if per_step else np.asarray(y)
+    labels = _rows(y, sequences, per_step)
     if labels.ndim > 2:
         raise ValueError(
             f"y must have shape (n,) or (n, H), got {labels.shape}; for labels at every step: per_step=True"
@@ -48,7 +50,7 @@ def real_targets(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
     """Real targets of every row, float64 of shape (rows,) or (rows, C)."""
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None")
-    values = flatten_steps(y, sequences, vectors=True) if per_step else np.asarray(y)
+    values = _rows(y, sequences, per_step)
     if values.dtype.kind == "c":
         raise ValueError("Complex data not supported in y: pass real numbers")
     if values.dtype.kind not in "fiub":
@@ -72,6 +74,11 @@ def real_targets(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
     return values
 
 
+def _rows(y: Any, sequences: Sequences, per_step: bool) -> np.ndarray:
+    check_unmasked(y, "y", WITHOUT_THEM)
+    return flatten_steps(y, sequences, vectors=True) if per_step else np.asarray(y)
+
+
 def _check_count(y: np.ndarray, rows: int) -> None:
     if len(y) != rows:
         raise ValueError(f"Found input variables with inconsistent numbers of samples: {[rows, len(y)]} (X, y)")
@@ -80,6 +87,9 @@ def _check_count(y: np.ndarray, rows: int) -> None:
 def sequence_weights(sample_weight: Any, sequences: Sequences) -> np.ndarray:
     """Nonnegative weights of the sequences, float64 of shape (n,), not all zero."""
     placeholder = np.empty((len(sequences), 1))
+    check_unmasked(sample_weight, "sample_weight", WITHOUT_THEM)
+    if sample_weight is not None:
+        sample_weight = numeric(np.asarray(sample_weight), "sample_weight")
     return _check_sample_weight(sample_weight, placeholder, dtype=np.float64, ensure_non_negative=True)
 
 

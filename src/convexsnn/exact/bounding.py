@@ -52,6 +52,8 @@ def bound_network(
     ValueError
         When the data are not those of the network, when its family has no such bound, or when the bound would cost more
         than `how` allows: says what it would cost.
+    KeyboardInterrupt
+        On Ctrl-C; the bound is then as it was.
     """
     how, options, certificate = how or ExactSettings(), options or SolverOptions(), trained.certificate
     if problem.data_digest != trained.data_digest:
@@ -88,5 +90,7 @@ def _by_enumeration(task: FamilyProgram, trained: Trained, how: ExactSettings) -
 def _by_pricing(task: FamilyProgram, trained: Trained, how: ExactSettings) -> tuple[GlobalBound, Tensor]:
     own = without_constant(trained.witnesses) if task.family.constant else trained.witnesses
     best = by_rounds(task, how.time_limit, None, own)
+    if best.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt(": the bound is as it was; a time limit keeps what pricing has proved by then")
     assert best.certificate.global_bound is not None
     return best.certificate.global_bound, best.U

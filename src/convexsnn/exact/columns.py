@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convexsnn.bounds import Arrangement, NetworkFamily
 from convexsnn.certificate import Certificate
+from convexsnn.exact.family_program import TRAINING
 from convexsnn.exact.settings import ExactSettings
 from convexsnn.exact.training import enumerate_patterns_of, solve_exactly
 from convexsnn.observer import Observer
@@ -52,7 +53,7 @@ class ExactColumns:
     stopped: None = None
 
     def __post_init__(self) -> None:
-        require_norm(self.problem.penalty, "training to global optimality")
+        require_norm(self.problem.penalty, TRAINING)
 
     @cached_property
     def arrangement(self) -> Arrangement | None:

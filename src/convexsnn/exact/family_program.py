@@ -27,6 +27,8 @@ from convexsnn.training import Trained
 WIDE = 4
 # A working set has at most 8 columns a row, or so many where that is more: neighbours in an arrangement differ little.
 FEWEST = 2000
+# What needs a norm as penalty.
+TRAINING = "training to global optimality"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,7 @@ class FamilyProgram:
     observer: Observer = field(default_factory=Observer)
 
     def __post_init__(self) -> None:
-        require_norm(self.problem.penalty, "training to global optimality")
+        require_norm(self.problem.penalty, TRAINING)
 
     def solve(self, columns: Columns, tol: float) -> Solution:
         """A solution of the program over these columns."""
@@ -61,9 +63,9 @@ class FamilyProgram:
         options, solver = SolverOptions(tol, self.options.max_iter, self.observer.solved), solver_for(program)
         if program.n_columns <= WIDE * program.n_rows:
             return solver.solve(program, options)
-        if (
-            is_hinge(program.loss) and program.penalty.norm.exponent(program.n_outputs) == 1.0
-        ):  # the simplex method adds columns by itself, and few of them are needed
+        norm = require_norm(program.penalty, TRAINING)
+        if is_hinge(program.loss) and norm.exponent(program.n_outputs) == 1.0:
+            # The simplex method adds columns by itself, and few of them are needed.
             return HingeLP().solve(program, options)
         most = max(FEWEST, 8 * program.n_rows)
         return solve_by_working_set(solver.solve, program, options, None, solver.name, most)

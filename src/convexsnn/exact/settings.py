@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convexsnn.checks import check_choice, check_integer, check_real
+from convexsnn.checks import check_choice, check_heeded, check_integer, check_real
 
 METHODS = ("arrangement", "pricing")
 
@@ -19,7 +19,7 @@ class ExactSettings:
         "arrangement" solves the program over the patterns of all neurons at once. "pricing" adds columns round by
         round, by branch and bound: it needs no enumeration, and may stop with a gap.
     max_patterns : int
-        At most this many patterns are visited. "arrangement" is refused beforehand where there are more.
+        "arrangement" is refused beforehand where it would visit more patterns than this.
     time_limit : float
         Training may take this many seconds. "arrangement" is refused beforehand where it is expected to take longer,
         and "pricing" begins no round after that time.
@@ -33,3 +33,5 @@ class ExactSettings:
         check_choice("method", self.method, METHODS)
         check_integer("max_patterns", self.max_patterns)
         check_real("time_limit", self.time_limit, 0.0, open_minimum=True)
+        if self.method == "pricing":
+            check_heeded(self, ("max_patterns",), "on method='pricing'")

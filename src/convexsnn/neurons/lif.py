@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, assert_never, get_args
 import torch
 from torch import Tensor
 
-from convexsnn.neurons.protocol import Fired, Neuron, NeuronState
+from convexsnn.neurons.protocol import Fired, Neuron, NeuronState, check_finite, check_leak
 
 Reset = Literal["soft", "hard", "none", "delayed"]
 RESETS: tuple[str, ...] = get_args(Reset)
@@ -39,10 +39,8 @@ class LIF(Neuron):
     def __post_init__(self) -> None:
         if self.reset not in RESETS:
             raise ValueError(f"reset must be one of {', '.join(map(repr, RESETS))}, got {self.reset!r}")
-        if not bool(((self.leak >= 0) & (self.leak <= 1)).all()):
-            raise ValueError("leak must lie in [0, 1] for every neuron")
-        if not bool(torch.isfinite(self.threshold).all()):
-            raise ValueError("threshold must be finite for every neuron")
+        check_leak("leak", self.leak)
+        check_finite("threshold", self.threshold)
 
     def step(self, current: Tensor, state: NeuronState) -> Fired:
         """One time step; the state is the membrane alone."""

@@ -112,3 +112,15 @@ class Neuron(ABC):
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def check_leak(name: str, leak: Tensor) -> None:
+    """ValueError unless the factors by which something is kept lie in [0, 1]."""
+    if not bool(((leak >= 0) & (leak <= 1)).all()):
+        raise ValueError(f"{name} must lie in [0, 1] for every neuron")
+
+
+def check_finite(name: str, values: Tensor) -> None:
+    """ValueError where a value is NaN or infinite."""
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError(f"{name} must be finite for every neuron")

@@ -1,10 +1,10 @@
 """The vocabulary of penalties: what every penalty owns, and what one may own besides.
 
-A penalty Omega is a convex function of the readout weights W (P, C) that is zero at W = 0 and is nowhere below a norm
-N, its `norm`. `Penalty` is what the program and its certificate need. Most penalties are norms themselves: a `Norm` is
-a sum over the rows of one norm of R^C, so that its dual norm is the largest of the dual norms of the rows. Whoever
-needs a norm asks for one by `require_norm`. `PenaltyWithJacobian` is a capability, for which a solver asks with
-``isinstance``. No code asks for a penalty by its name.
+A penalty Omega is a convex function of the readout weights W (P, C) that is zero at W = 0. `Penalty` is what the
+program and its certificate need. Most penalties are norms themselves: a `Norm` is a sum over the rows of one norm of
+R^C, so that its dual norm is the largest of the dual norms of the rows. A `PenaltyAboveNorm` is nowhere below a norm
+N, its `norm`. Whoever needs one of the two asks for it by `require_norm` or `norm_below`. `PenaltyWithJacobian` is a
+capability, for which a solver asks with ``isinstance``. No code asks for a penalty by its name.
 
 To add a penalty, write a file with a frozen dataclass beside this one and enter it in `penalties.PENALTIES`. Its exact
 form in ``proof/inequality.py`` is what ``verify --exact`` needs.
@@ -36,11 +36,6 @@ class Penalty(Protocol):
 
     name: ClassVar[str]
 
-    @property
-    def norm(self) -> Norm:
-        """The norm N with Omega >= N, and Omega(W) - N(W) of second order in W at zero; a norm is its own."""
-        ...
-
     def value(self, W: Tensor) -> Tensor:
         """Omega(W) for weights (P, C)."""
         ...
@@ -55,6 +50,16 @@ class Penalty(Protocol):
 
     def conjugate(self, G: Tensor, rho: float) -> Tensor:
         """(rho Omega)*(G) for products G (P, C) in its domain; it grows with the size of every entry."""
+        ...
+
+
+@runtime_checkable
+class PenaltyAboveNorm(Penalty, Protocol):
+    """A penalty that is a norm N, or one and more. Bounds for networks of any hidden weights rest on N."""
+
+    @property
+    def norm(self) -> Norm:
+        """The norm N with Omega >= N, and Omega(W) - N(W) of second order in W at zero; a norm is its own."""
         ...
 
 
@@ -118,6 +123,19 @@ def require_norm(penalty: Penalty, what: str) -> Norm:
     if isinstance(penalty, Norm):
         return penalty
     raise ValueError(f"penalty {penalty.name!r} is not a norm, and {what} needs one: choose penalty 'l1' or 'group'")
+
+
+def norm_below(penalty: Penalty, what: str) -> Norm:
+    """The norm that the penalty is nowhere below.
+
+    Raises
+    ------
+    ValueError
+        Where there is none: names the penalty and `what` needs a norm.
+    """
+    if isinstance(penalty, PenaltyAboveNorm):
+        return penalty.norm
+    raise ValueError(f"penalty {penalty.name!r} is not above a norm, and {what} needs one: choose 'l1' or 'group'")
 
 
 @dataclass(frozen=True)

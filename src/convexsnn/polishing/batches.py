@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.checks import check_choice, check_integer, check_real
+from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 
 FIELDS = ("x", "y", "weight", "lengths")
 LABELS = ("sequence", "batch", "first")
@@ -34,6 +34,8 @@ class Rows:
         Rows with this label are left out.
     class_weight : "balanced" or mapping of int to float, optional
         Factor of the weight of each class's rows. "balanced" is rows / (classes * rows of the class).
+    allow_missing_classes : bool
+        Polish although some of the module's classes have no row. The polished readout will never answer these.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class Rows:
     labels: str = "sequence"
     ignore_index: int | None = None
     class_weight: str | Mapping[int, float] | None = None
+    allow_missing_classes: bool = False
 
     def __post_init__(self) -> None:
         for field in self.fields:
@@ -52,6 +55,7 @@ class Rows:
         if len(set(self.fields)) != len(self.fields) or not {"x", "y"} <= set(self.fields):
             raise ValueError(f"fields must hold 'x' and 'y', and each name once, got {self.fields!r}")
         check_choice("labels", self.labels, LABELS)
+        check_flag("allow_missing_classes", self.allow_missing_classes)
         if self.ignore_index is not None:
             check_integer("ignore_index", self.ignore_index, minimum=-(2**62))
         if isinstance(self.class_weight, Mapping):

@@ -98,7 +98,7 @@ class OutputMap:
         """The cheapest readout weights (rows, C) with W M^T = V, for V of shape (rows, C_out)."""
         if self.is_identity:
             return V
-        if penalty.norm.exponent(self.matrix.shape[1]) == 1.0:
+        if require_norm(penalty, "a head").exponent(self.matrix.shape[1]) == 1.0:
             W = V.new_zeros(len(V), self.matrix.shape[1])
             strongest = self.matrix.abs().argmax(dim=1)
             W[:, strongest] = V / self.matrix[torch.arange(len(self.matrix)), strongest]

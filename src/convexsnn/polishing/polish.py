@@ -115,14 +115,14 @@ def polish(
         With the module as it was: no spiking layer, two candidates, a nonlinear readout, a readout whose weights are
         another layer's too, shapes or labels that do not fit, a loader that is empty or changes between passes, a
         module that keeps state between batches, that answers anything but what was declared, or whose readout reads
-        the same of every row; a beta so large that no weight is left.
+        the same of every row; a class without rows; a beta so large that no weight is left.
 
     Warns
     -----
     ConvergenceWarning
         When the certificate does not reach tol.
     UserWarning
-        When a class has no row, or the module is less accurate than before on the training or validation data.
+        When the module is less accurate than before on the training or validation data.
     """
     program_loss, omega = loss_of(loss), PENALTIES[check_choice("penalty", penalty, PENALTIES)]
     regularisation, options = Regularisation.read(beta, rho), SolverOptions(0.5 * tol, max_iter)
@@ -153,7 +153,7 @@ def _record(setup: Showing, loader: Iterable[Any], declared: OutputMap | None, l
     listened = listen(setup, loader, labels, declared, shifts=_ignores_shifts(loss))
     head = listened.reading.head
     targets = encode(labels.values, len(head.matrix), loss)
-    check_classes(labels.values, len(head.matrix))
+    check_classes(labels.values, len(head.matrix), allow_missing=setup.rows.allow_missing_classes)
     recorded = record(setup, loader, labels, listened)
     program = ReadoutProgram(
         recorded.dictionary,

@@ -15,7 +15,7 @@ from convexsnn.columns import Columns, RealColumns
 from convexsnn.dictionary import Dictionary
 from convexsnn.labels import decide
 from convexsnn.losses import Loss, SmoothLoss
-from convexsnn.penalties import Penalty
+from convexsnn.penalties import Penalty, norm_below
 from convexsnn.polishing.head import OutputMap
 from convexsnn.polishing.probe import centred, shown, tolerance
 from convexsnn.polishing.result import Measured
@@ -150,7 +150,8 @@ class ReadoutProgram:
 
     def beta_of_first_weight(self, candidate: Candidate) -> float:
         """About the beta below which a solution of none but bias weights gets others."""
-        norms = self.penalty.norm.row_norms(self.dictionary.columns.rmatmul(candidate.solution.U))
+        norm = norm_below(self.penalty, "a beta at which weights appear")
+        norms = norm.row_norms(self.dictionary.columns.rmatmul(candidate.solution.U))
         if self.bias:
             norms[self.dictionary.column_of[-1]] = 0.0
         return candidate.beta * float(norms.max()) * self.head.strength(self.penalty) / candidate.rho

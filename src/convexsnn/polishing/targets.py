@@ -10,7 +10,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from convexsnn.losses import LOSSES, Loss
-from convexsnn.notices import warn
 from convexsnn.polishing.batches import Labels, Rows
 
 
@@ -58,8 +57,8 @@ def _real_targets(labels: Tensor, outputs: int, loss: Loss) -> Tensor:
     return values
 
 
-def check_classes(labels: Tensor, outputs: int) -> None:
-    """ValueError where the labels are of one class; a warning where an output has no row, and would learn never to win.
+def check_classes(labels: Tensor, outputs: int, *, allow_missing: bool) -> None:
+    """ValueError where the labels are of one class, or an output has no row and would learn never to win.
 
     Real targets are no classes.
     """
@@ -69,11 +68,11 @@ def check_classes(labels: Tensor, outputs: int) -> None:
     if len(present) == 1:
         raise ValueError(f"labels are all of class {present.pop()}: there is nothing to tell apart")
     missing = sorted(set(range(classes)) - present)
-    if missing:
+    if missing and not allow_missing:
         shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-        warn(
-            f"no row of loader is of class {shown}: the polished readout will never answer these. Give rows of every "
-            "class that the module should know"
+        raise ValueError(
+            f"no row of loader is of class {shown}: the polished readout would never answer these. Give rows of every "
+            "class that the module should know, or pass rows=Rows(allow_missing_classes=True)"
         )
 
 

@@ -45,6 +45,8 @@ def read_rows(X: Any, y: Any, header: dict[str, Any]) -> ProgramRows:
     """
     parameters = header["parameters"]
     values, lengths = _sequences(X, int(parameters["timesteps"]))
+    if parameters["missing"] == "carry":
+        values = _carried(values, header["fitted"]["input"]["seen"]["mean"])
     labels = _flatten(y, lengths) if parameters["per_step"] else np.asarray(y)
     rows = int(lengths.sum()) if parameters["per_step"] else len(lengths)
     if len(labels) != rows:
@@ -65,6 +67,15 @@ def _sequences(X: Any, timesteps: int) -> tuple[np.ndarray, np.ndarray]:
     if values.ndim != 3:
         raise ValueError(f"X must have shape (n, T, d), got {values.shape}")
     return values, np.full(len(values), values.shape[1])
+
+
+def _carried(values: np.ndarray, first: Sequence[float]) -> np.ndarray:
+    """Each missing value as the one of the step before, and at first as `first` says."""
+    filled, last = values.copy(), np.broadcast_to(np.array(first, dtype=np.float64), values[:, 0].shape)
+    for step in range(values.shape[1]):
+        last = np.where(np.isnan(values[:, step]), last, values[:, step])
+        filled[:, step] = last
+    return filled
 
 
 def _flatten(y: Any, lengths: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ class ExactProgram:
     row_weights : float64 array of shape (n,)
         Positive; normalised to sum to one exactly, so that equal weights are exactly 1/n.
     loss : {"hinge", "squared", "logistic", "cross_entropy"}
-    penalty : {"l1", "group"}
+    penalty : {"l1", "group", "ridge"}
     rho : Fraction
     heads : tuple of LossHead
         Of cross entropy; one of all outputs where there is one.
@@ -99,12 +99,13 @@ def prove(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> Proof:
         of the loss.
     """
     _check(program, W, U)
-    exact = program.loss in ("hinge", "squared") and (program.penalty == "l1" or W.shape[1] == 1)
+    rational = program.penalty in ("l1", "ridge") or W.shape[1] == 1
+    exact = program.loss in ("hinge", "squared") and rational
     return Proof(primal_bound(program, W), dual_bound(program, U), exact)
 
 
 def primal_bound(program: ExactProgram, W: np.ndarray) -> Fraction:
-    """An upper bound of the objective at W; its exact value for hinge and squared with l1."""
+    """An upper bound of the objective at W; its exact value for hinge and squared with l1 or ridge."""
     weights, shift = to_integers(W)
     scores, own = integer_product(program.columns, weights)
     S = Dyadic(scores, shift + own)
@@ -119,7 +120,11 @@ def dual_bound(program: ExactProgram, U: np.ndarray) -> Fraction:
     total, loss, Y = int(a.sum()), LOSSES[program.loss], Dyadic.of(program.targets)
     V = loss.to_domain(_on_grid(U, a, total), Y, program.heads)
     products, own = integer_product(program.columns.T, a[:, None] * V.integers)  # total * 2**(shift + own) * D^T U
-    t, bits = _feasible_factor(products, program.penalty, program.rho * total * (1 << (V.shift + own)))
+    unit = total * (1 << (V.shift + own))
+    if program.penalty == "ridge":  # every U is feasible, at the cost of |D^T U|^2 / (2 rho)
+        taken = Fraction(int((products * products).sum()), unit * unit) / (2 * program.rho)
+        return -loss.conjugate(V, Y, a, program.heads) / total - taken
+    t, bits = _feasible_factor(products, program.penalty, program.rho * unit)
     scaled = Dyadic(V.integers * t, V.shift + bits)
     return -loss.conjugate(scaled, Y, a, program.heads) / total
 
@@ -155,9 +160,11 @@ def _feasible_factor(products: np.ndarray, penalty: str, limit: Fraction) -> tup
 
 
 def _penalty_up(weights: np.ndarray, shift: int, penalty: str) -> Fraction:
-    """Upper bound of Omega of weights / 2**shift: exact for l1, each root rounded up by at most 2**-GRID_BITS else."""
+    """Upper bound of Omega of weights / 2**shift: exact for l1 and ridge; else roots are rounded up."""
     if penalty == "l1":
         return Fraction(int(abs(weights).sum()), 1 << shift)
+    if penalty == "ridge":
+        return Fraction(int((weights * weights).sum()), 2 << 2 * shift)
     squares = (int(s) << 2 * GRID_BITS for s in (weights * weights).sum(axis=1) if s)
     return Fraction(sum(_root_up(s) for s in squares), 1 << (shift + GRID_BITS))
 
@@ -181,10 +188,10 @@ def _check(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> None:
         raise ValueError("row_weights must be positive")
     if program.rho <= 0:
         raise ValueError(f"rho must be positive, got {program.rho}")
-    if program.loss not in LOSSES or program.penalty not in ("l1", "group"):
+    if program.loss not in LOSSES or program.penalty not in ("l1", "group", "ridge"):
         raise ValueError(
             f"loss {program.loss!r} and penalty {program.penalty!r} are not both known here: there is an exact proof "
-            f"for the losses {', '.join(LOSSES)} with the penalties l1 and group"
+            f"for the losses {', '.join(LOSSES)} with the penalties l1, group and ridge"
         )
     if program.loss in ("hinge", "logistic") and not (abs(program.targets) == 1).all():
         raise ValueError(f"targets of {program.loss} must be +-1")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +125,8 @@ class LayerPattern:
                     debt = leak * (debt + last)
                 case "delayed":
                     debt = leak * debt + last
+                case _:
+                    assert_never(reset)
             state = leak * state + inputs[:, t]
             summed[:, t], taken[:, t], last = state, debt, own[:, t]
         rows = [np.concatenate([summed, -(taken + 1)[:, :, None]], axis=2)]

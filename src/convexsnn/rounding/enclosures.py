@@ -17,6 +17,7 @@ from torch import Tensor
 
 from convexsnn.errorfree import UNIT
 from convexsnn.losses import DirectedLoss, Loss
+from convexsnn.penalties import Norm, norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.rounding.products import Product, exact_product, exact_sums, exact_transposed
 
@@ -99,7 +100,7 @@ def enclose_dictionary_dual(program: ConvexProgram, U: Tensor) -> Bound:
 
 def dictionary_kappa(program: ConvexProgram, U: Tensor) -> float:
     """An upper bound of N*(D^T U) / rho over the columns of the program, for U (n, C) and its completion."""
-    return _over_rho(program, float(program.penalty.norm.dual_norm(_product_sizes(program, U))))
+    return _over_rho(program, float(_norm(program).dual_norm(_product_sizes(program, U))))
 
 
 def grouped_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
@@ -110,7 +111,7 @@ def grouped_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
     """
     sums = _completed(program, U, lambda part: exact_sums(part, groups))
     caps = [max(_total_above(sums, c, 1.0), _total_above(sums, c, -1.0)) for c in range(U.shape[1])]
-    return _over_rho(program, float(program.penalty.norm.row_norm_within(U.new_tensor(caps))))
+    return _over_rho(program, float(_norm(program).row_norm_within(U.new_tensor(caps))))
 
 
 def _product_sizes(program: ConvexProgram, U: Tensor) -> Tensor:
@@ -134,7 +135,7 @@ def pattern_kappa(program: ConvexProgram, U: Tensor, kappa: float) -> float:
     rest = completion(program, U)
     sizes = U.abs().sum(dim=0) * (2.0 * (len(U) + 8) * UNIT)
     sizes = sizes if rest is None else sizes + rest.abs().sum(dim=0) * (1.0 + 1e-9)
-    return (kappa + float(program.penalty.norm.row_norm_within(sizes)) / program.rho) * (1.0 + 16.0 * UNIT)
+    return (kappa + float(_norm(program).row_norm_within(sizes)) / program.rho) * (1.0 + 16.0 * UNIT)
 
 
 def _completed(program: ConvexProgram, U: Tensor, linear: Callable[[Tensor], Product]) -> Product:
@@ -148,6 +149,10 @@ def _total_above(sums: Product, output: int, sign: float) -> float:
     """An upper bound of the sum of the positive parts of sign * sums (m, C) in one column."""
     parts = (sign * (sums.head + sums.tail)[:, output]).clamp(min=0.0) * (1.0 + 4.0 * UNIT) + sums.error[:, output]
     return math.nextafter(math.fsum(parts.tolist()), math.inf)
+
+
+def _norm(program: ConvexProgram) -> Norm:
+    return norm_below(program.penalty, "a bound of D^T U")
 
 
 def _over_rho(program: ConvexProgram, norm: float) -> float:

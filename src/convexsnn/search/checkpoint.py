@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convexsnn.checkpoints import read_checkpoint, write_checkpoint
+from convexsnn.checkpoints import Contents, check_nothing_else, read_checkpoint, write_checkpoint
 from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.columns import BitColumns
 from convexsnn.network import Hidden
@@ -39,6 +39,11 @@ def search_identity(task: SearchTask, given: Hidden, seed: int) -> str:
 
 def write_state(path: str | Path, state: SearchState, of: str) -> None:
     """Write `state` of the search whose `search_identity` is `of`. Raises OSError when the file cannot be written."""
+    write_checkpoint(path, KIND, of, *_contents(state))
+
+
+def _contents(state: SearchState) -> Contents:
+    """What is written of a state."""
     tensors = {"U": state.U, "random": state.random}
     header: dict[str, Any] = {
         "rates": state.credit.rates,
@@ -52,7 +57,7 @@ def write_state(path: str | Path, state: SearchState, of: str) -> None:
             for i, one in enumerate(state.settled)
         ],
     }
-    write_checkpoint(path, KIND, of, header, tensors)
+    return header, tensors
 
 
 def read_state(path: str | Path, of: str) -> SearchState:
@@ -85,7 +90,8 @@ def read_state(path: str | Path, of: str) -> SearchState:
             settled=settled,
         )
         _ = state.generator  # refuses a state that no generator has
-        return state
+    check_nothing_else(path, (header, tensors), _contents(state))
+    return state
 
 
 def _describe_pool(pool: SearchDictionary, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:

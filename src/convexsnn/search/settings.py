@@ -6,7 +6,15 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from convexsnn.checks import check_choice, check_flag, check_integer, check_memory, check_real, check_share
+from convexsnn.checks import (
+    check_choice,
+    check_flag,
+    check_heeded,
+    check_integer,
+    check_memory,
+    check_real,
+    check_share,
+)
 from convexsnn.neurons import Reset
 from convexsnn.witnesses.architecture import Architecture, NeuronKind
 
@@ -158,6 +166,10 @@ class SearchSettings:
         if not isinstance(self.oracles, (tuple, list)) or not self.oracles:
             raise ValueError(f"oracles must be a tuple of names of oracles, not {self.oracles!r}")
         object.__setattr__(self, "oracles", tuple(self.oracles))
+        if "ascent" not in self.oracles:
+            check_heeded(self, ("block", "dropout"), "without the oracle 'ascent'")
+        if self.attempts == 1:
+            check_heeded(self, ("jury",), "with attempts=1")
 
     @property
     def n_simulated(self) -> int:

@@ -13,11 +13,19 @@ from convexsnn.solvers.hinge.cone import HingeCone
 from convexsnn.solvers.hinge.linear import HingeLinear
 from convexsnn.solvers.needs import describe_program, unmet
 from convexsnn.solvers.newton.solver import SemismoothNewton
+from convexsnn.solvers.ridge import RidgeClosedForm
 
 __all__ = ["SOLVERS", "Callback", "Progress", "Solution", "Solver", "SolverOptions", "Status", "solve", "solver_for"]
 
 # In order of preference.
-SOLVERS: tuple[Solver, ...] = (HingeLinear(), HingeCone(), ActiveSetNewton(), SemismoothNewton(), ElasticNewton())
+SOLVERS: tuple[Solver, ...] = (
+    HingeLinear(),
+    HingeCone(),
+    ActiveSetNewton(),
+    SemismoothNewton(),
+    ElasticNewton(),
+    RidgeClosedForm(),
+)
 
 
 def solver_for(program: ConvexProgram) -> Solver:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from convexsnn.losses import SmoothLoss, is_hinge
-from convexsnn.penalties import Elastic, Norm, PenaltyWithJacobian
+from convexsnn.losses import SmoothLoss, Squared, is_hinge
+from convexsnn.penalties import Elastic, Norm, PenaltyWithJacobian, Ridge
 from convexsnn.program import ConvexProgram
 
 
@@ -34,6 +34,8 @@ NORM_WITH_JACOBIAN = Need(
     "a norm as penalty whose proximal map has a Jacobian",
     lambda program: isinstance(program.penalty, Norm) and isinstance(program.penalty, PenaltyWithJacobian),
 )
+SQUARED_LOSS = Need("the squared loss", lambda program: isinstance(program.loss, Squared))
+RIDGE_PENALTY = Need("the ridge penalty", lambda program: isinstance(program.penalty, Ridge))
 ELASTIC_PENALTY = Need("the elastic penalty", lambda program: isinstance(program.penalty, Elastic))
 
 

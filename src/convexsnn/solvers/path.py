@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from convexsnn.checks import check_integer, check_real, check_share
+from convexsnn.losses import SmoothLoss
+from convexsnn.penalties import norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
@@ -76,8 +78,9 @@ def largest_rho(program: ConvexProgram) -> float:
     D^T grad F(0) + rho B. As B = -B, it holds 0 if and only if N*(D^T grad F(0)) <= rho. It is 0 when W = 0 is optimal
     for every rho.
     """
+    norm = norm_below(program.penalty, "a rho for which W = 0 is optimal")
     gradient = program.data_gradient(torch.zeros_like(program.targets))
-    return float(program.penalty.norm.dual_norm(program.columns.rmatmul(gradient)))
+    return float(norm.dual_norm(program.columns.rmatmul(gradient)))
 
 
 def rho_grid(program: ConvexProgram, number: int = 20, smallest_ratio: float = 1e-3) -> list[float]:
@@ -94,3 +97,16 @@ def rho_grid(program: ConvexProgram, number: int = 20, smallest_ratio: float = 1
     if largest == 0.0:
         raise ValueError("program has W = 0 as its solution for every rho, so there is no grid")
     return (largest * np.geomspace(1.0, smallest_ratio, number)).tolist()
+
+
+def halved_rhos(program: ConvexProgram, number: int) -> list[float]:
+    """`number` values, each half of the one before, for a penalty under which W = 0 is optimal for no rho.
+
+    The first is the trace of the Hessian of F(D W) at W = 0, for each output: there the penalty outweighs the data. It
+    is 0 without columns.
+    """
+    loss = program.loss
+    assert isinstance(loss, SmoothLoss)
+    diagonal = loss.curvature(torch.zeros_like(program.targets), program.targets).diagonal.mean(dim=1)
+    trace = float(program.columns.squares(program.row_weights * diagonal).sum())
+    return [trace * 0.5**k for k in range(number)]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from convexsnn.penalties import norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
 from convexsnn.solvers.column_generation import generate_columns, offer_dual
@@ -107,7 +108,8 @@ class _Master:
         """Offer weights and a dual vector, and keep Omega*(d^T U) of each column (P,)."""
         self._W = W
         self._best.offer_primal(W, primal)
-        self._scores = self._program.penalty.norm.row_norms(offer_dual(self._program, self._best, U))
+        norm = norm_below(self._program.penalty, "a working set")
+        self._scores = norm.row_norms(offer_dual(self._program, self._best, U))
 
 
 def _working_set(scores: Tensor, W: Tensor, size: int) -> Tensor:

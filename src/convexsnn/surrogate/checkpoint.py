@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from convexsnn.checkpoints import read_checkpoint, write_checkpoint
+from convexsnn.checkpoints import Contents, check_nothing_else, read_checkpoint, write_checkpoint
 from convexsnn.checks import check_integer, check_real
 from convexsnn.network import Network
 from convexsnn.problem import Problem
@@ -69,10 +69,14 @@ def training_identity(start: Network, problem: Problem, settings: SurrogateSetti
 
 def write_snapshot(path: str | Path, snapshot: Snapshot, of: str) -> None:
     """Write `snapshot` of the run whose `training_identity` is `of`. Raises OSError when the file cannot be written."""
+    write_checkpoint(path, KIND, of, *_contents(snapshot))
+
+
+def _contents(snapshot: Snapshot) -> Contents:
+    """What is written of a snapshot."""
     parts = {"weights": snapshot.weights, "best": snapshot.best, "moments": snapshot.moments}
     tensors = {f"{part}/{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
-    state = {"best_epoch": snapshot.best_epoch, "history": [asdict(epoch) for epoch in snapshot.history]}
-    write_checkpoint(path, KIND, of, state, tensors)
+    return {"best_epoch": snapshot.best_epoch, "history": [asdict(epoch) for epoch in snapshot.history]}, tensors
 
 
 def read_snapshot(path: str | Path, of: str) -> Snapshot:
@@ -82,7 +86,9 @@ def read_snapshot(path: str | Path, of: str) -> Snapshot:
     with reading(path, "history"):
         history = tuple(_epoch(fields) for fields in state["history"])
         best_epoch = check_integer("best_epoch", state["best_epoch"], minimum=0, maximum=len(history))
-        return Snapshot(part("weights"), part("best"), part("moments"), best_epoch, history)
+        snapshot = Snapshot(part("weights"), part("best"), part("moments"), best_epoch, history)
+    check_nothing_else(path, (state, tensors), _contents(snapshot))
+    return snapshot
 
 
 def _epoch(fields: dict[str, Any]) -> Epoch:

@@ -8,7 +8,7 @@ from convexsnn.tasks.base import SequenceArrays, Split, Streams, TaskData, TaskI
 from convexsnn.tasks.dfa import DFA
 from convexsnn.tasks.dfa_library import library_dfa, random_dfa
 from convexsnn.tasks.joint import Feedback, JointLabels
-from convexsnn.tasks.registry import TASK_FAMILIES, TaskFamily, check_task, list_tasks, load_task
+from convexsnn.tasks.registry import TASK_FAMILIES, TaskFamily, check_task, list_tasks, load_task, smallest
 
 __all__ = [
     "DFA",
@@ -30,5 +30,6 @@ __all__ = [
     "load_task",
     "random_dfa",
     "read_att",
+    "smallest",
     "write_att",
 ]

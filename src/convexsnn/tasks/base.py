@@ -34,6 +34,8 @@ class Streams(NamedTuple):
 class TaskSettings:
     """How much of a task to draw, and in what form. None means the task's default.
 
+    A task refuses what it does not heed: a published set of data with a split of its own has no sizes to choose.
+
     Attributes
     ----------
     n_train, n_val, n_test : int or None
@@ -46,9 +48,9 @@ class TaskSettings:
     per_step : bool or None
         One label a step instead of one a sequence.
     permute : bool
-        Images only: put the pixels in one fixed random order, the same for every image, split and seed.
+        Images and mnist-1d only: put the pixels, or steps, in one fixed order, the same for every split and seed.
     data_dir : str, Path or None
-        Images only: the folder with the data files of tasks whose data do not come with the library.
+        The folder with the data files of tasks whose data do not come with the library.
     seed : int
         The same seed gives the same data; train, validation and test use streams of their own.
 
@@ -120,7 +122,9 @@ class TaskData:
         The name it was asked for by.
     settings : TaskSettings
         As asked for, with the task's defaults filled in.
-    train, val, test : Split
+    train, test : Split
+    val : Split or None
+        None for a published set of data that comes without one.
     class_names : tuple of str
         Class k of the labels is called ``class_names[k]``; of factored labels, class k of their joint label.
     per_step : bool
@@ -140,7 +144,7 @@ class TaskData:
     name: str
     settings: TaskSettings
     train: Split
-    val: Split
+    val: Split | None
     test: Split
     class_names: tuple[str, ...]
     per_step: bool
@@ -149,6 +153,12 @@ class TaskData:
     feedback: Feedback | None = None
     automaton: DFA | None = None
     is_factored: bool = False
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name."""
+        named = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}
 
     def factored(self) -> TaskData:
         """The same task with a label's factors as several outputs: y of shape (n, T, H), in the order of `joint.names`.
@@ -165,7 +175,7 @@ class TaskData:
         joint = self.joint
         splits = {
             name: Split(split.X, np.stack(joint.split(np.asarray(split.y)), axis=-1))
-            for name, split in (("train", self.train), ("val", self.val), ("test", self.test))
+            for name, split in self.splits.items()
         }
         return replace(self, **splits, is_factored=True)
 
@@ -204,10 +214,12 @@ def given(name: str, value: int | None) -> int:
 
 
 def assemble(
-    name: str, settings: TaskSettings, splits: Iterable[Split], class_names: tuple[str, ...], **rest: Any
+    name: str, settings: TaskSettings, splits: Iterable[Split | None], class_names: tuple[str, ...], **rest: Any
 ) -> TaskData:
     """The task of train, validation and test splits, with its share of unseen test sequences."""
     train, val, test = splits
+    if train is None or test is None:
+        raise ValueError(f"{name} must have a training and a test split")
     return TaskData(
         name=name,
         settings=settings,

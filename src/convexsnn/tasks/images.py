@@ -6,14 +6,21 @@ also occur among the training images are dropped, and the splits are drawn witho
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, assemble, given
-from convexsnn.tasks.mnist_source import mnist_from_idx, mnist_from_openml
+from convexsnn.tasks.image_source import Images, images_from_folder, images_from_openml
 
 _CLASS_NAMES = tuple(str(digit) for digit in range(10))
+_FASHION_CLASSES = (
+    *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+# Where Debian's package dataset-fashion-mnist puts the files.
+FASHION_FOLDER = "/usr/share/datasets/fashion-mnist"
 # Not the task's seed: results over several seeds are to be about one and the same permuted task.
 _PERMUTATION_SEED = 0
 
@@ -32,6 +39,14 @@ MNIST_INFO = TaskInfo(
     per_step="never",
     source="IDX files in data_dir, else OpenML (60000 + 10000 images)",
     examples=("mnist",),
+)
+FASHION_INFO = TaskInfo(
+    name="fashion-mnist",
+    description="articles of clothing of 28 x 28 pixels in T equal chunks",
+    defaults=TaskSettings(n_train=6000, n_val=2000, n_test=2000, timesteps=28),
+    per_step="never",
+    source=f"IDX files in data_dir, else in {FASHION_FOLDER} (60000 + 10000 images)",
+    examples=("fashion-mnist",),
 )
 
 
@@ -56,7 +71,7 @@ def load_digits(name: str, settings: TaskSettings, streams: Streams) -> TaskData
     order = streams.train.permutation(keep)
     rest, test = order[: len(keep) - n_test], order[len(keep) - n_test :]
     chosen = (rest[:n_train], rest[len(rest) - n_val :], test)
-    return _as_task(name, settings, [(pixels[index] / 16.0, labels[index]) for index in chosen])
+    return _as_task(name, settings, [(pixels[index] / 16.0, labels[index]) for index in chosen], _CLASS_NAMES)
 
 
 def load_mnist(name: str, settings: TaskSettings, streams: Streams) -> TaskData:
@@ -68,21 +83,44 @@ def load_mnist(name: str, settings: TaskSettings, streams: Streams) -> TaskData:
         If the data cannot be had, more images are asked for than there are, or timesteps does not divide 784.
     """
     _chunk_length(784, settings)
-    if settings.data_dir is None:
-        (pool, pool_labels), (tests, test_labels) = mnist_from_openml()
-    else:
-        pool, pool_labels = mnist_from_idx(settings.data_dir, "train")
-        tests, test_labels = mnist_from_idx(settings.data_dir, "t10k")
+    parts = images_from_openml() if settings.data_dir is None else images_from_folder(settings.data_dir)
+    return _of_two_parts(name, settings, streams, parts, _CLASS_NAMES)
+
+
+def load_fashion_mnist(name: str, settings: TaskSettings, streams: Streams) -> TaskData:
+    """The same of Fashion-MNIST, which has the form of MNIST.
+
+    Raises
+    ------
+    ValueError
+        As for MNIST; says where to get the data.
+    """
+    _chunk_length(784, settings)
+    folder = FASHION_FOLDER if settings.data_dir is None else settings.data_dir
+    if not Path(folder).is_dir():
+        raise ValueError(
+            f"there is no folder {folder} with the four IDX files of Fashion-MNIST: install Debian's package "
+            "dataset-fashion-mnist, or get them from https://github.com/zalandoresearch/fashion-mnist and pass their "
+            "folder as data_dir"
+        )
+    return _of_two_parts(name, settings, streams, images_from_folder(folder), _FASHION_CLASSES)
+
+
+def _of_two_parts(
+    name: str, settings: TaskSettings, streams: Streams, parts: tuple[Images, Images], class_names: tuple[str, ...]
+) -> TaskData:
+    """Splits of the published training part, and of the published test part."""
+    (pool, pool_labels), (tests, test_labels) = parts
     n_train, n_val, n_test = _sizes(settings)
     keep = _first_occurrences(pool)
-    _check_enough("n_train + n_val", n_train + n_val, len(keep), "MNIST training images")
+    _check_enough("n_train + n_val", n_train + n_val, len(keep), f"training images of {name}")
     order = streams.train.permutation(keep)
     train, val = order[:n_train], order[len(keep) - n_val :]
     keep = _first_occurrences(tests, {image.tobytes() for image in pool})
-    _check_enough("n_test", n_test, len(keep), "MNIST test images outside the training images")
+    _check_enough("n_test", n_test, len(keep), f"test images of {name} outside the training images")
     test = streams.test.permutation(keep)[:n_test]
-    parts = [(pool[index] / 255.0, pool_labels[index]) for index in (train, val)]
-    return _as_task(name, settings, [*parts, (tests[test] / 255.0, test_labels[test])])
+    chosen = [(pool[index] / 255.0, pool_labels[index]) for index in (train, val)]
+    return _as_task(name, settings, [*chosen, (tests[test] / 255.0, test_labels[test])], class_names)
 
 
 def _sizes(settings: TaskSettings) -> tuple[int, int, int]:
@@ -114,7 +152,9 @@ def _chunk_length(n_pixels: int, settings: TaskSettings) -> int:
     return n_pixels // timesteps
 
 
-def _as_task(name: str, settings: TaskSettings, parts: list[tuple[np.ndarray, np.ndarray]]) -> TaskData:
+def _as_task(
+    name: str, settings: TaskSettings, parts: list[tuple[np.ndarray, np.ndarray]], class_names: tuple[str, ...]
+) -> TaskData:
     n_pixels = parts[0][0].shape[1]
     width = _chunk_length(n_pixels, settings)
     order = np.arange(n_pixels)
@@ -123,4 +163,4 @@ def _as_task(name: str, settings: TaskSettings, parts: list[tuple[np.ndarray, np
     splits = (
         Split(pixels[:, order].reshape(len(pixels), -1, width), labels.astype(np.int64)) for pixels, labels in parts
     )
-    return assemble(name, settings, splits, _CLASS_NAMES)
+    return assemble(name, settings, splits, class_names)

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from convexsnn.checks import check_memory
-from convexsnn.tasks import arithmetic, dfa_task, images, xor
+from convexsnn.tasks import archive, arithmetic, dfa_task, images, mnist1d, xor
 from convexsnn.tasks.base import Streams, TaskData, TaskInfo, TaskSettings, given
+
+# The settings of tasks whose splits are drawn.
+DRAWN = frozenset({"n_train", "n_val", "n_test", "timesteps"})
 
 
 @dataclass(frozen=True)
@@ -23,21 +26,26 @@ class TaskFamily:
     parameter : str
         ``none``, ``optional`` or ``required``: whether a ``:parameter`` follows the family's name.
     options : frozenset of str
-        The settings beyond sizes, timesteps, per_step and seed that the family heeds.
+        The settings beyond per_step and seed that the family heeds.
     """
 
     load: Callable[[str, TaskSettings, Streams], TaskData]
     infos: tuple[TaskInfo, ...]
     parameter: str = "none"
-    options: frozenset[str] = frozenset()
+    options: frozenset[str] = DRAWN
 
 
 TASK_FAMILIES: dict[str, TaskFamily] = {
     "first-last-xor": TaskFamily(xor.load_first_last_xor, (xor.INFO,)),
-    "dfa": TaskFamily(dfa_task.load_dfa, dfa_task.INFOS, "required", frozenset({"min_timesteps"})),
+    "dfa": TaskFamily(dfa_task.load_dfa, dfa_task.INFOS, "required", DRAWN | {"min_timesteps"}),
     **{info.examples[0]: TaskFamily(arithmetic.load_arithmetic, (info,), "optional") for info in arithmetic.INFOS},
-    "digits": TaskFamily(images.load_digits, (images.DIGITS_INFO,), options=frozenset({"permute"})),
-    "mnist": TaskFamily(images.load_mnist, (images.MNIST_INFO,), options=frozenset({"permute", "data_dir"})),
+    "digits": TaskFamily(images.load_digits, (images.DIGITS_INFO,), options=DRAWN | {"permute"}),
+    "mnist": TaskFamily(images.load_mnist, (images.MNIST_INFO,), options=DRAWN | {"permute", "data_dir"}),
+    "fashion-mnist": TaskFamily(
+        images.load_fashion_mnist, (images.FASHION_INFO,), options=DRAWN | {"permute", "data_dir"}
+    ),
+    "mnist-1d": TaskFamily(mnist1d.load_mnist_1d, (mnist1d.INFO,), options=DRAWN | {"permute"}),
+    "aeon": TaskFamily(archive.load_archive, (archive.INFO,), "required", frozenset({"data_dir"})),
 }
 """By the name that a task's name begins with; to add a task, enter it here."""
 
@@ -86,6 +94,11 @@ def check_task(name: str, settings: TaskSettings) -> None:
     _resolve(name, _find(name), settings)
 
 
+def smallest(name: str, settings: TaskSettings) -> TaskSettings:
+    """The same settings with one sequence a split, where the task heeds sizes: for those who need its rules only."""
+    return replace(settings, n_train=1, n_val=1, n_test=1) if _find(name).options >= DRAWN else settings
+
+
 def _find(name: str) -> TaskFamily:
     head, colon, parameter = name.partition(":")
     family = TASK_FAMILIES.get(head)
@@ -105,7 +118,7 @@ def _unknown(name: str) -> str:
 
 def _resolve(name: str, family: TaskFamily, settings: TaskSettings) -> TaskSettings:
     """`settings` with the defaults of the family, after a check that the family heeds all that was set."""
-    for option in ("min_timesteps", "permute", "data_dir"):
+    for option in (*sorted(DRAWN), "min_timesteps", "permute", "data_dir"):
         value = getattr(settings, option)
         if value is not None and value is not False and option not in family.options:
             raise ValueError(f"{option} is {value!r}, but {name} has no such setting; leave it out")
@@ -116,6 +129,7 @@ def _resolve(name: str, family: TaskFamily, settings: TaskSettings) -> TaskSetti
     defaults = family.infos[0].defaults
     missing = {f.name for f in fields(settings) if getattr(settings, f.name) is None}
     filled = replace(settings, **{key: getattr(defaults, key) for key in missing})
-    sequences = sum(given(n, getattr(filled, n)) for n in ("n_train", "n_val", "n_test"))
-    check_memory("n_train, n_val, n_test and timesteps ask for data", 8 * sequences * given("T", filled.timesteps))
+    if family.options >= DRAWN:
+        sequences = sum(given(n, getattr(filled, n)) for n in ("n_train", "n_val", "n_test"))
+        check_memory("n_train, n_val, n_test and timesteps ask for data", 8 * sequences * given("T", filled.timesteps))
     return replace(filled, per_step=bool(filled.per_step))

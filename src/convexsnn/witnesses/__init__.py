@@ -1,6 +1,7 @@
 """Where columns come from: one file a family of witnesses (theory.md section 4)."""
 
 from convexsnn.witnesses.architecture import Architecture
+from convexsnn.witnesses.batch_norm import fold_batch_norms
 from convexsnn.witnesses.constant import with_constant
 from convexsnn.witnesses.gaussian import gaussian
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heterogeneous
@@ -14,6 +15,7 @@ __all__ = [
     "ReservoirGrid",
     "TunedReservoir",
     "diversify",
+    "fold_batch_norms",
     "gaussian",
     "heterogeneous",
     "mix",

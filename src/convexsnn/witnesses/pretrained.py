@@ -6,17 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.network import DTYPES, Branch, Hidden, Layer
-from convexsnn.neurons import LIF, RESETS, Reset
+from convexsnn.neurons import LIF, RESETS, Neuron, Reset
 from convexsnn.readouts import Readout, as_readout
-from convexsnn.witnesses.foreign_neurons import KNOWN, ForeignNeurons, foreign_kind, read_neurons
-
-# Without effect on sequences of vectors, once a module is trained.
-NEUTRAL = ("Flatten", "Identity", "Dropout", "AlphaDropout", "FeatureAlphaDropout")
+from convexsnn.witnesses.foreign import KNOWN, ForeignNeurons, foreign_kind, read_neurons
+from convexsnn.witnesses.module_parts import NEUTRAL, check_numbers, is_linear, parts_of, warn_of_forward
 
 
 @isolated
@@ -34,13 +31,15 @@ def pretrained(
     """The hidden layers of a torch module as one branch.
 
     Read in the order in which the module holds them: each `torch.nn.Linear` followed by a spiking neuron is a hidden
-    layer, with its bias. Neurons known are snnTorch's `Leaky` and `RLeaky` (with `linear_features`) and SpikingJelly's
-    `LIFNode` and `IFNode`; a last `Linear` without one is the output, which is left out. In a module without spiking
-    neurons every `Linear` but the last is a hidden layer, of LIF neurons of the given leak, threshold and reset, which
-    take the place of its activations. Between the layers nothing may stand but dropout, flattening and identities:
-    everything else, and every setting of a neuron that is not known to be without effect, is refused by name. The
-    module is not run: that a module of one's own class runs its parts in the order in which it holds them is taken for
-    granted. snnTorch fires on >, we on >=: exact ties differ.
+    layer, with its bias. Neurons known are snnTorch's `Leaky`, `RLeaky`, `Lapicque`, `Synaptic`, `RSynaptic` and
+    `Alpha`, and SpikingJelly's `LIFNode`, `IFNode` and `ParametricLIFNode`; a last `Linear` without one is the output,
+    which is left out. Where neurons multiply their input (`Lapicque`, `decay_input`), the weights are multiplied
+    instead, which rounds them. In a module without spiking neurons every `Linear` but the last is a hidden layer, of
+    LIF neurons of the given leak, threshold and reset, which take the place of its activations. Between the layers
+    nothing may stand but dropout, flattening and identities: everything else, and every setting of a neuron that is not
+    known to be without effect, is refused by name. `fold_batch_norms` takes batch normalisations away. The module is
+    not run: a class with a `forward` of its own is taken to run its parts in the order in which it holds them. snnTorch
+    fires on >, we on >=: exact ties differ.
 
     Parameters
     ----------
@@ -60,10 +59,17 @@ def pretrained(
     ------
     ValueError
         When the module holds a part or a setting that we do not have, or too few layers.
+
+    Warns
+    -----
+    UserWarning
+        When a class has a `forward` of its own: says in which order its parts are taken to run.
     """
     check_choice("dtype", dtype, DTYPES)
     check_choice("reset", reset, RESETS)
-    parts = _parts(module)
+    parts = parts_of(module)
+    check_numbers(parts)
+    warn_of_forward(module)
     if any(foreign_kind(part) for _, part in parts):
         if leak is not None:
             raise ValueError("leak is that of plain Linear layers, but module has neurons of its own: leave it out")
@@ -86,35 +92,10 @@ _Found = tuple[str, nn.Linear, ForeignNeurons]
 
 def output_layer(module: nn.Module) -> nn.Linear:
     """The last part of a module that `pretrained` reads; ValueError unless that is a Linear."""
-    name, part = _parts(module)[-1]
+    name, part = parts_of(module)[-1]
     if not isinstance(part, nn.Linear):
         raise ValueError(f"module ends in {name}: the output must be a Linear without anything after it")
     return part
-
-
-def _parts(part: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
-    """The parts that do something, by name, in the order in which they are held; one held twice is there twice."""
-    if part._forward_hooks or part._forward_pre_hooks:
-        raise ValueError(f"module: {_of(name, part)} has hooks, which may change what it computes: remove them")
-    children = [(key, child) for key, child in part._modules.items() if child is not None]
-    if foreign_kind(part) is not None or _is_linear(part) or not children:
-        return [] if _is_neutral(part) else [(_of(name, part), part)]
-    if own := [*part._parameters, *part._buffers]:
-        raise ValueError(f"module: {_of(name, part)} has {own} of its own, which no layer of ours has")
-    return [found for key, child in children for found in _parts(child, f"{name}.{key}" if name else key)]
-
-
-def _of(name: str, part: nn.Module) -> str:
-    return f"{name or 'the whole'} ({type(part).__name__})"
-
-
-def _is_linear(part: nn.Module) -> bool:
-    kind = parametrize.type_before_parametrizations(part)
-    return kind is nn.Linear or (kind.__module__.startswith("spikingjelly.") and kind.__name__ == "Linear")
-
-
-def _is_neutral(part: nn.Module) -> bool:
-    return type(part).__name__ in NEUTRAL and type(part).__module__.partition(".")[0] in ("torch", "spikingjelly")
 
 
 def _spiking_layers(parts: list[tuple[str, nn.Module]]) -> list[_Found]:
@@ -127,7 +108,7 @@ def _spiking_layers(parts: list[tuple[str, nn.Module]]) -> list[_Found]:
                 raise ValueError(f"module: {name} does not follow a Linear layer of its own")
             found.append((*linear, read_neurons(name, part)))
             linear, seen = None, {*seen, part}
-        elif not isinstance(part, nn.Linear) or not _is_linear(part):
+        elif not isinstance(part, nn.Linear) or not is_linear(part):
             raise _not_ours(name)
         elif linear is not None:
             raise ValueError(
@@ -144,7 +125,7 @@ def _plain_layers(
     """All Linears but the last, with neurons of these settings in the place of activations."""
     linears = []
     for name, part in parts:
-        if isinstance(part, nn.Linear) and _is_linear(part):
+        if isinstance(part, nn.Linear) and is_linear(part):
             linears.append((name, part))
         elif type(part).__module__ != "torch.nn.modules.activation" or any(True for _ in part.parameters()):
             raise _not_ours(name)
@@ -153,11 +134,14 @@ def _plain_layers(
             f"module holds no spiking neurons that we know ({', '.join(KNOWN)}): give leak (and threshold, reset) of "
             "the neurons that take the place of its activations"
         )
-    given = ForeignNeurons(check_real("leak", leak, 0.0, 1.0), check_real("threshold", threshold), reset)
+    values = {"leak": check_real("leak", leak, 0.0, 1.0), "threshold": check_real("threshold", threshold)}
+    given = ForeignNeurons(LIF, values, {"reset": reset})
     return [(name, linear, given) for name, linear in linears[:-1]]
 
 
 def _not_ours(name: str) -> ValueError:
+    if "BatchNorm1d" in name:
+        return ValueError(f"module: {name} is no part of ours: pass fold_batch_norms(module, X) of convexsnn.witnesses")
     return ValueError(
         f"module: {name} is no part that we can express; known are Linear, the neurons {', '.join(KNOWN)}, and "
         f"{', '.join(NEUTRAL)}: pass only the part of the module that consists of these"
@@ -165,22 +149,41 @@ def _not_ours(name: str) -> ValueError:
 
 
 def _layer(name: str, linear: nn.Linear, neurons: ForeignNeurons, dtype: torch.dtype) -> Layer:
-    plain = lambda tensor: tensor.detach().to("cpu", dtype, copy=True)  # noqa: E731
-    m, gain = linear.out_features, neurons.gain
-    bias = None if linear.bias is None else plain(linear.bias)
-    recurrent = None
-    if neurons.recurrent is not None:
-        recurrent = plain(neurons.recurrent.weight).T.contiguous()
-        if neurons.recurrent.bias is not None:
-            # It is added with the spikes of the step before, at every step, whether any fired or not.
-            bias = plain(neurons.recurrent.bias) if bias is None else bias + plain(neurons.recurrent.bias)
-    leak, threshold = (_per_neuron(name, value, m, dtype) for value in (neurons.leak, neurons.threshold))
-    weight = plain(linear.weight).T.contiguous() * gain
-    return Layer(weight, LIF(leak, threshold, neurons.reset), recurrent, None if bias is None else bias * gain)
+    m, gain = linear.out_features, _plain(torch.as_tensor(neurons.gain), dtype)
+    biases = [] if linear.bias is None else [_plain(linear.bias, dtype) * gain]
+    match neurons.recurrent:
+        case None:
+            recurrent = None
+        case nn.Linear():
+            recurrent = _plain(neurons.recurrent.weight, dtype).T.contiguous()
+            if neurons.recurrent.bias is not None:
+                # It is added with the spikes of the step before, at every step, whether any fired or not.
+                biases.append(_plain(neurons.recurrent.bias, dtype))
+        case own:
+            recurrent = torch.diag(_per_neuron(name, own, m, dtype))
+    weight = _plain(linear.weight, dtype).T.contiguous() * gain
+    return Layer(
+        weight, _neuron(name, neurons, m, dtype), recurrent, torch.stack(biases).sum(dim=0) if biases else None
+    )
+
+
+def _neuron(name: str, neurons: ForeignNeurons, m: int, dtype: torch.dtype) -> Neuron:
+    tensors = {field: _per_neuron(name, value, m, dtype) for field, value in neurons.values.items()}
+    try:
+        return neurons.kind.rebuild(neurons.settings, tensors)
+    except ValueError as error:
+        raise ValueError(f"module: the neurons after {name} are none of ours: {error}") from error
 
 
 def _per_neuron(name: str, value: Any, m: int, dtype: torch.dtype) -> Tensor:
-    values = torch.as_tensor(value).detach().to("cpu", dtype).flatten()
-    if len(values) not in (1, m):
-        raise ValueError(f"module: the neurons after {name} hold {len(values)} leaks or thresholds, but there are {m}")
-    return values.expand(m).clone()
+    values = _plain(torch.as_tensor(value), dtype)
+    if values.numel() != 1 and (values.numel() != m or values.shape[-1] != m):
+        raise ValueError(
+            f"module: the neurons after {name} hold leaks or thresholds of shape {tuple(values.shape)}, but there are "
+            f"{m} of them"
+        )
+    return values.flatten().expand(m).clone()
+
+
+def _plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.detach().to("cpu", dtype, copy=True)

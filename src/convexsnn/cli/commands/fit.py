@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -18,9 +18,10 @@ def fit(
     out: Path,
     source: DataOptions | None = None,
     program: ProgramOptions | None = None,
-    witnesses: str = "search",
+    witnesses: str = "auto",
     settings: WitnessOptions | None = None,  # type: ignore[valid-type] - made from the families
     regression: Annotated[bool, Parameter(negative="")] = False,
+    missing: Literal["refuse", "carry"] = "refuse",
     seed: int = 0,
     device: str = "cpu",
     force: Force = False,
@@ -35,18 +36,23 @@ def fit(
     out : Path
         The files are written into this folder.
     witnesses : str
-        Hidden weights come from this family. search finds neurons by the dual vector of the program. gaussian,
-        heterogeneous and reservoir sample them. surrogate trains them by surrogate gradients first. exact covers all
-        neurons of a kind, for little data. Several families are joined by +, as in surrogate+search.
+        Hidden weights come from this family. auto is kernels for sequences of real numbers of 8 steps or more with one
+        label each, and otherwise search. kernels are random neurons with delays. search finds neurons by the dual
+        vector of the program. gaussian, heterogeneous and reservoir sample them. surrogate trains them by surrogate
+        gradients first. exact covers all neurons of a kind, for little data. Several families are joined by +, as in
+        surrogate+search.
     regression : bool
         The targets are real numbers (squared loss) instead of classes.
+    missing : {"refuse", "carry"}
+        Missing values are an error, or each is the last known value of its feature in the sequence.
     seed : int
         Data and hidden weights are drawn with this seed.
     device : str
         The work is done on this device: cpu, cuda, ...
     """
     source, program, settings = source or DataOptions(), program or ProgramOptions(), settings or WitnessOptions()
-    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "device": device, "random_state": seed}
+    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "missing": missing, "device": device}
+    parameters["random_state"] = seed
     parameters["output_weights"] = list(program.output_weights) or None
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights goes with classes, not with --regression")

@@ -28,7 +28,7 @@ def predict(
     model : Path
         Folder that `convexsnn fit` wrote, or its model.safetensors.
     data : Path
-        An .npz file with X, and lengths for padded sequences.
+        An .npz file with X, and lengths for padded sequences; or an .npy, .csv or .ts file.
     out : Path
         The .npz file to write: prediction, and scores or probabilities where the loss has them. For per-step labels of
         sequences of unequal length the rows of all sequences follow one another, and `lengths` says how many each has.

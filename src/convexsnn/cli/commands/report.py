@@ -33,7 +33,7 @@ def report(
     model : Path
         Folder that `convexsnn fit` wrote.
     data : Path, optional
-        An .npz file to show, instead of the data of the fit.
+        A file of sequences to show, instead of the data of the fit.
     data_dir : Path, optional
         Folder with the task's files, where it is not where it was.
     out : Path, optional

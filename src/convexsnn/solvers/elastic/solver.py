@@ -85,7 +85,7 @@ def _iterate(program: ConvexProgram, step: ElasticStep, journal: Journal, best: 
     nothing, sigma = torch.zeros_like(W), 1.0 / (program.rho * cast(Elastic, program.penalty).ridge)
     relaxed = 1.0
     if not bool(W.any()):
-        relaxed = min(float(program.penalty.norm.dual_norm(point.products)) / program.rho, RELAXED_LIMIT)
+        relaxed = min(float(cast(Elastic, program.penalty).norm.dual_norm(point.products)) / program.rho, RELAXED_LIMIT)
     idle = 0
     while best.relative_gap > journal.options.tol:
         if journal.full:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from convexsnn.penalties import Elastic
 from convexsnn.program import ConvexProgram
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.base import Best
@@ -25,7 +27,7 @@ class ElasticStep(ProximalStep):
     """
 
     def __init__(self, program: ConvexProgram, columns: ScaledColumns, best: Best, tol: float) -> None:
-        of_norm = replace(program, penalty=program.penalty.norm)
+        of_norm = replace(program, penalty=cast(Elastic, program.penalty).norm)
         super().__init__(of_norm, Preconditioner(columns, torch.float64), best, tol)
         self._elastic = program
 

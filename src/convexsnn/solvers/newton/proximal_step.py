@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.losses import SmoothLoss
-from convexsnn.penalties import PenaltyWithJacobian, ProximalPoint
+from convexsnn.penalties import PenaltyWithJacobian, ProximalPoint, norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.base import Best
@@ -74,7 +74,8 @@ class ProximalStep:
         """Certify weights of the normalised columns and a dual point, and keep what is better than before."""
         program = self._program
         W = self._columns.scale * W
-        kappa = float(program.penalty.norm.dual_norm(point.products / self._columns.scale)) / program.rho
+        norm = norm_below(program.penalty, "Newton's method")
+        kappa = float(norm.dual_norm(point.products / self._columns.scale)) / program.rho
         U, dual = point.U, -point.conjugate
         if kappa > 1.0:
             U = U / kappa

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from convexsnn.penalties import norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
@@ -152,5 +153,6 @@ def _start(
     if bool(used.any()):
         thresholds = (program.rho * columns.scale).expand_as(W)
         return float((W.abs()[used] / thresholds[used]).mean()), 1.0
-    kappa = float(program.penalty.norm.dual_norm(point.products / columns.scale)) / program.rho
+    norm = norm_below(program.penalty, "Newton's method")
+    kappa = float(norm.dual_norm(point.products / columns.scale)) / program.rho
     return 1.0 / float((curvature.diagonal / program.row_weights.unsqueeze(1)).mean()), min(kappa, RELAXED_LIMIT)

@@ -1,10 +1,10 @@
-"""The MNIST images, from IDX files or from OpenML."""
+"""The images of MNIST, and of sets that have its form, from IDX files; those of MNIST also from OpenML."""
 
 from __future__ import annotations
 
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,19 +16,31 @@ N_CLASSES = 10
 _OPENML_TRAIN, _OPENML_TEST = 60_000, 10_000
 
 
-def mnist_from_idx(folder: str | Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of one part, ``train`` or ``t10k``, from the IDX files in `folder`.
+class Images(NamedTuple):
+    """Images and what they show.
 
-    Returns
-    -------
-    images : uint8 array of shape (n, 784)
+    Attributes
+    ----------
+    pixels : uint8 array of shape (n, 784)
     labels : int64 array of shape (n,)
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+def images_from_folder(folder: str | Path) -> tuple[Images, Images]:
+    """The training and the test images, from the four IDX files in `folder`.
 
     Raises
     ------
     ValueError
         If a file is missing, damaged, not IDX, or does not hold images of 28 x 28 pixels with labels 0 .. 9.
     """
+    return _part(folder, "train"), _part(folder, "t10k")
+
+
+def _part(folder: str | Path, part: str) -> Images:
     image_path, label_path = find_idx(folder, f"{part}-images", 3), find_idx(folder, f"{part}-labels", 1)
     images, labels = read_idx(image_path, 3), read_idx(label_path, 1)
     if images.shape[1:] != (SIDE, SIDE):
@@ -39,11 +51,11 @@ def mnist_from_idx(folder: str | Path, part: str) -> tuple[np.ndarray, np.ndarra
         raise ValueError(f"{image_path} holds {len(images)} images, but {label_path} {len(labels)} labels")
     if len(labels) and labels.max() >= N_CLASSES:
         raise ValueError(f"{label_path} holds the label {labels.max()}; expected 0 .. {N_CLASSES - 1}")
-    return images.reshape(len(images), SIDE * SIDE), labels.astype(np.int64)
+    return Images(images.reshape(len(images), SIDE * SIDE), labels.astype(np.int64))
 
 
-def mnist_from_openml() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """(images, labels) of the 60000 training and of the 10000 test images, as `mnist_from_idx` gives them.
+def images_from_openml() -> tuple[Images, Images]:
+    """The 60000 training and the 10000 test images of MNIST.
 
     scikit-learn keeps a copy in its data home, so this goes on the network once.
 
@@ -64,4 +76,5 @@ def mnist_from_openml() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray
     if table.data.shape != (_OPENML_TRAIN + _OPENML_TEST, SIDE * SIDE):
         raise ValueError(f"OpenML's mnist_784 has shape {table.data.shape}, not (70000, 784); pass data_dir instead")
     images, labels = table.data.astype(np.uint8), table.target.astype(np.int64)
-    return (images[:_OPENML_TRAIN], labels[:_OPENML_TRAIN]), (images[_OPENML_TRAIN:], labels[_OPENML_TRAIN:])
+    train, test = slice(None, _OPENML_TRAIN), slice(_OPENML_TRAIN, None)
+    return Images(images[train], labels[train]), Images(images[test], labels[test])

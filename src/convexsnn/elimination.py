@@ -1,0 +1,124 @@
+"""A network of fewer columns: those of small weight are left out, and the program is solved again on the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from convexsnn.leave_one_out import least_loss, leaves_one_out, solved
+from convexsnn.network import Hidden
+from convexsnn.notices import warn
+from convexsnn.reconstruction.pruning import keep_neurons
+from convexsnn.regularisation import Regularisation
+from convexsnn.selection import Fitted, betas_of, point_of
+from convexsnn.solvers import solve
+from convexsnn.solvers.base import Status
+from convexsnn.solvers.ridge import Spectrum
+from convexsnn.training import SimulatedColumns
+
+# The columns that a round keeps, as a share of those in use.
+KEPT = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Elimination:
+    """How a fit with many columns is made one with few.
+
+    Neurons with the smallest weights are left out, some at a time, and the weights of the others are solved for anew,
+    as in recursive feature elimination. Beta stays as it was picked, so that rho = beta / sqrt(P_last) grows. With the
+    squared loss and the ridge penalty beta is picked anew each time, by rows that are left out, from those of the path
+    for which rho is not smaller than at first.
+
+    Attributes
+    ----------
+    source : SimulatedColumns
+        That of the fit.
+    regularisation : Regularisation
+        With the largest number of columns.
+    n_last_of : callable
+        P_last in rho = beta / sqrt(P_last) for some witnesses (`WitnessFamily.n_last_of`).
+
+    References
+    ----------
+    Guyon et al., Gene selection for cancer classification using support vector machines, Machine Learning 46 (2002).
+    """
+
+    source: SimulatedColumns
+    regularisation: Regularisation
+    n_last_of: Callable[[Hidden], int]
+
+    def of(self, fitted: Fitted) -> Fitted:
+        """The fit with no more columns in use than are allowed; its program has the columns of kept neurons alone."""
+        source, trained = self.source, fitted.trained
+        if self.regularisation.allows(trained.certificate.support) or trained.status is Status.INTERRUPTED:
+            return fitted
+        most = self.regularisation.columns
+        assert most is not None
+        if any(branch.last.recurrent is not None for branch in source.witnesses.branches):
+            warn(f"the network reads more than columns={most}: neurons that feed one another are not left out")
+            return fitted
+        source.observer.begin(f"leaving out columns down to {most}")
+        kept, beta, least = torch.arange(source.program.n_columns), fitted.beta, trained.certificate.rho
+        W = source.dictionary.to_columns(trained.W)
+        while (support := int(W.any(dim=1).sum())) > most:
+            strongest = self._strongest(kept, W, max(most, int(KEPT * support)))
+            kept = kept[strongest]
+            beta, W = self._solved(kept, beta, least, W[strongest])
+        return self._concluded(fitted, kept, beta, W)
+
+    def _strongest(self, kept: Tensor, W: Tensor, most: int) -> Tensor:
+        """Positions in `kept` of the columns of those neurons whose weights are largest, at most `most` of them."""
+        group, squares, sizes = self._neurons(kept, W)
+        if self.source.problem.intercept:
+            squares[-1] = torch.inf  # the always-firing neuron, which comes last
+        order = squares.argsort(descending=True, stable=True)
+        chosen = order[sizes[order].cumsum(0) <= most]
+        mask = torch.zeros(len(sizes), dtype=torch.bool).index_fill_(0, chosen, True)
+        return torch.nonzero(mask[group]).flatten()
+
+    def _neurons(self, kept: Tensor, W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The neuron of each column, counted among those of `kept`; its squared weight, and its number of columns."""
+        neuron = self.source.dictionary.neuron_of[kept] // self.source.witnesses.readout.parts
+        _, group = neuron.unique(return_inverse=True)
+        sizes = torch.bincount(group)
+        return group, W.new_zeros(len(sizes)).index_add_(0, group, W.square().sum(dim=1)), sizes
+
+    def _solved(self, kept: Tensor, beta: float, least: float, start: Tensor) -> tuple[float, Tensor]:
+        """The beta, and the weights, of the program on the columns `kept`, where rho should not be below `least`."""
+        source = self.source
+        n_last = self.n_last_of(self._witnesses(kept, start)[0])
+        program = replace(source.program, columns=source.program.columns.take(kept))
+        if not leaves_one_out(source.problem):
+            own = replace(program, rho=self.regularisation.rho_of(beta, n_last))
+            return beta, solve(own, source.options, start).W
+        rhos = {self.regularisation.rho_of(one, n_last): one for one in betas_of(source, self.regularisation)}
+        candidates = [rho for rho in rhos if rho >= least] or [max(rhos)]
+        spectrum = Spectrum.of(program)
+        rho = candidates[least_loss(spectrum, candidates)]
+        return rhos[rho], solved(program, rho, source.options, spectrum).W
+
+    def _witnesses(self, kept: Tensor, W: Tensor) -> tuple[Hidden, Tensor]:
+        """The neurons of the columns `kept`, and the weights (P_last, C) of their columns."""
+        source = self.source
+        used = torch.zeros(source.program.n_columns, dtype=torch.bool).index_fill_(0, kept, True)
+        weights = W.new_zeros(len(used), W.shape[1]).index_copy_(0, kept, W)
+        parts = source.witnesses.readout.parts
+        per_neuron = source.dictionary.to_neurons(weights).unflatten(0, (-1, parts))
+        read = torch.zeros(len(per_neuron), dtype=torch.bool)
+        read[source.dictionary.neuron_of[used] // parts] = True
+        hidden, neurons = keep_neurons(source.witnesses, read)
+        return hidden, per_neuron[neurons].flatten(end_dim=1)
+
+    def _concluded(self, fitted: Fitted, kept: Tensor, beta: float, W: Tensor) -> Fitted:
+        """The fit over the columns of the kept neurons."""
+        source = self.source
+        hidden, weights = self._witnesses(kept, W)
+        fewer = SimulatedColumns.of(source.problem, hidden, source.options, source.observer, self.n_last_of(hidden))
+        (fit,) = fewer.fits([self.regularisation.rho_of(beta, fewer.n_last)], weights)
+        picked = next(point for point in fitted.path if point.beta == fitted.beta)
+        point = point_of(fewer, beta, fit, picked.validation_score)
+        path = tuple(point if old is picked else old for old in fitted.path)
+        return replace(fitted, trained=fit.conclude(), beta=beta, path=path)

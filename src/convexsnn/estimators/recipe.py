@@ -1,0 +1,95 @@
+"""What "auto" stands for in the settings of an estimator: one recipe for real numbers, one for symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convexsnn.checks import check_choice
+from convexsnn.families import Kernels, Search, WitnessFamily, family_of
+from convexsnn.penalties import PENALTIES
+from convexsnn.regularisation import Regularisation
+from convexsnn.sequences import Sequences
+
+AUTO = "auto"
+# Sequences of fewer steps have little for kernels to see.
+LEAST_STEPS = 8
+# What is read of kernels, at most, unless `columns` says so.
+COLUMNS = 1000
+# With a penalty that leaves columns out.
+USUAL_BETA = 0.1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hidden neurons and the program over their columns, with nothing left open.
+
+    Attributes
+    ----------
+    witnesses : WitnessFamily
+    loss : str
+    penalty : str
+    beta : float, sequence of float, or "path"
+    columns : int or None
+    """
+
+    witnesses: WitnessFamily
+    loss: str
+    penalty: str
+    beta: float | Sequence[float] | str
+    columns: int | None
+
+    @classmethod
+    def of(cls, estimator: Any, usual_loss: str, *, real: bool) -> Recipe:
+        """The settings of an estimator, with what is "auto" chosen.
+
+        Parameters
+        ----------
+        estimator : SpikingEstimator
+            With the settings `witnesses`, `loss`, `penalty`, `beta` and `columns`, any of which may be bad.
+        usual_loss : str
+            The loss of searched neurons.
+        real : bool
+            Whether the data are what kernels are for (`are_real`).
+        """
+        loss, penalty, beta = estimator.loss, estimator.penalty, estimator.beta
+        check_choice("penalty", penalty, [AUTO, *PENALTIES])
+        squared = _is_one_of(loss, AUTO, "squared") and penalty in (AUTO, "ridge", "elastic")
+        if _is_one_of(estimator.witnesses, AUTO):
+            family: WitnessFamily = Kernels() if real and squared else Search()
+        else:
+            family = family_of(estimator.witnesses)
+        read_by_ridge = isinstance(family, Kernels) and squared
+        limit = estimator.columns
+        if read_by_ridge:
+            penalty, limit = ("ridge", limit or COLUMNS) if penalty == AUTO else (penalty, limit)
+            loss, beta = "squared", "path" if _is_one_of(beta, AUTO) and estimator.rho is None else beta
+        return cls(
+            family,
+            usual_loss if _is_one_of(loss, AUTO) else loss,
+            "l1" if penalty == AUTO else penalty,
+            USUAL_BETA if _is_one_of(beta, AUTO) else beta,
+            limit,
+        )
+
+    def regularisation(self, rho: Any) -> Regularisation:
+        """Of these betas, or of `rho`."""
+        return Regularisation.read(self.beta, rho, self.columns)
+
+
+def are_real(sequences: Sequences, *, per_step: bool) -> bool:
+    """Whether sequences are of real numbers, and long enough to see how these change, with one label a sequence.
+
+    Some feature has more than two values. Features of two values are bits, or symbols in one-hot code, which a search
+    reads better.
+    """
+    if per_step or int(sequences.lengths.median()) < LEAST_STEPS:
+        return False
+    shown = sequences.values[sequences.shown]
+    low, high = shown.amin(dim=0), shown.amax(dim=0)
+    return bool(((shown != low) & (shown != high)).any())
+
+
+def _is_one_of(value: Any, *names: str) -> bool:
+    return isinstance(value, str) and value in names

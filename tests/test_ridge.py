@@ -1,0 +1,188 @@
+"""The ridge penalty: closed form, leave-one-out, fewer columns, certificates and exact proofs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge as SklearnRidge
+
+from convexsnn import Kernels, SpikingClassifier, SpikingRegressor
+from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
+from convexsnn.families import Gaussian
+from convexsnn.leave_one_out import least_loss
+from convexsnn.losses import LOSSES
+from convexsnn.penalties import PENALTIES, Ridge, norm_below
+from convexsnn.program import ConvexProgram
+from convexsnn.proof import ExactProgram, LossHead
+from convexsnn.proof.inequality import prove
+from convexsnn.solvers import Status, solve
+from convexsnn.solvers.path import halved_rhos, solve_path
+from convexsnn.solvers.ridge import Spectrum
+from convexsnn.storage import load_model, save_model
+from convexsnn.verification import verify
+
+SMALL = {"witnesses": Kernels(last=200), "loss": "squared", "penalty": "ridge", "random_state": 0}
+
+
+def make(n: int = 25, count: int = 30, outputs: int = 2, rho: float = 0.1, *, bits: bool = False, seed: int = 0):
+    rng = torch.Generator().manual_seed(seed)
+    values = torch.randn(count, n, generator=rng, dtype=torch.float64)
+    columns: Columns = BitColumns(pack_bits(values >= 0), n) if bits else RealColumns(values)
+    weights = torch.rand(n, generator=rng, dtype=torch.float64) + 0.05
+    targets = torch.randn(n, outputs, generator=rng, dtype=torch.float64)
+    return ConvexProgram(columns, targets, LOSSES["squared"], Ridge(), rho, weights / weights.sum())
+
+
+def waves(n: int = 60, steps: int = 20, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Sines of two frequencies, in noise."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(2, size=n)
+    phase, noise = rng.uniform(0, 6, (n, 1)), rng.normal(size=(n, steps))
+    X = np.sin(phase + np.arange(steps) * np.where(y, 0.9, 0.5)[:, None]) + 0.3 * noise
+    return X[:, :, None], y
+
+
+@pytest.mark.parametrize(("n", "count"), [(25, 30), (40, 15), (10, 10)])
+@pytest.mark.parametrize("bits", [False, True])
+def test_the_closed_form_is_that_of_scikit_learn(n, count, bits):
+    program = make(n, count, bits=bits)
+    solution = solve(program)
+    assert solution.status is Status.CONVERGED
+    assert solution.certificate.relative_gap < 1e-10
+    reference = SklearnRidge(alpha=program.rho / 2, fit_intercept=False, tol=1e-12)
+    reference.fit(program.columns.dense().numpy(), program.targets.numpy(), program.row_weights.numpy())
+    assert np.allclose(solution.W.numpy(), reference.coef_.T, atol=1e-8)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    n=st.integers(2, 30), count=st.integers(1, 40), outputs=st.integers(1, 3), seed=st.integers(0, 999),
+    exponent=st.integers(-6, 4), bits=st.booleans(),
+)  # fmt: skip
+def test_leaving_out_is_what_solving_without_the_row_gives(n, count, outputs, seed, exponent, bits):
+    program = make(n, count, outputs, 10.0**exponent, bits=bits, seed=seed)
+    residuals = Spectrum.of(program).left_out_residuals(program.rho) / program.row_weights.sqrt().unsqueeze(1)
+    D = program.columns.dense()
+    for i in {0, n - 1}:
+        rest = torch.arange(n) != i
+        A = D[rest] * program.row_weights[rest].sqrt().unsqueeze(1)
+        B = program.targets[rest] * program.row_weights[rest].sqrt().unsqueeze(1)
+        W = torch.linalg.solve(A.T @ A + 0.5 * program.rho * torch.eye(count, dtype=torch.float64), A.T @ B)
+        assert torch.allclose(residuals[i], program.targets[i] - D[i] @ W, rtol=1e-5, atol=1e-6)
+
+
+def test_of_equal_losses_the_largest_rho_is_picked():
+    program = replace(make(), targets=torch.zeros(25, 2, dtype=torch.float64))
+    assert least_loss(Spectrum.of(program), [1.0, 3.0, 2.0]) == 1
+
+
+def test_one_decomposition_serves_a_path():
+    program = make()
+    rhos = halved_rhos(program, 6)
+    assert all(a == 2 * b for a, b in pairwise(rhos))
+    for rho, solution in zip(rhos, solve_path(program, rhos), strict=True):
+        alone = solve(replace(program, rho=rho))
+        assert torch.allclose(solution.W, alone.W)
+        assert solution.certificate.primal == pytest.approx(alone.certificate.primal, rel=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(2, 12), count=st.integers(1, 12), outputs=st.integers(1, 3), seed=st.integers(0, 999))
+def test_rational_arithmetic_proves_the_certificate(n, count, outputs, seed):
+    program = make(n, count, outputs, 0.05, seed=seed)
+    solution = solve(program)
+    heads = (LossHead(slice(0, outputs)),)
+    exact = ExactProgram(
+        program.columns.dense().numpy(), program.targets.numpy(), program.row_weights.numpy(), "squared", "ridge",
+        Fraction(program.rho), heads,
+    )  # fmt: skip
+    proof = prove(exact, solution.W.numpy(), solution.U.numpy())
+    certificate = solution.certificate
+    assert proof.exact
+    assert proof.dual <= proof.primal
+    assert Fraction(certificate.primal) >= proof.primal
+    assert Fraction(certificate.dual) <= proof.dual
+
+
+@pytest.mark.parametrize("loss", ["hinge", "logistic", "cross_entropy"])
+def test_other_losses_are_refused_by_name(loss):
+    X, y = waves()
+    with pytest.raises(ValueError, match="no solver takes loss '" + loss):
+        SpikingClassifier(witnesses=Gaussian(last=20), loss=loss, penalty="ridge", beta=0.1).fit(X, y)
+
+
+def test_what_needs_a_norm_refuses_it():
+    with pytest.raises(ValueError, match="penalty 'ridge' is not above a norm"):
+        norm_below(PENALTIES["ridge"], "a bound")
+    X, y = waves()
+    with pytest.raises(ValueError, match="penalty 'ridge' is not a norm"):
+        SpikingClassifier(witnesses="search", loss="squared", penalty="ridge", beta=0.1).fit(X, y)
+
+
+@pytest.mark.parametrize("most", [60, 7, 1])
+def test_no_more_columns_are_read_than_allowed(most, tmp_path):
+    X, y = waves()
+    model = SpikingClassifier(**SMALL, beta="path", columns=most).fit(X, y)
+    certificate = model.certificate_
+    assert 0 < certificate.support <= most
+    assert certificate.P == certificate.support == model.trained_.witnesses.n_last
+    assert certificate.global_bound is None
+    assert verify(model.trained_, model.certificate_, model.problem(X, y)).problems == ()
+    save_model(model, tmp_path / "model")
+    again, _ = load_model(tmp_path / "model")
+    assert np.array_equal(again.decision_function(X), model.decision_function(X))
+    assert again.beta_ == model.beta_
+
+
+def test_few_columns_learn_what_many_do():
+    X, y = waves(200)
+    model = SpikingClassifier(**SMALL, beta="path", columns=20).fit(X[:100], y[:100])
+    assert model.score(X[100:], y[100:]) > 0.95
+    (point,) = model.path_
+    assert point.validation_score > 0.95
+    assert point.certificate == model.certificate_
+
+
+@pytest.mark.parametrize(("penalty", "loss"), [("l1", "logistic"), ("group", "cross_entropy"), ("elastic", "squared")])
+@pytest.mark.parametrize("intercept", [False, True])
+def test_columns_are_left_out_at_one_beta_of_any_penalty(penalty, loss, intercept):
+    X, y = waves()
+    settings = {"witnesses": Kernels(last=200), "beta": 0.003, "random_state": 0, "intercept": intercept}
+    free = SpikingClassifier(loss=loss, penalty=penalty, **settings).fit(X, y)
+    few = SpikingClassifier(loss=loss, penalty=penalty, columns=5, **settings).fit(X, y)
+    assert free.certificate_.support > 5 >= few.certificate_.support
+    assert few.beta_ == free.beta_
+    assert few.certificate_.relative_gap <= 1e-6
+    assert verify(few.trained_, few.certificate_, few.problem(X, y)).problems == ()
+
+
+def test_windows_of_a_neuron_stay_together():
+    X, y = waves()
+    model = SpikingClassifier(**(SMALL | {"witnesses": Kernels(last=50, windows=(2, 4))}), beta="path", columns=21)
+    model.fit(X, y)
+    assert model.certificate_.support <= 21
+    assert model.trained_.witnesses.n_last % 7 == 0
+    assert verify(model.trained_, model.certificate_, model.problem(X, y)).problems == ()
+
+
+def test_a_recurrent_layer_is_kept_whole():
+    X, y = waves()
+    family = Gaussian(last=40, recurrent=True, depth=2)
+    with pytest.warns(UserWarning, match="neurons that feed one another are not left out"):
+        model = SpikingClassifier(witnesses=family, loss="squared", penalty="ridge", beta="path", columns=3).fit(X, y)
+    assert model.certificate_.support > 3
+
+
+def test_regression_of_several_outputs():
+    X, _ = waves(120)
+    y = np.stack([X[:, -1, 0], X.mean(axis=(1, 2))], axis=1)
+    model = SpikingRegressor(**(SMALL | {"loss": "auto"}), beta="path", columns=100).fit(X, y)
+    assert model.certificate_.support <= 100
+    assert model.score(X, y) > 0.5
