@@ -102,9 +102,9 @@ def are_real(sequences: Sequences, *, per_step: bool) -> bool:
     """
     if per_step or int(sequences.lengths.median()) < LEAST_STEPS:
         return False
-    shown = sequences.values[sequences.shown]
-    low, high = shown.amin(dim=0), shown.amax(dim=0)
-    return bool(((shown != low) & (shown != high)).any())
+    shown = sequences.shown
+    features = (sequences.values[:, :, place][shown] for place in range(sequences.n_features))  # no copy of all
+    return any(bool(((values != values.min()) & (values != values.max())).any()) for values in features)
 
 
 def _is_one_of(value: Any, *names: str) -> bool:
