@@ -144,7 +144,8 @@ def test_kernels_join_other_neurons_that_are_read_alike():
 
 def test_an_exported_module_answers_as_the_model():
     X, y = waves(n=30)
-    model = SpikingClassifier(witnesses=Kernels(last=200), beta=0.05, random_state=0).fit(X, y)
+    family = Kernels(last=200, readouts=("rate", "spike", "analog"))
+    model = SpikingClassifier(witnesses=family, loss="cross_entropy", beta=0.05, random_state=0).fit(X, y)
     outputs, _ = to_torch(model.network_)(torch.from_numpy(X).transpose(0, 1))
     assert torch.allclose(outputs[:, 1] - outputs[:, 0], torch.from_numpy(model.decision_function(X)), atol=1e-12)
 
@@ -156,7 +157,7 @@ def test_an_exported_module_answers_as_the_model():
         ({"lengths": ()}, "lengths must hold at least one"),
         ({"lengths": (0,)}, "lengths must be an integer of at least 1"),
         ({"windows": (1,)}, "windows must be an integer of at least 2"),
-        ({"windows": (2, 2)}, "windows must hold every number once"),
+        ({"windows": (2, 2)}, "windows must hold every entry once"),
         ({"dtype": "float16"}, "dtype must be one of"),
         ({"leak": 0.5}, "leak"),
     ],

@@ -46,6 +46,7 @@ TYPED = {
     "hidden": ("12", 12),
     "variant": ("orthogonal", "orthogonal"),
     "lengths": ("3 7", (3, 7)),
+    "readouts": ("rate spike", ("rate", "spike")),
     "windows": ("2 4", (2, 4)),
     "memory_range": ("2 30", (2.0, 30.0)),
     "threshold_range": ("0.75 1.5", (0.75, 1.5)),

@@ -119,8 +119,8 @@ class ProgramOptions:
     validation_fraction : float
         Betas are compared on this share of the training sequences, where the data have no validation split. The network
         is then trained on all of them at the picked beta.
-    intercept : bool
-        The output also reads a neuron that always fires.
+    intercept : bool, optional
+        The output also reads a neuron that always fires. This is the default with --regression only.
     tol : float
         The output weights are certified to this relative duality gap.
     max_iter : int
@@ -136,7 +136,7 @@ class ProgramOptions:
     rho: float | None = None
     columns: int | None = None
     validation_fraction: float = 0.2
-    intercept: Annotated[bool, Parameter(negative="")] = False
+    intercept: Annotated[bool | None, Parameter(negative="--no-intercept", show_default=False)] = None
     tol: float = 1e-6
     max_iter: int = 1000
 

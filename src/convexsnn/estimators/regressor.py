@@ -164,9 +164,9 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
     @property
     def usual(self) -> Usual:
-        """The squared error, and 200 neurons at most, which are also read at the last step."""
-        readouts = ("rate", "spike", "analog")
-        return Usual("squared", Kernels(last=2000, readouts=readouts), columns=200 * len(readouts))
+        """The squared error, and some 200 neurons of short and long kernels, which are also read at the last step."""
+        kernels = Kernels(last=2000, lengths=(1, 2, 3, 5, 9), readouts=("rate", "spike", "analog"))
+        return Usual("squared", kernels, columns=200 * len(kernels.readouts))
 
     @property
     def loss_function(self) -> Loss:

@@ -53,6 +53,8 @@ def fit(
     source, program, settings = source or DataOptions(), program or ProgramOptions(), settings or WitnessOptions()
     parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "missing": missing, "device": device}
     parameters["random_state"] = seed
+    if program.intercept is None:
+        del parameters["intercept"]
     parameters["output_weights"] = list(program.output_weights) or None
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights goes with classes, not with --regression")
