@@ -75,13 +75,9 @@ INPUTS = {
         [pd.DataFrame(X[0], columns=["a", "b"]), pd.DataFrame(X[1], columns=["a", "c"])],
         r"X\[1\] must have the columns a, b: it lacks \['b'\], and has \['c'\] besides",
     ),
-    "a frame of series": (
-        pd.DataFrame({"a": [pd.Series(x[:, 0]) for x in X]}),
-        r"X is a data frame whose cells hold sequences: pass a list of \(T_i, d\) arrays",
-    ),
     "a frame of arrays beside numbers": (
         pd.DataFrame({"a": np.arange(12.0), "b": [*X[:11, :, 0], 1.0]}),
-        "X is a data frame whose cells hold sequences",
+        r"X is a data frame whose cells hold sequences: pass a list of \(T_i, d\) arrays",
     ),
     "a frame with a name twice": ([pd.DataFrame(X[0], columns=["a", "a"])] * 12, "columns of X must have names of"),
 }

@@ -1,5 +1,7 @@
 """A fit as a whole: how often it does what is dear, and what it goes on from or is told of later."""
 
+import time
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -159,3 +161,30 @@ def test_weights_of_training_are_those_of_the_tightened_bound():
     model = SpikingClassifier(**settings).fit(X, y, sample_weight=weights)
     exact = SpikingClassifier(**(settings | {"witnesses": Exact()})).fit(X, y, sample_weight=weights)
     assert model.tighten_bound(X, y).value == pytest.approx(exact.certificate_.dual, rel=1e-6)
+
+
+def test_seconds_of_solving_are_without_those_of_the_bound(monkeypatch):
+    """Each rho has one universal bound, whose time is its own."""
+    calls, universal_bound = [], convexsnn.bounds.report.universal_bound
+
+    def slow(*arguments):
+        calls.append(time.sleep(0.2))
+        return universal_bound(*arguments)
+
+    monkeypatch.setattr(convexsnn.bounds.report, "universal_bound", slow)
+    X, y = bits()
+    model = SpikingClassifier(witnesses=SMALL, loss="hinge", beta=0.1, random_state=0).fit(X, y)
+    assert len(calls) == 1
+    assert model.trained_.seconds["bound"] >= 0.2 > model.trained_.seconds["solve"]
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+def test_neurons_that_never_fire_are_said(intercept):
+    """Tiny input: membranes differ, so there are columns to read, but nothing spikes."""
+    X, y = bits()
+    model = SpikingClassifier(witnesses=SMALL, loss="hinge", beta=0.1, intercept=intercept, random_state=0)
+    with pytest.warns(UserWarning, match="no hidden neuron fires on any training sequence"):
+        model.fit(1e-3 * X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.fit(X, y)

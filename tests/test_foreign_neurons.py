@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from convexsnn import SpikingClassifier, as_sequences, simulate
+from convexsnn import Branch, Hidden, Layer, Network, SpikingClassifier, as_sequences, simulate
+from convexsnn.bounds import NetworkFamily
+from convexsnn.export import from_torch, to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
 from convexsnn.neurons import LIF, Alpha, Synaptic
+from convexsnn.reconstruction import quantise
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 from convexsnn.witnesses import fold_batch_norms, pretrained
@@ -205,3 +208,69 @@ def test_batch_normalisation_elsewhere_is_refused():
     twice = nn.Sequential(nn.Linear(D, 4), MAKERS["Leaky"][0](4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     with pytest.raises(ValueError, match="does not follow a Linear"):
         fold_batch_norms(twice, x)
+
+
+def own_network(kind, reset, *, dyadic, seed=0):
+    """Two layers of random neurons of a kind of ours, read at every step; dyadic numbers meet thresholds exactly."""
+    g = torch.Generator().manual_seed(seed)
+
+    def number(*shape, scale=1.0):
+        drawn = scale * torch.randn(*shape, generator=g, dtype=torch.float64)
+        return (8 * drawn).round() / 8 if dyadic else drawn
+
+    def share(m):
+        return torch.tensor([0.5, 0.75], dtype=torch.float64)[torch.randint(2, (m,), generator=g)]
+
+    def layer(n_in, m):
+        threshold = torch.full((m,), 0.5, dtype=torch.float64)
+        leaks = {own.name: share(m) for own in fields(kind) if own.name.endswith("leak")}
+        gain = {"gain": torch.full((m,), 2.0, dtype=torch.float64)} if kind is Alpha else {}
+        return Layer(number(n_in, m), kind(**leaks, **gain, threshold=threshold, reset=reset), number(m, m, scale=0.3))
+
+    hidden = Hidden(D, (Branch((layer(D, 16), layer(16, 12))),) * 2, "spike", every_step=True)
+    return Network(hidden, torch.randn(24, 2, generator=g, dtype=torch.float64))
+
+
+RESETS_OF = {Synaptic: ("delayed", "refractory", "hard", "none"), Alpha: ("refractory", "none")}
+EXPORTS = [(to_torch, kind, reset) for kind, resets in RESETS_OF.items() for reset in resets]
+EXPORTS += [(to_snntorch, Synaptic, reset) for reset in RESETS_OF[Synaptic]]
+
+
+@pytest.mark.parametrize(("export", "kind", "reset"), EXPORTS)
+@pytest.mark.parametrize("dyadic", [False, True])
+def test_exports_spike_alike(export, kind, reset, dyadic):
+    if export is to_snntorch:
+        pytest.importorskip("snntorch")
+    network = own_network(kind, reset, dyadic=dyadic)
+    x = inputs(3)
+    x = (x * 4).round() / 4 if dyadic else x
+    spikes = simulate(network.hidden, as_sequences(x.numpy())).features.reshape(N, T, -1).double()
+    assert 0.02 < float(spikes.mean()) < 0.98
+    with torch.no_grad():
+        module = export(network)
+        features, _ = module.features(x.transpose(0, 1), None)
+        assert int((features.transpose(0, 1) != spikes).sum()) == 0
+        first, state = module.features(x[:, :6].transpose(0, 1), None)
+        rest, _ = module.features(x[:, 6:].transpose(0, 1), state)
+    assert torch.equal(torch.cat([first, rest]), features)
+
+
+@pytest.mark.parametrize(("kind", "reset"), [(kind, reset) for kind, resets in RESETS_OF.items() for reset in resets])
+def test_torch_modules_come_back_and_can_be_scripted_and_trained(kind, reset):
+    network = own_network(kind, reset, dyadic=False)
+    module = to_torch(network)
+    assert from_torch(module).equals(network)
+    x = inputs(4, n=5).transpose(0, 1)
+    assert torch.equal(torch.jit.script(module)(x)[0], module(x)[0])
+    module(x)[0].square().sum().backward()
+    assert all(float(layer.linear.weight.grad.abs().max()) > 0.0 for b in module.branches for layer in b.layers)
+
+
+@pytest.mark.parametrize("kind", RESETS_OF)
+def test_what_knows_lif_neurons_only_refuses_these_by_name(kind):
+    network = own_network(kind, "none", dyadic=False)
+    refusing = [to_spikingjelly, to_norse, to_nir, lambda n: quantise(n, as_sequences(inputs(n=3).numpy()))]
+    refusing += [lambda n: NetworkFamily.of(n.hidden), *([to_snntorch] if kind is Alpha else [])]
+    for refuse in refusing:
+        with pytest.raises(ValueError, match=kind.name):
+            refuse(network)

@@ -182,7 +182,9 @@ def test_fit_on_given_layers_predict_verify_save_and_load(tmp_path, monkeypatch)
     assert not outcome.holds
     assert "'adaptive'" in outcome.problems[0]
     monkeypatch.delitem(NEURONS, "adaptive")
-    with pytest.raises(ValueError, match=r"kind of neuron must be one of 'lif', 'threshold', got 'adaptive'"):
+    with pytest.raises(
+        ValueError, match=r"kind of neuron must be one of 'lif', 'threshold', 'synaptic', 'alpha', got 'adaptive'"
+    ):
         load_model(tmp_path / "m.safetensors")
 
 

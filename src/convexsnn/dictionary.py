@@ -33,12 +33,15 @@ class Dictionary:
         The column that each last-layer neuron gives; -1 for neurons that are silent on every row.
     spike_margin : float
         Smallest |v - theta| seen in the simulation.
+    firing : int
+        Branches in which any neuron fired.
     """
 
     columns: Columns
     neuron_of: Tensor
     column_of: Tensor
     spike_margin: float
+    firing: int = 0
 
     @property
     def n_silent(self) -> int:
@@ -80,22 +83,32 @@ def build_dictionary(
         Called with (rows done, rows in all) after each chunk.
     """
     total = sequences.rows(hidden.every_step)
-    margins: list[float] = []
-    parts = (part.features for part in _watch(simulate_chunks(hidden, sequences), margins, total, on_chunk))
+    seen = _Seen(torch.zeros(len(hidden.branches), dtype=torch.bool, device=hidden.device))
+    parts = (part.features for part in _watch(simulate_chunks(hidden, sequences), seen, total, on_chunk))
     bits = hidden.readout.bits
     stored = (_pack_rows if bits else _real_rows)(parts, hidden.n_last, total, hidden.device)
     neuron_of, column_of = distinct_rows(stored)
     kept = stored if len(neuron_of) == len(stored) else stored[neuron_of]
     columns = BitColumns(kept, total) if bits else RealColumns(kept)
-    return Dictionary(columns, neuron_of, column_of, min(margins))
+    return Dictionary(columns, neuron_of, column_of, seen.margin, int(seen.fired.sum()))
+
+
+@dataclass(eq=False)
+class _Seen:
+    """What is noted of all chunks: which branches fired, and the smallest margin."""
+
+    fired: Tensor
+    margin: float = float("inf")
 
 
 def _watch(
-    parts: Iterator[Simulation], margins: list[float], total: int, on_chunk: Callable[[int, int], None] | None
+    parts: Iterator[Simulation], seen: _Seen, total: int, on_chunk: Callable[[int, int], None] | None
 ) -> Iterator[Simulation]:
     done = 0
     for part in parts:
-        margins.append(part.margin)
+        seen.margin = min(seen.margin, part.margin)
+        for k, layers in enumerate(part.counts):
+            seen.fired[k] |= bool(sum(int(counts.sum()) for counts in layers))
         done += len(part.features)
         if on_chunk is not None:
             on_chunk(done, total)

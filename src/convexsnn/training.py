@@ -194,7 +194,7 @@ class SimulatedColumns:
         Warns
         -----
         UserWarning
-            When no witness ever fires on these sequences.
+            When no last-layer neuron gives a column on these sequences, or no neuron at all fires.
         """
         observer = observer or Observer()
         if witnesses.every_step != problem.every_step:
@@ -205,6 +205,11 @@ class SimulatedColumns:
         if dictionary.columns.shape[1] == 0:
             warn(
                 "no last-layer neuron fires on any training sequence, so the network's output is zero: scale the input "
+                "up, or lower threshold"
+            )
+        elif dictionary.firing <= problem.intercept:  # its own neuron fires always
+            warn(
+                "no hidden neuron fires on any training sequence, so membranes are all that is read: scale the input "
                 "up, or lower threshold"
             )
         width = len(dictionary.column_of) if n_last is None else n_last

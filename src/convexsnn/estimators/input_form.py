@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from convexsnn.arrays import plain_array
 from convexsnn.checks import check_flag, check_integer, check_real
@@ -48,29 +49,30 @@ class Seen:
     @classmethod
     def of(cls, sequences: Sequences) -> Seen:
         """What there is to remember; ValueError for a feature that is missing at every step."""
-        values = sequences.values[sequences.shown].numpy()
-        known = ~np.isnan(values)
-        unknown = np.flatnonzero(~known.any(axis=0))
-        if len(unknown):
-            raise ValueError(f"feature {unknown[0]} of X is missing at every step of every sequence: leave it out")
-        low, high = (reduce(values, axis=0).tolist() for reduce in (np.nanmin, np.nanmax))
-        half = np.where(known, 0.5 * values, 0.0)  # sums of halves do not overflow as easily
-        mean = np.clip(2.0 * (half / known.sum(axis=0)).sum(axis=0), low, high)
-        return cls(tuple(low), tuple(high), tuple(mean.tolist()))
+        shown, each = sequences.shown, []
+        for place in range(sequences.n_features):  # one at a time, as X may be as large as memory allows
+            values = sequences.values[:, :, place][shown].numpy()
+            known = values[~np.isnan(values)]
+            if not len(known):
+                raise ValueError(f"feature {place} of X is missing at every step of every sequence: leave it out")
+            low, high = float(known.min()), float(known.max())
+            mean = 2.0 * float((0.5 * known / len(known)).sum())  # sums of halves do not overflow as easily
+            each.append((low, high, min(max(mean, low), high)))
+        return cls(*zip(*each, strict=True))
 
     def warn_of_range(self, sequences: Sequences) -> None:
         """One warning where values lie beyond the range of training by more than a quarter of its width."""
-        values = sequences.values[sequences.shown].numpy()
         low, high = np.array(self.low), np.array(self.high)
-        slack = BEYOND * (high - low)
-        out = ((values < low - slack) | (values > high + slack)).sum(axis=0)
+        slack, shown = BEYOND * (high - low), sequences.shown
+        least, most = torch.from_numpy(low - slack), torch.from_numpy(high + slack)
+        out = (((sequences.values < least) | (sequences.values > most)) & shown[:, :, None]).sum(dim=(0, 1)).numpy()
         if not out.any():
             return
         worst = int(out.argmax())
         warn(
             f"X leaves the range of training in {np.count_nonzero(out)} of {len(out)} features, most often in feature "
-            f"{worst}: {out[worst]} of {len(values)} values lie far from {low[worst]:.6g} to {high[worst]:.6g}. There "
-            "the network says little; are the units those of fit?"
+            f"{worst}: {out[worst]} of {int(shown.sum())} values lie far from {low[worst]:.6g} to {high[worst]:.6g}. "
+            "There the network says little; are the units those of fit?"
         )
 
 

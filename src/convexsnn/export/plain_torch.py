@@ -1,62 +1,22 @@
-"""Plain torch: a module of `nn.Linear` layers and LIF cells, to be trained, scripted or compiled; and back."""
+"""Plain torch: a module of `nn.Linear` layers and cells, to be trained, scripted or compiled; and back."""
 
 from __future__ import annotations
 
-from typing import Any, Tuple, assert_never, cast  # noqa: UP035 - TorchScript reads Tuple
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from convexsnn.caller import isolated
-from convexsnn.export.readers import Fire, ReadMembrane
-from convexsnn.export.wiring import (
-    ExportedLayer,
-    ExportedNetwork,
-    wire,
-)
-from convexsnn.network import Branch, Hidden, Layer, Network, lif_of
-from convexsnn.neurons import LIF, Reset, Threshold
+from convexsnn.export.cells import PlainCell, cell_of
+from convexsnn.export.readers import ReadMembrane
+from convexsnn.export.wiring import ExportedLayer, ExportedNetwork, wire
+from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.surrogate import SurrogateShape
 from convexsnn.surrogate.module import Gradients
 from convexsnn.witnesses import pretrained, with_constant
 from convexsnn.witnesses.pretrained import output_layer
-
-
-class LIFCell(nn.Module):
-    """LIF neurons of ours, all resets; carries the membrane after reset. Fires on >=.
-
-    The equations of `LIF.step` once more, so that the module can be scripted and has a gradient.
-    """
-
-    def __init__(self, neuron: LIF, gradients: Gradients, *, threshold_unit: bool) -> None:
-        super().__init__()
-        match neuron.reset:  # those that `forward` knows; TorchScript has no match
-            case "soft" | "hard" | "none" | "delayed":
-                self.reset: str = neuron.reset
-            case _:
-                assert_never(neuron.reset)
-        self.detach_reset = gradients.detach_reset
-        self.threshold_unit = threshold_unit
-        self.fire = Fire(gradients.surrogate)
-        learn_leak = gradients.learn_leak and not threshold_unit
-        learn_threshold = gradients.learn_threshold and not threshold_unit
-        self.leak = nn.Parameter(neuron.leak.clone(), requires_grad=learn_leak)
-        self.threshold = nn.Parameter(neuron.threshold.clone(), requires_grad=learn_threshold)
-
-    def forward(self, current: Tensor, carried: Tensor, spikes: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002, UP006
-        """One step; see `wiring`."""
-        potential = self.leak * carried + current
-        if self.reset == "delayed":
-            late = self.fire(carried - self.threshold)
-            potential = potential - (late.detach() if self.detach_reset else late) * self.threshold
-        fired = self.fire(potential - self.threshold)
-        drop = fired.detach() if self.detach_reset else fired
-        membrane = potential
-        if self.reset == "soft":
-            membrane = potential - drop * self.threshold
-        elif self.reset == "hard":
-            membrane = potential * (1.0 - drop)
-        return fired, membrane, membrane
 
 
 @isolated
@@ -95,10 +55,7 @@ def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNe
     """
     chosen = gradients or Gradients(SurrogateShape())
 
-    def cell(layer: Layer) -> LIFCell:
-        return LIFCell(lif_of(layer, "to_torch"), chosen, threshold_unit=isinstance(layer.neuron, Threshold))
-
-    return wire(network, cell, surrogate=chosen.surrogate)
+    return wire(network, partial(cell_of, gradients=chosen), surrogate=chosen.surrogate)
 
 
 @isolated
@@ -128,7 +85,7 @@ def from_torch(module: nn.Module, **settings: Any) -> Network:
         raise ValueError(f"{', '.join(settings)}: a module of to_torch brings its own settings")
     parts = [[cast(ExportedLayer, layer) for layer in cast(Any, branch).layers] for branch in module.branches]
     for layer in (layer for layers in parts for layer in layers):
-        if not isinstance(layer.cell, LIFCell):
+        if not isinstance(layer.cell, PlainCell):
             raise ValueError(f"module holds {type(layer.cell).__name__}: from_torch reads back what to_torch made")
     branches = tuple(
         Branch(tuple(map(_layer, layers)), _readout_bias(cast(Any, branch).read))
@@ -140,11 +97,9 @@ def from_torch(module: nn.Module, **settings: Any) -> Network:
 
 
 def _layer(layer: ExportedLayer) -> Layer:
-    cell = cast(LIFCell, layer.cell)
-    lif = LIF(_plain(cell.leak), _plain(cell.threshold), cast(Reset, cell.reset))
     recurrent = None if layer.recurrent is None else _plain(layer.recurrent.weight).T.contiguous()
     bias = None if layer.linear.bias is None else _plain(layer.linear.bias)
-    neuron = Threshold() if cell.threshold_unit else lif
+    neuron = cast(PlainCell, layer.cell).to_neuron()
     return Layer(_plain(layer.linear.weight).T.contiguous(), neuron, recurrent, bias, tuple(layer.delays))
 
 

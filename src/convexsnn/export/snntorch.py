@@ -1,4 +1,4 @@
-"""snnTorch: `Leaky` and `RLeaky`, exact for every reset although they fire on >."""
+"""snnTorch: `Leaky`, `RLeaky` and `Synaptic`, exact for every reset although they fire on >."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from convexsnn.caller import isolated
 from convexsnn.export.library import library
 from convexsnn.export.wiring import ExportedNetwork, below, refuse, wire
 from convexsnn.network import Layer, Network
+from convexsnn.neurons import Synaptic
 
 
 class SnnTorchCell(nn.Module):
@@ -60,6 +61,42 @@ class SnnTorchCell(nn.Module):
                 return fired, potential, potential
 
 
+class SnnTorchSynapticCell(nn.Module):
+    """A `neuron` of snnTorch with a synaptic current; carries the membranes of all neurons, then their currents."""
+
+    kept = 2
+
+    def __init__(self, neuron: Synaptic) -> None:
+        super().__init__()
+        snn = library("snntorch")
+        leaks = {"alpha": neuron.synapse_leak.clone(), "beta": neuron.leak.clone()}
+        shared: dict[str, Any] = leaks | {"threshold": below(neuron.threshold)}
+        match neuron.reset:
+            case "delayed":
+                late = library("convexsnn.export.snntorch_neuron").LateSynaptic
+                self.neuron: Any = late(neuron.threshold.clone(), **shared)
+            case "refractory":
+                self.neuron = snn.Synaptic(reset_mechanism="zero", **shared)
+            case "hard" if bool((neuron.threshold > 0).all()):
+                self.neuron = snn.Synaptic(reset_mechanism="zero", reset_delay=False, **shared)
+            case "hard":
+                raise ValueError("snnTorch holds synaptic neurons of reset 'hard' for positive thresholds only")
+            case "none":
+                self.neuron = snn.Synaptic(reset_mechanism="none", **shared)
+            case _:
+                assert_never(neuron.reset)
+
+    def forward(self, current: Tensor, carried: Tensor, spikes: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        """One step; see `wiring`."""
+        m = current.shape[1]
+        fired, synapse, membrane = self.neuron(current, carried[:, m:], carried[:, :m])
+        return fired.to(current.dtype), torch.cat([membrane, synapse], dim=1), membrane
+
+
+def _cell(layer: Layer) -> nn.Module:
+    return SnnTorchSynapticCell(layer.neuron) if isinstance(layer.neuron, Synaptic) else SnnTorchCell(layer)
+
+
 @isolated
 def to_snntorch(network: Network) -> ExportedNetwork:
     """A network as a torch module of snnTorch neurons, spike for spike; all resets of ours are held.
@@ -83,4 +120,4 @@ def to_snntorch(network: Network) -> ExportedNetwork:
         "soft" a negative one.
     """
     with torch.no_grad():
-        return wire(network, SnnTorchCell)
+        return wire(network, _cell)

@@ -1,4 +1,4 @@
-"""A `Leaky` of snnTorch with our soft reset; imported only where snnTorch is installed."""
+"""Neurons of snnTorch that take off the threshold itself; imported only where snnTorch is installed."""
 
 from __future__ import annotations
 
@@ -28,3 +28,23 @@ class SoftLeaky(snntorch.Leaky):
 
     def _base_sub(self, input_: Tensor) -> Tensor:
         return self.beta.clamp(0, 1) * (self.mem - self.reset * self.theta) + input_
+
+
+class LateSynaptic(snntorch.Synaptic):
+    """The stock `Synaptic` with reset_mechanism="subtract", but for what it takes off: theta, not `threshold`.
+
+    Parameters
+    ----------
+    theta : float tensor of shape (m,)
+        What a spike takes off.
+    **settings
+        Of `snntorch.Synaptic`.
+    """
+
+    def __init__(self, theta: Tensor, **settings: Any) -> None:
+        super().__init__(reset_mechanism="subtract", **settings)
+        self.register_buffer("theta", theta)
+
+    def _base_sub(self, input_: Tensor) -> tuple[Tensor, Tensor]:
+        synapse, membrane = self._base_state_function(input_)
+        return synapse, membrane - self.reset * self.theta

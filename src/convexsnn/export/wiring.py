@@ -1,13 +1,13 @@
 """The shell of every exported network: layers, parallel branches, readout and output weights around a target's cells.
 
-A *cell* is a module ``(current, carried, spikes) -> (spikes, carried, membrane)`` for one step, all of shape (n, m):
-what it carries to the next step is its own business, `membrane` is ours after reset. Everything here can be scripted
-and compiled when the cells can.
+A *cell* is a module ``(current, carried, spikes) -> (spikes, carried, membrane)`` for one step. What it carries to the
+next step is its own business, of shape (n, m * kept), where `kept` is an attribute of the cell, or 1. All else has
+shape (n, m), and `membrane` is ours after reset. Everything here can be scripted and compiled when the cells can.
 
-The state is a list of plain tensors. Each layer has three: what its cell carries and its spikes, both of shape (n, m),
-and what the layer was shown before, of shape (n, longest delay, n_in), the last first. After its layers each branch has
-one of shape (n, m, k): the k sums that its reader keeps for each neuron. The last tensor of the list counts the steps
-that each sequence has seen, int64 of shape (n, 1).
+The state is a list of plain tensors. Each layer has three: what its cell carries, its spikes of shape (n, m), and what
+the layer was shown before, of shape (n, longest delay, n_in), the last first. After its layers each branch has one of
+shape (n, m, k): the k sums that its reader keeps for each neuron. The last tensor of the list counts the steps that
+each sequence has seen, int64 of shape (n, 1).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class ExportedLayer(nn.Module):
         self.linear = linear_of(layer.weight, layer.bias)
         self.recurrent = None if layer.recurrent is None else linear_of(layer.recurrent, None)
         self.cell = cell
+        self.kept = int(getattr(cell, "kept", 1))
 
     def forward(self, below: Tensor, state: List[Tensor]) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006
         """One step: the membrane after reset, and the layer's three tensors of the state."""
@@ -57,9 +58,10 @@ class ExportedLayer(nn.Module):
 
     def zero_state(self, x: Tensor) -> List[Tensor]:  # noqa: UP006
         """The layer's tensors before the first step; x is (n, ...)."""
-        zeros = torch.zeros(x.shape[0], self.m, dtype=x.dtype, device=x.device)
+        carried = torch.zeros(x.shape[0], self.m * self.kept, dtype=x.dtype, device=x.device)
+        spikes = torch.zeros(x.shape[0], self.m, dtype=x.dtype, device=x.device)
         past = torch.zeros(x.shape[0], self.delays[-1], self.n_in, dtype=x.dtype, device=x.device)
-        return [zeros, zeros, past]
+        return [carried, spikes, past]
 
 
 class ExportedBranch(nn.Module):

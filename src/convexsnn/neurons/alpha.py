@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, assert_never, get_args
 from torch import Tensor
 
 from convexsnn.checks import check_choice
-from convexsnn.neurons.protocol import Fired, Neuron, NeuronState, check_finite, check_leak
+from convexsnn.neurons.protocol import Fired, Neuron, NeuronState, check_leak, check_values
 
 AlphaReset = Literal["refractory", "none"]
 
@@ -43,8 +43,8 @@ class Alpha(Neuron):
         check_choice("reset", self.reset, get_args(AlphaReset))
         check_leak("excitation_leak", self.excitation_leak)
         check_leak("inhibition_leak", self.inhibition_leak)
-        check_finite("gain", self.gain)
-        check_finite("threshold", self.threshold)
+        check_values("gain", self.gain)
+        check_values("threshold", self.threshold)
 
     def initial_state(self, zeros: Tensor) -> NeuronState:
         """Membrane and both currents."""

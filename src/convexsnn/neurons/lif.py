@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, assert_never, get_args
 import torch
 from torch import Tensor
 
-from convexsnn.neurons.protocol import Fired, Neuron, NeuronState, check_finite, check_leak
+from convexsnn.neurons.protocol import Fired, Neuron, NeuronState, check_leak, check_values
 
 Reset = Literal["soft", "hard", "none", "delayed"]
 RESETS: tuple[str, ...] = get_args(Reset)
@@ -40,7 +40,7 @@ class LIF(Neuron):
         if self.reset not in RESETS:
             raise ValueError(f"reset must be one of {', '.join(map(repr, RESETS))}, got {self.reset!r}")
         check_leak("leak", self.leak)
-        check_finite("threshold", self.threshold)
+        check_values("threshold", self.threshold)
 
     def step(self, current: Tensor, state: NeuronState) -> Fired:
         """One time step; the state is the membrane alone."""

@@ -120,7 +120,7 @@ def check_leak(name: str, leak: Tensor) -> None:
         raise ValueError(f"{name} must lie in [0, 1] for every neuron")
 
 
-def check_finite(name: str, values: Tensor) -> None:
+def check_values(name: str, values: Tensor) -> None:
     """ValueError where a value is NaN or infinite."""
     if not bool(torch.isfinite(values).all()):
         raise ValueError(f"{name} must be finite for every neuron")

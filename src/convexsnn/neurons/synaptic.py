@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.checks import check_choice
-from convexsnn.neurons.protocol import Fired, Neuron, NeuronState, check_finite, check_leak
+from convexsnn.neurons.protocol import Fired, Neuron, NeuronState, check_leak, check_values
 
 SynapticReset = Literal["hard", "delayed", "refractory", "none"]
 
@@ -44,7 +44,7 @@ class Synaptic(Neuron):
         check_choice("reset", self.reset, get_args(SynapticReset))
         check_leak("leak", self.leak)
         check_leak("synapse_leak", self.synapse_leak)
-        check_finite("threshold", self.threshold)
+        check_values("threshold", self.threshold)
 
     def initial_state(self, zeros: Tensor) -> NeuronState:
         """Membrane and synaptic current."""

@@ -18,6 +18,7 @@ SPIKING = {
     "SNNRecurrent",
     "SNNRecurrentCell",
     "LIFCell",
+    "PlainCell",
 }
 # Integrators that derive from them and do not spike.
 SILENT = {"NonSpikingBaseNode", "LI", "LICell", "LIBox", "LIBoxCell", "LILinearCell"}
