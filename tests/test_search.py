@@ -54,6 +54,8 @@ QUICK = {
     "round_tol": 1e-6,
 }
 SMALL = SearchSettings(**QUICK, readout="spike", last=64)
+# Without what only the oracle "ascent" heeds.
+PLAIN = replace(SMALL, block=SearchSettings.block)
 NO_ASCENT = ("restarts", "refinement", "crossing", "inputs")
 
 
@@ -395,7 +397,7 @@ def test_bad_input():
         with pytest.raises(TypeError, match=name):
             Search(**{name: 3})
         with pytest.raises(ValueError, match=f"settings of witnesses='search' must be one of .*, got '{name}'"):
-            SpikingClassifier().set_params(**{f"witnesses__{name}": 3})
+            SpikingClassifier(witnesses="search").set_params(**{f"witnesses__{name}": 3})
     with pytest.raises(ValueError, match="once and last"):
         SpikingClassifier(witnesses="search+gaussian").fit(X, y)
 
@@ -551,7 +553,7 @@ def test_effort_ends_the_search_and_bounds_its_rounds():
     sequences, targets = as_sequences(X), encoded(y, "hinge")
     branch = prefixes_of(sequences, every_step=False).n_nodes * 2 * SMALL.width
     # A round of two generations of 32 branches is a twentieth of the effort.
-    limited = replace(SMALL, effort=2 * 32 * branch / 0.05, rounds=100, patience=100, oracles=NO_ASCENT)
+    limited = replace(PLAIN, effort=2 * 32 * branch / 0.05, rounds=100, patience=100, oracles=NO_ASCENT)
     found = run(sequences, targets, settings=limited)
     assert "neuron steps is spent" in found.stopped
     assert all(entry.simulated <= 8 * 32 for entry in found.history)  # each of four oracles: two, of one at least
@@ -773,6 +775,6 @@ def interrupt_now(*_):
 
 def test_a_search_whose_only_oracle_does_not_apply_finds_nothing_and_ends():
     X, y = bits(30, 3)
-    found = run(as_sequences(X), encoded(y, "hinge"), settings=replace(SMALL, oracles=("refinement",), patience=2))
+    found = run(as_sequences(X), encoded(y, "hinge"), settings=replace(PLAIN, oracles=("refinement",), patience=2))
     assert "2 rounds in a row" in found.stopped
     assert found.network.hidden.n_last == 0

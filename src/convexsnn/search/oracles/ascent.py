@@ -22,6 +22,8 @@ STEPS, EPOCHS, MOST = 4000, 10, 2
 RATE, RATE_BLOCK, MOST_RATE = 2e-3, 512, 1e-2
 # A step of a neuron in training takes about as long as so many in scoring, and one more for so many inputs.
 PASSES, INPUTS_A_STEP = 30, 9
+# Alone, a call may spend this share of what is left of the effort.
+SHARE_ALONE = 0.25
 # Steps over which free leaks remember at first.
 MEMORY = (1.0, 30.0)
 
@@ -48,10 +50,12 @@ class Ascent:
         generator: torch.Generator,
     ) -> Proposal | None:
         """See `Oracle`. Raises KeyboardInterrupt where training was interrupted."""
-        simulations = effort * situation.count
+        # Alone, there is nothing else to spend the effort on.
+        alone = situation.alone(self.name)
+        simulations = max(1, int(SHARE_ALONE * situation.left)) if alone else effort * situation.count
         # The ascent is worth the effort of so many rounds.
         period = math.ceil(least_cost(situation) / simulations)
-        if not situation.alone(self.name) and situation.round % period:
+        if not alone and situation.round % period:
             return None
         least, cost = least_epochs(situation), epoch_cost(situation)
         epochs = min(max(simulations // cost, least), MOST * least)
