@@ -83,8 +83,8 @@ def test_the_regressor_chooses_too():
 
 
 def test_bad_settings_are_named():
-    with pytest.raises(ValueError, match="witnesses='auto' has no settings of its own"):
-        SpikingClassifier().set_params(witnesses__depth=3)
+    with pytest.raises(ValueError, match="settings of witnesses='search'"):
+        SpikingClassifier().set_params(witnesses__dept=3)
     for name in ("penalty", "loss", "witnesses", "beta"):
         with pytest.raises(ValueError, match=name):
             SpikingClassifier(**{name: "best"}).fit(REAL, y)

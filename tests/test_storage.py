@@ -36,7 +36,7 @@ def test_round_trip(tmp_path, kind, dtype):
     loaded, extra = load_model(tmp_path / "m.safetensors")
     assert extra == {"note": "hello"}
     assert isinstance(loaded, SpikingClassifier)
-    assert loaded.get_params() == model.get_params()
+    assert loaded.get_params() == model.get_params() | vars(model.recipe)
     assert np.array_equal(loaded.classes_, model.classes_)
     assert loaded.certificate_ == model.certificate_
     assert np.array_equal(loaded.decision_function(X), model.decision_function(X))

@@ -16,7 +16,7 @@ class NestedParameters(BaseEstimator):
     """scikit-learn's parameters, with those of the witness family as ``witnesses__depth`` and so on.
 
     A family is never changed: a new one with other settings takes its place. A family that is given by name has the
-    settings that the name stands for.
+    settings that the name stands for. Settings for "auto" are those of a search.
     """
 
     witnesses: Any
@@ -39,10 +39,8 @@ class NestedParameters(BaseEstimator):
         for name, value in params.items():
             if not name.startswith(NESTED):
                 setattr(self, name, value)
-        if nested and _is_auto(self.witnesses):
-            raise ValueError("witnesses='auto' has no settings of its own: name the family first, as in 'search'")
         if nested:
-            self.witnesses = family_of(self.witnesses).with_params(**nested)
+            self.witnesses = family_of("search" if _is_auto(self.witnesses) else self.witnesses).with_params(**nested)
         return self
 
     def _family_or_none(self) -> WitnessFamily | None:
