@@ -1,15 +1,15 @@
-"""The hot path of a search: how fast many small branches are run and scored, and what share of the machine that is.
+"""The hot path of a search: how fast small branches are run and scored, by compiled code and by the reference.
 
-    python benchmarks/simulator.py [--width 12] [--branches 256]
+    OMP_NUM_THREADS=1 python benchmarks/simulator.py [--width 12] [--branches 64]
 
-Prints CPU time, so that other work on the machine disturbs little. Two ceilings are measured beside it: the arithmetic
-of a large matrix product, and five passes over the potentials in cache, which is what a step needs at least (input,
-spike, reset, leak, bias), as the matrices of small branches are too small to be bound by arithmetic.
+Both are run in turn, and the medians of five runs are printed: nanoseconds of CPU time for one neuron, one step and one
+distinct prefix. The last columns are of wall-clock time: how many times as fast two threads are as one.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
 from collections.abc import Callable
 
@@ -17,69 +17,63 @@ import numpy as np
 import torch
 
 from convexsnn.prefixes import prefixes_of
-from convexsnn.search.branches.simulator import CHUNK_FLOATS, correlate
+from convexsnn.search.branches import simulator
+from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.sequences import as_sequences
 from convexsnn.witnesses import Architecture
 
 REPEATS = 5
-PASSES = 5
 
 
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """Least CPU time of several calls."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
+def seconds_of(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    """What one call takes."""
+    start = clock()
+    work()
+    return clock() - start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=12)
-    parser.add_argument("--branches", type=int, default=256)
+    parser.add_argument("--branches", type=int, default=64)
     options = parser.parse_args()
-    torch.set_num_threads(1)
     random = np.random.default_rng(0)
     bits = lambda T: np.eye(2)[random.integers(2, size=(2000, T))]  # noqa: E731
+    recurrent = {"depth": 2, "recurrent": True}
     cases = {
-        "2000 x 14 bits, two LIF layers": (bits(14), {"depth": 3}),
-        "2000 x 14 bits, one recurrent layer": (bits(14), {"depth": 2, "recurrent": True}),
-        "2000 x 50 bits, one recurrent layer": (bits(50), {"depth": 2, "recurrent": True}),
-        "2000 x 14 x 56 reals, one recurrent layer": (random.random((2000, 14, 56)), {"depth": 2, "recurrent": True}),
+        "2000 x 14 bits, recurrent": (bits(14), recurrent, 1),
+        "2000 x 14 bits, two layers": (bits(14), {"depth": 3}, 1),
+        "2000 x 50 bits, recurrent": (bits(50), recurrent, 1),
+        "2000 x 100 x 2 reals, two layers": (random.random((2000, 100, 2)), {"depth": 3}, 1),
+        "2000 x 14 x 56 reals, 10 outputs, recurrent": (random.random((2000, 14, 56)), recurrent, 10),
     }
-    A = torch.rand(2048, 2048)
-    flops = 2 * 2048**3 / cpu_seconds(lambda: A @ A)
-    cached = torch.rand(options.width, CHUNK_FLOATS // options.width)
-    factor = torch.rand(options.width, 1)
-    per_pass = cpu_seconds(lambda: [cached.mul_(factor) for _ in range(100)]) / 100 / cached.numel()
-    print(f"one large product {flops / 1e9:.0f} GFLOP/s; one pass in cache {1e9 * per_pass:.2f} ns a number\n")
-    print("| input | prefixes | ns a neuron and step | GFLOP/s | of the large product | of the passes alone |")
-    print("|---|---|---|---|---|---|")
-    for name, (X, shape) in cases.items():
-        print(measure(name, X, shape, options, flops, per_pass), flush=True)
+    print("| input | prefixes | compiled, ns | reference, ns | ratio | two threads |\n|---|---|---|---|---|---|")
+    for name, (X, shape, outputs) in cases.items():
+        print(f"| {name} | {measure(X, shape, outputs, options)} |", flush=True)
 
 
-def measure(name: str, X: np.ndarray, shape: dict, options: argparse.Namespace, flops: float, per_pass: float) -> str:
+def measure(X: np.ndarray, shape: dict, outputs: int, options: argparse.Namespace) -> str:
     sequences = as_sequences(X)
     prefixes = prefixes_of(sequences, every_step=False)
     architecture = Architecture(sequences.n_features, bias=True, readout="spike", **shape)
     variation = Variation(architecture, options.width, input_scale(prefixes, 1.0), free_leak=True)
     population = variation.draw(options.branches, torch.Generator().manual_seed(0))
-    U = torch.rand(len(sequences), 1)
-    seconds = cpu_seconds(lambda: correlate(population, prefixes, U))
-    layers = population.layers
-    steps = len(population) * prefixes.n_nodes * sum(layer.leak.shape[1] for layer in layers)
-    weights = sum(t.numel() for layer in layers for t in (layer.weight, layer.recurrent) if t is not None)
-    done = 2 * weights * prefixes.n_nodes / seconds
-    nanoseconds = 1e9 * seconds / steps
-    share = PASSES * 1e9 * per_pass / nanoseconds
-    return (
-        f"| {name} | {prefixes.n_nodes} | {nanoseconds:.2f} | {done / 1e9:.1f} | {100 * done / flops:.0f} % "
-        f"| {100 * share:.0f} % |"
-    )
+    U, runner = torch.randn(len(sequences), outputs), BranchRunner(prefixes)
+    works = [lambda: runner.correlate(population, U), lambda: simulator.correlate(population, prefixes, U)]
+    for work in works:  # what is compiled or kept at the first call
+        work()
+    torch.set_num_threads(1)
+    taken = [[seconds_of(work, time.process_time) for work in works] for _ in range(REPEATS)]
+    steps = len(population) * prefixes.n_nodes * len(population.layers) * options.width
+    fused, reference = (1e9 * statistics.median(column) / steps for column in zip(*taken, strict=True))
+    wall = {threads: [] for threads in (1, 2)}
+    for _ in range(REPEATS):
+        for threads, found in wall.items():
+            torch.set_num_threads(threads)
+            found.append(seconds_of(works[0], time.perf_counter))
+    gain = min(wall[1]) / min(wall[2])
+    return f"{prefixes.n_nodes} | {fused:.2f} | {reference:.2f} | {reference / fused:.1f} | {gain:.2f}"
 
 
 if __name__ == "__main__":

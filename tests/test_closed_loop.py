@@ -187,7 +187,8 @@ GOOD = FeedbackLoop(0, {0: 0.0, 1: 1.0})
 @pytest.mark.parametrize(
     ("estimator", "loop", "message"),
     [
-        (SpikingRegressor(**SMALL), GOOD, "estimator must be a SpikingClassifier"),
+        (SpikingRegressor(**SMALL), GOOD, "values must be None for a regressor"),
+        (SpikingClassifier(**SMALL), FeedbackLoop(0), "values must say what number each label is"),
         (SpikingClassifier(**(SMALL | {"per_step": False})), GOOD, "estimator must be fitted with per_step=True"),
         (SpikingClassifier(**SMALL), FeedbackLoop(3, {0: 0.0, 1: 1.0}), "feature must be one of the 3 columns of X"),
         (SpikingClassifier(**SMALL), FeedbackLoop(0, {0: 0.0, 1: 1.0}, 1), "output must be one of the 1 outputs"),
@@ -207,6 +208,7 @@ def test_bad_arguments_are_refused(estimator, loop, message):
         ({"feature": -1}, "feature must be an integer"),
         ({"output": 0.5}, "output must be an integer"),
         ({"start": np.nan}, "start must be finite"),
+        ({"warm_up": -1}, "warm_up must be an integer"),
         ({"values": [0.0, 1.0]}, "values must be a mapping"),
         ({"values": {0: "x"}}, r"values\[0\] must be a number"),
     ],

@@ -26,7 +26,7 @@ ROOMS = [
     ["elimination"],
     ["fitting"],
     ["estimators"],
-    ["aeon", "closed_loop", "storage"],
+    ["aeon", "closed_loop", "forecasting", "storage"],
     ["metrics", "display"],
     ["bench", "report"],
     ["cli"],

@@ -186,3 +186,19 @@ def test_regression_of_several_outputs():
     model = SpikingRegressor(**(SMALL | {"loss": "auto"}), beta="path", columns=100).fit(X, y)
     assert model.certificate_.support <= 100
     assert model.score(X, y) > 0.5
+
+
+def test_the_proof_takes_equal_columns_for_one():
+    program = make(10, 6, 1)
+    solution = solve(program)
+    twice = torch.cat([program.columns.dense(), program.columns.dense()], dim=1).numpy()
+    exact = ExactProgram(
+        twice, program.targets.numpy(), program.row_weights.numpy(), "squared", "ridge", Fraction(program.rho),
+        (LossHead(slice(0, 1)),),
+    )  # fmt: skip
+    once = np.concatenate([solution.W.numpy(), np.zeros((6, 1))])
+    proof = prove(exact, once, solution.U.numpy())
+    assert Fraction(solution.certificate.dual) <= proof.dual <= proof.primal <= Fraction(solution.certificate.primal)
+    shared = np.concatenate([solution.W.numpy(), solution.W.numpy()]) / 2
+    with pytest.raises(ValueError, match="one of equal columns only"):
+        prove(exact, shared, solution.U.numpy())

@@ -200,7 +200,7 @@ def test_oracles_propose_branches_of_the_space(name):
     )
     network = space.draw(3, torch.Generator().manual_seed(5))
     few, problem = replace(SMALL, population=12), make_problem(sequences, targets, "hinge")
-    situation = Situation(problem, few, space, pricing, network, branch=100, left=1e6, round=1)
+    situation = Situation(problem, few, space, pricing, pricing, 12, network, branch=100, left=1e6, round=1)
     assert ORACLES[name].applies(situation)
     proposal = ORACLES[name].propose(situation, 2, None, torch.Generator().manual_seed(0))
     again = ORACLES[name].propose(situation, 2, None, torch.Generator().manual_seed(0))
@@ -654,8 +654,8 @@ class Voice:
     def __len__(self):
         return self.columns
 
-    def outputs(self, sequences, prefixes):
-        assert len(prefixes.node_of_row) == len(sequences)
+    def outputs(self, sequences, runner):
+        assert len(runner.prefixes.node_of_row) == len(sequences)
         return self.rule(sequences.values)[:, None]
 
 

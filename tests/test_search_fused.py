@@ -1,5 +1,7 @@
 """The compiled simulator of the search, beside its reference."""
 
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -8,13 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convexsnn.losses import LOSSES
 from convexsnn.neurons import RESETS
+from convexsnn.penalties import PENALTIES
 from convexsnn.prefixes import prefixes_of
+from convexsnn.problem import Problem
 from convexsnn.readouts import Membrane, Spike
+from convexsnn.search import SearchSettings, search
 from convexsnn.search.branches import simulator
 from convexsnn.search.branches.fused import running, tiles
+from convexsnn.search.branches.fused.chance import vary
 from convexsnn.search.branches.population import Population, StackedLayer
+from convexsnn.search.branches.pricing import DualPricing
 from convexsnn.search.branches.runner import BranchRunner
+from convexsnn.search.effort import Effort
 from convexsnn.sequences import as_sequences
 
 
@@ -103,15 +112,95 @@ def test_tiles_hold_every_path_and_count_each_node_once(seed, every_step, reals,
     values, parents = torch.cat(list(prefixes.values)).numpy(), tiles._parents(prefixes)
     inputs, d = cut.inputs.reshape(-1, values.shape[1], 8).transpose(0, 2, 1), values.shape[1]
     before, last = np.array([-1]), 0
-    for first, count, root, group, groups, read in cut.blocks:
+    for first, count, root, group, groups, place in cut.blocks:
         own = cut.node[first : first + count]
         above = np.array([-1]) if root else before
         assert np.array_equal(parents[own], above[cut.parent[first : first + count]])
         last = (group, groups) if groups else last
         shown = inputs[last[0] : last[0] + last[1]].reshape(-1, d)
         assert np.array_equal(shown[cut.code[first : first + count]], values[own])
-        if not read:
+        if place < 0:
             assert not np.isin(own, prefixes.node_of_row.numpy()).any()
         before = own
     assert sorted(cut.node[cut.owned]) == sorted(set(cut.node))
     assert set(prefixes.node_of_row.tolist()) <= set(cut.node.tolist())
+
+
+def test_columns_that_enter_a_dictionary_are_those_of_the_reference(monkeypatch):
+    """Even where compiled code errs: here it says that every neuron is seen everywhere."""
+    rng = np.random.default_rng(0)
+    sequences = sequences_of(rng, reals=True)
+    targets = torch.from_numpy(rng.choice([-1.0, 1.0], size=(60, 1)))
+    wrong = lambda *given: torch.ones(len(given[-1]), 60, dtype=torch.bool)  # noqa: E731
+    monkeypatch.setattr(running, "patterns", wrong)
+    shape = {"depth": 2, "width": 5, "population": 8, "generations": 2, "readout": "spike"}
+    few = SearchSettings(rounds=3, prune=0, stages=(1.0,), oracles=("restarts",), **shape)
+    problem = Problem(sequences, targets, LOSSES["hinge"], PENALTIES["l1"], 0.001)
+    found = search(problem, few)
+    assert found.network.hidden.n_last > 1
+    # The network is run by the library's own simulator.
+    assert problem.objective(found.network) == pytest.approx(found.history[-1].objective)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1000), every_step=st.booleans())
+def test_prefixes_of_some_rows_alone(seed, every_step):
+    rng = np.random.default_rng(seed)
+    prefixes = prefixes_of(sequences_of(rng, reals=False), every_step=every_step)
+    rows = torch.from_numpy(rng.choice(len(prefixes.node_of_row), size=7, replace=False))
+    some = prefixes.only(rows)
+    population = drawn(rng, (2, 4), True, True, "soft", Spike(), torch.float32)
+    owner, neuron = torch.arange(3).repeat_interleave(4), torch.arange(4).repeat(3)
+    whole = simulator.columns(population, owner, neuron, prefixes)
+    assert torch.equal(simulator.columns(population, owner, neuron, some), whole[:, rows])
+    # Nothing is left that leads to no row.
+    assert len(tiles.cut(some).node) >= some.n_nodes
+    assert set(tiles.cut(some).node) == set(range(some.n_nodes))
+
+
+def test_scores_on_some_rows_are_in_the_mean_those_on_all():
+    rng = np.random.default_rng(0)
+    prefixes = prefixes_of(sequences_of(rng, reals=True), every_step=False)
+    population = drawn(rng, (2, 6), False, True, "soft", Spike(), torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    whole = DualPricing(BranchRunner(prefixes), torch.randn(60, 1, generator=generator), PENALTIES["l1"])
+    some = [whole.sampled(20, generator).correlations(population) for _ in range(400)]
+    assert len(whole.sampled(20, generator).U) == 20
+    torch.testing.assert_close(torch.stack(some).mean(dim=0), whole.correlations(population), atol=0.6, rtol=0.0)
+
+
+@pytest.mark.parametrize("n", [100, 1000, 10_000, 1_000_000])
+def test_a_round_has_its_least_whatever_the_data(n):
+    for steps in (1, 10, 100):
+        effort = Effort(SearchSettings(), n * steps * 24, n)
+        assert effort.generations >= 30
+        assert effort.rows == n or effort.rows >= 256
+        assert effort.population >= 64 or effort.rows <= 256
+        cost = effort.generations * effort.population * effort.branch * effort.rows / n
+        assert cost <= 0.05 * effort.total * 1.01 or effort.population == 1
+
+
+def test_a_mutation_changes_as_many_numbers_as_it_says():
+    numbers, rate = np.zeros((200, 10, 12), np.float32), np.full(200, 0.1, np.float32)
+    unit, step = np.full(10, 2.0, np.float32), np.full(200, 0.5, np.float32)
+    seed = np.arange(200, dtype=np.uint64) * np.uint64(7919)
+    vary(numbers, unit, rate, step, 0.0, seed)
+    changed = numbers != 0.0
+    # Of those that are chosen a step or a new number, 85 %, can be told from zero.
+    assert changed.mean() == pytest.approx(0.1 * 0.85, rel=0.05)
+    assert changed.mean(axis=(0, 1)) == pytest.approx(np.full(12, 0.085), rel=0.2)
+    stepped, anew = 0.6 / 0.85, 0.25 / 0.85
+    assert numbers[changed].std() == pytest.approx(np.sqrt(stepped * 1.0 + anew * 4.0), rel=0.05)
+    vary(numbers, unit, rate, step, 1.0, seed)
+    assert numbers.std() == pytest.approx(2.0, rel=0.03)
+
+
+def test_compiled_code_works_where_nothing_can_be_written(tmp_path):
+    """A package in a folder that cannot be written to, of a user without a folder for caches."""
+    script = (
+        "import numba.core.caching as caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "from convexsnn.search.branches.fused.caching import cached\n"
+        "assert cached(lambda a: a + 1)(2) == 3\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from convexsnn.dictionary import Dictionary, build_dictionary
     from convexsnn.estimators import SpikingClassifier, SpikingRegressor
     from convexsnn.families import Exact, Gaussian, Heterogeneous, Kernels, Reservoir, Search, Surrogate
+    from convexsnn.forecasting import forecast
     from convexsnn.network import Branch, Hidden, Layer, Network
     from convexsnn.neurons import LIF, Threshold
     from convexsnn.polishing import Polished, polish
@@ -50,6 +51,7 @@ __all__ = [
     "as_sequences",
     "build_dictionary",
     "certify",
+    "forecast",
     "gaussian",
     "polish",
     "predict_closed_loop",
@@ -62,6 +64,7 @@ __all__ = [
 _ROOMS = {
     "certificate": ("Certificate", "certify"),
     "closed_loop": ("FeedbackLoop", "predict_closed_loop"),
+    "forecasting": ("forecast",),
     "dictionary": ("Dictionary", "build_dictionary"),
     "estimators": ("SpikingClassifier", "SpikingRegressor"),
     "families": ("Exact", "Gaussian", "Heterogeneous", "Kernels", "Reservoir", "Search", "Surrogate"),

@@ -29,11 +29,11 @@ def real_array(X: Any, name: str, *, missing: bool = False) -> np.ndarray:
     array = numeric(plain_array(X, name), name)
     with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite, and is refused
         array = np.array(array, dtype=np.float64)  # a copy: the caller's array is never aliased
-    check_finite(array, name, missing=missing)
+    check_numbers(array, name, missing=missing)
     return array
 
 
-def check_finite(array: np.ndarray, name: str, *, missing: bool = False) -> None:
+def check_numbers(array: np.ndarray, name: str, *, missing: bool = False) -> None:
     """ValueError where there are infinite numbers, or missing ones that are not let through; says how many."""
     absent, infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
     if infinite or (absent and not missing):

@@ -59,6 +59,24 @@ class Prefixes:
         read = tuple(bool(part.any()) for part in hit.split(self.sizes))
         return replace(self, node_of_row=node_of_row, read=read)
 
+    def only(self, index: Tensor) -> Prefixes:
+        """The prefixes that lead to the rows named by `index`, and no others."""
+        starts = torch.tensor([0, *self.sizes]).cumsum(0).tolist()
+        node_of_row = self.node_of_row[index]
+        kept, above = [], torch.zeros(0, dtype=torch.int64)
+        for t in range(len(self.values) - 1, -1, -1):
+            own = node_of_row[(node_of_row >= starts[t]) & (node_of_row < starts[t + 1])] - starts[t]
+            kept.insert(0, torch.cat([own, above]).unique())
+            parent = self.parents[t]
+            above = kept[0] if parent is None else parent[kept[0]]
+        kept = [nodes for nodes in kept if len(nodes)]
+        values = tuple(x[nodes] for x, nodes in zip(self.values, kept, strict=False))
+        parents: list[Tensor | None] = [None if self.parents[0] is None else self.parents[0][kept[0]]]
+        for before, nodes, parent in zip(kept, kept[1:], self.parents[1:], strict=False):
+            parents.append(torch.searchsorted(before, nodes if parent is None else parent[nodes]))
+        nodes = torch.cat([nodes + start for nodes, start in zip(kept, starts, strict=False)])
+        return Prefixes(values, tuple(parents), torch.searchsorted(nodes, node_of_row), self.read[: len(kept)])
+
     def mean_squares(self) -> Tensor:
         """Mean square of each feature over all prefixes: float64 tensor of shape (d,)."""
         sums = [x.to(torch.float64).square().sum(dim=0) for x in self.values]

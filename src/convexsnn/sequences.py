@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.arrays import check_finite, column_names, plain_array, real_array
+from convexsnn.arrays import check_numbers, column_names, plain_array, real_array
 from convexsnn.caller import isolated
 from convexsnn.checks import check_integer, check_memory
 from convexsnn.frames import in_sequences
@@ -129,7 +129,7 @@ def as_sequences(
     sequences = Sequences(torch.from_numpy(values), _lengths(lengths, values, name))
     if lengths is not None:
         values[~sequences.shown.numpy()] = 0.0
-        check_finite(values, name, missing=missing)
+        check_numbers(values, name, missing=missing)
     return sequences
 
 
@@ -173,7 +173,7 @@ def _rank(x: Any) -> int:
 def _as_given(X: Sequences, lengths: Any, name: str, *, missing: bool) -> Sequences:
     if lengths is not None:
         raise ValueError(f"lengths goes with an array, but {name} is Sequences, which know their lengths: leave it out")
-    check_finite(X.values.numpy(), name, missing=missing)
+    check_numbers(X.values.numpy(), name, missing=missing)
     return X
 
 

@@ -23,6 +23,7 @@ from convexsnn.checks import check_integer, check_names, check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.estimators.classes import Classes
 from convexsnn.estimators.input_form import InputForm
+from convexsnn.estimators.target_scale import TargetScale
 from convexsnn.families import family_from_dict
 from convexsnn.files import write_atomically
 from convexsnn.network import Hidden, Network
@@ -135,7 +136,7 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
         kind = lambda h: (h.n_features, h.readout, h.every_step, h.dtype)  # noqa: E731
         if kind(network) != kind(witnesses):
             raise ValueError("they are of another kind than the network")
-    estimator.trained_, estimator.network_ = trained, trained.network
+    estimator.adopt(trained)
     return estimator, header["extra"]
 
 
@@ -208,6 +209,8 @@ def _check_outputs(estimator: Estimator, outputs: int) -> None:
         _ = estimator.loss_function  # refuses output weights, or a loss, that do not fit the classes
     elif not isinstance(estimator.single_output_, bool) or (estimator.single_output_ and outputs != 1):
         raise ValueError(f"single_output does not fit {outputs} outputs")
+    elif len(estimator.target_scale_.unit) != outputs:
+        raise ValueError(f"target_scale does not fit {outputs} outputs")
 
 
 def describe_parameters(estimator: Estimator) -> dict[str, Any]:
@@ -249,13 +252,15 @@ def _fitted_facts(estimator: Estimator) -> dict[str, Any]:
     if isinstance(estimator, SpikingClassifier):
         facts |= _describe_classes(estimator.classes_)
     if isinstance(estimator, SpikingRegressor):
-        facts["single_output"] = estimator.single_output_
+        facts |= {"single_output": estimator.single_output_, "target_scale": estimator.target_scale_.to_dict()}
     return facts
 
 
 def _fitted_names(estimator: Estimator) -> tuple[str, ...]:
     """The names of `_fitted_facts`."""
-    own = ("classes", "classes_dtype") if isinstance(estimator, SpikingClassifier) else ("single_output",)
+    own = (
+        ("classes", "classes_dtype") if isinstance(estimator, SpikingClassifier) else ("single_output", "target_scale")
+    )
     return ("input", "beta", "path", "history", "stopped", *own)
 
 
@@ -289,6 +294,7 @@ def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
         attributes["classes_"] = _rebuild_classes(facts["classes"], facts["classes_dtype"])
     if "single_output" in facts:
         attributes["single_output_"] = facts["single_output"]
+        attributes["target_scale_"] = TargetScale.from_dict(facts["target_scale"])
     return attributes
 
 

@@ -54,7 +54,7 @@ def quantise(model: Path, source: FitData, out: Path, bits: int, effort: int, *,
     if not force:
         _check_own(out, extra)
     data, problem = load_unchanged(source, estimator, extra)
-    quantised = quantise_network(estimator.network_, problem.input, bits, effort=effort)
+    quantised = quantise_network(estimator.trained_.network, problem.input, bits, effort=effort)
     result = _with_network(estimator, quantised.network, problem)
     facts, certificate = describe(quantised), result.certificate_.to_json()
     metrics = collect_metrics(result, data, time.perf_counter() - begun, collect_scores(result, data))
@@ -128,7 +128,15 @@ def _with_network(estimator: Estimator, network: Network, problem: Problem) -> E
         "intercept": False,  # an always-firing neuron that carries weight is one of the network's own
     }
     result = type(estimator)(**parameters)
-    for name in ("n_features_in_", "feature_names_in_", "input_form_", "classes_", "single_output_", "beta_"):
+    for name in (
+        "n_features_in_",
+        "feature_names_in_",
+        "input_form_",
+        "classes_",
+        "single_output_",
+        "target_scale_",
+        "beta_",
+    ):
         if hasattr(estimator, name):
             setattr(result, name, getattr(estimator, name))
     result.path_, result.history_, result.stopped_ = [], [], None
@@ -143,6 +151,5 @@ def _with_network(estimator: Estimator, network: Network, problem: Problem) -> E
         seconds=0.0,
         solver=before.solver,
     )
-    result.trained_ = source.fit_of(solution).conclude()
-    result.network_ = result.trained_.network
+    result.adopt(source.fit_of(solution).conclude())
     return result

@@ -73,7 +73,7 @@ class ColumnsDisplay:
         check_integer("n_points", n_points, minimum=2)
         problem = estimator.problem(X, y)
         sequences, targets = problem.input, problem.targets
-        network = estimator.network_
+        network = estimator.trained_.network
         order = torch.argsort(network.W.norm(dim=1), descending=True, stable=True)
         used = int((network.W != 0).any(dim=1).sum())
         counts = np.unique([0, *np.geomspace(1, max(1, used), n_points).round().astype(int)]).clip(max=used)

@@ -20,7 +20,7 @@ from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
 from convexsnn.estimators.arguments import check_device, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
-from convexsnn.estimators.recipe import AUTO, Recipe, are_real
+from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real
 from convexsnn.estimators.targets import spread_weights
 from convexsnn.exact import ExactSettings, bound_network
 from convexsnn.families import Run, WitnessFamily
@@ -108,7 +108,7 @@ class SpikingEstimator(InputReader, ABC):
     @property
     def recipe(self) -> Recipe:
         """The settings with what is "auto" chosen: by the data of fit, and before it as for symbols."""
-        return vars(self).get("recipe_") or Recipe.of(self, self.usual_loss, real=False)
+        return vars(self).get("recipe_") or Recipe.of(self, self.usual, real=False)
 
     @isolated
     def recipe_for(self, X: Any, *, lengths: Any = None) -> Recipe:
@@ -130,8 +130,8 @@ class SpikingEstimator(InputReader, ABC):
 
     @property
     @abstractmethod
-    def usual_loss(self) -> str:
-        """The loss that "auto" names with searched neurons."""
+    def usual(self) -> Usual:
+        """What "auto" stands for."""
 
     @property
     @abstractmethod
@@ -178,7 +178,7 @@ class SpikingEstimator(InputReader, ABC):
         self.check_settings()
         sequences = self._read(X, lengths, fitting=True)
         real = self.input_form_.sequences and are_real(sequences, per_step=bool(self.per_step))
-        self.recipe_ = Recipe.of(self, self.usual_loss, real=real)
+        self.recipe_ = Recipe.of(self, self.usual, real=real)
         return sequences
 
     def _train(
@@ -196,7 +196,15 @@ class SpikingEstimator(InputReader, ABC):
         fitted = fitting.fit(problem, self.family, regularisation, run, validation_fraction=self.validation_fraction)
         self.beta_, self.path_ = fitted.beta, list(fitted.path)
         self.history_, self.stopped_ = list(fitted.history), fitted.stopped
-        self.trained_, self.network_ = fitted.trained, fitted.trained.network
+        self.adopt(fitted.trained)
+
+    def adopt(self, trained: Trained) -> None:
+        """Keep what was trained, and the network that answers as users ask."""
+        self.trained_, self.network_ = trained, self._answering(trained.network)
+
+    def _answering(self, network: Network) -> Network:
+        """The network of the program, with outputs in the units of `predict`."""
+        return network
 
     def _problem(self, sequences: Sequences, targets: Tensor, per_sequence: np.ndarray, balance: Any = 1.0) -> Problem:
         """The problem of weighted sequences; ValueError where the weights of their rows are not positive.

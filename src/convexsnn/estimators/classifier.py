@@ -25,9 +25,9 @@ from convexsnn.estimators.classes import (
     read_output_weights,
     same_answers,
 )
-from convexsnn.estimators.recipe import AUTO, Recipe
+from convexsnn.estimators.recipe import AUTO, Recipe, Usual
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights, weighty
-from convexsnn.families import WitnessFamily
+from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.labels import decide, split_heads
 from convexsnn.losses import LOSSES, Head, Loss, ProbabilisticLoss, loss_of
 from convexsnn.network import Hidden
@@ -270,7 +270,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             )
         self.classes_ = classes
         if several:  # cross entropy is the only loss for it
-            self.recipe_ = Recipe.of(self, self.usual_loss, real=False)
+            self.recipe_ = Recipe.of(self, self.usual, real=False)
         _ = self.loss_function  # of several outputs: refuses a loss that has none
 
     @property
@@ -279,9 +279,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         return heads_of(self.classes_, self.output_weights) if hasattr(self, "classes_") else ()
 
     @property
-    def usual_loss(self) -> str:
-        """Cross entropy."""
-        return "cross_entropy"
+    def usual(self) -> Usual:
+        """Cross entropy, and kernels that are read by their rate."""
+        return Usual("cross_entropy", Kernels(), columns=1000)
 
     @property
     def loss_function(self) -> Loss:

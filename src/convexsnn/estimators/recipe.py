@@ -15,10 +15,27 @@ from convexsnn.sequences import Sequences
 AUTO = "auto"
 # Sequences of fewer steps have little for kernels to see.
 LEAST_STEPS = 8
-# What is read of kernels, at most, unless `columns` says so.
-COLUMNS = 1000
 # With a penalty that leaves columns out.
 USUAL_BETA = 0.1
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What a kind of estimator chooses where it is left to it.
+
+    Attributes
+    ----------
+    loss : str
+        Of searched neurons.
+    kernels : Kernels
+        For sequences of real numbers.
+    columns : int
+        That are read of kernels, at most.
+    """
+
+    loss: str
+    kernels: Kernels
+    columns: int
 
 
 @dataclass(frozen=True)
@@ -41,15 +58,14 @@ class Recipe:
     columns: int | None
 
     @classmethod
-    def of(cls, estimator: Any, usual_loss: str, *, real: bool) -> Recipe:
+    def of(cls, estimator: Any, usual: Usual, *, real: bool) -> Recipe:
         """The settings of an estimator, with what is "auto" chosen.
 
         Parameters
         ----------
         estimator : SpikingEstimator
             With the settings `witnesses`, `loss`, `penalty`, `beta` and `columns`, any of which may be bad.
-        usual_loss : str
-            The loss of searched neurons.
+        usual : Usual
         real : bool
             Whether the data are what kernels are for (`are_real`).
         """
@@ -57,17 +73,17 @@ class Recipe:
         check_choice("penalty", penalty, [AUTO, *PENALTIES])
         squared = _is_one_of(loss, AUTO, "squared") and penalty in (AUTO, "ridge", "elastic")
         if _is_one_of(estimator.witnesses, AUTO):
-            family: WitnessFamily = Kernels() if real and squared else Search()
+            family: WitnessFamily = usual.kernels if real and squared else Search()
         else:
             family = family_of(estimator.witnesses)
         read_by_ridge = isinstance(family, Kernels) and squared
         limit = estimator.columns
         if read_by_ridge:
-            penalty, limit = ("ridge", limit or COLUMNS) if penalty == AUTO else (penalty, limit)
+            penalty, limit = ("ridge", limit or usual.columns) if penalty == AUTO else (penalty, limit)
             loss, beta = "squared", "path" if _is_one_of(beta, AUTO) and estimator.rho is None else beta
         return cls(
             family,
-            usual_loss if _is_one_of(loss, AUTO) else loss,
+            usual.loss if _is_one_of(loss, AUTO) else loss,
             "l1" if penalty == AUTO else penalty,
             USUAL_BETA if _is_one_of(beta, AUTO) else beta,
             limit,

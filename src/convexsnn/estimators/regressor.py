@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from torch import Tensor
@@ -14,8 +14,12 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.base import SpikingEstimator
+from convexsnn.estimators.recipe import AUTO, Usual
+from convexsnn.estimators.target_scale import TargetScale
 from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights, weighty
+from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.losses import LOSSES, Loss
+from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
 from convexsnn.sequences import Sequences
 from convexsnn.validation import RSquared
@@ -26,17 +30,31 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
     The loss is the squared error, unless another that can learn real targets has been added to `convexsnn.losses`.
 
+    Targets count in units of their standard deviation, output by output, so that beta means the same whatever their
+    unit is. With `intercept` they are also centred: their mean is added by the always-firing neuron, unpenalised. Both
+    are part of the output weights of `network_`, so that it and its exports answer in the unit of y. The certificate is
+    of the program in standard units, whose network is ``trained_.network``.
+
     Parameters
     ----------
+    witnesses, penalty, beta, columns : "auto", or as in `SpikingClassifier`
+        Where the data are sequences of real numbers, "auto" stands for 2000 kernels and the ridge penalty, with a beta
+        of a path. The output reads how often each neuron fires, whether it fires at the last step, and its weighted sum
+        there, which is no spike; the 200 neurons of the largest weights are kept. Other data are left to a search.
     loss : {"auto", "squared"}
         "auto" is squared.
-    witnesses, penalty, beta, rho, columns, validation_fraction, per_step, intercept, timesteps, missing
+    intercept : bool
+        Add an always-firing neuron. The mean of the targets is part of its weight, unpenalised; what is learned beside
+        it is penalised like any other weight. Readouts that count spikes do not read it: with them, leave it out.
+    rho, validation_fraction, per_step, timesteps, missing
         As in `SpikingClassifier`; held out sequences are not stratified.
     tol, max_iter, device, random_state
         As in `SpikingClassifier`.
 
     Attributes
     ----------
+    target_scale_ : TargetScale
+        The unit and the zero of each output in the program.
     network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_, history_, stopped_
         As in `SpikingClassifier`.
 
@@ -54,6 +72,43 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     >>> bool(model.score(X, y) > 0.9)
     True
     """
+
+    def __init__(
+        self,
+        *,
+        witnesses: str | WitnessFamily | Hidden = AUTO,
+        loss: str = AUTO,
+        penalty: str = AUTO,
+        beta: float | Sequence[float] | str = AUTO,
+        rho: float | None = None,
+        columns: int | None = None,
+        validation_fraction: float = 0.2,
+        per_step: bool = False,
+        intercept: bool = True,
+        timesteps: int = 8,
+        missing: str = "refuse",
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        device: str = "cpu",
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            witnesses=witnesses,
+            loss=loss,
+            penalty=penalty,
+            beta=beta,
+            rho=rho,
+            columns=columns,
+            validation_fraction=validation_fraction,
+            per_step=per_step,
+            intercept=intercept,
+            timesteps=timesteps,
+            missing=missing,
+            tol=tol,
+            max_iter=max_iter,
+            device=device,
+            random_state=random_state,
+        )
 
     @isolated
     def fit(
@@ -93,13 +148,25 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         self.single_output_ = values.ndim == 1
         weights = sequence_weights(sample_weight, sequences)
         weights, sequences, values = weighty(weights, sequences, values, per_step=self.per_step)
-        self._train(self._problem(sequences, _columns(values), weights), validation, observer, checkpoint)
+        self.target_scale_ = self._scale_of(values, spread_weights(weights, sequences, self.per_step))
+        self._train(
+            self._problem(sequences, self.target_scale_.scaled(values), weights), validation, observer, checkpoint
+        )
         return self
 
+    def _scale_of(self, values: np.ndarray, weights: np.ndarray) -> TargetScale:
+        """The scale of targets, which is centred where the network has an always-firing neuron to add the mean back."""
+        return TargetScale.of(values.reshape(len(values), -1), weights, centred=bool(self.intercept))
+
+    def _answering(self, network: Network) -> Network:
+        """See `SpikingEstimator`: in the units of y."""
+        return self.target_scale_.unfolded(network)
+
     @property
-    def usual_loss(self) -> str:
-        """Squared."""
-        return "squared"
+    def usual(self) -> Usual:
+        """The squared error, and 200 neurons at most, which are also read at the last step."""
+        readouts = ("rate", "spike", "analog")
+        return Usual("squared", Kernels(last=2000, readouts=readouts), columns=200 * len(readouts))
 
     @property
     def loss_function(self) -> Loss:
@@ -113,7 +180,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         return RSquared()
 
     def _targets(self, y: Any, sequences: Sequences) -> Tensor:
-        return _columns(real_targets(y, sequences, self.per_step, type(self).__name__))
+        return self.target_scale_.scaled(real_targets(y, sequences, self.per_step, type(self).__name__))
 
     @isolated
     def predict(self, X: Any, *, lengths: Any = None) -> Any:
@@ -128,9 +195,4 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         S, sequences = self._scores(X, lengths)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)
-        return float(r2_score(_columns(values), S.numpy(), sample_weight=weights))
-
-
-def _columns(values: np.ndarray) -> Tensor:
-    """Targets as a float64 tensor of shape (rows, C)."""
-    return torch.from_numpy(values.reshape(len(values), -1))
+        return float(r2_score(values.reshape(len(values), -1), S.numpy(), sample_weight=weights))

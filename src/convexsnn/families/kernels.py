@@ -25,9 +25,12 @@ class Kernels(SampledFamily):
         There are this many neurons, in one layer.
     lengths : tuple of int
         Each neuron sees each of its features at one of these numbers of steps, at least 1.
+    readouts : tuple of str
+        The output reads these of each neuron: rate, how often it fires over the whole sequence; count, the same as a
+        number of steps; spike, whether it fires at the last step; analog, its weighted sum there, which is no spike.
     windows : tuple of int
-        The output reads how often each neuron fires over the whole sequence. It also reads how often each neuron fires
-        in this many equal parts of the longest sequence, at least 2, for each of these numbers.
+        The output also reads how often each neuron fires in this many equal parts of the longest sequence, at least 2,
+        for each of these numbers.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
 
@@ -41,17 +44,19 @@ class Kernels(SampledFamily):
 
     last: int = KernelShape.neurons
     lengths: tuple[int, ...] = KernelShape.lengths
+    readouts: tuple[str, ...] = KernelShape.readouts
     windows: tuple[int, ...] = KernelShape.windows
     dtype: str = KernelShape.dtype
 
     def __post_init__(self) -> None:
         shape = self.shape()
         object.__setattr__(self, "lengths", shape.lengths)
+        object.__setattr__(self, "readouts", shape.readouts)
         object.__setattr__(self, "windows", shape.windows)
 
     def shape(self) -> KernelShape:
         """The settings of the draw."""
-        return KernelShape(self.last, self.lengths, self.windows, self.dtype)
+        return KernelShape(self.last, self.lengths, self.readouts, self.windows, self.dtype)
 
     @property
     def n_last(self) -> int:

@@ -86,7 +86,8 @@ def _flatten(y: Any, lengths: np.ndarray) -> np.ndarray:
 
 def _targets(labels: np.ndarray, header: dict[str, Any]) -> np.ndarray:
     if header["estimator"] == "SpikingRegressor":
-        return labels.astype(np.float64).reshape(len(labels), -1)
+        scale = {name: np.array(values) for name, values in header["fitted"]["target_scale"].items()}
+        return (labels.astype(np.float64).reshape(len(labels), -1) - scale["offset"]) / scale["unit"]
     classes = header["fitted"]["classes"]
     if isinstance(header["fitted"]["classes_dtype"], list):
         if labels.ndim != 2 or labels.shape[1] != len(classes):

@@ -14,7 +14,7 @@ With row weights a_i / A, a dictionary D of floats, such as zeros and ones, and 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -33,7 +33,8 @@ class ExactProgram:
     Attributes
     ----------
     columns : bool or float64 array of shape (n, P)
-        D, every float as the dyadic rational that it is; equal and all-zero columns do no harm.
+        D, every float as the dyadic rational that it is. Equal and all-zero columns do no harm; with the penalty ridge,
+        which would share a weight out among equal ones, such columns are one.
     targets : float64 array of shape (n, C)
         Encoded labels: +-1 for hinge and logistic, one-hot for cross entropy, real for squared.
     row_weights : float64 array of shape (n,)
@@ -95,13 +96,27 @@ def prove(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> Proof:
     Raises
     ------
     ValueError
-        When a shape does not fit, a number is not finite, a row weight or rho is not positive, or the targets are not
-        of the loss.
+        When a shape does not fit, a number is not finite, a row weight or rho is not positive, the targets are not of
+        the loss, or with the penalty ridge two equal columns have weight.
     """
     _check(program, W, U)
+    program, W = _with_equal_columns_as_one(program, W)
     rational = program.penalty in ("l1", "ridge") or W.shape[1] == 1
     exact = program.loss in ("hinge", "squared") and rational
     return Proof(primal_bound(program, W), dual_bound(program, U), exact)
+
+
+def _with_equal_columns_as_one(program: ExactProgram, W: np.ndarray) -> tuple[ExactProgram, np.ndarray]:
+    """The program on its distinct columns, and the weights of these, where the penalty is ridge."""
+    if program.penalty != "ridge":
+        return program, W
+    columns, column_of = np.unique(program.columns, axis=1, return_inverse=True)
+    used = np.flatnonzero(W.any(axis=1))
+    if len(np.unique(column_of[used])) < len(used):
+        raise ValueError("W must have weight on one of equal columns only, as the penalty is ridge")
+    merged = np.zeros((columns.shape[1], W.shape[1]))
+    merged[column_of[used]] = W[used]
+    return replace(program, columns=columns), merged
 
 
 def primal_bound(program: ExactProgram, W: np.ndarray) -> Fraction:

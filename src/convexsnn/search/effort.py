@@ -9,7 +9,9 @@ from convexsnn.search.history import Round
 from convexsnn.search.settings import SearchSettings
 
 # What one neuron takes for one step of one distinct prefix, about, on one core of 2026 (benchmarks/simulator.py).
-SECONDS_A_STEP = 2e-9
+SECONDS_A_STEP = 5e-10
+# A round has at least so many generations, of at least so many branches, on at least so many rows.
+GENERATIONS, BRANCHES, ROWS = 30, 64, 256
 # Shares of the effort: that of a round, at most, and that which is kept for the last step.
 ROUND, LAST_STEP = 0.05, 0.1
 
@@ -23,15 +25,17 @@ class Effort:
     settings : SearchSettings
     branch : int
         Neuron steps of running one small branch over all training rows.
+    all_rows : int
     """
 
     settings: SearchSettings
     branch: int
+    all_rows: int
 
     @classmethod
     def of(cls, settings: SearchSettings, prefixes: Prefixes, layers: int) -> Effort:
         """For branches of so many layers."""
-        return cls(settings, prefixes.n_nodes * layers * settings.width)
+        return cls(settings, prefixes.n_nodes * layers * settings.width, len(prefixes.node_of_row))
 
     @property
     def total(self) -> float:
@@ -40,15 +44,36 @@ class Effort:
         return self.settings.effort if seconds is None else seconds / SECONDS_A_STEP
 
     @property
+    def rows(self) -> int:
+        """Rows on which branches climb: all, or so many that a round's share of the effort suffices for its least."""
+        least = min(GENERATIONS, self.settings.generations) * min(BRANCHES, self.settings.population)
+        return min(self.all_rows, max(ROWS, int(self.all_rows * self._afforded / least)))
+
+    @property
+    def population(self) -> int:
+        """Branches that an oracle varies: those asked for, or as many as climb for the least number of generations."""
+        generations = min(GENERATIONS, self.settings.generations)
+        return max(1, min(self.settings.population, int(self._on_rows / generations)))
+
+    @property
     def generations(self) -> int:
         """Of hill climbing in a round: those asked for, or as many as its share of the effort suffices for."""
-        afforded = int(ROUND * self.total / (self.settings.population * self.branch))
-        return max(1, min(self.settings.generations, afforded))
+        return max(1, min(self.settings.generations, int(self._on_rows / self.population)))
+
+    @property
+    def _afforded(self) -> float:
+        """Branches that a round may run over all training rows."""
+        return ROUND * self.total / self.branch
+
+    @property
+    def _on_rows(self) -> float:
+        """Branches that it may run over those on which they climb."""
+        return self._afforded * self.all_rows / self.rows
 
     @property
     def trials(self) -> int:
         """Branches to be run for pruning."""
-        asked = self.settings.prune * self.settings.generations * self.settings.population
+        asked = self.settings.prune * self.generations * self.population
         return min(asked, int(LAST_STEP * self.total / self.branch))
 
     @property

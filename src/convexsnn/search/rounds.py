@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,9 @@ from convexsnn.search.oracles import ORACLES, Proposal, Situation
 from convexsnn.search.oracles.credit import Credit
 from convexsnn.search.state import SearchState, SearchTask
 from convexsnn.solvers import SolverOptions, Status, solve
+
+# The bound on all networks hardly changes from round to round, and takes its time where there are several outputs.
+BOUND_EVERY = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +124,19 @@ def _find(task: SearchTask, state: SearchState, generator: torch.Generator) -> R
     """Ask every oracle that applies, and admit the best columns of all."""
     settings, pool = task.settings, state.pool
     pricing = DualPricing(task.runner, (state.U / task.rho_at(state.stage)).to(torch.float32), task.norm)
+    sample = pricing.sampled(task.effort.rows, generator) if task.effort.rows < len(pricing.U) else pricing
     left = (1.0 - task.effort.spent(state.history)) * task.effort.simulations
     situation = Situation(
-        task.problem, settings, task.variation, pricing, pool.network, task.effort.branch, left, len(state.history)
+        task.problem,
+        settings,
+        task.variation,
+        pricing,
+        sample,
+        task.effort.population,
+        pool.network,
+        task.effort.branch,
+        left,
+        len(state.history),
     )
     names = [name for name in settings.oracles if ORACLES[name].applies(situation)]
     if not names:
@@ -192,14 +206,18 @@ def _note(
     seconds: float,
 ) -> Round:
     pool, rows = solved.pool, task.rows
-    program = task.program(pool.columns, solved.rho)
-    bound = universal_bound(program, rows.exact.node_of_row, (solved.U,)).value
+    number = 0 if before is None else before.number + 1
+    anew = before is None or before.rho != solved.rho
+    known = -math.inf if before is None or anew else before.global_bound
+    if anew or number % BOUND_EVERY == 0:
+        program = task.program(pool.columns, solved.rho)
+        known = max(known, universal_bound(program, rows.exact.node_of_row, (solved.U,)).value)
     return Round(
-        number=0 if before is None else before.number + 1,
+        number=number,
         rho=solved.rho,
         objective=solved.objective,
         dual=solved.dual,
-        global_bound=bound if before is None or before.rho != solved.rho else max(bound, before.global_bound),
+        global_bound=known,
         columns=len(pool),
         support=int(pool.weighty.sum()),
         best_score=found.best_score,

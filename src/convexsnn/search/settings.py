@@ -53,12 +53,12 @@ class SearchSettings:
     width : int
         Every layer of a searched branch has this many neurons.
     population : int
-        An oracle varies this many branches at once.
+        An oracle varies at most this many branches at once: fewer where the data are large for the effort.
     generations : int
         A round takes at most this many generations of hill climbing. The oracles share them by what each has gained.
     effort : float
-        The search may take this many neuron steps. One is one neuron for one step of one distinct prefix: about two
-        nanoseconds on one core. A round takes a twentieth of the effort at most, and the last step a tenth.
+        The search may take this many neuron steps. One is one neuron for one step of one distinct prefix: half a
+        nanosecond on one core. A round takes a twentieth of the effort at most, and the last step a tenth.
     seconds : float, optional
         The search takes this many seconds, instead of an effort. The same seed may then give another network on another
         day.
@@ -116,7 +116,7 @@ class SearchSettings:
     width: int = 12
     population: int = 256
     generations: int = 40
-    effort: float = 5e9
+    effort: float = 2e10
     seconds: float | None = None
     rounds: int = 100
     patience: int = 4

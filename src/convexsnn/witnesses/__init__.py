@@ -2,7 +2,7 @@
 
 from convexsnn.witnesses.architecture import Architecture
 from convexsnn.witnesses.batch_norm import fold_batch_norms
-from convexsnn.witnesses.constant import with_constant
+from convexsnn.witnesses.constant import with_constant, with_offset
 from convexsnn.witnesses.gaussian import gaussian
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heterogeneous
 from convexsnn.witnesses.mixture import mix
@@ -22,4 +22,5 @@ __all__ = [
     "pretrained",
     "tune_reservoir",
     "with_constant",
+    "with_offset",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from convexsnn.caller import isolated
-from convexsnn.network import Branch, Hidden, Layer
+from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import lif
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import simulate
@@ -31,14 +32,42 @@ def with_constant(hidden: Hidden) -> Hidden:
         bias=torch.ones(1, dtype=hidden.dtype),
     )
     constant = Branch((layer,))
-    alone = Hidden(hidden.n_features, (constant,), hidden.readout, every_step=True, dtype=hidden.dtype)
+    _part_of_one(hidden, constant)
+    return replace(hidden, branches=(*hidden.branches, constant.to(hidden.device)))
+
+
+@isolated
+def with_offset(network: Network, offset: Tensor) -> Network:
+    """The network whose outputs are larger by `offset`, float64 of shape (C,).
+
+    An always-firing neuron gives it: the one at the end of the network, or where there is none, one more.
+
+    Raises
+    ------
+    ValueError
+        As of `with_constant`.
+    """
+    hidden, W = network.hidden, network.W
+    bare = replace(hidden, branches=hidden.branches[:-1])
+    if not hidden.branches or not with_constant(bare).equals(hidden):
+        bare, hidden = hidden, with_constant(hidden)
+        W = torch.cat([W, W.new_zeros(hidden.n_last - len(W), W.shape[1])])
+    weights = W.clone()
+    weights[bare.n_last + _part_of_one(bare, hidden.branches[-1])] += offset
+    return Network(hidden, weights)
+
+
+def _part_of_one(hidden: Hidden, constant: Branch) -> int:
+    """The part of the readout that reads 1 of the always-firing neuron at every step; ValueError where none does."""
+    alone = replace(hidden, branches=(constant,), every_step=True).to("cpu")
     steps = torch.zeros(1, 3, hidden.n_features, dtype=hidden.dtype)
-    if not bool((simulate(alone, Sequences(steps, torch.tensor([3]))).features == 1).all(dim=0).any()):
+    ones = (simulate(alone, Sequences(steps, torch.tensor([3]))).features == 1).all(dim=0)
+    if not bool(ones.any()):
         raise ValueError(
             f"an intercept is an always-firing neuron, of which the readout {str(hidden.readout)!r} does not read 1 at "
             "every step: leave the intercept out"
         )
-    return replace(hidden, branches=(*hidden.branches, constant.to(hidden.device)))
+    return int(ones.nonzero()[0])
 
 
 @isolated

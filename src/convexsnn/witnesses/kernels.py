@@ -13,9 +13,11 @@ from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_integer
 from convexsnn.network import DTYPES, Branch, Hidden, Layer, delayed
 from convexsnn.neurons import Threshold
-from convexsnn.readouts import Rate, Readout, Several, Windows
+from convexsnn.readouts import Readout, Several, Windows, as_readout
 from convexsnn.sequences import Sequences
 
+# What may be read of a kernel: over time, at the step that is read, and its weighted sum there.
+READS = ("rate", "count", "spike", "analog")
 # So many dilations at most of each length: neurons of the same delays are run together.
 DILATIONS = 16
 # The bias of a neuron is made for so many training sequences, drawn for each group of so many neurons.
@@ -37,13 +39,16 @@ class KernelShape:
     lengths : tuple of int
         Taps of a kernel, at least 1: as many kernels of each length. A kernel has at most as many taps as half of the
         sequences have steps.
+    readouts : tuple of str
+        What is read of each neuron, one or several of `READS`.
     windows : tuple of int
-        The rate of a neuron is read over the whole sequence, and in each of so many windows, for each of these numbers.
+        The rate of a neuron is also read in each of so many windows, for each of these numbers.
     dtype : {"float64", "float32"}
     """
 
     neurons: int = 5000
     lengths: tuple[int, ...] = (3, 5, 9)
+    readouts: tuple[str, ...] = ("rate",)
     windows: tuple[int, ...] = ()
     dtype: str = "float64"
 
@@ -53,19 +58,25 @@ class KernelShape:
         object.__setattr__(self, "windows", tuple(check_integer("windows", k, minimum=2) for k in self.windows))
         if not self.lengths:
             raise ValueError("lengths must hold at least one number of taps")
-        if len(set(self.windows)) < len(self.windows):
-            raise ValueError(f"windows must hold every number once, got {self.windows}")
+        object.__setattr__(self, "readouts", tuple(check_choice("readouts", name, READS) for name in self.readouts))
+        if not self.readouts:
+            raise ValueError(f"readouts must hold at least one of {', '.join(READS)}")
+        for name in ("windows", "readouts"):
+            own = getattr(self, name)
+            if len(set(own)) < len(own):
+                raise ValueError(f"{name} must hold every entry once, got {own}")
         check_choice("dtype", self.dtype, DTYPES)
 
     @property
     def parts(self) -> int:
         """Columns of a neuron, where sequences have as many steps as there are windows."""
-        return 1 + sum(self.windows)
+        return len(self.readouts) + sum(self.windows)
 
     def readout(self, steps: int) -> Readout:
         """What is read of the neurons on sequences of up to `steps` steps."""
         windows = [Windows(count, steps // count) for count in self.windows if count <= steps]
-        return Several((Rate(), *windows)) if windows else Rate()
+        own = [*map(as_readout, self.readouts), *windows]
+        return Several(tuple(own)) if len(own) > 1 else own[0]
 
 
 @isolated

@@ -38,6 +38,19 @@ class DualPricing:
     U: Tensor
     norm: Norm
 
+    def sampled(self, count: int, generator: torch.Generator) -> DualPricing:
+        """The same on `count` of the rows: half are those of the largest |U|, the others are drawn.
+
+        Each row that is drawn stands for as many as were not, so that the mean of a score is what it is on all rows.
+        """
+        size, largest = self.U.norm(dim=1), count // 2
+        order = size.argsort(descending=True, stable=True)
+        rest = order[largest:]
+        drawn = rest[torch.randperm(len(rest), generator=generator)[: count - largest]]
+        U = torch.cat([self.U[order[:largest]], self.U[drawn] * (len(rest) / len(drawn))])
+        prefixes = self.runner.prefixes.only(torch.cat([order[:largest], drawn]))
+        return DualPricing(BranchRunner(prefixes), U, self.norm)
+
     def correlations(self, population: Population) -> Tensor:
         """d^T U / rho of every last-layer neuron, (B, m, C)."""
         return self.runner.correlate(population, self.U)

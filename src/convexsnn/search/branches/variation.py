@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from convexsnn.prefixes import Prefixes
+from convexsnn.search.branches.fused.chance import vary
 from convexsnn.search.branches.population import Population, StackedLayer
 from convexsnn.witnesses.architecture import Architecture
 
@@ -18,8 +19,6 @@ LEAK_ZERO, LEAK_ONE, LEAST_FORGOTTEN = 0.2, 0.2, 0.01
 # A mutation changes each number with a probability, by a step in units of its scale; both are drawn for each branch,
 # evenly on a logarithmic axis. So there are always branches changed a little and branches changed a lot.
 RATES, STEPS = (0.01, 0.5), (0.02, 2.0)
-# What a changed number becomes: a step away, drawn anew, of the other sign, or zero.
-STEPPED, REDRAWN, FLIPPED = 0.6, 0.25, 0.1
 # Share of neurons whose incoming weights are drawn anew as a whole.
 NEURONS_REDRAWN = 0.03
 
@@ -61,29 +60,26 @@ class Variation:
         """One child of each branch."""
         count = len(parents)
         rate, step = (_log_uniform(count, bounds, generator) for bounds in (RATES, STEPS))
-        layers, scale = [], self.input_scale.unsqueeze(1)
+        layers, scale = [], self.input_scale
         for layer in parents.layers:
 
-            def change(numbers: Tensor, unit: Tensor | float = 1.0) -> Tensor:
-                return _change(numbers, unit, rate, step, generator)
+            def change(numbers: Tensor, unit: Tensor, anew: float = 0.0) -> Tensor:
+                return _changed(numbers, unit, (rate, step), anew, generator)
 
-            weight = change(layer.weight, scale)
-            anew = torch.rand(count, 1, self.width, generator=generator) < NEURONS_REDRAWN
-            weight = torch.where(anew, _normal(tuple(weight.shape), generator) * scale, weight)
             leak = layer.leak
             if self.free_leak:
                 chosen = torch.rand(leak.shape, generator=generator) < rate.unsqueeze(1)
                 leak = torch.where(chosen, self._leak(count, generator), leak)
             layers.append(
                 StackedLayer(
-                    weight,
-                    None if layer.recurrent is None else change(layer.recurrent),
-                    None if layer.bias is None else change(layer.bias),
+                    change(layer.weight, scale, NEURONS_REDRAWN),
+                    None if layer.recurrent is None else change(layer.recurrent, torch.ones(self.width)),
+                    None if layer.bias is None else change(layer.bias.unsqueeze(1), torch.ones(1)).squeeze(1),
                     leak,
                     layer.threshold,
                 )
             )
-            scale = torch.ones(1, 1)
+            scale = torch.ones(self.width)
         return replace(parents, layers=tuple(layers))
 
     def cross(self, mothers: Population, fathers: Population, generator: torch.Generator) -> Population:
@@ -157,18 +153,11 @@ def _log_uniform(count: int, bounds: tuple[float, float], generator: torch.Gener
     return torch.exp(low + (high - low) * torch.rand(count, generator=generator))
 
 
-def _change(numbers: Tensor, unit: Tensor | float, rate: Tensor, step: Tensor, generator: torch.Generator) -> Tensor:
-    """Numbers (B, ...) with some of them changed."""
-    per_branch: Callable[[Tensor], Tensor] = lambda v: v.reshape(-1, *[1] * (numbers.ndim - 1))  # noqa: E731
-    noise, kind = torch.randn(numbers.shape, generator=generator) * unit, torch.rand(numbers.shape, generator=generator)
-    changed = torch.where(
-        kind < STEPPED,
-        numbers + noise * per_branch(step),
-        torch.where(
-            kind < STEPPED + REDRAWN,
-            noise,
-            torch.where(kind < STEPPED + REDRAWN + FLIPPED, -numbers, torch.zeros_like(numbers)),
-        ),
-    )
-    chosen = torch.rand(numbers.shape, generator=generator) < per_branch(rate)
-    return torch.where(chosen, changed, numbers)
+def _changed(
+    numbers: Tensor, unit: Tensor, chance: tuple[Tensor, Tensor], anew: float, generator: torch.Generator
+) -> Tensor:
+    """Numbers (B, n_in, m) with some of them changed: see `vary`; `chance` is the rate and the step of each branch."""
+    changed, (rate, step) = numbers.clone(memory_format=torch.contiguous_format), chance
+    seed = torch.randint(2**62, (len(numbers),), generator=generator).numpy().astype(np.uint64)
+    vary(changed.numpy(), unit.numpy(), rate.numpy(), step.numpy(), anew, seed)
+    return changed

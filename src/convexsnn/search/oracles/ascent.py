@@ -21,7 +21,7 @@ STEPS, EPOCHS, MOST = 4000, 10, 2
 # Adam's steps are as long for every weight: a sum of fewer weights bears longer ones. At so many neurons it is RATE.
 RATE, RATE_BLOCK, MOST_RATE = 2e-3, 512, 1e-2
 # A step of a neuron in training takes about as long as so many in scoring, and one more for so many inputs.
-PASSES, INPUTS_A_STEP = 6, 45
+PASSES, INPUTS_A_STEP = 30, 9
 # Steps over which free leaks remember at first.
 MEMORY = (1.0, 30.0)
 

@@ -44,6 +44,12 @@ class Niches:
             worth = torch.where((niche == 0).unsqueeze(1), worth, output)
         return worth.amax(dim=1)
 
+    def best(self, fitness: Tensor, share: float) -> Tensor:
+        """The best of each niche, this share of it; int64 tensor of their numbers."""
+        members = [torch.arange(k, len(fitness), self.number) for k in range(self.number)]
+        orders = [own[fitness[own].argsort(descending=True, stable=True)] for own in members if len(own)]
+        return torch.cat([order[: max(1, round(share * len(order)))] for order in orders])
+
     def tournament(self, fitness: Tensor) -> Tensor:
         """Where each branch goes on from, (B,): the worst of a niche from its best, the others from themselves."""
         source = torch.arange(len(fitness))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -13,8 +14,11 @@ from convexsnn.problem import Problem
 from convexsnn.search.branches.population import Population
 from convexsnn.search.branches.pricing import DualPricing
 from convexsnn.search.branches.variation import Variation
-from convexsnn.search.oracles.climb import climb
+from convexsnn.search.oracles.climb import Niches, climb
 from convexsnn.search.settings import SearchSettings
+
+# Of branches that climbed on some of the rows, the share that is then scored on all.
+SURVIVORS = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,10 @@ class Situation:
         How branches are drawn, mutated and crossed.
     pricing : DualPricing
         What a column is worth now.
+    sample : DualPricing
+        About that, from some of the rows: what branches climb by.
+    count : int
+        Branches to propose.
     network : Population or None
         Searched branches whose columns carry weight now.
     branch : int
@@ -43,15 +51,17 @@ class Situation:
     settings: SearchSettings
     variation: Variation
     pricing: DualPricing
+    sample: DualPricing
+    count: int
     network: Population | None
     branch: int
     left: float
     round: int
 
     @property
-    def count(self) -> int:
-        """Branches to propose."""
-        return self.settings.population
+    def share(self) -> float:
+        """Of all rows, that of the sample."""
+        return len(self.sample.U) / len(self.pricing.U)
 
     def alone(self, name: str) -> bool:
         """Whether the oracle of this name is the only one."""
@@ -101,9 +111,14 @@ class Oracle(Protocol):
 def climbed(
     start: Population, situation: Situation, effort: int, generator: torch.Generator, *, keep: bool = False
 ) -> Proposal:
-    """What `effort` generations of hill climbing make of `start`."""
-    population, _ = climb(start, situation.variation, situation.pricing, effort, generator)
-    return Proposal(len(start) * (effort + 1), population, kept=population if keep else None)
+    """What `effort` generations of hill climbing make of `start`; where that is on some of the rows, the best of it."""
+    population, fitness = climb(start, situation.variation, situation.sample, effort, generator)
+    simulated, candidates = len(start) * (effort + 1), population
+    if situation.share < 1.0:
+        niches = Niches.of(situation.pricing.U.shape[1])
+        candidates = population.take(niches.best(fitness, SURVIVORS))
+        simulated = math.ceil(situation.share * simulated) + len(candidates)
+    return Proposal(simulated, candidates, kept=population if keep else None)
 
 
 def evenly(available: int, count: int, generator: torch.Generator) -> Tensor:

@@ -32,7 +32,7 @@ class Restarts:
         fresh = situation.variation.draw(situation.count, generator)
         if kept is None or len(kept) != situation.count:
             return climbed(fresh, situation, effort, generator, keep=True)
-        worth = situation.pricing.scores(kept).amax(dim=1)
+        worth = situation.sample.scores(kept).amax(dim=1)
         worst = torch.zeros(len(kept), dtype=torch.bool)
         worst[worth.argsort(stable=True)[: int(FRESH * len(kept))]] = True
         return climbed(choose(worst, fresh, kept), situation, effort, generator, keep=True)

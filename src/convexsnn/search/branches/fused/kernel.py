@@ -24,6 +24,8 @@ from convexsnn.search.branches.fused.lanes import load, muladd, plus, pointer, r
 GROUP, CODES = 6, 64
 # Inputs that are multiplied with weights at once, so that their sums stay in registers.
 TOGETHER = 8
+# Numbers that each block has.
+FIELDS = 6
 # Rows of numbers that each layer has after its weights, by their place.
 BIAS, LEAK, THRESHOLD, KEPT, ADDED, REST = range(6)
 
@@ -37,15 +39,15 @@ class Tree(NamedTuple):
         First block of each tile, and the number of blocks. A tile is run for all branches before the next one.
     blocks : int64 array of shape (blocks, 6)
         The nodes of one tile and step each: first node, number of nodes, whether they are at the root, first group of
-        inputs, number of groups, whether a row is read here.
+        inputs, number of groups; and place of its first node among those of all blocks that are read, or -1.
     parent : int32 array of shape (nodes,)
         Place in the block before.
     code : int32 array of shape (nodes,)
         Which input of its block each is shown; where that has none, of the last block that has some.
     inputs : float array of shape (groups * d * TOGETHER,)
         In groups of eight, feature by feature within a group.
-    U : float array of shape (nodes * C,)
-        What a spike counts after each node; output by output within a block.
+    U : float array of shape (C, places)
+        What a spike counts after each node of the blocks that are read.
     """
 
     tiles: NDArray
@@ -127,24 +129,27 @@ class _Machine(NamedTuple):
 def run(tree, genes, room, first, last, seen, total):
     """Run the branches `first` to `last` over a tree.
 
-    What is read after each node is written to `seen`, uint64 of shape (B, nodes), as far as that has nodes; and d^T U
-    is added to `total`, (B, V, C, lanes) laid flat.
+    What is read after each node of a block that is read is written to `seen`, uint64 of shape (B, places), where that
+    has any; and d^T U is added to `total`, (B, V, C, lanes) laid flat.
     """
-    machine = _machine(tree, genes, room)
-    blocks, U, out, V, C = machine.blocks, pointer(tree.U), pointer(total), machine.V, len(tree.U) // len(tree.parent)
+    machine, (C, places) = _machine(tree, genes, room), tree.U.shape
+    blocks, U, out, V = machine.blocks, pointer(tree.U), pointer(total), machine.V
     for tile in range(len(tree.tiles) - 1):
         for b in range(first, last):
             _prepare(machine, b)
             for k in range(tree.tiles[tile], tree.tiles[tile + 1]):
                 _advance(machine, b, k)
-                at, count, read = blocks[6 * k], blocks[6 * k + 1], _seen(machine, k)
+                count, read = blocks[FIELDS * k + 1], _seen(machine, k)
+                place = blocks[FIELDS * k + 5]
+                if place < 0:
+                    continue
                 for i in range(min(count, seen.shape[1])):
-                    seen[b, at + i] = machine.spikes[read + i]
-                for v in range(V if blocks[6 * k + 5] else 0):
+                    seen[b, place + i] = machine.spikes[read + i]
+                for v in range(V):
                     for c in range(C):
-                        place, shift = (b * V + v) * C + c, np.uint64(v * machine.lanes)
-                        score = _score(machine.spikes, read, count, shift, U, C * at + c * count)
-                        store(out, place, plus(load(out, place), score))
+                        sums, shift = (b * V + v) * C + c, np.uint64(v * machine.lanes)
+                        score = _score(machine.spikes, read, count, shift, U, c * places + place)
+                        store(out, sums, plus(load(out, sums), score))
 
 
 @njit(nogil=True)
@@ -226,8 +231,8 @@ def _tabulate(machine, row, count, at):
 @njit(nogil=True)
 def _advance(machine, b, k):
     """One block: all layers after one more step."""
-    count, root = machine.blocks[6 * k + 1], machine.blocks[6 * k + 2]
-    first, groups = machine.blocks[6 * k + 3], machine.blocks[6 * k + 4]
+    count, root = machine.blocks[FIELDS * k + 1], machine.blocks[FIELDS * k + 2]
+    first, groups = machine.blocks[FIELDS * k + 3], machine.blocks[FIELDS * k + 4]
     for v in range(machine.V):
         _drive(machine, (b * machine.V + v) * machine.R, first, groups, v * machine.shown)
     for i in range(count if machine.membrane else 0):
@@ -249,7 +254,7 @@ def _advance(machine, b, k):
 def _step(machine, b, k, layer, v):
     """One vector of neurons of one layer: drive, fire, reset, and what is carried on, for all nodes of a block."""
     numbers, carried, spikes = machine.numbers, machine.carried, machine.spikes
-    parent, code, at, count = machine.parent, machine.code, machine.blocks[6 * k], machine.blocks[6 * k + 1]
+    parent, code, at, count = machine.parent, machine.code, machine.blocks[FIELDS * k], machine.blocks[FIELDS * k + 1]
     recurrent = machine.layers[4 * layer + 2] >= 0
     own = (b * machine.V + v) * machine.R + machine.layers[4 * layer + 3]
     bias, leak, threshold = load(numbers, own + BIAS), load(numbers, own + LEAK), load(numbers, own + THRESHOLD)

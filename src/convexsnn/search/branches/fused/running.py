@@ -19,7 +19,7 @@ from convexsnn.search.branches.population import Population
 # The spikes of a layer are the bits of one integer.
 WIDEST = 64
 # Neuron steps below which a thread is not worth its start.
-LEAST_STEPS = 2**20
+LEAST_STEPS = 2**22
 # Numbers of what is read of branches that are held at a time.
 CHUNK_NODES = 2**22
 
@@ -42,15 +42,15 @@ def correlations(population: Population, tiles: Tiles, prefixes: Prefixes, U: Te
 
 def patterns(population: Population, tiles: Tiles, prefixes: Prefixes, owner: Tensor, neuron: Tensor) -> Tensor:
     """The columns of chosen last-layer neurons: bool tensor (P, rows)."""
-    place = np.zeros(prefixes.n_nodes, np.int64)
-    place[tiles.node] = np.arange(len(tiles.node))
+    place, read = np.zeros(prefixes.n_nodes, np.int64), tiles.read
+    place[read] = np.arange(len(read))
     place = place[prefixes.node_of_row.numpy()]
-    found, size = np.empty((len(owner), len(place)), bool), max(1, CHUNK_NODES // len(tiles.node))
+    found, size = np.empty((len(owner), len(place)), bool), max(1, CHUNK_NODES // len(read))
     nothing = room(0, population.layers[0].weight.dtype)
     for part in torch.arange(len(owner)).split(size):
         used, branch = owner[part].unique(return_inverse=True)
-        seen = np.empty((len(used), len(tiles.node)), np.uint64)
-        _run(population.take(used), tiles, nothing, seen, nothing)
+        seen = np.empty((len(used), len(read)), np.uint64)
+        _run(population.take(used), tiles, nothing.reshape(0, 0), seen, nothing)
         bit = neuron[part].numpy().astype(np.uint64)[:, None]
         found[part.numpy()] = seen[branch.numpy()][:, place] >> bit & np.uint64(1)
     return torch.from_numpy(found)

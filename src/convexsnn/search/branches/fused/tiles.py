@@ -26,8 +26,8 @@ class Tiles:
     Attributes
     ----------
     blocks : int64 array of shape (blocks, 6)
-        Of each: first node, number of nodes, whether it is at the root, first group of inputs, number of groups,
-        whether a row is read here.
+        Of each: first node, number of nodes, whether it is at the root, first group of inputs, number of groups; and
+        place of its first node among those of all blocks that are read, or -1.
     parent : int32 array of shape (nodes,)
         Place in the block before that each goes on from.
     code : int32 array of shape (nodes,)
@@ -57,13 +57,15 @@ class Tiles:
         """Most nodes and most inputs of a block, these in whole groups."""
         return int(self.blocks[:, 1].max()), TOGETHER * int(self.blocks[:, 4].max())
 
+    @property
+    def read(self) -> NDArray[np.int64]:
+        """The nodes of all blocks that are read, one block after another."""
+        return self.node[np.repeat(self.blocks[:, 5] >= 0, self.blocks[:, 1])]
+
     def lay_out(self, values: NDArray) -> NDArray:
-        """Numbers (tree nodes, C) of rows, as they are read here: output by output within a block, laid flat."""
-        C, (first, count) = values.shape[1], np.repeat(self.blocks[:, :2].T, self.blocks[:, 1], axis=1)
-        flat = np.empty(C * len(self.node), values.dtype)
-        begin = C * first + np.arange(len(self.node)) - first
-        flat[begin[:, None] + np.arange(C) * count[:, None]] = np.where(self.owned[:, None], values[self.node], 0)
-        return flat
+        """Numbers (tree nodes, C) of rows as they are read here: (C, places)."""
+        read = np.repeat(self.blocks[:, 5] >= 0, self.blocks[:, 1])
+        return np.ascontiguousarray((values[self.node[read]] * self.owned[read, None]).T)
 
 
 def cut(prefixes: Prefixes) -> Tiles:
@@ -81,7 +83,8 @@ def cut(prefixes: Prefixes) -> Tiles:
     above[np.repeat(root, length)] = 0
     code, inputs, first, groups = _inputs(prefixes, node, begins, length, root)
     read = np.asarray(prefixes.read)[step[node[begins]]]
-    blocks = np.stack([begins, length, root, first, groups, read], axis=1).astype(np.int64)
+    place = np.where(read, np.cumsum(length * read) - length, -1)
+    blocks = np.stack([begins, length, root, first, groups, place], axis=1).astype(np.int64)
     return Tiles(blocks, above.astype(np.int32), code.astype(np.int32), inputs, node, owned)
 
 
