@@ -164,7 +164,9 @@ FUNCTIONS = {
     "reconstruct": lambda m: reconstruct(m["hidden"], m["dictionary"], m["solution"].W),
     "train": lambda m: train(m["problem"], m["hidden"]),
     "search": lambda m: search(m["problem"], SearchSettings(depth=2, population=16, width=4, effort=1e6)),
-    "bound_network": lambda m: bound_network(m["model"].trained_, m["problem"], ExactSettings("pricing", 1000, 1e-9)),
+    "bound_network": lambda m: bound_network(
+        m["model"].trained_, m["problem"], ExactSettings("pricing", time_limit=1e-9)
+    ),
     "initial_network": lambda _: initial_network(SHAPE, 2, generator()),
     "train_surrogate": lambda m: train_surrogate(
         initial_network(SHAPE, 2, generator()), m["problem"], SurrogateSettings(epochs=2)

@@ -1,12 +1,15 @@
 """Exported networks spike for spike against the real packages: random and dyadic (tie-rich) weights."""
 
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from convexsnn import LIF, Branch, Hidden, Layer, Network, Sequences, Threshold, simulate
+from convexsnn.cli.app import run
 from convexsnn.export import from_nir, from_torch, to_nir, to_norse, to_snntorch, to_spikingjelly, to_torch
 from convexsnn.reading import DamagedFileError
 from convexsnn.simulation import initial_state, read, scores, step
@@ -519,3 +522,16 @@ def test_foreign_nir_graphs_are_refused_by_name():
     ]:
         with pytest.raises(ValueError, match=message):
             from_nir(nir.NIRGraph.from_list(*nodes))
+
+
+def test_the_commands_of_the_page_run(tmp_path, monkeypatch):
+    pytest.importorskip("nir")
+    page = (Path(__file__).parents[1] / "docs" / "export.md").read_text()
+    commands = [shlex.split(line, comments=True) for line in page.splitlines() if line.startswith("convexsnn ")]
+    assert [command[1] for command in commands] == ["fit", "export", "export"]
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        quick = ["--effort", "2e8"] if command[1] == "fit" else []
+        assert run([*command[1:], *quick]) == 0
+    assert (tmp_path / "xor.nir").is_file()
+    assert (tmp_path / "xor.safetensors").is_file()

@@ -24,7 +24,7 @@ def parts_of(part: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
     return [found for key, child in children for found in parts_of(child, f"{name}.{key}" if name else key)]
 
 
-def check_numbers(parts: list[tuple[str, nn.Module]]) -> None:
+def check_real_tensors(parts: list[tuple[str, nn.Module]]) -> None:
     """ValueError where a part has a parameter or buffer that does not hold real numbers."""
     for name, part in parts:
         for own, tensor in [*part.named_parameters(), *part.named_buffers()]:

@@ -13,7 +13,7 @@ from convexsnn.network import DTYPES, Branch, Hidden, Layer
 from convexsnn.neurons import LIF, RESETS, Neuron, Reset
 from convexsnn.readouts import Readout, as_readout
 from convexsnn.witnesses.foreign import KNOWN, ForeignNeurons, foreign_kind, read_neurons
-from convexsnn.witnesses.module_parts import NEUTRAL, check_numbers, is_linear, parts_of, warn_of_forward
+from convexsnn.witnesses.module_parts import NEUTRAL, check_real_tensors, is_linear, parts_of, warn_of_forward
 
 
 @isolated
@@ -68,7 +68,7 @@ def pretrained(
     check_choice("dtype", dtype, DTYPES)
     check_choice("reset", reset, RESETS)
     parts = parts_of(module)
-    check_numbers(parts)
+    check_real_tensors(parts)
     warn_of_forward(module)
     if any(foreign_kind(part) for _, part in parts):
         if leak is not None:
