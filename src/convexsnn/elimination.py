@@ -67,7 +67,9 @@ class Elimination:
             strongest = self._strongest(kept, W, max(most, int(KEPT * support)))
             kept = kept[strongest]
             beta, W = self._solved(kept, beta, least, W[strongest])
-        return self._concluded(fitted, kept, beta, W)
+        fewer, fitted = self._concluded(fitted, kept, beta, W)
+        # Columns that were equal to those of neurons now gone count as new ones.
+        return replace(self, source=fewer).of(fitted)
 
     def _strongest(self, kept: Tensor, W: Tensor, most: int) -> Tensor:
         """Positions in `kept` of the columns of those neurons whose weights are largest, at most `most` of them."""
@@ -112,8 +114,8 @@ class Elimination:
         hidden, neurons = keep_neurons(source.witnesses, read)
         return hidden, per_neuron[neurons].flatten(end_dim=1)
 
-    def _concluded(self, fitted: Fitted, kept: Tensor, beta: float, W: Tensor) -> Fitted:
-        """The fit over the columns of the kept neurons."""
+    def _concluded(self, fitted: Fitted, kept: Tensor, beta: float, W: Tensor) -> tuple[SimulatedColumns, Fitted]:
+        """The columns of the kept neurons, and the fit over them."""
         source = self.source
         hidden, weights = self._witnesses(kept, W)
         fewer = SimulatedColumns.of(source.problem, hidden, source.options, source.observer, self.n_last_of(hidden))
@@ -121,4 +123,4 @@ class Elimination:
         picked = next(point for point in fitted.path if point.beta == fitted.beta)
         point = point_of(fewer, beta, fit, picked.validation_score)
         path = tuple(point if old is picked else old for old in fitted.path)
-        return replace(fitted, trained=fit.conclude(), beta=beta, path=path)
+        return fewer, replace(fitted, trained=fit.conclude(), beta=beta, path=path)
