@@ -74,7 +74,7 @@ def test_no_sampled_network_of_the_family_is_better(family, settings, tmp_path):
     drawn = {name: value for name, value in model.witnesses.get_params().items() if name in Gaussian().get_params()}
     sampled = clone(model).set_params(witnesses=Gaussian(depth=2, branches=512, **drawn), rho=certificate.rho)
     assert sampled.fit(X, y).certificate_.primal >= certificate.dual * (1 - 1e-9)
-    assert certificate.rho == pytest.approx(model.beta / math.sqrt(512))
+    assert certificate.rho == pytest.approx(model.beta_ / math.sqrt(512))
     save_model(model, tmp_path / "model.safetensors")
     loaded, _ = load_model(tmp_path / "model.safetensors")
     assert loaded.certificate_ == certificate

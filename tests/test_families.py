@@ -387,7 +387,7 @@ def test_estimators_take_families_and_files_keep_them(witnesses, neurons, tmp_pa
     save_model(model, tmp_path / "m.safetensors")
     loaded, _ = load_model(tmp_path / "m.safetensors")
     assert check_again(loaded).holds
-    assert loaded.get_params() == model.get_params()
+    assert loaded.get_params() == model.get_params() | vars(model.recipe)
 
 
 def test_given_witnesses_are_taken_as_they_are_and_kept_in_the_file(tmp_path):

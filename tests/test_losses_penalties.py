@@ -132,9 +132,9 @@ def test_encodings():
 
 
 def test_the_classifier_offers_the_losses_that_learn_classes():
-    offered = {"auto"} | {loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds}
-    assert {classifier_loss(name).name for name in offered} == offered - {"auto"}
-    with pytest.raises(ValueError, match=r"loss must be one of 'auto'.*got 'squared_hinge'"):
+    offered = {loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds}
+    assert {classifier_loss(name).name for name in offered} == offered
+    with pytest.raises(ValueError, match=r"loss must be one of 'hinge'.*got 'squared_hinge'"):
         classifier_loss("squared_hinge")
 
 

@@ -21,7 +21,7 @@ from convexsnn.solvers import SOLVERS, SolverOptions, Status, solve, solver_for,
 from convexsnn.solvers.hinge.simplex import HingeLP
 from convexsnn.solvers.newton.solver import SemismoothNewton
 from convexsnn.solvers.path import largest_rho, rho_grid, solve_path
-from third_kinds import LOSS_KINDS, PENALTY_KINDS, Absolute, LargestEntry, SharpCrossEntropy, SquaredHinge
+from third_kinds import ABOVE_NORMS, LOSS_KINDS, Absolute, LargestEntry, SharpCrossEntropy, SquaredHinge
 
 L1, GROUP = PENALTIES["l1"], PENALTIES["group"]
 SMOOTH = [SquaredHinge(), SharpCrossEntropy()]
@@ -114,7 +114,8 @@ def test_a_loss_without_a_solver_is_refused_by_name():
         r"hinge_cone needs the loss max\(0, 1 - y s\); "
         r"active_set_newton needs a smooth loss such as squared or logistic and the l1 penalty, or one output; "
         r"semismooth_newton needs a smooth loss such as squared or logistic; "
-        r"elastic_newton needs a smooth loss such as squared or logistic and the elastic penalty"
+        r"elastic_newton needs a smooth loss such as squared or logistic and the elastic penalty; "
+        r"ridge_closed_form needs the squared loss and the ridge penalty"
     )
     with pytest.raises(ValueError, match=f"^{message}$"):
         solver_for(program)
@@ -146,7 +147,7 @@ def test_of_one_output_every_penalty_is_the_absolute_value(loss):
 
 
 @pytest.mark.parametrize("loss", LOSS_KINDS, ids=lambda loss: loss.name)
-@pytest.mark.parametrize("penalty", PENALTY_KINDS, ids=lambda penalty: penalty.name)
+@pytest.mark.parametrize("penalty", ABOVE_NORMS, ids=lambda penalty: penalty.name)
 def test_universal_bounds_hold_over_all_patterns(loss, penalty):
     """Over the program of all 2^m patterns of the groups: no weights reach less than the bound, by any kind."""
     rng, m, n = np.random.default_rng(3), 3, 9

@@ -114,7 +114,7 @@ def test_the_margin_of_a_network_that_decides_nothing_is_none():
 
 
 def header(**facts):
-    parameters = {"timesteps": 2, "per_step": False, "loss": "auto"}
+    parameters = {"timesteps": 2, "per_step": False, "loss": "cross_entropy", "missing": "refuse"}
     own = {"classes": [0, 1], "classes_dtype": "int64"}
     return {"parameters": parameters | facts, "estimator": "SpikingClassifier", "fitted": own}
 

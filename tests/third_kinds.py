@@ -9,8 +9,7 @@ from torch import Tensor
 from convexsnn.losses import LOSSES, CrossEntropy, Loss
 from convexsnn.losses.coding import signs
 from convexsnn.losses.protocol import SumOverOutputs, TargetKind
-from convexsnn.penalties import PENALTIES, Penalty
-from convexsnn.penalties.protocol import Norm
+from convexsnn.penalties import PENALTIES, Norm, Penalty, PenaltyAboveNorm
 from convexsnn.row_matrices import RowMatrices
 
 
@@ -124,4 +123,5 @@ class LargestEntry(Norm):
 
 LOSS_KINDS: list[Loss] = [*LOSSES.values(), SquaredHinge(), SharpCrossEntropy(), Absolute()]
 PENALTY_KINDS: list[Penalty] = [*PENALTIES.values(), LargestEntry()]
+ABOVE_NORMS = [penalty for penalty in PENALTY_KINDS if isinstance(penalty, PenaltyAboveNorm)]
 NORM_KINDS = [penalty for penalty in PENALTY_KINDS if isinstance(penalty, Norm)]

@@ -6,8 +6,6 @@ import math
 from fractions import Fraction
 from typing import Any
 
-from .data import loss_named
-
 # By how much a claimed objective may be above the exact one, and relative error of beta / sqrt(P_last) in float64.
 ROUNDING = Fraction(1, 10**9)
 RHO_ROUNDING = Fraction(1, 2**50)
@@ -69,10 +67,9 @@ def _settings(header: dict[str, Any]) -> dict[str, Any]:
     A certificate may call its rounding estimated: what is proved here holds all the same.
     """
     parameters = header["parameters"]
-    loss = loss_named(parameters, header["estimator"])
     rounding = "estimated" if header["certificate"].get("rounding") == "estimated" else "bounded"
     arithmetic = {"dtype": "float64", "rounding": rounding}
-    return {"loss": loss, "penalty": parameters["penalty"], "scope": "dictionary"} | arithmetic
+    return {"loss": parameters["loss"], "penalty": parameters["penalty"], "scope": "dictionary"} | arithmetic
 
 
 def margin_problems(header: dict[str, Any], margin: float, unit: float) -> list[str]:

@@ -94,7 +94,7 @@ def _targets(labels: np.ndarray, header: dict[str, Any]) -> np.ndarray:
             raise ValueError(f"y must have {len(classes)} outputs, got shape {labels.shape}")
         return np.concatenate([_one_hot(own, known) for own, known in zip(labels.T, classes, strict=True)], axis=1)
     hot = _one_hot(labels.reshape(len(labels)), classes)
-    if loss_named(header["parameters"], header["estimator"]) == "cross_entropy":
+    if header["parameters"]["loss"] == "cross_entropy":
         return hot
     return 2.0 * hot[:, 1:] - 1.0 if len(classes) == 2 else 2.0 * hot - 1.0
 
@@ -105,9 +105,3 @@ def _one_hot(labels: np.ndarray, classes: Sequence[Any]) -> np.ndarray:
         return np.eye(len(classes))[[position[label] for label in labels.tolist()]]
     except KeyError as error:
         raise ValueError(f"y holds a label that the model does not know: {error}") from error
-
-
-def loss_named(parameters: dict[str, Any], estimator: str) -> str:
-    """The loss that a parameter `loss` names."""
-    automatic = "squared" if estimator == "SpikingRegressor" else "cross_entropy"
-    return automatic if parameters["loss"] == "auto" else parameters["loss"]

@@ -46,8 +46,9 @@ class Niches:
 
     def best(self, fitness: Tensor, share: float) -> Tensor:
         """The best of each niche, this share of it; int64 tensor of their numbers."""
-        members = [torch.arange(k, len(fitness), self.number) for k in range(self.number)]
-        orders = [own[fitness[own].argsort(descending=True, stable=True)] for own in members if len(own)]
+        source = torch.arange(len(fitness))
+        members = [source[k :: self.number] for k in range(min(self.number, len(fitness)))]
+        orders = [own[fitness[own].argsort(descending=True, stable=True)] for own in members]
         return torch.cat([order[: max(1, round(share * len(order)))] for order in orders])
 
     def tournament(self, fitness: Tensor) -> Tensor:
