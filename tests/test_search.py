@@ -445,7 +445,7 @@ def test_labels_that_need_no_neuron_give_an_empty_network():
     X, _ = bits(40)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = SpikingRegressor(witnesses=Search(**QUICK), beta=1e6).fit(X, np.arange(40.0))
+        model = SpikingRegressor(witnesses=Search(**QUICK), beta=1e6, intercept=False).fit(X, np.arange(40.0))
     assert model.network_.hidden.n_last == 0
     assert not model.predict(X).any()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, assemble, draw_splits, given
 
@@ -76,6 +75,8 @@ def _templates() -> np.ndarray:
 
 def _changed(curves: np.ndarray, rng: np.random.Generator, timesteps: int) -> np.ndarray:
     """Curves (n, timesteps): padded, stretched, scaled and moved, with noise, sheared, and read at so many steps."""
+    from scipy.ndimage import gaussian_filter1d  # argument errors should not wait for it
+
     n, length = curves.shape
     low, high = _PADDING
     padding = rng.integers(low, high + 1, size=n)
