@@ -26,15 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from convexsnn import Kernels, SpikingClassifier
 
-BUNDLED = (
-    "ArrowHead",
-    "GunPoint",
-    "ItalyPowerDemand",
-    "BasicMotions",
-    "JapaneseVowels",
-    "OSULeaf",
-    "PickupGestureWiimoteZ",
-)
+BUNDLED = ("ArrowHead", "GunPoint", "ItalyPowerDemand", "BasicMotions", "JapaneseVowels", "OSULeaf")
 # PickupGestureWiimoteZ had no part in any choice of settings.
 DATA = (*BUNDLED, "PickupGestureWiimoteZ", "digits-100", "digits-1000")
 ALPHAS = np.logspace(-3, 3, 10)
