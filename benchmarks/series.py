@@ -1,10 +1,10 @@
 """Sequences of real numbers: kernels with a convex readout beside the usual classifiers of time series.
 
     python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few l1 search ridge dtw minirocket]
-                                [--seeds 3]
+                                [--seeds 3] [--mnist DIR]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
-random split for each seed. Prints a Markdown table: test accuracy in per cent, mean and standard deviation over seeds,
+random split for each seed. ``--data mnist-1d mnist-6000`` has more. Prints a Markdown table: test accuracy in per cent, mean and standard deviation over seeds,
 with the columns in use and the seconds of the fit. One thread: set OMP_NUM_THREADS=1.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +26,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from convexsnn import Kernels, SpikingClassifier
+from convexsnn.tasks import TaskSettings, load_task
 
 BUNDLED = ("ArrowHead", "GunPoint", "ItalyPowerDemand", "BasicMotions", "JapaneseVowels", "OSULeaf")
-# PickupGestureWiimoteZ had no part in any choice of settings.
 DATA = (*BUNDLED, "PickupGestureWiimoteZ", "digits-100", "digits-1000")
+TASKS = {"mnist-1d": TaskSettings(), "mnist-6000": TaskSettings(n_train=6000, timesteps=28)}
 ALPHAS = np.logspace(-3, 3, 10)
 
 
@@ -43,8 +45,12 @@ Fitted = tuple[Callable[[list[np.ndarray]], np.ndarray], int | None]
 """Predictions of sequences, and the columns in use."""
 
 
-def load(name: str, seed: int) -> tuple[Split, Split]:
+def load(name: str, seed: int, mnist: Path | None) -> tuple[Split, Split]:
     """Training and test data."""
+    if name in TASKS:
+        settings = replace(TASKS[name], seed=seed, data_dir=mnist if name.startswith("mnist-6") else None)
+        task = load_task(name.removesuffix("-6000"), settings)
+        return Split(list(task.train.X), task.train.y), Split(list(task.test.X), task.test.y)
     if name.startswith("digits-"):
         X, y = load_digits(return_X_y=True)
         parts = train_test_split(X.reshape(-1, 8, 8), y, train_size=int(name[7:]), random_state=seed, stratify=y)
@@ -114,11 +120,11 @@ METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
 }
 
 
-def measure(name: str, method: Callable[[Split, int], Fitted], seeds: int) -> str:
+def measure(name: str, method: Callable[[Split, int], Fitted], seeds: int, mnist: Path | None) -> str:
     """A cell of the table."""
     accuracies, columns, seconds = [], [], []
     for seed in range(seeds):
-        train, test = load(name, seed)
+        train, test = load(name, seed, mnist)
         begun = time.perf_counter()
         predict, used = method(train, seed)
         seconds.append(time.perf_counter() - begun)
@@ -135,12 +141,13 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=DATA)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--mnist", type=Path, help="folder of the four IDX files, for mnist-6000")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print("| data | " + " | ".join(METHODS[method][0] for method in options.methods) + " |")
     print("|---" * (1 + len(options.methods)) + "|")
     for name in options.data:
-        cells = [measure(name, METHODS[method][1], options.seeds) for method in options.methods]
+        cells = [measure(name, METHODS[method][1], options.seeds, options.mnist) for method in options.methods]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
