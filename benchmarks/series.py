@@ -4,8 +4,9 @@
                                 [--seeds 3] [--mnist DIR]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
-random split for each seed. ``--data mnist-1d mnist-6000`` has more. Prints a Markdown table: test accuracy in per cent, mean and standard deviation over seeds,
-with the columns in use and the seconds of the fit. One thread: set OMP_NUM_THREADS=1.
+random split for each seed. ``--data mnist-1d mnist-6000`` has more. Prints a Markdown table: test accuracy in per cent,
+mean and standard deviation over seeds, with the columns in use and the seconds of the fit. One thread: set
+OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
