@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from .readouts import StoredReadout, read_readout
 
 # 6: witness families with settings of their own. Older files are of versions that were never released.
-FORMAT = 6
+FORMAT = 7
 
 
 # The fields of the header, and of the hidden networks in it.
