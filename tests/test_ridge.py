@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -20,8 +19,6 @@ from convexsnn.leave_one_out import least_loss
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES, Ridge, norm_below
 from convexsnn.program import ConvexProgram
-from convexsnn.proof import ExactProgram, LossHead
-from convexsnn.proof.inequality import prove
 from convexsnn.solvers import Status, solve
 from convexsnn.solvers.path import halved_rhos, solve_path
 from convexsnn.solvers.ridge import Spectrum
@@ -91,24 +88,6 @@ def test_one_decomposition_serves_a_path():
         alone = solve(replace(program, rho=rho))
         assert torch.allclose(solution.W, alone.W)
         assert solution.certificate.primal == pytest.approx(alone.certificate.primal, rel=1e-12)
-
-
-@settings(max_examples=25, deadline=None)
-@given(n=st.integers(2, 12), count=st.integers(1, 12), outputs=st.integers(1, 3), seed=st.integers(0, 999))
-def test_rational_arithmetic_proves_the_certificate(n, count, outputs, seed):
-    program = make(n, count, outputs, 0.05, seed=seed)
-    solution = solve(program)
-    heads = (LossHead(slice(0, outputs)),)
-    exact = ExactProgram(
-        program.columns.dense().numpy(), program.targets.numpy(), program.row_weights.numpy(), "squared", "ridge",
-        Fraction(program.rho), heads,
-    )  # fmt: skip
-    proof = prove(exact, solution.W.numpy(), solution.U.numpy())
-    certificate = solution.certificate
-    assert proof.exact
-    assert proof.dual <= proof.primal
-    assert Fraction(certificate.primal) >= proof.primal
-    assert Fraction(certificate.dual) <= proof.dual
 
 
 @pytest.mark.parametrize("loss", ["hinge", "logistic", "cross_entropy"])
@@ -186,19 +165,3 @@ def test_regression_of_several_outputs():
     model = SpikingRegressor(**(SMALL | {"loss": "auto"}), beta="path", columns=100).fit(X, y)
     assert model.certificate_.support <= 100
     assert model.score(X, y) > 0.5
-
-
-def test_the_proof_takes_equal_columns_for_one():
-    program = make(10, 6, 1)
-    solution = solve(program)
-    twice = torch.cat([program.columns.dense(), program.columns.dense()], dim=1).numpy()
-    exact = ExactProgram(
-        twice, program.targets.numpy(), program.row_weights.numpy(), "squared", "ridge", Fraction(program.rho),
-        (LossHead(slice(0, 1)),),
-    )  # fmt: skip
-    once = np.concatenate([solution.W.numpy(), np.zeros((6, 1))])
-    proof = prove(exact, once, solution.U.numpy())
-    assert Fraction(solution.certificate.dual) <= proof.dual <= proof.primal <= Fraction(solution.certificate.primal)
-    shared = np.concatenate([solution.W.numpy(), solution.W.numpy()]) / 2
-    with pytest.raises(ValueError, match="one of equal columns only"):
-        prove(exact, shared, solution.U.numpy())
