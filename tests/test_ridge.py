@@ -165,3 +165,12 @@ def test_regression_of_several_outputs():
     model = SpikingRegressor(**(SMALL | {"loss": "auto"}), beta="path", columns=100).fit(X, y)
     assert model.certificate_.support <= 100
     assert model.score(X, y) > 0.5
+
+
+@pytest.mark.parametrize(("intercept", "least"), [(False, 7), (True, 14)])
+def test_fewer_columns_than_a_neuron_has_are_refused(intercept, least):
+    X, y = waves()
+    family = SMALL | {"witnesses": Kernels(last=50, windows=(2, 4)), "intercept": intercept, "beta": "path"}
+    with pytest.raises(ValueError, match=f"columns={least - 1} leaves no neuron.*at least {least}"):
+        SpikingClassifier(**family, columns=least - 1).fit(X, y)
+    assert 0 < SpikingClassifier(**family, columns=least).fit(X, y).certificate_.support <= least

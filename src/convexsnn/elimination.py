@@ -51,12 +51,20 @@ class Elimination:
     n_last_of: Callable[[Hidden], int]
 
     def of(self, fitted: Fitted) -> Fitted:
-        """The fit with no more columns in use than are allowed; its program has the columns of kept neurons alone."""
+        """The fit with no more columns in use than are allowed; its program has the columns of kept neurons alone.
+
+        Raises ValueError where one neuron has more columns than are allowed.
+        """
         source, trained = self.source, fitted.trained
         if self.regularisation.allows(trained.certificate.support) or trained.status is Status.INTERRUPTED:
             return fitted
         most = self.regularisation.columns
         assert most is not None
+        least = source.witnesses.readout.parts * (1 + source.problem.intercept)
+        if most < least:
+            has = f"a neuron has {source.witnesses.readout.parts} columns"
+            also = ", and so has the always-firing one of the intercept" if source.problem.intercept else ""
+            raise ValueError(f"columns={most} leaves no neuron: {has}{also}; give at least {least}")
         if any(branch.last.recurrent is not None for branch in source.witnesses.branches):
             warn(f"the network reads more than columns={most}: neurons that feed one another are not left out")
             return fitted
