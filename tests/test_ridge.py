@@ -174,3 +174,10 @@ def test_fewer_columns_than_a_neuron_has_are_refused(intercept, least):
     with pytest.raises(ValueError, match=f"columns={least - 1} leaves no neuron.*at least {least}"):
         SpikingClassifier(**family, columns=least - 1).fit(X, y)
     assert 0 < SpikingClassifier(**family, columns=least).fit(X, y).certificate_.support <= least
+
+
+def test_exact_training_says_that_it_leaves_no_column_out():
+    X, y = np.array([[[1.0], [0.5]], [[-1.0], [0.2]], [[0.3], [-0.7]], [[-0.2], [0.9]]]), [0, 1, 1, 0]
+    with pytest.warns(UserWarning, match="more than columns=1: exact training leaves none out"):
+        model = SpikingClassifier(witnesses="exact", loss="hinge", beta=0.001, columns=1).fit(X, y)
+    assert model.certificate_.support > 1

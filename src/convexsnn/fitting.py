@@ -9,6 +9,7 @@ from convexsnn.cross_validation import cross_validate
 from convexsnn.elimination import Elimination
 from convexsnn.families import Run, WitnessFamily
 from convexsnn.leave_one_out import leave_one_out, leaves_one_out
+from convexsnn.notices import warn
 from convexsnn.penalties import require_norm
 from convexsnn.problem import Problem
 from convexsnn.regularisation import Regularisation
@@ -34,10 +35,11 @@ def fit(
 ) -> Fitted:
     """Train a network on a problem.
 
-    With several betas and no validation data, one is picked by sequences that are held out. Where hidden neurons do not
-    depend on labels, the squared loss with the ridge penalty leaves out each sequence in turn (`leave_one_out`), and
-    other programs of up to 2000 sequences hold out all of them, a share at a time (`cross_validate`). Otherwise a share
-    of the sequences is held out once. Then the network of the picked beta is trained on all of them.
+    With several betas and no validation data, one is picked by sequences that are held out. There are two ways where
+    hidden neurons do not depend on labels. The squared loss with the ridge penalty leaves out each sequence in turn
+    (`leave_one_out`). Other programs of up to 2000 sequences hold out all of them, a share at a time
+    (`cross_validate`). In all other cases a share of the sequences is held out once. Then the network of the picked
+    beta is trained on all of them.
 
     Parameters
     ----------
@@ -87,7 +89,9 @@ def fit(
 def _limited(source: ColumnSource, family: WitnessFamily, regularisation: Regularisation, fitted: Fitted) -> Fitted:
     """The fit with as many columns in use as are allowed."""
     if not isinstance(source, SimulatedColumns):
-        return fitted  # of columns that are priced, of which the program itself takes as few as it needs
+        if not regularisation.allows(fitted.trained.certificate.support):
+            warn(f"the network reads more than columns={regularisation.columns}: exact training leaves none out")
+        return fitted
     return Elimination(source, regularisation, family.n_last_of).of(fitted)
 
 
