@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -79,6 +80,11 @@ class Elimination:
         # Columns that were equal to those of neurons now gone count as new ones.
         return replace(self, source=fewer).of(fitted)
 
+    @cached_property
+    def _betas(self) -> tuple[float, ...]:
+        """Those of the path."""
+        return betas_of(self.source, self.regularisation)
+
     def _strongest(self, kept: Tensor, W: Tensor, most: int) -> Tensor:
         """Positions in `kept` of the columns of those neurons whose weights are largest, at most `most` of them."""
         group, squares, sizes = self._neurons(kept, W)
@@ -104,7 +110,7 @@ class Elimination:
         if not leaves_one_out(source.problem):
             own = replace(program, rho=self.regularisation.rho_of(beta, n_last))
             return beta, solve(own, source.options, start).W
-        rhos = {self.regularisation.rho_of(one, n_last): one for one in betas_of(source, self.regularisation)}
+        rhos = {self.regularisation.rho_of(one, n_last): one for one in self._betas}
         candidates = [rho for rho in rhos if rho >= least] or [max(rhos)]
         spectrum = Spectrum.of(program)
         rho = candidates[least_loss(spectrum, candidates)]

@@ -141,8 +141,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         The picked beta.
     path_ : list of PathPoint
         One record a beta, from the largest to the smallest: beta, train_score, validation_score, support, seconds,
-        status and the certificate of that beta's own weights on the sequences that were trained on for the pick. Empty
-        for a model whose weights were quantised.
+        status and the certificate of that beta's own weights on the sequences that were trained on for the pick. Where
+        each sequence was left out in turn, it has the picked beta alone. Empty for a model whose weights were
+        quantised.
     history_ : list of Round
         One record a round of the search; empty without one.
     stopped_ : str or None

@@ -7,6 +7,7 @@ from typing import Any, Self
 from sklearn.base import BaseEstimator
 
 from convexsnn.checks import check_choice
+from convexsnn.estimators.recipe import is_auto
 from convexsnn.families import WitnessFamily, family_of
 
 NESTED = "witnesses__"
@@ -24,7 +25,7 @@ class NestedParameters(BaseEstimator):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name; with `deep` those of the witness family too."""
         params = super().get_params(deep=False)
-        if deep and isinstance(self.witnesses, (str, WitnessFamily)) and not _is_auto(self.witnesses):
+        if deep and isinstance(self.witnesses, (str, WitnessFamily)) and not is_auto(self.witnesses):
             own = self._family_or_none()
             if own is not None:
                 params |= {NESTED + name: value for name, value in own.get_params(deep=True).items()}
@@ -40,7 +41,7 @@ class NestedParameters(BaseEstimator):
             if not name.startswith(NESTED):
                 setattr(self, name, value)
         if nested:
-            self.witnesses = family_of("search" if _is_auto(self.witnesses) else self.witnesses).with_params(**nested)
+            self.witnesses = family_of("search" if is_auto(self.witnesses) else self.witnesses).with_params(**nested)
         return self
 
     def _family_or_none(self) -> WitnessFamily | None:
@@ -49,7 +50,3 @@ class NestedParameters(BaseEstimator):
             return family_of(self.witnesses)
         except ValueError:
             return None
-
-
-def _is_auto(witnesses: Any) -> bool:
-    return isinstance(witnesses, str) and witnesses == "auto"

@@ -71,8 +71,8 @@ class Recipe:
         """
         loss, penalty, beta = estimator.loss, estimator.penalty, estimator.beta
         check_choice("penalty", penalty, [AUTO, *PENALTIES])
-        squared = _is_one_of(loss, AUTO, "squared") and penalty in (AUTO, "ridge", "elastic")
-        if _is_one_of(estimator.witnesses, AUTO):
+        squared = isinstance(loss, str) and loss in (AUTO, "squared") and penalty in (AUTO, "ridge", "elastic")
+        if is_auto(estimator.witnesses):
             family: WitnessFamily = usual.kernels if real and squared else Search()
         else:
             family = family_of(estimator.witnesses)
@@ -80,12 +80,12 @@ class Recipe:
         limit = estimator.columns
         if read_by_ridge:
             penalty, limit = ("ridge", limit or usual.columns) if penalty == AUTO else (penalty, limit)
-            loss, beta = "squared", "path" if _is_one_of(beta, AUTO) and estimator.rho is None else beta
+            loss, beta = "squared", "path" if is_auto(beta) and estimator.rho is None else beta
         return cls(
             family,
-            usual.loss if _is_one_of(loss, AUTO) else loss,
+            usual.loss if is_auto(loss) else loss,
             "l1" if penalty == AUTO else penalty,
-            USUAL_BETA if _is_one_of(beta, AUTO) else beta,
+            USUAL_BETA if is_auto(beta) else beta,
             limit,
         )
 
@@ -107,5 +107,6 @@ def are_real(sequences: Sequences, *, per_step: bool) -> bool:
     return any(bool(((values != values.min()) & (values != values.max())).any()) for values in features)
 
 
-def _is_one_of(value: Any, *names: str) -> bool:
-    return isinstance(value, str) and value in names
+def is_auto(value: Any) -> bool:
+    """Whether a setting, which may be an array, is "auto"."""
+    return isinstance(value, str) and value == AUTO
