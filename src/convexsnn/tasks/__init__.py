@@ -4,6 +4,7 @@
 """
 
 from convexsnn.tasks.att import read_att, write_att
+from convexsnn.tasks.automaton import Automaton, automaton_from_dict, read_automaton
 from convexsnn.tasks.base import SequenceArrays, Split, Streams, TaskData, TaskInfo, TaskSettings, assemble, draw_splits
 from convexsnn.tasks.dfa import DFA
 from convexsnn.tasks.dfa_library import library_dfa, random_dfa
@@ -13,6 +14,7 @@ from convexsnn.tasks.registry import TASK_FAMILIES, TaskFamily, check_task, list
 __all__ = [
     "DFA",
     "TASK_FAMILIES",
+    "Automaton",
     "Feedback",
     "JointLabels",
     "SequenceArrays",
@@ -23,6 +25,7 @@ __all__ = [
     "TaskInfo",
     "TaskSettings",
     "assemble",
+    "automaton_from_dict",
     "check_task",
     "draw_splits",
     "library_dfa",
@@ -30,6 +33,7 @@ __all__ = [
     "load_task",
     "random_dfa",
     "read_att",
+    "read_automaton",
     "smallest",
     "write_att",
 ]
