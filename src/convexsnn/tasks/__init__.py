@@ -10,6 +10,7 @@ from convexsnn.tasks.dfa import DFA
 from convexsnn.tasks.dfa_library import library_dfa, random_dfa
 from convexsnn.tasks.joint import Feedback, JointLabels
 from convexsnn.tasks.registry import TASK_FAMILIES, TaskFamily, check_task, list_tasks, load_task, smallest
+from convexsnn.tasks.task_words import automaton_of
 
 __all__ = [
     "DFA",
@@ -26,6 +27,7 @@ __all__ = [
     "TaskSettings",
     "assemble",
     "automaton_from_dict",
+    "automaton_of",
     "check_task",
     "draw_splits",
     "library_dfa",

@@ -141,7 +141,7 @@ def load_arithmetic(name: str, settings: TaskSettings, streams: Streams) -> Task
     ValueError
         If the base is not 2 .. 16, or timesteps leave no digit.
     """
-    operation, base = OPERATIONS[name.partition(":")[0]], _base(name)
+    operation, base = OPERATIONS[name.partition(":")[0]], base_of(name)
     digits = given("timesteps", settings.timesteps) - operation.extra_step
     if digits < 1:
         raise ValueError(f"timesteps must be at least 2 for {name}, not 1: numbers have timesteps - 1 digits")
@@ -155,7 +155,8 @@ def load_arithmetic(name: str, settings: TaskSettings, streams: Streams) -> Task
     return assemble(name, settings, splits, joint.class_names, joint=joint, feedback=feedback)
 
 
-def _base(name: str) -> int:
+def base_of(name: str) -> int:
+    """The base that a task's name says; ValueError unless it is 2 .. 16."""
     kind, colon, parameter = name.partition(":")
     if not colon:
         return 2
