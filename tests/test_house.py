@@ -26,7 +26,7 @@ ROOMS = [
     ["elimination"],
     ["fitting"],
     ["estimators"],
-    ["aeon", "closed_loop", "forecasting", "storage"],
+    ["aeon", "closed_loop", "forecasting", "storage", "words"],
     ["metrics", "display"],
     ["bench", "report"],
     ["cli"],

@@ -25,13 +25,9 @@ from typing import Any
 WORDS_FORMAT = "convexsnn-words-1"
 CLAIM_KEYS = ("dtype", "places", "network", "automaton")
 KEYS = {"format", *CLAIM_KEYS, "exact", "box_places", "boxes", "sha256"}
-LAYER_KEYS = {"below", "weight", "recurrent", "bias", "leak", "threshold", "reset"}
-# Bits of a significand, and binary places of the smallest number, of each dtype.
-PRECISION = {"float64": (53, 1074), "float32": (24, 149)}
-# Sums beyond this power of two are refused: no potential overflows.
-LARGEST_EXPONENT = 100
-# From one box under one symbol there may be so many spike patterns.
-MOST_PATTERNS = 2**16
+PRECISION = {"float64": (53, 1074), "float32": (24, 149)}  # bits of a significand, places of the smallest number
+LARGEST_EXPONENT = 100  # sums beyond this power of two are refused, so no potential overflows
+MOST_PATTERNS = 2**16  # of one box under one symbol
 
 Cut = tuple[int, int, int, int]
 """What one neuron may do in a step: its spike, the bit that is read of it, and the interval of its membrane."""
@@ -48,7 +44,7 @@ class CheckedWords:
     Attributes
     ----------
     boxes, transitions, patterns : int
-        Boxes; pairs of a box and a symbol; spike patterns that are possible in these.
+        Boxes, pairs of a box and a symbol, and spike patterns that are possible in these.
     margin : Fraction or None
         The right output exceeds every other by at least so much. None where no answer is asked.
     claim : str
@@ -81,16 +77,20 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Box:
-    """A state of the automaton, the spikes that matter for the next step, and intervals of the membranes that do."""
+    """A state of the automaton, the spikes that matter for the next step, and intervals of the membranes that do.
+
+    `before` and `echo` have these for all neurons of each layer, with zeros for those that do not matter.
+    """
 
     state: int
     spikes: tuple[int, ...]
     low: list[int]
     high: list[int]
+    before: list[list[tuple[int, int]]]
+    echo: list[tuple[int, ...]]
 
     def holds(self, low: list[int], high: list[int]) -> bool:
-        below = all(a <= b for a, b in zip(self.low, low, strict=True))
-        return below and all(a >= b for a, b in zip(self.high, high, strict=True))
+        return all(a <= b and c <= d for a, b, c, d in zip(self.low, low, high, self.high, strict=True))
 
 
 @dataclass
@@ -160,16 +160,12 @@ def _require(condition: bool, reason: str) -> None:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    content = json.loads(text, parse_float=_refuse, parse_constant=_refuse, object_pairs_hook=_unique)
+    content = json.loads(text, object_pairs_hook=_unique)
     _fields(content, KEYS)
     _require(content["format"] == WORDS_FORMAT, f"its format is {content['format']!r}, not {WORDS_FORMAT!r}")
     rest = {name: value for name, value in content.items() if name != "sha256"}
     _require(content["sha256"] == _digest(rest), "it is not as it was written: its SHA-256 differs")
     return content
-
-
-def _refuse(text: str) -> None:
-    raise WordProofError(f"{text} is no integer")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -199,11 +195,9 @@ def _matrix(rows: Any, height: int, width: int) -> list[list[int]]:
 
 
 def _table(rows: Any, states: int, symbols: int, most: int) -> list[list[int | None]]:
-    _require(isinstance(rows, list) and len(rows) == states, f"a row for each of {states} states is expected")
-    for row in rows:
-        _require(isinstance(row, list) and len(row) == symbols, f"{symbols} entries are expected")
-        _integers([entry for entry in row if entry is not None], sum(entry is not None for entry in row), 0, most)
-    return rows
+    shaped = len(rows) == states and all(len(row) == symbols for row in rows)
+    _require(shaped, f"{states} rows of {symbols} entries are expected")
+    return [[None if entry is None else _integer(entry, 0, most) for entry in row] for row in rows]
 
 
 def _read(content: dict[str, Any]) -> _Proof:
@@ -221,20 +215,18 @@ def _read(content: dict[str, Any]) -> _Proof:
     _require(network["readout"] in ("spike", "membrane"), "the readout must be spike or membrane")
     read = {_fields(one, {"layer", "bias"})["layer"]: one["bias"] for one in network["read"]}
     _require(len(read) == len(network["read"]), "a layer is read twice")
-    _require(len(network["layers"]) == len(content["exact"]), "`exact` needs one list a layer")
     layers: list[_Layer] = []
     for k, (facts, exact) in enumerate(zip(network["layers"], content["exact"], strict=True)):
         bias = read.get(k) if network["readout"] == "membrane" else None
         layers.append(_layer(facts, exact, bias, symbols, layers, places))
-    output = _matrix(network["output"], sum(len(layers[_integer(k, 0)].leak) for k in read), outputs)
+    widths = [len(_integers(bias, len(layers[_integer(k, 0)].leak))) for k, bias in read.items()]
+    output = _matrix(network["output"], sum(widths), outputs)
     boxes = [_box(facts, layers, states, shift) for facts in content["boxes"]]
     return _Proof(places, PRECISION[content["dtype"]], layers, list(read), output, outputs, automaton, boxes)
 
 
-def _layer(
-    facts: Any, exact: Any, read_bias: Any, symbols: list[list[int]], before: list[_Layer], places: int
-) -> _Layer:
-    _fields(facts, LAYER_KEYS)
+def _layer(facts: Any, exact: Any, read_bias: Any, symbols: Any, before: list[_Layer], places: int) -> _Layer:
+    _fields(facts, {"below", "weight", "recurrent", "bias", "leak", "threshold", "reset"})
     below, m, reset = _integer(facts["below"], -1, len(before) - 1), len(facts["leak"]), facts["reset"]
     weight = _matrix(facts["weight"], len(symbols[0]) if below < 0 else len(before[below].leak), m)
     recurrent = [] if facts["recurrent"] is None else _matrix(facts["recurrent"], m, m)
@@ -243,20 +235,18 @@ def _layer(
     _require(reset in ("soft", "hard", "none", "delayed"), f"the reset {reset!r} is unknown")
     _require(reset != "delayed" or min(threshold, default=1) > 0, "the reset 'delayed' needs positive thresholds")
     _require(isinstance(exact, list) and len(exact) == m, "`exact` needs one flag a neuron")
-    one = [[1 << places] * len(weight)]
-    grid = [0] * m
+    inputs, others, grid = (
+        symbols if below < 0 else [[1 << places] * len(weight)],
+        [bias, threshold, *recurrent],
+        [0] * m,
+    )
     for j in (j for j in range(m) if exact[j] is not False):
         _require(exact[j] is True and leak[j] in (0, 1 << places), "a neuron with a leak is not exact")
-        terms = [
-            x * row[j] for vector in (symbols if below < 0 else one) for x, row in zip(vector, weight, strict=True)
-        ]
-        grid[j] = _divisor(
-            [*terms, *(value << places for value in (bias[j], threshold[j], *(r[j] for r in recurrent)))]
-        )
+        terms = [x * row[j] for vector in inputs for x, row in zip(vector, weight, strict=True)]
+        grid[j] = _divisor(terms + [values[j] << places for values in others])
     kept = [j for j in range(m) if leak[j]]
     echoing = [j for j in range(m) if reset == "delayed" or (recurrent and any(recurrent[j]))]
-    own = None if read_bias is None else _integers(read_bias, m)
-    return _Layer(below, weight, recurrent, bias, leak, threshold, reset, own, grid, kept, echoing)
+    return _Layer(below, weight, recurrent, bias, leak, threshold, reset, read_bias, grid, kept, echoing)
 
 
 def _divisor(values: list[int]) -> int:
@@ -270,9 +260,12 @@ def _divisor(values: list[int]) -> int:
 def _box(facts: Any, layers: list[_Layer], states: int, shift: int) -> _Box:
     _fields(facts, {"state", "spikes", "low", "high"})
     spikes = _integers(facts["spikes"], sum(len(layer.echoing) for layer in layers), 0, 1)
-    low, high = (_integers(facts[name], sum(len(layer.kept) for layer in layers)) for name in ("low", "high"))
-    shifted = ([value << shift for value in bounds] for bounds in (low, high))
-    return _Box(_integer(facts["state"], 0, states - 1), tuple(spikes), *shifted)
+    kept = sum(len(layer.kept) for layer in layers)
+    low, high = ([value << shift for value in _integers(facts[name], kept)] for name in ("low", "high"))
+    ends, bits = zip(low, high, strict=True), iter(spikes)
+    before = [[next(ends) if leak else (0, 0) for leak in layer.leak] for layer in layers]
+    echo = [tuple(next(bits) if j in layer.echoing else 0 for j in range(len(layer.leak))) for layer in layers]
+    return _Box(_integer(facts["state"], 0, states - 1), tuple(spikes), low, high, before, echo)
 
 
 class _Check:
@@ -295,7 +288,7 @@ class _Check:
                     continue
                 transitions += 1
                 where, first = f"box {number}, symbol {symbol}", patterns
-                for cuts in self._steps(box, symbol):
+                for cuts in self._steps(box, tuple(automaton["symbols"][symbol]), []):
                     patterns += 1
                     _require(patterns - first <= MOST_PATTERNS, f"{where}: too many spike patterns are possible")
                     self._check_answer(cuts, automaton["answers"][box.state][symbol], where)
@@ -315,28 +308,16 @@ class _Check:
                 return True
         return False
 
-    def _steps(self, box: _Box, symbol: int) -> Iterator[list[list[Cut]]]:
-        """All that the neurons may do from a box under a symbol: for each layer one cut a neuron."""
-        ends, bits = zip(box.low, box.high, strict=True), iter(box.spikes)
-        before = [[next(ends) if leak else (0, 0) for leak in layer.leak] for layer in self.layers]
-        spikes = []
-        for layer in self.layers:
-            echo = dict(zip(layer.echoing, bits, strict=False))
-            spikes.append(tuple(echo.get(j, 0) for j in range(len(layer.leak))))
-        inputs = tuple(self.proof.automaton["symbols"][symbol])
-        yield from self._from_layer(before, spikes, inputs, [])
-
-    def _from_layer(
-        self, before: list[list[tuple[int, int]]], spikes: list[tuple[int, ...]], x: tuple, done: list[list[Cut]]
-    ) -> Iterator[list[list[Cut]]]:
+    def _steps(self, box: _Box, x: tuple[int, ...], done: list[list[Cut]]) -> Iterator[list[list[Cut]]]:
+        """All that the neurons may do from a box under input x: for each layer one cut a neuron."""
         k = len(done)
         if k == len(self.layers):
             yield done
             return
         below = self.layers[k].below
         inputs = x if below < 0 else tuple(cut[0] << self.proof.places for cut in done[below])
-        for cuts in product(*self._cuts(k, before[k], inputs, spikes[k])):
-            yield from self._from_layer(before, spikes, x, [*done, list(cuts)])
+        for cuts in product(*self._cuts(k, box.before[k], inputs, box.echo[k])):
+            yield from self._steps(box, x, [*done, list(cuts)])
 
     def _cuts(
         self, k: int, before: list[tuple[int, int]], inputs: tuple[int, ...], spikes: tuple[int, ...]
@@ -404,13 +385,10 @@ def _cut_again(cuts: list[Cut], bias: int) -> list[Cut]:
     return below + [(spike, 1, max(low, bias), high) for spike, _, low, high in cuts if high >= bias]
 
 
-def main(arguments: list[str]) -> int:
-    """Check a file, and print what it proves as JSON; 0 when it holds, 1 when not, 2 on wrong usage."""
-    if len(arguments) != 1:
-        print("usage: python words.py PROOF.json", file=sys.stderr)
-        return 2
+def main(path: str) -> int:
+    """Check a file, and print what it proves as JSON; 0 when it holds, 1 when not."""
     try:
-        checked = check_word_proof(Path(arguments[0]).read_text())
+        checked = check_word_proof(Path(path).read_text())
     except (OSError, ValueError) as error:
         print(f"does not hold: {error}", file=sys.stderr)
         return 1
@@ -419,4 +397,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

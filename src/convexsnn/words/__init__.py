@@ -1,5 +1,5 @@
 """Networks proved right on every word that a finite automaton allows (theory.md section 8)."""
 
-from convexsnn.words.prove import ProofSettings, ProvedWords, UndecidedWords, WrongWords, prove
+from convexsnn.words.prove import Outcome, ProofSettings, ProvedWords, UndecidedWords, WrongWords, prove
 
-__all__ = ["ProofSettings", "ProvedWords", "UndecidedWords", "WrongWords", "prove"]
+__all__ = ["Outcome", "ProofSettings", "ProvedWords", "UndecidedWords", "WrongWords", "prove"]

@@ -110,7 +110,7 @@ class Cover:
                 self.open.append(number)
 
     def _grown(self, group: _Group, low: Floats, high: Floats) -> int | None:
-        """The box of a group that was made to hold an interval, the one that grew least; None where all get too wide."""
+        """The box of a group that grew least and now holds an interval; None where all would be too wide."""
         lower, upper = np.minimum(group.low, low - self.pad), np.maximum(group.high, high + self.pad)
         fits = np.flatnonzero((upper - lower <= self.width).all(axis=1))
         if len(fits) == 0:

@@ -9,16 +9,17 @@ import numpy as np
 
 from convexsnn.caller import isolated
 from convexsnn.checks import check_integer, check_real
+from convexsnn.estimators import SpikingClassifier
 from convexsnn.network import Network
 from convexsnn.proof.words import WORDS_FORMAT, CheckedWords, WordProofError, check_word_proof, seal_words
 from convexsnn.tasks import Automaton
 from convexsnn.words.boxes import Closed, Doubt, refine
-from convexsnn.words.claim import claim_of
+from convexsnn.words.claim import WHO, claim_of
 from convexsnn.words.counterexamples import first_error, hunt
 from convexsnn.words.machine import Machine
 
 # Binary places of the bounds of boxes.
-BOX_PLACES = 44
+BOX_PLACES = 48
 
 
 @dataclass(frozen=True)
@@ -96,18 +97,19 @@ class UndecidedWords:
     right_up_to: int
 
 
+Outcome = ProvedWords | WrongWords | UndecidedWords
+
+
 @isolated
-def prove(
-    network: Network, automaton: Automaton, settings: ProofSettings | None = None
-) -> ProvedWords | WrongWords | UndecidedWords:
+def prove(model: Network | SpikingClassifier, automaton: Automaton, settings: ProofSettings | None = None) -> Outcome:
     """Prove that a network answers every word of an automaton right, or find a word that it answers wrong.
 
     Parameters
     ----------
-    network : Network
+    model : Network or SpikingClassifier
         LIF neurons and threshold units in any number of layers and branches, read by "spike" or "membrane".
     automaton : Automaton
-        Its answers are numbers of classes of the network; `Automaton.in_classes` gives these.
+        Its answers are labels of the classifier, or numbers of classes of the network.
     settings : ProofSettings, optional
 
     Returns
@@ -122,8 +124,8 @@ def prove(
         For networks that the proof does not know, by name, and where the automaton does not fit the network.
     """
     settings = settings or ProofSettings()
+    network, automaton = in_classes(model, automaton)
     claim = claim_of(network, automaton)
-    network = network.to("cpu")
     found = hunt(network, automaton, most=settings.states, longest=settings.longest)
     if found.words:
         return WrongWords(found.words, shortest=found.complete == len(found.words[0]) - 1)
@@ -145,6 +147,17 @@ def prove(
         except WordProofError as error:
             outcome = f"the boxes found are no proof: {error}"
     return UndecidedWords(outcome, found.complete)
+
+
+def in_classes(model: Network | SpikingClassifier, automaton: Automaton) -> tuple[Network, Automaton]:
+    """The network of a model, on the CPU, and the automaton with its answers as numbers of the network's classes."""
+    if isinstance(model, Network):
+        return model.to("cpu"), automaton
+    if not isinstance(model, SpikingClassifier):
+        raise ValueError(f"{WHO} is about a Network or a fitted SpikingClassifier, not {model!r}")
+    if isinstance(model.classes_, list):
+        raise ValueError(f"{WHO} knows one output, but the classifier has {len(model.classes_)}: use joint labels")
+    return model.network_.to("cpu"), automaton.in_classes(model.classes_.tolist())
 
 
 def proof_file(claim: dict[str, Any], machine: Machine, closed: Closed) -> str:
