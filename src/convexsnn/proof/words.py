@@ -235,11 +235,8 @@ def _layer(facts: Any, exact: Any, read_bias: Any, symbols: Any, before: list[_L
     _require(reset in ("soft", "hard", "none", "delayed"), f"the reset {reset!r} is unknown")
     _require(reset != "delayed" or min(threshold, default=1) > 0, "the reset 'delayed' needs positive thresholds")
     _require(isinstance(exact, list) and len(exact) == m, "`exact` needs one flag a neuron")
-    inputs, others, grid = (
-        symbols if below < 0 else [[1 << places] * len(weight)],
-        [bias, threshold, *recurrent],
-        [0] * m,
-    )
+    inputs = symbols if below < 0 else [[1 << places] * len(weight)]
+    others, grid = [bias, threshold, *recurrent], [0] * m
     for j in (j for j in range(m) if exact[j] is not False):
         _require(exact[j] is True and leak[j] in (0, 1 << places), "a neuron with a leak is not exact")
         terms = [x * row[j] for vector in inputs for x, row in zip(vector, weight, strict=True)]
