@@ -363,7 +363,7 @@ class _Check:
 
 def _rounding(size: int, terms: int, places: int, precision: int, smallest: int) -> int:
     """The largest error of a sum over 2**(2 places) of so many terms, the sizes of which add up to `size`."""
-    return -(-size * terms // (2**precision - terms)) + (terms << max(0, 2 * places - smallest))
+    return -(-size * terms // (2**precision - terms)) + (terms << max(0, 2 * places - smallest)) if size else 0
 
 
 def _cut(low: int, high: int, theta: int, reset: str) -> list[Cut]:
