@@ -93,7 +93,7 @@ def test_every_listed_task_loads_with_its_defaults():
             assert task.train.X.dtype == np.float64
             assert np.issubdtype(task.train.y.dtype, np.int64)
             assert task.train.X.shape[1] == info.defaults.timesteps
-            assert task.per_step == (info.per_step == "always")
+            assert task.per_step == bool(info.defaults.per_step)
             assert task.train.y.max() < len(task.class_names)
             assert None not in (task.settings.n_train, task.settings.timesteps, task.settings.per_step)
 

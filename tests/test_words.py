@@ -14,8 +14,8 @@ from convexsnn.neurons import RESETS
 from convexsnn.proof.words import WordProofError, check_word_proof, seal_words
 from convexsnn.simulation import initial_state, step
 from convexsnn.tasks import Automaton, TaskSettings, automaton_of, load_task
-from convexsnn.words import ProofSettings, ProvedWords, UndecidedWords, WrongWords, prove
-from convexsnn.words.counterexamples import answers, first_error
+from convexsnn.words import ProofSettings, ProvedWords, UndecidedWords, WrongWords, prove_words
+from convexsnn.words.counterexamples import answers_to, first_error
 from rational_words import is_held, rational_run, right_answers
 
 QUICK = ProofSettings(states=2000, longest=20, boxes=500, seconds=2.0)
@@ -42,7 +42,7 @@ def rule(name):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("base", [2, 3, 10])
 def test_an_adder_is_proved_for_every_length(base, dtype):
-    outcome = prove(adder(base, dtype), rule(f"automaton:addition-{base}"))
+    outcome = prove_words(adder(base, dtype), rule(f"automaton:addition-{base}"))
     assert isinstance(outcome, ProvedWords)
     assert outcome.checked == check_word_proof(outcome.file)
     assert outcome.checked.boxes == 2
@@ -53,7 +53,7 @@ def test_a_wrong_adder_gets_a_shortest_word_that_is_really_wrong():
     layer = network.hidden.branches[0].layers[0]
     forgets = replace(layer, recurrent=torch.zeros_like(layer.recurrent))
     wrong = Network(replace(network.hidden, branches=(Branch((forgets,)),)), network.W)
-    outcome = prove(wrong, automaton)
+    outcome = prove_words(wrong, automaton)
     assert isinstance(outcome, WrongWords)
     assert outcome.shortest
     for word in outcome.words:
@@ -76,7 +76,7 @@ THREE = Automaton.moore(("0", "1"), ((0.0,), (1.0,)), ((0, 1), (1, 2), (2, 0)), 
 
 @pytest.mark.parametrize("reset", ["soft", "hard", "delayed"])
 def test_counting_by_a_membrane_of_leak_one_is_exact(reset):
-    outcome = prove(counter(1.0, 1.0, reset), THREE)
+    outcome = prove_words(counter(1.0, 1.0, reset), THREE)
     if reset == "delayed":  # the membrane falls one step later, so it reads 3
         assert isinstance(outcome, WrongWords)
     else:
@@ -84,7 +84,7 @@ def test_counting_by_a_membrane_of_leak_one_is_exact(reset):
 
 
 def test_a_membrane_that_forgets_is_wrong_on_a_long_word():
-    outcome = prove(counter(0.999, 1.001), THREE, ProofSettings(longest=2000))
+    outcome = prove_words(counter(0.999, 1.001), THREE, ProofSettings(longest=2000))
     assert isinstance(outcome, WrongWords)
     assert outcome.shortest
     assert first_error(counter(0.999, 1.001), THREE, outcome.words[0]) == len(outcome.words[0]) - 1
@@ -92,7 +92,9 @@ def test_a_membrane_that_forgets_is_wrong_on_a_long_word():
 
 def test_what_drifts_by_rounding_alone_is_not_proved():
     """One tenth ten times is not one; in real arithmetic either, as a float64 is no tenth."""
-    outcome = prove(counter(1.0, 1.0 + 2.0**-40), THREE, ProofSettings(states=100, longest=10, boxes=50, seconds=1.0))
+    outcome = prove_words(
+        counter(1.0, 1.0 + 2.0**-40), THREE, ProofSettings(states=100, longest=10, boxes=50, seconds=1.0)
+    )
     assert isinstance(outcome, UndecidedWords)
     assert outcome.right_up_to >= 10
 
@@ -124,13 +126,13 @@ SILENT = Automaton(("a", "b"), ((0.25, -1.0), (1.0, 0.5)), ((0, 1), (1, 0)), ((N
 def test_boxes_hold_whatever_a_random_network_reaches(seed, readout):
     """No answer is asked, so a proof says where the network may be: in real arithmetic, and in its dtype."""
     network = networks(seed, readout)
-    outcome = prove(network, SILENT, QUICK)
+    outcome = prove_words(network, SILENT, QUICK)
     if not isinstance(outcome, ProvedWords):
         return
     content = json.loads(outcome.file)
     word = np.random.default_rng(seed).integers(2, size=40).tolist()
     runs = list(rational_run(content, word))
-    assert [answer for _, _, answer in runs] == answers(network, SILENT, word)
+    assert [answer for _, _, answer in runs] == answers_to(network, SILENT, word)
     state = initial_state(network.hidden, 1)
     for a, q, (spikes, membranes, _) in zip(word, SILENT.follow(word), runs, strict=True):
         assert is_held(content, q, spikes, membranes)
@@ -144,7 +146,7 @@ def test_boxes_hold_whatever_a_random_network_reaches(seed, readout):
 def proof():
     """A proof with boxes that have a width, and with recurrence."""
     network = networks(13)
-    free = prove(network, SILENT, QUICK)
+    free = prove_words(network, SILENT, QUICK)
     assert isinstance(free, ProvedWords)
     assert free.checked.boxes > 2
     return free.file
@@ -165,7 +167,7 @@ def changed(value, path, new):
     value[path[-1]] = new
 
 
-ADDER = prove(adder(2), rule("automaton:addition-2")).file
+ADDER = prove_words(adder(2), rule("automaton:addition-2")).file
 
 
 @settings(max_examples=150, deadline=None)

@@ -6,16 +6,22 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from convexsnn.cli import output
-from convexsnn.cli.data import stored_task
-from convexsnn.cli.folder import model_file, read_model
+from convexsnn.cli.data import from_loaded, stored_task
+from convexsnn.cli.fitting import fit
+from convexsnn.cli.folder import PROOF, model_file, read_model
 from convexsnn.cli.targets import check_target, is_proof
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.files import write_atomically
-from convexsnn.tasks import Automaton, TaskSettings, automaton_of, load_task, read_automaton, smallest
-from convexsnn.words import Outcome, ProofSettings, ProvedWords, UndecidedWords, WrongWords
-from convexsnn.words import prove as prove_words
-
-PROOF = "proof.json"
+from convexsnn.tasks import Automaton, TaskData, TaskSettings, automaton_of, load_task, read_automaton, smallest
+from convexsnn.words import (
+    Outcome,
+    ProofSettings,
+    ProvedWords,
+    UndecidedWords,
+    WrongWords,
+    prove_words,
+    train_until_proved,
+)
 
 
 def prove(model: Path, name: str | None, out: Path | None, effort: dict[str, Any], *, force: bool) -> dict[str, Any]:
@@ -26,23 +32,47 @@ def prove(model: Path, name: str | None, out: Path | None, effort: dict[str, Any
     estimator, extra = read_model(model)
     if not isinstance(estimator, SpikingClassifier):
         raise ValueError("a regressor answers no symbols: only a classifier can be proved right on words")
-    automaton = named_automaton(name, extra)
-    outcome = prove_words(estimator, automaton, ProofSettings(**effort))
-    if isinstance(outcome, ProvedWords):
-        write_atomically(out, outcome.file.encode())
-    elif is_proof(out):
-        out.unlink()
-    return describe_outcome(outcome, automaton) | ({"file": str(out)} if isinstance(outcome, ProvedWords) else {})
-
-
-def named_automaton(name: str | None, extra: dict[str, Any]) -> Automaton:
-    """The automaton of a task or of a JSON file; without a name that of the task of the model."""
-    if name is not None and name.endswith(".json"):
-        return read_automaton(name)
     if name is None:
         name, settings, _ = stored_task(extra)
     else:
         settings = TaskSettings()
+    automaton = named_automaton(name, settings)
+    outcome = prove_words(estimator, automaton, ProofSettings(**effort))
+    return describe_outcome(outcome, automaton) | write_outcome(outcome, out)
+
+
+def fit_until_proved(
+    task: str, settings: TaskSettings, parameters: dict[str, Any], out: Path, *, force: bool
+) -> dict[str, Any]:
+    """Train until the network is proved; what `fit` reports of the last training, and the outcome as "proof"."""
+    reports = []
+
+    def train(data: TaskData) -> SpikingClassifier:
+        own = parameters | {"per_step": data.per_step}
+        reports.append(fit(from_loaded(data), own, out, regression=False, force=force or bool(reports)))
+        estimator, _ = read_model(out)
+        assert isinstance(estimator, SpikingClassifier)
+        return estimator
+
+    taught = train_until_proved(train, task, settings)
+    outcome = write_outcome(taught.outcome, out / PROOF)
+    return reports[-1] | {"proof": outcome | describe_outcome(taught.outcome, named_automaton(task, settings))}
+
+
+def write_outcome(outcome: Outcome, out: Path) -> dict[str, Any]:
+    """Write a proof, and take away an earlier one where there is none; where the proof is."""
+    if isinstance(outcome, ProvedWords):
+        write_atomically(out, outcome.file.encode())
+        return {"file": str(out)}
+    if is_proof(out):
+        out.unlink()
+    return {}
+
+
+def named_automaton(name: str, settings: TaskSettings) -> Automaton:
+    """The automaton of a task with these settings, or of a JSON file."""
+    if name.endswith(".json") and ":" not in name:
+        return read_automaton(name)
     return automaton_of(load_task(name, smallest(name, settings)))
 
 

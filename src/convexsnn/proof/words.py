@@ -382,7 +382,7 @@ def _cut_again(cuts: list[Cut], bias: int) -> list[Cut]:
     return below + [(spike, 1, max(low, bias), high) for spike, _, low, high in cuts if high >= bias]
 
 
-def main(path: str) -> int:
+def _main(path: str) -> int:
     """Check a file, and print what it proves as JSON; 0 when it holds, 1 when not."""
     try:
         checked = check_word_proof(Path(path).read_text())
@@ -394,4 +394,4 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(_main(*sys.argv[1:]))

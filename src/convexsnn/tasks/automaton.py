@@ -13,7 +13,7 @@ import numpy as np
 from convexsnn.checks import check_integer, check_names, check_real
 from convexsnn.tasks.dfa import DFA
 
-Table = tuple[tuple[int | None, ...], ...]
+StateTable = tuple[tuple[int | None, ...], ...]
 """For each state one entry a symbol."""
 
 
@@ -48,8 +48,8 @@ class Automaton:
 
     symbols: tuple[str, ...]
     vectors: tuple[tuple[float, ...], ...]
-    transitions: Table
-    answers: Table
+    transitions: StateTable
+    answers: StateTable
     start: int = 0
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Automaton:
         cls,
         symbols: tuple[str, ...],
         vectors: tuple[tuple[float, ...], ...],
-        transitions: Table,
+        transitions: StateTable,
         labels: Sequence[int | None],
         start: int = 0,
     ) -> Automaton:
@@ -124,11 +124,11 @@ class Automaton:
         """The names of a word's symbols, with spaces between."""
         return " ".join(self.symbols[a] for a in word)
 
-    def draw(self, rng: np.random.Generator, length: int) -> list[int]:
-        """A random word: each symbol is uniform among those that may follow."""
+    def draw(self, rng: np.random.Generator, length: int, begin: Sequence[int] = ()) -> list[int]:
+        """A random word of `length` that begins as `begin`: each symbol is uniform among those that may follow."""
         allowed = [[(a, target) for a, target in enumerate(row) if target is not None] for row in self.transitions]
-        word, q = [], self.start
-        for _ in range(length):
+        word, q = list(begin), [self.start, *self.follow(begin)][-1]
+        while len(word) < length:
             symbol, q = allowed[q][int(rng.integers(len(allowed[q])))]
             word.append(symbol)
         return word

@@ -65,4 +65,4 @@ def _draw(automaton: Automaton, rng: np.random.Generator, n: int, settings: Task
     )
     if shortest < longest:
         return split
-    return Split(np.stack(split.X), np.stack(split.y) if settings.per_step else split.y)
+    return Split(np.array(split.X), np.array(split.y))

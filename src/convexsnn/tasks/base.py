@@ -76,10 +76,7 @@ class TaskSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        words = tuple(tuple(check_integer("words", symbol, minimum=0) for symbol in word) for word in self.words)
-        if not all(words):
-            raise ValueError("words must hold at least one symbol each")
-        object.__setattr__(self, "words", words)
+        object.__setattr__(self, "words", _check_words(self.words))
         for name in ("n_train", "n_val", "n_test", "timesteps", "min_timesteps"):
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), minimum=1)
@@ -92,6 +89,17 @@ class TaskSettings:
         shortest, longest = self.min_timesteps, self.timesteps
         if shortest is not None and longest is not None and shortest > longest:
             raise ValueError(f"min_timesteps is {shortest}, more than timesteps = {longest}; lower it or leave it out")
+
+
+def _check_words(words: Any) -> tuple[tuple[int, ...], ...]:
+    """`words` as tuples of numbers of symbols; ValueError for what is none, and for words without symbols."""
+    try:
+        own = tuple(tuple(check_integer("words", symbol, minimum=0) for symbol in word) for word in words)
+    except TypeError as error:
+        raise ValueError(f"words must be a sequence of sequences of numbers of symbols, not {words!r}") from error
+    if not all(own):
+        raise ValueError("words must have at least one symbol each")
+    return own
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,7 +128,8 @@ def _resolve(name: str, family: TaskFamily, settings: TaskSettings) -> TaskSetti
     """`settings` with the defaults of the family, after a check that the family heeds all that was set."""
     for option in (*sorted(DRAWN), "min_timesteps", "permute", "data_dir", "words"):
         value = getattr(settings, option)
-        if value not in (None, False, ()) and option not in family.options:
+        is_given = len(value) > 0 if isinstance(value, tuple) else value is not None and value is not False
+        if is_given and option not in family.options:
             raise ValueError(f"{option} is {value!r}, but {name} has no such setting; leave it out")
     kind = family.infos[0].per_step
     if settings.per_step is not None and kind != "optional" and settings.per_step != (kind == "always"):

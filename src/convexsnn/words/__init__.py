@@ -1,5 +1,15 @@
 """Networks proved right on every word that a finite automaton allows (theory.md section 8)."""
 
-from convexsnn.words.prove import Outcome, ProofSettings, ProvedWords, UndecidedWords, WrongWords, prove
+from convexsnn.words.proving import Outcome, ProofSettings, ProvedWords, UndecidedWords, WrongWords, prove_words
+from convexsnn.words.training import Taught, train_until_proved
 
-__all__ = ["Outcome", "ProofSettings", "ProvedWords", "UndecidedWords", "WrongWords", "prove"]
+__all__ = [
+    "Outcome",
+    "ProofSettings",
+    "ProvedWords",
+    "Taught",
+    "UndecidedWords",
+    "WrongWords",
+    "prove_words",
+    "train_until_proved",
+]

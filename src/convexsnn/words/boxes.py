@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexsnn.words.machine import Bits, Floats, Machine, Numbers, Rows, TooManyPatternsError
+from convexsnn.rationals import Floats
+from convexsnn.words.machine import BoxBatch, Flags, Indices, Machine, TooManyPatternsError
 
 # Boxes that are stepped at once.
 AT_ONCE = 64
@@ -43,7 +44,7 @@ class Doubt:
     """
 
     word: list[int]
-    cut: Bits
+    cut: Flags
     widths: Floats
 
 
@@ -51,7 +52,7 @@ class Doubt:
 class Closed:
     """Boxes that hold all that is reached; none of them leads to a wrong answer."""
 
-    rows: Rows
+    rows: BoxBatch
 
 
 @dataclass
@@ -73,15 +74,15 @@ class Cover:
         self.width, self.pad, self.slack = width[kept], PAD * soft, SLACK * soft
         self.groups: dict[tuple[int, bytes], _Group] = {}
         self.place: list[tuple[_Group, int]] = []
-        self.rows: list[tuple[int, Bits]] = []
-        self.parent: list[tuple[int, int, Bits]] = []
+        self.rows: list[tuple[int, Flags]] = []
+        self.parent: list[tuple[int, int, Flags]] = []
         self.open: deque[int] = deque()
         self.is_open: list[bool] = []
 
     def __len__(self) -> int:
         return len(self.place)
 
-    def put(self, rows: Rows, came_from: Numbers) -> None:
+    def put(self, rows: BoxBatch, came_from: Indices) -> None:
         """See to it that every row is held by a box."""
         bits = rows.spikes & self.echoing
         packed = np.packbits(bits, axis=1)
@@ -126,7 +127,7 @@ class Cover:
         group.low[at], group.high[at] = np.where(fine, wide_low, lower[at]), np.where(fine, wide_high, upper[at])
         return at
 
-    def take(self, numbers: list[int]) -> Rows:
+    def take(self, numbers: list[int]) -> BoxBatch:
         """Boxes as rows."""
         N = self.machine.n_neurons
         low, high = np.zeros((len(numbers), N)), np.zeros((len(numbers), N))
@@ -136,11 +137,11 @@ class Cover:
         state = np.array([self.rows[number][0] for number in numbers], dtype=np.int64)
         spikes = np.array([self.rows[number][1] for number in numbers], dtype=bool).reshape(len(numbers), N)
         zeros = np.zeros(len(numbers), dtype=np.int64)
-        return Rows(
+        return BoxBatch(
             state, spikes, low, high, zeros, zeros, np.zeros_like(spikes), np.zeros((len(numbers), 0), dtype=bool)
         )
 
-    def doubt(self, number: int, symbol: int, cut: Bits) -> Doubt:
+    def doubt(self, number: int, symbol: int, cut: Flags) -> Doubt:
         """The doubt that a step of a box leaves."""
         word, cut_box = [symbol], number if cut.any() else -1
         while number >= 0:

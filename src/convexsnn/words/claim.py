@@ -34,30 +34,22 @@ def claim_of(network: Network, automaton: Automaton) -> dict[str, Any]:
         For networks that the proof does not know, by name, and where the automaton does not fit the network.
     """
     check_claim(network, automaton)
-    hidden = network.hidden
-    vectors = torch.tensor(automaton.vectors, dtype=torch.float64).to(hidden.dtype)
-    layers = list(flattened(hidden))
-    tensors = [vectors, network.W, *(tensor for _, layer in layers for tensor in _tensors(layer))]
-    tensors += [branch.readout_bias for branch in hidden.branches if branch.readout_bias is not None]
-    places = max(LEAST_PLACES, *map(_places, tensors))
-    integers = lambda tensor: _integers(tensor, places)  # noqa: E731
-    return {
-        "dtype": next(name for name, dtype in DTYPES.items() if dtype == hidden.dtype),
-        "places": places,
-        "network": {
-            "layers": [_layer_claim(below, layer, integers) for below, layer in layers],
-            "readout": hidden.readout.name,
-            "read": [{"layer": at, "bias": integers(_read_bias(branch))} for at, branch in read_layers(hidden)],
-            "output": integers(network.W),
-            "outputs": network.W.shape[1],
-        },
-        "automaton": {
-            "symbols": integers(vectors),
-            "start": automaton.start,
-            "transitions": [list(row) for row in automaton.transitions],
-            "answers": [list(row) for row in automaton.answers],
-        },
+    vectors = torch.tensor(automaton.vectors, dtype=torch.float64).to(network.hidden.dtype)
+    places = max(LEAST_PLACES, _places(vectors), _network_places(network))
+    machine = {
+        "symbols": _integers(vectors, places),
+        "start": automaton.start,
+        "transitions": [list(row) for row in automaton.transitions],
+        "answers": [list(row) for row in automaton.answers],
     }
+    return _network_claim(network, places) | {"places": places, "automaton": machine}
+
+
+def is_about(content: dict[str, Any], network: Network) -> bool:
+    """Whether the content of a proof file is about exactly this network."""
+    places = content["places"]
+    own = _network_claim(network, places) if places >= _network_places(network) else {}
+    return own == {name: content[name] for name in ("dtype", "network")}
 
 
 def check_claim(network: Network, automaton: Automaton) -> None:
@@ -93,6 +85,25 @@ def read_layers(hidden: Hidden) -> Iterator[tuple[int, Branch]]:
     for branch in hidden.branches:
         at += len(branch.layers)
         yield at, branch
+
+
+def _network_claim(network: Network, places: int) -> dict[str, Any]:
+    """The fields of a claim that say which network it is about."""
+    hidden, integers = network.hidden, lambda tensor: _integers(tensor, places)
+    facts = {
+        "layers": [_layer_claim(below, layer, integers) for below, layer in flattened(hidden)],
+        "readout": hidden.readout.name,
+        "read": [{"layer": at, "bias": integers(_read_bias(branch))} for at, branch in read_layers(hidden)],
+        "output": integers(network.W),
+        "outputs": network.W.shape[1],
+    }
+    return {"dtype": next(name for name, dtype in DTYPES.items() if dtype == hidden.dtype), "network": facts}
+
+
+def _network_places(network: Network) -> int:
+    """Binary places of all parameters."""
+    tensors = [network.W, *(tensor for layer in network.hidden.layers() for tensor in _tensors(layer))]
+    return max(map(_places, [*tensors, *(_read_bias(branch) for branch in network.hidden.branches)]))
 
 
 def _read_bias(branch: Branch) -> Tensor:

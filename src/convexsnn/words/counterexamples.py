@@ -12,7 +12,7 @@ from convexsnn.labels import decide
 from convexsnn.network import Network
 from convexsnn.simulation import State, initial_state, read, step, take_states
 from convexsnn.tasks import Automaton
-from convexsnn.words.machine import Machine, Numbers
+from convexsnn.words.machine import Indices, Machine
 
 # States from which words of one length go on; of more, so many are drawn at random.
 MOST_AT_ONCE = 2**12
@@ -39,7 +39,7 @@ class Hunt:
     states: int
 
 
-def answers(network: Network, automaton: Automaton, word: Sequence[int]) -> list[int]:
+def answers_to(network: Network, automaton: Automaton, word: Sequence[int]) -> list[int]:
     """The classes that the network answers at each step of a word."""
     vectors = torch.tensor(automaton.shown(word), dtype=network.hidden.dtype)
     state, given = initial_state(network.hidden, 1), []
@@ -51,7 +51,7 @@ def answers(network: Network, automaton: Automaton, word: Sequence[int]) -> list
 
 def first_error(network: Network, automaton: Automaton, word: Sequence[int]) -> int | None:
     """The first step of a word at which the network answers wrong; None where it is right."""
-    pairs = zip(answers(network, automaton, word), automaton.run(word), strict=True)
+    pairs = zip(answers_to(network, automaton, word), automaton.run(word), strict=True)
     return next((t for t, (given, right) in enumerate(pairs) if right is not None and given != right), None)
 
 
@@ -93,11 +93,11 @@ def hunt(network: Network, automaton: Automaton, *, most: int, longest: int, see
     return Hunt([], complete, len(seen))
 
 
-def _decided(network: Network, state: State) -> Numbers:
+def _decided(network: Network, state: State) -> Indices:
     return decide(read(network.hidden, state)[0].to(torch.float64) @ network.W.to(torch.float64)).numpy()
 
 
-def _keys(machine: Machine, state: State, q: Numbers) -> list[bytes]:
+def _keys(machine: Machine, state: State, q: Indices) -> list[bytes]:
     """What of each state matters for what follows."""
     layers = [layer for branch in state.branches for layer in branch.layers]
     empty = torch.zeros(len(q), 0)
@@ -108,7 +108,7 @@ def _keys(machine: Machine, state: State, q: Numbers) -> list[bytes]:
     return [row.tobytes() for row in columns]
 
 
-def _unseen(keys: list[bytes], seen: set[bytes]) -> Numbers:
+def _unseen(keys: list[bytes], seen: set[bytes]) -> Indices:
     """The numbers of those that are seen for the first time, which are put among the seen."""
     new = []
     for i, key in enumerate(keys):

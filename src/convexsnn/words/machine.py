@@ -16,17 +16,17 @@ from torch import Tensor
 
 from convexsnn.labels import decide
 from convexsnn.network import Layer, Network, lif_of
+from convexsnn.rationals import Floats
 from convexsnn.readouts import Membrane
 from convexsnn.tasks import Automaton
 from convexsnn.words.claim import WHO, flattened, read_layers
 
-Floats = NDArray[np.float64]
-Bits = NDArray[np.bool_]
-Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.int64]
 
 # Roundings here and those that are claimed: together they are bounded by so many times the claimed ones.
 WIDER = 3.0
-# Rows of one step; beyond it a network has too many patterns to follow.
+# BoxBatch of one step; beyond it a network has too many patterns to follow.
 MOST_ROWS = 2**18
 # A sum is taken for exact when its terms leave so many bits of the significand free.
 SPARE_BITS = 3
@@ -64,19 +64,22 @@ class Cells:
     leak: Floats
     threshold: Floats
     reset: str
-    exact: Bits
+    exact: Flags
     rounding: float
     read_bias: Floats | None
 
     @property
-    def echoing(self) -> Bits:
+    def echoing(self) -> Flags:
         """Neurons whose spikes matter for the next step, bool array of shape (m,)."""
-        read = np.zeros(len(self.leak), dtype=bool) if self.recurrent is None else self.recurrent.any(axis=1)
-        return read | (self.reset == "delayed")
+        if self.reset == "delayed":
+            return np.ones(len(self.leak), dtype=bool)
+        if self.recurrent is None:
+            return np.zeros(len(self.leak), dtype=bool)
+        return (self.recurrent != 0).any(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class BoxBatch:
     """R boxes for N neurons.
 
     Attributes
@@ -93,25 +96,25 @@ class Rows:
     read : bool array of shape (R, P_last)
     """
 
-    state: Numbers
-    spikes: Bits
+    state: Indices
+    spikes: Flags
     low: Floats
     high: Floats
-    source: Numbers
-    symbol: Numbers
-    cut: Bits
-    read: Bits
+    source: Indices
+    symbol: Indices
+    cut: Flags
+    read: Flags
 
     def __len__(self) -> int:
         return len(self.state)
 
-    def take(self, index: Numbers) -> Rows:
+    def take(self, index: Indices) -> BoxBatch:
         """The rows of these numbers, as copies."""
-        return Rows(*(getattr(self, own.name)[index] for own in fields(self)))
+        return BoxBatch(*(getattr(self, own.name)[index] for own in fields(self)))
 
-    def join(self, other: Rows) -> Rows:
+    def join(self, other: BoxBatch) -> BoxBatch:
         """These rows, then the others."""
-        return Rows(*(np.concatenate([getattr(self, own.name), getattr(other, own.name)]) for own in fields(self)))
+        return BoxBatch(*(np.concatenate([getattr(self, own.name), getattr(other, own.name)]) for own in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +125,7 @@ class Machine:
     ----------
     layers : tuple of Cells
     read : tuple of int
-        Numbers of the layers that are read, branch by branch.
+        Indices of the layers that are read, branch by branch.
     W : float64 tensor of shape (P_last, C)
     symbols : float64 array of shape (A, d)
     transitions, answers : int64 arrays of shape (Q, A)
@@ -134,8 +137,8 @@ class Machine:
     read: tuple[int, ...]
     W: Tensor
     symbols: Floats
-    transitions: Numbers
-    answers: Numbers
+    transitions: Indices
+    answers: Indices
     start: int
 
     @classmethod
@@ -160,17 +163,17 @@ class Machine:
         return sum(len(layer.leak) for layer in self.layers)
 
     @property
-    def lasting(self) -> Bits:
+    def lasting(self) -> Flags:
         """Neurons whose membranes matter for the next step, bool array of shape (N,)."""
         return np.concatenate([np.zeros(0, dtype=bool), *(layer.leak > 0 for layer in self.layers)])
 
     @property
-    def echoing(self) -> Bits:
+    def echoing(self) -> Flags:
         """Neurons whose spikes matter for the next step, bool array of shape (N,)."""
         return np.concatenate([np.zeros(0, dtype=bool), *(layer.echoing for layer in self.layers)])
 
     @property
-    def exact(self) -> Bits:
+    def exact(self) -> Flags:
         """Neurons whose sums do not round, bool array of shape (N,)."""
         return np.concatenate([np.zeros(0, dtype=bool), *(layer.exact for layer in self.layers)])
 
@@ -184,13 +187,13 @@ class Machine:
             sizes.append(np.maximum(size, np.abs(layer.threshold)))
         return np.concatenate(sizes)
 
-    def at_rest(self) -> Rows:
+    def at_rest(self) -> BoxBatch:
         """The start, one row."""
         zeros, one = np.zeros((1, self.n_neurons)), np.zeros(1, dtype=np.int64)
         silent = zeros > 0
-        return Rows(one + self.start, silent, zeros, zeros, one, one, silent, np.zeros((1, 0), dtype=bool))
+        return BoxBatch(one + self.start, silent, zeros, zeros, one, one, silent, np.zeros((1, 0), dtype=bool))
 
-    def step(self, before: Rows) -> Rows:
+    def step(self, before: BoxBatch) -> BoxBatch:
         """Every row under every symbol that may follow, cut into as many rows as there are spike patterns.
 
         `source` of the result numbers the rows of `before`. TooManyPatternsError where there are too many.
@@ -206,7 +209,7 @@ class Machine:
             rows = _step_layer(rows, layer, inputs, read=k in self.read)
         return replace(rows, state=self.transitions[rows.state, rows.symbol])
 
-    def wrong(self, before: Rows, after: Rows) -> Bits:
+    def wrong(self, before: BoxBatch, after: BoxBatch) -> Flags:
         """Which rows of `after`, a step of `before`, are answered wrong."""
         answers = self.answers[before.state[after.source], after.symbol]
         given = decide(torch.from_numpy(after.read).to(torch.float64) @ self.W.to(torch.float64)).numpy()
@@ -232,13 +235,13 @@ def _cells(layer: Layer, at: slice, below: int, symbols: Floats, bits: int, read
     return replace(cells, exact=_exact(cells, symbols if below < 0 else np.ones((1, len(layer.weight))), bits))
 
 
-def _exact(cells: Cells, inputs: Floats, bits: int) -> Bits:
+def _exact(cells: Cells, inputs: Floats, bits: int) -> Flags:
     """Neurons that keep all or nothing, and whose terms lie on a grid so coarse that no sum rounds."""
     exact = np.zeros(len(cells.leak), dtype=bool)
     distinct = [sorted(set(map(Fraction, feature))) for feature in inputs.T.tolist()]
     for j in np.flatnonzero((cells.leak == 0) | (cells.leak == 1)).tolist():
         recurrent = [] if cells.recurrent is None else cells.recurrent[:, j].tolist()
-        others = [Fraction(value) for value in (*recurrent, cells.bias[j], cells.threshold[j])]
+        others = [Fraction(float(value)) for value in (*recurrent, cells.bias[j], cells.threshold[j])]
         weights = map(Fraction, cells.weight[:, j].tolist())
         products = [[x * w for x in own] for own, w in zip(distinct, weights, strict=True)]
         size = sum(max(map(abs, own)) for own in products) + sum(map(abs, others))
@@ -247,7 +250,7 @@ def _exact(cells: Cells, inputs: Floats, bits: int) -> Bits:
     return exact
 
 
-def _step_layer(rows: Rows, layer: Cells, inputs: Floats, *, read: bool) -> Rows:
+def _step_layer(rows: BoxBatch, layer: Cells, inputs: Floats, *, read: bool) -> BoxBatch:
     """The rows after a layer has made its step, and was read where it is read."""
     current, size = inputs @ layer.weight + layer.bias, np.abs(inputs) @ np.abs(layer.weight) + np.abs(layer.bias)
     spikes = rows.spikes[:, layer.at].astype(np.float64)
@@ -274,13 +277,13 @@ def _step_layer(rows: Rows, layer: Cells, inputs: Floats, *, read: bool) -> Rows
     return replace(rows, read=np.concatenate([rows.read, bits], axis=1)) if read else rows
 
 
-def _with(rows: Rows, at: slice, low: Floats, high: Floats) -> Rows:
+def _with(rows: BoxBatch, at: slice, low: Floats, high: Floats) -> BoxBatch:
     """The rows, which are the caller's own, with other intervals of some neurons."""
     rows.low[:, at], rows.high[:, at] = low, high
     return rows
 
 
-def _cut(rows: Rows, at: slice, level: Floats) -> tuple[Rows, Bits]:
+def _cut(rows: BoxBatch, at: slice, level: Floats) -> tuple[BoxBatch, Flags]:
     """The rows cut where an interval straddles its level, and whether each value reaches it."""
     reaches = rows.low[:, at] >= level
     straddles = ~reaches & (rows.high[:, at] >= level)

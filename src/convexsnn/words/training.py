@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from convexsnn.checks import check_integer
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.tasks import TaskData, TaskSettings, automaton_of, load_task
-from convexsnn.words.prove import Outcome, ProofSettings, WrongWords, prove
+from convexsnn.words.proving import Outcome, ProofSettings, WrongWords, prove_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,8 @@ def train_until_proved(
 ) -> Taught:
     """Train a classifier on words of a task until it is proved right on words of every length.
 
-    Words that it answers wrong are added to the training data, and it is trained anew.
+    Words that it answers wrong are added to the training data, and it is trained anew. Each goes on at random to the
+    length of the task's words, so that it says as much as these do.
 
     Parameters
     ----------
@@ -67,8 +70,11 @@ def train_until_proved(
     for made in range(1, rounds + 1):
         data = load_task(task, settings)
         model = train(data)
-        outcome = prove(model, automaton_of(data), proof)
+        automaton = automaton_of(data)
+        outcome = prove_words(model, automaton, proof)
         if not isinstance(outcome, WrongWords) or made == rounds:
             return Taught(model, outcome, settings, made)
-        settings = replace(settings, words=(*settings.words, *outcome.words))
+        random = np.random.default_rng([made, settings.seed])
+        longer = [tuple(automaton.draw(random, data.settings.timesteps or 0, word)) for word in outcome.words]
+        settings = replace(settings, words=(*settings.words, *longer))
     raise AssertionError("at least one round is made")

@@ -101,7 +101,9 @@ Outcome = ProvedWords | WrongWords | UndecidedWords
 
 
 @isolated
-def prove(model: Network | SpikingClassifier, automaton: Automaton, settings: ProofSettings | None = None) -> Outcome:
+def prove_words(
+    model: Network | SpikingClassifier, automaton: Automaton, settings: ProofSettings | None = None
+) -> Outcome:
     """Prove that a network answers every word of an automaton right, or find a word that it answers wrong.
 
     Parameters
