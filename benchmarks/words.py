@@ -87,7 +87,8 @@ def report(name: str, rounds: int) -> Taught:
     last, neurons = time.process_time() - start, taught.model.network_.hidden.n_neurons
     match taught.outcome:
         case ProvedWords(checked=checked):
-            facts = f"proved | {taught.rounds} | {neurons} | {checked.boxes} | {checked.transitions} | {float(checked.margin):.2f}"
+            size = f"{checked.boxes} | {checked.transitions} | {float(checked.margin or 0):.2f}"
+            facts = f"proved | {taught.rounds} | {neurons} | {size}"
         case WrongWords(words=words):
             facts = f"wrong on {len(words[0])} symbols | {taught.rounds} | {neurons} | | |"
         case undecided:
