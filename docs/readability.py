@@ -1,10 +1,11 @@
 """Is the prose short enough to be understood at first reading? `make lint` asks this of README.md and every page.
 
 A page passes where its sentences have at most 20 words in the mean, no sentence has more than 40, and no line of prose
-is longer than 100 columns. With arguments it reads these files, and with `--longest N` it prints their N longest sentences:
+is longer than 100 columns. With arguments the script reads these files instead. `--longest N` also prints the N longest
+sentences of each:
 
     python docs/readability.py
-    python docs/readability.py --longest 5 docs/guide.md
+    python docs/readability.py --longest 5 docs/series.md
 
 Prose is what stands in paragraphs and in items of lists. Code, tables, formulas, headings, pictures and the targets of
 links are left out. What stands between backticks or dollars is one word. A sentence ends at `.`, `!` or `?` before a
