@@ -28,9 +28,9 @@ class GlobalBound:
     family : str
         The networks that are covered, in words.
     kappa : float
-        Upper bound on Omega*(d^T U) / rho over the family's patterns d, U the dual vector that the bound was made from:
-        that of the fit, where at most 1 says that no network of the family can improve on it, or one of its own
-        (`Trained.global_dual`). inf when it was not computed.
+        Upper bound on Omega*(d^T U) / rho over the family's patterns d. U is the dual vector that the bound was made
+        from: that of the fit, or one of its own (`Trained.global_dual`). With that of the fit, a kappa of at most 1
+        says that no network of the family is better. It is inf when it was not computed.
     primal : float
         Objective of the fitted network.
     assumptions : tuple of str

@@ -1,9 +1,8 @@
 """Saving and loading of models, in sealed files. No file of ours executes code when it is loaded.
 
-A model file holds the tensors of the reconstructed network, of all witnesses and of given layers, the readout weights,
-the dual vector and the row weights; the header holds the estimator's parameters, the layers' settings and the
-certificate. Files are written beside their target and moved there, so that a full disk or a crash leaves the old file
-as it was.
+A model file holds tensors: of the reconstructed network, of all witnesses and of given layers, the readout weights, the
+dual vector and the row weights. Its header holds the estimator's parameters, the layers' settings and the certificate.
+Files are written beside their target and moved there, so that a full disk or a crash leaves the old file as it was.
 """
 
 from __future__ import annotations

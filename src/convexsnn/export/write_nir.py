@@ -79,9 +79,9 @@ def to_nir(
     Raises
     ------
     ValueError
-        When the network has no neurons, or what NIR cannot express: other neurons than LIF and threshold units, soft
-        reset (see above), readouts other than spike, count and analog, the analog readout of neurons that reset, or
-        leak 1 other than in layers of hard reset where all have it.
+        When the network has no neurons, or has what NIR cannot express. This is any neuron but LIF and threshold units,
+        soft reset (see above), or any readout but spike, count and analog. It is also the analog readout of neurons
+        that reset, and a leak of 1, except in layers of hard reset where all neurons have it.
     ImportError
         Without the package ``nir``.
     """

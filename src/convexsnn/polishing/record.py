@@ -93,8 +93,9 @@ def listen(setup: Showing, loader: Iterable[Any], labels: Labels, head: OutputMa
     Raises
     ------
     ValueError
-        When the loader changes, the named layer does not spike, the readout does not give W x + b, the module answers
-        differently to the same batch, shapes are not as declared, or the module's output is not that of the readout.
+        When the loader changes between passes, or the module answers differently to the same batch. When the named
+        layer does not spike, the readout does not give W x + b, shapes are not as declared, or the module's output is
+        not that of the readout.
     """
     tape, pooling = setup.tape, setup.pooling
     with setup.still():

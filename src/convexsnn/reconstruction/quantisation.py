@@ -85,9 +85,12 @@ def quantise(
     """Integer weights of `bits` bits, sign included, with which every hidden neuron spikes as before on `sequences`.
 
     A neuron's spikes do not change when weights, bias and threshold are scaled together, so each neuron has a scale
-    of its own and is stored at scale one. Tried in this order: rounding the weights at several scales; branch and
-    bound, which decides the matter, for neurons of few inputs; rounding the weights of widest margin
-    (`widen_margins`); and changing rounded weights one by one where spikes are wrong. Output weights are left as they
+    of its own and is stored at scale one.Four ways are tried, in this order:
+
+    - rounding the weights at several scales;
+    - branch and bound for neurons of few inputs, which finds integers or proves that there are none;
+    - rounding the weights of widest margin (`widen_margins`);
+    - changing rounded weights one by one where spikes are wrong. Output weights are left as they
     are.
 
     Parameters

@@ -20,7 +20,7 @@ VARIANTS: tuple[str, ...] = get_args(Variant)
 def gaussian(architecture: Architecture, generator: torch.Generator, variant: Variant = "standard") -> Hidden:
     """Draw hidden weights.
 
-    The order of the draws is the paper's: branch by branch, layer by layer, each weight of shape (in, out); a layer
+    The order of the draws is the paper's: branch by branch, layer by layer, each weight of shape (in, out). A layer
     with recurrent weights draws them next, and one with biases draws those last. Draws are float32 numbers, so that a
     network means the same in float32 and float64 parameters.
 
