@@ -31,7 +31,7 @@ def cross_validate(
     Parameters
     ----------
     source : SimulatedColumns
-        Of columns that do not depend on the targets. Its problem has a score.
+        The columns, which must not depend on the targets. Its problem has a score.
     regularisation : Regularisation
     folds : int64 array of shape (n,)
         The fold of each sequence, from 0 on.

@@ -53,7 +53,7 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
     Parameters
     ----------
     estimator : SpikingClassifier or SpikingRegressor
-        Fitted.
+        A fitted estimator.
     path : path of the file
     extra : dict, optional
         JSON-compatible facts to keep beside the model (`load_model` returns them).

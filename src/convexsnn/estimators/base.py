@@ -275,7 +275,7 @@ class SpikingEstimator(InputReader, ABC):
         Returns
         -------
         GlobalBound
-            That of `certificate_`: the better of the old and the new.
+            The bound that `certificate_` now has: the better of the old and the new.
 
         Raises
         ------

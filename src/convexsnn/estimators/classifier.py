@@ -151,7 +151,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         pick. Where each sequence was left out in turn, it has the picked beta alone. Empty for a model whose weights
         were quantised.
     history_ : list of Round
-        One record a round of the search; empty without one.
+        One record for each round of the search; empty without a search.
     stopped_ : str or None
         Why the search ended.
 
@@ -239,12 +239,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         lengths : int array of shape (n,), optional
             The steps of each sequence, where X is (n, T, d) and padded at the end; the rest is ignored.
         validation : tuple (X_val, y_val), optional
-            Not trained on. Scores the betas, instead of held out sequences; and a search leaves out the columns that
-            these do not miss.
+            Sequences and labels that are not trained on. They decide between betas, instead of held out sequences. A
+            search also leaves out columns as long as the score on them does not fall.
         observer : Observer, optional
-            Told of the progress.
+            It is told of the progress.
         checkpoint : path, optional
-            Of a search: a file written after every round, from which a killed fit goes on to the same result.
+            The file of a search, written after every round. A killed fit goes on from it to the same result.
 
         Raises
         ------

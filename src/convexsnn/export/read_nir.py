@@ -43,13 +43,13 @@ def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = N
     Parameters
     ----------
     graph : nir.NIRGraph or path
-        Such as `nir.read` gives, or the file itself.
+        A graph such as `nir.read` gives, or the path of the file itself.
     dt : float, optional
         Seconds a step; None is what `to_nir` noted in the graph, or 1e-4.
     every_step : bool, optional
         Read outputs at every step; None is what `to_nir` noted, or False.
     dtype : {"float64", "float32"}
-        Of the network.
+        The network computes with numbers of this precision.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = N
     DamagedFileError
         When a file cannot be read.
     ValueError
-        Where the graph holds a node, an order of nodes or a setting that a network of ours has not; names it.
+        When the graph holds a node, an order of nodes or a setting that our networks do not have. The message names it.
     """
     check_choice("dtype", dtype, DTYPES)
     if dt is not None:

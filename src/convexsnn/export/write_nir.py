@@ -69,12 +69,12 @@ def to_nir(
         A NIR LIF resets to a value, so soft reset (and "delayed") is refused, or made of ``LI -> Threshold`` with a
         Linear that feeds -leak * threshold (or -threshold) back; exact, but no importer that we know reads it.
     dtype : {"float32", "float64"}
-        Of the arrays; importers compute in float32.
+        The arrays have this precision; importers compute in float32.
 
     Returns
     -------
     nir.NIRGraph
-        To be written by `nir.write`.
+        A graph that `nir.write` can write.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def to_nir(
         soft reset (see above), or any readout but spike, count and analog. It is also the analog readout of neurons
         that reset, and a leak of 1, except in layers of hard reset where all neurons have it.
     ImportError
-        Without the package ``nir``.
+        When the package ``nir`` is not installed.
     """
     nir = library("nir")
     hidden = check_neurons(network)

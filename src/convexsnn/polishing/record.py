@@ -59,7 +59,7 @@ class Recorded:
     own : float64 tensor of shape (rows, C_out)
         The module's own outputs.
     steps : int
-        T.
+        The number T of steps of a sequence.
     reads_spikes : bool
         Whether the readout reads zeros and ones.
     """
@@ -79,7 +79,7 @@ class Listened:
     heard : Heard
     reading : OutputReading
     eps : float
-        Of the coarsest arithmetic in which the module computes.
+        The rounding unit of the coarsest arithmetic in which the module computes.
     """
 
     heard: Heard

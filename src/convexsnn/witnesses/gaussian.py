@@ -28,7 +28,8 @@ def gaussian(architecture: Architecture, generator: torch.Generator, variant: Va
     ----------
     architecture : Architecture
     generator : torch.Generator
-        On the CPU; advanced by the call. The same seed gives the same network on every device.
+        The source of random numbers, on the CPU. The call advances it. The same seed gives the same network on every
+        device.
     variant : {"standard", "normalized", "orthogonal"}
         i.i.d. N(0, 1); the same with the incoming weights of every neuron scaled to norm 1; or incoming weights that
         are orthonormal (in groups of `in` neurons when there are more neurons than inputs).
