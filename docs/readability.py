@@ -13,6 +13,7 @@ space, or where its paragraph or item ends, except after an abbreviation such as
 """
 
 import argparse
+import ast
 import re
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ MOST_WORDS_IN_THE_MEAN, MOST_WORDS, MOST_COLUMNS = 20, 40, 100
 ABBREVIATIONS = ("e.g", "i.e", "cf", "vs", "et al", "approx", "Fig", "Sec")
 ITEM = re.compile(r"\s*(?:[-*+]|\d+\.)\s+")
 # Pages whose sentences are still too long.
-UNEDITED = {"bounds", "proofs", "searching", "series"}
+UNEDITED = {"bounds", "proofs"}
 FENCE = re.compile(r"^ *(```|:::|~~~).*?^ *\1`* *$", re.MULTILINE | re.DOTALL)
 
 
@@ -100,6 +101,24 @@ def wide_lines(text: str) -> list[str]:
         for number, line in enumerate(kept, start=1)
         if len(line) > MOST_COLUMNS and not line.startswith(("|", "    ", "![")) and " " in line.strip()
     ]
+
+
+def docstrings(source: str) -> str:
+    """The docstrings of a module and of all that is in it, as one Markdown text.
+
+    Headings of sections, names and types of parameters, and doctests are left out.
+    """
+    nodes = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    found = (ast.get_docstring(node) for node in ast.walk(ast.parse(source)) if isinstance(node, nodes))
+    return "\n\n".join(without_sections(text) for text in found if text)
+
+
+def without_sections(docstring: str) -> str:
+    """A docstring of numpydoc as Markdown."""
+    text = re.sub(r"^>>> .*?(?:\n\n|\Z)", "", docstring, flags=re.MULTILINE | re.DOTALL)
+    start, *sections = re.split(r"^[A-Z][\w ]+\n-{3,}\n", text, flags=re.MULTILINE)
+    described = (re.sub(r"^\S.*\n(?= )|^\S.* : .*$", "\n", section, flags=re.MULTILINE) for section in sections)
+    return "\n\n".join([start, *(re.sub(r"^ {4}", "", section, flags=re.MULTILINE) for section in described)])
 
 
 def sentences_of(text: str) -> list[str]:

@@ -73,7 +73,7 @@ def search(
     Returns
     -------
     Searched
-        After Ctrl-C the best so far.
+        The network that was found. After Ctrl-C it is the best so far.
 
     Raises
     ------

@@ -98,12 +98,12 @@ def kernels(
     Parameters
     ----------
     sequences : Sequences
-        Of training.
+        The training sequences.
     generator : torch.Generator
-        On the CPU; advanced by the call.
+        The source of random numbers, on the CPU. The call advances it.
     shape : KernelShape, optional
     every_step : bool
-        Read at every step.
+        The network is read at every step.
 
     Returns
     -------
