@@ -79,5 +79,6 @@ def test_pages_of_the_site_have_names_of_their_own_and_are_all_listed():
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
     assert not pages & {"search", "genindex", "py-modindex"}
     index = (ROOT / "docs" / "index.md").read_text()
-    listed = re.search(r"```\{toctree\}.*?\n\n(.*?)```", index, re.DOTALL)[1].split()
+    listed = " ".join(re.findall(r"```\{toctree\}.*?\n\n(.*?)```", index, re.DOTALL)).split()
     assert pages <= set(listed)
+    assert len(listed) == len(set(listed))

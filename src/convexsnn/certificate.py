@@ -38,7 +38,7 @@ class Certificate:
         have done is added to the one and taken from the other, so that they enclose the optimum (`rounding`).
     loss, penalty : str
     rho : float
-        Weight of the penalty.
+        The weight of the penalty in the program, more than 0.
     n : int
         Rows of the dictionary (sequences, or sequence-step pairs).
     P : int
@@ -56,7 +56,7 @@ class Certificate:
         potential. A margin near the rounding error of the network's dtype means that other hardware may spike
         otherwise; 0 is an exact tie. None when the columns were not simulated.
     scope : str
-        One of `SCOPES`.
+        Which weights the bound is about, one of `SCOPES`.
     heads : tuple of Head
         Classes and weight of each categorical output of the loss; () where there is one.
     rounding : {"bounded", "estimated"}

@@ -33,7 +33,7 @@ class Layer:
         W_rec, from the layer's own spikes one step before.
     bias : float tensor of shape (m,), optional
     delays : tuple of int
-        In steps, at least 0, in ascending order.
+        The delays of the connections in steps, at least 0, in ascending order.
     """
 
     weight: Tensor
@@ -119,9 +119,9 @@ def delayed(values: Tensor, delays: tuple[int, ...], *, time: int) -> Tensor:
     Parameters
     ----------
     values : float tensor of three axes
-        What is below, with the steps in axis `time` (0 or 1) and the n_in neurons in the last.
+        The output of what is below, with the steps in axis `time` (0 or 1) and the n_in neurons in the last.
     delays : tuple of int
-        What lies before the first step is zero.
+        The delays in steps. What lies before the first step is zero.
     time : int
     """
     before = (0, 0) * (2 - time)
@@ -161,9 +161,10 @@ class Branch:
     Attributes
     ----------
     layers : tuple of Layer
-        First to last hidden layer.
+        The hidden layers, from the first to the last.
     readout_bias : float tensor of shape (m_last,), optional
-        For the membrane readout 1[v_T - readout_bias >= 0]; None is zero. Readouts that are not `biased` ignore it.
+        The bias of the membrane readout 1[v_T - readout_bias >= 0]; None is zero. Readouts that are not `biased` ignore
+        it.
     """
 
     layers: tuple[Layer, ...]

@@ -132,11 +132,11 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         lengths : int array of shape (n,), optional
             The steps of each sequence, where X is (n, T, d) and padded at the end; the rest is ignored.
         validation : tuple (X_val, y_val), optional
-            Not trained on. Scores the betas, instead of held out sequences; and a search leaves out the columns that
-            these do not miss.
+            Sequences and targets that are not trained on. They decide between betas, instead of held out sequences. A
+            search also leaves out columns as long as the score on them does not fall.
         observer : Observer, optional
         checkpoint : path, optional
-            Of a search, as in `SpikingClassifier.fit`.
+            The file of a search, as in `SpikingClassifier.fit`.
 
         Raises
         ------

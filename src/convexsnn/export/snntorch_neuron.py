@@ -17,9 +17,9 @@ class SoftLeaky(snntorch.Leaky):
     Parameters
     ----------
     theta : float tensor of shape (m,)
-        What a spike takes off.
+        A spike subtracts this from the membrane, one value for each neuron.
     **settings
-        Of `snntorch.Leaky`.
+        Settings of `snntorch.Leaky`.
     """
 
     def __init__(self, theta: Tensor, **settings: Any) -> None:
@@ -36,9 +36,9 @@ class LateSynaptic(snntorch.Synaptic):
     Parameters
     ----------
     theta : float tensor of shape (m,)
-        What a spike takes off.
+        A spike subtracts this from the membrane, one value for each neuron.
     **settings
-        Of `snntorch.Synaptic`.
+        Settings of `snntorch.Synaptic`.
     """
 
     def __init__(self, theta: Tensor, **settings: Any) -> None:

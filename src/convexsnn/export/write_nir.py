@@ -69,21 +69,21 @@ def to_nir(
         A NIR LIF resets to a value, so soft reset (and "delayed") is refused, or made of ``LI -> Threshold`` with a
         Linear that feeds -leak * threshold (or -threshold) back; exact, but no importer that we know reads it.
     dtype : {"float32", "float64"}
-        Of the arrays; importers compute in float32.
+        The arrays have this precision; importers compute in float32.
 
     Returns
     -------
     nir.NIRGraph
-        To be written by `nir.write`.
+        A graph that `nir.write` can write.
 
     Raises
     ------
     ValueError
-        When the network has no neurons, or what NIR cannot express: other neurons than LIF and threshold units, soft
-        reset (see above), readouts other than spike, count and analog, the analog readout of neurons that reset, or
-        leak 1 other than in layers of hard reset where all have it.
+        When the network has no neurons, or has what NIR cannot express. This is any neuron but LIF and threshold units,
+        soft reset (see above), or any readout but spike, count and analog. It is also the analog readout of neurons
+        that reset, and a leak of 1, except in layers of hard reset where all neurons have it.
     ImportError
-        Without the package ``nir``.
+        When the package ``nir`` is not installed.
     """
     nir = library("nir")
     hidden = check_neurons(network)

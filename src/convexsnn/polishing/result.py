@@ -20,7 +20,7 @@ class Measured(NamedTuple):
     objective : float
         Loss plus rho times penalty, bias included.
     accuracy : float or None
-        Of classes: that of the module's own answers.
+        The share of right answers of the module itself, from 0 to 1. None for real targets.
     synapses : int
         Nonzero weights of the readout, bias left out.
     neurons : int
@@ -40,12 +40,12 @@ class PolishPoint(NamedTuple):
     ----------
     beta, rho : float
     objective, relative_gap : float
-        Of its solution on the training data.
+        Objective and relative gap of its solution on the training data.
     synapses : int
-        With 0, the solution is never written.
+        The number of weights that are not 0. A solution without any is never written.
     validation : float or None
-        Of the module with these weights: accuracy, or minus the mean squared error of real targets. None where nothing
-        was validated.
+        The score of the module with these weights: the accuracy, or minus the mean squared error of real targets. None
+        where nothing was validated.
     """
 
     beta: float
@@ -85,14 +85,14 @@ class Polished:
     Attributes
     ----------
     certificate : Certificate
-        Of the readout that the module now has, in float64, on the recorded spikes.
+        The certificate of the readout that the module now has, in float64, on the recorded spikes.
     before, after : Measured
     improved : bool
         Whether weights were written; the old ones are kept where the new ones are not better.
     readout, spikes : str
         Names of the two layers in the module.
     steps : int
-        T.
+        The number T of steps of a sequence.
     reads_spikes : bool
         Whether the readout reads zeros and ones (stored as bits) or real numbers (stored as float64).
     silent, duplicates : int
@@ -100,15 +100,15 @@ class Polished:
     status : Status
     solver : str
     seconds : dict of str to float
-        "record" and "solve".
+        The seconds that "record" and "solve" took.
     beta : float
         The one that was picked, where there were several.
     head : float64 tensor of shape (C_out, C), or None
         The fixed map from the readout to the module's output; None where there is none.
     validation : tuple of two floats, or None
-        Score of the module on the validation loader, before and after: see `PolishPoint`.
+        The score of the module on the validation loader, before and after: see `PolishPoint`.
     path : tuple of PolishPoint
-        One a beta, from the largest to the smallest.
+        One point for each beta, from the largest to the smallest.
     """
 
     certificate: Certificate
