@@ -85,7 +85,7 @@ def test_every_listed_task_loads_with_its_defaults():
     for info in list_tasks():
         assert info.per_step in ("never", "optional", "always")
         for name in info.examples:
-            if name in ("mnist", "fashion-mnist") or name.startswith(("dfa:file:", "aeon:")):
+            if name in ("mnist", "fashion-mnist") or name.startswith(("dfa:file:", "automaton:file:", "aeon:")):
                 continue
             task = load_task(name, TaskSettings(n_train=9, n_val=8, n_test=7))
             assert [len(s) for s in (task.train, task.val, task.test)] == [9, 8, 7]

@@ -163,8 +163,9 @@ def automaton_from_dict(facts: dict[str, Any]) -> Automaton:
     Parameters
     ----------
     facts : dict
-        ``symbols``: an object of vectors by name; ``transitions``: for each state a list of the next state a symbol, or
-        null; ``answers``: such a table of labels, or a list of one label a state, given when it is reached; ``start``.
+        ``symbols`` is an object of vectors by name, and ``start`` a state. ``transitions`` has a list for each state:
+        the next state for each symbol, or null. ``answers`` is such a table of labels. Or it is a list of one label for
+        each state, which is the answer wherever a symbol leads to this state.
 
     Raises
     ------

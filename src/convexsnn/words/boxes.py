@@ -23,15 +23,17 @@ AT_ONCE = 64
 PAD = 2.0**-24
 # What is held must be held by so much, of the same size: the proof's boxes are rounded to integers.
 SLACK = 2.0**-34
-# A box that grows is made larger by this share of the growth, so that it need not grow often.
-AHEAD = 0.5
+# A box that grows is made larger by this share of the growth, and by twice the share each time: so it ends soon.
+AHEAD = 0.25
+# A box that has grown so often has a membrane that grows without end.
+MOST_GROWTHS = 64
 # Below this width, in units of the membranes' size, boxes are not made smaller.
 NARROWEST = 2.0**-20
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """A wrong answer that is possible as far as boxes say.
+    """A wrong answer that is possible as far as boxes say, or more spike patterns than are followed.
 
     Attributes
     ----------
@@ -57,11 +59,12 @@ class Closed:
 
 @dataclass
 class _Group:
-    """Boxes of one state of the automaton and the same spikes: their intervals, and their numbers."""
+    """Boxes of one state of the automaton and the same spikes: intervals, numbers, and how often each has grown."""
 
     low: Floats
     high: Floats
     number: list[int]
+    grown: list[int]
 
 
 class Cover:
@@ -78,6 +81,7 @@ class Cover:
         self.parent: list[tuple[int, int, Flags]] = []
         self.open: deque[int] = deque()
         self.is_open: list[bool] = []
+        self.most_grown = 0
 
     def __len__(self) -> int:
         return len(self.place)
@@ -91,7 +95,7 @@ class Cover:
             low, high = rows.low[r, self.lasting], rows.high[r, self.lasting]
             group = self.groups.get(key)
             if group is None:
-                group = self.groups[key] = _Group(np.zeros((0, len(low))), np.zeros((0, len(low))), [])
+                group = self.groups[key] = _Group(np.zeros((0, len(low))), np.zeros((0, len(low))), [], [])
             held = (group.low <= low - self.slack).all(axis=1) & (group.high >= high + self.slack).all(axis=1)
             if held.any():
                 continue
@@ -101,6 +105,7 @@ class Cover:
                 group.low = np.concatenate([group.low, (low - self.pad)[None]])
                 group.high = np.concatenate([group.high, (high + self.pad)[None]])
                 group.number.append(len(self.place))
+                group.grown.append(0)
                 self.place.append((group, at))
                 self.rows.append((key[0], bits[r]))
                 self.parent.append((int(came_from[rows.source[r]]), int(rows.symbol[r]), rows.cut[r]))
@@ -118,13 +123,13 @@ class Cover:
             return None
         growth = (upper - lower)[fits] - (group.high - group.low)[fits]
         at = int(fits[np.argmin(growth.sum(axis=1))])
-        ahead = np.where(self.pad > 0, AHEAD, 0.0)
-        wide_low, wide_high = (
-            lower[at] - ahead * (group.low[at] - lower[at]),
-            upper[at] + ahead * (upper[at] - group.high[at]),
-        )
-        fine = wide_high - wide_low <= self.width
-        group.low[at], group.high[at] = np.where(fine, wide_low, lower[at]), np.where(fine, wide_high, upper[at])
+        ahead = np.where(self.pad > 0, AHEAD * 2.0 ** group.grown[at], 0.0)
+        below, above = ahead * (group.low[at] - lower[at]), ahead * (upper[at] - group.high[at])
+        room = np.minimum(self.width - (upper[at] - lower[at]), below + above)
+        share = room / np.maximum(below + above, np.finfo(float).tiny)
+        group.low[at], group.high[at] = lower[at] - share * below, upper[at] + share * above
+        group.grown[at] += 1
+        self.most_grown = max(self.most_grown, group.grown[at])
         return at
 
     def take(self, numbers: list[int]) -> BoxBatch:
@@ -166,13 +171,18 @@ def cover(machine: Machine, width: Floats, scale: Floats, most: int, until: floa
     while boxes.open:
         if len(boxes) > most:
             return f"more than {most} boxes"
+        if boxes.most_grown > MOST_GROWTHS:
+            return "a membrane that grows without end"
         if time.monotonic() > until:
             return f"{len(boxes)} boxes when the time was over"
         numbers = [boxes.open.popleft() for _ in range(min(AT_ONCE, len(boxes.open)))]
         for number in numbers:
             boxes.is_open[number] = False
         before = boxes.take(numbers)
-        after = machine.step(before)
+        try:
+            after = machine.step(before)
+        except TooManyPatternsError as many:
+            return boxes.doubt(numbers[many.source], many.symbol, many.cut)
         wrong = np.flatnonzero(machine.wrong(before, after))
         if len(wrong):
             first = int(wrong[0])
@@ -201,10 +211,7 @@ def refine(machine: Machine, *, most: int, seconds: float, on_doubt: Callable[[D
     until = time.monotonic() + seconds
     width, scale = np.full(machine.n_neurons, np.inf), machine.scale
     while True:
-        try:
-            outcome = cover(machine, width, scale, most, until)
-        except TooManyPatternsError as error:
-            return str(error)
+        outcome = cover(machine, width, scale, most, until)
         if not isinstance(outcome, Doubt):
             return outcome
         if on_doubt(outcome):

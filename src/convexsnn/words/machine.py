@@ -26,14 +26,26 @@ Indices = NDArray[np.int64]
 
 # Roundings here and those that are claimed: together they are bounded by so many times the claimed ones.
 WIDER = 3.0
-# BoxBatch of one step; beyond it a network has too many patterns to follow.
-MOST_ROWS = 2**18
+# Spike patterns of one box under one symbol, beyond which boxes are made smaller.
+MOST_PATTERNS = 2**10
 # A sum is taken for exact when its terms leave so many bits of the significand free.
 SPARE_BITS = 3
 
 
 class TooManyPatternsError(ValueError):
-    """More spike patterns are possible than can be followed."""
+    """A box under a symbol has more spike patterns than are followed.
+
+    Attributes
+    ----------
+    source, symbol : int
+        Which box, and which symbol.
+    cut : bool array of shape (N,)
+        Neurons that were cut.
+    """
+
+    def __init__(self, source: int, symbol: int, cut: Flags) -> None:
+        super().__init__(source, symbol, cut)
+        self.source, self.symbol, self.cut = source, symbol, cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +137,7 @@ class Machine:
     ----------
     layers : tuple of Cells
     read : tuple of int
-        Indices of the layers that are read, branch by branch.
+        Numbers of the layers that are read, branch by branch.
     W : float64 tensor of shape (P_last, C)
     symbols : float64 array of shape (A, d)
     transitions, answers : int64 arrays of shape (Q, A)
@@ -289,12 +301,21 @@ def _cut(rows: BoxBatch, at: slice, level: Floats) -> tuple[BoxBatch, Flags]:
     straddles = ~reaches & (rows.high[:, at] >= level)
     for j in np.flatnonzero(straddles.any(axis=0)).tolist():
         index = np.flatnonzero(straddles[:, j])
-        if len(rows) + len(index) > MOST_ROWS:
-            raise TooManyPatternsError(f"more than {MOST_ROWS} spike patterns are possible in one step")
         rows.cut[index, at.start + j] = True
         upper = rows.take(index)
         rows.high[index, at.start + j] = upper.low[:, at.start + j] = level[j]
-        rows, above = rows.join(upper), reaches[index]
+        rows, above = _followed(rows.join(upper)), reaches[index]
         above[:, j] = True
         reaches, straddles = np.concatenate([reaches, above]), np.concatenate([straddles, straddles[index]])
     return rows, reaches
+
+
+def _followed(rows: BoxBatch) -> BoxBatch:
+    """The rows; TooManyPatternsError where too many come from one box under one symbol."""
+    pairs = np.stack([rows.source, rows.symbol])
+    which, counts = np.unique(pairs, axis=1, return_counts=True)
+    if counts.max() > MOST_PATTERNS:
+        source, symbol = which[:, counts.argmax()].tolist()
+        own = (rows.source == source) & (rows.symbol == symbol)
+        raise TooManyPatternsError(source, symbol, rows.cut[own].any(axis=0))
+    return rows
