@@ -23,10 +23,10 @@ AT_ONCE = 64
 PAD = 2.0**-24
 # What is held must be held by so much, of the same size: the proof's boxes are rounded to integers.
 SLACK = 2.0**-34
-# A box that grows is made larger by this share of the growth, and by twice the share each time: so it ends soon.
-AHEAD = 0.25
+# A box that grows is made larger by this share of the growth; by twice the share each time, up to the largest.
+AHEAD, MOST_AHEAD = 0.25, 256.0
 # A box that has grown so often has a membrane that grows without end.
-MOST_GROWTHS = 64
+MOST_GROWTHS = 32
 # Below this width, in units of the membranes' size, boxes are not made smaller.
 NARROWEST = 2.0**-20
 
@@ -123,7 +123,7 @@ class Cover:
             return None
         growth = (upper - lower)[fits] - (group.high - group.low)[fits]
         at = int(fits[np.argmin(growth.sum(axis=1))])
-        ahead = np.where(self.pad > 0, AHEAD * 2.0 ** group.grown[at], 0.0)
+        ahead = np.where(self.pad > 0, min(MOST_AHEAD, AHEAD * 2.0 ** group.grown[at]), 0.0)
         below, above = ahead * (group.low[at] - lower[at]), ahead * (upper[at] - group.high[at])
         room = np.minimum(self.width - (upper[at] - lower[at]), below + above)
         share = room / np.maximum(below + above, np.finfo(float).tiny)

@@ -317,5 +317,5 @@ def _followed(rows: BoxBatch) -> BoxBatch:
     if counts.max() > MOST_PATTERNS:
         source, symbol = which[:, counts.argmax()].tolist()
         own = (rows.source == source) & (rows.symbol == symbol)
-        raise TooManyPatternsError(source, symbol, rows.cut[own].any(axis=0))
+        raise TooManyPatternsError(source, symbol, np.logical_or.reduce(rows.cut[own]))
     return rows

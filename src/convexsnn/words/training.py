@@ -10,7 +10,10 @@ import numpy as np
 from convexsnn.checks import check_integer
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.tasks import TaskData, TaskSettings, automaton_of, load_task
-from convexsnn.words.proving import Outcome, ProofSettings, WrongWords, prove_words
+from convexsnn.words.proving import Outcome, ProofSettings, ProvedWords, WrongWords, prove_words
+
+# Words drawn at random, where none is known that is answered wrong.
+FRESH = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,8 @@ def train_until_proved(
     """Train a classifier on words of a task until it is proved right on words of every length.
 
     Words that it answers wrong are added to the training data, and it is trained anew. Each goes on at random to the
-    length of the task's words, so that it says as much as these do.
+    length of the task's words, so that it says as much as these do. Where neither a proof nor such a word is found,
+    random words are added.
 
     Parameters
     ----------
@@ -72,9 +76,10 @@ def train_until_proved(
         model = train(data)
         automaton = automaton_of(data)
         outcome = prove_words(model, automaton, proof)
-        if not isinstance(outcome, WrongWords) or made == rounds:
+        if isinstance(outcome, ProvedWords) or made == rounds:
             return Taught(model, outcome, settings, made)
+        begun = outcome.words if isinstance(outcome, WrongWords) else [()] * FRESH
         random = np.random.default_rng([made, settings.seed])
-        longer = [tuple(automaton.draw(random, data.settings.timesteps or 0, word)) for word in outcome.words]
+        longer = [tuple(automaton.draw(random, data.settings.timesteps or 0, word)) for word in begun]
         settings = replace(settings, words=(*settings.words, *longer))
     raise AssertionError("at least one round is made")
