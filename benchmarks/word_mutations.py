@@ -29,7 +29,7 @@ from rational_words import rational_run, right_answers
 SEARCHES = {
     "dfa:tomita-4": Search(depth=2, neuron="threshold", recurrent=True, readout="spike", effort=5e8, attempts=1),
     "automaton:brackets-2": Search(depth=2, leak=0.5, recurrent=True, readout="membrane", effort=5e8, attempts=1),
-    "addition:base-2": Search(depth=3, leak=0.5, readout="spike", effort=5e8, attempts=1),
+    "dfa:tomita-2": Search(depth=3, leak=0.25, recurrent=True, reset="hard", readout="spike", effort=5e8, attempts=1),
 }
 # Words that a network is run on to see whether a claim is true, and their length.
 WORDS, STEPS = 20, 30
