@@ -28,9 +28,9 @@ from convexsnn.words.counterexamples import first_error
 BASES = (2, 3, 5, 7, 10)
 # Sequences that read their symbols one after another keep what they need in recurrent threshold units.
 STREAM = (
-    Search(depth=2, neuron="threshold", recurrent=True, readout="spike", effort=2e9, attempts=1),
+    Search(depth=2, neuron="threshold", recurrent=True, readout="spike", effort=3e9, attempts=1),
     TaskSettings(n_train=300, n_val=100, n_test=1, timesteps=12, per_step=True),
-    0.1,
+    0.3,
 )
 # In closed loop the carry is an input.
 LOOP = (
@@ -41,11 +41,11 @@ LOOP = (
 CASES = {
     **{f"addition:base-{base}": LOOP for base in BASES},
     **{f"subtraction:base-{base}": LOOP for base in BASES},
-    "automaton:addition-2": STREAM,
-    "automaton:addition-3": STREAM,
-    "automaton:subtraction-2": STREAM,
-    "automaton:modulo-2": STREAM,
-    "automaton:modulo-3": STREAM,
+    "multiplication:base-5-by-3": LOOP,
+    "multiplication:base-10-by-3": LOOP,
+    **{f"automaton:addition-{base}": STREAM for base in (2, 3)},
+    **{f"automaton:subtraction-{base}": STREAM for base in (2, 3)},
+    **{f"automaton:modulo-{modulus}": STREAM for modulus in (2, 3, 4)},
     **{f"automaton:brackets-{depth}": STREAM for depth in (1, 2, 3)},
     **{f"dfa:tomita-{number}": STREAM for number in range(1, 8)},
 }

@@ -11,7 +11,7 @@ from convexsnn.tasks.automaton import Automaton, StateTable, read_automaton
 
 BITS = ("0", "1")
 ONE_HOT = ((1.0, 0.0), (0.0, 1.0))
-NAMES = ("addition-B", "subtraction-B", "times-M-B", "modulo-M", "brackets-D", "file:PATH")
+NAMES = ("addition-B", "subtraction-B", "modulo-M", "brackets-D", "file:PATH")
 LARGEST_BASE, MOST_STATES = 16, 1000
 
 
@@ -40,15 +40,6 @@ def _digitwise(base: int, step: Callable[[int, int, int], tuple[int, int]]) -> A
     return Automaton(names, vectors, _column(rows, 0), _column(rows, 1))
 
 
-def times(factor: int, base: int) -> Automaton:
-    """A number times a constant, digit by digit, the least significant first; the state is the carry."""
-    check_integer("B", base, minimum=2, maximum=LARGEST_BASE)
-    check_integer("M", factor, minimum=2, maximum=MOST_STATES)
-    rows = [[divmod(digit * factor + carry, base) for digit in range(base)] for carry in range(factor)]
-    vectors = tuple((digit / (base - 1),) for digit in range(base))
-    return Automaton(tuple(map(str, range(base))), vectors, _column(rows, 0), _column(rows, 1))
-
-
 def modulo(modulus: int) -> Automaton:
     """How many 1s there were, modulo a number."""
     check_integer("M", modulus, minimum=2, maximum=MOST_STATES)
@@ -72,11 +63,10 @@ def library_automaton(name: str) -> Automaton:
     kind, colon, path = name.partition(":")
     if kind == "file" and colon:
         return read_automaton(path)
-    match = re.fullmatch(r"(addition|subtraction|times|modulo|brackets)((?:-\d{1,9})+)", name)
+    match = re.fullmatch(r"(addition|subtraction|modulo|brackets)((?:-\d{1,9})+)", name)
     makers: dict[tuple[str, int], Callable[..., Automaton]] = {
         ("addition", 1): addition,
         ("subtraction", 1): subtraction,
-        ("times", 2): times,
         ("modulo", 1): modulo,
         ("brackets", 1): brackets,
     }

@@ -19,7 +19,6 @@ def _info(name: str, description: str, *examples: str, source: str = "generated"
 INFOS = (
     _info("addition-B", "sum of two numbers in base B, least significant digits first", "addition-2", "addition-10"),
     _info("subtraction-B", "difference of two numbers in base B, modulo a power of B", "subtraction-10"),
-    _info("times-M-B", "M times a number in base B, least significant digit first", "times-3-10"),
     _info("modulo-M", "the number of 1s so far, modulo M", "modulo-2", "modulo-5"),
     _info("brackets-D", "how many brackets are open, never more than D", "brackets-3"),
     _info("file:PATH", "an automaton of your own", "file:my.json", source="JSON file"),

@@ -9,7 +9,7 @@ from typing import assert_never
 
 import numpy as np
 
-from convexsnn.tasks.arithmetic import OPERATIONS, Operation, base_of
+from convexsnn.tasks.arithmetic import OPERATIONS, Operation, parameters_of
 from convexsnn.tasks.automaton import Automaton
 from convexsnn.tasks.automaton_task import label_words
 from convexsnn.tasks.base import Split, TaskData
@@ -39,7 +39,7 @@ def automaton_of(task: TaskData) -> Automaton:
     operation = OPERATIONS.get(task.name.partition(":")[0])
     if operation is None:
         raise ValueError(f"the inputs of task {task.name} are no words of a finite automaton")
-    return _of_operation(operation, base_of(task.name))
+    return _of_operation(operation, *parameters_of(task.name))
 
 
 def with_words(task: TaskData, words: Sequence[Sequence[int]]) -> TaskData:
@@ -50,12 +50,13 @@ def with_words(task: TaskData, words: Sequence[Sequence[int]]) -> TaskData:
     return replace(task, train=Split([*old.X, *added.X], y))
 
 
-def _of_operation(operation: Operation, base: int) -> Automaton:
+def _of_operation(operation: Operation, base: int, factor: int | None) -> Automaton:
     """The state is what was carried on, and the second digit where that is the same at every step (-1 at first)."""
     joint = operation.joint(base)
     triples = list(product(range(base), range(base), range(joint.sizes[1])))
     a, b, carried = (np.array(part) for part in zip(*triples, strict=True))
     possible = (b > 0) | (operation.carried != "remainder")
+    possible &= (factor is None) | (b == factor)
     digit, following = operation.step(a, np.where(possible, b, 1), carried, base)
     # A remainder is less than its divisor, and what is carried on less than the multiplier.
     possible &= (following < joint.sizes[1]) & (digit < base)
