@@ -46,6 +46,15 @@ def test_verify_holds_the_proof_against_the_model(proved, capsys):
         (proved / "proof.json").write_text(text)
 
 
+def test_the_page_of_a_report_says_what_is_proved(proved, tmp_path):
+    page = tmp_path / "page.html"
+    assert run(["report", str(proved), "--out", str(page), "--no-verify"]) == 0
+    text = page.read_text()
+    assert "Right on every input" in text
+    assert json.loads((proved / "proof.json").read_text())["sha256"] not in text
+    assert re.search(r"boxes that hold the membranes</dt><dd>\d+: \d+ in state 0", text)
+
+
 def test_another_automaton_is_answered_wrong(proved, tmp_path, capsys):
     own = tmp_path / "no_one.json"
     symbols, table = {"0": [1.0, 0.0], "1": [0.0, 1.0]}, [[0, 1], [1, 1]]

@@ -17,11 +17,10 @@ from convexsnn.cli.loading import OTHER_DATA, OtherDataError, load_fit_data
 from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.proof import verify_exactly
-from convexsnn.proof.words import check_word_proof
 from convexsnn.reading import DamagedFileError
 from convexsnn.storage import load_model
 from convexsnn.verification import verify as verify_certificate
-from convexsnn.words.claim import is_about
+from convexsnn.words import check_proof_of
 
 
 def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -> dict[str, Any]:
@@ -51,12 +50,10 @@ def _proof_problems(model: Path, estimator: Estimator) -> list[str]:
     if not path.is_file():
         return []
     try:
-        text = path.read_text()
-        check_word_proof(text)
-        same = is_about(json.loads(text), estimator.network_)
+        check_proof_of(estimator.network_, path.read_text())
     except ValueError as error:
         return [f"{PROOF}: {error}"]
-    return [] if same else [f"{PROOF} is about another network"]
+    return []
 
 
 def _prove(model: Path, data: DataSet, report: dict[str, Any], *, strict: bool) -> dict[str, Any]:

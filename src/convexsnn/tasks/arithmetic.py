@@ -174,7 +174,7 @@ def parameters_of(name: str) -> tuple[int, int | None]:
     if match is None:
         raise ValueError(f"unknown task {name!r}: expected a base such as {kind}:base-10")
     base = check_integer(f"the base in {name}", int(match[1]), minimum=2, maximum=16)
-    if match[2] is None:
+    if not match[2]:
         return base, None
     return base, check_integer(f"the multiplier in {name}", int(match[2]), minimum=1, maximum=base - 1)
 

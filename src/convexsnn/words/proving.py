@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from convexsnn.network import Network
 from convexsnn.proof.words import WORDS_FORMAT, CheckedWords, WordProofError, check_word_proof, seal_words
 from convexsnn.tasks import Automaton
 from convexsnn.words.boxes import Closed, Doubt, refine
-from convexsnn.words.claim import WHO, claim_of
+from convexsnn.words.claim import WHO, claim_of, is_about
 from convexsnn.words.counterexamples import first_error, hunt
 from convexsnn.words.machine import Machine
 
@@ -160,6 +161,20 @@ def in_classes(model: Network | SpikingClassifier, automaton: Automaton) -> tupl
     if isinstance(model.classes_, list):
         raise ValueError(f"{WHO} knows one output, but the classifier has {len(model.classes_)}: use joint labels")
     return model.network_.to("cpu"), automaton.in_classes(model.classes_.tolist())
+
+
+def check_proof_of(network: Network, file: str) -> CheckedWords:
+    """What the contents of a proof file prove of a network.
+
+    Raises
+    ------
+    WordProofError
+        When they prove nothing, or are about another network.
+    """
+    checked = check_word_proof(file)
+    if not is_about(json.loads(file), network):
+        raise WordProofError("it is about another network")
+    return checked
 
 
 def proof_file(claim: dict[str, Any], machine: Machine, closed: Closed) -> str:
