@@ -190,7 +190,7 @@ def print_report(report: dict[str, Any], out: Path) -> None:
         showing.print_search(report["search"])
     if "path" in report:
         showing.print_path(report["path"])
-    output.print_facts("Certificate", showing.certificate_facts(certificate))
+    output.print_facts("Certificate", certificate.facts())
     facts: dict[str, Any] = {}
     for split in ("train", "val", "test", "closed_loop"):
         for name, value in metrics.get(split, {}).items():
