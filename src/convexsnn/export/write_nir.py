@@ -203,7 +203,7 @@ def _kind(lif: LIF, how: _Export) -> Literal["LIF", "IF", "CubaLIF", "LI"]:
 
 
 def _fed_back(lif: LIF) -> Tensor | None:
-    """What a spike takes off the potential of the next step, (m,); None where the neurons of NIR reset themselves."""
+    """What a spike subtracts from the potential of the next step, (m,); None where NIR's neurons reset themselves."""
     match lif.reset:
         case "soft":
             return lif.threshold * lif.leak
