@@ -30,9 +30,9 @@ FENCE = re.compile(r"^ *(```|:::|~~~).*?^ *\1`* *$", re.MULTILINE | re.DOTALL)
 
 
 def pages() -> list[Path]:
-    """README.md, the change log, the notes for contributors, and every page of the documentation."""
+    """The pages beside README.md, and every page of the documentation."""
     root = DOCS.parent
-    names = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+    names = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
     edited = [page for page in sorted(DOCS.glob("*.md")) if page.stem not in UNEDITED]
     return [*(root / name for name in names), *edited, *sorted(DOCS.glob("*/*.md"))]
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
+from convexsnn.facts import WithFacts
+
 METHODS = ("universal", "pricing", "arrangement")
 
 
@@ -16,7 +18,7 @@ def relative_gap(primal: float, dual: float) -> float:
 
 
 @dataclass(frozen=True)
-class GlobalBound:
+class GlobalBound(WithFacts):
     """No network of `family` has a training objective below `value` (theory.md section 3, scope 3).
 
     Attributes
@@ -119,6 +121,13 @@ class GlobalBound:
             raise ValueError("global_bound fields 'family' and 'assumptions' must be a string and a list of strings")
         if self.patterns is not None and (not isinstance(self.patterns, int) or isinstance(self.patterns, bool)):
             raise ValueError("global_bound field 'patterns' must be an integer or null")
+
+    def facts(self) -> dict[str, str]:
+        """The bound, and how far below the objective it is."""
+        return {
+            "any network's objective is at least": f"{self.value:.10g} ({self.method})",
+            "global relative gap": f"{self.relative_gap:.2e}",
+        }
 
     def __str__(self) -> str:
         count = "" if self.patterns is None else f", {self.patterns} patterns"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from convexsnn.checks import check_integer
+from convexsnn.facts import WithFacts
 from convexsnn.neurons import LIF, Neuron, Threshold
 from convexsnn.readouts import Readout, Spike, as_readout
 
@@ -281,7 +282,7 @@ class Hidden:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(WithFacts):
     """A complete network: f(x) = sum_k H_k(x; theta_k) W_k.
 
     Attributes
@@ -301,6 +302,19 @@ class Network:
     def equals(self, other: Network) -> bool:
         """Whether `other` has exactly the same layers, neurons, readout and weights."""
         return torch.equal(self.W, other.W) and self.hidden.equals(other.hidden)
+
+    def facts(self) -> dict[str, str]:
+        """What the network is made of."""
+        hidden, layers = self.hidden, list(self.hidden.layers())
+        return {
+            "input": f"{hidden.n_features} features a step",
+            "hidden": f"{hidden.n_neurons} neurons, {len(layers)} layers, {len(hidden.branches)} branches",
+            "neurons": ", ".join(sorted({layer.neuron.name for layer in layers})) or "none",
+            "readout": f"{hidden.readout}, at {'every' if hidden.every_step else 'the last'} step",
+            "outputs": str(self.W.shape[1]),
+            "synapses": str(self.n_synapses),
+            "arithmetic": str(hidden.dtype).removeprefix("torch."),
+        }
 
     @property
     def n_synapses(self) -> int:

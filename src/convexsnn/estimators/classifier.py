@@ -57,7 +57,7 @@ def _models_probabilities(estimator: SpikingClassifier) -> bool:
 
 
 class SpikingClassifier(ClassifierMixin, SpikingEstimator):
-    """Classifier: a spiking network whose readout is optimal for its hidden neurons, with a certificate.
+    """A classifier: a spiking network whose output weights are optimal for its hidden neurons, with a certificate.
 
     The readout is the solution of a convex program over the columns of 0/1 spikes of the hidden neurons (theory.md).
     `witnesses` says where the hidden neurons come from. What is left "auto" depends on the data, and `recipe` says what

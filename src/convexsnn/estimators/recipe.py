@@ -21,7 +21,7 @@ USUAL_BETA = 0.1
 
 @dataclass(frozen=True)
 class Usual:
-    """What a kind of estimator chooses where it is left to it.
+    """What "auto" stands for in one kind of estimator.
 
     Attributes
     ----------

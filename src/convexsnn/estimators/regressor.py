@@ -26,7 +26,7 @@ from convexsnn.validation import RSquared
 
 
 class SpikingRegressor(RegressorMixin, SpikingEstimator):
-    """Regressor: a spiking network whose linear readout is optimal for its hidden neurons, with a certificate.
+    """A regressor: a spiking network whose output weights are optimal for its hidden neurons, with a certificate.
 
     The loss is the squared error, unless another that can learn real targets has been added to `convexsnn.losses`.
 

@@ -20,7 +20,7 @@ ROUNDING_STEPS = 16
 
 
 class Subtract:
-    """A reset method of Norse: takes off the threshold itself, not the lowered one."""
+    """A reset method of Norse that subtracts the threshold itself, not the lowered one."""
 
     def __init__(self, threshold: Tensor) -> None:
         self.threshold = threshold

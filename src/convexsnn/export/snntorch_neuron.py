@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class SoftLeaky(snntorch.Leaky):
-    """mem = beta * (mem - reset * theta) + input: takes off theta before the leak, and theta itself.
+    """mem = beta * (mem - reset * theta) + input: theta itself is subtracted, and before the leak.
 
-    The stock ``reset_mechanism="subtract"`` takes off `threshold` after the leak; an `RLeaky` with V = -beta * theta is
-    the same up to rounding only, which tells on exact ties.
+    The stock ``reset_mechanism="subtract"`` subtracts `threshold` after the leak. An `RLeaky` with V = -beta * theta is
+    the same up to rounding only, which matters at exact ties.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class SoftLeaky(snntorch.Leaky):
 
 
 class LateSynaptic(snntorch.Synaptic):
-    """The stock `Synaptic` with reset_mechanism="subtract", but for what it takes off: theta, not `threshold`.
+    """The stock `Synaptic` with reset_mechanism="subtract", which subtracts theta instead of `threshold`.
 
     Parameters
     ----------

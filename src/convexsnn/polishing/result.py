@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from convexsnn.certificate import Certificate
+from convexsnn.facts import WithFacts
 from convexsnn.solvers import Status
 
 
@@ -79,7 +80,7 @@ class Old:
 
 
 @dataclass(frozen=True, eq=False)
-class Polished:
+class Polished(WithFacts):
     """What `polish` did.
 
     Attributes
@@ -129,6 +130,23 @@ class Polished:
     validation: tuple[float, float] | None
     path: tuple[PolishPoint, ...]
     _old: Old = field(repr=False)
+
+    def facts(self) -> dict[str, str]:
+        """What changed, and what is proved of the readout that the module now has."""
+        before, after = self.before, self.after
+        accuracy = {}
+        if before.accuracy is not None and after.accuracy is not None:
+            accuracy["training accuracy"] = f"{before.accuracy:.2%} -> {after.accuracy:.2%}"
+        return {
+            "readout": f"{self.readout}, which reads {self.spikes}",
+            "weights": "new" if self.improved else "the old ones, as no better ones were found",
+            "objective": f"{before.objective:.6g} -> {after.objective:.6g}",
+            **accuracy,
+            "synapses": f"{before.synapses} -> {after.synapses}",
+            "neurons that are read": f"{before.neurons} -> {after.neurons}",
+            "lower bound": f"{self.certificate.dual:.6g}",
+            "relative gap": f"{self.certificate.relative_gap:.2e}",
+        }
 
     def restore(self) -> None:
         """Put the weights that the readout had before back into it, bit for bit."""

@@ -1,4 +1,4 @@
-"""How much a search may do, in steps of neurons: so that what it does hangs on no clock."""
+"""How much a search may do, counted in steps of neurons, so that its result does not depend on a clock."""
 
 from __future__ import annotations
 

@@ -50,19 +50,19 @@ def search(
 ) -> Searched:
     """Find the neurons worth having: columns that lower the objective, priced by the dual vector of the program.
 
-    Each round solves the program over the columns found so far, looks for branches whose columns have a score
-    Omega*(d^T U) / rho above 1 (those, and only those, lower the objective), adds the best and drops what has no
-    weight. The objective never rises. rho is that of the problem throughout.
+    Each round solves the program over the columns found so far. It then looks for branches whose columns have a score
+    Omega*(d^T U) / rho above 1: only these lower the objective. It adds the best of them, and drops columns without
+    weight. The result is at the rho of the problem.
 
     Parameters
     ----------
     problem : Problem
-        Its validation data are scored after each round for the record. At the end columns that they do not miss are
-        left out (`slim`).
+        What is to be learned. Its validation data are scored after each round for the record. At the end columns are
+        left out as long as this score does not fall (`slim`).
     settings : SearchSettings, optional
     seed : int
     given : Hidden, optional
-        Witnesses of any other family to begin from.
+        Witnesses of any other family, with which the search begins.
     on_round : callable (Round), optional
     checkpoint : path, optional
         A file written after every round. When it is there already, the search goes on from it and ends as an
