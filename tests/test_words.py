@@ -118,6 +118,13 @@ def rational_answers_are_wrong(word, network):
     return last != right_answers(content, word)[-1]
 
 
+def test_a_network_without_neurons_answers_the_first_class():
+    nothing = Network(Hidden(1, (), "spike", True), torch.zeros(0, 3, dtype=torch.float64))
+    first = replace(THREE, answers=((0, 0), (0, None), (None, 0)))
+    assert isinstance(prove_words(nothing, first), ProvedWords)
+    assert prove_words(nothing, THREE).words == [(1,)]
+
+
 def test_what_drifts_by_rounding_alone_is_not_proved():
     """One tenth ten times is not one; in real arithmetic either, as a float64 is no tenth."""
     outcome = prove_words(
