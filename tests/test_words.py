@@ -121,7 +121,7 @@ def networks(seed, readout="spike"):
 SILENT = Automaton(("a", "b"), ((0.25, -1.0), (1.0, 0.5)), ((0, 1), (1, 0)), ((None, None), (None, None)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["spike", "membrane"]))
 def test_boxes_hold_whatever_a_random_network_reaches(seed, readout):
     """No answer is asked, so a proof says where the network may be: in real arithmetic, and in its dtype."""
