@@ -15,6 +15,7 @@ from convexsnn.proof.words import WordProofError, check_word_proof, seal_words
 from convexsnn.simulation import initial_state, step
 from convexsnn.tasks import Automaton, TaskSettings, automaton_of, load_task
 from convexsnn.words import ProofSettings, ProvedWords, UndecidedWords, WrongWords, prove_words
+from convexsnn.words.claim import claim_of
 from convexsnn.words.counterexamples import answers_to, first_error
 from rational_words import is_held, rational_run, right_answers
 
@@ -88,6 +89,40 @@ def test_a_membrane_that_forgets_is_wrong_on_a_long_word():
     assert isinstance(outcome, WrongWords)
     assert outcome.shortest
     assert first_error(counter(0.999, 1.001), THREE, outcome.words[0]) == len(outcome.words[0]) - 1
+
+
+def repeater(drop):
+    """Fires at a 1, and then forgets; each 0 lowers a membrane of leak 0.99 by `drop`."""
+    numbers = lambda *values: torch.tensor(values, dtype=torch.float64)  # noqa: E731
+    layer = Layer(numbers(-drop, 5.0)[:, None], LIF(numbers(0.99), numbers(1.0), "hard"))
+    return Network(Hidden(2, (Branch((layer,)),), "spike", True), numbers(-1.0, 1.0)[None])
+
+
+REPEAT = Automaton(("0", "1"), ((1.0, 0.0), (0.0, 1.0)), ((0, 0),), ((0, 1),))
+
+
+def test_a_leak_near_one_is_proved_or_wrong_after_many_steps():
+    kept = prove_words(repeater(0.03), REPEAT)  # the membrane stays above -3
+    assert isinstance(kept, ProvedWords)
+    assert kept.checked.boxes <= 2
+    lost = prove_words(repeater(0.1), REPEAT)  # and above -10: below -4.04 a 1 does not suffice
+    assert isinstance(lost, WrongWords)
+    assert lost.shortest
+    assert lost.words == [(0,) * 52 + (1,)]
+    assert rational_answers_are_wrong(lost.words[0], repeater(0.1))
+
+
+def rational_answers_are_wrong(word, network):
+    content = claim_of(network, REPEAT)
+    *_, (_, _, last) = rational_run(content, word)
+    return last != right_answers(content, word)[-1]
+
+
+def test_a_network_without_neurons_answers_the_first_class():
+    nothing = Network(Hidden(1, (), "spike", True), torch.zeros(0, 3, dtype=torch.float64))
+    first = replace(THREE, answers=((0, 0), (0, None), (None, 0)))
+    assert isinstance(prove_words(nothing, first), ProvedWords)
+    assert prove_words(nothing, THREE).words == [(1,)]
 
 
 def test_what_drifts_by_rounding_alone_is_not_proved():

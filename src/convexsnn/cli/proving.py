@@ -37,8 +37,7 @@ def prove(model: Path, name: str | None, out: Path | None, effort: dict[str, Any
     else:
         settings = TaskSettings()
     automaton = named_automaton(name, settings)
-    outcome = prove_words(estimator, automaton, ProofSettings(**effort))
-    return describe_outcome(outcome, automaton) | write_outcome(outcome, out)
+    return keep_outcome(prove_words(estimator, automaton, ProofSettings(**effort)), automaton, out)
 
 
 def fit_until_proved(
@@ -55,18 +54,16 @@ def fit_until_proved(
         return estimator
 
     taught = train_until_proved(train, task, settings)
-    outcome = write_outcome(taught.outcome, out / PROOF)
-    return reports[-1] | {"proof": outcome | describe_outcome(taught.outcome, named_automaton(task, settings))}
+    return reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, settings), out / PROOF)}
 
 
-def write_outcome(outcome: Outcome, out: Path) -> dict[str, Any]:
-    """Write a proof, and take away an earlier one where there is none; where the proof is."""
-    if isinstance(outcome, ProvedWords):
-        write_atomically(out, outcome.file.encode())
-        return {"file": str(out)}
-    if is_proof(out):
-        out.unlink()
-    return {}
+def keep_outcome(outcome: Outcome, automaton: Automaton, out: Path) -> dict[str, Any]:
+    """Write a proof where there is one; the outcome as JSON has it."""
+    facts = describe_outcome(outcome, automaton)
+    if not isinstance(outcome, ProvedWords):
+        return facts
+    write_atomically(out, outcome.file.encode())
+    return facts | {"file": str(out)}
 
 
 def named_automaton(name: str, settings: TaskSettings) -> Automaton:

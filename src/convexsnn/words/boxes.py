@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,138 +57,142 @@ class Closed:
     rows: BoxBatch
 
 
-@dataclass
+@dataclass(eq=False)
 class _Group:
-    """Boxes of one state of the automaton and the same spikes: intervals, numbers, and how often each has grown."""
+    """The boxes of one state of the automaton and the same spikes: their intervals, and their numbers among all."""
 
     low: Floats
     high: Floats
-    number: list[int]
-    grown: list[int]
+    numbers: list[int]
 
 
-class Cover:
-    """Boxes, and where each comes from; made anew for each `width`."""
+@dataclass(eq=False)
+class _Box:
+    """Row number `at` of a group, and the step on which it was first reached: from which box, under which symbol."""
+
+    state: int
+    spikes: Flags
+    group: _Group
+    at: int
+    parent: int
+    symbol: int
+    cut: Flags
+    grown: int = 0
+    is_open: bool = False
+
+
+class _Cover:
+    """Boxes that are no wider than `width`; those that are open are still to be stepped."""
 
     def __init__(self, machine: Machine, width: Floats, scale: Floats) -> None:
         self.machine, self.lasting, self.echoing = machine, machine.lasting, machine.echoing
-        kept = self.lasting
-        soft = np.where(machine.exact, 0.0, scale)[kept]
-        self.width, self.pad, self.slack = width[kept], PAD * soft, SLACK * soft
+        soft = np.where(machine.exact, 0.0, scale)[self.lasting]
+        self.width, self.pad, self.slack = width[self.lasting], PAD * soft, SLACK * soft
         self.groups: dict[tuple[int, bytes], _Group] = {}
-        self.place: list[tuple[_Group, int]] = []
-        self.rows: list[tuple[int, Flags]] = []
-        self.parent: list[tuple[int, int, Flags]] = []
+        self.boxes: list[_Box] = []
         self.open: deque[int] = deque()
-        self.is_open: list[bool] = []
-        self.most_grown = 0
-
-    def __len__(self) -> int:
-        return len(self.place)
 
     def put(self, rows: BoxBatch, came_from: Indices) -> None:
-        """See to it that every row is held by a box."""
-        bits = rows.spikes & self.echoing
-        packed = np.packbits(bits, axis=1)
+        """See to it that every row is held by a box; `came_from` has the boxes that `rows.source` numbers."""
+        spikes = rows.spikes & self.echoing
+        packed = np.packbits(spikes, axis=1)
+        empty = np.zeros((0, len(self.width)))
         for r in range(len(rows)):
-            key = (int(rows.state[r]), packed[r].tobytes())
+            group = self.groups.setdefault((int(rows.state[r]), packed[r].tobytes()), _Group(empty, empty, []))
             low, high = rows.low[r, self.lasting], rows.high[r, self.lasting]
-            group = self.groups.get(key)
-            if group is None:
-                group = self.groups[key] = _Group(np.zeros((0, len(low))), np.zeros((0, len(low))), [], [])
-            held = (group.low <= low - self.slack).all(axis=1) & (group.high >= high + self.slack).all(axis=1)
-            if held.any():
+            if _holds(group, low - self.slack, high + self.slack):
                 continue
-            at = self._grown(group, low, high)
-            if at is None:
-                at = len(group.number)
-                group.low = np.concatenate([group.low, (low - self.pad)[None]])
-                group.high = np.concatenate([group.high, (high + self.pad)[None]])
-                group.number.append(len(self.place))
-                group.grown.append(0)
-                self.place.append((group, at))
-                self.rows.append((key[0], bits[r]))
-                self.parent.append((int(came_from[rows.source[r]]), int(rows.symbol[r]), rows.cut[r]))
-                self.is_open.append(False)
-            number = group.number[at]
-            if not self.is_open[number]:
-                self.is_open[number] = True
+            number = self._grown(group, low - self.pad, high + self.pad)
+            if number is None:
+                number, at = len(self.boxes), len(group.numbers)
+                group.low, group.high = _with(group.low, low - self.pad), _with(group.high, high + self.pad)
+                group.numbers.append(number)
+                came = int(came_from[rows.source[r]]), int(rows.symbol[r]), rows.cut[r]
+                self.boxes.append(_Box(int(rows.state[r]), spikes[r], group, at, *came))
+            if not self.boxes[number].is_open:
+                self.boxes[number].is_open = True
                 self.open.append(number)
 
     def _grown(self, group: _Group, low: Floats, high: Floats) -> int | None:
         """The box of a group that grew least and now holds an interval; None where all would be too wide."""
-        lower, upper = np.minimum(group.low, low - self.pad), np.maximum(group.high, high + self.pad)
+        lower, upper = np.minimum(group.low, low), np.maximum(group.high, high)
         fits = np.flatnonzero((upper - lower <= self.width).all(axis=1))
         if len(fits) == 0:
             return None
         growth = (upper - lower)[fits] - (group.high - group.low)[fits]
         at = int(fits[np.argmin(growth.sum(axis=1))])
-        ahead = np.where(self.pad > 0, min(MOST_AHEAD, AHEAD * 2.0 ** group.grown[at]), 0.0)
+        box = self.boxes[group.numbers[at]]
+        ahead = np.where(self.pad > 0, min(MOST_AHEAD, AHEAD * 2.0**box.grown), 0.0)
         below, above = ahead * (group.low[at] - lower[at]), ahead * (upper[at] - group.high[at])
         room = np.minimum(self.width - (upper[at] - lower[at]), below + above)
         share = room / np.maximum(below + above, np.finfo(float).tiny)
         group.low[at], group.high[at] = lower[at] - share * below, upper[at] + share * above
-        group.grown[at] += 1
-        self.most_grown = max(self.most_grown, group.grown[at])
-        return at
+        box.grown += 1
+        return group.numbers[at]
 
-    def take(self, numbers: list[int]) -> BoxBatch:
+    def next_open(self) -> list[int]:
+        """The numbers of some boxes that are open, which they are no longer."""
+        numbers = [self.open.popleft() for _ in range(min(AT_ONCE, len(self.open)))]
+        for number in numbers:
+            self.boxes[number].is_open = False
+        return numbers
+
+    def take(self, numbers: Iterable[int]) -> BoxBatch:
         """Boxes as rows."""
-        N = self.machine.n_neurons
-        low, high = np.zeros((len(numbers), N)), np.zeros((len(numbers), N))
-        for i, number in enumerate(numbers):
-            group, at = self.place[number]
-            low[i, self.lasting], high[i, self.lasting] = group.low[at], group.high[at]
-        state = np.array([self.rows[number][0] for number in numbers], dtype=np.int64)
-        spikes = np.array([self.rows[number][1] for number in numbers], dtype=bool).reshape(len(numbers), N)
-        zeros = np.zeros(len(numbers), dtype=np.int64)
-        return BoxBatch(
-            state, spikes, low, high, zeros, zeros, np.zeros_like(spikes), np.zeros((len(numbers), 0), dtype=bool)
-        )
+        boxes = [self.boxes[number] for number in numbers]
+        spikes = np.array([box.spikes for box in boxes])
+        low, high, zeros = np.zeros(spikes.shape), np.zeros(spikes.shape), np.zeros(len(boxes), dtype=np.int64)
+        low[:, self.lasting] = [box.group.low[box.at] for box in boxes]
+        high[:, self.lasting] = [box.group.high[box.at] for box in boxes]
+        state = np.array([box.state for box in boxes])
+        return BoxBatch(state, spikes, low, high, zeros, zeros, np.zeros_like(spikes), spikes[:, :0])
 
     def doubt(self, number: int, symbol: int, cut: Flags) -> Doubt:
-        """The doubt that a step of a box leaves."""
-        word, cut_box = [symbol], number if cut.any() else -1
-        while number >= 0:
-            parent, symbol, before = self.parent[number]
-            if parent < 0:
-                break
-            if cut_box < 0 and before.any():
-                cut, cut_box = before, parent
-            word.append(symbol)
-            number = parent
-        widths = np.zeros(self.machine.n_neurons)
-        if cut_box >= 0:
-            group, at = self.place[cut_box]
-            widths[self.lasting] = group.high[at] - group.low[at]
+        """The doubt that a step of a box leaves, if neurons were `cut` in it."""
+        word, cut_at = [symbol], number if cut.any() else None
+        while (box := self.boxes[number]).parent >= 0:
+            if cut_at is None and box.cut.any():
+                cut, cut_at = box.cut, box.parent
+            word.append(box.symbol)
+            number = box.parent
+        widths = np.zeros(len(cut))
+        if cut_at is not None:
+            box = self.boxes[cut_at]
+            widths[self.lasting] = box.group.high[box.at] - box.group.low[box.at]
         return Doubt(word[::-1], cut, widths)
 
 
-def cover(machine: Machine, width: Floats, scale: Floats, most: int, until: float) -> Closed | Doubt | str:
+def _holds(group: _Group, low: Floats, high: Floats) -> bool:
+    return bool(((group.low <= low).all(axis=1) & (group.high >= high).all(axis=1)).any())
+
+
+def _with(rows: Floats, row: Floats) -> Floats:
+    return np.concatenate([rows, row[None]])
+
+
+def _close(machine: Machine, width: Floats, most: int, until: float) -> Closed | Doubt | str:
     """Boxes for one `width` a neuron: closed, or the first doubt, or in words why there was no end."""
-    boxes = Cover(machine, width, scale)
-    boxes.put(machine.at_rest(), np.array([-1]))
-    while boxes.open:
-        if len(boxes) > most:
+    cover = _Cover(machine, width, machine.scale)
+    cover.put(machine.at_rest(), np.array([-1]))
+    while cover.open:
+        if len(cover.boxes) > most:
             return f"more than {most} boxes"
-        if boxes.most_grown > MOST_GROWTHS:
-            return "a membrane that grows without end"
         if time.monotonic() > until:
-            return f"{len(boxes)} boxes when the time was over"
-        numbers = [boxes.open.popleft() for _ in range(min(AT_ONCE, len(boxes.open)))]
-        for number in numbers:
-            boxes.is_open[number] = False
-        before = boxes.take(numbers)
+            return f"{len(cover.boxes)} boxes when the time was over"
+        numbers = cover.next_open()
+        if any(cover.boxes[number].grown > MOST_GROWTHS for number in numbers):
+            return "a membrane that grows without end"
+        before = cover.take(numbers)
         try:
             after = machine.step(before)
         except TooManyPatternsError as many:
-            return boxes.doubt(numbers[many.source], many.symbol, many.cut)
+            return cover.doubt(numbers[many.source], many.symbol, many.cut)
         wrong = np.flatnonzero(machine.wrong(before, after))
         if len(wrong):
             first = int(wrong[0])
-            return boxes.doubt(numbers[after.source[first]], int(after.symbol[first]), after.cut[first])
-        boxes.put(after, np.array(numbers))
-    return Closed(boxes.take(list(range(len(boxes)))))
+            return cover.doubt(numbers[after.source[first]], int(after.symbol[first]), after.cut[first])
+        cover.put(after, np.array(numbers))
+    return Closed(cover.take(range(len(cover.boxes))))
 
 
 def refine(machine: Machine, *, most: int, seconds: float, on_doubt: Callable[[Doubt], bool]) -> Closed | str:
@@ -211,7 +215,7 @@ def refine(machine: Machine, *, most: int, seconds: float, on_doubt: Callable[[D
     until = time.monotonic() + seconds
     width, scale = np.full(machine.n_neurons, np.inf), machine.scale
     while True:
-        outcome = cover(machine, width, scale, most, until)
+        outcome = _close(machine, width, most, until)
         if not isinstance(outcome, Doubt):
             return outcome
         if on_doubt(outcome):

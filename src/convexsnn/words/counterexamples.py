@@ -14,8 +14,8 @@ from convexsnn.simulation import State, initial_state, read, step, take_states
 from convexsnn.tasks import Automaton
 from convexsnn.words.machine import Indices, Machine
 
-# States from which words of one length go on; of more, so many are drawn at random.
-MOST_AT_ONCE = 2**12
+# Words of one length that are run; states are drawn at random where all of them would give more.
+MOST_AT_ONCE = 2**16
 # Words that are named of those that are wrong.
 MOST_NAMED = 64
 
@@ -87,14 +87,17 @@ def hunt(network: Network, automaton: Automaton, *, most: int, longest: int, see
         new = _unseen(_keys(machine, state, q), seen)
         if len(new) == 0 or len(seen) > most:
             break
-        if len(new) > MOST_AT_ONCE:
-            new, whole = np.sort(random.permutation(new)[:MOST_AT_ONCE]), False
+        if len(new) * len(vectors) > MOST_AT_ONCE:
+            few = max(1, MOST_AT_ONCE // len(vectors))
+            new, whole = np.sort(random.permutation(new)[:few]), False
         state, q, words = take_states(state, torch.from_numpy(new)), q[new], words[new]
     return Hunt([], complete, len(seen))
 
 
 def _decided(network: Network, state: State) -> Indices:
-    return decide(read(network.hidden, state)[0].to(torch.float64) @ network.W.to(torch.float64)).numpy()
+    nothing = torch.zeros(len(state.steps), 0)
+    features = read(network.hidden, state)[0] if network.hidden.branches else nothing
+    return decide(features.to(torch.float64) @ network.W.to(torch.float64)).numpy()
 
 
 def _keys(machine: Machine, state: State, q: Indices) -> list[bytes]:
