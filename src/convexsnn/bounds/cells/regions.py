@@ -1,0 +1,126 @@
+"""Batches of regions of a neuron's parameters, in each of which some decisions are taken."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convexsnn.bounds.cells.advance import Open, Standing, Weights, advance
+from convexsnn.bounds.cells.exact_signs import ExactSigns
+from convexsnn.bounds.cells.kernel import MOST_FACETS, Cones, cut, signs_of
+from convexsnn.bounds.cells.states import States
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """A batch of regions."""
+
+    cones: Cones
+    open: Open
+    standing: Standing
+
+    def __len__(self) -> int:
+        return len(self.open.value)
+
+    def take(self, index: NDArray[np.int64]) -> Regions:
+        """Some of them."""
+        c, o = self.cones, self.open
+        ray, rays = _parts(c.rays, index)
+        facet, facets = _parts(c.facets, index)
+        entry, entries = _parts(o.entries, index)
+        cones = Cones(c.ray[ray], c.zeros[ray], rays, c.facet[facet], facets)
+        opened = Open(o.entry[entry], entries, o.bits[index], o.value[index])
+        return Regions(cones, opened, Standing(*(part[index] for part in self.standing)))
+
+    @classmethod
+    def joined(cls, many: list[Regions]) -> Regions:
+        """All of them as one batch."""
+        if len(many) == 1:
+            return many[0]
+        c, o = [each.cones for each in many], [each.open for each in many]
+        join = lambda parts: np.concatenate(list(parts))  # noqa: E731
+        cones = Cones(
+            join(x.ray for x in c), join(x.zeros for x in c), _joined_starts([x.rays for x in c]),
+            join(x.facet for x in c), _joined_starts([x.facets for x in c]),
+        )  # fmt: skip
+        opened = Open(
+            join(x.entry for x in o), _joined_starts([x.entries for x in o]), join(x.bits for x in o),
+            join(x.value for x in o),
+        )  # fmt: skip
+        return cls(cones, opened, Standing(*map(np.concatenate, zip(*(each.standing for each in many), strict=True))))
+
+
+def _parts(starts: NDArray[np.int64], index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    counts = starts[index + 1] - starts[index]
+    ends = np.cumsum(counts)
+    places = np.arange(counts.sum()) + np.repeat(starts[index] - ends + counts, counts)
+    return places, np.concatenate([[0], ends])
+
+
+def _joined_starts(many: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    shifts = np.cumsum([0, *(starts[-1] for starts in many)])
+    return np.concatenate([[0], *(starts[1:] + shift for starts, shift in zip(many, shifts, strict=False))])
+
+
+class Cutting:
+    """Regions of one unit, cut by one decision after another."""
+
+    def __init__(self, states: States, weights: Weights) -> None:
+        self.states, self.weights, self.exact = states, weights, ExactSigns(states)
+
+    def start(self) -> Regions:
+        """All parameters but zero, as orthants."""
+        states, r = self.states, self.states.r
+        theta = states.tree.dynamics.theta
+        signs = np.array(list(itertools.product((1, -1), repeat=r)))
+        if theta is not None:
+            signs = signs[signs[:, theta] > 0]
+        B, roots, C = len(signs), states.roots, self.weights.gain.shape[1]
+        doubt = r * (r + 3) * 2.0**-52
+        ray = np.concatenate([np.concatenate([np.diag(s), np.full((r, 1), doubt)], axis=1) for s in signs.astype(float)])
+        every = (1 << r) - 1
+        zeros = np.tile(np.array([every ^ (1 << k) for k in range(r)], dtype=np.uint64), B)
+        facet = np.array([2 * k + (s < 0) for own in signs for k, s in enumerate(own)])
+        cones = Cones(ray, zeros, r * np.arange(B + 1), facet, r * np.arange(B + 1))
+        opened = Open(
+            np.tile(roots, B), len(roots) * np.arange(B + 1),
+            np.zeros((B, (states.tree.n_nodes + 7) // 8), dtype=np.uint8), np.zeros((B, C)),
+        )  # fmt: skip
+        return self._advanced(cones, opened)
+
+    def cut(self, regions: Regions) -> Regions:
+        """The parts of regions, all of which have something to decide."""
+        cones, chosen = regions.cones, regions.standing.choice
+        table = self.states.table()
+        signs = signs_of(cones, table.form, chosen)
+        self.exact.fill(cones, chosen, signs)
+        parts, origin, fires = cut(cones, table.form, chosen, signs)
+        o = regions.open
+        # the chosen entry becomes a decided one
+        places, entries = _parts(o.entries, origin)
+        entry = o.entry[places]
+        owner = np.repeat(np.arange(len(origin)), np.diff(entries))
+        hit = entry == chosen[origin][owner]
+        entry[hit] = -(2 * chosen[origin] + fires) - 1
+        bits, value = o.bits[origin], o.value[origin]
+        node = table.node[chosen[origin]]
+        loud = np.flatnonzero(fires)
+        bits[loud, node[loud] >> 3] |= (128 >> (node[loud] & 7)).astype(np.uint8)
+        value[loud] += self.weights.gain[node[loud]]
+        return self._advanced(parts, Open(entry, entries, bits, value))
+
+    def _advanced(self, cones: Cones, opened: Open) -> Regions:
+        opened, standing = advance(cones, opened, self.states.table(), self.weights)
+        regions = Regions(cones, opened, standing)
+        while True:
+            waiting = np.flatnonzero(regions.standing.waiting)
+            if not len(waiting):
+                return regions
+            entry = regions.open.entry
+            wanted = -np.unique(entry[entry < 0]) - 1
+            self.states.make(wanted >> 1, (wanted & 1).astype(bool))
+            opened, standing = advance(regions.cones, regions.open, self.states.table(), self.weights)
+            regions = Regions(regions.cones, opened, standing)
