@@ -83,7 +83,7 @@ class Cutting:
         ray = np.concatenate([np.concatenate([np.diag(s), np.full((r, 1), doubt)], axis=1) for s in signs.astype(float)])
         every = (1 << r) - 1
         zeros = np.tile(np.array([every ^ (1 << k) for k in range(r)], dtype=np.uint64), B)
-        facet = np.array([2 * k + (s < 0) for own in signs for k, s in enumerate(own)])
+        facet = np.array([2 * k + (s < 0 or k == theta) for own in signs for k, s in enumerate(own)])
         cones = Cones(ray, zeros, r * np.arange(B + 1), facet, r * np.arange(B + 1))
         opened = Open(
             np.tile(roots, B), len(roots) * np.arange(B + 1),

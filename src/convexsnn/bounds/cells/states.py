@@ -21,6 +21,8 @@ Line = tuple[int, ...]
 class States:
     """The states met so far; the first r are no states, but the planes on which one parameter is 0.
 
+    The form of a plane is its parameter; of the threshold, which is positive, it is the parameter with a minus sign.
+
     Attributes
     ----------
     tree : DecisionTree
@@ -33,13 +35,14 @@ class States:
         self._scales = _scales(tree)
         self._count = self.r
         self._node, self._next = np.full(self.r, -1), np.full((self.r, 2), -1)
-        self._form = np.eye(self.r)
+        signs = np.array([-1 if k == tree.dynamics.theta else 1 for k in range(self.r)])
+        self._form = np.diag(signs.astype(float))
         self._potential = np.zeros((self.r, self.r), dtype=object)
         self._numbers: dict[Line, int] = {}
         self.lines: list[Line] = []
         self.line = np.zeros(self.r, dtype=np.int64)
         for k in range(self.r):
-            self.line[k] = self._number(tuple(int(j == k) for j in range(self.r)))
+            self.line[k] = signs[k] * self._number(tuple(int(j == k) for j in range(self.r)))
         roots = np.arange(tree.n_roots)
         spiked = np.zeros(len(roots), dtype=bool)
         self._append(roots, tree.dynamics.start((len(roots),)), spiked)
