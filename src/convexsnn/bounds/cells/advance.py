@@ -79,7 +79,7 @@ class Standing(NamedTuple):
 @cached
 def advance(cones: Cones, before: Open, table: Table, weights: Weights) -> tuple[Open, Standing]:
     """Decide what all of a region agrees on, and what follows from it."""
-    B, C, r = len(before.value), before.value.shape[1], table.form.shape[1]
+    B, r = len(before.value), table.form.shape[1]
     entry = np.empty(2 * len(before.entry) + 64, dtype=np.int64)
     entries, bits, value = np.zeros(B + 1, dtype=np.int64), before.bits.copy(), before.value.copy()
     low, high = value.copy(), value.copy()

@@ -71,6 +71,12 @@ class Cones(NamedTuple):
     facets: NDArray
 
 
+@njit(nogil=True)
+def doubt_of(r: int) -> float:
+    """How far a determinant of r forms in float64 can be off; see `patterns.sign_vectors.Planes.doubt`."""
+    return r * (r + 3) * 2.0**-52
+
+
 @cached
 def signs_of(cones: Cones, form: NDArray, state: NDArray) -> NDArray:
     """The sign of a form on the rays of each region, by the number of its state; 2 where float64 does not tell."""
@@ -115,7 +121,7 @@ def cut(cones: Cones, form: NDArray, state: NDArray, signs: NDArray) -> tuple:
     parts = 0
     for b in range(B):
         first, last = cones.rays[b], cones.rays[b + 1]
-        above, below, held = 0, 0, NONE
+        above, below = 0, 0
         for i in range(first, last):
             above += signs[i] > 0
             below += signs[i] < 0
@@ -130,10 +136,8 @@ def cut(cones: Cones, form: NDArray, state: NDArray, signs: NDArray) -> tuple:
                 new = 2 * state[b] + (side < 0)
             at, bit = out.rays[parts], ONE << np.uint64(n)
             for i in range(first, last):
-                if crossing:
-                    kept = side * signs[i] >= 0
-                else:  # all of the region, or the face on which the form is 0
-                    kept = side < 0 or below == 0 or signs[i] == 0
+                # Where the form crosses nothing: all of the region, or the face on which it is 0.
+                kept = side * signs[i] >= 0 if crossing else side < 0 or below == 0 or signs[i] == 0
                 if kept:
                     out.ray[at] = cones.ray[i]
                     out.zeros[at] = cones.zeros[i] | (bit if signs[i] == 0 and new >= 0 else NONE)
@@ -184,7 +188,7 @@ def _has_face(cones: Cones, b: int, signs: NDArray) -> bool:
 def _keep_facets(out: Cones, part: int, facet: NDArray, new: int) -> None:
     """Enter the facets of a part that touch one of its rays, with new numbers in the rays' sets."""
     first, last = out.rays[part], out.rays[part + 1]
-    touched = NONE
+    touched = NONE if last - first > 1 else ~NONE  # a single ray needs a facet to say which end of a line it is
     for i in range(first, last):
         touched |= out.zeros[i]
     at = out.facets[part]
@@ -256,7 +260,7 @@ def _meeting(form: NDArray, facet: NDArray, both: np.uint64, state: int) -> NDAr
     if count < r - 1:
         return ray
     cross = _cofactors(lines)
-    doubt, best, largest = r * (r + 3) * 2.0**-52, 0.0, 0.0
+    doubt, best, largest = doubt_of(r), 0.0, 0.0
     for k in range(len(facet)):  # the side of the facets that do not meet here says which end of the line it is
         if not both & (ONE << np.uint64(k)):
             total = 0.0
@@ -277,8 +281,8 @@ def _meeting(form: NDArray, facet: NDArray, both: np.uint64, state: int) -> NDAr
 
 @njit(nogil=True)
 def _cofactors(lines: NDArray) -> NDArray:
-    """The vector (r,) whose product with a form is its determinant with r - 1 lines, by expansion along each of them."""
-    rows, r = lines.shape
+    """The vector (r,) whose product with a form is its determinant with r - 1 lines, expanded along each of them."""
+    r = lines.shape[1]
     full = (1 << r) - 1
     minor = np.zeros(1 << r)
     minor[0] = 1.0

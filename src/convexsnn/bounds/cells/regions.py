@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convexsnn.bounds.cells.advance import Open, Standing, Weights, advance
 from convexsnn.bounds.cells.exact_signs import ExactSigns
-from convexsnn.bounds.cells.kernel import MOST_FACETS, Cones, cut, signs_of
+from convexsnn.bounds.cells.kernel import MOST_FACETS, Cones, cut, doubt_of, signs_of
 from convexsnn.bounds.cells.states import States
 
 
@@ -34,6 +34,16 @@ class Regions:
         cones = Cones(c.ray[ray], c.zeros[ray], rays, c.facet[facet], facets)
         opened = Open(o.entry[entry], entries, o.bits[index], o.value[index])
         return Regions(cones, opened, Standing(*(part[index] for part in self.standing)))
+
+    @property
+    def cuttable(self) -> NDArray[np.bool_]:
+        """Which have few enough facets to be cut: (B,)."""
+        return np.diff(self.cones.facets) < MOST_FACETS
+
+    def middles(self) -> NDArray[np.float64]:
+        """A point in the middle of each: (B, r)."""
+        ray = self.cones.ray[:, :-1]
+        return np.add.reduceat(ray, self.cones.rays[:-1], axis=0)
 
     @classmethod
     def joined(cls, many: list[Regions]) -> Regions:
@@ -72,24 +82,22 @@ class Cutting:
         self.states, self.weights, self.exact = states, weights, ExactSigns(states)
 
     def start(self) -> Regions:
-        """All parameters but zero, as orthants."""
+        """All parameters: as orthants, and the origin, a region without rays, where there is no threshold."""
         states, r = self.states, self.states.r
-        theta = states.tree.dynamics.theta
-        signs = np.array(list(itertools.product((1, -1), repeat=r)))
-        if theta is not None:
-            signs = signs[signs[:, theta] > 0]
-        B, roots, C = len(signs), states.roots, self.weights.gain.shape[1]
-        doubt = r * (r + 3) * 2.0**-52
-        ray = np.concatenate([np.concatenate([np.diag(s), np.full((r, 1), doubt)], axis=1) for s in signs.astype(float)])
-        every = (1 << r) - 1
-        zeros = np.tile(np.array([every ^ (1 << k) for k in range(r)], dtype=np.uint64), B)
-        facet = np.array([2 * k + (s < 0 or k == theta) for own in signs for k, s in enumerate(own)])
-        cones = Cones(ray, zeros, r * np.arange(B + 1), facet, r * np.arange(B + 1))
-        opened = Open(
-            np.tile(roots, B), len(roots) * np.arange(B + 1),
-            np.zeros((B, (states.tree.n_nodes + 7) // 8), dtype=np.uint8), np.zeros((B, C)),
-        )  # fmt: skip
-        return self._advanced(cones, opened)
+        theta, roots = states.tree.dynamics.theta, states.roots
+        signs = np.array([s for s in itertools.product((1, -1), repeat=r) if theta is None or s[theta] > 0])
+        n = len(signs)
+        ray = np.concatenate([signs[:, :, None] * np.eye(r), np.full((n, r, 1), doubt_of(r))], axis=2).reshape(
+            -1, r + 1
+        )
+        zeros = np.array([~(1 << k) & ((1 << r) - 1) for k in range(r)] * n, dtype=np.uint64)
+        strict = (signs < 0) | (np.arange(r) == theta)
+        B = n + (theta is None)
+        ends = np.minimum(np.arange(B + 1), n) * r
+        cones = Cones(ray, zeros, ends, (2 * np.arange(r) + strict).ravel(), ends)
+        bits = np.zeros((B, (states.tree.n_nodes + 7) // 8), dtype=np.uint8)
+        value = np.zeros((B, self.weights.gain.shape[1]))
+        return self._advanced(cones, Open(np.tile(roots, B), len(roots) * np.arange(B + 1), bits, value))
 
     def cut(self, regions: Regions) -> Regions:
         """The parts of regions, all of which have something to decide."""

@@ -6,8 +6,6 @@ place, so that the sign of a determinant of them is certain where it exceeds a p
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,6 +64,20 @@ class States:
                 group = states[(tree.t[node] == t) & (spikes == spike)]
                 if len(group):
                     self._follow(group, dynamics.after(self._potential[group], t, spike=spike), spike=spike)
+
+    def parameters(self, p: Floats) -> Floats:
+        """Parameters of neurons (r, m), with weights in the units of the network, of points (m, r) of regions.
+
+        Those of points beyond the range of float64 are not finite.
+        """
+        dynamics = self.tree.dynamics
+        units = np.zeros(self.r)
+        units[: dynamics.family.n_features] = -dynamics.exponents
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            own = np.ldexp(p * self._scales.astype(np.float64), units.astype(np.int64)).T
+            if dynamics.theta is None:
+                return own / np.abs(own).max(axis=0)
+            return own / own[dynamics.theta] * abs(dynamics.unit.threshold)
 
     def _follow(self, states: Numbers, membranes: Integers, *, spike: bool) -> None:
         first, node = self.tree.first, self._node[states]

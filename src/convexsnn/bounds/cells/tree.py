@@ -22,8 +22,8 @@ Numbers = NDArray[np.int64]
 class DecisionTree:
     """The decisions of one unit: whether it fires after each prefix, and the bits that are read of its membrane.
 
-    Nodes are numbered level by level, so that the children of a node follow one another. A node that reads is a child of
-    the one that fires: what it decides depends on the reset.
+    Nodes are numbered level by level, so that the children of a node follow one another. A node that reads the membrane
+    is a child of the one that fires: what it decides depends on the reset.
 
     Attributes
     ----------

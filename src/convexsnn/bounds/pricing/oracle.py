@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from convexsnn.bounds.family import NetworkFamily
 from convexsnn.bounds.patterns.arrangement import Arrangement
 from convexsnn.bounds.patterns.witness import find_branch
-from convexsnn.bounds.pricing.branch_and_bound import NEAR, Found, best_patterns
-from convexsnn.bounds.pricing.decisions import PricedPrefixes
+from convexsnn.bounds.pricing.branch_and_bound import NEAR, Found, Goal, best_patterns
+from convexsnn.bounds.pricing.priced_cells import PricedCells
 from convexsnn.network import Branch, Hidden
 from convexsnn.penalties import Norm, Penalty, require_norm
-from convexsnn.rationals import Floats
 from convexsnn.sequences import Sequences
 
 
@@ -51,6 +49,7 @@ def exact_oracle(
     rho: float = 1.0,
     count: int = 1,
     time_limit: float = 60.0,
+    hunting: bool = False,
 ) -> ExactPricing:
     """The best patterns for a dual vector.
 
@@ -68,11 +67,15 @@ def exact_oracle(
         Patterns to return at most.
     time_limit : float
         Seconds for all kinds of neurons together.
+    hunting : bool
+        Whether to stop as soon as `count` patterns of a kind of neurons are found: the bound is then a poor one.
     """
     norm = require_norm(penalty, "exact pricing")
     if isinstance(patterns, Arrangement):
         return _by_enumeration(U, patterns, norm, rho, count)
-    return _by_branching(U.cpu(), patterns, sequences, norm, rho, count, time_limit)
+    # Patterns a little below rho are told apart too: where all lie lower still, none is thought to reach it.
+    goal = Goal(rho * (1.0 - 2.0 * NEAR), count, hunting, time_limit)
+    return _by_branching(U.cpu(), patterns, sequences, norm, rho, goal)
 
 
 def _by_enumeration(U: Tensor, arrangement: Arrangement, penalty: Norm, rho: float, count: int) -> ExactPricing:
@@ -83,34 +86,26 @@ def _by_enumeration(U: Tensor, arrangement: Arrangement, penalty: Norm, rho: flo
 
 
 def _by_branching(
-    U: Tensor,
-    family: NetworkFamily,
-    sequences: Sequences,
-    penalty: Norm,
-    rho: float,
-    count: int,
-    time_limit: float,
+    U: Tensor, family: NetworkFamily, sequences: Sequences, penalty: Norm, rho: float, goal: Goal
 ) -> ExactPricing:
     family.check_enumerable()
-
-    def norm(sizes: Floats) -> float:
-        return float(penalty.row_norms(torch.from_numpy(sizes[None]))[0])
-
-    until = time.perf_counter() + time_limit
-    largest = norm(U.sum(dim=0).abs().numpy()) if family.constant else 0.0
+    until = time.perf_counter() + goal.time_limit
+    largest = float(penalty.row_norms(U.sum(dim=0, keepdim=True).abs())[0]) if family.constant else 0.0
     finished, given = True, []
     for k, unit in enumerate(family.units):
-        prefixes = PricedPrefixes.of(unit, family, sequences, U.numpy())
+        cells = PricedCells(unit, family, sequences, U.numpy(), penalty)
         share = max(0.0, until - time.perf_counter()) / (len(family.units) - k)
-        # Patterns a little below rho are told apart too: where all lie lower still, none is thought to reach it.
-        priced = best_patterns(prefixes, norm, enough=rho * (1.0 - 2.0 * NEAR), count=count, time_limit=share)
+        priced = best_patterns(cells, replace(goal, time_limit=share))
         largest, finished = max(largest, priced.bound), finished and priced.finished
-        given += [(found.value, branch) for found in priced.found if (branch := _branch(found, prefixes, sequences))]
-    given = sorted(given, key=lambda pair: -pair[0])[:count]
+        given += [(found.value, branch) for found in priced.found if (branch := _branch(found, cells, sequences))]
+    given = sorted(given, key=lambda pair: -pair[0])[: goal.count]
     hidden = Hidden(family.n_features, tuple(branch for _, branch in given), family.readout, family.every_step)
     return ExactPricing(largest / rho, given[0][0] / rho if given else 0.0, hidden, finished)
 
 
-def _branch(found: Found, prefixes: PricedPrefixes, sequences: Sequences) -> Branch | None:
-    column = torch.from_numpy(np.array(found.bits)[prefixes.rows])
-    return find_branch(prefixes.dynamics, prefixes.conditions(found.spikes, found.bits), sequences, column)
+def _branch(found: Found, cells: PricedCells, sequences: Sequences) -> Branch | None:
+    dynamics = cells.tree.dynamics
+    if found.p is not None:
+        return dynamics.unit.branch(torch.from_numpy(found.p[:, None]), dynamics.family.n_features, torch.float64)
+    assert found.train is not None
+    return find_branch(dynamics, cells.tree.along(found.train), sequences, torch.from_numpy(found.column))
