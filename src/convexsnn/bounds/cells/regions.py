@@ -99,8 +99,8 @@ class Cutting:
         value = np.zeros((B, self.weights.gain.shape[1]))
         return self._advanced(cones, Open(np.tile(roots, B), len(roots) * np.arange(B + 1), bits, value))
 
-    def cut(self, regions: Regions) -> Regions:
-        """The parts of regions, all of which have something to decide."""
+    def cut(self, regions: Regions) -> tuple[Regions, NDArray[np.int64]]:
+        """The parts of regions, all of which have something to decide, and which region each is a part of."""
         cones, chosen = regions.cones, regions.standing.choice
         table = self.states.table()
         signs = signs_of(cones, table.form, chosen)
@@ -118,7 +118,7 @@ class Cutting:
         loud = np.flatnonzero(fires)
         bits[loud, node[loud] >> 3] |= (128 >> (node[loud] & 7)).astype(np.uint8)
         value[loud] += self.weights.gain[node[loud]]
-        return self._advanced(parts, Open(entry, entries, bits, value))
+        return self._advanced(parts, Open(entry, entries, bits, value)), origin
 
     def _advanced(self, cones: Cones, opened: Open) -> Regions:
         opened, standing = advance(cones, opened, self.states.table(), self.weights)

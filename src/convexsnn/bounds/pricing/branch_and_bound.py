@@ -2,7 +2,8 @@
 
 All neurons that decide alike so far are a region of parameters. No pattern of a region is worth more than what is
 decided, and the better sign of all that is open: a region whose bound does not exceed what has been found is closed,
-and all its neurons with it. Of the others those of the largest bounds are cut next, each by the open decision that counts
+and all its neurons with it. Of the others those of the largest bounds are cut next, each by the open decision that
+counts
 most and halves it best. A neuron in the middle of a region shows a good pattern long before all of it is decided.
 """
 
@@ -78,15 +79,15 @@ class Goal:
         Patterns worth no more need not be told apart.
     count : int
         Patterns to return at most.
-    hunting : bool
-        Stop as soon as so many patterns are found.
+    slack : float
+        Regions are closed whose bounds are within so much of the best pattern, or of `enough`, relatively.
     time_limit : float
         Seconds. The first regions are looked at all the same.
     """
 
     enough: float
     count: int
-    hunting: bool
+    slack: float
     time_limit: float
 
 
@@ -94,7 +95,7 @@ def best_patterns(cells: PricedCells, goal: Goal) -> Priced:
     """Bound the norm of d^T U over the patterns d of one unit."""
     search, until = _Search(cells, goal), time.perf_counter() + goal.time_limit
     search.put(cells.start())
-    while search.open and not (goal.hunting and len(search.found) >= goal.count):
+    while search.open:
         search.step()
         if time.perf_counter() > until:
             break
@@ -120,12 +121,13 @@ class _Search:
         self.closed, self.stuck = 0.0, False
         self.found: dict[bytes, Found] = {}
         self._best, self._tickets = goal.enough, itertools.count()
+        self._idle, self._pause = 0, 1
         self._waiting: list[tuple[float, int, Regions, Floats]] = []
 
     @property
     def level(self) -> float:
         """What a region must exceed."""
-        return self._best * (1.0 + NEAR)
+        return self._best * (1.0 + self.goal.slack)
 
     @property
     def largest(self) -> float:
@@ -178,11 +180,15 @@ class _Search:
         self.closed = max(self.closed, float(bounds.max(initial=0.0)))
 
     def _tried(self, regions: Regions) -> None:
-        """Run neurons of the middles of regions."""
-        if len(regions):
-            for value, column, p in self.cells.middles(regions):
-                if value > self.goal.enough:
-                    self._keep(Found(value, column, p=p))
+        """Run neurons of the middles of regions: less and less often while they show nothing new."""
+        self._idle += 1
+        if len(regions) == 0 or self._idle < self._pause:
+            return
+        before, self._idle = len(self.found), 0
+        for value, column, p in self.cells.middles(regions):
+            if value > self.goal.enough:
+                self._keep(Found(value, column, p=p))
+        self._pause = 1 if len(self.found) > before else 2 * self._pause
 
     def _keep(self, found: Found) -> None:
         key = np.packbits(found.column).tobytes()

@@ -53,7 +53,7 @@ class PricedCells:
 
     def cut(self, regions: Regions) -> Regions:
         """The parts of regions, all of which have something to decide."""
-        return self._cutting.cut(regions)
+        return self._cutting.cut(regions)[0]
 
     def bounds(self, regions: Regions) -> Floats:
         """What no pattern of each region is worth more than: (B,)."""
