@@ -19,11 +19,10 @@ from convexsnn.solvers.column_generation import generate_columns
 from convexsnn.training import Trained
 
 # Patterns added a round, at most.
-ADDED = 64
+ADDED = 16
 # Share of the time for the pricing of the first rounds: good patterns are found long before it is proved that there are
 # no better ones. It grows by this factor whenever none is found.
 FIRST_SHARE, GROWTH = 1 / 20, 4.0
-SLACK = 0.2
 
 
 @dataclass(frozen=True)
@@ -128,11 +127,13 @@ class _FamilyMaster:
         while True:
             left = max(1.0, self._time_limit - self.seconds)
             pricing = self._priced(min(left, self._share))
-            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
-            if self.closed or self.full or (pricing.best <= 1.0 + 1e-9 and (pricing.finished or self._share >= left)):
+            if self.closed or self.full:
                 return None
             if pricing.best > 1.0 + 1e-9:
                 return pricing.witnesses
+            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
+            if pricing.finished or self._share >= left:
+                return None
             self._share *= GROWTH
 
     def solve(self, new: Hidden) -> Status:
@@ -153,12 +154,8 @@ class _FamilyMaster:
         """Price the dual vector of the solution over the family, and keep the bound that it gives if it is the best."""
         task, bare = self._task, self._bare
         U = bare.in_domain(self.solution.U)
-        primal = self.solution.certificate.primal
-        gap = (primal - self.bound.below) / max(abs(primal), 1e-300)
-        slack = min(0.1, max(0.1 * self._task.options.tol, SLACK * gap))
         pricing = exact_oracle(
             U, task.family, task.problem.input, penalty=bare.penalty, rho=bare.rho, count=ADDED, time_limit=time_limit,
-            slack=slack,
         )  # fmt: skip
         own = task.problem.program(self.dictionary.columns)
         kappa = priced_kappa(own, task.problem.groups, U, pricing.kappa)

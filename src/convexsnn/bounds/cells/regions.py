@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.advance import Open, Standing, Weights, advance
+from convexsnn.bounds.cells.cutting import MOST_FACETS, Cones, cut_cones, doubt_of, signs_of
+from convexsnn.bounds.cells.deciding import Open, Standing, Weights, decide_further
 from convexsnn.bounds.cells.exact_signs import ExactSigns
-from convexsnn.bounds.cells.kernel import MOST_FACETS, Cones, cut, doubt_of, signs_of
 from convexsnn.bounds.cells.states import States
 
 
@@ -105,7 +105,7 @@ class Cutting:
         table = self.states.table()
         signs = signs_of(cones, table.form, chosen)
         self.exact.fill(cones, chosen, signs)
-        parts, origin, fires = cut(cones, table.form, chosen, signs)
+        parts, origin, fires = cut_cones(cones, table.form, chosen, signs)
         o = regions.open
         # the chosen entry becomes a decided one
         places, entries = _parts(o.entries, origin)
@@ -121,7 +121,7 @@ class Cutting:
         return self._advanced(parts, Open(entry, entries, bits, value)), origin
 
     def _advanced(self, cones: Cones, opened: Open) -> Regions:
-        opened, standing = advance(cones, opened, self.states.table(), self.weights)
+        opened, standing = decide_further(cones, opened, self.states.table(), self.weights)
         regions = Regions(cones, opened, standing)
         while True:
             waiting = np.flatnonzero(regions.standing.waiting)
@@ -130,5 +130,5 @@ class Cutting:
             entry = regions.open.entry
             wanted = -np.unique(entry[entry < 0]) - 1
             self.states.make(wanted >> 1, (wanted & 1).astype(bool))
-            opened, standing = advance(regions.cones, regions.open, self.states.table(), self.weights)
+            opened, standing = decide_further(regions.cones, regions.open, self.states.table(), self.weights)
             regions = Regions(regions.cones, opened, standing)

@@ -73,9 +73,13 @@ class ByCells:
         self.tree = tree
         self._cells = CellEnumeration(tree)
 
-    @cached_property
+    @property
     def visited(self) -> float:
         """See `Enumeration`."""
+        return self._expected
+
+    @cached_property
+    def _expected(self) -> float:
         return self._cells.expected()
 
     @property

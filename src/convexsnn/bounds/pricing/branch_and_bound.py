@@ -79,15 +79,12 @@ class Goal:
         Patterns worth no more need not be told apart.
     count : int
         Patterns to return at most.
-    slack : float
-        Regions are closed whose bounds are within so much of the best pattern, or of `enough`, relatively.
     time_limit : float
         Seconds. The first regions are looked at all the same.
     """
 
     enough: float
     count: int
-    slack: float
     time_limit: float
 
 
@@ -127,7 +124,7 @@ class _Search:
     @property
     def level(self) -> float:
         """What a region must exceed."""
-        return self._best * (1.0 + self.goal.slack)
+        return self._best * (1.0 + NEAR)
 
     @property
     def largest(self) -> float:
@@ -157,7 +154,9 @@ class _Search:
         self._close(bounds[~over])
         order = order[over[order]]
         for part in np.array_split(order, -(-len(order) // WAITING)) if len(order) else ():
-            heapq.heappush(self._waiting, (-bounds[part[0]], next(self._tickets), regions.take(part), bounds[part]))
+            heapq.heappush(
+                self._waiting, (-float(bounds[part[0]]), next(self._tickets), regions.take(part), bounds[part])
+            )
 
     def step(self) -> None:
         """Cut regions of the largest bounds."""

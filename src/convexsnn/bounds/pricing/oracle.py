@@ -49,7 +49,6 @@ def exact_oracle(
     rho: float = 1.0,
     count: int = 1,
     time_limit: float = 60.0,
-    slack: float = NEAR,
 ) -> ExactPricing:
     """The best patterns for a dual vector.
 
@@ -67,14 +66,12 @@ def exact_oracle(
         Patterns to return at most.
     time_limit : float
         Seconds for all kinds of neurons together.
-    slack : float
-        The bound need not be closer than this to the larger of `best` and rho, relatively.
     """
     norm = require_norm(penalty, "exact pricing")
     if isinstance(patterns, Arrangement):
         return _by_enumeration(U, patterns, norm, rho, count)
     # Patterns a little below rho are told apart too: where all lie lower still, none is thought to reach it.
-    goal = Goal(rho * (1.0 - 2.0 * NEAR), count, slack, time_limit)
+    goal = Goal(rho * (1.0 - 2.0 * NEAR), count, time_limit)
     return _by_branching(U.cpu(), patterns, sequences, norm, rho, goal)
 
 

@@ -1,6 +1,7 @@
 """What regions decide as a whole: compiled code that follows the decision tree as far as all of a region agrees."""
 
-# pyright: reportCallIssue=false
+# Numbers of arrays are numbers in compiled code, which has other signatures.
+# pyright: reportCallIssue=false, reportArgumentType=false
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.kernel import Cones, Table
+from convexsnn.bounds.cells.cutting import Cones, StateTable
 from convexsnn.compiling import cached
 
 # What a decision counts, at which the region has no ray on one side for certain, against one that halves it.
@@ -76,71 +77,91 @@ class Standing(NamedTuple):
     waiting: NDArray
 
 
-@cached
-def advance(cones: Cones, before: Open, table: Table, weights: Weights) -> tuple[Open, Standing]:
+def decide_further(cones: Cones, before: Open, table: StateTable, weights: Weights) -> tuple[Open, Standing]:
     """Decide what all of a region agrees on, and what follows from it."""
-    B, r = len(before.value), table.form.shape[1]
-    entry = np.empty(2 * len(before.entry) + 64, dtype=np.int64)
-    entries, bits, value = np.zeros(B + 1, dtype=np.int64), before.bits.copy(), before.value.copy()
-    low, high = value.copy(), value.copy()
-    choice, waiting = np.full(B, -1), np.zeros(B, dtype=np.int64)
+    B, room = len(before.value), 2 * len(before.entry) + 64
+    while True:
+        bits, value = before.bits.copy(), before.value.copy()
+        after = Open(np.empty(room, dtype=np.int64), np.zeros(B + 1, dtype=np.int64), bits, value)
+        standing = Standing(np.zeros_like(value), np.zeros_like(value), np.full(B, -1), np.zeros(B, dtype=np.int64))
+        if _decide_all(cones, before, after, standing, table, weights):
+            after = after._replace(entry=after.entry[: after.entries[-1]].copy())
+            return after, standing._replace(low=value - standing.low, high=value + standing.high)
+        room *= 2
+
+
+@cached
+def _decide_all(
+    cones: Cones, before: Open, after: Open, standing: Standing, table: StateTable, weights: Weights
+) -> bool:
+    """Do so for all regions; False where there is not room enough for what is open."""
     stack = np.empty(len(table.first) + len(before.entry) + 8, dtype=np.int64)
     at = 0
-    for b in range(B):
-        size = before.entries[b + 1] - before.entries[b]
-        stack[:size] = before.entry[before.entries[b] : before.entries[b + 1]]
-        best = -1.0
+    for b in range(len(before.value)):
+        size, best = 0, -1.0
+        for k in range(before.entries[b], before.entries[b + 1]):
+            stack[size] = before.entry[k]
+            size += 1
         while size > 0:
             size -= 1
-            now = stack[size]
-            balance = 0.0
+            now, node = stack[size], -1
             if now >= 0:
-                balance = _balance(cones, b, table.form, now, r)
+                node = table.node[now]
+                balance = _balance(cones, b, table.form, now)
                 if balance >= 0.0:
-                    node = table.node[now]
-                    if weights.weight[node] * (balance + TOUCHING) > best:
-                        best, choice[b] = weights.weight[node] * (balance + TOUCHING), now
-                    first, last = node, node + 1
+                    score = weights.weight[node] * (balance + TOUCHING)
+                    if score > best:
+                        best, standing.choice[b] = score, now
+                    _leave_open(standing, b, weights, node, node + 1)
                 else:
-                    now = -(2 * now + (balance > -2.0)) - 1  # decided
+                    fires = balance > -2.0
+                    if fires:
+                        _fire(after, b, node, weights)
+                    now = -(2 * now + fires) - 1
             if now < 0:
-                state, spike = (-now - 1) >> 1, (-now - 1) & 1
-                node = table.node[state]
-                if balance < 0.0 and spike:
-                    bits[b, node >> 3] |= 128 >> (node & 7)
-                    value[b] += weights.gain[node]
+                node = table.node[(-now - 1) >> 1]
                 first, last = table.first[node], table.first[node + 1]
-                if first == last:
-                    continue
-                start = table.next[state, spike]
-                if start >= 0:
+                start = table.next[(-now - 1) >> 1, (-now - 1) & 1]
+                if first == last or start >= 0:
                     for k in range(last - first):
                         stack[size] = start + k
                         size += 1
                     continue
-                waiting[b] += 1
-            for k in range(first, last):
-                low[b] -= weights.down[k]
-                high[b] += weights.up[k]
-            if at == len(entry):
-                entry = _doubled(entry)
-            entry[at] = now
+                standing.waiting[b] += 1
+                _leave_open(standing, b, weights, first, last)
+            if at == len(after.entry):
+                return False
+            after.entry[at] = now
             at += 1
-        entries[b + 1] = at
-        low[b] += value[b] - before.value[b]
-        high[b] += value[b] - before.value[b]
-    return Open(entry[:at].copy(), entries, bits, value), Standing(low, high, choice, waiting)
+        after.entries[b + 1] = at
+    return True
 
 
 @njit(nogil=True)
-def _balance(cones: Cones, b: int, form: NDArray, state: int, r: int) -> float:
+def _fire(after: Open, b: int, node: int, weights: Weights) -> None:
+    after.bits[b, node >> 3] |= 128 >> (node & 7)
+    for c in range(after.value.shape[1]):
+        after.value[b, c] += weights.gain[node, c]
+
+
+@njit(nogil=True)
+def _leave_open(standing: Standing, b: int, weights: Weights, first: int, last: int) -> None:
+    """Add what nodes and all below them can take away or give."""
+    for k in range(first, last):
+        for c in range(standing.low.shape[1]):
+            standing.low[b, c] += weights.down[k, c]
+            standing.high[b, c] += weights.up[k, c]
+
+
+@njit(nogil=True)
+def _balance(cones: Cones, b: int, form: NDArray, state: int) -> float:
     """-1 where the form is positive on all of a region, -2 where it is negative; else the share of its smaller side."""
     above, below, sure = 0.0, 0.0, True
     for i in range(cones.rays[b], cones.rays[b + 1]):
         total = 0.0
-        for j in range(r):
+        for j in range(form.shape[1]):
             total += form[state, j] * cones.ray[i, j]
-        if abs(total) <= cones.ray[i, r]:
+        if abs(total) <= cones.ray[i, form.shape[1]]:
             sure = False
         above, below = max(above, total), max(below, -total)
     if sure and below == 0.0:
@@ -148,10 +169,3 @@ def _balance(cones: Cones, b: int, form: NDArray, state: int, r: int) -> float:
     if sure and above == 0.0:
         return -2.0
     return min(above, below) / (above + below) if above + below > 0.0 else 0.0
-
-
-@njit(nogil=True)
-def _doubled(entry: NDArray) -> NDArray:
-    more = np.empty(2 * len(entry), dtype=entry.dtype)
-    more[: len(entry)] = entry
-    return more
