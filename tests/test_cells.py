@@ -98,8 +98,8 @@ def test_the_bound_holds_whenever_pricing_stops(seed, outputs, steps):
 
 
 def test_pricing_goes_on_where_enumeration_would_not_end():
-    """A thousand steps of two symbols: what is bounded is bounded, in seconds."""
-    sequences = as_sequences(np.eye(2)[np.random.default_rng(0).integers(0, 2, size=(20, 1000))])
+    """Two hundred steps of two symbols: what is bounded is bounded, in seconds."""
+    sequences = as_sequences(np.eye(2)[np.random.default_rng(0).integers(0, 2, size=(20, 200))])
     U = torch.from_numpy(np.random.default_rng(1).normal(size=(20, 1)))
     priced = exact_oracle(U, NetworkFamily(2, (LIF,)), sequences, penalty=PENALTIES["l1"], time_limit=0.1)
     assert (

@@ -93,7 +93,7 @@ def signs_of(cones: Cones, form: NDArray, state: NDArray) -> NDArray:
     return signs
 
 
-class Parts(NamedTuple):
+class CutCones(NamedTuple):
     """Room for the parts of regions that are cut.
 
     Attributes
@@ -110,7 +110,7 @@ class Parts(NamedTuple):
     fires: NDArray
 
 
-def cut_cones(cones: Cones, form: NDArray, state: NDArray, signs: NDArray) -> Parts:
+def cut_cones(cones: Cones, form: NDArray, state: NDArray, signs: NDArray) -> CutCones:
     """Cut each region by the form of a state, whose signs on all rays are given."""
     B, r, starts = len(state), form.shape[1], cones.rays[:-1]
     above, below = (np.add.reduceat(signs == sign, starts, dtype=np.int64) for sign in (1, -1))
@@ -119,13 +119,13 @@ def cut_cones(cones: Cones, form: NDArray, state: NDArray, signs: NDArray) -> Pa
     facet = np.empty(2 * (len(cones.facet) + B), dtype=np.int64)
     out = Cones(np.empty((room, r + 1)), np.empty(room, dtype=np.uint64), rays, facet, facets)
     origin, fires = np.empty(2 * B, dtype=np.int64), np.empty(2 * B, dtype=bool)
-    n = _cut_all(cones, form, state, signs, np.stack([above, below], axis=1), Parts(out, origin, fires))
+    n = _cut_all(cones, form, state, signs, np.stack([above, below], axis=1), CutCones(out, origin, fires))
     kept = Cones(out.ray[: rays[n]], out.zeros[: rays[n]], rays[: n + 1], facet[: facets[n]], facets[: n + 1])
-    return Parts(kept, origin[:n], fires[:n])
+    return CutCones(kept, origin[:n], fires[:n])
 
 
 @cached
-def _cut_all(cones: Cones, form: NDArray, state: NDArray, signs: NDArray, counts: NDArray, out: Parts) -> int:
+def _cut_all(cones: Cones, form: NDArray, state: NDArray, signs: NDArray, counts: NDArray, out: CutCones) -> int:
     """Enter the parts of all regions, of which `counts` (B, 2) rays are on either side; how many parts there are."""
     n = 0
     for b in range(len(state)):
