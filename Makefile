@@ -21,6 +21,7 @@ test: .venv/.ready
 lint: .venv/.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python docs/readability.py
 
 types: .venv/.ready
 	$(BIN)/pyright

@@ -32,7 +32,7 @@ def main(sizes: TaskSettings = SIZES, family: Search = FAMILY) -> SpikingClassif
     with showing.progress(model.tol) as observer:
         model.fit(task.train.X, task.train.y, observer=observer)
     seconds = time.perf_counter() - start
-    output.print_facts("Certificate", showing.certificate_facts(model.certificate_))
+    output.print_facts("Certificate", model.certificate_.facts())
 
     ridge, ridge_neurons = fit_ridge(model, task)
     cost = inference_cost(model.network_, model.sequences(task.test.X))

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 # A name and its file, as in: `train_path` (`selection.py`), or, in the table of types, | `Problem` | `problem.py` |
-NAMED = re.findall(r"`([\w.]+)(?:\([^`]*\))?`(?: \(| \| )`([\w/]+\.py)`", TEXT)
+NAMED = re.findall(r"`([\w.]+)(?:\([^`]*\))?`(?:\s+\(| \| )`([\w/]+\.py)`", TEXT)
 
 
 @pytest.mark.parametrize(("name", "file"), sorted(set(NAMED)))

@@ -25,15 +25,6 @@ def run_main(name, **settings):
     return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](**settings)
 
 
-def test_polish_snntorch(drawn, capsys):
-    pytest.importorskip("snntorch")
-    result = run_main("polish_snntorch")
-    assert result.certificate.holds(1e-6)
-    assert result.after.synapses < 0.5 * result.before.synapses
-    assert "polished: test accuracy" in capsys.readouterr().out
-    assert drawn() == [4]  # two pictures and their colour bars
-
-
 def test_nir_round_trip(drawn, capsys):
     pytest.importorskip("nir")
     assert run_main("nir_round_trip") < 1e-5

@@ -267,19 +267,3 @@ def test_wrong_programs_are_refused():
     for program in (make_program("l1"), make_program("group", 2)):
         with pytest.raises(ValueError, match="hinge_cone needs the group penalty of several outputs"):
             HingeCone().solve(program, SolverOptions())
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("penalty", ["l1", "group"])
-def test_same_answer_on_cuda(penalty):
-    program = make_program(penalty)
-    assert isinstance(program.columns, BitColumns)
-    moved = ConvexProgram(
-        BitColumns(program.columns.packed.cuda(), program.n_rows),
-        program.targets.cuda(),
-        HINGE,
-        program.penalty,
-        program.rho,
-        program.row_weights.cuda(),
-    )
-    assert solve(moved).certificate.primal == pytest.approx(solve(program).certificate.primal, rel=1e-6)

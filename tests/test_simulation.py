@@ -131,12 +131,3 @@ def test_network_without_branches_is_zero():
 def test_wrong_number_of_features_is_refused():
     with pytest.raises(ValueError, match="X has 2 features, but the network expects 3"):
         simulate(draw_hidden(d=3), draw_sequences(d=2))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("kind", KINDS)
-def test_cuda_gives_the_spikes_of_the_cpu(kind):
-    hidden, sequences = draw_hidden(kind, every_step=True), draw_sequences(n=50, ragged=True)
-    on_cuda = simulate(hidden.to("cuda"), sequences)
-    assert on_cuda.features.device.type == "cuda"
-    assert torch.equal(on_cuda.features.cpu(), simulate(hidden, sequences).features)

@@ -24,7 +24,7 @@ def real_array(X: Any, name: str, *, missing: bool = False) -> np.ndarray:
     Raises
     ------
     ValueError
-        On anything else; says what to pass instead.
+        When the values are no real numbers; the message says what to pass instead.
     """
     array = numeric(plain_array(X, name), name)
     with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite, and is refused

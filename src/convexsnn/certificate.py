@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.caller import isolated
+from convexsnn.facts import WithFacts
 from convexsnn.global_bound import GlobalBound, finite_or_none, relative_gap
 from convexsnn.losses import DirectedLoss, Head, check_heads
 from convexsnn.program import ConvexProgram
@@ -23,7 +24,7 @@ ROUNDINGS = ("bounded", "estimated")
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Certificate(WithFacts):
     """A duality gap and everything it depends on (theory.md section 3).
 
     With scope ``dictionary`` it says: no readout weights on *this* dictionary reach an objective below `dual`; it says
@@ -38,7 +39,7 @@ class Certificate:
         have done is added to the one and taken from the other, so that they enclose the optimum (`rounding`).
     loss, penalty : str
     rho : float
-        Weight of the penalty.
+        The weight of the penalty in the program, more than 0.
     n : int
         Rows of the dictionary (sequences, or sequence-step pairs).
     P : int
@@ -56,7 +57,7 @@ class Certificate:
         potential. A margin near the rounding error of the network's dtype means that other hardware may spike
         otherwise; 0 is an exact tie. None when the columns were not simulated.
     scope : str
-        One of `SCOPES`.
+        Which weights the bound is about, one of `SCOPES`.
     heads : tuple of Head
         Classes and weight of each categorical output of the loss; () where there is one.
     rounding : {"bounded", "estimated"}
@@ -119,6 +120,20 @@ class Certificate:
                 f"a global bound of {global_bound.value!r} is above the objective {self.primal!r} of the network"
             )
         return replace(self, global_bound=global_bound)
+
+    def facts(self) -> dict[str, str]:
+        """What the certificate says, in the order in which a person asks."""
+        return {
+            "scope": self.scope,
+            "objective": f"{self.primal:.10g}",
+            "lower bound": f"{self.dual:.10g}",
+            "relative gap": f"{self.relative_gap:.2e}",
+            "program": f"{self.loss_name} + {self.rho:.4g} x {self.penalty}",
+            "rows n, columns P, outputs C": f"{self.n}, {self.P}, {self.C}",
+            "support": f"{self.support} columns, {self.nonzeros} weights",
+            "arithmetic": self.dtype,
+            "spike margin": "unknown" if self.spike_margin is None else f"{self.spike_margin:.2e}",
+        } | ({} if self.global_bound is None else self.global_bound.facts())
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, and the two gaps, as plain numbers and strings."""

@@ -37,7 +37,7 @@ def write_checkpoint(path: str | Path, kind: str, of: str, state: dict[str, Any]
     ----------
     path : path of the file
     kind : str
-        What work it is, and the version of its format, such as "search 5".
+        The work that the file belongs to, and the version of its format, such as "search 5".
     of : str
         Digest of everything that the course of the work depends on.
     state : dict

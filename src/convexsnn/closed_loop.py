@@ -35,13 +35,14 @@ class FeedbackLoop:
     feature : int
         The column of X that is fed back; what it holds after the warm-up is ignored.
     values : mapping of label to float, optional
-        What each label is as an input. None is for real values, which are fed back as they are.
+        The number that stands for each label in the input. None is for real values, which are fed back as they are.
     output : int
-        Which of several outputs is fed back; 0 where there is one.
+        The output that is fed back, from 0 on; 0 where there is one.
     start : float
         The input at the first step.
     warm_up : int
-        At so many first steps the input is what X holds, as where a series is known up to now and forecast from there.
+        For this many first steps the input is what X holds, at least 0. A known series can so be continued from its
+        end.
 
     Examples
     --------
@@ -104,7 +105,7 @@ def predict_closed_loop(estimator: Estimator, X: Any, loop: FeedbackLoop, *, ret
     Parameters
     ----------
     estimator : SpikingClassifier or SpikingRegressor
-        Fitted with per_step.
+        A fitted estimator with a label at every step (per_step).
     X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d)
     loop : FeedbackLoop
     return_inputs : bool
@@ -113,7 +114,7 @@ def predict_closed_loop(estimator: Estimator, X: Any, loop: FeedbackLoop, *, ret
     Returns
     -------
     answers
-        As `predict` gives them: (n, T) or a list of (T_i,), with one more axis for several outputs.
+        The answers as `predict` gives them: (n, T) or a list of (T_i,), with one more axis for several outputs.
     inputs : array of shape (n, T, d) or list of n arrays of shape (T_i, d)
         X with the fed back feature filled in; only with `return_inputs`.
 

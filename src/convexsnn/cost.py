@@ -1,8 +1,8 @@
 """What a network costs to run, in NeuroBench's terms.
 
-Per inference means per sequence, all its steps together, averaged over sequences. A synaptic operation is effective
-when its weight and the activation that meets it are both nonzero: an accumulate (AC) where the activations are -1, 0 or
-1 only, such as spikes, else a multiply-accumulate (MAC). Biases and leaks are not counted.
+Per inference means per sequence, all its steps together, averaged over sequences.A synaptic operation is effective when
+its weight and the activation that meets it are both nonzero. It is an accumulate (AC) where the activations are -1, 0
+or 1 only, such as spikes. Otherwise it is a multiply-accumulate (MAC). Biases and leaks are not counted.
 
 References
 ----------

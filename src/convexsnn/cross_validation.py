@@ -25,13 +25,13 @@ def cross_validate(
     """Fit output weights on all rows for every beta, and pick one by its scores on rows that were left out.
 
     For each fold the same columns are solved for without the fold's rows, and the fold is scored. Of the betas whose
-    mean score is within one standard error of the best mean, the one with the smallest mean loss is picked: where few
+    mean score is within one standard error of the best mean, the one with the smallest mean loss is picked. Where few
     rows cannot tell betas apart by their score, they often can by their loss.
 
     Parameters
     ----------
     source : SimulatedColumns
-        Of columns that do not depend on the targets. Its problem has a score.
+        The columns, which must not depend on the targets. Its problem has a score.
     regularisation : Regularisation
     folds : int64 array of shape (n,)
         The fold of each sequence, from 0 on.

@@ -26,13 +26,14 @@ class Dictionary:
     Attributes
     ----------
     columns : Columns of shape (rows, P)
-        In the order of the first neuron that gives each.
+        The distinct columns, in the order of the first neuron that gives each.
     neuron_of : int64 tensor of shape (P,)
-        That first neuron, counted over the last layers of all branches (`Hidden.owner` tells the branch).
+        The first neuron that gives each column, counted over the last layers of all branches (`Hidden.owner` tells the
+        branch).
     column_of : int64 tensor of shape (P_last,)
         The column that each last-layer neuron gives; -1 for neurons that are silent on every row.
     spike_margin : float
-        Smallest |v - theta| seen in the simulation.
+        The smallest distance |v - theta| of a potential from its threshold in the simulation, at least 0.
     firing : int
         Branches in which any neuron fired.
     """

@@ -44,7 +44,7 @@ def fit(
     Parameters
     ----------
     problem : Problem
-        With a score. Its own rho is not used.
+        What is to be learned, with a score. Its own rho is not used.
     family : WitnessFamily
     regularisation : Regularisation
     run : Run, optional

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
+from convexsnn.facts import WithFacts
+
 METHODS = ("universal", "pricing", "arrangement")
 
 
@@ -16,7 +18,7 @@ def relative_gap(primal: float, dual: float) -> float:
 
 
 @dataclass(frozen=True)
-class GlobalBound:
+class GlobalBound(WithFacts):
     """No network of `family` has a training objective below `value` (theory.md section 3, scope 3).
 
     Attributes
@@ -24,17 +26,18 @@ class GlobalBound:
     value : float
         The lower bound, -F*(U) of a vector U that is feasible for every pattern that the family can realise.
     method : {"universal", "pricing", "arrangement"}
-        How the patterns of the family were bounded: by all of {0,1}^n; by branch and bound; by enumeration.
+        How the patterns of the family were bounded: "universal" by all of {0,1}^n, "pricing" by branch and bound,
+        "arrangement" by listing them.
     family : str
         The networks that are covered, in words.
     kappa : float
-        Upper bound on Omega*(d^T U) / rho over the family's patterns d, U the dual vector that the bound was made from:
-        that of the fit, where at most 1 says that no network of the family can improve on it, or one of its own
-        (`Trained.global_dual`). inf when it was not computed.
+        Upper bound on Omega*(d^T U) / rho over the family's patterns d. U is the dual vector that the bound was made
+        from: that of the fit, or one of its own (`Trained.global_dual`). With that of the fit, a kappa of at most 1
+        says that no network of the family is better. It is inf when it was not computed.
     primal : float
-        Objective of the fitted network.
+        The objective of the fitted network.
     assumptions : tuple of str
-        What the bound rests on beside the data.
+        What the bound needs beside the data, one sentence each.
     patterns : int, optional
         Distinct patterns that were enumerated.
 
@@ -118,6 +121,13 @@ class GlobalBound:
             raise ValueError("global_bound fields 'family' and 'assumptions' must be a string and a list of strings")
         if self.patterns is not None and (not isinstance(self.patterns, int) or isinstance(self.patterns, bool)):
             raise ValueError("global_bound field 'patterns' must be an integer or null")
+
+    def facts(self) -> dict[str, str]:
+        """The bound, and how far below the objective it is."""
+        return {
+            "any network's objective is at least": f"{self.value:.10g} ({self.method})",
+            "global relative gap": f"{self.relative_gap:.2e}",
+        }
 
     def __str__(self) -> str:
         count = "" if self.patterns is None else f", {self.patterns} patterns"

@@ -28,7 +28,7 @@ class Stage:
     ----------
     name : {"start", "convex", "surrogate"}
     objective : float
-        Of the network that the stage gave, at the problem's rho, by running it.
+        The objective of the network that the stage gave, at the problem's rho, found by running it.
     accepted : bool
         Whether it is the best so far; if not, the network before it was kept.
     best : float
@@ -74,10 +74,10 @@ def convex_readout(network: Network, problem: Problem, tol: float = 1e-6) -> Tra
     Parameters
     ----------
     network : Network
-        Such as a trained one.
+        A network, such as a trained one. The solver starts at its output weights.
     problem : Problem
     tol : float
-        Relative duality gap to certify.
+        The relative duality gap to certify, more than 0.
     """
     return train(problem, network.hidden, SolverOptions(tol), start=network.W.to(torch.float64))
 
@@ -92,7 +92,8 @@ def fine_tune(
     ----------
     network : Network
     problem : Problem
-        With validation data, "worse" is their score; without, the objective.
+        What is to be learned. With validation data, networks are compared by their score there; without, by the
+        objective.
     settings : SurrogateSettings, optional
     seed : int
 
@@ -133,16 +134,16 @@ def alternate(
     Parameters
     ----------
     start : Network
-        Sampled, pretrained, reconstructed, or fresh from `initial_network`.
+        A network that was sampled, pretrained or reconstructed, or a fresh one of `initial_network`.
     problem : Problem
     settings : SurrogateSettings, optional
-        Of each surrogate stage; with path_norm, as what is trained is the objective.
+        The settings of each surrogate stage. With path_norm, the default, the objective itself is trained.
     rounds : int
-        At most so many.
+        There are at most this many rounds, at least 1.
     min_drop : float
         A round that lowers the objective by less than this share of it is the last.
     tol : float
-        Relative duality gap of each convex stage.
+        The relative duality gap of each convex stage, more than 0.
     seed : int
     on_stage : callable (Stage), optional
     """

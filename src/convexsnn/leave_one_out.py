@@ -30,7 +30,7 @@ def leave_one_out(source: SimulatedColumns, regularisation: Regularisation, obse
     Parameters
     ----------
     source : SimulatedColumns
-        Of columns that do not depend on the targets. Its problem has a score, and `leaves_one_out`.
+        The columns, which must not depend on the targets. Its problem has a score, and `leaves_one_out`.
     regularisation : Regularisation
     observer : Observer, optional
 

@@ -23,7 +23,7 @@ class WholeRun(NamedTuple):
     accumulated : Accumulated
         What the readout has accumulated at the end of each sequence.
     spikes, membrane : float tensors of shape (n, m)
-        Of the last step of each sequence.
+        Spikes and membranes of the last step of each sequence.
     past : tuple of float tensors of shape (n, n_in)
         What the layer was shown at the last steps, the last first: as many as its longest delay.
     counts : int64 tensor of shape (m,)

@@ -1,4 +1,4 @@
-"""Training data with what no network can tell apart taken as one: rows for the program, sequences for gradients."""
+"""Training data in which equal input counts as one: rows for the program, sequences for gradients."""
 
 from __future__ import annotations
 

@@ -24,9 +24,12 @@ def split_scores(estimator: Estimator, X: Any, y: Any) -> dict[str, float]:
     Returns
     -------
     dict
-        ``accuracy`` (of sequences, or of all steps), for per-step labels also ``sequence_accuracy`` (all steps of a
-        sequence right), for several outputs also ``accuracy_output_0`` and so on (of each; in the other two all outputs
-        must be right); ``r2`` for a regressor, where it is defined.
+        Shares from 0 to 1, and for a regressor ``r2`` where it is defined.
+
+        - ``accuracy``: the share of right sequences, or of right steps with a label at every step. With several outputs
+          all must be right.
+        - ``sequence_accuracy``: with a label at every step, the share of sequences of which all steps are right.
+        - ``accuracy_output_0`` and so on: with several outputs, the accuracy of each.
     """
     if not isinstance(estimator, SpikingClassifier):
         # R^2 is not defined for one row, or for targets that do not vary.

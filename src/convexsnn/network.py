@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from convexsnn.checks import check_integer
+from convexsnn.facts import WithFacts
 from convexsnn.neurons import LIF, Neuron, Threshold
 from convexsnn.readouts import Readout, Spike, as_readout
 
@@ -33,7 +34,7 @@ class Layer:
         W_rec, from the layer's own spikes one step before.
     bias : float tensor of shape (m,), optional
     delays : tuple of int
-        In steps, at least 0, in ascending order.
+        The delays of the connections in steps, at least 0, in ascending order.
     """
 
     weight: Tensor
@@ -119,9 +120,9 @@ def delayed(values: Tensor, delays: tuple[int, ...], *, time: int) -> Tensor:
     Parameters
     ----------
     values : float tensor of three axes
-        What is below, with the steps in axis `time` (0 or 1) and the n_in neurons in the last.
+        The output of what is below, with the steps in axis `time` (0 or 1) and the n_in neurons in the last.
     delays : tuple of int
-        What lies before the first step is zero.
+        The delays in steps. What lies before the first step is zero.
     time : int
     """
     before = (0, 0) * (2 - time)
@@ -161,9 +162,10 @@ class Branch:
     Attributes
     ----------
     layers : tuple of Layer
-        First to last hidden layer.
+        The hidden layers, from the first to the last.
     readout_bias : float tensor of shape (m_last,), optional
-        For the membrane readout 1[v_T - readout_bias >= 0]; None is zero. Readouts that are not `biased` ignore it.
+        The bias of the membrane readout 1[v_T - readout_bias >= 0]; None is zero. Readouts that are not `biased` ignore
+        it.
     """
 
     layers: tuple[Layer, ...]
@@ -280,7 +282,7 @@ class Hidden:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(WithFacts):
     """A complete network: f(x) = sum_k H_k(x; theta_k) W_k.
 
     Attributes
@@ -300,6 +302,19 @@ class Network:
     def equals(self, other: Network) -> bool:
         """Whether `other` has exactly the same layers, neurons, readout and weights."""
         return torch.equal(self.W, other.W) and self.hidden.equals(other.hidden)
+
+    def facts(self) -> dict[str, str]:
+        """What the network is made of."""
+        hidden, layers = self.hidden, list(self.hidden.layers())
+        return {
+            "input": f"{hidden.n_features} features a step",
+            "hidden": f"{hidden.n_neurons} neurons, {len(layers)} layers, {len(hidden.branches)} branches",
+            "neurons": ", ".join(sorted({layer.neuron.name for layer in layers})) or "none",
+            "readout": f"{hidden.readout}, at {'every' if hidden.every_step else 'the last'} step",
+            "outputs": str(self.W.shape[1]),
+            "synapses": str(self.n_synapses),
+            "arithmetic": str(hidden.dtype).removeprefix("torch."),
+        }
 
     @property
     def n_synapses(self) -> int:

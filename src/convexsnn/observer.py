@@ -17,11 +17,11 @@ class Observer:
     ----------
     simulated : callable (rows done, rows in all), optional
     solved : callable (Progress), optional
-        Told after each iteration of a solver.
+        It is called after each iteration of a solver.
     began : callable (str), optional
-        Told in words what is done next.
+        It is told in words what is done next.
     searched : callable (convexsnn.search.Round), optional
-        Told of each round of a search.
+        It is called after each round of a search.
     """
 
     simulated: Callable[[int, int], None] | None = None

@@ -48,9 +48,13 @@ class Prefixes:
         """u_t of each step."""
         return [len(x) for x in self.values]
 
-    def to(self, dtype: torch.dtype) -> Prefixes:
-        """The same prefixes with values in `dtype`."""
-        return replace(self, values=tuple(x.to(dtype) for x in self.values))
+    def to(self, target: torch.dtype | torch.device) -> Prefixes:
+        """The same prefixes with values in another dtype, or with all tensors on another device."""
+        values = tuple(x.to(target) for x in self.values)
+        if isinstance(target, torch.dtype):
+            return replace(self, values=values)
+        parents = tuple(None if parent is None else parent.to(target) for parent in self.parents)
+        return replace(self, values=values, parents=parents, node_of_row=self.node_of_row.to(target))
 
     def rows(self, index: Tensor) -> Prefixes:
         """The same prefixes, read only for the rows named by `index`."""

@@ -43,9 +43,9 @@ class Problem:
         and step, ordered by sequence, then step.
     loss : Loss
     penalty : Penalty
-        Omega.
+        The penalty Omega of the output weights.
     rho : float
-        Weight of the penalty, at least 1e-100.
+        The weight of the penalty, at least 1e-100.
     row_weights : float64 tensor of shape (rows,), optional
         Positive; `weights` are these scaled to sum to one. None is 1 each.
     every_step : bool

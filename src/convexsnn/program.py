@@ -22,16 +22,16 @@ class ConvexProgram:
     Attributes
     ----------
     columns : Columns of shape (n, P)
-        The dictionary D.
+        The dictionary D: one column for each distinct pattern.
     targets : float64 tensor of shape (n, C)
         Encoded labels Y (`Loss.encode`), or real targets.
     loss : Loss
     penalty : Penalty
-        Omega.
+        The penalty Omega of the output weights.
     rho : float
-        Weight of the penalty, > 0.
+        The weight of the penalty, more than 0.
     row_weights : float64 tensor of shape (n,)
-        w, positive, summing to one.
+        The weights w of the rows in the loss: positive, and summing to one.
 
     References
     ----------

@@ -92,7 +92,7 @@ def parse_json(text: str | bytes, path: str | Path, field: str) -> dict[str, Any
     Raises
     ------
     DamagedFileError
-        On anything else; names the file and the field.
+        When it is no JSON of the form asked for. The message names the file and the field.
     """
     with reading(path, field):
         value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)

@@ -22,7 +22,8 @@ class Regularisation:
     Attributes
     ----------
     betas : tuple of float, or None
-        From the largest to the smallest; None for those of "path", which are chosen once the columns are known.
+        The betas from the largest to the smallest. None for those of "path", which are chosen once the columns are
+        known.
     rho : float, optional
         The weight in the convex program, in place of the one beta; None is beta / sqrt(P_last).
     columns : int, optional
@@ -41,7 +42,8 @@ class Regularisation:
         Raises
         ------
         ValueError
-            On anything else, on numbers that are not positive, on none and on equal ones; with rho and several betas.
+            When it is none of these, when a number is not positive, when there are none or equal ones, or when rho
+            stands beside several betas.
         """
         betas = _read_betas(beta)
         if columns is not None:

@@ -38,7 +38,7 @@ class RidgeFit:
     lam : float
         The lambda picked: of the best validation score, and of equal scores the largest.
     path : tuple of RidgePoint
-        From the largest lambda to the smallest.
+        One point for each lambda, from the largest to the smallest.
     """
 
     network: Network
@@ -55,7 +55,7 @@ def ridge_path(features: Tensor, targets: Tensor, lambdas: Sequence[float]) -> l
     features : float64 tensor of shape (n, P)
     targets : float64 tensor of shape (n, C)
     lambdas : sequence of float
-        > 0.
+        The weights of the penalty, more than 0.
 
     Returns
     -------

@@ -33,11 +33,11 @@ class PathPoint:
     train_score, validation_score : float or None
         None without such data, or where the score is not defined on them.
     seconds : float
-        Of the solver.
+        The seconds that the solver took.
     status : Status
         Why the solver stopped.
     certificate : Certificate
-        Of this beta's own weights on the training rows.
+        The certificate of this beta's own weights on the training rows.
     """
 
     beta: float
@@ -88,13 +88,13 @@ class Fitted:
     Attributes
     ----------
     trained : Trained
-        Of the picked beta.
+        The network of the picked beta, and all that is needed to prove it.
     beta : float
-        The picked one.
+        The picked beta.
     path : tuple of PathPoint
         One record a beta, from the largest to the smallest; fewer than asked for when the fit was interrupted.
     history : tuple of Round
-        Of the search, if there was one.
+        The rounds of the search, if there was one.
     stopped : str or None
         Why the search ended.
     """

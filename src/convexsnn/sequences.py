@@ -93,7 +93,7 @@ def as_sequences(
     timesteps : int, optional
         Steps for which a 2-D `X` is shown; None refuses a 2-D `X`.
     lengths : int array of shape (n,), optional
-        With a 3-D `X`: the steps of each sequence; the rest is padding and is ignored.
+        The number of steps of each sequence of a 3-D `X`. What lies behind is padding and is ignored.
     columns : tuple of str, optional
         The order in which the columns of data frames are to be read; None is that of the first frame.
     missing : bool

@@ -33,9 +33,9 @@ class LayerState(NamedTuple):
     neuron : NeuronState
         The neurons' own state, float tensors of shape (n, m), the membrane first.
     spikes : float tensor of shape (n, m)
-        Of the step before, 0 or 1.
+        The spikes of the step before, 0 or 1.
     past : tuple of float tensors of shape (n, n_in)
-        What the layer was shown at the steps before, the last first: as many as its longest delay.
+        What the layer was shown at the steps before, the last first. There are as many as its longest delay.
     """
 
     neuron: NeuronState
@@ -93,7 +93,7 @@ class Simulation:
         Rows are sequences, or (sequence, step) pairs ordered by sequence, then step. bool where the readout's columns
         are bits, else float.
     state : State
-        After the last step of each sequence.
+        The state after the last step of each sequence.
     margin : float
         Smallest |v - theta| over all neurons, steps and sequences (and of what the readout compares itself, such as
         |v_T - readout_bias| of the membrane readout); inf for a network without neurons.
@@ -137,7 +137,7 @@ def step(hidden: Hidden, x: Tensor, state: State) -> Stepped:
     ----------
     x : float tensor of shape (n, d), in the network's dtype
     state : State
-        Of n sequences; not changed.
+        The state of n sequences; it is not changed.
     """
     states, counts, steps = [], [], state.steps + 1
     margin = x.new_tensor(torch.inf)
@@ -190,9 +190,9 @@ def simulate(hidden: Hidden, sequences: Sequences, state: State | None = None) -
     ----------
     hidden : Hidden
     sequences : Sequences
-        Moved to the network's device and dtype.
+        The input. It is moved to the network's device and dtype.
     state : State, optional
-        To start from instead of zero, e.g. `Simulation.state` of the steps before.
+        The state to start from instead of zero, such as `Simulation.state` of the steps before.
 
     Raises
     ------

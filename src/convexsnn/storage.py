@@ -1,9 +1,8 @@
 """Saving and loading of models, in sealed files. No file of ours executes code when it is loaded.
 
-A model file holds the tensors of the reconstructed network, of all witnesses and of given layers, the readout weights,
-the dual vector and the row weights; the header holds the estimator's parameters, the layers' settings and the
-certificate. Files are written beside their target and moved there, so that a full disk or a crash leaves the old file
-as it was.
+A model file holds tensors: of the reconstructed network, of all witnesses and of given layers, the readout weights, the
+dual vector and the row weights. Its header holds the estimator's parameters, the layers' settings and the certificate.
+Files are written beside their target and moved there, so that a full disk or a crash leaves the old file as it was.
 """
 
 from __future__ import annotations
@@ -48,13 +47,14 @@ TIMES = ("simulate", "solve", "bound", "reconstruct")
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
+@isolated
 def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | None = None) -> None:
     """Write a fitted estimator to a safetensors file.
 
     Parameters
     ----------
     estimator : SpikingClassifier or SpikingRegressor
-        Fitted.
+        A fitted estimator.
     path : path of the file
     extra : dict, optional
         JSON-compatible facts to keep beside the model (`load_model` returns them).
@@ -105,6 +105,8 @@ def read_header(path: str | Path) -> dict[str, Any]:
 @isolated
 def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     """Read a file written by `save_model`: the fitted estimator (on the CPU), and the extra facts.
+
+    The files of `convexsnn fit` have the settings of the data as extra facts. Nothing in a file is executed.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """How many threads there should be, and how they should wait for one another.
 
-Threads that spin while they wait take the processor from the thread that they wait for, when something else runs
-beside them or a container has a quota: work takes 30 times as long. Whether they spin is fixed when their library is
-loaded. How many there are can be chosen at any time.
+Threads that spin while they wait may take the processor from the thread that they wait for. This happens when something
+else runs beside them, or a container has a quota. Work then takes 30 times as long. Whether they spin is fixed when
+their library is loaded. How many there are can be chosen at any time.
 """
 
 from __future__ import annotations

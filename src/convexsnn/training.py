@@ -50,7 +50,7 @@ class Trained:
     U : float64 tensor of shape (rows, C)
         A feasible dual vector.
     row_weights : float64 tensor of shape (rows,)
-        Summing to one.
+        The weights of the rows in the loss, which sum to one.
     certificate : Certificate
     status : Status
         Why the solver stopped.
@@ -87,7 +87,7 @@ class Fit(Protocol):
     status : Status
         Why the solver stopped.
     seconds : float
-        Of the solver.
+        The seconds that the solver took.
     """
 
     @property
@@ -262,7 +262,7 @@ class SimulatedFit:
     source : SimulatedColumns
     solution : Solution
     certificate : Certificate
-        With spike margin and global bound.
+        The certificate, with spike margin and global bound.
     bound_seconds : float
     """
 
@@ -350,7 +350,7 @@ def train(
     witnesses : Hidden
         Their every_step is that of the problem.
     options : SolverOptions, optional
-        To what relative gap, and for how many iterations at most.
+        The relative gap to reach, and the largest number of iterations.
     observer : Observer, optional
     start : float64 tensor of shape (P_last, C), optional
         Weights of the witnesses' last-layer neurons to start the solver from, such as `Trained.W` of a similar problem.

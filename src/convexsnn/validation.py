@@ -35,7 +35,7 @@ class Accuracy:
     Attributes
     ----------
     heads : tuple of Head
-        Of several categorical outputs; () where there is one.
+        The heads of several categorical outputs; () where there is one.
     """
 
     heads: tuple[Head, ...] = ()
@@ -77,7 +77,7 @@ class Validation:
         Encoded, as those of the training rows are.
     score : Score
     weights : float64 tensor of shape (rows,), optional
-        Of the rows in the score; None is 1 each.
+        The weights of the rows in the score; None is 1 each.
     """
 
     sequences: Sequences

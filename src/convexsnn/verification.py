@@ -53,7 +53,7 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
     Parameters
     ----------
     trained : Trained
-        As loaded.
+        What was loaded from the model file.
     stored : Certificate
         The claim to check.
     problem : Problem

@@ -96,7 +96,7 @@ def digest_of(data: DataSet) -> str:
 def _train(estimator: Estimator, data: DataSet, out: Path) -> None:
     """Fit on the training data; the validation data take part where there is something to choose."""
     family, several = estimator.family, estimator.recipe.regularisation(estimator.rho).several
-    # A search leaves out at its end what the validation data do not miss.
+    # At its end a search leaves out columns as long as the validation score does not fall.
     split = data.splits.get("val") if several or family.searches else None
     validation = None if split is None else (split.X, split.y)
     checkpoint = out / CHECKPOINT if family.searches else None
@@ -190,7 +190,7 @@ def print_report(report: dict[str, Any], out: Path) -> None:
         showing.print_search(report["search"])
     if "path" in report:
         showing.print_path(report["path"])
-    output.print_facts("Certificate", showing.certificate_facts(certificate))
+    output.print_facts("Certificate", certificate.facts())
     facts: dict[str, Any] = {}
     for split in ("train", "val", "test", "closed_loop"):
         for name, value in metrics.get(split, {}).items():

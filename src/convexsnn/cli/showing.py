@@ -10,38 +10,11 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from convexsnn.certificate import Certificate
 from convexsnn.cli.output import say, stderr, stdout
-from convexsnn.global_bound import GlobalBound
 from convexsnn.observer import Observer
 from convexsnn.search import Round
 from convexsnn.solvers import Progress as SolverProgress
 from convexsnn.solvers import Status
-
-
-def certificate_facts(certificate: Certificate) -> dict[str, Any]:
-    """What the certificate says, in the order in which a person asks."""
-    return {
-        "scope": certificate.scope,
-        "objective": f"{certificate.primal:.10g}",
-        "lower bound": f"{certificate.dual:.10g}",
-        "relative gap": f"{certificate.relative_gap:.2e}",
-        "program": f"{certificate.loss_name} + {certificate.rho:.4g} x {certificate.penalty}",
-        "rows n, columns P, outputs C": f"{certificate.n}, {certificate.P}, {certificate.C}",
-        "support": f"{certificate.support} columns, {certificate.nonzeros} weights",
-        "arithmetic": certificate.dtype,
-        "spike margin": "unknown" if certificate.spike_margin is None else f"{certificate.spike_margin:.2e}",
-    } | _global_facts(certificate.global_bound)
-
-
-def _global_facts(bound: GlobalBound | None) -> dict[str, Any]:
-    """The bound over other hidden weights, apart from the certificate's own."""
-    if bound is None:
-        return {}
-    return {
-        "any network's objective is at least": f"{bound.value:.10g} ({bound.method})",
-        "global relative gap": f"{bound.relative_gap:.2e}",
-    }
 
 
 def proof_facts(exact: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def print_verification(report: dict[str, Any]) -> None:
     """The recomputed certificate, and the verdict."""
     if report["recomputed"] is not None:
         recomputed = Certificate.from_json(json.dumps(report["recomputed"]))
-        output.print_facts("Recomputed", showing.certificate_facts(recomputed))
+        output.print_facts("Recomputed", recomputed.facts())
     exact = report.get("exact", {})
     if "primal" in exact:
         output.print_facts("Proved", showing.proof_facts(exact))

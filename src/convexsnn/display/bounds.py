@@ -23,14 +23,14 @@ class BoundsDisplay:
     Parameters
     ----------
     history : sequence of Round
-        `history_` of an estimator, or `Searched.history`; not empty.
+        The rounds of a search: `history_` of an estimator, or `Searched.history`; not empty.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        With objective and bounds.
+        The axes with objective and bounds.
     columns_ax_ : matplotlib Axes or None
-        With the columns; None when `plot` was given one Axes.
+        The axes with the columns; None when `plot` was given one Axes.
     figure_ : matplotlib Figure
 
     Raises
@@ -60,12 +60,12 @@ class BoundsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, or pair of them, optional
-            For the bounds, or for bounds and columns; None makes a figure of both.
+            Axes for the bounds, or a pair for bounds and columns. None makes a figure of both.
 
         Raises
         ------
         ImportError
-            Without matplotlib.
+            When matplotlib is not installed.
         """
         settings = {"nrows": 2, "sharex": True, "height_ratios": [2, 1], "figsize": (6.4, 5.6)}
         drawn = axes_for("BoundsDisplay", ax, **settings)

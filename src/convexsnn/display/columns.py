@@ -27,7 +27,7 @@ class ColumnsDisplay:
     columns : int array of shape (k,)
     scores : float array of shape (k,)
     name : str
-        In the legend.
+        The name of the curve in the legend.
     ylabel : str
 
     Attributes
@@ -56,9 +56,9 @@ class ColumnsDisplay:
         Parameters
         ----------
         estimator : SpikingClassifier or SpikingRegressor
-            Fitted.
+            A fitted estimator.
         X, y
-            As of `estimator.score`.
+            Sequences and labels or targets, as `estimator.score` takes them.
         n_points : int
             Numbers of columns that are tried, in geometric progression, at least 2.
         name : str

@@ -29,19 +29,19 @@ class ConfusionDisplay(ConfusionMatrixDisplay):
         Parameters
         ----------
         estimator : SpikingClassifier
-            Fitted.
+            A fitted classifier.
         X, y
-            As of `SpikingClassifier.score`.
+            Sequences and labels, as `SpikingClassifier.score` takes them.
         output : int, optional
-            Which of several outputs; 0 where it is left out.
+            The output to show, from 0 on, where a label has several; 0 where it is left out.
         ax : matplotlib Axes, optional
         **settings
-            Of scikit-learn's `ConfusionMatrixDisplay.from_predictions`.
+            They are passed to scikit-learn's `ConfusionMatrixDisplay.from_predictions`.
 
         Raises
         ------
         ImportError
-            Without matplotlib.
+            When matplotlib is not installed.
         ValueError
             When there is no such output, or X and y do not fit.
         """

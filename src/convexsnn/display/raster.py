@@ -31,14 +31,14 @@ class RasterDisplay:
     Parameters
     ----------
     input : float array of shape (T, d)
-        Drawn the darker the larger the magnitude.
+        What the network was shown. It is drawn the darker the larger the magnitude.
     layers : mapping of str to bool array of shape (T, m)
         Spikes by name of the layer, from the input up.
 
     Attributes
     ----------
     images_ : dict of str to matplotlib AxesImage
-        Of the input and of each layer, by name; arrays of shape (m, T).
+        The pictures of the input and of each layer, by name; arrays of shape (m, T).
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     """

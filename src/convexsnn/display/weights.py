@@ -25,7 +25,7 @@ class WeightsDisplay:
     ----------
     weights : float array of shape (rows, columns)
     rows, columns : str
-        What they are.
+        What the rows and the columns stand for, such as "class" and "neuron".
 
     Attributes
     ----------

@@ -257,31 +257,32 @@ class SpikingEstimator(InputReader, ABC):
     def tighten_bound(
         self, X: Any, y: Any, how: ExactSettings | None = None, *, observer: Observer | None = None
     ) -> GlobalBound:
-        """Bound the objective of every network of the fitted neurons' kind; `certificate_` keeps it where it is better.
+        """Find a lower bound for every network of the same kind of neurons; `certificate_` keeps it where it is better.
 
-        Every fit has the universal bound, over networks of any kind. This one is over those of one hidden layer of the
-        kind of neurons that the fit has, any number of them, any weights; it is often far higher.
+        Every fit has the universal bound, which holds for networks of any kind. This one holds for networks of one
+        hidden layer with the neurons of the fit, in any number and with any weights. It is often far higher.
 
         Parameters
         ----------
         X, y
             The training data.
         how : ExactSettings, optional
-            By all patterns that neurons of this kind can have on X ("arrangement"), or by branch and bound, which needs
-            no enumeration and stops with what is proved when time is up ("pricing"); and at what cost to refuse.
+            The method and its limits. "arrangement" lists all patterns that neurons of this kind can have on X.
+            "pricing" is a branch and bound, which stops with what is proved when time is up.
         observer : Observer, optional
-            Told of the progress.
+            It is told of the progress.
 
         Returns
         -------
         GlobalBound
-            That of `certificate_`: the better of the old and the new.
+            The bound that `certificate_` now has: the better of the old and the new.
 
         Raises
         ------
         ValueError
-            When X and y are not the training data, or the network is not of one hidden layer of neurons that do not
-            feed one another, in float64, with 0/1 columns, or when it would cost too much: says what it would cost.
+            When X and y are not the training data. When the network is not of the form that can be bounded: one hidden
+            layer of neurons that do not feed one another, in float64, with 0/1 columns. When it would cost too much;
+            the message says how much.
         """
         self.trained_ = bound_network(self.trained_, self.problem(X, y), how, self._options(), observer)
         assert self.certificate_.global_bound is not None

@@ -57,73 +57,79 @@ def _models_probabilities(estimator: SpikingClassifier) -> bool:
 
 
 class SpikingClassifier(ClassifierMixin, SpikingEstimator):
-    """Classifier: a spiking network whose readout is optimal for its hidden neurons, with a certificate.
+    """A classifier: a spiking network whose output weights are optimal for its hidden neurons, with a certificate.
 
     The readout is the solution of a convex program over the columns of 0/1 spikes of the hidden neurons (theory.md).
-    Which hidden neurons there are is for `witnesses` to say. What is left "auto" depends on the data, and `recipe` says
-    what it was. Sequences of real numbers, of 8 steps or more and with one label each, are read by random neurons with
-    delays (`Kernels`), with the squared loss, the ridge penalty and a path of betas; at most 1000 of 5000 columns are
-    kept. For bits, symbols and everything else neurons are searched by the dual vector of the program; among them are
-    branches that were trained with surrogate gradients and then priced on true spikes.
+    `witnesses` says where the hidden neurons come from. What is left "auto" depends on the data, and `recipe` says what
+    was chosen:
 
-    A label may have several outputs, such as a digit and a carry: y has one more axis of H columns, the loss is the
-    weighted sum of one cross entropy an output, and one network answers all of them.
+    - Sequences of real numbers, of 8 steps or more and with one label each, are read by random neurons with delays
+      (`Kernels`). The loss is squared, the penalty is ridge, and there is a path of betas. At most 1000 of 5000 columns
+      are kept.
+    - For bits, symbols and everything else, neurons are searched by the dual vector of the program. Among them are
+      branches that were trained with surrogate gradients, and then judged on true spikes.
+
+    A label may have several outputs, such as a digit and a carry. Then y has one more axis of H columns. The loss is
+    the weighted sum of one cross entropy for each output, and one network gives all answers.
 
     Parameters
     ----------
     witnesses : "auto", str, WitnessFamily or Hidden
         Where hidden weights come from: a family with its settings, such as ``Search(depth=2, effort=2e10)`` or
-        ``Gaussian(last=1000)``, from `convexsnn.families`. A name stands for the default settings: "search" finds
-        neurons by the dual vector of the program; "gaussian", "heterogeneous" and "reservoir" sample them; "surrogate"
-        trains them first; "exact" covers all neurons of a kind, for little data. Several are joined by ``+``, as in
-        "surrogate+search". Or hidden layers of your own: `convexsnn.witnesses.pretrained` reads those of a module.
+        ``Gaussian(last=1000)``, from `convexsnn.families`. A name stands for the family with default settings.
+        "kernels" are random neurons with delays. "search" finds neurons by the dual vector of the program. "gaussian",
+        "heterogeneous" and "reservoir" sample them, and "surrogate" trains them first. "exact" covers all neurons of a
+        kind, for little data. Several are joined by ``+``, as in "surrogate+search". Hidden layers of your own do as
+        well: `convexsnn.witnesses.pretrained` reads those of a module.
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
-        "auto" is squared for kernels, and else cross_entropy, the only one for several outputs. For more than
-        two classes logistic, hinge and squared are one-versus-rest.
+        The loss that training lowers. "auto" is squared for kernels, and otherwise cross_entropy, which alone takes
+        several outputs. For more than two classes, logistic, hinge and squared learn each class against the rest.
     penalty : {"auto", "l1", "group", "elastic", "ridge"}
-        "auto" is ridge for kernels, and else l1. Sum of the absolute output weights, sum of the norms of each
-        neuron's output weights, or the latter and half the sum of all squared output weights. With elastic many
-        neurons keep small weights. It is no norm, so it needs witnesses that are drawn or trained (not "search"
-        or "exact") and a smooth loss (not hinge). "ridge" is that half alone, for the squared loss and
+        The price of output weights. "auto" is ridge for kernels, and otherwise l1. "l1" sums the absolute weights, and
+        "group" the norms of each neuron's weights. "elastic" adds half the sum of all squared weights to group, so many
+        neurons keep small weights. It is no norm, so it needs witnesses that are drawn or trained (not "search" or
+        "exact") and a smooth loss (not hinge). "ridge" is half the sum of squares alone, for the squared loss and
         witnesses that are drawn or trained.
     beta : float, sequence of float, "path" or "auto"
-        Weight of the path norm, > 0. Of several one is picked by its scores on validation data. "path" is 20 in
-        geometric progression, from just below the level at which all weights are zero down to 1e-3 of that level; with
-        ridge 24, each half of the one before. "auto" is "path" for kernels, and else 0.1.
+        The weight of the penalty, more than 0. Of several one is picked by its scores on validation data. "path" stands
+        for 20 betas. They go from just below the level at which all weights are zero down to 1e-3 of that level, by one
+        factor. With ridge there are 24, each half of the one before. "auto" is "path" for kernels, and otherwise 0.1.
     rho : float, optional
-        Weight of the penalty in the convex program; None is beta / sqrt(P_last).
+        The weight of the penalty in the convex program, more than 0, in place of beta. None is beta / sqrt(P_last),
+        where P_last counts the neurons of the last layer.
     columns : int, optional
-        The network reads at most this many columns; None sets no limit, but 1000 where "auto" is ridge. Of
-        several betas, those are compared whose weights lie on no more. Where more are left, as with the ridge
-        penalty, those of the smallest weights are left out, some at a time, and the other weights are solved
-        for again.
+        The network reads at most this many columns. None sets no limit, except 1000 where "auto" is ridge. Of several
+        betas, those are compared whose weights lie on no more. Where more are left, as with the ridge penalty, those of
+        the smallest weights are left out, some at a time. The other weights are solved for again.
     validation_fraction : float
         With several betas and no validation data, this share of the sequences is held out for the pick, in (0, 1). They
-        are drawn at random, with the shares of the classes kept unless per_step. The network is then trained on all
-        sequences at the picked beta, of equal scores the largest. Where there are up to 2000 sequences and no label
-        decides on hidden neurons (gaussian, heterogeneous, reservoir, kernels), all sequences are held out in turn.
-        Of the betas whose mean score is within one standard error of the best, that of the smallest loss is picked.
+        are drawn at random, with the shares of the classes kept unless per_step. Of betas with equal scores the largest
+        is picked. The network is then trained on all sequences. With up to 2000 sequences and hidden neurons that do
+        not depend on labels (gaussian, heterogeneous, reservoir, kernels), all sequences are held out in turn. Of the
+        betas whose mean score is within one standard error of the best, that of the smallest loss is picked.
     per_step : bool
-        One label for each step of each sequence instead of one a sequence.
+        Each step of each sequence has a label, instead of each sequence.
     intercept : bool
-        Add an always-firing neuron; its weight is penalised like any other.
+        The output also reads a neuron that always fires. Its weight is penalised like any other.
     timesteps : int
-        Steps for which a 2-D X is shown as constant current.
+        A 2-D X is shown for this many steps as constant current, at least 1.
     missing : {"refuse", "carry"}
-        Missing values (NaN) are an error, or each is the last known value of its feature in the sequence; before any is
-        known, and in a 2-D X, the feature's mean in training. An exported network does not do this by itself.
+        With "refuse", missing values (NaN) are an error. With "carry", each is the last known value of its feature in
+        the sequence. Before any is known, and in a 2-D X, it is the feature's mean in training. An exported network
+        does not do this by itself.
     tol : float
-        Relative duality gap to certify.
+        The relative duality gap to certify, more than 0.
     max_iter : int
-        Limit on the solver's outer iterations.
+        The solver stops after this many outer iterations.
     class_weight : dict, "balanced" or None
-        No dict for several outputs; the factors of a row's outputs are multiplied.
+        Factors on the weights of the classes, more than 0. With several outputs there can be no dict; the factors of a
+        row's outputs are multiplied.
     output_weights : sequence of H positive numbers, optional
-        Weight of each output of several in the loss; None is 1 each.
+        The weight in the loss of each of several outputs. None is 1 each.
     device : str
-        "cpu", "cuda", ...
+        The device on which the work is done, such as "cpu" or "cuda".
     random_state : int, RandomState or None
-        Seed of the hidden weights, and of the held out sequences.
+        The seed of the hidden weights, and of the held out sequences.
 
     Attributes
     ----------
@@ -131,21 +137,21 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         The trained network: only the neurons that carry weight.
     certificate_ : Certificate
     classes_ : array of shape (n_classes,)
-        For several outputs a list of such arrays.
+        The classes. With several outputs, a list of such arrays.
     n_iter_ : int
     dual_gap_ : float
     n_features_in_ : int
     trained_ : Trained
-        Witnesses, weights and dual vector: what is needed to verify the certificate.
+        Witnesses, weights and dual vector, which are all that is needed to verify the certificate.
     beta_ : float
         The picked beta.
     path_ : list of PathPoint
-        One record a beta, from the largest to the smallest: beta, train_score, validation_score, support, seconds,
-        status and the certificate of that beta's own weights on the sequences that were trained on for the pick. Where
-        each sequence was left out in turn, it has the picked beta alone. Empty for a model whose weights were
-        quantised.
+        One record for each beta, from the largest to the smallest. It has beta, train_score, validation_score, support,
+        seconds, status, and the certificate of that beta's own weights on the sequences that were trained on for the
+        pick. Where each sequence was left out in turn, it has the picked beta alone. Empty for a model whose weights
+        were quantised.
     history_ : list of Round
-        One record a round of the search; empty without one.
+        One record for each round of the search; empty without a search.
     stopped_ : str or None
         Why the search ended.
 
@@ -233,12 +239,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         lengths : int array of shape (n,), optional
             The steps of each sequence, where X is (n, T, d) and padded at the end; the rest is ignored.
         validation : tuple (X_val, y_val), optional
-            Not trained on. Scores the betas, instead of held out sequences; and a search leaves out the columns that
-            these do not miss.
+            Sequences and labels that are not trained on. They decide between betas, instead of held out sequences. A
+            search also leaves out columns as long as the score on them does not fall.
         observer : Observer, optional
-            Told of the progress.
+            It is told of the progress.
         checkpoint : path, optional
-            Of a search: a file written after every round, from which a killed fit goes on to the same result.
+            The file of a search, written after every round. A killed fit goes on from it to the same result.
 
         Raises
         ------

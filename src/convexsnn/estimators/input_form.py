@@ -84,7 +84,7 @@ class InputForm:
     ----------
     n_features : int
     n_steps : int
-        Of the longest sequence.
+        The number of steps of the longest sequence.
     sequences : bool
         Whether X had steps of its own, (n, T, d) or a list of (T_i, d), rather than being (n, d).
     seen : Seen

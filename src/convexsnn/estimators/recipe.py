@@ -21,16 +21,16 @@ USUAL_BETA = 0.1
 
 @dataclass(frozen=True)
 class Usual:
-    """What a kind of estimator chooses where it is left to it.
+    """What "auto" stands for in one kind of estimator.
 
     Attributes
     ----------
     loss : str
-        Of searched neurons.
+        The loss where neurons are searched.
     kernels : Kernels
-        For sequences of real numbers.
+        The family for sequences of real numbers.
     columns : int
-        That are read of kernels, at most.
+        The network reads at most this many columns of kernels.
     """
 
     loss: str
@@ -64,7 +64,8 @@ class Recipe:
         Parameters
         ----------
         estimator : SpikingEstimator
-            With the settings `witnesses`, `loss`, `penalty`, `beta` and `columns`, any of which may be bad.
+            An estimator with the settings `witnesses`, `loss`, `penalty`, `beta` and `columns`, any of which may be
+            bad.
         usual : Usual
         real : bool
             Whether the data are what kernels are for (`are_real`).

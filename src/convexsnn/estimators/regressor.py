@@ -26,7 +26,7 @@ from convexsnn.validation import RSquared
 
 
 class SpikingRegressor(RegressorMixin, SpikingEstimator):
-    """Regressor: a spiking network whose linear readout is optimal for its hidden neurons, with a certificate.
+    """A regressor: a spiking network whose output weights are optimal for its hidden neurons, with a certificate.
 
     The loss is the squared error, unless another that can learn real targets has been added to `convexsnn.losses`.
 
@@ -132,11 +132,11 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         lengths : int array of shape (n,), optional
             The steps of each sequence, where X is (n, T, d) and padded at the end; the rest is ignored.
         validation : tuple (X_val, y_val), optional
-            Not trained on. Scores the betas, instead of held out sequences; and a search leaves out the columns that
-            these do not miss.
+            Sequences and targets that are not trained on. They decide between betas, instead of held out sequences. A
+            search also leaves out columns as long as the score on them does not fall.
         observer : Observer, optional
         checkpoint : path, optional
-            Of a search, as in `SpikingClassifier.fit`.
+            The file of a search, as in `SpikingClassifier.fit`.
 
         Raises
         ------

@@ -43,7 +43,7 @@ class TargetScale:
         ----------
         values : float64 array of shape (rows, C)
         weights : float64 array of shape (rows,)
-            Nonnegative, not all zero.
+            The weights of the rows, at least 0 and not all zero.
         centred : bool
             Whether the zero is the weighted mean, and not that of the user.
         """

@@ -81,7 +81,7 @@ def node_array(value: Any, where: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        For what holds no finite real numbers; begins with `where`.
+        When it does not hold finite real numbers; the message begins with `where`.
     """
     if isinstance(value, Tensor):
         if value.device.type == "meta":

@@ -20,7 +20,7 @@ ROUNDING_STEPS = 16
 
 
 class Subtract:
-    """A reset method of Norse: takes off the threshold itself, not the lowered one."""
+    """A reset method of Norse that subtracts the threshold itself, not the lowered one."""
 
     def __init__(self, threshold: Tensor) -> None:
         self.threshold = threshold
@@ -106,10 +106,11 @@ def _checked(layer: Layer) -> LIF:
 def to_norse(network: Network) -> ExportedNetwork:
     """A network as a torch module of Norse's `LIFBoxCell`, spike for spike; leak 1 is refused.
 
-    Weights are divided by 1 - leak and thresholds lowered to the next number below, as Norse fires on >; where 1 - leak
-    is not a power of two that division rounds, and thresholds are lowered by 16 numbers instead of one. Times
-    are in steps (dt = 1). Needs the package ``norse``. Norse keeps a cell's parameters outside the module: `module.to`
-    moves the weights only, so export ``network.to(device)`` for another device.
+    Norse multiplies its input by 1 - leak, so weights are divided by it. Norse fires above the threshold, so thresholds
+    are lowered to the next number below. Where 1 - leak is not a power of two the division rounds, and thresholds are
+    lowered by 16 numbers instead of one. Times are in steps (dt = 1). Needs the package ``norse``. Norse keeps a cell's
+    parameters outside the module: `module.to` moves the weights only, so export ``network.to(device)`` for another
+    device.
 
     Parameters
     ----------

@@ -30,9 +30,9 @@ def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNe
     Parameters
     ----------
     network : Network
-        Copied.
+        The network to export; it is copied.
     gradients : Gradients, optional
-        What has a gradient, and which; None is "arctan" of width 1 on the weights.
+        What has a gradient, and of which shape. None is "arctan" of width 1 on the weights.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def from_torch(module: nn.Module, **settings: Any) -> Network:
         What `to_torch` gave (trained further, perhaps), or a module that `witnesses.pretrained` reads and that ends in
         a `Linear` without neurons: the output. A bias of the output becomes the weight of an always-firing neuron.
     **settings
-        Of `witnesses.pretrained`; none for a module of `to_torch`.
+        Settings of `witnesses.pretrained`; none for a module of `to_torch`.
 
     Returns
     -------

@@ -29,22 +29,27 @@ WEIGHTS, NEURONS = ("Affine", "Linear"), ("LIF", "IF", "LI", "CubaLIF")
 def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = None, dtype: str = "float64") -> Network:
     """A network from a NIR graph: parallel chains of weights and neurons that end in weights and are summed.
 
-    Read are Affine and Linear, LIF and IF (reset to zero), CubaLIF whose membrane forgets within a step (no reset),
-    ``LI -> Threshold``, Delay before weights, I that counts the spikes of the last neurons, recurrent weights from a
-    layer's neurons to themselves, and `to_nir`'s subgraph of soft reset.
+    These nodes are read:
+
+    - weights: Affine and Linear, and a Delay before them; also recurrent weights of a layer;
+    - neurons: LIF and IF that reset to zero, CubaLIF whose membrane forgets within a step (no reset), and ``LI ->
+      Threshold``;
+    - I that counts the spikes of the last neurons;
+    - `to_nir`'s subgraph of soft reset.
+
     A threshold is raised to the next number above, as NIR fires on > and we on >=. Weights come back from `to_nir` up
     to the rounding of dividing by 1 - leak and of the arrays' dtype.
 
     Parameters
     ----------
     graph : nir.NIRGraph or path
-        Such as `nir.read` gives, or the file itself.
+        A graph such as `nir.read` gives, or the path of the file itself.
     dt : float, optional
         Seconds a step; None is what `to_nir` noted in the graph, or 1e-4.
     every_step : bool, optional
         Read outputs at every step; None is what `to_nir` noted, or False.
     dtype : {"float64", "float32"}
-        Of the network.
+        The network computes with numbers of this precision.
 
     Returns
     -------
@@ -55,7 +60,7 @@ def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = N
     DamagedFileError
         When a file cannot be read.
     ValueError
-        Where the graph holds a node, an order of nodes or a setting that a network of ours has not; names it.
+        When the graph holds a node, an order of nodes or a setting that our networks do not have. The message names it.
     """
     check_choice("dtype", dtype, DTYPES)
     if dt is not None:
@@ -301,8 +306,8 @@ class _Reader:
         shortest = float(tau.min())
         if shortest < self.dt:
             raise ValueError(
-                f"graph: {name} has {field} {shortest:.6g} s, less than a step of dt={self.dt:.6g} s, in which such "
-                "neurons would overshoot: pass a dt that no time constant falls short of"
+                f"graph: {name} has {field} {shortest:.6g} s, less than a step of dt={self.dt:.6g} s: such "
+                "neurons would overshoot. Pass a dt that is at most as long as every time constant"
             )
         return tau
 

@@ -1,9 +1,12 @@
 """What the output layer of an exported network reads of a branch, as modules.
 
-A *reader* is a module ``(spikes, membrane, sums, steps) -> (features, sums)`` for one step. It is given the last
-layer's spikes and membranes after reset, of shape (n, m); the sums that it has kept over time, of shape (n, m, k); and
-the steps that each sequence has seen, this one with it, of shape (n, 1). It gives the features, of shape
-(n, m * parts) with the parts of the first neuron first, and the new sums.
+A *reader* is a module ``(spikes, membrane, sums, steps) -> (features, sums)`` for one step.It is given
+
+- the last layer's spikes and membranes after reset, of shape (n, m);
+- the sums that it has kept over time, of shape (n, m, k);
+- the steps that each sequence has seen, this one among them, of shape (n, 1).
+
+It gives the features, of shape (n, m * parts) with the parts of the first neuron first, and the new sums.
 """
 
 from __future__ import annotations

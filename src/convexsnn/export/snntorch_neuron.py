@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 class SoftLeaky(snntorch.Leaky):
-    """mem = beta * (mem - reset * theta) + input: takes off theta before the leak, and theta itself.
+    """mem = beta * (mem - reset * theta) + input: theta itself is subtracted, and before the leak.
 
-    The stock ``reset_mechanism="subtract"`` takes off `threshold` after the leak; an `RLeaky` with V = -beta * theta is
-    the same up to rounding only, which tells on exact ties.
+    The stock ``reset_mechanism="subtract"`` subtracts `threshold` after the leak. An `RLeaky` with V = -beta * theta is
+    the same up to rounding only, which matters at exact ties.
 
     Parameters
     ----------
     theta : float tensor of shape (m,)
-        What a spike takes off.
+        A spike subtracts this from the membrane, one value for each neuron.
     **settings
-        Of `snntorch.Leaky`.
+        Settings of `snntorch.Leaky`.
     """
 
     def __init__(self, theta: Tensor, **settings: Any) -> None:
@@ -31,14 +31,14 @@ class SoftLeaky(snntorch.Leaky):
 
 
 class LateSynaptic(snntorch.Synaptic):
-    """The stock `Synaptic` with reset_mechanism="subtract", but for what it takes off: theta, not `threshold`.
+    """The stock `Synaptic` with reset_mechanism="subtract", which subtracts theta instead of `threshold`.
 
     Parameters
     ----------
     theta : float tensor of shape (m,)
-        What a spike takes off.
+        A spike subtracts this from the membrane, one value for each neuron.
     **settings
-        Of `snntorch.Synaptic`.
+        Settings of `snntorch.Synaptic`.
     """
 
     def __init__(self, theta: Tensor, **settings: Any) -> None:

@@ -110,7 +110,7 @@ class ExportedNetwork(nn.Module):
         What is read of the last layers.
     every_step : bool
     n_features : int
-        d.
+        The number d of features of a step.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ def wire(
     prepare_bias : callable (Layer, Tensor) -> Tensor
         The same for the bias of the membrane readout of a last layer.
     surrogate : SurrogateShape, optional
-        Of the membrane readout.
+        The shape of the surrogate derivative of the membrane readout.
 
     Raises
     ------

@@ -31,11 +31,11 @@ class Run:
     Attributes
     ----------
     seed : int
-        Of everything that is drawn.
+        All that is drawn follows from this seed.
     device : str
-        Where networks are simulated and programs are solved.
+        Networks are simulated and programs are solved on this device.
     options : SolverOptions
-        How far the program is solved.
+        How closely the program is solved, and for how many iterations at most.
     observer : Observer
         Whom to tell of the progress.
     checkpoint : path, optional

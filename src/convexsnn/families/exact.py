@@ -17,7 +17,7 @@ from convexsnn.witnesses.architecture import NeuronKind
 
 @family
 class Exact(WitnessFamily, ExactSettings):
-    """Every neuron of one kind that there is: no network of one hidden layer of such neurons is better, proved.
+    """All neurons of one kind: no network of one hidden layer of such neurons is better, and this is proved.
 
     For little data: what would cost too much is refused, with what it would cost. The certificate has scope "global".
 

@@ -26,8 +26,9 @@ class Kernels(SampledFamily):
     lengths : tuple of int
         Each neuron sees each of its features at one of these numbers of steps, at least 1.
     readouts : tuple of str
-        The output reads these of each neuron: rate, how often it fires over the whole sequence; count, the same as a
-        number of steps; spike, whether it fires at the last step; analog, its weighted sum there, which is no spike.
+        The output reads these of each neuron. rate is how often it fires over the whole sequence, and count the same as
+        a number of steps. spike is whether it fires at the last step. analog is its weighted sum there, which is no
+        spike.
     windows : tuple of int
         The output also reads how often each neuron fires in this many equal parts of the longest sequence, at least 2,
         for each of these numbers.

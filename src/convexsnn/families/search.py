@@ -51,7 +51,7 @@ class Search(WitnessFamily, SearchSettings):
         return self.columns_after(empty, problem, run)
 
     def columns_after(self, given: Hidden, problem: Problem, run: Run) -> SimulatedColumns:
-        """The columns of a search that begins from given hidden layers; it runs on the CPU."""
+        """The columns of a search that begins from given hidden layers; its branches are scored on the device."""
         given = given.to("cpu")
         found = search(
             problem,
@@ -60,6 +60,7 @@ class Search(WitnessFamily, SearchSettings):
             given=with_constant(given) if problem.intercept else given,
             on_round=run.observer.searched,
             checkpoint=run.checkpoint,
+            device=run.device,
         )
         source = simulated(found.network.hidden.to(run.device), problem, run, self.last)
         W = found.network.W

@@ -37,7 +37,7 @@ def family_of(witnesses: Any) -> WitnessFamily:
     Raises
     ------
     ValueError
-        On anything else, and on names that there are not.
+        When it is no family, or a name that is not known.
     """
     if isinstance(witnesses, WitnessFamily):
         return witnesses
@@ -58,7 +58,7 @@ def family_from_dict(description: Mapping[str, Any], given: Iterable[Hidden] = (
     Raises
     ------
     KeyError, ValueError
-        On names that there are not, and on bad values.
+        When a name is not known, or a value is bad.
     """
     settings, given = dict(description), iter(given)
     name = settings.pop("family")

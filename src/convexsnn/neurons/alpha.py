@@ -26,7 +26,7 @@ class Alpha(Neuron):
         Factors in [0, 1] by which the currents are kept from one step to the next.
     gain : float tensor of shape (m,)
     threshold : float tensor of shape (m,)
-        theta.
+        The threshold theta of each neuron.
     reset : {"refractory", "none"}
         With "refractory" membrane and currents are 0 in the step after a spike, whatever flows in.
     """

@@ -23,7 +23,7 @@ class LIF(Neuron):
     leak : float tensor of shape (m,)
         Factor in [0, 1] by which the membrane is kept from one step to the next.
     threshold : float tensor of shape (m,)
-        theta.
+        The threshold theta of each neuron.
     reset : {"soft", "hard", "none", "delayed"}
         v = v- - threshold * s; v = (1 - s) * v-; or v = v-. "delayed" keeps v = v- and subtracts the threshold, not
         multiplied by leak, in the step after: v- = leak * v + I - threshold * 1[v >= threshold]. That is snnTorch's

@@ -30,7 +30,7 @@ class Fired(NamedTuple):
     ----------
     spikes : bool tensor of the shape of the current
     state : NeuronState
-        What is kept for the next step, after reset; the membrane first.
+        What is kept for the next step, after the reset. The membrane comes first.
     distance : float tensor of the shape of the current
         Potential before reset minus threshold: fires where it is >= 0; its size is the spike margin.
     """
@@ -68,7 +68,7 @@ class Neuron(ABC):
         current : float tensor of shape (n, m)
             I = W_in h_below (+ W_rec s_previous) + b of this step.
         state : NeuronState
-            Left by the step before; not changed.
+            The state that the step before left; it is not changed.
         """
 
     def tensors(self) -> dict[str, Tensor]:

@@ -25,9 +25,9 @@ class Synaptic(Neuron):
     leak : float tensor of shape (m,)
         Factor in [0, 1] by which the membrane is kept from one step to the next.
     synapse_leak : float tensor of shape (m,)
-        The same for the synaptic current.
+        The share of the synaptic current that is left after a step, from 0 to 1.
     threshold : float tensor of shape (m,)
-        theta.
+        The threshold theta of each neuron.
     reset : {"delayed", "refractory", "hard", "none"}
         "delayed" subtracts the threshold in the step after a spike; with "refractory" the membrane is 0 in that step,
         whatever flows in; "hard" sets v = 0 at once; "none" keeps v = v-.

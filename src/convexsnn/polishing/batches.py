@@ -40,7 +40,7 @@ class Rows:
     Raises
     ------
     ValueError
-        On anything else.
+        When a setting is not one of these.
     """
 
     fields: tuple[str, ...] = ("x", "y")

@@ -33,9 +33,9 @@ def module_cost(module: nn.Module, loader: Iterable[Any], *, run: RunModule | No
     module : torch.nn.Module
         Left as it was.
     loader : iterable of (x, y)
-        Read once.
+        The sequences; they are read once.
     run : callable (module, x), optional
-        As of `polish`.
+        How the module is shown a batch, as in `polish`.
 
     Raises
     ------

@@ -43,9 +43,9 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
     TypeError
         When `module` is not a torch module.
     ValueError
-        When a named part is not in the module, the readout is not an `nn.Linear` or its weight not a parameter, there
-        is no spiking layer, several Linears could be the readout, spiking neurons follow it, or its weights are not
-        finite or those of another layer too.
+        When a named part is not in the module, there is no spiking layer, or several Linears could be the readout. Also
+        when the readout is no `nn.Linear`, its weight is no parameter, spiking neurons follow it, or its weights are
+        not finite or those of another layer too.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, not {type(module).__name__}")

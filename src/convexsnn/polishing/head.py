@@ -4,9 +4,13 @@ With a map M (C_out, C) the module answers z M^T for the readout's pooled output
 
     min_W  F(D W M^T) + rho * Omega(W).
 
-Where every readout output goes to one output of the module at most, this is a program in V = W M^T alone:
-min {Omega(w) : M w = v} is |v|_1 / strength for l1, with strength the largest |m| of an output, and |v|_2 / strength
-for row-wise l2, with strength the norm of the coefficients of an output, if all outputs have the same strength.
+Where every output of the readout goes to at most one output of the module, this is a program in V = W M^T alone. The
+least Omega(w) with M w = v is
+
+- |v|_1 / strength for l1, where strength is the largest |m| of an output;
+- |v|_2 / strength for the norms of rows, where strength is the norm of the coefficients of an output.
+
+Both need the same strength for all outputs.
 """
 
 from __future__ import annotations

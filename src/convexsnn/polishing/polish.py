@@ -51,58 +51,64 @@ def polish(
 ) -> Polished:
     """Solve for the readout weights of a trained spiking network: optimal for its own spikes, sparse, certified.
 
-    The module is run over `loader` in eval mode and without gradients, and what its readout reads is recorded (spikes
-    at one bit an entry). The convex program over these columns is solved from the weights that the readout has, and
-    the solution is written back. A bias is the weight of a neuron that always fires, penalised like any other.
+    The module is run over `loader` in eval mode and without gradients. What its readout reads is recorded, spikes at
+    one bit an entry. The convex program over these columns is solved, starting from the weights that the readout has,
+    and the solution is written back. A bias is the weight of a neuron that always fires, penalised like any other.
 
-    What is solved for is what the module itself answers. Before anything is written, its own outputs are compared with
-    the pooled readout on all rows, and the readout is made to say random numbers, to see that the module answers
-    nothing but their pooling, or a fixed linear map of it (a population code, a voting layer, a scaling), which is then
-    part of the program. After the write the module is run again: where it does not answer what was solved for, or its
-    own training objective is higher than before, the old weights are put back. Nothing else of the module changes, and
-    nothing at all when an error is raised.
+    The program is about what the module itself answers. Before anything is written, its own outputs are compared with
+    the pooled readout on all rows. The readout is also made to give random numbers. The module must then answer with
+    their pooling, or with a fixed linear map of it (a population code, a voting layer, a scaling). Such a map is part
+    of the program.
+
+    After the write the module is run again. Where it does not answer what was solved for, or its own training objective
+    is higher than before, the old weights are put back. Nothing else of the module changes. When an error is raised,
+    nothing changes at all.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Of snnTorch, SpikingJelly, Norse, plain torch, ...; called as ``module(x)`` unless `run` is given.
+        A trained network of snnTorch, SpikingJelly, Norse, plain torch or others. It is called as ``module(x)`` unless
+        `run` is given.
     loader : iterable of (x, y)
-        Such as a DataLoader with ``shuffle=False``; read four or five times, with the same labels each time. y holds
-        class indices (n,), or real targets (n,) or (n, C) for the squared loss. See `rows` for other batches.
+        The training data, such as a DataLoader with ``shuffle=False``. It is read four or five times, with the same
+        labels each time. y holds class indices (n,), or real targets (n,) or (n, C) for the squared loss. See `rows`
+        for other batches.
     readout : str or Module, optional
-        The `nn.Linear` to solve for; None is the one Linear after the last spiking layer.
+        The `nn.Linear` to solve for, or its name. None is the one Linear after the last spiking layer.
     spikes : str or Module, optional
-        The spiking layer before it; None is the last one that we know.
+        The spiking layer that the readout reads, or its name. None is the last spiking layer of a known kind.
     time : {"steps", "first", "batch"}
-        Where the readout meets time: it is called once a step with (n, F); or once a batch with (T, n, F), or
-        (T * n, F) flattened so; or with (n, T, F). Never guessed.
+        How the module calls the readout. "steps" is once a step with (n, F). "first" is once a batch with (T, n, F), or
+        (T * n, F) flattened so. "batch" is once a batch with (n, T, F). This is never guessed.
     pooling : {"last", "count", "mean", "leaky"}
-        How the outputs at all steps become one: the last; their sum; their mean; a leaky integrator of `leak` read at
-        the last step. The maximum over steps is not covered: it is not linear in the weights.
+        How the outputs at all steps become one. "last" takes the last, "count" their sum, and "mean" their mean.
+        "leaky" is a leaky integrator of `leak`, read at the last step. The maximum over steps is not offered, since it
+        is not linear in the weights.
     leak : float, optional
-        In [0, 1]; of "leaky".
+        The leak of "leaky", in [0, 1].
     run : callable (module, x), optional
-        Shows a batch to the module from zero state, where ``module(x)`` does not: resets hidden states, loops over
-        steps, moves axes. It returns the output by which the network is judged: (n, C), or of every step (T, n, C),
-        (n, T, C) or a list of T such tensors.
+        A function that shows a batch to the module from zero state, where ``module(x)`` does not. It resets hidden
+        states, loops over steps, or moves axes. It returns the output by which the network is judged: (n, C), or of
+        every step (T, n, C), (n, T, C) or a list of T such tensors.
     head : matrix of shape (C_out, C), optional
         The fixed map from the readout's outputs to the module's. None finds it.
     rows : Rows, optional
-        What batches hold besides x and y (weights of rows, lengths of padded sequences), labels a step, labels to
-        ignore, weights of classes.
+        What batches hold besides x and y, such as weights of rows or lengths of padded sequences. It also says whether
+        each step has a label, which labels to ignore, and what weights classes have.
     validation : iterable of (x, y), optional
-        Another loader with batches of the same kind. Of several betas the one is taken with which the module itself is
-        most accurate on it (or has the smallest mean squared error); of equal ones the larger beta.
+        Another loader with batches of the same kind. Of several betas the one is taken with which the module is most
+        accurate on it, or has the smallest mean squared error. Of equal ones the larger beta is taken.
     loss : {"cross_entropy", "logistic", "hinge", "squared"}
     penalty : {"l1", "group", "elastic"}
     beta : float, sequence of float, or "path"
-        rho = beta / sqrt(F), F the inputs of the readout (and its bias). Several, and "path" (20 of them), need
-        `validation`.
+        The price of the weights, more than 0: rho = beta / sqrt(F), where F counts the inputs of the readout and its
+        bias. Several betas, and "path" (20 of them), need `validation`.
     rho : float, optional
-        Weight of the penalty, instead of beta.
+        Weight of the penalty, more than 0, instead of beta.
     tol : float
-        Relative duality gap to certify.
+        The relative duality gap to certify, more than 0.
     max_iter : int
+        The solver stops after this many iterations.
 
     Returns
     -------
@@ -112,10 +118,13 @@ def polish(
     Raises
     ------
     ValueError, TypeError
-        With the module as it was: no spiking layer, two candidates, a nonlinear readout, a readout whose weights are
-        another layer's too, shapes or labels that do not fit, a loader that is empty or changes between passes, a
-        module that keeps state between batches, that answers anything but what was declared, or whose readout reads
-        the same of every row; a class without rows; a beta so large that no weight is left.
+        When one of these cannot be used. The module is then as it was.
+
+        - the module: no spiking layer, two possible readouts, a nonlinear readout, or one that shares its weights;
+        - what the module does: it keeps state between batches, or answers anything but what was declared;
+        - the data: shapes or labels that do not fit, a class without rows, a loader that is empty or changes between
+          passes, or a readout that reads the same of every row;
+        - a beta so large that no weight is left.
 
     Warns
     -----

@@ -22,7 +22,7 @@ class Pooling:
         a_T = 1 alone; a_t = 1; a_t = 1 / T; a_t = leak^(T - t), a leaky integrator read at the last step. T is the
         length of each sequence where lengths are given.
     leak : float, optional
-        In [0, 1]; for "leaky" only.
+        The leak of "leaky", in [0, 1].
     every_step : bool
         Whether every step is read on its own, as the last of the steps so far; only with "last".
     """

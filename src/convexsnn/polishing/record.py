@@ -59,7 +59,7 @@ class Recorded:
     own : float64 tensor of shape (rows, C_out)
         The module's own outputs.
     steps : int
-        T.
+        The number T of steps of a sequence.
     reads_spikes : bool
         Whether the readout reads zeros and ones.
     """
@@ -79,7 +79,7 @@ class Listened:
     heard : Heard
     reading : OutputReading
     eps : float
-        Of the coarsest arithmetic in which the module computes.
+        The rounding unit of the coarsest arithmetic in which the module computes.
     """
 
     heard: Heard
@@ -93,8 +93,9 @@ def listen(setup: Showing, loader: Iterable[Any], labels: Labels, head: OutputMa
     Raises
     ------
     ValueError
-        When the loader changes, the named layer does not spike, the readout does not give W x + b, the module answers
-        differently to the same batch, shapes are not as declared, or the module's output is not that of the readout.
+        When the loader changes between passes, or the module answers differently to the same batch. When the named
+        layer does not spike, the readout does not give W x + b, shapes are not as declared, or the module's output is
+        not that of the readout.
     """
     tape, pooling = setup.tape, setup.pooling
     with setup.still():

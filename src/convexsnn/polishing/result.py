@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from convexsnn.certificate import Certificate
+from convexsnn.facts import WithFacts
 from convexsnn.solvers import Status
 
 
@@ -20,7 +21,7 @@ class Measured(NamedTuple):
     objective : float
         Loss plus rho times penalty, bias included.
     accuracy : float or None
-        Of classes: that of the module's own answers.
+        The share of right answers of the module itself, from 0 to 1. None for real targets.
     synapses : int
         Nonzero weights of the readout, bias left out.
     neurons : int
@@ -40,12 +41,12 @@ class PolishPoint(NamedTuple):
     ----------
     beta, rho : float
     objective, relative_gap : float
-        Of its solution on the training data.
+        Objective and relative gap of its solution on the training data.
     synapses : int
-        With 0, the solution is never written.
+        The number of weights that are not 0. A solution without any is never written.
     validation : float or None
-        Of the module with these weights: accuracy, or minus the mean squared error of real targets. None where nothing
-        was validated.
+        The score of the module with these weights: the accuracy, or minus the mean squared error of real targets. None
+        where nothing was validated.
     """
 
     beta: float
@@ -79,20 +80,20 @@ class Old:
 
 
 @dataclass(frozen=True, eq=False)
-class Polished:
+class Polished(WithFacts):
     """What `polish` did.
 
     Attributes
     ----------
     certificate : Certificate
-        Of the readout that the module now has, in float64, on the recorded spikes.
+        The certificate of the readout that the module now has, in float64, on the recorded spikes.
     before, after : Measured
     improved : bool
         Whether weights were written; the old ones are kept where the new ones are not better.
     readout, spikes : str
         Names of the two layers in the module.
     steps : int
-        T.
+        The number T of steps of a sequence.
     reads_spikes : bool
         Whether the readout reads zeros and ones (stored as bits) or real numbers (stored as float64).
     silent, duplicates : int
@@ -100,15 +101,15 @@ class Polished:
     status : Status
     solver : str
     seconds : dict of str to float
-        "record" and "solve".
+        The seconds that "record" and "solve" took.
     beta : float
         The one that was picked, where there were several.
     head : float64 tensor of shape (C_out, C), or None
         The fixed map from the readout to the module's output; None where there is none.
     validation : tuple of two floats, or None
-        Score of the module on the validation loader, before and after: see `PolishPoint`.
+        The score of the module on the validation loader, before and after: see `PolishPoint`.
     path : tuple of PolishPoint
-        One a beta, from the largest to the smallest.
+        One point for each beta, from the largest to the smallest.
     """
 
     certificate: Certificate
@@ -129,6 +130,23 @@ class Polished:
     validation: tuple[float, float] | None
     path: tuple[PolishPoint, ...]
     _old: Old = field(repr=False)
+
+    def facts(self) -> dict[str, str]:
+        """What changed, and what is proved of the readout that the module now has."""
+        before, after = self.before, self.after
+        accuracy = {}
+        if before.accuracy is not None and after.accuracy is not None:
+            accuracy["training accuracy"] = f"{before.accuracy:.2%} -> {after.accuracy:.2%}"
+        return {
+            "readout": f"{self.readout}, which reads {self.spikes}",
+            "weights": "new" if self.improved else "the old ones, as no better ones were found",
+            "objective": f"{before.objective:.6g} -> {after.objective:.6g}",
+            **accuracy,
+            "synapses": f"{before.synapses} -> {after.synapses}",
+            "neurons that are read": f"{before.neurons} -> {after.neurons}",
+            "lower bound": f"{self.certificate.dual:.6g}",
+            "relative gap": f"{self.certificate.relative_gap:.2e}",
+        }
 
     def restore(self) -> None:
         """Put the weights that the readout had before back into it, bit for bit."""

@@ -27,7 +27,7 @@ def as_readout(value: Any) -> Readout:
     Raises
     ------
     ValueError
-        For a kind or a setting that is not known; names it.
+        When a kind or a setting is not known. The message names it.
     """
     if isinstance(value, Readout):
         return value

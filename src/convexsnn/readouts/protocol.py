@@ -36,7 +36,7 @@ class LastLayer(NamedTuple):
     spikes : float tensor of shape (n, m)
         0 or 1, of this step.
     membrane : float tensor of shape (n, m)
-        After reset.
+        The membrane potentials after the reset.
     accumulated : Accumulated
         Up to this step and with it (in `update`: without it).
     steps : int64 tensor of shape (n, 1)

@@ -20,7 +20,7 @@ class Several(Readout):
     Attributes
     ----------
     readouts : tuple of Readout
-        At least two; names stand for the kinds of those names.
+        The readouts, at least two. A name stands for the kind of that name.
     """
 
     name: ClassVar[str] = "several"

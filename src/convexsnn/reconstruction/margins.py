@@ -32,7 +32,7 @@ class Widened:
     Attributes
     ----------
     network : Network
-        With the same spikes of every neuron on the sequences.
+        The new network. On the sequences every neuron has the same spikes as before.
     before, after : float64 array of shape (hidden neurons,)
         Margin of each neuron, branch by branch, layer by layer: the least |v - theta| over all steps and sequences
         (and |v| where the membrane is read), over the norm of weights, bias and threshold together. The scale of a
@@ -57,15 +57,15 @@ def widen_margins(network: Network, sequences: Sequences) -> Widened:
     Parameters
     ----------
     network : Network
-        On the CPU.
+        The network, on the CPU.
     sequences : Sequences
         The training sequences.
 
     Raises
     ------
     ValueError
-        For other neurons than LIF and threshold units, for readouts that pass on more than spikes, such as the analog
-        one, and for sequences of other features.
+        When neurons are not LIF or threshold units, when the readout passes on more than spikes, such as the analog
+        one, or when the sequences have other features.
     """
     check_bits(network.hidden, sequences)
     traced = trace(network.hidden, distinct_sequences(sequences))

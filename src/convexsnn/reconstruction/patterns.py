@@ -72,7 +72,7 @@ def realise(
     below : float tensor of shape (n, T, n_in)
         Spikes of the layer below, or the input.
     spikes : bool tensor of shape (n, T, m)
-        Wanted.
+        The spikes that the neurons shall have.
     neuron : LIF or Threshold
         Kind, reset, leaks and thresholds of the m neurons. Weights and threshold may be scaled together, so that any
         positive threshold is as good as any other; the layer has those given.
@@ -90,7 +90,7 @@ def realise(
     Raises
     ------
     ValueError
-        For other kinds of neurons, and when shapes do not fit one another.
+        When the kind of neurons is another, or shapes do not fit one another.
     """
     n, T = below.shape[:2] if below.ndim == 3 else (-1, -1)
     if spikes.ndim != 3 or tuple(spikes.shape[:2]) != (n, T):

@@ -50,8 +50,8 @@ class Quantised:
     failed : tuple of (int, int, int)
         Branch, layer and neuron for which no integers were found.
     excluded : tuple of (int, int, int)
-        Those of the failed for which it is proved in rational arithmetic that no integers of these bits do that.
-        Of the others nothing is said.
+        Those of the failed for which it is proved in rational arithmetic that no integers of so many bits do that.
+        Nothing is known of the others.
     ways : dict of str to int
         How many neurons were rounded how: "plain" (the given weights at some scale, rounded), "solved" (branch and
         bound), "wide" (the weights of widest margin, rounded), "exchanged" (rounded, then changed one by one).
@@ -85,30 +85,33 @@ def quantise(
     """Integer weights of `bits` bits, sign included, with which every hidden neuron spikes as before on `sequences`.
 
     A neuron's spikes do not change when weights, bias and threshold are scaled together, so each neuron has a scale
-    of its own and is stored at scale one. Tried in this order: rounding the weights at several scales; branch and
-    bound, which decides the matter, for neurons of few inputs; rounding the weights of widest margin
-    (`widen_margins`); and changing rounded weights one by one where spikes are wrong. Output weights are left as they
+    of its own and is stored at scale one.Four ways are tried, in this order:
+
+    - rounding the weights at several scales;
+    - branch and bound for neurons of few inputs, which finds integers or proves that there are none;
+    - rounding the weights of widest margin (`widen_margins`);
+    - changing rounded weights one by one where spikes are wrong. Output weights are left as they
     are.
 
     Parameters
     ----------
     network : Network
-        On the CPU.
+        The network, on the CPU.
     sequences : Sequences
         The training sequences.
     bits : int
-        At least 2.
+        Weights have this many bits with their sign, at least 2.
     threshold_fraction : int
         Thresholds are multiples of 2**-threshold_fraction of the unit of the weights; 0 asks for integers.
     effort : int
         Exchanges, and nodes of a branch and bound, a neuron and start; 0 only rounds.
     seed : int
-        Of the random exchanges.
+        The random exchanges of weights follow from this seed.
 
     Raises
     ------
     ValueError
-        For neurons, readouts and sequences that `widen_margins` refuses.
+        When `widen_margins` would refuse the neurons, the readout or the sequences.
     """
     check_integer("bits", bits, minimum=2, maximum=32)
     check_integer("effort", effort, minimum=0)

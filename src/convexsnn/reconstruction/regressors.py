@@ -63,7 +63,7 @@ class LayerPattern:
     Raises
     ------
     ValueError
-        For other neurons, whose potentials are not known to be linear in their weights.
+        When the potentials of the neurons are not known to be linear in their weights.
     """
 
     below: np.ndarray

@@ -27,7 +27,7 @@ class Separation:
     Attributes
     ----------
     weights : float64 array of shape (p,), or None
-        Of norm one, with rows @ weights >= margin > 0; None when there are none.
+        Weights of norm one with rows @ weights >= margin > 0; None when there are none.
     margin : float
         The least rows @ weights; 0 without weights.
     multipliers : float64 array of shape (rows,), or None

@@ -1,8 +1,8 @@
 """Products with a dictionary as unevaluated sums of two floats.
 
-Both factors are cut into slices of so few bits that every sum in a product of slices is an integer multiple of one
-power of two below 2**53 of it: then the product is exact in any order of summation, so on any number of threads. The
-slices' products are added with their rounding errors kept.
+Both factors are cut into slices of few bits. Every sum in a product of slices is then an integer multiple of one power
+of two, and this integer is below 2**53. So the product is exact in any order of summation, and on any number of
+threads. The products of slices are added with their rounding errors kept.
 
 References
 ----------

@@ -1,15 +1,20 @@
-"""How much a search may do, in steps of neurons: so that what it does hangs on no clock."""
+"""How much a search may do, counted in steps of neurons, so that its result does not depend on a clock."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from convexsnn.prefixes import Prefixes
 from convexsnn.search.history import Round
 from convexsnn.search.settings import SearchSettings
 
-# What one neuron takes for one step of one distinct prefix, about, on one core of 2026 (benchmarks/simulator.py).
-SECONDS_A_STEP = 5e-10
+# What one neuron takes for one step of one distinct prefix, about: on one core of 2026 (benchmarks/simulator.py), and
+# on an H200 (benchmarks/cuda.py).
+SECONDS_A_STEP, SECONDS_A_STEP_ON_GPU = 5e-10, 3e-11
+# The effort is what takes about so many seconds, where none is given.
+USUAL_SECONDS = 10.0
 # A round has at least so many generations, of at least so many branches, on at least so many rows.
 GENERATIONS, BRANCHES, ROWS = 30, 64, 256
 # Shares of the effort: that of a round, at most, and that which is kept for the last step.
@@ -26,22 +31,27 @@ class Effort:
     branch : int
         Neuron steps of running one small branch over all training rows.
     all_rows : int
+    seconds_a_step : float
+        That a neuron step takes, about.
     """
 
     settings: SearchSettings
     branch: int
     all_rows: int
+    seconds_a_step: float = SECONDS_A_STEP
 
     @classmethod
-    def of(cls, settings: SearchSettings, prefixes: Prefixes, layers: int) -> Effort:
-        """For branches of so many layers."""
-        return cls(settings, prefixes.n_nodes * layers * settings.width, len(prefixes.node_of_row))
+    def of(cls, settings: SearchSettings, prefixes: Prefixes, layers: int, device: torch.device) -> Effort:
+        """For branches of so many layers, which are scored on a device."""
+        step = SECONDS_A_STEP if device.type == "cpu" else SECONDS_A_STEP_ON_GPU
+        return cls(settings, prefixes.n_nodes * layers * settings.width, len(prefixes.node_of_row), step)
 
     @property
     def total(self) -> float:
-        """Neuron steps; with `seconds`, about as many as these suffice for."""
-        seconds = self.settings.seconds
-        return self.settings.effort if seconds is None else seconds / SECONDS_A_STEP
+        """Neuron steps: those that are given, or about as many as there are seconds for."""
+        if self.settings.effort is not None:
+            return self.settings.effort
+        return (self.settings.seconds or USUAL_SECONDS) / self.seconds_a_step
 
     @property
     def rows(self) -> int:

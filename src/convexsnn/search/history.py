@@ -19,16 +19,16 @@ class Round:
     number : int
         0 is the dictionary that the search began with.
     rho : float
-        Of this round's program: stages begin with a larger one than that of the result.
+        The rho of this round's program. Early stages have a larger one than the result.
     objective : float
-        Of the best weights on the dictionary; never rises while rho is the same.
+        The objective of the best weights on the dictionary. It never rises while rho is the same.
     dual : float
-        No weights on this round's dictionary reach less.
+        A lower bound: no weights on this round's dictionary reach less.
     global_bound : float
-        No network whatever its hidden neurons reaches less at this rho: the best "universal" bound so far
+        No network whatever its hidden neurons reaches less at this rho. It is the best "universal" bound so far
         (`convexsnn.bounds`).
     columns : int
-        Of the dictionary.
+        The number of columns of the dictionary.
     support : int
         Columns that carry weight.
     best_score : float

@@ -46,31 +46,34 @@ def search(
     given: Hidden | None = None,
     on_round: Callable[[Round], None] | None = None,
     checkpoint: str | Path | None = None,
+    device: str | torch.device = "cpu",
 ) -> Searched:
     """Find the neurons worth having: columns that lower the objective, priced by the dual vector of the program.
 
-    Each round solves the program over the columns found so far, looks for branches whose columns have a score
-    Omega*(d^T U) / rho above 1 (those, and only those, lower the objective), adds the best and drops what has no
-    weight. The objective never rises. rho is that of the problem throughout.
+    Each round solves the program over the columns found so far. It then looks for branches whose columns have a score
+    Omega*(d^T U) / rho above 1: only these lower the objective. It adds the best of them, and drops columns without
+    weight. The result is at the rho of the problem.
 
     Parameters
     ----------
     problem : Problem
-        Its validation data are scored after each round for the record. At the end columns that they do not miss are
-        left out (`slim`).
+        What is to be learned. Its validation data are scored after each round for the record. At the end columns are
+        left out as long as this score does not fall (`slim`).
     settings : SearchSettings, optional
     seed : int
     given : Hidden, optional
-        Witnesses of any other family to begin from.
+        Witnesses of any other family, with which the search begins.
     on_round : callable (Round), optional
     checkpoint : path, optional
         A file written after every round. When it is there already, the search goes on from it and ends as an
         uninterrupted one would have.
+    device : str or torch.device
+        Where branches are scored, the "cpu" or a GPU. All else is done on the CPU.
 
     Returns
     -------
     Searched
-        After Ctrl-C the best so far.
+        The network that was found. After Ctrl-C it is the best so far.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def search(
     check_integer("seed", seed, minimum=0)
     require_norm(problem.penalty, SEARCHING)
     given = _given(settings, problem, given)
-    task = _task(problem, settings)
+    task = _task(problem, settings, torch.device(device))
     of = "" if checkpoint is None else search_identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
         with resuming():
@@ -143,17 +146,17 @@ def _given(settings: SearchSettings, problem: Problem, given: Hidden | None) -> 
     return given
 
 
-def _task(problem: Problem, settings: SearchSettings) -> SearchTask:
+def _task(problem: Problem, settings: SearchSettings, device: torch.device) -> SearchTask:
     architecture = settings.architecture(problem.input.n_features, every_step=problem.every_step)
     rows = problem.merged_rows(architecture.torch_dtype)
     scale = input_scale(rows.exact, settings.threshold if settings.neuron == "lif" else 1.0)
     variation = Variation(architecture, settings.width, scale, settings.free_leak)
-    effort = Effort.of(settings, rows.exact, architecture.depth - 1)
+    effort = Effort.of(settings, rows.exact, architecture.depth - 1, device)
     held = None
     if problem.validation is not None:
         shown = prefixes_of(problem.validation.sequences, every_step=problem.every_step)
         held = Held(problem.validation, BranchRunner(shown))
-    return SearchTask(problem, rows, BranchRunner(rows.fast), variation, settings, effort, held)
+    return SearchTask(problem, rows, BranchRunner(rows.fast, device), variation, settings, effort, held)
 
 
 def _stage_is_over(task: SearchTask, state: SearchState) -> bool:
@@ -190,7 +193,7 @@ def _why_stop(task: SearchTask, state: SearchState) -> str | None:
     if task.effort.spent(state.history) >= 1.0:
         if settings.seconds is not None:
             return f"{settings.seconds:g} seconds are over"
-        return f"the effort of {settings.effort:g} neuron steps is spent"
+        return f"the effort of {task.effort.total:g} neuron steps is spent"
     if settings.max_columns is not None and last.support >= settings.max_columns:
         return f"{last.support} columns carry weight, of at most {settings.max_columns}"
     return None

@@ -56,9 +56,10 @@ class SearchSettings:
         An oracle varies at most this many branches at once: fewer where the data are large for the effort.
     generations : int
         A round takes at most this many generations of hill climbing. The oracles share them by what each has gained.
-    effort : float
+    effort : float, optional
         The search may take this many neuron steps. One is one neuron for one step of one distinct prefix: half a
-        nanosecond on one core. A round takes a twentieth of the effort at most, and the last step a tenth.
+        nanosecond on one core. Without a value these are 2e10, about ten seconds of a core, or 3e11 on a GPU. A round
+        takes a twentieth of the effort at most, and the last step a tenth.
     seconds : float, optional
         The search takes this many seconds, instead of an effort. The same seed may then give another network on another
         day.
@@ -116,7 +117,7 @@ class SearchSettings:
     width: int = 12
     population: int = 256
     generations: int = 40
-    effort: float = 2e10
+    effort: float | None = None
     seconds: float | None = None
     rounds: int = 100
     patience: int = 4
@@ -150,7 +151,8 @@ class SearchSettings:
         check_memory("population, depth and width ask for branches", self.population * branch(self.width))
         check_memory("block and depth ask for a branch", branch(self.block))
         self.architecture(n_features=1, every_step=False)
-        check_real("effort", self.effort, 0.0, open_minimum=True)
+        if self.effort is not None:
+            check_real("effort", self.effort, 0.0, open_minimum=True)
         check_real("min_drop", self.min_drop, 0.0)
         check_share("dropout", self.dropout)
         check_integer("prune", self.prune, minimum=0)
@@ -159,7 +161,7 @@ class SearchSettings:
         object.__setattr__(self, "stages", tuple(map(float, self.stages)))
         if self.seconds is not None:
             check_real("seconds", self.seconds, 0.0, open_minimum=True)
-            if self.effort != type(self).__dataclass_fields__["effort"].default:
+            if self.effort is not None:
                 raise ValueError("seconds takes the place of effort: give one of the two")
         if self.max_columns is not None:
             check_integer("max_columns", self.max_columns)

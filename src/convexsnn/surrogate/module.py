@@ -24,9 +24,9 @@ class Gradients:
     ----------
     surrogate : SurrogateShape
     detach_reset : bool
-        No gradient through the spike in the reset.
+        No gradient passes through the spike in the reset.
     learn_leak, learn_threshold : bool
-        Of LIF neurons, one value a neuron.
+        Leaks and thresholds of LIF neurons are trained too, one value for each neuron.
     """
 
     surrogate: SurrogateShape
@@ -125,7 +125,7 @@ class TrainableNetwork(nn.Module):
             Share of spikes silenced: whole neurons, for all steps of a sequence, the others scaled up. Of the last
             layer it is the readout's column that is silenced.
         generator : torch.Generator, optional
-            Of the dropout, on the device of `values`.
+            The source of random numbers of the dropout, on the device of `values`.
         """
         readout, every_step = self._template.readout, self._template.every_step
         x = values.transpose(0, 1).contiguous()

@@ -25,9 +25,9 @@ def initial_network(
     ----------
     architecture : Architecture
     n_outputs : int
-        C.
+        The number C of outputs.
     generator : torch.Generator
-        On the CPU.
+        The source of random numbers, on the CPU.
     gain : float
     """
     dtype, branches = architecture.torch_dtype, []

@@ -25,9 +25,10 @@ class SurrogateResult:
     Attributes
     ----------
     network : Network
-        Of the epoch with the best validation score (the first of equals), or of the last epoch without validation data.
+        The network of the epoch with the best validation score (the first of equals), or of the last epoch without
+        validation data.
     epoch : int
-        That epoch; 0 is the network that training began with.
+        The number of that epoch. 0 is the network that training began with.
     history : tuple of Epoch
     interrupted : bool
         Whether training was stopped by Ctrl-C before its end.
@@ -60,7 +61,7 @@ def train_surrogate(
         Its validation data, if any, are scored after each epoch.
     settings : SurrogateSettings, optional
     seed : int
-        Of the order of the batches and of dropout.
+        The order of the batches and the dropout follow from this seed.
     on_epoch : callable (Epoch), optional
     checkpoint : path, optional
         A file written after every epoch. When it is there already, training goes on from it and ends with the network

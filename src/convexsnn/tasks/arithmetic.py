@@ -1,9 +1,9 @@
 """Long arithmetic, digit by digit: the label of a step is the digit written down and what is carried on.
 
-Every step has three inputs, each divided by base - 1: a digit of the first number; the digit of the second number
-(multiplication and division: the same one-digit multiplier or divisor at every step); and what the step before
-carried on (0 at the first step). Addition, subtraction and multiplication start at the least significant digit,
-division at the most significant one. With D digits:
+Every step has three inputs, each divided by base - 1. The first is a digit of the first number. The second is the digit
+of the second number; in multiplication and division it is the same one-digit number at every step. The third is what
+the step before carried on, and 0 at the first step. Addition, subtraction and multiplication start at the least
+significant digit, division at the most significant one. With D digits:
 
 ==============  =============================  =========  ============================
 task            numbers                        steps T    carried on

@@ -46,7 +46,7 @@ class TaskSettings:
         Lengths are drawn uniformly from min_timesteps .. timesteps; None makes every sequence `timesteps` long.
         Automata only.
     per_step : bool or None
-        One label a step instead of one a sequence.
+        Each step has a label, instead of each sequence.
     permute : bool
         Images and mnist-1d only: put the pixels, or steps, in one fixed order, the same for every split and seed.
     data_dir : str, Path or None
@@ -98,7 +98,7 @@ class Split:
     Raises
     ------
     ValueError
-        If X and y differ in length.
+        When X and y differ in length.
     """
 
     X: SequenceArrays
@@ -121,7 +121,7 @@ class TaskData:
     name : str
         The name it was asked for by.
     settings : TaskSettings
-        As asked for, with the task's defaults filled in.
+        The settings as asked for, with the task's defaults filled in.
     train, test : Split
     val : Split or None
         None for a published set of data that comes without one.

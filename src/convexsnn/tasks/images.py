@@ -93,7 +93,7 @@ def load_fashion_mnist(name: str, settings: TaskSettings, streams: Streams) -> T
     Raises
     ------
     ValueError
-        As for MNIST; says where to get the data.
+        As for MNIST. The message says where to get the data.
     """
     _chunk_length(784, settings)
     folder = FASHION_FOLDER if settings.data_dir is None else settings.data_dir

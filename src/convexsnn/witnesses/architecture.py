@@ -30,23 +30,23 @@ class Architecture:
     depth : int
         L >= 2, counted with the linear output: L - 2 layers of `hidden` / K neurons and one of `last` / K a branch.
     branches : int
-        K.
+        The number K of branches, at least 1.
     hidden, last : int
         P_rec and P_last: neurons of each hidden layer, and of the last one, over all branches. What K does not divide
         is given to the first branches, one neuron each.
     neuron : {"lif", "threshold"}
     leak, threshold : float
-        Of LIF neurons; leak in [0, 1].
+        Leak, in [0, 1], and threshold of LIF neurons.
     reset : {"soft", "hard", "none", "delayed"}
-        Of LIF neurons.
+        What a spike of a LIF neuron does to its membrane.
     recurrent : bool
         Explicit recurrent weights W_rec in every layer ("threshold" with it is the recurrent threshold network).
     bias : bool
         A bias on every neuron.
     readout : Readout
-        Or a name of `convexsnn.readouts.READOUTS`, such as "spike".
+        What is read of the last layers, or a name of `convexsnn.readouts.READOUTS`, such as "spike".
     every_step : bool
-        Read at every step instead of the last of each sequence.
+        The network is read at every step, instead of the last of each sequence.
     dtype : {"float64", "float32"}
         Arithmetic in which the dynamics are defined.
     """

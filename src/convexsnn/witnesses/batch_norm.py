@@ -33,7 +33,7 @@ def fold_batch_norms(module: nn.Module, X: Any) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        With an identity in the place of each batch normalisation.
+        A new module with an identity in the place of each batch normalisation.
 
     Raises
     ------

@@ -20,7 +20,7 @@ VARIANTS: tuple[str, ...] = get_args(Variant)
 def gaussian(architecture: Architecture, generator: torch.Generator, variant: Variant = "standard") -> Hidden:
     """Draw hidden weights.
 
-    The order of the draws is the paper's: branch by branch, layer by layer, each weight of shape (in, out); a layer
+    The order of the draws is the paper's: branch by branch, layer by layer, each weight of shape (in, out). A layer
     with recurrent weights draws them next, and one with biases draws those last. Draws are float32 numbers, so that a
     network means the same in float32 and float64 parameters.
 
@@ -28,7 +28,8 @@ def gaussian(architecture: Architecture, generator: torch.Generator, variant: Va
     ----------
     architecture : Architecture
     generator : torch.Generator
-        On the CPU; advanced by the call. The same seed gives the same network on every device.
+        The source of random numbers, on the CPU. The call advances it. The same seed gives the same network on every
+        device.
     variant : {"standard", "normalized", "orthogonal"}
         i.i.d. N(0, 1); the same with the incoming weights of every neuron scaled to norm 1; or incoming weights that
         are orthonormal (in groups of `in` neurons when there are more neurons than inputs).

@@ -28,7 +28,7 @@ class Heterogeneity:
         Time constant tau of the membrane, in steps, > 0: leak = exp(-1 / tau). The default reaches from neurons that
         forget within a step to neurons that keep a hundred.
     threshold : (float, float)
-        > 0.
+        Thresholds are drawn from this range, more than 0.
     gain : (float, float)
         Factor on all incoming weights, recurrent ones included, > 0.
     bias : float
@@ -57,7 +57,7 @@ def heterogeneous(
     architecture : Architecture
         Its leak and threshold are not used.
     generator : torch.Generator
-        On the CPU; advanced by the call.
+        The source of random numbers, on the CPU. The call advances it.
     heterogeneity : Heterogeneity, optional
     """
     return diversify(gaussian(architecture, generator), generator, heterogeneity)
@@ -73,15 +73,15 @@ def diversify(hidden: Hidden, generator: torch.Generator, heterogeneity: Heterog
     Parameters
     ----------
     hidden : Hidden
-        Such as the start of surrogate-gradient training.
+        Hidden layers, such as the start of surrogate-gradient training.
     generator : torch.Generator
-        On the CPU; advanced by the call.
+        The source of random numbers, on the CPU. The call advances it.
     heterogeneity : Heterogeneity, optional
 
     Raises
     ------
     ValueError
-        For other kinds of neurons.
+        When the kind of neurons is another.
     """
     chosen = heterogeneity or Heterogeneity()
     branches = [

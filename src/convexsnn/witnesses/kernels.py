@@ -85,7 +85,8 @@ def kernels(
 ) -> Hidden:
     """Draw kernels for given sequences.
 
-    A kernel has a length, a dilation, and weights for some of the features. Dilations are drawn so that their
+    A kernel has a length, a dilation, and weights for some of the features. For half of the kernels these features are
+    neighbours, as those of rows of an image or of a spectrum belong together. Dilations are drawn so that their
     logarithms are uniform, up to the largest with which a kernel fits into half of the sequences. Half of the kernels
     have weights from a normal distribution; the others have one weight, for a third of the taps, and another for the
     rest, so that their sum is zero (as those of MiniRocket). Half of the kernels see the input, the others how it
@@ -97,12 +98,12 @@ def kernels(
     Parameters
     ----------
     sequences : Sequences
-        Of training.
+        The training sequences.
     generator : torch.Generator
-        On the CPU; advanced by the call.
+        The source of random numbers, on the CPU. The call advances it.
     shape : KernelShape, optional
     every_step : bool
-        Read at every step.
+        The network is read at every step.
 
     Returns
     -------
@@ -165,10 +166,20 @@ def _weights(length: int, d: int, m: int, generator: torch.Generator) -> Tensor:
     two = torch.where(order < large, (length - large) / large, -1.0).to(torch.float64).unsqueeze(1)
     plain = (torch.rand(m, generator=generator) < 0.5) & (length > 1)  # one tap alone would have weight zero
     weight = torch.where(plain, two.expand(length, d, m), normal)
-    # As many features as a number whose logarithm is uniform.
-    seen = torch.exp(math.log(d + 1) * torch.rand(m, generator=generator)).floor().clamp(max=d)
+    return weight * _seen(d, m, generator)
+
+
+def _seen(d: int, m: int, generator: torch.Generator) -> Tensor:
+    """Which of `d` features each of `m` kernels sees, bool (d, m): any, or for half of them a run of neighbours.
+
+    They are as many as a number whose logarithm is uniform.
+    """
+    many = torch.exp(math.log(d + 1) * torch.rand(m, generator=generator)).floor().clamp(max=d)
     rank = torch.rand(d, m, generator=generator).argsort(dim=0).argsort(dim=0)
-    return weight * (rank < seen)
+    first = (torch.rand(m, generator=generator) * (d - many + 1)).floor()
+    place = torch.arange(d).unsqueeze(1) - first
+    neighbours = torch.rand(m, generator=generator) < 0.5
+    return torch.where(neighbours, (place >= 0) & (place < many), rank < many)
 
 
 def _units(sequences: Sequences) -> Tensor:

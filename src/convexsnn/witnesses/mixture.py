@@ -15,7 +15,7 @@ def mix(*parts: Hidden) -> Hidden:
     Parameters
     ----------
     *parts : Hidden
-        At least one; of the same input features, readout, rows and dtype.
+        Hidden layers, at least one, with the same input features, readout, rows and dtype.
 
     Raises
     ------

@@ -47,7 +47,7 @@ def pretrained(
     layers : int, optional
         Keep only so many hidden layers: one fewer where the output neurons spike, too.
     leak : float, optional
-        In [0, 1]. Of plain `Linear` layers, as are threshold and reset.
+        The leak of plain `Linear` layers, in [0, 1]. Threshold and reset are for these too.
     threshold : float
     reset : {"soft", "hard", "none", "delayed"}
     readout : str or Readout

@@ -30,9 +30,9 @@ class ReservoirGrid:
     Attributes
     ----------
     leaks, thresholds : tuple of float
-        Of all neurons.
+        Leaks from 0 to 1, and thresholds of more than 0, in units of the membrane potential; one for all neurons.
     input_scales : tuple of float
-        Factors on the first layers' input weights.
+        Factors on the input weights of the first layers, more than 0.
     """
 
     leaks: tuple[float, ...] = (0.9, 0.95, 0.99, 0.995)
@@ -52,11 +52,11 @@ class ReservoirSetting:
     ----------
     leak, threshold, input_scale : float
     branching_ratios : tuple of float
-        Of each layer: sigma = sum_t a_t a_{t+1} / sum_t a_t^2 with a_t the spikes of the layer's neurons (of all
-        branches) at step t of a sequence, both sums taken over the steps that have a successor, of all sequences; nan
-        for a silent layer.
+        The branching ratio of each layer: sigma = sum_t a_t a_{t+1} / sum_t a_t^2. Here a_t counts the spikes of the
+        layer's neurons at step t of a sequence, over all branches. Both sums go over all sequences, and over the steps
+        that have a next step. A silent layer has nan.
     rate : float
-        Spikes a neuron and step.
+        Spikes of one neuron in one step, in the mean: from 0 to 1.
     """
 
     leak: float
@@ -99,18 +99,19 @@ def tune_reservoir(
 ) -> TunedReservoir:
     """Draw column-normalised gaussian weights once, and choose the setting nearest to criticality.
 
-    That is the one whose layers' branching ratios are closest to 1, in the layer that is farthest from it: the ratio of
-    all neurons together is that of the first layer, which spikes most, and may be 1 while the last one is silent. Of
-    equally close settings the first in the order of the grid is chosen. Each setting is simulated once.
+    Each layer has a branching ratio, and near 1 its activity neither dies out nor explodes. The setting is chosen by
+    the layer whose ratio is farthest from 1. The ratio of all neurons together would not do: it is that of the first
+    layer, which spikes most, and may be 1 while the last layer is silent. Of equally close settings the first in the
+    order of the grid is chosen. Each setting is simulated once.
 
     Parameters
     ----------
     architecture : Architecture
-        Of LIF neurons; its leak and threshold are not used.
+        The shape of the network, of LIF neurons. Its leak and threshold are not used.
     sequences : Sequences
-        The first `sample` of them are simulated.
+        The training sequences. The first `sample` of them are simulated.
     generator : torch.Generator
-        On the CPU.
+        The source of random numbers, on the CPU.
     grid : ReservoirGrid, optional
     sample : int
     on_setting : callable (settings done, settings in all), optional

@@ -48,8 +48,7 @@ class DualPricing:
         rest = order[largest:]
         drawn = rest[torch.randperm(len(rest), generator=generator)[: count - largest]]
         U = torch.cat([self.U[order[:largest]], self.U[drawn] * (len(rest) / len(drawn))])
-        prefixes = self.runner.prefixes.only(torch.cat([order[:largest], drawn]))
-        return DualPricing(BranchRunner(prefixes), U, self.norm)
+        return DualPricing(self.runner.only(torch.cat([order[:largest], drawn])), U, self.norm)
 
     def correlations(self, population: Population) -> Tensor:
         """d^T U / rho of every last-layer neuron, (B, m, C)."""

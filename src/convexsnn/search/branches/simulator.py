@@ -18,8 +18,9 @@ from convexsnn.prefixes import Prefixes
 from convexsnn.readouts import Membrane
 from convexsnn.search.branches.population import Population, StackedLayer
 
-# Floats of one layer's potentials held at a time: beyond the cache every step costs several times as much.
-CHUNK_FLOATS = 2**18
+# Floats of one layer's potentials held at a time. On a CPU every step costs several times as much beyond the cache. A
+# GPU needs many at once to be busy.
+CHUNK_FLOATS, CHUNK_FLOATS_ON_GPU = 2**18, 2**27
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +128,11 @@ def features(population: Population, prefixes: Prefixes) -> Iterator[tuple[int, 
     wirings = [_Wiring.of(layer, population.reset) for layer in population.layers]
     memories = [_Memory(wiring.at_rest(), max(prefixes.sizes)) for wiring in wirings]
     for t, (x, parent) in enumerate(zip(prefixes.values, prefixes.parents, strict=True)):
-        below, u = x.T.to(population.device), len(x)
-        index = None if parent is None else parent.to(population.device)
+        below, u = x.T, len(x)
         seen = None
         for wiring, memory in zip(wirings, memories, strict=True):
-            if index is not None:
-                memory.descend(index)
+            if parent is not None:
+                memory.descend(parent)
             spikes = memory.spikes(u)
             membrane = wiring.fire(wiring.drive(memory.carried, below), spikes)
             if prefixes.read[t] and isinstance(population.readout, Membrane) and wiring is wirings[-1]:
@@ -155,7 +155,7 @@ def correlate(population: Population, prefixes: Prefixes, U: Tensor) -> Tensor:
     size, parts = _at_once(population, prefixes), []
     for start in range(0, len(population), size):
         part = population.take(slice(start, start + size))
-        total = U.new_zeros(len(part), part.m_last, U.shape[1]).to(part.device, part.layers[0].weight.dtype)
+        total = part.layers[0].weight.new_zeros(len(part), part.m_last, U.shape[1])
         for t, seen in features(part, prefixes):
             total.baddbmm_(seen, at_step[t].expand(len(part), *at_step[t].shape))
         parts.append(total)
@@ -192,4 +192,5 @@ def columns(population: Population, owner: Tensor, neuron: Tensor, prefixes: Pre
 def _at_once(population: Population, prefixes: Prefixes) -> int:
     """How many branches to run at a time."""
     widest = max(layer.leak.shape[1] for layer in population.layers)
-    return max(1, CHUNK_FLOATS // (max(prefixes.sizes) * widest))
+    floats = CHUNK_FLOATS if population.device.type == "cpu" else CHUNK_FLOATS_ON_GPU
+    return max(1, floats // (max(prefixes.sizes) * widest))

@@ -24,13 +24,13 @@ STEPS_AT_ONCE = 200_000
 
 
 def settle(task: SearchTask, state: SearchState) -> Settled:
-    """What an attempt came to, with fewer columns where the validation data do not miss them, and fewer connections."""
+    """The result of an attempt, with fewer columns where the validation score does not fall, and fewer connections."""
     pool = slim(task, state.pool) if task.settings.slim else state.pool
     return _scored(task, prune(task, pool, task.effort.trials, state.generator))
 
 
 def is_worth_another(task: SearchTask, state: SearchState) -> bool:
-    """Whether to begin again from nothing: the validation score tells attempts apart that have all learned the rows.
+    """Whether to begin again from nothing: attempts that all learned the rows may differ in their validation score.
 
     Where one is right on all of them, others are only begun if they suffice for a majority.
     """

@@ -1,4 +1,4 @@
-"""The last step of a search: the same training columns, by branches with less of a reason to err elsewhere."""
+"""The last step of a search: smaller branches that have the same training columns."""
 
 from __future__ import annotations
 

@@ -96,8 +96,9 @@ class HingeLinear:
 def _likely_columns(point: CertifiedPoint, products: Tensor | None) -> Tensor | None:
     """The columns that a program of one output is likely to use; None where all of them cost little.
 
-    They are those nearest to the dual constraint at the last of the programs that share `products`; else at a rough
-    solution of the logistic program, whose support is much the same and which takes a small part of the time.
+    They are those nearest to the dual constraint at the last of the programs that share `products`. Where there was
+    none, a rough solution of the logistic program takes its place. Its support is much the same, and it takes a small
+    part of the time.
     """
     program, W = point.program, point.best.W
     n, count = program.columns.shape

@@ -38,8 +38,9 @@ class Tree(NamedTuple):
     tiles : int64 array of shape (tiles + 1,)
         First block of each tile, and the number of blocks. A tile is run for all branches before the next one.
     blocks : int64 array of shape (blocks, 6)
-        The nodes of one tile and step each: first node, number of nodes, whether they are at the root, first group of
-        inputs, number of groups; and place of its first node among those of all blocks that are read, or -1.
+        The nodes of one tile and step each. The numbers are: first node, number of nodes, whether they are at the root,
+        first group of inputs, number of groups. The last is the place of its first node among those of all blocks that
+        are read, or -1.
     parent : int32 array of shape (nodes,)
         Place in the block before.
     code : int32 array of shape (nodes,)
