@@ -12,7 +12,7 @@ from convexsnn.bounds.cells.deciding import Weights
 from convexsnn.bounds.cells.regions import Cutting, Regions
 from convexsnn.bounds.cells.states import States
 from convexsnn.bounds.cells.tree import DecisionTree
-from convexsnn.bounds.family import NetworkFamily, Unit
+from convexsnn.bounds.family import NetworkFamily
 from convexsnn.network import Hidden
 from convexsnn.penalties import Norm
 from convexsnn.rationals import Floats
@@ -20,25 +20,48 @@ from convexsnn.sequences import Sequences
 from convexsnn.simulation import simulate
 
 
+class FamilyCells:
+    """The decisions of a family's neurons on given sequences, from which one dual vector after another is priced.
+
+    Attributes
+    ----------
+    family : NetworkFamily
+    sequences : Sequences
+    states : tuple of States
+        Of each kind of neuron: what cells have reached so far.
+
+    Raises
+    ------
+    ValueError
+        When neurons of the family are not single ones on the input.
+    """
+
+    def __init__(self, family: NetworkFamily, sequences: Sequences) -> None:
+        family.check_enumerable()
+        self.family, self.sequences = family, sequences
+        self.states = tuple(States(DecisionTree.of(unit, family, sequences)) for unit in family.units)
+
+
 class PricedCells:
-    """Regions of a unit's parameters, and the norms of d^T U that their patterns d can have.
+    """Regions of a kind of neurons, and the norms of d^T U that their patterns d can have.
 
     Parameters
     ----------
-    unit : Unit
-    family : NetworkFamily
-    sequences : Sequences
+    cells : FamilyCells
+    unit : int
+        Which kind of neurons of the family.
     U : float64 array of shape (rows, C)
     penalty : Norm
         Whose row norm prices.
     """
 
-    def __init__(self, unit: Unit, family: NetworkFamily, sequences: Sequences, U: Floats, penalty: Norm) -> None:
-        self.tree = DecisionTree.of(unit, family, sequences)
-        self._family, self._sequences, self._U, self._penalty = family, sequences, U, penalty
+    def __init__(self, cells: FamilyCells, unit: int, U: Floats, penalty: Norm) -> None:
+        states = cells.states[unit]
+        self.tree = states.tree
+        self._family, self._sequences, self._U, self._penalty = cells.family, cells.sequences, U, penalty
         gain = self.tree.gains(U)
         up, down = (self.tree.sums_below(np.maximum(sign * gain, 0.0)) for sign in (1.0, -1.0))
-        self._cutting = Cutting(States(self.tree), Weights(gain, up, down, (up + down).sum(axis=1)))
+        self._cutting = Cutting(states, Weights(gain, up, down, (up + down).sum(axis=1)))
 
     @property
     def rounding(self) -> float:
