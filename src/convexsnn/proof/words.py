@@ -29,7 +29,7 @@ PRECISION = {"float64": (53, 1074), "float32": (24, 149)}  # bits of a significa
 LARGEST_EXPONENT = 100  # sums beyond this power of two are refused, so no potential overflows
 MOST_PATTERNS = 2**16  # of one box under one symbol
 
-Cut = tuple[int, int, int, int]
+_Cut = tuple[int, int, int, int]
 """What one neuron may do in a step: its spike, the bit that is read of it, and the interval of its membrane."""
 
 
@@ -293,7 +293,7 @@ class _Check:
         margin = None if self.margin is None else Fraction(self.margin, 4**self.proof.places)
         return CheckedWords(len(self.proof.boxes), transitions, patterns, margin, claim)
 
-    def _held(self, state: int, cuts: list[list[Cut]]) -> bool:
+    def _held(self, state: int, cuts: list[list[_Cut]]) -> bool:
         """Whether one box holds all of this; the one that was found last is tried first."""
         pairs = list(zip(self.layers, cuts, strict=True))
         spikes = tuple(own[j][0] for layer, own in pairs for j in layer.echoing)
@@ -305,7 +305,7 @@ class _Check:
                 return True
         return False
 
-    def _steps(self, box: _Box, x: tuple[int, ...], done: list[list[Cut]]) -> Iterator[list[list[Cut]]]:
+    def _steps(self, box: _Box, x: tuple[int, ...], done: list[list[_Cut]]) -> Iterator[list[list[_Cut]]]:
         """All that the neurons may do from a box under input x: for each layer one cut a neuron."""
         k = len(done)
         if k == len(self.layers):
@@ -318,7 +318,7 @@ class _Check:
 
     def _cuts(
         self, k: int, before: list[tuple[int, int]], inputs: tuple[int, ...], spikes: tuple[int, ...]
-    ) -> list[list[Cut]]:
+    ) -> list[list[_Cut]]:
         """What each neuron of layer k may do."""
         proof, layer, places = self.proof, self.layers[k], self.proof.places
         (precision, smallest), drives = proof.dtype, proof.summed(k, "weight", layer.weight, inputs)
@@ -342,7 +342,7 @@ class _Check:
             cuts.append(own if layer.read_bias is None else _cut_again(own, layer.read_bias[j] << places))
         return cuts
 
-    def _check_answer(self, cuts: list[list[Cut]], answer: int | None, where: str) -> None:
+    def _check_answer(self, cuts: list[list[_Cut]], answer: int | None, where: str) -> None:
         """Whether the output answers right by more than its rounding; of equal outputs the first is taken."""
         if answer is None:
             return
@@ -366,7 +366,7 @@ def _rounding(size: int, terms: int, places: int, precision: int, smallest: int)
     return -(-size * terms // (2**precision - terms)) + (terms << max(0, 2 * places - smallest)) if size else 0
 
 
-def _cut(low: int, high: int, theta: int, reset: str) -> list[Cut]:
+def _cut(low: int, high: int, theta: int, reset: str) -> list[_Cut]:
     """A potential in an interval, cut at the threshold, then reset; it fires where it reaches the threshold."""
     cuts = [(0, 0, low, min(high, theta))] if low < theta else []
     if high >= theta:
@@ -376,7 +376,7 @@ def _cut(low: int, high: int, theta: int, reset: str) -> list[Cut]:
     return cuts
 
 
-def _cut_again(cuts: list[Cut], bias: int) -> list[Cut]:
+def _cut_again(cuts: list[_Cut], bias: int) -> list[_Cut]:
     """The same, cut where the membrane that is left reaches its bias, with the bit that is read."""
     below = [(spike, 0, low, min(high, bias)) for spike, _, low, high in cuts if low < bias]
     return below + [(spike, 1, max(low, bias), high) for spike, _, low, high in cuts if high >= bias]
