@@ -25,7 +25,7 @@ MOST_WORDS_IN_THE_MEAN, MOST_WORDS, MOST_COLUMNS = 20, 40, 100
 ABBREVIATIONS = ("e.g", "i.e", "cf", "vs", "et al", "approx", "Fig", "Sec")
 ITEM = re.compile(r"\s*(?:[-*+]|\d+\.)\s+")
 # Pages whose sentences are still too long.
-UNEDITED = {"bounds", "proofs"}
+UNEDITED = {"bounds"}
 FENCE = re.compile(r"^ *(```|:::|~~~).*?^ *\1`* *$", re.MULTILINE | re.DOTALL)
 
 

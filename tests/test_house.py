@@ -27,7 +27,7 @@ ROOMS = [
     ["elimination"],
     ["fitting"],
     ["estimators"],
-    ["aeon", "closed_loop", "forecasting", "storage"],
+    ["aeon", "closed_loop", "forecasting", "storage", "words"],
     ["metrics", "display"],
     ["bench", "report"],
     ["cli"],
