@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -91,6 +92,11 @@ class Spectrum:
             return (self.vectors @ (kept.unsqueeze(1) * self._targets)) / (self._squares @ kept).unsqueeze(1)
         leverages = self._squares @ (self.values + lam).reciprocal()
         return (self.B - self.A @ self.weights(rho)) / (1.0 - leverages).unsqueeze(1)
+
+    def least_loss(self, rhos: Sequence[float]) -> int:
+        """The rho for which the squared residuals of rows that are left out are smallest; of equal ones the largest."""
+        losses = [float(self.left_out_residuals(rho).square().sum()) for rho in rhos]
+        return min(range(len(rhos)), key=lambda i: (losses[i], -rhos[i]))
 
     @property
     def _by_rows(self) -> bool:
