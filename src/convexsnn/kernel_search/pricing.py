@@ -7,6 +7,9 @@ from torch import Tensor
 
 from convexsnn.kernel_search.readout import KernelReadout
 
+# So many times as many as are taken are looked at together: those that are worth most alone.
+SHORTLISTED = 8
+
 
 def best_together(readout: KernelReadout, columns: Tensor, rows: Tensor, count: int) -> Tensor:
     """The kernels that lower the objective most, one after another.
@@ -39,13 +42,19 @@ def best_together(readout: KernelReadout, columns: Tensor, rows: Tensor, count: 
     lam = 0.5 * readout.rho * len(rows) / len(readout.spectrum.A)
     gram = A.T @ A + lam * torch.eye(A.shape[1], dtype=A.dtype)
     rest = columns - A @ torch.linalg.solve(gram, A.T @ columns)
-    taken: list[int] = []
-    for _ in range(min(count, columns.shape[1])):
-        sizes = rest.square().sum(dim=0) + lam
-        worth = (rest.T @ R).square().sum(dim=1) / sizes
+    shortlist = _worth(rest, R, lam).argsort(descending=True, stable=True)[: SHORTLISTED * count]
+    rest, taken = rest[:, shortlist], []
+    for _ in range(min(count, len(shortlist))):
+        worth = _worth(rest, R, lam)
         worth[taken] = -1.0
         taken.append(best := int(worth.argmax()))
-        column, size = rest[:, best], sizes[best]
+        column = rest[:, best]
+        size = column @ column + lam
         R = R - torch.outer(column, column @ R / size)
         rest = rest - torch.outer(column, column @ rest / size)
-    return torch.tensor(taken)
+    return shortlist[taken]
+
+
+def _worth(columns: Tensor, R: Tensor, lam: float) -> Tensor:
+    """What each of the columns (r, m) is worth alone: (m,)."""
+    return (columns.T @ R).square().sum(dim=1) / (columns.square().sum(dim=0) + lam)

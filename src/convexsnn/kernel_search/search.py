@@ -27,7 +27,7 @@ FRESH, COPIES, MOST_VARIED = 1500, 20, 1500
 # A round adds so many kernels, or this share of those that the readout has.
 ADDED, ADDED_SHARE = 20, 0.1
 # Kernels are priced on so many sequences at least, up to so many steps, and twice as many as are kept.
-LEAST_PRICED, MOST_PRICED, PRICED_STEPS = 100, 300, 32_768
+LEAST_PRICED, MOST_PRICED, PRICED_STEPS = 100, 1000, 32_768
 # Of the kernels that are too many, this share is left out at a time.
 LEFT_OUT = 1.0 / 3.0
 
