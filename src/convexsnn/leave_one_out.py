@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from convexsnn.losses import Squared
 from convexsnn.observer import Observer
-from convexsnn.penalties import Ridge
-from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
 from convexsnn.regularisation import Regularisation
 from convexsnn.selection import Fitted, betas_of, point_of
 from convexsnn.solvers.base import Solution, SolverOptions
 from convexsnn.solvers.ridge import RidgeClosedForm, Spectrum
 from convexsnn.training import SimulatedColumns
-
-
-def leaves_one_out(problem: Problem) -> bool:
-    """Whether what the rows get when they are left out is known from one solution, and a row is a whole sequence."""
-    return isinstance(problem.loss, Squared) and isinstance(problem.penalty, Ridge) and not problem.every_step
 
 
 def leave_one_out(source: SimulatedColumns, regularisation: Regularisation, observer: Observer | None = None) -> Fitted:
@@ -29,7 +21,7 @@ def leave_one_out(source: SimulatedColumns, regularisation: Regularisation, obse
     Parameters
     ----------
     source : SimulatedColumns
-        The columns, which must not depend on the targets. Its problem has a score, and `leaves_one_out`.
+        The columns, which must not depend on the targets. Its problem has a score, which has `Problem.leaves_one_out`.
     regularisation : Regularisation
     observer : Observer, optional
 

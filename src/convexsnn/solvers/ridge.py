@@ -93,9 +93,13 @@ class Spectrum:
         leverages = self._squares @ (self.values + lam).reciprocal()
         return (self.B - self.A @ self.weights(rho)) / (1.0 - leverages).unsqueeze(1)
 
+    def left_out_loss(self, rho: float) -> float:
+        """The weighted squared error of rows that are left out."""
+        return float(self.left_out_residuals(rho).square().sum())
+
     def least_loss(self, rhos: Sequence[float]) -> int:
         """The rho for which the squared residuals of rows that are left out are smallest; of equal ones the largest."""
-        losses = [float(self.left_out_residuals(rho).square().sum()) for rho in rhos]
+        losses = [self.left_out_loss(rho) for rho in rhos]
         return min(range(len(rhos)), key=lambda i: (losses[i], -rhos[i]))
 
     @property
