@@ -11,7 +11,7 @@ from convexsnn.problem import Problem
 from convexsnn.sequences import Sequences
 
 # So many sequences suffice to tell kernels apart, or as many as have so many steps.
-ENOUGH, ENOUGH_STEPS = 1000, 150_000
+ENOUGH, ENOUGH_STEPS = 1000, 60_000
 # A made-up sequence begins earlier or later by up to this share of the steps.
 SHIFT = 0.05
 
