@@ -28,7 +28,7 @@ ONE = np.uint64(1)
 NONE = np.uint64(0)
 
 
-class StateTable(NamedTuple):
+class FormTable(NamedTuple):
     """States as compiled code reads them.
 
     Attributes

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.cutting import Cones, StateTable
+from convexsnn.bounds.cells.cutting import Cones, FormTable
 from convexsnn.compiling import cached
 
 # What a decision counts, at which the region has no ray on one side for certain, against one that halves it.
@@ -77,7 +77,7 @@ class Standing(NamedTuple):
     waiting: NDArray
 
 
-def decide_further(cones: Cones, before: Open, table: StateTable, weights: Weights) -> tuple[Open, Standing]:
+def decide_further(cones: Cones, before: Open, table: FormTable, weights: Weights) -> tuple[Open, Standing]:
     """Decide what all of a region agrees on, and what follows from it."""
     B, room = len(before.value), 2 * len(before.entry) + 64
     while True:
@@ -92,7 +92,7 @@ def decide_further(cones: Cones, before: Open, table: StateTable, weights: Weigh
 
 @cached
 def _decide_all(
-    cones: Cones, before: Open, after: Open, standing: Standing, table: StateTable, weights: Weights
+    cones: Cones, before: Open, after: Open, standing: Standing, table: FormTable, weights: Weights
 ) -> bool:
     """Do so for all regions; False where there is not room enough for what is open."""
     stack = np.empty(len(table.first) + len(before.entry) + 8, dtype=np.int64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.cutting import StateTable
+from convexsnn.bounds.cells.cutting import FormTable
 from convexsnn.bounds.cells.tree import DecisionTree, Numbers
 from convexsnn.rationals import Floats, Integers, bit_length, primitive
 
@@ -50,10 +50,10 @@ class States:
         """The states of the first step."""
         return self.r + np.arange(self.tree.n_roots)
 
-    def table(self) -> StateTable:
+    def table(self) -> FormTable:
         """What compiled code reads."""
         n = self._count
-        return StateTable(self._node[:n], self._form[:n], self._next[:n], self.tree.first)
+        return FormTable(self._node[:n], self._form[:n], self._next[:n], self.tree.first)
 
     def make(self, states: Numbers, spikes: NDArray[np.bool_]) -> None:
         """Make the states that follow these, of whose nodes none is without children, after these decisions."""
