@@ -47,6 +47,7 @@ def test_fit_writes_three_files_that_agree(trained):
     assert (certificate["loss"], certificate["n"], certificate["scope"]) == ("hinge", 60, "dictionary")
     assert metrics["n"] == {"train": 60, "val": 20, "test": 30}
     assert 0 <= metrics["unseen_share"] <= 1
+    assert 1 - metrics["test"]["accuracy"] < metrics["test_error_bound"] <= 1
     assert metrics["train"]["accuracy"] > 0.8
     assert metrics["spikes_per_inference"] > 0
     assert metrics["dense_operations"] >= metrics["effective_acs"] + metrics["effective_macs"] > 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.stats import beta
 
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
@@ -15,6 +17,9 @@ from convexsnn.estimators.classes import same_answers
 from convexsnn.estimators.targets import class_labels
 from convexsnn.labels import flatten_steps
 from convexsnn.tasks import Split, TaskData
+
+# Of the bound on the error of all sequences, from those of the test split.
+CONFIDENCE = 0.95
 
 
 @isolated
@@ -50,6 +55,36 @@ def closed_loop_scores(estimator: SpikingClassifier, task: TaskData, split: str 
     check_choice("split", split, ("train", "val", "test"))
     part: Split = getattr(task, split)
     return _answer_scores(estimator, part.X, part.y, predict_closed_loop(estimator, part.X, FeedbackLoop.of_task(task)))
+
+
+def error_bound(scores: Mapping[str, float], n: int) -> float | None:
+    """What share of all sequences the network answers wrongly at most, with a confidence of `CONFIDENCE`.
+
+    This is the exact one-sided bound for n independent draws. It is no proof: one of twenty such bounds may be wrong.
+    It holds for a split that had no part in training or in any choice.
+
+    Parameters
+    ----------
+    scores : mapping of str to float
+        As of `split_scores`. With a label at every step, a sequence is wrong where one of its steps is.
+    n : int
+        Sequences of the split.
+
+    Returns
+    -------
+    float or None
+        None for scores of a regressor.
+
+    References
+    ----------
+    C. Clopper, E. Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika
+    1934.
+    """
+    share = scores.get("sequence_accuracy", scores.get("accuracy"))
+    if share is None:
+        return None
+    wrong = n - round(share * n)
+    return 1.0 if wrong == n else float(beta.ppf(CONFIDENCE, wrong + 1, n - wrong))
 
 
 def _answer_scores(estimator: SpikingClassifier, X: Any, y: Any, predicted: Any) -> dict[str, float]:

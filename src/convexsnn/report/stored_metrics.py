@@ -78,7 +78,7 @@ def _times(name: str, value: Any) -> dict[str, Any]:
 
 FIELDS: dict[str, Check] = {
     **dict.fromkeys(("beta", "objective"), check_real),
-    **dict.fromkeys(("relative_gap", "unseen_share"), _optional),
+    **dict.fromkeys(("relative_gap", "unseen_share", "test_error_bound"), _optional),
     **dict.fromkeys(("status", "solver"), _text),
     **dict.fromkeys(COUNTS, _count),
     **{field.name: check_real for field in fields(Cost)},
