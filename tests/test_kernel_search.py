@@ -12,8 +12,8 @@ from convexsnn import KernelSearch, SpikingClassifier, SpikingRegressor, simulat
 from convexsnn.kernel_search.examples import mixed
 from convexsnn.kernel_search.pricing import best_together
 from convexsnn.kernel_search.rates import rates
-from convexsnn.kernel_search.readout import KernelReadout, Rows
-from convexsnn.kernel_search.variation import by_delays, chosen, varied
+from convexsnn.kernel_search.readout import AnsweredRows, KernelReadout
+from convexsnn.kernel_search.variation import by_delays, picked_kernels, varied
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 from convexsnn.witnesses.kernels import KernelShape, kernels
@@ -35,7 +35,7 @@ def readout_of(columns, targets, *, intercept=False):
     n = len(columns)
     sequences = draw_sequences(n=n, T=3, d=1)
     return KernelReadout.of(
-        Rows(sequences, targets, torch.full((n,), 1.0 / n, dtype=torch.float64), intercept), columns
+        AnsweredRows(sequences, targets, torch.full((n,), 1.0 / n, dtype=torch.float64), intercept), columns
     )
 
 
@@ -66,7 +66,7 @@ def test_chosen_kernels_keep_their_columns():
     hidden = kernels(sequences, generator(), KernelShape(30))
     neurons = torch.tensor([17, 3, 29])
     expected = rates(hidden, sequences)[:, neurons.sort().values]
-    assert torch.equal(rates(chosen(hidden, neurons), sequences), expected)
+    assert torch.equal(rates(picked_kernels(hidden, neurons), sequences), expected)
 
 
 @given(st.integers(0, 9), st.booleans())

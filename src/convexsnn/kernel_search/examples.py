@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from convexsnn.kernel_search.rates import rates
-from convexsnn.kernel_search.readout import KernelReadout, Rows
+from convexsnn.kernel_search.readout import AnsweredRows, KernelReadout
 from convexsnn.network import Hidden
 from convexsnn.problem import Problem
 from convexsnn.sequences import Sequences
@@ -16,13 +16,13 @@ ENOUGH, ENOUGH_STEPS = 1000, 60_000
 SHIFT = 0.05
 
 
-def with_examples(problem: Problem, drawn: Hidden, generator: torch.Generator) -> Rows:
+def with_examples(problem: Problem, drawn: Hidden, generator: torch.Generator) -> AnsweredRows:
     """The sequences of a problem, and where they are few, made-up ones.
 
     The target of a made-up sequence is what the ridge readout of all of the drawn kernels answers. Each counts as much
     as a sequence of the problem does on average.
     """
-    rows = Rows(problem.input.to("cpu", torch.float64), problem.targets, problem.weights, problem.intercept)
+    rows = AnsweredRows(problem.input.to("cpu", torch.float64), problem.targets, problem.weights, problem.intercept)
     n = len(rows.targets)
     count = min(ENOUGH, ENOUGH_STEPS // rows.sequences.n_steps) - n
     if count <= 0:
@@ -32,7 +32,7 @@ def with_examples(problem: Problem, drawn: Hidden, generator: torch.Generator) -
     answered = rates(drawn, made_up)
     targets = answered @ W[: answered.shape[1]] + W[answered.shape[1] :].sum(dim=0)
     weights = torch.cat([n * rows.weights, rows.weights.new_ones(count)]) / (n + count)
-    return Rows(_joined(rows.sequences, made_up), torch.cat([rows.targets, targets]), weights, rows.intercept)
+    return AnsweredRows(_joined(rows.sequences, made_up), torch.cat([rows.targets, targets]), weights, rows.intercept)
 
 
 def mixed(sequences: Sequences, count: int, generator: torch.Generator) -> Sequences:

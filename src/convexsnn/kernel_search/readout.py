@@ -22,7 +22,7 @@ FIRST_RHO = 2e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class AnsweredRows:
     """What a network should answer.
 
     Attributes
@@ -66,7 +66,7 @@ class KernelReadout:
     P: int
 
     @classmethod
-    def of(cls, rows: Rows, columns: Tensor) -> KernelReadout:
+    def of(cls, rows: AnsweredRows, columns: Tensor) -> KernelReadout:
         """Of columns (n, P) of kernels."""
         ones = columns.new_ones(len(columns), int(rows.intercept))
         values = torch.cat([columns, ones], dim=1).T.contiguous()

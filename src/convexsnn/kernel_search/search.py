@@ -13,8 +13,8 @@ from convexsnn.checks import check_integer
 from convexsnn.kernel_search.examples import with_examples
 from convexsnn.kernel_search.pricing import best_together
 from convexsnn.kernel_search.rates import rates
-from convexsnn.kernel_search.readout import KernelReadout, Rows
-from convexsnn.kernel_search.variation import by_delays, chosen, varied
+from convexsnn.kernel_search.readout import AnsweredRows, KernelReadout
+from convexsnn.kernel_search.variation import by_delays, picked_kernels, varied
 from convexsnn.losses import Squared
 from convexsnn.network import Hidden
 from convexsnn.problem import Problem
@@ -128,18 +128,20 @@ def _candidates(found: Hidden, given: Sequences, settings: KernelSearchSettings,
     return by_delays(mix(fresh, varied(by_delays(found), given, copies, generator)))
 
 
-def _best(candidates: Hidden, readout: KernelReadout, rows: Rows, count: int, generator: torch.Generator) -> Hidden:
+def _best(
+    candidates: Hidden, readout: KernelReadout, rows: AnsweredRows, count: int, generator: torch.Generator
+) -> Hidden:
     """Those of the candidates that are worth most together, priced on some of the rows."""
     most = min(MOST_PRICED, max(LEAST_PRICED, PRICED_STEPS // rows.sequences.n_steps))
     some = torch.randperm(len(rows.targets), generator=generator)[: max(most, 2 * count)]
     columns = rates(candidates, rows.sequences.take(some)) * rows.root[some]
-    return chosen(candidates, best_together(readout, columns, some, count))
+    return picked_kernels(candidates, best_together(readout, columns, some, count))
 
 
-def _fewer(hidden: Hidden, columns: Tensor, rows: Rows, last: int) -> _Found:
+def _fewer(hidden: Hidden, columns: Tensor, rows: AnsweredRows, last: int) -> _Found:
     """The kernels without those that are missed least, some at a time."""
     while (extra := columns.shape[1] - last) > 0:
         order = KernelReadout.of(rows, columns).losses.argsort(descending=True, stable=True)
         kept: Tensor = order[: columns.shape[1] - math.ceil(LEFT_OUT * extra)].sort().values
-        hidden, columns = chosen(hidden, kept), columns[:, kept]
+        hidden, columns = picked_kernels(hidden, kept), columns[:, kept]
     return _Found(hidden, columns, KernelReadout.of(rows, columns))

@@ -49,7 +49,7 @@ def _varied(layer: Layer, sequences: Sequences, copies: int, generator: torch.Ge
     return replace(layer, weight=weight, bias=-threshold)
 
 
-def chosen(hidden: Hidden, neurons: Tensor) -> Hidden:
+def picked_kernels(hidden: Hidden, neurons: Tensor) -> Hidden:
     """The kernels of these numbers, in the order of the network."""
     branches, start = [], 0
     for branch in hidden.branches:
