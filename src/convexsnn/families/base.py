@@ -74,6 +74,8 @@ class WitnessFamily(ABC):
     searches: ClassVar[bool] = False
     # Whether hidden weights are the same whatever the labels: then one simulation serves every split of the rows.
     label_free: ClassVar[bool] = False
+    # Whether hidden weights are drawn without a look at all sequences, which may then be read in batches.
+    batchwise: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -42,6 +42,7 @@ class Kernels(SampledFamily):
 
     name: ClassVar[str] = "kernels"
     label_free: ClassVar[bool] = True
+    batchwise: ClassVar[bool] = True
 
     last: int = KernelShape.neurons
     lengths: tuple[int, ...] = KernelShape.lengths
@@ -66,4 +67,4 @@ class Kernels(SampledFamily):
 
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`."""
-        return kernels(problem.input, generator, self.shape(), every_step=problem.every_step).to(run.device)
+        return kernels(problem.source.sample, generator, self.shape(), every_step=problem.every_step).to(run.device)
