@@ -21,7 +21,7 @@ FIELDS = ("X", "y", "weight", "lengths")
 CHANGES = "the source gives other {what} than before: use shuffle=False, and a generator that begins anew in each pass"
 
 
-class Part(NamedTuple):
+class GivenBatch(NamedTuple):
     """One batch: its sequences, and labels and weights as they were given, or None."""
 
     sequences: Sequences
@@ -180,7 +180,7 @@ def as_batches(source: Any, *, columns_in: str | Path | None = None) -> Batches:
     )
 
 
-def read_batch(given: Any) -> Part:
+def read_batch(given: Any) -> GivenBatch:
     """One batch in any of the forms that `as_batches` takes; ValueError where it is in none."""
     if isinstance(given, (str, Path)):
         given = read_arrays(Path(given))
@@ -199,7 +199,7 @@ def read_batch(given: Any) -> Part:
         if values is not None and len(values) != len(sequences):
             raise ValueError(f"a batch of {len(sequences)} sequences has {name} of {len(values)}")
     y = y if y is None or isinstance(y, list) else plain_array(y, "y")
-    return Part(sequences, y, None if weight is None else plain_array(weight, "weight"))
+    return GivenBatch(sequences, y, None if weight is None else plain_array(weight, "weight"))
 
 
 def _reader(source: Any) -> Callable[[], Any]:

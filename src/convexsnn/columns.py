@@ -2,7 +2,8 @@
 
 A dictionary may have far more entries than fit in memory as floats, so 0/1 columns are kept at one bit an entry and
 unpacked block by block. All classes have the same interface: ``shape``, ``device``, ``matmul``, ``rmatmul``,
-``squares``, ``dense``, ``take``, ``rows``; and ``largest`` and ``slices`` for products without rounding (`rounding`).
+``squares``, ``dense``, ``take``, ``rows``, ``between``; and ``largest`` and ``slices`` for products without rounding
+(`rounding`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Columns(Protocol):
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor: ...
     def take(self, index: Tensor) -> Columns: ...
     def rows(self, index: Tensor) -> Columns: ...
+    def between(self, start: int, stop: int) -> Columns: ...
     @property
     def largest(self) -> float: ...
     def slices(self, bits: int) -> Iterator[Slice]: ...
@@ -90,6 +92,10 @@ class BitColumns:
     def rows(self, index: Tensor) -> BitColumns:
         """The rows named by `index` (int64 tensor), in that order."""
         return BitColumns(_pick_bits(self.packed, self.n, index), len(index))
+
+    def between(self, start: int, stop: int) -> BitColumns:
+        """The rows from `start`, a multiple of 8, to before `stop`, at most n; no copy."""
+        return BitColumns(self.packed[:, start // 8 : -(-stop // 8)], stop - start)
 
     @property
     def largest(self) -> float:
@@ -162,6 +168,10 @@ class RealColumns:
         """The rows named by `index` (int64 tensor), in that order."""
         return RealColumns(self.values[:, index])
 
+    def between(self, start: int, stop: int) -> RealColumns:
+        """The rows from `start` to before `stop`; no copy."""
+        return RealColumns(self.values[:, start:stop])
+
     @property
     def largest(self) -> float:
         """An upper bound of all absolute entries."""
@@ -226,6 +236,10 @@ class PlaneColumns:
         """The rows named by `index` (int64 tensor), in that order."""
         planes = [_pick_bits(plane, self.n, index) for plane in self.packed.unbind(dim=1)]
         return PlaneColumns(torch.stack(planes, dim=1), self.weights, len(index))
+
+    def between(self, start: int, stop: int) -> PlaneColumns:
+        """The rows from `start`, a multiple of 8, to before `stop`, at most n; no copy."""
+        return PlaneColumns(self.packed[:, :, start // 8 : -(-stop // 8)], self.weights, stop - start)
 
     @property
     def largest(self) -> float:

@@ -38,7 +38,7 @@ def seed_of(random_state: Any) -> int:
     )
 
 
-def beside(X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+def labels_beside(X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
     """Labels and weights: those that come with batches, or as they were passed; ValueError where both are there."""
     if not isinstance(X, Batches):
         return y, sample_weight

@@ -18,7 +18,7 @@ from convexsnn import fitting
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
-from convexsnn.estimators.arguments import beside, check_device, seed_of
+from convexsnn.estimators.arguments import check_device, labels_beside, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real
 from convexsnn.estimators.targets import spread_weights
@@ -245,7 +245,7 @@ class SpikingEstimator(InputReader, ABC):
             raise ValueError("validation must be a pair (X_val, y_val)")
         X, y = validation
         try:
-            y, _ = beside(X, y)
+            y, _ = labels_beside(X, y)
             sequences = self._source(X, fitting=False)
             targets = self._targets(y, sequences)
         except ValueError as error:
@@ -297,7 +297,7 @@ class SpikingEstimator(InputReader, ABC):
 
         Rows are weighted as they were in training, where `X` and `y` have as many of them.
         """
-        y, _ = beside(X, y)
+        y, _ = labels_beside(X, y)
         sequences = self._source(X, fitting=False)
         targets, trained = self._targets(y, sequences), self.trained_
         n_last = self.family.n_last_of(trained.witnesses)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
-from convexsnn.estimators.arguments import beside
+from convexsnn.estimators.arguments import labels_beside
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.classes import (
     Classes,
@@ -253,7 +253,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        y, sample_weight = beside(X, y, sample_weight)
+        y, sample_weight = labels_beside(X, y, sample_weight)
         sequences = self._begin(X, lengths)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = sequence_weights(sample_weight, sequences)
@@ -358,7 +358,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     @isolated
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, lengths: Any = None) -> float:
         """Accuracy over sequences, or over all steps with per_step; of several outputs all must be right."""
-        y, sample_weight = beside(X, y, sample_weight)
+        y, sample_weight = labels_beside(X, y, sample_weight)
         S, sequences = self._scores(X, lengths)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)

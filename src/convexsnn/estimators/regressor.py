@@ -13,7 +13,7 @@ from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
-from convexsnn.estimators.arguments import beside
+from convexsnn.estimators.arguments import labels_beside
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.recipe import AUTO, Usual
 from convexsnn.estimators.target_scale import TargetScale
@@ -145,7 +145,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
-        y, sample_weight = beside(X, y, sample_weight)
+        y, sample_weight = labels_beside(X, y, sample_weight)
         sequences = self._begin(X, lengths)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         self.single_output_ = values.ndim == 1
@@ -195,7 +195,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     @isolated
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, lengths: Any = None) -> float:
         """R^2 over sequences, or over all steps with per_step."""
-        y, sample_weight = beside(X, y, sample_weight)
+        y, sample_weight = labels_beside(X, y, sample_weight)
         S, sequences = self._scores(X, lengths)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)
