@@ -14,7 +14,7 @@ ROOMS = [
     ["threads", "errorfree", "mapped"],
     ["caller", "data_files", "frames"],
     ["sealed", "regularisation", "sequences", "neurons", "readouts", "columns", "losses", "penalties", "global_bound"],
-    ["network", "program", "labels", "tasks", "prefixes", "checkpoints", "batches"],
+    ["network", "program", "labels", "tasks", "prefixes", "checkpoints", "batches", "sharded"],
     ["rounding", "memoryless"],
     ["simulation", "certificate", "tensors", "validation"],
     ["witnesses", "dictionary", "solvers"],
