@@ -11,10 +11,10 @@ SOURCE = ROOT / "src" / "convexsnn"
 # As in CONTRIBUTING.md: a room may import itself and the rooms before it. Rooms on one line may not import one another.
 ROOMS = [
     ["checks", "facts", "files", "notices", "reading", "arrays", "proof", "row_matrices", "rationals"],
-    ["threads", "errorfree", "compiling"],
+    ["threads", "errorfree", "compiling", "mapped"],
     ["caller", "data_files", "frames"],
     ["sealed", "regularisation", "sequences", "neurons", "readouts", "columns", "losses", "penalties", "global_bound"],
-    ["network", "program", "labels", "tasks", "prefixes", "checkpoints"],
+    ["network", "program", "labels", "tasks", "prefixes", "checkpoints", "batches", "sharded"],
     ["rounding", "memoryless"],
     ["simulation", "certificate", "tensors", "validation"],
     ["witnesses", "dictionary", "solvers"],

@@ -59,9 +59,9 @@ MATTERS = {
     "intercept": lambda p: replace(p, intercept=True),
     "score": lambda p: replace(p, score=RSquared()),
     "no validation data": lambda p: p.without_validation,
-    "validation input": lambda p: held(p, sequences=draw_sequences(6, ragged=True, seed=5)),
+    "validation input": lambda p: held(p, source=draw_sequences(6, ragged=True, seed=5)),
     "validation lengths": lambda p: held(
-        p, sequences=replace(p.validation.sequences, lengths=changed(p.validation.sequences.lengths))
+        p, source=replace(p.validation.sequences, lengths=changed(p.validation.sequences.lengths))
     ),
     "validation labels": lambda p: held(p, targets=changed(p.validation.targets)),
     "validation score": lambda p: held(p, score=RSquared()),

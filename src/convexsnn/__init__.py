@@ -5,6 +5,7 @@ What is named here is imported from its room when it is first asked for, so that
 
 TYPE_CHECKING = False  # as type checkers know it; importing typing takes longer than all else here
 if TYPE_CHECKING:
+    from convexsnn.batches import as_batches
     from convexsnn.certificate import Certificate, certify
     from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
     from convexsnn.dictionary import Dictionary, build_dictionary
@@ -50,6 +51,7 @@ __all__ = [
     "Surrogate",
     "Threshold",
     "Trained",
+    "as_batches",
     "as_sequences",
     "build_dictionary",
     "certify",
@@ -66,6 +68,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "batches": ("as_batches",),
     "certificate": ("Certificate", "certify"),
     "closed_loop": ("FeedbackLoop", "predict_closed_loop"),
     "forecasting": ("forecast",),

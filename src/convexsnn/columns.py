@@ -2,14 +2,15 @@
 
 A dictionary may have far more entries than fit in memory as floats, so 0/1 columns are kept at one bit an entry and
 unpacked block by block. All classes have the same interface: ``shape``, ``device``, ``matmul``, ``rmatmul``,
-``squares``, ``dense``, ``take``, ``rows``; and ``largest`` and ``slices`` for products without rounding (`rounding`).
+``squares``, ``dense``, ``take``, ``rows``, ``between``; and ``largest`` and ``slices`` for products without rounding
+(`rounding`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from convexsnn.errorfree import limbs
 # with blocks of 2**23 entries were measured to be ten times slower, nearly all of it in fresh pages of memory.
 CPU_BLOCK_ENTRIES, BLOCK_ENTRIES = 2**17, 2**23
 LEAST_BLOCK_COLUMNS = 16
+
+Chosen = TypeVar("Chosen", Tensor, slice)
+"""Some columns: their numbers, or a range of them."""
 
 
 class Columns(Protocol):
@@ -36,6 +40,7 @@ class Columns(Protocol):
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor: ...
     def take(self, index: Tensor) -> Columns: ...
     def rows(self, index: Tensor) -> Columns: ...
+    def between(self, start: int, stop: int) -> Columns: ...
     @property
     def largest(self) -> float: ...
     def slices(self, bits: int) -> Iterator[Slice]: ...
@@ -88,6 +93,10 @@ class BitColumns:
         """The rows named by `index` (int64 tensor), in that order."""
         return BitColumns(_pick_bits(self.packed, self.n, index), len(index))
 
+    def between(self, start: int, stop: int) -> BitColumns:
+        """The rows from `start`, a multiple of 8, to before `stop`, at most n; no copy."""
+        return BitColumns(self.packed[:, start // 8 : -(-stop // 8)], stop - start)
+
     @property
     def largest(self) -> float:
         """An upper bound of all absolute entries."""
@@ -101,14 +110,16 @@ class BitColumns:
         """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Columns of weight zero are skipped."""
         used = torch.nonzero(W.any(dim=1)).flatten()
         out = W.new_zeros(self.n, W.shape[1])
-        for block, rows in self._unpacked(self.packed[used], W.dtype):
-            out.addmm_(rows.T, W[used[block]])
+        for chosen, rows in self._unpacked(used.split(block_columns(self.n, self.device)), W.dtype):
+            out.addmm_(rows.T, W[chosen])
         return out
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`."""
         out = U.new_empty(self.shape[1], U.shape[1])
-        for block, rows in self._unpacked(self.packed, U.dtype):
+        size = block_columns(self.n, self.device)
+        blocks = [slice(start, start + size) for start in range(0, len(out), size)]
+        for block, rows in self._unpacked(blocks, U.dtype):
             torch.mm(rows, U, out=out[block])
         return out
 
@@ -116,13 +127,13 @@ class BitColumns:
         """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
         return self.rmatmul(weights.unsqueeze(1)).squeeze(1)
 
-    def _unpacked(self, packed: Tensor, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+    def _unpacked(self, blocks: Iterable[Chosen], dtype: torch.dtype) -> Iterator[tuple[Chosen, Tensor]]:
         """Blocks of columns and their entries as rows, which are valid until the next block."""
-        size = block_columns(self.n, self.device)
-        buffer = torch.empty(min(size, len(packed)), self.n, dtype=dtype, device=self.device)
-        for start in range(0, len(packed), size):
-            block = slice(start, min(start + size, len(packed)))
-            yield block, buffer[: block.stop - start].copy_(unpack_bits(packed[block], self.n))
+        size = min(block_columns(self.n, self.device), self.shape[1])
+        buffer = torch.empty(size, self.n, dtype=dtype, device=self.device)
+        for block in blocks:
+            packed = self.packed[block]
+            yield block, buffer[: len(packed)].copy_(unpack_bits(packed, self.n))
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,10 @@ class RealColumns:
     def rows(self, index: Tensor) -> RealColumns:
         """The rows named by `index` (int64 tensor), in that order."""
         return RealColumns(self.values[:, index])
+
+    def between(self, start: int, stop: int) -> RealColumns:
+        """The rows from `start` to before `stop`; no copy."""
+        return RealColumns(self.values[:, start:stop])
 
     @property
     def largest(self) -> float:
@@ -221,6 +236,10 @@ class PlaneColumns:
         """The rows named by `index` (int64 tensor), in that order."""
         planes = [_pick_bits(plane, self.n, index) for plane in self.packed.unbind(dim=1)]
         return PlaneColumns(torch.stack(planes, dim=1), self.weights, len(index))
+
+    def between(self, start: int, stop: int) -> PlaneColumns:
+        """The rows from `start`, a multiple of 8, to before `stop`, at most n; no copy."""
+        return PlaneColumns(self.packed[:, :, start // 8 : -(-stop // 8)], self.weights, stop - start)
 
     @property
     def largest(self) -> float:

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.batches import Batches
 from convexsnn.caller import isolated, paced
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_rows
+from convexsnn.mapped import allocated
 from convexsnn.network import Hidden
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import SequenceSource
 from convexsnn.simulation import Simulation, simulate_chunks
 
 # Bytes of rows compared at a time when equal ones are looked for.
@@ -70,7 +72,7 @@ class Dictionary:
 @isolated
 @paced(lambda hidden, sequences, *_, **__: len(sequences) * hidden.n_neurons)
 def build_dictionary(
-    hidden: Hidden, sequences: Sequences, on_chunk: Callable[[int, int], None] | None = None
+    hidden: Hidden, sequences: SequenceSource, on_chunk: Callable[[int, int], None] | None = None
 ) -> Dictionary:
     """Simulate witnesses and collect their distinct columns.
 
@@ -78,8 +80,8 @@ def build_dictionary(
     ----------
     hidden : Hidden
         The witnesses.
-    sequences : Sequences
-        n sequences; simulated in chunks of bounded memory.
+    sequences : SequenceSource
+        n sequences; simulated in chunks of bounded memory. `Batches` say where the columns are kept.
     on_chunk : callable, optional
         Called with (rows done, rows in all) after each chunk.
     """
@@ -87,9 +89,12 @@ def build_dictionary(
     seen = _Seen(torch.zeros(len(hidden.branches), dtype=torch.bool, device=hidden.device))
     parts = (part.features for part in _watch(simulate_chunks(hidden, sequences), seen, total, on_chunk))
     bits = hidden.readout.bits
-    stored = (_pack_rows if bits else _real_rows)(parts, hidden.n_last, total, hidden.device)
+    width, dtype = (-(-total // 8), torch.uint8) if bits else (total, torch.float64)
+    folder = sequences.columns_in if isinstance(sequences, Batches) else None
+    stored = allocated((hidden.n_last, width), dtype, hidden.device, folder)
+    (_pack_rows if bits else _real_rows)(parts, stored)
     neuron_of, column_of = distinct_rows(stored)
-    kept = stored if len(neuron_of) == len(stored) else stored[neuron_of]
+    kept = _moved_up(stored, neuron_of)
     columns = BitColumns(kept, total) if bits else RealColumns(kept)
     return Dictionary(columns, neuron_of, column_of, seen.margin, int(seen.fired.sum()))
 
@@ -116,10 +121,9 @@ def _watch(
         yield part
 
 
-def _pack_rows(parts: Iterable[Tensor], P: int, rows: int, device: torch.device) -> Tensor:
-    """Bool row blocks (r, P) as bits (P, ceil(rows / 8)), never holding more than a block unpacked."""
-    packed = torch.empty(P, -(-rows // 8), dtype=torch.uint8, device=device)
-    begun, rest = 0, torch.empty(0, P, dtype=torch.bool, device=device)
+def _pack_rows(parts: Iterable[Tensor], packed: Tensor) -> None:
+    """Write bool row blocks (r, P) into bits (P, ceil(rows / 8)), never holding more than a block unpacked."""
+    begun, rest = 0, torch.empty(0, len(packed), dtype=torch.bool, device=packed.device)
     for part in parts:
         block = torch.cat([rest, part]) if len(rest) else part
         whole = len(block) // 8
@@ -127,17 +131,26 @@ def _pack_rows(parts: Iterable[Tensor], P: int, rows: int, device: torch.device)
         begun, rest = begun + whole, block[8 * whole :]
     if len(rest):
         packed[:, begun:] = pack_rows(rest).T
-    return packed
 
 
-def _real_rows(parts: Iterable[Tensor], P: int, rows: int, device: torch.device) -> Tensor:
-    """Row blocks (r, P) as float64 columns (P, rows)."""
-    stored, begun = torch.empty(P, rows, dtype=torch.float64, device=device), 0
+def _real_rows(parts: Iterable[Tensor], stored: Tensor) -> None:
+    """Write row blocks (r, P) into float64 columns (P, rows)."""
+    begun = 0
     for part in parts:
         stored[:, begun : begun + len(part)] = part.T
         begun += len(part)
     # Adding zero turns -0.0 into 0.0, so that equal columns are equal bytes.
-    return stored.add_(0.0)
+    stored.add_(0.0)
+
+
+def _moved_up(stored: Tensor, kept: Tensor) -> Tensor:
+    """The rows of `stored` that `kept` names in ascending order, moved to its beginning a few at a time."""
+    if len(kept) < len(stored):
+        size = max(1, BLOCK_BYTES // max(1, stored[:1].nbytes))
+        for start in range(0, len(kept), size):
+            chosen = kept[start : start + size]
+            stored[start : start + len(chosen)] = stored[chosen]
+    return stored[: len(kept)]
 
 
 def distinct_rows(stored: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from convexsnn.caller import isolated, paced
 from convexsnn.cross_validation import cross_validate
 from convexsnn.elimination import Elimination
-from convexsnn.families import Run, WitnessFamily
+from convexsnn.families import FAMILIES, Run, WitnessFamily
 from convexsnn.leave_one_out import leave_one_out
 from convexsnn.notices import warn
 from convexsnn.penalties import require_norm
@@ -15,6 +15,7 @@ from convexsnn.problem import Problem
 from convexsnn.regularisation import Regularisation
 from convexsnn.search.state import SEARCHING
 from convexsnn.selection import Fitted, train_path
+from convexsnn.sequences import Sequences
 from convexsnn.solvers import Status
 from convexsnn.splits import fold_count, folds_of, held_out, strata
 from convexsnn.training import ColumnSource, SimulatedColumns
@@ -58,6 +59,7 @@ def fit(
     """
     run = run or Run()
     check_checkpoint(family, run)
+    check_batches(family, problem)
     family.check(every_step=problem.every_step, device=run.device)
     if family.searches:
         require_norm(problem.penalty, SEARCHING)
@@ -67,8 +69,8 @@ def fit(
         source = family.columns(problem, run)
         assert isinstance(source, SimulatedColumns)
         return _limited(source, family, regularisation, leave_one_out(source, regularisation, run.observer))
-    if choose and family.label_free and len(problem.input) <= FEW_SEQUENCES:
-        folds = folds_of(strata(problem), fold_count(validation_fraction, len(problem.input)), run.seed)
+    if choose and family.label_free and len(problem.source) <= FEW_SEQUENCES:
+        folds = folds_of(strata(problem), fold_count(validation_fraction, len(problem.source)), run.seed)
         source = family.columns(problem, run)
         assert isinstance(source, SimulatedColumns)
         return _limited(source, family, regularisation, cross_validate(source, regularisation, folds, run.observer))
@@ -93,6 +95,16 @@ def _limited(source: ColumnSource, family: WitnessFamily, regularisation: Regula
             warn(f"the network reads more than columns={regularisation.columns}: exact training leaves none out")
         return fitted
     return Elimination(source, regularisation, family.n_last_of).of(fitted)
+
+
+def check_batches(family: WitnessFamily, problem: Problem) -> None:
+    """Raise ValueError where sequences are read in batches, and the family needs all of them in memory."""
+    if not family.batchwise and not isinstance(problem.sequences, Sequences):
+        known = ", ".join(sorted(name for name, kind in FAMILIES.items() if kind.batchwise))
+        raise ValueError(
+            f"witnesses={family.name!r} needs all sequences in memory, and X is read in batches: use one of {known}, "
+            "or pass X as one array"
+        )
 
 
 def check_checkpoint(family: WitnessFamily, run: Run) -> None:

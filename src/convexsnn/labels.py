@@ -10,10 +10,10 @@ from torch import Tensor
 
 from convexsnn.arrays import check_unmasked
 from convexsnn.losses import Head
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import SequenceSource
 
 
-def flatten_steps(y: Any, sequences: Sequences, *, vectors: bool = False) -> np.ndarray:
+def flatten_steps(y: Any, sequences: SequenceSource, *, vectors: bool = False) -> np.ndarray:
     """Labels a step, (n, T) or a list of (T_i,), as one array of rows ordered by sequence, then step.
 
     Labels beyond the end of a padded sequence are ignored. With `vectors`, a label may be a vector: (n, T, C) or

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -11,7 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import Sequences, SequenceSource
+
+# Sequences of which digests are made at a time.
+DIGESTED = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,17 +133,28 @@ def prefixes_of(sequences: Sequences, *, every_step: bool, dtype: torch.dtype = 
     return Prefixes(tuple(values), tuple(parents), torch.from_numpy(rows), tuple(read))
 
 
-def equal_prefixes(sequences: Sequences, *, every_step: bool) -> Tensor:
+def equal_prefixes(sequences: SequenceSource, *, every_step: bool) -> Tensor:
     """A number for each dictionary row, the same for two rows if and only if the network has seen the same input.
 
     What a causal network does at a step depends on the steps up to it alone. So a row is its sequence up to the step
-    at which it is read: the last, or with `every_step` each of them.
+    at which it is read: the last, or with `every_step` each of them. Sequences that are not in memory are compared by
+    the SHA-256 of their values, of which no two different inputs with the same value are known.
 
     Returns
     -------
     int64 tensor of shape (rows,) on the CPU
         Groups are numbered from 0 in the order of their first row.
     """
+    in_memory = isinstance(sequences, Sequences)
+    labels = _node_labels(sequences, every_step) if in_memory else _digests(sequences, every_step)
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    place = np.empty(len(first), dtype=np.int64)
+    place[np.argsort(first)] = np.arange(len(first))
+    return torch.from_numpy(place[inverse.ravel()])
+
+
+def _node_labels(sequences: Sequences, every_step: bool) -> NDArray[np.int64]:
+    """A number for each row, the same where the input is, in the order of the prefix tree."""
     X, lengths = sequences.values.cpu().numpy(), sequences.lengths.cpu().numpy()
     before = np.cumsum(lengths) - lengths
     labels, offset = np.zeros(sequences.rows(every_step), dtype=np.int64), 0
@@ -150,10 +165,20 @@ def equal_prefixes(sequences: Sequences, *, every_step: bool) -> Tensor:
             ended = lengths[level.running] == t + 1
             labels[level.running[ended]] = offset + level.node[ended]
         offset += len(level.parent)
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    place = np.empty(len(first), dtype=np.int64)
-    place[np.argsort(first)] = np.arange(len(first))
-    return torch.from_numpy(place[inverse.ravel()])
+    return labels
+
+
+def _digests(sequences: SequenceSource, every_step: bool) -> NDArray[np.void]:
+    """The SHA-256 of what has been seen at each row."""
+    digests = []
+    for chunk in sequences.chunks(DIGESTED):
+        values = chunk.values.numpy() + 0.0  # -0.0 becomes 0.0, which it equals
+        for x, steps in zip(values, chunk.lengths.tolist(), strict=True):
+            seen = hashlib.sha256()
+            for part in x[:steps] if every_step else [x[:steps]]:
+                seen.update(part)
+                digests.append(seen.digest())
+    return np.frombuffer(b"".join(digests), dtype="V32")
 
 
 class _Level(NamedTuple):

@@ -21,7 +21,7 @@ from convexsnn.penalties import Penalty, PenaltyAboveNorm, Ridge
 from convexsnn.prefixes import equal_prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.regularisation import check_rho
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import Sequences, SequenceSource, in_memory
 from convexsnn.simulation import scores
 from convexsnn.validation import Score, Validation
 
@@ -35,9 +35,9 @@ class Problem:
 
     Attributes
     ----------
-    sequences : Sequences
-        The input. None where only the columns are known, as of a torch module that was recorded: then nothing that
-        needs the input can be asked for.
+    sequences : SequenceSource
+        The input, in memory (`Sequences`) or read batch by batch (`Batches`). None where only the columns are known, as
+        of a torch module that was recorded: then nothing that needs the input can be asked for.
     targets : float64 tensor of shape (rows, C)
         Encoded labels (`Loss.encode`), or real targets. A row is a sequence, or with `every_step` a pair of sequence
         and step, ordered by sequence, then step.
@@ -65,7 +65,7 @@ class Problem:
         When rows, weights and steps do not fit together, or rho is out of range; names the argument.
     """
 
-    sequences: Sequences | None
+    sequences: SequenceSource | None
     targets: Tensor
     loss: Loss
     penalty: Penalty
@@ -97,12 +97,12 @@ class Problem:
             raise ValueError("row_weights must be finite, and so must their sum")
 
     def _check_validation(self, held: Validation) -> None:
-        expected, found = (held.sequences.rows(self.every_step), self.n_outputs), tuple(held.targets.shape)
+        expected, found = (held.source.rows(self.every_step), self.n_outputs), tuple(held.targets.shape)
         if found != expected:
             raise ValueError(f"validation must have targets of shape {expected}, got {found}")
-        if self.sequences is not None and held.sequences.n_features != self.sequences.n_features:
+        if self.sequences is not None and held.source.n_features != self.sequences.n_features:
             raise ValueError(
-                f"validation has {held.sequences.n_features} features, but the training sequences have "
+                f"validation has {held.source.n_features} features, but the training sequences have "
                 f"{self.sequences.n_features}"
             )
 
@@ -122,7 +122,7 @@ class Problem:
         of_rows = lambda weights: None if weights is None else weights[rows]  # noqa: E731
         return replace(
             self,
-            sequences=self.input.take(torch.from_numpy(np.flatnonzero(chosen))),
+            sequences=self.source.take(torch.from_numpy(np.flatnonzero(chosen))),
             targets=self.targets[rows],
             row_weights=of_rows(self.row_weights),
             score_weights=of_rows(self.score_weights),
@@ -130,7 +130,7 @@ class Problem:
 
     def rows_of(self, chosen: np.ndarray) -> Tensor:
         """The rows of the sequences that the bool mask `chosen` of shape (n,) names, int64 in ascending order."""
-        steps = self.input.lengths.cpu().numpy() if self.every_step else 1
+        steps = self.source.lengths.cpu().numpy() if self.every_step else 1
         return torch.from_numpy(np.flatnonzero(np.repeat(chosen, steps)))
 
     def split(self, held: np.ndarray) -> Problem:
@@ -141,11 +141,16 @@ class Problem:
     # What is derived from the data.
 
     @property
-    def input(self) -> Sequences:
-        """The sequences; ValueError where only the columns are known."""
+    def source(self) -> SequenceSource:
+        """The sequences, however they are kept; ValueError where only the columns are known."""
         if self.sequences is None:
             raise ValueError("the problem has no sequences: only the columns of its program are known")
         return self.sequences
+
+    @property
+    def input(self) -> Sequences:
+        """The sequences, for what needs all of them at once; ValueError where they are not in memory."""
+        return in_memory(self.source)
 
     @property
     def n_outputs(self) -> int:
@@ -157,7 +162,7 @@ class Problem:
         """The training rows with their score; ValueError where the problem has none."""
         if self.score is None:
             raise ValueError("the problem must have a score to pick one of several rho by")
-        return Validation(self.input, self.targets, self.score, self.score_weights)
+        return Validation(self.source, self.targets, self.score, self.score_weights)
 
     @cached_property
     def weights(self) -> Tensor:
@@ -170,7 +175,7 @@ class Problem:
     @cached_property
     def groups(self) -> Tensor:
         """The same number for rows of equal input, which every network answers alike; int64 of shape (rows,)."""
-        return equal_prefixes(self.input, every_step=self.every_step)
+        return equal_prefixes(self.source, every_step=self.every_step)
 
     def merged_rows(self, dtype: torch.dtype) -> MergedRows:
         """Rows of equal input and equal target as one of their total weight, with the prefixes that they end."""
@@ -198,7 +203,8 @@ class Problem:
     def data_digest(self) -> str:
         """SHA-256 of sequences and targets, by which training data are recognised."""
         digest = hashlib.sha256()
-        _update(digest, self.input.values.to(torch.float64), self.input.lengths, self.targets.to(torch.float64))
+        _update_sequences(digest, self.source)
+        _update(digest, self.targets.to(torch.float64))
         return digest.hexdigest()
 
     @property
@@ -210,7 +216,8 @@ class Problem:
         if self.validation is not None:
             held = self.validation
             digest.update(repr(held.score).encode())
-            _update(digest, held.sequences.values, held.sequences.lengths, held.targets, held.weights)
+            _update_sequences(digest, held.source)
+            _update(digest, held.targets, held.weights)
         return digest.hexdigest()
 
     @property
@@ -238,17 +245,19 @@ class Problem:
         """
         if not isinstance(self.penalty, PenaltyAboveNorm):
             return None
-        return universal_certificate(self.bare_program, self.groups, hidden, self.input.n_steps, U, primal)
+        return universal_certificate(self.bare_program, self.groups, hidden, self.source.n_steps, U, primal)
 
     def objective(self, network: Network) -> float:
         """The objective of a network, by running it: F(f(x)) + rho * Omega(W), in float64."""
         if network.hidden.every_step != self.every_step:
             raise ValueError("network must be read at the steps of the problem's rows: its every_step is another")
-        S = scores(network, self.input).to(self.targets.device)
+        S = scores(network, self.source).to(self.targets.device)
         data = self.weights @ self.loss.value(S, self.targets)
         return float(data + self.rho * self.penalty.value(network.W))
 
 
+# Sequences whose digest is computed at a time.
+DIGESTED = 4096
 # What does not depend on rho.
 _OF_DATA = ("weights", "groups", "data_digest")
 
@@ -259,6 +268,21 @@ def _update(digest, *tensors: Tensor | None) -> None:
         if tensor is None:
             digest.update(b"none")
             continue
-        array = np.ascontiguousarray(tensor.detach().cpu().numpy())
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.tobytes())
+        array = tensor.detach().cpu().numpy()
+        _update_array(digest, array, array.shape)
+
+
+def _update_sequences(digest, sequences: SequenceSource) -> None:
+    """Feed the same as `_update` of all values, as float64, and of the lengths."""
+    shape: tuple[int, ...] | None = (len(sequences), sequences.n_steps, sequences.n_features)
+    for chunk in sequences.chunks(DIGESTED):
+        _update_array(digest, chunk.values.to(torch.float64).cpu().numpy(), shape)
+        shape = None
+    _update(digest, sequences.lengths)
+
+
+def _update_array(digest, array: np.ndarray, shape: tuple[int, ...] | None) -> None:
+    """Feed dtype and `shape`, or nothing where it is None, and the bytes of an array."""
+    if shape is not None:
+        digest.update(f"{array.dtype.str}{shape}".encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))

@@ -24,6 +24,10 @@ class RowMatrices(NamedTuple):
     vector: Tensor | None = None
     blocks: tuple[range, ...] = ()
 
+    def rows(self, some: slice) -> RowMatrices:
+        """The matrices of some rows."""
+        return self._replace(diagonal=self.diagonal[some], vector=None if self.vector is None else self.vector[some])
+
     def apply(self, X: Tensor) -> Tensor:
         """Row i of the result is the matrix of row i times X_i, for X of shape (rows, C)."""
         diagonal, vector, blocks = self

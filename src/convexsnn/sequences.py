@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,61 @@ from convexsnn.checks import check_integer, check_memory
 from convexsnn.frames import in_sequences
 
 
+class SequenceSource(ABC):
+    """n sequences of d features, however they are kept: `Sequences` in memory, `Batches` read batch by batch.
+
+    Attributes
+    ----------
+    lengths : int64 tensor of shape (n,)
+        Steps of each sequence, at least 1.
+    """
+
+    lengths: Tensor
+
+    @property
+    @abstractmethod
+    def n_steps(self) -> int:
+        """T, the length of the longest sequence."""
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """d, the number of input features."""
+
+    @property
+    @abstractmethod
+    def sample(self) -> Sequences:
+        """The sequences from which hidden weights are drawn: all of them, or the first batch."""
+
+    @abstractmethod
+    def chunks(self, size: int) -> Iterator[Sequences]:
+        """All sequences in their order, `size` at a time, zero-padded to T steps."""
+
+    @abstractmethod
+    def take(self, index: Tensor | slice) -> SequenceSource:
+        """The sequences named by `index`."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def equal_lengths(self) -> bool:
+        """Whether all sequences have T steps."""
+        return bool((self.lengths == self.n_steps).all())
+
+    def rows(self, every_step: bool) -> int:
+        """Rows of the dictionary: one a sequence, or one a step of each sequence."""
+        return int(self.lengths.sum()) if every_step else len(self)
+
+    def unflatten(self, rows: np.ndarray) -> np.ndarray | list[np.ndarray]:
+        """Step rows (sum of lengths, ...) as (n, T, ...) when lengths are equal, else as a list of (T_i, ...)."""
+        if self.equal_lengths:
+            return rows.reshape(len(self), self.n_steps, *rows.shape[1:])
+        return np.split(rows, np.cumsum(self.lengths.cpu().numpy())[:-1])
+
+
 @dataclass(frozen=True, eq=False)
-class Sequences:
+class Sequences(SequenceSource):
     """n sequences of d features, zero-padded at the end to the longest.
 
     Attributes
@@ -30,9 +84,6 @@ class Sequences:
     values: Tensor
     lengths: Tensor
 
-    def __len__(self) -> int:
-        return self.values.shape[0]
-
     @property
     def n_steps(self) -> int:
         """T, the length of the longest sequence."""
@@ -44,18 +95,18 @@ class Sequences:
         return self.values.shape[2]
 
     @property
-    def equal_lengths(self) -> bool:
-        """Whether all sequences have T steps."""
-        return bool((self.lengths == self.n_steps).all())
+    def sample(self) -> Sequences:
+        """All of them."""
+        return self
+
+    def chunks(self, size: int) -> Iterator[Sequences]:
+        """See `SequenceSource`."""
+        return (self.take(slice(start, start + size)) for start in range(0, len(self), size))
 
     @property
     def shown(self) -> Tensor:
         """Which steps are shown to a network and which are padding, bool of shape (n, T)."""
         return torch.arange(self.n_steps, device=self.lengths.device) < self.lengths.unsqueeze(1)
-
-    def rows(self, every_step: bool) -> int:
-        """Rows of the dictionary: one a sequence, or one a step of each sequence."""
-        return int(self.lengths.sum()) if every_step else len(self)
 
     def take(self, index: Tensor | slice) -> Sequences:
         """The sequences named by `index`."""
@@ -64,12 +115,6 @@ class Sequences:
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Sequences:
         """The same sequences on `device`, values in `dtype`."""
         return Sequences(self.values.to(device=device, dtype=dtype), self.lengths.to(device))
-
-    def unflatten(self, rows: np.ndarray) -> np.ndarray | list[np.ndarray]:
-        """Step rows (sum of lengths, ...) as (n, T, ...) when lengths are equal, else as a list of (T_i, ...)."""
-        if self.equal_lengths:
-            return rows.reshape(len(self), self.n_steps, *rows.shape[1:])
-        return np.split(rows, np.cumsum(self.lengths.cpu().numpy())[:-1])
 
 
 @isolated
@@ -131,6 +176,13 @@ def as_sequences(
         values[~sequences.shown.numpy()] = 0.0
         check_entries(values, name, missing=missing)
     return sequences
+
+
+def in_memory(source: SequenceSource) -> Sequences:
+    """The sequences, for what needs all of them at once; ValueError where they are read in batches."""
+    if not isinstance(source, Sequences):
+        raise ValueError("this needs all sequences in memory, and they are read in batches: pass X as one array")
+    return source
 
 
 def carried_forward(sequences: Sequences, first: np.ndarray) -> Sequences:

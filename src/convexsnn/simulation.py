@@ -15,7 +15,7 @@ from convexsnn.memoryless import run_whole, runs_whole
 from convexsnn.network import Hidden, Layer, Network
 from convexsnn.neurons import NeuronState
 from convexsnn.readouts import Accumulated, LastLayer
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import Sequences, SequenceSource
 
 # Floats of state and current held at a time by `simulate_chunks`: 2**20 float64 are 8 MiB, which stay in cache
 # (chunks ten times larger were measured to be two to three times slower on a CPU).
@@ -245,18 +245,18 @@ def _simulate_whole(hidden: Hidden, sequences: Sequences) -> Simulation:
     return Simulation(features, state, margin, tuple((run.counts,) for run in runs))
 
 
-def simulate_chunks(hidden: Hidden, sequences: Sequences) -> Iterator[Simulation]:
+def simulate_chunks(hidden: Hidden, sequences: SequenceSource) -> Iterator[Simulation]:
     """Like `simulate`, in chunks of sequences that bound the memory; concatenated features are those of `simulate`."""
     steps = sequences.n_steps if hidden.every_step else 1
     floats = max(1, 4 * hidden.n_neurons + steps * hidden.n_last)
     size = max(1, CHUNK_FLOATS // floats, min(LEAST_SEQUENCES, MOST_FLOATS // floats))
-    for start in range(0, len(sequences), size):
-        yield simulate(hidden, sequences.take(slice(start, start + size)))
+    for chunk in sequences.chunks(size):
+        yield simulate(hidden, chunk)
 
 
 @isolated
 @paced(lambda network, sequences: len(sequences) * network.hidden.n_neurons)
-def scores(network: Network, sequences: Sequences) -> Tensor:
+def scores(network: Network, sequences: SequenceSource) -> Tensor:
     """f(x) for every row: float64 tensor of shape (rows, C)."""
     W = network.W.to(torch.float64)
     return torch.cat([part.features.to(torch.float64) @ W for part in simulate_chunks(network.hidden, sequences)])

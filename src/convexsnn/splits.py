@@ -10,7 +10,7 @@ from convexsnn.problem import Problem
 def strata(problem: Problem) -> np.ndarray:
     """The class of each sequence, whose shares a split should keep; zeros where rows are steps, or have no class."""
     if problem.every_step or problem.score is None:
-        return np.zeros(len(problem.input), dtype=np.int64)
+        return np.zeros(len(problem.source), dtype=np.int64)
     return problem.score.strata(problem.targets)
 
 

@@ -200,7 +200,7 @@ class SimulatedColumns:
         if witnesses.every_step != problem.every_step:
             raise ValueError("witnesses must be read at the steps of the problem's rows: their every_step is another")
         begun = time.perf_counter()
-        dictionary = build_dictionary(witnesses, problem.input, observer.simulated)
+        dictionary = build_dictionary(witnesses, problem.source, observer.simulated)
         seconds = time.perf_counter() - begun
         if dictionary.columns.shape[1] == 0:
             warn(
@@ -250,7 +250,7 @@ class SimulatedColumns:
         validation = self.problem.validation
         if validation is None:
             return None
-        return build_dictionary(self.witnesses, validation.sequences, self.observer.simulated)
+        return build_dictionary(self.witnesses, validation.source, self.observer.simulated)
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,7 +284,7 @@ class SimulatedFit:
     def score_of(self, rows: Validation) -> float:
         """The score of the network on the training rows, or on the validation data."""
         source, W = self.source, self.solution.W
-        if rows.sequences is source.problem.sequences:
+        if rows.source is source.problem.sequences:
             return rows.score_of(source.program.columns.matmul(W).cpu())
         held = source.held
         assert held is not None

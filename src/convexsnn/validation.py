@@ -13,7 +13,7 @@ from torch import Tensor
 
 from convexsnn.labels import decide
 from convexsnn.losses import Head
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import Sequences, SequenceSource, in_memory
 
 
 class Score(Protocol):
@@ -72,7 +72,7 @@ class Validation:
 
     Attributes
     ----------
-    sequences : Sequences
+    source : SequenceSource
     targets : float64 tensor of shape (rows, C)
         Encoded, as those of the training rows are.
     score : Score
@@ -80,10 +80,15 @@ class Validation:
         The weights of the rows in the score; None is 1 each.
     """
 
-    sequences: Sequences
+    source: SequenceSource
     targets: Tensor
     score: Score
     weights: Tensor | None = None
+
+    @property
+    def sequences(self) -> Sequences:
+        """The sequences, for what needs all of them at once; ValueError where they are not in memory."""
+        return in_memory(self.source)
 
     def score_of(self, S: Tensor) -> float:
         """The score of outputs S (rows, C), on the CPU."""

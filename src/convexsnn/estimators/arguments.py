@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from convexsnn.batches import Batches
 from convexsnn.checks import check_integer
 
 
@@ -35,3 +36,13 @@ def seed_of(random_state: Any) -> int:
     raise ValueError(
         f"random_state must be an integer seed, a numpy RandomState or None, not {random_state!r}: {advice}"
     )
+
+
+def labels_beside(X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+    """Labels and weights: those that come with batches, or as they were passed; ValueError where both are there."""
+    if not isinstance(X, Batches):
+        return y, sample_weight
+    for name, given in (("y", y), ("sample_weight", sample_weight)):
+        if given is not None:
+            raise ValueError(f"{name} comes with the batches of X: leave it out")
+    return X.y, X.weight

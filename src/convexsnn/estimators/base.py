@@ -18,7 +18,7 @@ from convexsnn import fitting
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
-from convexsnn.estimators.arguments import check_device, seed_of
+from convexsnn.estimators.arguments import check_device, labels_beside, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real
 from convexsnn.estimators.targets import spread_weights
@@ -32,7 +32,7 @@ from convexsnn.penalties import PENALTIES
 from convexsnn.problem import Problem
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import SequenceSource
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
 from convexsnn.training import Trained
@@ -165,19 +165,19 @@ class SpikingEstimator(InputReader, ABC):
             delattr(self, name)
 
     @abstractmethod
-    def _targets(self, y: Any, sequences: Sequences) -> Tensor:
+    def _targets(self, y: Any, sequences: SequenceSource) -> Tensor:
         """`y` as the fitted estimator's program has it, (rows, C)."""
 
     def score_outputs(self, targets: Tensor, S: Tensor) -> float:
         """What `score` says of outputs S (rows, C), where the targets, as `problem` has them, are (rows, C)."""
         return self.score_function(targets, S, torch.ones(len(targets), dtype=torch.float64))
 
-    def _begin(self, X: Any, lengths: Any) -> Sequences:
+    def _begin(self, X: Any, lengths: Any) -> SequenceSource:
         """Check everything, forget an earlier fit, read X."""
         self._forget()
         self.check_settings()
-        sequences = self._read(X, lengths, fitting=True)
-        real = self.input_form_.sequences and are_real(sequences, per_step=bool(self.per_step))
+        sequences = self._source(X, lengths, fitting=True)
+        real = self.input_form_.sequences and are_real(sequences.sample, per_step=bool(self.per_step))
         self.recipe_ = Recipe.of(self, self.usual, len(sequences) if real else 0)
         return sequences
 
@@ -207,12 +207,14 @@ class SpikingEstimator(InputReader, ABC):
         """The network of the program, with outputs in the units of `predict`."""
         return network
 
-    def _problem(self, sequences: Sequences, targets: Tensor, per_sequence: np.ndarray, balance: Any = 1.0) -> Problem:
+    def _problem(
+        self, sequences: SequenceSource, targets: Tensor, per_sequence: np.ndarray, balance: Any = 1.0
+    ) -> Problem:
         """The problem of weighted sequences; ValueError where the weights of their rows are not positive.
 
         Parameters
         ----------
-        sequences : Sequences
+        sequences : SequenceSource
         targets : float64 tensor of shape (rows, C)
         per_sequence : float64 array of shape (n,)
             Positive weights.
@@ -244,7 +246,8 @@ class SpikingEstimator(InputReader, ABC):
             raise ValueError("validation must be a pair (X_val, y_val)")
         X, y = validation
         try:
-            sequences = self._read(X, fitting=False)
+            y, _ = labels_beside(X, y)
+            sequences = self._source(X, fitting=False)
             targets = self._targets(y, sequences)
         except ValueError as error:
             raise ValueError(f"validation: {error}") from error
@@ -290,12 +293,13 @@ class SpikingEstimator(InputReader, ABC):
         return self.certificate_.global_bound
 
     @isolated
-    def problem(self, X: Any, y: Any) -> Problem:
+    def problem(self, X: Any, y: Any = None) -> Problem:
         """The problem that this fitted estimator solved, for its training data `X` and `y`.
 
         Rows are weighted as they were in training, where `X` and `y` have as many of them.
         """
-        sequences = self.sequences(X)
+        y, _ = labels_beside(X, y)
+        sequences = self._source(X, fitting=False)
         targets, trained = self._targets(y, sequences), self.trained_
         n_last = self.family.n_last_of(trained.witnesses)
         rho = self.recipe.regularisation(self.rho).rho_of(self.beta_, n_last)
@@ -318,11 +322,12 @@ class SpikingEstimator(InputReader, ABC):
             return False
         return self.family.describes(hidden, intercept=bool(self.intercept))
 
-    def _scores(self, X: Any, lengths: Any = None) -> tuple[Tensor, Sequences]:
-        sequences = self.sequences(X, lengths=lengths)
-        self.input_form_.seen.warn_of_range(sequences)
+    def _scores(self, X: Any, lengths: Any = None) -> tuple[Tensor, SequenceSource]:
+        check_is_fitted(self)
+        sequences = self._source(X, lengths, fitting=False)
+        self.input_form_.seen.warn_of_range(sequences.sample)
         return scores(self.network_, sequences).cpu(), sequences
 
-    def _shape_like(self, rows: np.ndarray, sequences: Sequences) -> Any:
+    def _shape_like(self, rows: np.ndarray, sequences: SequenceSource) -> Any:
         """Rows as users gave labels: one a sequence, or (n, T) / a list of (T_i,) a step."""
         return sequences.unflatten(rows) if self.per_step else rows

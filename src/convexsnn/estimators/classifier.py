@@ -14,6 +14,7 @@ from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
+from convexsnn.estimators.arguments import labels_beside
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.classes import (
     Classes,
@@ -33,7 +34,7 @@ from convexsnn.losses import LOSSES, Head, Loss, ProbabilisticLoss, loss_of
 from convexsnn.network import Hidden
 from convexsnn.notices import warn
 from convexsnn.observer import Observer
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import SequenceSource
 from convexsnn.validation import Accuracy
 
 
@@ -219,7 +220,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         lengths: Any = None,
@@ -231,7 +232,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
 
         Parameters
         ----------
-        X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d)
+        X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d); or Batches
+            Of batches (`as_batches`) one is in memory at a time; they bring their own labels and weights.
         y : array of shape (n,), or with per_step (n, T) or a list of n arrays of shape (T_i,)
             Labels: integers, strings or booleans. Of H > 1 outputs (n, H), or (n, T, H) or a list of (T_i, H).
         sample_weight : array of shape (n,), optional
@@ -251,6 +253,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
+        y, sample_weight = labels_beside(X, y, sample_weight)
         sequences = self._begin(X, lengths)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = sequence_weights(sample_weight, sequences)
@@ -262,7 +265,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         self._train(self._problem(sequences, self._encode(kept), weights, balance), validation, observer, checkpoint)
         return self
 
-    def _note_classes(self, labels: np.ndarray, sequences: Sequences) -> None:
+    def _note_classes(self, labels: np.ndarray, sequences: SequenceSource) -> None:
         """Set `classes_`; ValueError when there is nothing to tell apart, or the settings do not fit the outputs."""
         classes = distinct_classes(labels)
         several = isinstance(classes, list)
@@ -310,7 +313,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         n_classes = sum(map(len, self.classes_)) if isinstance(self.classes_, list) else len(self.classes_)
         return loss.encode(torch.from_numpy(index), n_classes)
 
-    def _targets(self, y: Any, sequences: Sequences) -> Tensor:
+    def _targets(self, y: Any, sequences: SequenceSource) -> Tensor:
         return self._encode(class_labels(y, sequences, self.per_step, type(self).__name__))
 
     @isolated
@@ -353,8 +356,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         return shaped if self._heads else shaped[0]
 
     @isolated
-    def score(self, X: Any, y: Any, sample_weight: Any = None, *, lengths: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, lengths: Any = None) -> float:
         """Accuracy over sequences, or over all steps with per_step; of several outputs all must be right."""
+        y, sample_weight = labels_beside(X, y, sample_weight)
         S, sequences = self._scores(X, lengths)
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)

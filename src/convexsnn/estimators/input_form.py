@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from convexsnn.arrays import plain_array
+from convexsnn.batches import Batches
 from convexsnn.checks import check_flag, check_integer, check_real
 from convexsnn.notices import warn
 from convexsnn.sequences import Sequences
@@ -22,6 +23,8 @@ LONG, SMOOTH_TABLE = 16, 0.75
 
 # Beyond the range of training by more than this part of its width, what a network answers is guesswork.
 BEYOND = 0.25
+# Sequences that are looked at at a time, of those that are read in batches.
+SEEN = 4096
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,15 @@ class Seen:
             mean = 2.0 * float((0.5 * known / len(known)).sum())  # sums of halves do not overflow as easily
             each.append((low, high, min(max(mean, low), high)))
         return cls(*zip(*each, strict=True))
+
+    @classmethod
+    def of_batches(cls, batches: Batches) -> Seen:
+        """The same of sequences that are read in batches."""
+        chunks = [(cls.of(chunk), int(chunk.lengths.sum())) for chunk in batches.chunks(SEEN)]
+        seen, steps = zip(*chunks, strict=True)
+        low, high = np.min([part.low for part in seen], axis=0), np.max([part.high for part in seen], axis=0)
+        mean = np.clip(np.average([part.mean for part in seen], axis=0, weights=steps), low, high)
+        return cls(*(tuple(values.tolist()) for values in (low, high, mean)))
 
     def warn_of_range(self, sequences: Sequences) -> None:
         """One warning where values lie beyond the range of training by more than a quarter of its width."""

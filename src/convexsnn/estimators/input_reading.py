@@ -8,11 +8,12 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from convexsnn.arrays import check_flat_cells, check_kind, column_names, plain_array
+from convexsnn.batches import Batches
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.input_form import InputForm, Seen, warn_of_axes, warn_of_table
 from convexsnn.estimators.parameters import NestedParameters
-from convexsnn.sequences import Sequences, as_sequences, carried_forward, is_sequential, unwrapped
+from convexsnn.sequences import Sequences, SequenceSource, as_sequences, carried_forward, is_sequential, unwrapped
 
 # What becomes of missing values.
 MISSING = ("refuse", "carry")
@@ -38,6 +39,20 @@ class InputReader(NestedParameters):
     def _carries(self) -> bool:
         return check_choice("missing", self.missing, MISSING) == "carry"
 
+    def _source(self, X: Any, lengths: Any = None, *, fitting: bool) -> SequenceSource:
+        """Sequences of any accepted form of X, batches among them."""
+        if not isinstance(X, Batches):
+            return self._read(X, lengths, fitting=fitting)
+        if lengths is not None:
+            raise ValueError("lengths come with the batches of X: leave them out")
+        if self._carries:
+            raise ValueError("missing='carry' needs all sequences at once: fill in what is missing in the batches")
+        if fitting:
+            self._note_form(X, Seen.of_batches(X))
+        self.input_form_.check_rank(X, sequences=True)
+        self.input_form_.check_features(X.sample, type(self).__name__)
+        return X
+
     @isolated
     def sequences(self, X: Any, *, lengths: Any = None) -> Sequences:
         """`X`, of any accepted form, as the fitted network is shown it."""
@@ -59,20 +74,24 @@ class InputReader(NestedParameters):
         columns = column_names(X[0]) if isinstance(X, (list, tuple)) else None
         if fitting:
             sequences = as_sequences(X, columns=columns, missing=self._carries)
-            if sequences.rows(self.per_step) < 2:
-                raise ValueError("X holds one sample (one sequence with one label); training needs at least two")
             sequences, seen = self._first_seen(sequences)
-            warn_of_axes(sequences)
-            self.n_features_in_ = sequences.n_features
-            if columns is not None:
-                self.feature_names_in_ = np.array(columns, dtype=object)
-            self.input_form_ = InputForm(sequences.n_features, sequences.n_steps, True, seen, columns)
+            self._note_form(sequences, seen, columns)
             return sequences
         owner = type(self).__name__
         self.input_form_.compare_columns(columns, owner)
         sequences = as_sequences(X, columns=self.input_form_.columns, missing=self._carries)
         self.input_form_.check_features(sequences, owner)
         return self._filled(sequences)
+
+    def _note_form(self, sequences: SequenceSource, seen: Seen, columns: tuple[str, ...] | None = None) -> None:
+        """Remember the form of the sequences of fit."""
+        if sequences.rows(self.per_step) < 2:
+            raise ValueError("X holds one sample (one sequence with one label); training needs at least two")
+        warn_of_axes(sequences.sample)
+        self.n_features_in_ = sequences.n_features
+        if columns is not None:
+            self.feature_names_in_ = np.array(columns, dtype=object)
+        self.input_form_ = InputForm(sequences.n_features, sequences.n_steps, True, seen, columns)
 
     def _read_table(self, X: Any, *, fitting: bool) -> Sequences:
         """A 2-D X, which is read as scikit-learn does, and shown as constant current."""

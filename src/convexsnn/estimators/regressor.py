@@ -13,6 +13,7 @@ from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
+from convexsnn.estimators.arguments import labels_beside
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.recipe import AUTO, Usual
 from convexsnn.estimators.target_scale import TargetScale
@@ -21,7 +22,7 @@ from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.losses import LOSSES, Loss
 from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import SequenceSource
 from convexsnn.validation import RSquared
 
 
@@ -114,7 +115,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         lengths: Any = None,
@@ -126,7 +127,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
         Parameters
         ----------
-        X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d)
+        X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d); or Batches
+            Of batches (`as_batches`) one is in memory at a time; they bring their own labels and weights.
         y : array of shape (n,) or (n, C); with per_step (n, T), (n, T, C) or a list of (T_i,) or (T_i, C) arrays
         sample_weight : array of shape (n,), optional
         lengths : int array of shape (n,), optional
@@ -143,6 +145,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         ValueError, TypeError
             Bad settings or data; the message names the argument.
         """
+        y, sample_weight = labels_beside(X, y, sample_weight)
         sequences = self._begin(X, lengths)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         self.single_output_ = values.ndim == 1
@@ -179,7 +182,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         """R^2."""
         return RSquared()
 
-    def _targets(self, y: Any, sequences: Sequences) -> Tensor:
+    def _targets(self, y: Any, sequences: SequenceSource) -> Tensor:
         return self.target_scale_.scaled(real_targets(y, sequences, self.per_step, type(self).__name__))
 
     @isolated
@@ -190,8 +193,9 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         return self._shape_like(rows[:, 0] if self.single_output_ else rows, sequences)
 
     @isolated
-    def score(self, X: Any, y: Any, sample_weight: Any = None, *, lengths: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, lengths: Any = None) -> float:
         """R^2 over sequences, or over all steps with per_step."""
+        y, sample_weight = labels_beside(X, y, sample_weight)
         S, sequences = self._scores(X, lengths)
         values = real_targets(y, sequences, self.per_step, type(self).__name__)
         weights = spread_weights(sequence_weights(sample_weight, sequences), sequences, self.per_step)

@@ -11,14 +11,14 @@ from sklearn.utils.validation import _check_sample_weight, assert_all_finite, co
 
 from convexsnn.arrays import check_unmasked, numeric
 from convexsnn.labels import flatten_steps
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import SequenceSource
 
 # Beyond these, squares of targets overflow or vanish.
 TARGET_RANGE = (1e-140, 1e140)
 WITHOUT_THEM = "leave these rows out"
 
 
-def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np.ndarray:
+def class_labels(y: Any, sequences: SequenceSource, per_step: bool, owner: str) -> np.ndarray:
     """Class labels of every row, shape (rows,), or (rows, H) where a label has H > 1 outputs.
 
     ValueError or a scikit-learn warning on labels of wrong form.
@@ -46,7 +46,7 @@ def class_labels(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
     return labels
 
 
-def real_targets(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np.ndarray:
+def real_targets(y: Any, sequences: SequenceSource, per_step: bool, owner: str) -> np.ndarray:
     """Real targets of every row, float64 of shape (rows,) or (rows, C)."""
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None")
@@ -74,7 +74,7 @@ def real_targets(y: Any, sequences: Sequences, per_step: bool, owner: str) -> np
     return values
 
 
-def _rows(y: Any, sequences: Sequences, per_step: bool) -> np.ndarray:
+def _rows(y: Any, sequences: SequenceSource, per_step: bool) -> np.ndarray:
     check_unmasked(y, "y", WITHOUT_THEM)
     return flatten_steps(y, sequences, vectors=True) if per_step else np.asarray(y)
 
@@ -84,7 +84,7 @@ def _check_count(y: np.ndarray, rows: int) -> None:
         raise ValueError(f"Found input variables with inconsistent numbers of samples: {[rows, len(y)]} (X, y)")
 
 
-def sequence_weights(sample_weight: Any, sequences: Sequences) -> np.ndarray:
+def sequence_weights(sample_weight: Any, sequences: SequenceSource) -> np.ndarray:
     """Nonnegative weights of the sequences, float64 of shape (n,), not all zero."""
     placeholder = np.empty((len(sequences), 1))
     check_unmasked(sample_weight, "sample_weight", WITHOUT_THEM)
@@ -94,8 +94,8 @@ def sequence_weights(sample_weight: Any, sequences: Sequences) -> np.ndarray:
 
 
 def weighty(
-    per_sequence: np.ndarray, sequences: Sequences, rows: np.ndarray, *, per_step: bool
-) -> tuple[np.ndarray, Sequences, np.ndarray]:
+    per_sequence: np.ndarray, sequences: SequenceSource, rows: np.ndarray, *, per_step: bool
+) -> tuple[np.ndarray, SequenceSource, np.ndarray]:
     """Weights, sequences and rows (labels or targets) without the sequences of weight zero, which are as if absent."""
     kept = per_sequence > 0
     if kept.all():
@@ -104,6 +104,6 @@ def weighty(
     return per_sequence[kept], sequences.take(torch.from_numpy(np.flatnonzero(kept))), rows[kept_rows]
 
 
-def spread_weights(per_sequence: np.ndarray, sequences: Sequences, per_step: bool) -> np.ndarray:
+def spread_weights(per_sequence: np.ndarray, sequences: SequenceSource, per_step: bool) -> np.ndarray:
     """Weights of sequences as weights of rows."""
     return np.repeat(per_sequence, sequences.lengths.numpy()) if per_step else per_sequence

@@ -76,6 +76,8 @@ class WitnessFamily(ABC):
     label_free: ClassVar[bool] = False
     # Whether labels decide on neurons by rows that are left out: then a beta may be picked by such rows as well.
     priced_left_out: ClassVar[bool] = False
+    # Whether hidden weights are drawn without a look at all sequences, which may then be read in batches.
+    batchwise: ClassVar[bool] = False
 
     @property
     @abstractmethod

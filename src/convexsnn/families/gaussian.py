@@ -39,6 +39,7 @@ class Gaussian(LayeredFamily):
 
     name: ClassVar[str] = "gaussian"
     label_free: ClassVar[bool] = True
+    batchwise: ClassVar[bool] = True
 
     neuron: NeuronKind = "lif"
     leak: float = 0.99
@@ -55,5 +56,5 @@ class Gaussian(LayeredFamily):
 
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`."""
-        shape = self.architecture(problem.input.n_features, every_step=problem.every_step)
+        shape = self.architecture(problem.source.n_features, every_step=problem.every_step)
         return gaussian(shape, generator, self.variant).to(run.device)

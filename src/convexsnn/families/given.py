@@ -23,6 +23,7 @@ class Given(SampledFamily):
     """
 
     name: ClassVar[str] = "given"
+    batchwise: ClassVar[bool] = True
 
     layers: Hidden
 
@@ -61,7 +62,7 @@ class Given(SampledFamily):
 
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:  # noqa: ARG002
         """See `SampledFamily`."""
-        expected, shown = self.layers.n_features, problem.input.n_features
+        expected, shown = self.layers.n_features, problem.source.n_features
         if expected != shown:
             raise ValueError(f"witnesses expect {expected} features, but X has {shown} features")
         return self.layers.to(run.device)

@@ -38,6 +38,7 @@ class Heterogeneous(LayeredFamily):
 
     name: ClassVar[str] = "heterogeneous"
     label_free: ClassVar[bool] = True
+    batchwise: ClassVar[bool] = True
 
     neuron: NeuronKind = "lif"
     memory_range: Range = Heterogeneity.memory
@@ -65,5 +66,5 @@ class Heterogeneous(LayeredFamily):
 
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`."""
-        shape = self.architecture(problem.input.n_features, every_step=problem.every_step)
+        shape = self.architecture(problem.source.n_features, every_step=problem.every_step)
         return heterogeneous(shape, generator, self.spread()).to(run.device)

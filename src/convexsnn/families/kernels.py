@@ -52,6 +52,7 @@ class Kernels(SampledFamily):
 
     name: ClassVar[str] = "kernels"
     label_free: ClassVar[bool] = True
+    batchwise: ClassVar[bool] = True
 
     last: int = KernelShape.neurons
     lengths: tuple[int, ...] = KernelShape.lengths
@@ -90,4 +91,4 @@ class Kernels(SampledFamily):
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`."""
         shape = self.suited(problem, run).shape()
-        return kernels(problem.input, generator, shape, every_step=problem.every_step).to(run.device)
+        return kernels(problem.source.sample, generator, shape, every_step=problem.every_step).to(run.device)

@@ -54,6 +54,11 @@ class Mixture(WitnessFamily):
         return all(part.label_free for part in self.parts)
 
     @property
+    def batchwise(self) -> bool:  # type: ignore[override] - as its parts are
+        """Whether no part looks at all sequences."""
+        return all(part.batchwise for part in self.parts)
+
+    @property
     def n_last(self) -> int:
         """P_last in rho = beta / sqrt(P_last): that of the search, or the neurons of all parts."""
         *_, last = self.parts

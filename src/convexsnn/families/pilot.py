@@ -32,7 +32,7 @@ def least_left_out(shapes: Sequence[KernelShape], problem: Problem, seed: int) -
             "choose_windows compares errors on sequences that are left out: it needs loss='squared', penalty='ridge' "
             "and one label a sequence"
         )
-    chosen = np.zeros(len(problem.input), dtype=bool)
+    chosen = np.zeros(len(problem.source), dtype=bool)
     chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))[:SAMPLE].numpy()] = True
     sample = problem.take(chosen)
     errors = [_left_out(shape, sample, seed) for shape in shapes]
@@ -41,7 +41,7 @@ def least_left_out(shapes: Sequence[KernelShape], problem: Problem, seed: int) -
 
 def _left_out(shape: KernelShape, problem: Problem, seed: int) -> float:
     """The error of one kind of kernels."""
-    hidden = kernels(problem.input, torch.Generator().manual_seed(seed), shape)
-    program = problem.program(build_dictionary(hidden, problem.input).columns)
+    hidden = kernels(problem.source.sample, torch.Generator().manual_seed(seed), shape)
+    program = problem.program(build_dictionary(hidden, problem.source).columns)
     spectrum = Spectrum.of(program)
     return min(spectrum.left_out_loss(rho) for rho in halved_rhos(program, RHOS))

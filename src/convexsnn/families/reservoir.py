@@ -37,6 +37,7 @@ class Reservoir(LayeredFamily):
 
     name: ClassVar[str] = "reservoir"
     label_free: ClassVar[bool] = True
+    batchwise: ClassVar[bool] = True
 
     leak_grid: tuple[float, ...] = ReservoirGrid.leaks
     threshold_grid: tuple[float, ...] = ReservoirGrid.thresholds
@@ -65,5 +66,7 @@ class Reservoir(LayeredFamily):
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`."""
         run.observer.begin("tuning the reservoir")
-        shape = self.architecture(problem.input.n_features, every_step=problem.every_step)
-        return tune_reservoir(shape, problem.input, generator, self.grid(), self.sample_size).hidden.to(run.device)
+        shape = self.architecture(problem.source.n_features, every_step=problem.every_step)
+        return tune_reservoir(shape, problem.source.sample, generator, self.grid(), self.sample_size).hidden.to(
+            run.device
+        )

@@ -1,0 +1,165 @@
+"""Rows of columns on several ranks: the same products, steps and certificates for every number of ranks."""
+
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from convexsnn.columns import BitColumns, pack_bits
+from convexsnn.losses import LOSSES
+from convexsnn.penalties import PENALTIES
+from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.sharded import PARTS, Alone, ShardedColumns, rows_of_rank
+from convexsnn.solvers import solve
+
+N, P, C = 101, 12, 3
+
+
+@dataclass
+class Threads:
+    """Ranks that are threads of one process."""
+
+    rank: int
+    size: int
+    barrier: threading.Barrier
+    shown: dict
+
+    def add_up(self, tensor):
+        self.shown[self.rank] = tensor.clone()
+        self.barrier.wait(30)
+        tensor.copy_(sum(self.shown[rank] for rank in range(self.size)))
+        self.barrier.wait(30)
+
+
+def on_ranks(size, work):
+    """What `work` returns on each of `size` ranks."""
+    barrier, shown, results = threading.Barrier(size), {}, {}
+
+    def run(rank):
+        try:
+            results[rank] = work(Threads(rank, size, barrier, shown))
+        except BaseException:
+            barrier.abort()
+            raise
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [results[rank] for rank in range(size)]
+
+
+def draw():
+    g = torch.Generator().manual_seed(0)
+    bits = torch.rand(N, P, generator=g) < 0.4
+    labels = torch.randint(C, (N,), generator=g)
+    return bits, labels
+
+
+def plain_of(bits):
+    return BitColumns(pack_bits(bits.T.contiguous()), len(bits))
+
+
+def sharded(bits, ranks):
+    return ShardedColumns(plain_of(bits[rows_of_rank(len(bits), ranks)]), len(bits), ranks)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 12])
+def test_products_are_those_of_one_rank(size):
+    bits, _ = draw()
+    g = torch.Generator().manual_seed(1)
+    W = torch.randn(P, C, generator=g, dtype=torch.float64)
+    U = torch.randn(N, C, generator=g, dtype=torch.float64)
+    index, rows = torch.tensor([3, 0, 7]), torch.tensor([100, 2, 50])
+
+    def work(ranks):
+        columns = sharded(bits, ranks)
+        some = columns.take(index)
+        return (
+            columns.matmul(W),
+            columns.rmatmul(U),
+            columns.squares(U[:, 0].abs()),
+            some.dense(),
+            some.rows(rows).dense(),
+        )
+
+    alone = work(Alone())
+    for result in on_ranks(size, work):
+        assert all(map(torch.equal, result, alone))
+    whole = plain_of(bits)
+    plain = whole.matmul(W), whole.rmatmul(U), whole.squares(U[:, 0].abs()), whole.take(index).dense(), None
+    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(alone[:4], plain[:4], strict=True))
+    assert torch.equal(alone[4], bits[rows][:, index].to(torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("loss", "penalty"),
+    [("logistic", "l1"), ("cross_entropy", "l1"), ("cross_entropy", "group"), ("squared", "l1"), ("hinge", "l1"),
+     ("squared", "ridge"), ("squared", "elastic")],
+)  # fmt: skip
+def test_solutions_and_certificates_are_those_of_one_rank(loss, penalty):
+    bits, labels = draw()
+    chosen = LOSSES[loss]
+    targets = chosen.encode(
+        labels % 2 if loss in ("logistic", "hinge") else labels, 2 if loss in ("logistic", "hinge") else C
+    )
+
+    def work(ranks):
+        columns = sharded(bits, ranks)
+        program = ConvexProgram(columns, targets, chosen, PENALTIES[penalty], 0.02, uniform_weights(N))
+        return solve(program)
+
+    alone = work(Alone())
+    assert alone.certificate.holds(1e-6)
+    for size in (2, 3, 4):
+        for result in on_ranks(size, work):
+            assert result.certificate == alone.certificate
+            assert torch.equal(result.W, alone.W)
+            assert torch.equal(result.U, alone.U)
+    whole = plain_of(bits)
+    plain = solve(ConvexProgram(whole, targets, chosen, PENALTIES[penalty], 0.02, uniform_weights(N)))
+    assert abs(plain.certificate.primal - alone.certificate.primal) <= 2e-6 * plain.certificate.primal
+
+
+def test_refusals():
+    bits, _ = draw()
+    columns = plain_of(bits)
+    with pytest.raises(ValueError, match="own must hold rows 0 to 48 on rank 0, got 101 rows"):
+        ShardedColumns(columns, N, Alone(0, 2))
+    with pytest.raises(ValueError, match="at most 12 ranks, got 13"):
+        ShardedColumns(columns, N, Alone(0, PARTS + 1))
+
+
+PROCESS = """
+import sys
+import torch, torch.distributed as dist
+sys.path.insert(0, sys.argv[3])
+from test_sharded import draw, sharded, torch
+from convexsnn.sharded import ProcessGroup
+rank, file = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+columns = sharded(draw()[0], ProcessGroup())
+g = torch.Generator().manual_seed(1)
+W = torch.randn(12, 3, generator=g, dtype=torch.float64)
+scores = columns.matmul(W)
+torch.save((scores, columns.rmatmul(scores), columns.take(torch.tensor([3, 0])).dense()), f"{file}.{rank}")
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_of_torch_distributed(tmp_path):
+    """The same through gloo, each rank a process of its own."""
+    file, here = tmp_path / "meeting", __file__.rsplit("/", 1)[0]
+    command = [sys.executable, "-c", PROCESS]
+    running = [subprocess.Popen([*command, str(rank), str(file), here]) for rank in range(2)]
+    assert [process.wait(120) for process in running] == [0, 0]
+    columns = sharded(draw()[0], Alone())
+    W = torch.randn(P, C, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    scores = columns.matmul(W)
+    expected = scores, columns.rmatmul(scores), columns.take(torch.tensor([3, 0])).dense()
+    for rank in range(2):
+        assert all(map(torch.equal, torch.load(f"{file}.{rank}"), expected))
