@@ -1,7 +1,7 @@
 """Sequences of real numbers: kernels with a convex readout beside the usual classifiers of time series.
 
-    python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few l1 search ridge dtw minirocket]
-                                [--seeds 3] [--mnist DIR]
+    python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few priced l1 search ridge dtw
+                                minirocket] [--seeds 3] [--mnist DIR]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
 random split for each seed. ``--data mnist-1d mnist-6000`` has more. Prints a Markdown table: test accuracy in per cent,
@@ -26,7 +26,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from convexsnn import Kernels, SpikingClassifier
+from convexsnn import Kernels, KernelSearch, SpikingClassifier
 from convexsnn.tasks import TaskSettings, load_task
 
 BUNDLED = ("ArrowHead", "GunPoint", "ItalyPowerDemand", "BasicMotions", "JapaneseVowels", "OSULeaf")
@@ -113,6 +113,7 @@ def minirocket(seed: int) -> Any:
 METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
     "default": ("default", ours()),
     "few": ("at most 60 columns", ours(columns=60)),
+    "priced": ("60 columns by `KernelSearch`", ours(witnesses=KernelSearch())),
     "l1": ("kernels, logistic + l1", ours(witnesses=Kernels(), loss="logistic", penalty="l1", beta="path")),
     "search": ("search", ours(witnesses="search")),
     "ridge": ("ridge on raw numbers", on_arrays(ridge, flat=True)),

@@ -24,8 +24,6 @@ DOCS = Path(__file__).parent
 MOST_WORDS_IN_THE_MEAN, MOST_WORDS, MOST_COLUMNS = 20, 40, 100
 ABBREVIATIONS = ("e.g", "i.e", "cf", "vs", "et al", "approx", "Fig", "Sec")
 ITEM = re.compile(r"\s*(?:[-*+]|\d+\.)\s+")
-# Pages whose sentences are still too long.
-UNEDITED = {"bounds"}
 FENCE = re.compile(r"^ *(```|:::|~~~).*?^ *\1`* *$", re.MULTILINE | re.DOTALL)
 
 
@@ -33,8 +31,7 @@ def pages() -> list[Path]:
     """The pages beside README.md, and every page of the documentation."""
     root = DOCS.parent
     names = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-    edited = [page for page in sorted(DOCS.glob("*.md")) if page.stem not in UNEDITED]
-    return [*(root / name for name in names), *edited, *sorted(DOCS.glob("*/*.md"))]
+    return [*(root / name for name in names), *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("*/*.md"))]
 
 
 def paragraphs(text: str) -> Iterator[str]:

@@ -15,7 +15,6 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from convexsnn import Kernels, SpikingClassifier, SpikingRegressor
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.families import Gaussian
-from convexsnn.leave_one_out import least_loss
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES, Ridge, norm_below
 from convexsnn.program import ConvexProgram
@@ -77,7 +76,7 @@ def test_leaving_out_is_what_solving_without_the_row_gives(n, count, outputs, se
 
 def test_of_equal_losses_the_largest_rho_is_picked():
     program = replace(make(), targets=torch.zeros(25, 2, dtype=torch.float64))
-    assert least_loss(Spectrum.of(program), [1.0, 3.0, 2.0]) == 1
+    assert Spectrum.of(program).least_loss([1.0, 3.0, 2.0]) == 1
 
 
 def test_one_decomposition_serves_a_path():

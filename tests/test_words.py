@@ -1,7 +1,10 @@
 """Networks proved right on every word of an automaton: proofs hold, counterexamples are really wrong."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from convexsnn import LIF, Branch, Hidden, Layer, Network, Threshold
 from convexsnn.neurons import RESETS
+from convexsnn.proof import words
 from convexsnn.proof.words import WordProofError, check_word_proof, seal_words
 from convexsnn.simulation import initial_state, step
 from convexsnn.tasks import Automaton, TaskSettings, automaton_of, load_task
@@ -236,6 +240,18 @@ def test_a_file_that_was_not_sealed_anew_is_refused(proof):
     ):
         with pytest.raises(WordProofError):
             check_word_proof(text)
+
+
+def test_the_checker_needs_the_standard_library_alone(tmp_path):
+    path = Path(words.__file__)
+    assert len(path.read_text().splitlines()) < 400
+    file = tmp_path / "proof.json"
+    for text, status in ((ADDER, 0), (ADDER.replace('"start":0', '"start":1'), 1)):
+        file.write_text(text)
+        # Neither this library nor any other is on the path.
+        ran = subprocess.run([sys.executable, "-I", "-S", path, file], capture_output=True, text=True, check=False)
+        assert ran.returncode == status, ran.stderr
+    assert "SHA-256" in ran.stderr
 
 
 @pytest.mark.parametrize("missing", range(3))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
     from convexsnn.dictionary import Dictionary, build_dictionary
     from convexsnn.estimators import SpikingClassifier, SpikingRegressor
-    from convexsnn.families import Exact, Gaussian, Heterogeneous, Kernels, Reservoir, Search, Surrogate
+    from convexsnn.families import Exact, Gaussian, Heterogeneous, Kernels, KernelSearch, Reservoir, Search, Surrogate
     from convexsnn.forecasting import forecast
     from convexsnn.network import Branch, Hidden, Layer, Network
     from convexsnn.neurons import LIF, Threshold
@@ -36,6 +36,7 @@ __all__ = [
     "Gaussian",
     "Heterogeneous",
     "Hidden",
+    "KernelSearch",
     "Kernels",
     "Layer",
     "Network",
@@ -70,7 +71,7 @@ _ROOMS = {
     "forecasting": ("forecast",),
     "dictionary": ("Dictionary", "build_dictionary"),
     "estimators": ("SpikingClassifier", "SpikingRegressor"),
-    "families": ("Exact", "Gaussian", "Heterogeneous", "Kernels", "Reservoir", "Search", "Surrogate"),
+    "families": ("Exact", "Gaussian", "Heterogeneous", "KernelSearch", "Kernels", "Reservoir", "Search", "Surrogate"),
     "network": ("Branch", "Hidden", "Layer", "Network"),
     "neurons": ("LIF", "Threshold"),
     "polishing": ("Polished", "polish"),

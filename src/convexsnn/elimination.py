@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from convexsnn.leave_one_out import least_loss, solved
+from convexsnn.leave_one_out import solved
 from convexsnn.network import Hidden
 from convexsnn.notices import warn
 from convexsnn.reconstruction.pruning import keep_neurons
@@ -113,7 +113,7 @@ class Elimination:
         rhos = {self.regularisation.rho_of(one, n_last): one for one in self._betas}
         candidates = [rho for rho in rhos if rho >= least] or [max(rhos)]
         spectrum = Spectrum.of(program)
-        rho = candidates[least_loss(spectrum, candidates)]
+        rho = candidates[spectrum.least_loss(candidates)]
         return rhos[rho], solved(program, rho, source.options, spectrum).W
 
     def _witnesses(self, kept: Tensor, W: Tensor) -> tuple[Hidden, Tensor]:

@@ -63,7 +63,7 @@ def fit(
         require_norm(problem.penalty, SEARCHING)
     problem = problem.at(regularisation.before_readout(family.n_last))
     training, choose = problem, regularisation.several and problem.validation is None
-    if choose and family.label_free and problem.leaves_one_out:
+    if choose and (family.label_free or family.priced_left_out) and problem.leaves_one_out:
         source = family.columns(problem, run)
         assert isinstance(source, SimulatedColumns)
         return _limited(source, family, regularisation, leave_one_out(source, regularisation, run.observer))

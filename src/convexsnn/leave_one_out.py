@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from convexsnn.observer import Observer
@@ -36,7 +35,7 @@ def leave_one_out(source: SimulatedColumns, regularisation: Regularisation, obse
     rhos = [regularisation.rho_of(beta, source.n_last) for beta in betas]
     observer.begin(f"{len(betas)} betas, leaving out each sequence in turn")
     spectrum = Spectrum.of(source.program)
-    chosen = least_loss(spectrum, rhos)
+    chosen = spectrum.least_loss(rhos)
     fit = source.fit_of(solved(source.program, rhos[chosen], source.options, spectrum))
     problem = source.problem
     root = problem.weights.sqrt().unsqueeze(1)
@@ -49,9 +48,3 @@ def leave_one_out(source: SimulatedColumns, regularisation: Regularisation, obse
 def solved(program: ConvexProgram, rho: float, options: SolverOptions, spectrum: Spectrum) -> Solution:
     """The program at one rho, whose decomposition is known."""
     return RidgeClosedForm().solve(replace(program, rho=rho), options, None, spectrum)
-
-
-def least_loss(spectrum: Spectrum, rhos: Sequence[float]) -> int:
-    """The rho for which the squared residuals of rows that are left out are smallest; of equal ones the largest."""
-    losses = [spectrum.left_out_loss(rho) for rho in rhos]
-    return min(range(len(rhos)), key=lambda i: (losses[i], -rhos[i]))

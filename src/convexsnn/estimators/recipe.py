@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convexsnn.checks import check_choice
-from convexsnn.families import Kernels, Search, WitnessFamily, family_of
+from convexsnn.families import Kernels, KernelSearch, Search, WitnessFamily, family_of
 from convexsnn.penalties import PENALTIES
 from convexsnn.regularisation import Regularisation
 from convexsnn.sequences import Sequences
@@ -87,7 +87,7 @@ class Recipe:
             family: WitnessFamily = usual.kernels if real_sequences and squared else Search()
         else:
             family = family_of(estimator.witnesses)
-        read_by_ridge = isinstance(family, Kernels) and squared
+        read_by_ridge = isinstance(family, Kernels | KernelSearch) and squared
         limit = estimator.columns
         if read_by_ridge:
             penalty, limit = ("ridge", limit or usual.columns) if penalty == AUTO else (penalty, limit)

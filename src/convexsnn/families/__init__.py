@@ -5,6 +5,7 @@ from convexsnn.families.exact import Exact
 from convexsnn.families.gaussian import Gaussian
 from convexsnn.families.given import Given
 from convexsnn.families.heterogeneous import Heterogeneous
+from convexsnn.families.kernel_search import KernelSearch
 from convexsnn.families.kernels import Kernels
 from convexsnn.families.layered import LayeredFamily
 from convexsnn.families.mixture import Mixture
@@ -19,6 +20,7 @@ __all__ = [
     "Gaussian",
     "Given",
     "Heterogeneous",
+    "KernelSearch",
     "Kernels",
     "LayeredFamily",
     "Mixture",

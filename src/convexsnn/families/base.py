@@ -74,6 +74,8 @@ class WitnessFamily(ABC):
     searches: ClassVar[bool] = False
     # Whether hidden weights are the same whatever the labels: then one simulation serves every split of the rows.
     label_free: ClassVar[bool] = False
+    # Whether labels decide on neurons by rows that are left out: then a beta may be picked by such rows as well.
+    priced_left_out: ClassVar[bool] = False
 
     @property
     @abstractmethod

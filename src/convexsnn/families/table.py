@@ -13,6 +13,7 @@ from convexsnn.families.exact import Exact
 from convexsnn.families.gaussian import Gaussian
 from convexsnn.families.given import Given
 from convexsnn.families.heterogeneous import Heterogeneous
+from convexsnn.families.kernel_search import KernelSearch
 from convexsnn.families.kernels import Kernels
 from convexsnn.families.mixture import Mixture
 from convexsnn.families.reservoir import Reservoir
@@ -21,7 +22,7 @@ from convexsnn.families.surrogate import Surrogate
 from convexsnn.network import Hidden
 
 FAMILIES: dict[str, type[WitnessFamily]] = {
-    kind.name: kind for kind in (Search, Gaussian, Heterogeneous, Reservoir, Kernels, Surrogate, Exact)
+    kind.name: kind for kind in (Search, Gaussian, Heterogeneous, Reservoir, Kernels, KernelSearch, Surrogate, Exact)
 }
 """What `witnesses` may be called by name; to add a family, enter it here."""
 

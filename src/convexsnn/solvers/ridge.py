@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -95,6 +96,11 @@ class Spectrum:
     def left_out_loss(self, rho: float) -> float:
         """The weighted squared error of rows that are left out."""
         return float(self.left_out_residuals(rho).square().sum())
+
+    def least_loss(self, rhos: Sequence[float]) -> int:
+        """The rho for which the squared residuals of rows that are left out are smallest; of equal ones the largest."""
+        losses = [self.left_out_loss(rho) for rho in rhos]
+        return min(range(len(rhos)), key=lambda i: (losses[i], -rhos[i]))
 
     @property
     def _by_rows(self) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from convexsnn.checks import check_integer, check_names, check_real
 from convexsnn.tasks.dfa import DFA
 
-StateTable = tuple[tuple[int | None, ...], ...]
+SymbolTable = tuple[tuple[int | None, ...], ...]
 """For each state one entry a symbol."""
 
 
@@ -48,8 +48,8 @@ class Automaton:
 
     symbols: tuple[str, ...]
     vectors: tuple[tuple[float, ...], ...]
-    transitions: StateTable
-    answers: StateTable
+    transitions: SymbolTable
+    answers: SymbolTable
     start: int = 0
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Automaton:
         cls,
         symbols: tuple[str, ...],
         vectors: tuple[tuple[float, ...], ...],
-        transitions: StateTable,
+        transitions: SymbolTable,
         labels: Sequence[int | None],
         start: int = 0,
     ) -> Automaton:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import product
 
 from convexsnn.checks import check_integer
-from convexsnn.tasks.automaton import Automaton, StateTable, read_automaton
+from convexsnn.tasks.automaton import Automaton, SymbolTable, read_automaton
 
 BITS = ("0", "1")
 ONE_HOT = ((1.0, 0.0), (0.0, 1.0))
@@ -54,7 +54,7 @@ def brackets(depth: int) -> Automaton:
     return Automaton.moore(("(", ")"), ONE_HOT, rows, range(depth + 1))
 
 
-def _column(rows: list[list[tuple[int, int]]], which: int) -> StateTable:
+def _column(rows: list[list[tuple[int, int]]], which: int) -> SymbolTable:
     return tuple(tuple(pair[which] for pair in row) for row in rows)
 
 

@@ -116,7 +116,7 @@ def kernels(
     """
     shape = shape or KernelShape()
     dtype, steps = DTYPES[shape.dtype], int(sequences.lengths.median())
-    unit = _units(sequences)
+    unit = units(sequences)
     branches = []
     for (length, dilation, differs), m in _kinds(shape, steps, generator):
         weight, delays = _weights(length, sequences.n_features, m, generator), _taps(length, dilation)
@@ -182,7 +182,7 @@ def _seen(d: int, m: int, generator: torch.Generator) -> Tensor:
     return torch.where(neighbours, (place >= 0) & (place < many), rank < many)
 
 
-def _units(sequences: Sequences) -> Tensor:
+def units(sequences: Sequences) -> Tensor:
     """The standard deviation of each feature over all steps, float64 (d,); 1 for a constant one."""
     deviation = sequences.values[sequences.shown].to(torch.float64).std(dim=0, correction=0).cpu()
     return torch.where(deviation > 0.0, deviation, 1.0)
@@ -198,16 +198,16 @@ def _thresholds(layer: Layer, sequences: Sequences, generator: torch.Generator) 
         chosen = torch.randperm(len(sequences), generator=generator)[:SHOWN].to(sequences.lengths.device)
         some = sequences.take(chosen).to("cpu", layer.weight.dtype)
         potentials = delayed(some.values, layer.delays, time=1)[some.shown] @ weight
-        found.append(_between(potentials.T.sort(dim=1).values, generator))
+        found.append(between(potentials.T.sort(dim=1).values, torch.rand(weight.shape[1], 1, generator=generator)))
     return torch.cat(found)
 
 
-def _between(ordered: Tensor, generator: torch.Generator) -> Tensor:
-    """A number between two neighbours in each row of ordered numbers (m, r), at a level drawn for the row."""
+def between(ordered: Tensor, level: Tensor) -> Tensor:
+    """A number (m,) between two neighbours in each row of ordered numbers (m, r), near the quantile `level` (m, 1)."""
     if ordered.shape[1] == 1:
         return ordered[:, 0]
     gaps, last = ordered.diff(dim=1), ordered.shape[1] - 2
-    level = LEAST_QUANTILE + (1.0 - 2.0 * LEAST_QUANTILE) * torch.rand(len(ordered), 1, generator=generator)
+    level = LEAST_QUANTILE + (1.0 - 2.0 * LEAST_QUANTILE) * level
     near = (level * last).round().to(torch.int64) + torch.arange(-NEIGHBOURS, NEIGHBOURS + 1)
     near = near.clamp(min=0, max=last)
     at = near.gather(1, gaps.gather(1, near).argmax(dim=1, keepdim=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from convexsnn.labels import decide
 from convexsnn.network import Layer, Network, lif_of
+from convexsnn.neurons import Reset
 from convexsnn.rationals import Floats
 from convexsnn.readouts import Membrane
 from convexsnn.tasks import Automaton
@@ -75,7 +77,7 @@ class Cells:
     bias: Floats
     leak: Floats
     threshold: Floats
-    reset: str
+    reset: Reset
     exact: Flags
     rounding: float
     read_bias: Floats | None
@@ -263,7 +265,7 @@ def _exact(cells: Cells, inputs: Floats, bits: int) -> Flags:
 
 
 def _step_layer(rows: BoxBatch, layer: Cells, inputs: Floats, *, read: bool) -> BoxBatch:
-    """The rows after a layer has made its step, and was read where it is read."""
+    """The rows after a layer has made its step, and was read where it is read; those given are changed."""
     current, size = inputs @ layer.weight + layer.bias, np.abs(inputs) @ np.abs(layer.weight) + np.abs(layer.bias)
     spikes = rows.spikes[:, layer.at].astype(np.float64)
     if layer.recurrent is not None:
@@ -273,15 +275,18 @@ def _step_layer(rows: BoxBatch, layer: Cells, inputs: Floats, *, read: bool) -> 
     low, high = layer.leak * rows.low[:, layer.at], layer.leak * rows.high[:, layer.at]
     size = size + np.abs(layer.threshold) + np.maximum(np.abs(low), np.abs(high))
     error = np.where(layer.exact, 0.0, WIDER * layer.rounding * size)
-    rows = _with(rows, layer.at, low + current - error, high + current + error)
+    rows.low[:, layer.at], rows.high[:, layer.at] = low + current - error, high + current + error
     rows, fired = _cut(rows, layer.at, layer.threshold)
-    low, high = rows.low[:, layer.at], rows.high[:, layer.at]
-    match layer.reset:
-        case "soft":
-            low, high = low - fired * layer.threshold, high - fired * layer.threshold
-        case "hard":
-            low, high = np.where(fired, 0.0, low), np.where(fired, 0.0, high)
-    rows = _with(rows, layer.at, low, high)
+    for ends in (rows.low, rows.high):
+        match layer.reset:
+            case "soft":
+                ends[:, layer.at] -= fired * layer.threshold
+            case "hard":
+                ends[:, layer.at][fired] = 0.0
+            case "none" | "delayed":
+                pass
+            case _:
+                assert_never(layer.reset)
     rows.spikes[:, layer.at] = fired
     bits = fired
     if read and layer.read_bias is not None:
@@ -289,14 +294,8 @@ def _step_layer(rows: BoxBatch, layer: Cells, inputs: Floats, *, read: bool) -> 
     return replace(rows, read=np.concatenate([rows.read, bits], axis=1)) if read else rows
 
 
-def _with(rows: BoxBatch, at: slice, low: Floats, high: Floats) -> BoxBatch:
-    """The rows, which are the caller's own, with other intervals of some neurons."""
-    rows.low[:, at], rows.high[:, at] = low, high
-    return rows
-
-
 def _cut(rows: BoxBatch, at: slice, level: Floats) -> tuple[BoxBatch, Flags]:
-    """The rows cut where an interval straddles its level, and whether each value reaches it."""
+    """The rows, which are changed, cut where an interval straddles its level; and whether each value reaches it."""
     reaches = rows.low[:, at] >= level
     straddles = ~reaches & (rows.high[:, at] >= level)
     for j in np.flatnonzero(straddles.any(axis=0)).tolist():

@@ -1,0 +1,64 @@
+"""Few kernels, found by what each is worth to the readout."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from convexsnn.families.base import Run, SampledFamily, family
+from convexsnn.kernel_search import KernelSearchSettings, search_kernels
+from convexsnn.network import Hidden
+from convexsnn.problem import Problem
+
+
+@family
+class KernelSearch(SampledFamily):
+    """Few kernels (`Kernels`), searched for by the dual vector of the program.
+
+    Random kernels, and such as differ a little from those that are found, are priced; the best are kept. This takes
+    the squared loss, and one label a sequence. The readout is the rate.
+
+    Attributes
+    ----------
+    last : int
+        The search keeps this many neurons.
+    drawn : int
+        It begins with this many random kernels, at least `last`.
+    rounds : int
+        So many times it tries new kernels and varied ones.
+    lengths : tuple of int
+        Each neuron sees each of its features at one of these numbers of steps, at least 1.
+    dtype : {"float64", "float32"}
+        The network computes with numbers of this precision.
+    """
+
+    name: ClassVar[str] = "kernel_search"
+    priced_left_out: ClassVar[bool] = True
+
+    last: int = KernelSearchSettings.last
+    drawn: int = KernelSearchSettings.drawn
+    rounds: int = KernelSearchSettings.rounds
+    lengths: tuple[int, ...] = KernelSearchSettings.lengths
+    dtype: str = KernelSearchSettings.dtype
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lengths", self.settings().lengths)
+
+    def settings(self) -> KernelSearchSettings:
+        """The settings of the search."""
+        return KernelSearchSettings(self.last, self.drawn, self.rounds, self.lengths, self.dtype)
+
+    @property
+    def n_last(self) -> int:
+        """P_last."""
+        return self.last
+
+    def check(self, *, every_step: bool, device: str = "cpu") -> None:  # noqa: ARG002
+        """See `WitnessFamily`."""
+        if every_step:
+            raise ValueError("witnesses='kernel_search' takes one label a sequence: use 'kernels' for one a step")
+
+    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `SampledFamily`; the search runs on the CPU."""
+        return search_kernels(problem, self.settings(), generator).to(run.device)

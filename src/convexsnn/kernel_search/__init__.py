@@ -1,0 +1,5 @@
+"""Search for few kernels: many are drawn and varied, priced by the dual vector, and the best are kept."""
+
+from convexsnn.kernel_search.search import KernelSearchSettings, search_kernels
+
+__all__ = ["KernelSearchSettings", "search_kernels"]

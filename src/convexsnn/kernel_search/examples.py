@@ -1,0 +1,56 @@
+"""Made-up sequences: what a network of very many kernels answers to them, one of few kernels should answer too."""
+
+from __future__ import annotations
+
+import torch
+
+from convexsnn.kernel_search.rates import rates
+from convexsnn.kernel_search.readout import KernelReadout, Rows
+from convexsnn.network import Hidden
+from convexsnn.problem import Problem
+from convexsnn.sequences import Sequences
+
+# So many sequences suffice to tell kernels apart, or as many as have so many steps.
+ENOUGH, ENOUGH_STEPS = 1000, 60_000
+# A made-up sequence begins earlier or later by up to this share of the steps.
+SHIFT = 0.05
+
+
+def with_examples(problem: Problem, drawn: Hidden, generator: torch.Generator) -> Rows:
+    """The sequences of a problem, and where they are few, made-up ones.
+
+    The target of a made-up sequence is what the ridge readout of all of the drawn kernels answers. Each counts as much
+    as a sequence of the problem does on average.
+    """
+    rows = Rows(problem.input.to("cpu", torch.float64), problem.targets, problem.weights, problem.intercept)
+    n = len(rows.targets)
+    count = min(ENOUGH, ENOUGH_STEPS // rows.sequences.n_steps) - n
+    if count <= 0:
+        return rows
+    made_up = mixed(rows.sequences, count, generator)
+    W = KernelReadout.of(rows, rates(drawn, rows.sequences)).weights
+    answered = rates(drawn, made_up)
+    targets = answered @ W[: answered.shape[1]] + W[answered.shape[1] :].sum(dim=0)
+    weights = torch.cat([n * rows.weights, rows.weights.new_ones(count)]) / (n + count)
+    return Rows(_joined(rows.sequences, made_up), torch.cat([rows.targets, targets]), weights, rows.intercept)
+
+
+def mixed(sequences: Sequences, count: int, generator: torch.Generator) -> Sequences:
+    """Weighted means of two sequences each, moved in time.
+
+    A mean is as long as the shorter of the two. Where it is moved, the first or last value is held.
+    """
+    n, T = len(sequences), sequences.n_steps
+    first, second = (sequences.take(torch.randint(n, (count,), generator=generator)) for _ in range(2))
+    share = 0.5 * torch.rand(count, 1, 1, generator=generator, dtype=torch.float64)
+    values = (1.0 - share) * first.values + share * second.values
+    lengths = torch.minimum(first.lengths, second.lengths)
+    most = max(1, int(SHIFT * T))
+    shift = torch.randint(-most, most + 1, (count, 1), generator=generator)
+    source = torch.minimum((torch.arange(T) - shift).clamp(min=0), lengths.unsqueeze(1) - 1)
+    moved = Sequences(values.gather(1, source.unsqueeze(2).expand_as(values)), lengths)
+    return Sequences(moved.values * moved.shown.unsqueeze(2), lengths)
+
+
+def _joined(first: Sequences, second: Sequences) -> Sequences:
+    return Sequences(torch.cat([first.values, second.values]), torch.cat([first.lengths, second.lengths]))
