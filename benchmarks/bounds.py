@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from convexsnn import Problem, as_sequences
-from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, exact_oracle, universal_bound
+from convexsnn.bounds import FamilyCells, NetworkFamily, Unit, enumerate_family, exact_oracle, universal_bound
 from convexsnn.exact import solve_exactly
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
@@ -59,9 +59,11 @@ def main() -> None:
             )
         if options.pricing:
             U = torch.from_numpy(random.normal(size=(n, 1)))
-            exact = exact_oracle(U, enumerate_family(family, sequences), sequences, penalty=PENALTIES["l1"]).kappa
+            exact = exact_oracle(U, enumerate_family(family, sequences), penalty=PENALTIES["l1"]).kappa
             begun = time.perf_counter()
-            priced = exact_oracle(U, family, sequences, penalty=PENALTIES["l1"], time_limit=options.pricing)
+            priced = exact_oracle(
+                U, FamilyCells(family, sequences), penalty=PENALTIES["l1"], time_limit=options.pricing
+            )
             spent = time.perf_counter() - begun
             share = float(torch.maximum(U.clamp(min=0).sum(), (-U).clamp(min=0).sum()))
             bounds = f"kappa {exact:.4f}, pricing {priced.kappa:.4f} in {spent:.1f} s, universal {share:.4f}"

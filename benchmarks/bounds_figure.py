@@ -58,7 +58,7 @@ def rounds() -> list[dict[str, float]]:
         )
         if primal - best <= TOL * primal:
             return records
-        found = exact_oracle(U, arrangement, sequences, penalty=problem.penalty, rho=RHO, count=ADDED).witnesses
+        found = exact_oracle(U, arrangement, penalty=problem.penalty, rho=RHO, count=ADDED).witnesses
         hidden = replace(hidden, branches=(*hidden.branches, *found.branches))
 
 

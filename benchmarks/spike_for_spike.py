@@ -31,7 +31,7 @@ ALL = ("soft", "hard", "none", "delayed", "threshold")
 MODULES = {
     "plain torch": (to_torch, ALL),
     "snnTorch": (to_snntorch, ALL),
-    "SpikingJelly": (to_spikingjelly, ("soft", "hard")),
+    "SpikingJelly": (to_spikingjelly, ("soft", "hard", "threshold")),
     "Norse": (to_norse, ALL),
 }
 

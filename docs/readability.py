@@ -25,14 +25,14 @@ MOST_WORDS_IN_THE_MEAN, MOST_WORDS, MOST_COLUMNS = 20, 40, 100
 ABBREVIATIONS = ("e.g", "i.e", "cf", "vs", "et al", "approx", "Fig", "Sec")
 ITEM = re.compile(r"\s*(?:[-*+]|\d+\.)\s+")
 # Pages whose sentences are still too long.
-UNEDITED = {"bounds", "proofs"}
+UNEDITED = {"bounds"}
 FENCE = re.compile(r"^ *(```|:::|~~~).*?^ *\1`* *$", re.MULTILINE | re.DOTALL)
 
 
 def pages() -> list[Path]:
-    """README.md, the change log, the notes for contributors, and every page of the documentation."""
+    """The pages beside README.md, and every page of the documentation."""
     root = DOCS.parent
-    names = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+    names = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
     edited = [page for page in sorted(DOCS.glob("*.md")) if page.stem not in UNEDITED]
     return [*(root / name for name in names), *edited, *sorted(DOCS.glob("*/*.md"))]
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from convexsnn import Gaussian, SpikingClassifier, simulate, solve, train
 from convexsnn.bounds import (
+    FamilyCells,
     NetworkFamily,
     Unit,
     arrangement_certificate,
@@ -198,8 +199,8 @@ def test_pricing_by_branch_and_bound_is_that_by_enumeration(name):
     sequences = draw_sequences(6, 2, 2, seed=3)
     family = NetworkFamily(2, (UNITS[name],))
     U = torch.randn(6, 1, generator=torch.Generator().manual_seed(1)).double()
-    exact = exact_oracle(U, enumerate_family(family, sequences), sequences, penalty=PENALTIES["l1"], rho=0.1)
-    priced = exact_oracle(U, family, sequences, penalty=PENALTIES["l1"], rho=0.1)
+    exact = exact_oracle(U, enumerate_family(family, sequences), penalty=PENALTIES["l1"], rho=0.1)
+    priced = exact_oracle(U, FamilyCells(family, sequences), penalty=PENALTIES["l1"], rho=0.1)
     assert priced.finished
     assert priced.kappa == pytest.approx(exact.kappa)
     for pricing in (exact, priced):
@@ -233,7 +234,7 @@ def test_no_neuron_beats_the_priced_bound(kind, seed, every_step, inputs):
     sequences = as_sequences(X, lengths=random.integers(1, 3, size=4))
     family = NetworkFamily(1, (unit,), readout="membrane", every_step=every_step)
     U = torch.from_numpy(random.normal(size=(sequences.rows(every_step), 1)))
-    kappa = exact_oracle(U, family, sequences, penalty=PENALTIES["l1"], rho=1e-3).kappa * 1e-3
+    kappa = exact_oracle(U, FamilyCells(family, sequences), penalty=PENALTIES["l1"], rho=1e-3).kappa * 1e-3
     features = brute_force(unit, family, sequences, 300, seed).double()
     assert float((features.T @ U).abs().max()) <= kappa * (1 + 1e-12)
 

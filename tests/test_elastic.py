@@ -12,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convexsnn import Problem, SpikingClassifier, as_sequences
-from convexsnn.bounds import universal_bound
+from convexsnn.bounds import FamilyCells, exact_oracle, universal_bound
 from convexsnn.bounds.complete import complete_network
-from convexsnn.bounds.pricing.oracle import exact_oracle
 from convexsnn.certificate import certify
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.exact import solve_exactly
@@ -236,7 +235,7 @@ REFUSALS = {
     "exact training": lambda: solve_exactly(_problem(), _family()),
     "exact family": lambda: SpikingClassifier(penalty="elastic", witnesses="exact").fit(X, y),
     "exact pricing": lambda: exact_oracle(
-        _problem().targets, _family(), as_sequences(X), penalty=PENALTIES["elastic"]
+        _problem().targets, FamilyCells(_family(), as_sequences(X)), penalty=PENALTIES["elastic"]
     ),
     "complete network": lambda: complete_network(
         _problem().bare_program, as_sequences(X), every_step=False

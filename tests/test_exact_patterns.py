@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from adversary import LEAKS, RESETS, SHAPES, adversary, inputs
 from convexsnn import Exact, SpikingClassifier, SpikingRegressor, solve
-from convexsnn.bounds import NetworkFamily, Unit, enumerate_family, exact_oracle, pricing_certificate
+from convexsnn.bounds import FamilyCells, NetworkFamily, Unit, enumerate_family, exact_oracle, pricing_certificate
 from convexsnn.bounds.patterns.weights import _ties
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.exact import ExactSettings, solve_exactly
@@ -90,7 +90,7 @@ def test_pricing_finds_the_best_of_all_patterns(unit, shape, seed, membrane, pen
     U = torch.from_numpy(np.random.default_rng(seed).normal(size=(len(sequences), 2)))
     norms = PENALTIES[penalty].row_norms(enumerate_family(family, sequences).columns.rmatmul(U))
     best = float(norms.max()) if len(norms) else 0.0
-    priced = exact_oracle(U, family, sequences, penalty=PENALTIES[penalty], rho=1e-3)
+    priced = exact_oracle(U, FamilyCells(family, sequences), penalty=PENALTIES[penalty], rho=1e-3)
     assert priced.finished
     assert priced.kappa * 1e-3 == pytest.approx(best, abs=1e-3)
     assert priced.kappa * 1e-3 >= best

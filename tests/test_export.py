@@ -20,7 +20,7 @@ from helpers import assert_scripts_compiles_and_exports, generator
 TARGETS = {
     "torch": (to_torch, "torch", ("soft", "hard", "none", "delayed", "threshold")),
     "snntorch": (to_snntorch, "snntorch", ("soft", "hard", "none", "delayed", "threshold")),
-    "spikingjelly": (to_spikingjelly, "spikingjelly.activation_based", ("soft", "hard")),
+    "spikingjelly": (to_spikingjelly, "spikingjelly.activation_based", ("soft", "hard", "threshold")),
     "norse": (to_norse, "norse.torch", ("soft", "hard", "none", "delayed", "threshold")),
 }
 CASES = [(target, reset) for target, (_, _, resets) in TARGETS.items() for reset in resets]

@@ -151,6 +151,21 @@ def test_nir_round_trip_keeps_delays_and_counts(reset, readout, delays, tmp_path
     assert torch.equal(back.W, network.W)
 
 
+def test_nir_holds_a_rate_of_a_known_number_of_steps(tmp_path):
+    nir = pytest.importorskip("nir")
+    network = draw("hard", Rate(), ((0, 2), (0,)), dyadic=True)
+    with pytest.raises(ValueError, match="steps is for a rate that is read at the last step"):
+        to_nir(network, steps=T)
+    network = replace(network, hidden=replace(network.hidden, every_step=False))
+    nir.write(tmp_path / "graph.nir", to_nir(network, steps=T, dtype="float64"))
+    back = from_nir(tmp_path / "graph.nir")
+    assert back.hidden.readout == Count()
+    sequences = Sequences(inputs(dyadic=True).transpose(0, 1).contiguous(), torch.full((N,), T))
+    rates = simulate(network.hidden, sequences).features
+    assert torch.equal(simulate(back.hidden, sequences).features / T, rates)
+    assert torch.allclose(T * back.W, network.W, rtol=1e-15)
+
+
 @pytest.mark.parametrize("readout", [Rate(), Leaky(0.7), Windows(2, 3), READOUTS["several"]])
 def test_readouts_that_nir_cannot_express_are_refused_by_name(readout):
     pytest.importorskip("nir")

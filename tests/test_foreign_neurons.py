@@ -110,7 +110,10 @@ def test_spikes_are_those_of_the_package(what):
         (snn("Lapicque", R=0.5, C=1.0), r"after 0 \(Linear\) are none of ours: leak must lie in \[0, 1\]"),
         (snn("Synaptic", **SYNAPTIC, reset_delay=False), "without delay"),
         (snn("RSynaptic", alpha=0.6, beta=0.7, all=True, reset_mechanism="zero", reset_delay=False), "without delay"),
-        (snn("Alpha", alpha=0.9, beta=0.6, reset_mechanism="subtract"), "subtracts its threshold from a current"),
+        (
+            snn("Alpha", alpha=0.9, beta=0.6, reset_mechanism="subtract"),
+            "subtracts its threshold from one of its two currents",
+        ),
         (snn("RLeaky", beta=0.9, conv2d_channels=1, kernel_size=3), "padding"),
     ],
 )

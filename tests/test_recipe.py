@@ -37,6 +37,33 @@ def test_the_family_depends_on_the_data(X, family):
     assert (recipe.loss, recipe.penalty, recipe.beta, recipe.columns) == expected
 
 
+def test_many_sequences_choose_their_windows_and_may_read_more_columns():
+    steps = np.arange(10) / 10.0
+    phase = RNG.random((2000, 1))
+    X = np.sin(2.0 * np.pi * (steps + phase))[:, :, None] + 0.1 * RNG.normal(size=(2000, 10, 1))
+    labels = (phase[:, 0] > 0.5).astype(int)
+    recipe = SpikingClassifier().recipe_for(X)
+    assert recipe.witnesses == Kernels(choose_windows=True)
+    assert recipe.columns == 1000
+    elastic = SpikingClassifier(penalty="elastic").recipe_for(X)
+    assert elastic.witnesses == Kernels()
+    few = SpikingClassifier(witnesses=Kernels(last=100, choose_windows=True), columns=50, random_state=0)
+    model = few.fit(X[:300], labels[:300])
+    # When a neuron fires says in which half of the wave the sequence begins; how often says less.
+    assert model.recipe.witnesses == Kernels(last=40, windows=(4,))
+    assert model.certificate_.support <= 50
+    assert few.witnesses == Kernels(last=100, choose_windows=True)
+    again = clone(few).fit(X[:300], labels[:300])
+    assert again.network_.equals(model.network_)
+
+
+def test_windows_are_chosen_by_errors_on_sequences_that_are_left_out():
+    with pytest.raises(ValueError, match="choose_windows compares errors on sequences that are left out"):
+        SpikingClassifier(witnesses=Kernels(last=20, choose_windows=True), loss="logistic").fit(REAL, y)
+    with pytest.raises(ValueError, match="windows has no effect with choose_windows"):
+        Kernels(windows=(2,), choose_windows=True)
+
+
 @pytest.mark.parametrize(
     ("settings", "family", "expected"),
     [

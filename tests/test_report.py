@@ -194,19 +194,6 @@ def test_without_what_draws_it_says_what_to_install(searched, capsys, monkeypatc
     assert "pip install 'convexsnn[plot]'" in capsys.readouterr().err
 
 
-@pytest.fixture
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
-    with playwright.sync_playwright() as engine:
-        try:
-            opened = engine.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium to be had: {str(error).splitlines()[0]}")
-        yield opened
-        opened.close()
-
-
 def test_page_opens_in_a_browser_without_errors(searched, browser, tmp_path):
     page_of(searched)
     page = browser.new_page(viewport={"width": 1000, "height": 800})

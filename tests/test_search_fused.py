@@ -200,7 +200,7 @@ def test_compiled_code_works_where_nothing_can_be_written(tmp_path):
     script = (
         "import numba.core.caching as caching\n"
         "caching.CacheImpl._locator_classes = []\n"
-        "from convexsnn.search.branches.fused.caching import cached\n"
+        "from convexsnn.compiling import cached\n"
         "assert cached(lambda a: a + 1)(2) == 3\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)

@@ -85,7 +85,7 @@ def test_every_listed_task_loads_with_its_defaults():
     for info in list_tasks():
         assert info.per_step in ("never", "optional", "always")
         for name in info.examples:
-            if name in ("mnist", "fashion-mnist") or name.startswith(("dfa:file:", "aeon:")):
+            if name in ("mnist", "fashion-mnist") or name.startswith(("dfa:file:", "automaton:file:", "aeon:")):
                 continue
             task = load_task(name, TaskSettings(n_train=9, n_val=8, n_test=7))
             assert [len(s) for s in (task.train, task.val, task.test)] == [9, 8, 7]
@@ -93,7 +93,7 @@ def test_every_listed_task_loads_with_its_defaults():
             assert task.train.X.dtype == np.float64
             assert np.issubdtype(task.train.y.dtype, np.int64)
             assert task.train.X.shape[1] == info.defaults.timesteps
-            assert task.per_step == (info.per_step == "always")
+            assert task.per_step == bool(info.defaults.per_step)
             assert task.train.y.max() < len(task.class_names)
             assert None not in (task.settings.n_train, task.settings.timesteps, task.settings.per_step)
 

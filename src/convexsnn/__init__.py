@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convexsnn.sequences import Sequences, as_sequences
     from convexsnn.simulation import simulate
     from convexsnn.solvers import solve
+    from convexsnn.storage import load_model, save_model
     from convexsnn.training import Trained, train
     from convexsnn.witnesses import Architecture, gaussian
 
@@ -55,9 +56,11 @@ __all__ = [
     "certify",
     "forecast",
     "gaussian",
+    "load_model",
     "polish",
     "predict_closed_loop",
     "reconstruct",
+    "save_model",
     "simulate",
     "solve",
     "train",
@@ -80,6 +83,7 @@ _ROOMS = {
     "sequences": ("Sequences", "as_sequences"),
     "simulation": ("simulate",),
     "solvers": ("solve",),
+    "storage": ("load_model", "save_model"),
     "training": ("Trained", "train"),
     "witnesses": ("Architecture", "gaussian"),
 }

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from convexsnn.leave_one_out import least_loss, leaves_one_out, solved
+from convexsnn.leave_one_out import least_loss, solved
 from convexsnn.network import Hidden
 from convexsnn.notices import warn
 from convexsnn.reconstruction.pruning import keep_neurons
@@ -107,7 +107,7 @@ class Elimination:
         source = self.source
         n_last = self.n_last_of(self._witnesses(kept, start)[0])
         program = replace(source.program, columns=source.program.columns.take(kept))
-        if not leaves_one_out(source.problem):
+        if not source.problem.leaves_one_out:
             own = replace(program, rho=self.regularisation.rho_of(beta, n_last))
             return beta, solve(own, source.options, start).W
         rhos = {self.regularisation.rho_of(one, n_last): one for one in self._betas}

@@ -8,7 +8,7 @@ from convexsnn.caller import isolated, paced
 from convexsnn.cross_validation import cross_validate
 from convexsnn.elimination import Elimination
 from convexsnn.families import FAMILIES, Run, WitnessFamily
-from convexsnn.leave_one_out import leave_one_out, leaves_one_out
+from convexsnn.leave_one_out import leave_one_out
 from convexsnn.notices import warn
 from convexsnn.penalties import require_norm
 from convexsnn.problem import Problem
@@ -65,7 +65,7 @@ def fit(
         require_norm(problem.penalty, SEARCHING)
     problem = problem.at(regularisation.before_readout(family.n_last))
     training, choose = problem, regularisation.several and problem.validation is None
-    if choose and family.label_free and leaves_one_out(problem):
+    if choose and family.label_free and problem.leaves_one_out:
         source = family.columns(problem, run)
         assert isinstance(source, SimulatedColumns)
         return _limited(source, family, regularisation, leave_one_out(source, regularisation, run.observer))

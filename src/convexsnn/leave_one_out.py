@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from convexsnn.losses import Squared
 from convexsnn.observer import Observer
-from convexsnn.penalties import Ridge
-from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
 from convexsnn.regularisation import Regularisation
 from convexsnn.selection import Fitted, betas_of, point_of
 from convexsnn.solvers.base import Solution, SolverOptions
 from convexsnn.solvers.ridge import RidgeClosedForm, Spectrum
 from convexsnn.training import SimulatedColumns
-
-
-def leaves_one_out(problem: Problem) -> bool:
-    """Whether what the rows get when they are left out is known from one solution, and a row is a whole sequence."""
-    return isinstance(problem.loss, Squared) and isinstance(problem.penalty, Ridge) and not problem.every_step
 
 
 def leave_one_out(source: SimulatedColumns, regularisation: Regularisation, observer: Observer | None = None) -> Fitted:
@@ -30,7 +22,7 @@ def leave_one_out(source: SimulatedColumns, regularisation: Regularisation, obse
     Parameters
     ----------
     source : SimulatedColumns
-        The columns, which must not depend on the targets. Its problem has a score, and `leaves_one_out`.
+        The columns, which must not depend on the targets. Its problem has a score, which has `Problem.leaves_one_out`.
     regularisation : Regularisation
     observer : Observer, optional
 
@@ -61,5 +53,5 @@ def solved(program: ConvexProgram, rho: float, options: SolverOptions, spectrum:
 
 def least_loss(spectrum: Spectrum, rhos: Sequence[float]) -> int:
     """The rho for which the squared residuals of rows that are left out are smallest; of equal ones the largest."""
-    losses = [float(spectrum.left_out_residuals(rho).square().sum()) for rho in rhos]
+    losses = [spectrum.left_out_loss(rho) for rho in rhos]
     return min(range(len(rhos)), key=lambda i: (losses[i], -rhos[i]))

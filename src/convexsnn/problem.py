@@ -14,10 +14,10 @@ from torch import Tensor
 from convexsnn.bounds import universal_certificate
 from convexsnn.columns import Columns, RealColumns
 from convexsnn.global_bound import GlobalBound
-from convexsnn.losses import Loss
+from convexsnn.losses import Loss, Squared
 from convexsnn.merged import MergedRows, merge_sequences
 from convexsnn.network import Hidden, Network
-from convexsnn.penalties import Penalty, PenaltyAboveNorm
+from convexsnn.penalties import Penalty, PenaltyAboveNorm, Ridge
 from convexsnn.prefixes import equal_prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.regularisation import check_rho
@@ -219,6 +219,11 @@ class Problem:
             _update_sequences(digest, held.source)
             _update(digest, held.targets, held.weights)
         return digest.hexdigest()
+
+    @property
+    def leaves_one_out(self) -> bool:
+        """Whether one solution tells what rows get when they are left out, and a row is a whole sequence."""
+        return isinstance(self.loss, Squared) and isinstance(self.penalty, Ridge) and not self.every_step
 
     # What the program says.
 

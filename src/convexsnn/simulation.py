@@ -280,6 +280,11 @@ def first_states(state: State, k: int) -> State:
     return _map_state(state, lambda s: s[:k])
 
 
+def take_states(state: State, index: Tensor) -> State:
+    """The states of the sequences that are numbered by `index`, int64 of shape (k,)."""
+    return _map_state(state, lambda s: s[index])
+
+
 def _current(layer: Layer, line: tuple[Tensor, ...], state: LayerState) -> Tensor:
     """I = below @ W_in (+ s_{t-1} @ W_rec) (+ b), summed in that order; `line` has what is below, the newest first."""
     seen = torch.cat([line[delay] for delay in layer.delays], dim=1) if layer.delayed else line[0]

@@ -47,6 +47,7 @@ TIMES = ("simulate", "solve", "bound", "reconstruct")
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
+@isolated
 def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | None = None) -> None:
     """Write a fitted estimator to a safetensors file.
 
@@ -104,6 +105,8 @@ def read_header(path: str | Path) -> dict[str, Any]:
 @isolated
 def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     """Read a file written by `save_model`: the fitted estimator (on the CPU), and the extra facts.
+
+    The files of `convexsnn fit` have the settings of the data as extra facts. Nothing in a file is executed.
 
     Raises
     ------

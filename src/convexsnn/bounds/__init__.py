@@ -4,6 +4,7 @@ from convexsnn.bounds.family import NetworkFamily, Unit
 from convexsnn.bounds.patterns.arrangement import Arrangement, enumerate_family
 from convexsnn.bounds.patterns.cost import EnumerationCost, enumeration_cost
 from convexsnn.bounds.pricing.oracle import ExactPricing, exact_oracle
+from convexsnn.bounds.pricing.priced_cells import FamilyCells
 from convexsnn.bounds.report import (
     arrangement_certificate,
     pricing_bound,
@@ -17,6 +18,7 @@ __all__ = [
     "Arrangement",
     "EnumerationCost",
     "ExactPricing",
+    "FamilyCells",
     "NetworkFamily",
     "Unit",
     "Universal",

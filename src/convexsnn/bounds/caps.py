@@ -1,10 +1,10 @@
 """The optimum of the universal program, min over caps a, b >= 0 of G(a, b) + rho * sum_c (a_c + b_c).
 
-A score delta costs max(delta+) + max(delta-) an output when every pattern can be had (its level sets are nested), so
-the program is one in the caps alone: G(a, b) is the least F over scores in [-b_c, a_c], constant on groups of equal
-rows, and the groups separate. Its gradient at the best scores is the dual vector. For losses that are sums over
-outputs a and b separate as well, and each is the root of a monotone function; the hinge has a closed form; the softmax
-couples the outputs of a head and takes a search over its 2C caps. Other losses are refused.
+Where every pattern can be had, a score delta costs max(delta+) + max(delta-) for each output, as its level sets are
+nested. So the program is one in the caps alone. G(a, b) is the least F over scores in [-b_c, a_c] that are constant on
+groups of equal rows, and the groups separate. Its gradient at the best scores is the dual vector. For losses that are
+sums over outputs, a and b separate as well, and each is the root of a monotone function. The hinge has a closed form.
+The softmax couples the outputs of a head, and takes a search over its 2C caps. Other losses are refused.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from convexsnn.bounds import universal
 from convexsnn.bounds.family import NetworkFamily
 from convexsnn.bounds.patterns.arrangement import ASSUMPTIONS, Arrangement, enumerate_family
 from convexsnn.bounds.pricing.oracle import exact_oracle
+from convexsnn.bounds.pricing.priced_cells import FamilyCells
 from convexsnn.bounds.universal import best_scaling, universal_bound, without_columns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.network import Hidden
@@ -109,7 +110,9 @@ def pricing_certificate(
     """The bound by exact pricing, also where time runs out, and the program's own columns; never below it."""
     bare = without_columns(program)
     U = bare.in_domain(U.cpu())
-    priced = exact_oracle(U, family, sequences, penalty=program.penalty, rho=program.rho, time_limit=time_limit)
+    priced = exact_oracle(
+        U, FamilyCells(family, sequences), penalty=program.penalty, rho=program.rho, time_limit=time_limit
+    )
     kappa = priced_kappa(program, groups, U, priced.kappa)
     value, kappa = stated(_best_bound(bare, groups, U, kappa), kappa)
     return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS)

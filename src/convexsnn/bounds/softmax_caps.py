@@ -28,9 +28,9 @@ def softmax_dual(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Tens
 def softmax_scores(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Tensor:
     """The best scores (rows, C) of the universal program of sum_i w_i CE(y_i, S_i) with l1 weight `rho`.
 
-    A group of rows with equal input has one score, so only its weight and its mixture q of labels matter, and groups
-    with the same mixture (all groups of one label, for instance) have the same best score: the search sees the
-    distinct mixtures only.
+    A group of rows with equal input has one score, so only its weight and its mixture q of labels matter. Groups with
+    the same mixture have the same best score, such as all groups of one label. So the search sees the distinct mixtures
+    only.
 
     Parameters
     ----------

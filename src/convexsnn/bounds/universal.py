@@ -57,10 +57,11 @@ class Universal:
 def universal_bound(program: ConvexProgram, groups: Tensor, candidates: tuple[Tensor, ...] = ()) -> Universal:
     """The best universal bound that can be had cheaply.
 
-    The bound is itself a convex program, min_delta F(delta) + rho * sum_c (max(delta_c+) + max(delta_c-)) over scores
-    delta constant on groups, for the l1 penalty: its dual vector is found (`capped_dual`) in closed form or by a search
-    in two numbers an output, whatever n. For other penalties with several outputs the same vectors are used at several
-    levels, and for losses without such a search the gradient at zero: a valid bound, not the best.
+    For the l1 penalty the bound is itself a convex program: min_delta F(delta) + rho * sum_c (max(delta_c+) +
+    max(delta_c-)) over scores delta that are constant on groups. Its dual vector is found (`capped_dual`) in closed
+    form, or by a search in two numbers for each output, whatever n. For other penalties with several outputs the same
+    vectors are used at several levels. For losses without such a search the gradient at zero is used. These bounds are
+    valid, but not the best.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ from convexsnn.cli.commands.bound import bound
 from convexsnn.cli.commands.export import export
 from convexsnn.cli.commands.fit import fit
 from convexsnn.cli.commands.predict import predict
+from convexsnn.cli.commands.prove import prove
 from convexsnn.cli.commands.quantise import quantise
 from convexsnn.cli.commands.report import report
 from convexsnn.cli.commands.tasks import tasks
@@ -30,7 +31,7 @@ app = App(
 )
 bench = App(name="bench", help="The paper's tables and ablations; a killed run goes on where it was.")
 app.command(bench)
-for command in (fit, predict, verify, bound, export, report, quantise, tasks):
+for command in (fit, predict, verify, prove, bound, export, report, quantise, tasks):
     app.command(command)
 for command in (paper, ablation):
     bench.command(command)

@@ -53,9 +53,13 @@ class DataSet:
 def from_task(name: str, settings: TaskSettings, *, factored: bool = False) -> DataSet:
     """The data of a task, its labels factor by factor when `factored`."""
     task = load_task(name, settings)
-    task = task.factored() if factored else task
+    return from_loaded(task.factored() if factored else task)
+
+
+def from_loaded(task: TaskData) -> DataSet:
+    """The data of a task that is loaded."""
     kept = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(task.settings).items()}
-    source = {"task": name, "settings": kept, "factored": factored}
+    source = {"task": task.name, "settings": kept, "factored": task.is_factored}
     return DataSet(task.splits, task.per_step, source, task.unseen_share, task=task)
 
 

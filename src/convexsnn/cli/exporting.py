@@ -16,8 +16,10 @@ from convexsnn.export.library import library
 from convexsnn.files import write_atomically
 
 
-def export(model: Path, to: str, out: Path, *, soft_reset: bool, force: bool) -> dict[str, Any]:
+def export(model: Path, to: str, out: Path, *, soft_reset: bool, steps: int | None, force: bool) -> dict[str, Any]:
     """Write the network of a model for another tool; returns what was written."""
+    if to == "torch" and (soft_reset or steps is not None):
+        raise ValueError("--soft-reset and --steps are for --to nir alone")
     check_target(out, is_exported if to == "torch" else is_graph, model_file(model), force=force)
     estimator, _ = read_model(model)
     network = estimator.network_
@@ -33,7 +35,7 @@ def export(model: Path, to: str, out: Path, *, soft_reset: bool, force: bool) ->
         state = {name: tensor.contiguous() for name, tensor in to_torch(network).state_dict().items()}
         write_atomically(out, serialize(state, metadata={"convexsnn": json.dumps(facts)}))
         return facts | {"tensors": len(state)}
-    graph = to_nir(network, soft_reset="subgraph" if soft_reset else "raise")
+    graph = to_nir(network, soft_reset="subgraph" if soft_reset else "raise", steps=steps)
     buffer = io.BytesIO()
     library("nir").write(buffer, graph)
     write_atomically(out, buffer.getvalue())

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
-from convexsnn.cli.folder import METRICS, folder_problems, model_file
+from convexsnn.cli.folder import METRICS, PROOF, folder_problems, model_file
+from convexsnn.cli.proof_lines import proof_lines
 from convexsnn.cli.targets import check_target, is_page
 from convexsnn.cli.verifying import recheck
 from convexsnn.estimators import Estimator
@@ -47,6 +48,7 @@ def report(
         verdict=verdict,
         holds=holds,
         inputs=inputs,
+        words=proof_lines(folder / PROOF, estimator),
         version=version("convexsnn"),
     )
     write_atomically(out, render(contents).encode())

@@ -10,9 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convexsnn.cli.folder import CHECKPOINT, MODEL, OWNED
+from convexsnn.proof.words import WORDS_FORMAT
 
 # In the head of every page that `report` writes.
 PAGE_MARK = b'<meta name="generator" content="convexsnn">'
+
+# How every file that `prove` writes begins.
+PROOF_MARK = b'{"format":"' + WORDS_FORMAT.encode()
 
 
 def check_target(out: Path, is_own: Callable[[Path], bool], *reads: Path, force: bool) -> None:
@@ -74,6 +78,13 @@ def is_page(path: Path) -> bool:
     """Whether a file is the page of a report."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         return PAGE_MARK in file.read(4096)
+    return False
+
+
+def is_proof(path: Path) -> bool:
+    """Whether a file is a proof for every word."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(len(PROOF_MARK)) == PROOF_MARK
     return False
 
 

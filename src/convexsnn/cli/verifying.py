@@ -12,7 +12,7 @@ import torch
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet
-from convexsnn.cli.folder import folder_problems, model_file
+from convexsnn.cli.folder import PROOF, folder_problems, model_file
 from convexsnn.cli.loading import OTHER_DATA, OtherDataError, load_fit_data
 from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
@@ -20,6 +20,7 @@ from convexsnn.proof import verify_exactly
 from convexsnn.reading import DamagedFileError
 from convexsnn.storage import load_model
 from convexsnn.verification import verify as verify_certificate
+from convexsnn.words import check_proof_of
 
 
 def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -> dict[str, Any]:
@@ -37,9 +38,22 @@ def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -
         data = load_fit_data(source, estimator, extra)
     except OtherDataError as error:
         return failed(str(error))
+    problems += _proof_problems(model, estimator)
     report = recheck(estimator, data)
     report |= {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
     return report | _prove(model, data, report, strict=strict) if exact or strict else report
+
+
+def _proof_problems(model: Path, estimator: Estimator) -> list[str]:
+    """Why the proof in a model's folder, where there is one, does not prove that its network is right on every word."""
+    path = model / PROOF
+    if not path.is_file():
+        return []
+    try:
+        check_proof_of(estimator.network_, path.read_text())
+    except ValueError as error:
+        return [f"{PROOF}: {error}"]
+    return []
 
 
 def _prove(model: Path, data: DataSet, report: dict[str, Any], *, strict: bool) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class SpikingEstimator(InputReader, ABC):
     @property
     def recipe(self) -> Recipe:
         """The settings with what is "auto" chosen: by the data of fit, and before it as for symbols."""
-        return vars(self).get("recipe_") or Recipe.of(self, self.usual, real=False)
+        return vars(self).get("recipe_") or Recipe.of(self, self.usual)
 
     @isolated
     def recipe_for(self, X: Any, *, lengths: Any = None) -> Recipe:
@@ -178,7 +178,7 @@ class SpikingEstimator(InputReader, ABC):
         self.check_settings()
         sequences = self._source(X, lengths, fitting=True)
         real = self.input_form_.sequences and are_real(sequences.sample, per_step=bool(self.per_step))
-        self.recipe_ = Recipe.of(self, self.usual, real=real)
+        self.recipe_ = Recipe.of(self, self.usual, len(sequences) if real else 0)
         return sequences
 
     def _train(
@@ -193,6 +193,7 @@ class SpikingEstimator(InputReader, ABC):
             problem = replace(problem, validation=self._read_validation(validation, problem.n_outputs))
         run = Run(seed_of(self.random_state), self.device, self._options(), observer or Observer(), checkpoint)
         regularisation = self.recipe.regularisation(self.rho)
+        self.recipe_ = replace(self.recipe, witnesses=self.family.suited(problem, run))
         fitted = fitting.fit(problem, self.family, regularisation, run, validation_fraction=self.validation_fraction)
         self.beta_, self.path_ = fitted.beta, list(fitted.path)
         self.history_, self.stopped_ = list(fitted.history), fitted.stopped

@@ -280,7 +280,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             )
         self.classes_ = classes
         if several:  # cross entropy is the only loss for it
-            self.recipe_ = Recipe.of(self, self.usual, real=False)
+            self.recipe_ = Recipe.of(self, self.usual)
         _ = self.loss_function  # of several outputs: refuses a loss that has none
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convexsnn.checks import check_choice
@@ -15,6 +15,9 @@ from convexsnn.sequences import Sequences
 AUTO = "auto"
 # Sequences of fewer steps have little for kernels to see.
 LEAST_STEPS = 8
+# With so many sequences of real numbers the data choose whether kernels are read in windows. The network may then read
+# half as many columns as there are sequences.
+MANY = 2000
 # With a penalty that leaves columns out.
 USUAL_BETA = 0.1
 
@@ -37,6 +40,12 @@ class Usual:
     kernels: Kernels
     columns: int
 
+    def of(self, sequences: int) -> Usual:
+        """The same for so many sequences."""
+        if sequences < MANY or self.kernels.readouts != Kernels.readouts:
+            return self
+        return replace(self, kernels=replace(self.kernels, choose_windows=True), columns=sequences // 2)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -58,7 +67,7 @@ class Recipe:
     columns: int | None
 
     @classmethod
-    def of(cls, estimator: Any, usual: Usual, *, real: bool) -> Recipe:
+    def of(cls, estimator: Any, usual: Usual, real_sequences: int = 0) -> Recipe:
         """The settings of an estimator, with what is "auto" chosen.
 
         Parameters
@@ -67,14 +76,15 @@ class Recipe:
             An estimator with the settings `witnesses`, `loss`, `penalty`, `beta` and `columns`, any of which may be
             bad.
         usual : Usual
-        real : bool
-            Whether the data are what kernels are for (`are_real`).
+        real_sequences : int
+            The number of sequences, where they are what kernels are for (`are_real`), else 0.
         """
         loss, penalty, beta = estimator.loss, estimator.penalty, estimator.beta
         check_choice("penalty", penalty, [AUTO, *PENALTIES])
+        usual = usual.of(real_sequences) if penalty in (AUTO, "ridge") else usual
         squared = isinstance(loss, str) and loss in (AUTO, "squared") and penalty in (AUTO, "ridge", "elastic")
         if is_auto(estimator.witnesses):
-            family: WitnessFamily = usual.kernels if real and squared else Search()
+            family: WitnessFamily = usual.kernels if real_sequences and squared else Search()
         else:
             family = family_of(estimator.witnesses)
         read_by_ridge = isinstance(family, Kernels) and squared

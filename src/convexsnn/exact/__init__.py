@@ -1,4 +1,4 @@
-"""Exact training: a network that no network of its family improves on by more than tol, and the proof of it."""
+"""Exact training: no network of the family is better by more than tol, and this is proved."""
 
 from convexsnn.exact.bounding import bound_network
 from convexsnn.exact.columns import ExactColumns

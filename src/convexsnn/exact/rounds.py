@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from convexsnn.bounds import ExactPricing, exact_oracle, pricing_bound, universal_bound
+from torch import Tensor
+
+from convexsnn.bounds import ExactPricing, FamilyCells, exact_oracle, pricing_bound, universal_bound
 from convexsnn.bounds.pricing.branch_and_bound import ROOM
 from convexsnn.bounds.report import priced_kappa
 from convexsnn.bounds.universal import best_scaling
 from convexsnn.dictionary import build_dictionary
-from convexsnn.exact.family_program import FamilyProgram, with_branches
+from convexsnn.exact.family_program import TRAINING, FamilyProgram, with_branches
 from convexsnn.network import Hidden
+from convexsnn.penalties import require_norm
 from convexsnn.rounding import enclose_dual, grouped_kappa
 from convexsnn.solvers.base import Status
 from convexsnn.solvers.column_generation import generate_columns
@@ -23,6 +26,8 @@ ADDED = 16
 # Share of the time for the pricing of the first rounds: good patterns are found long before it is proved that there are
 # no better ones. It grows by this factor whenever none is found.
 FIRST_SHARE, GROWTH = 1 / 20, 4.0
+# Dual vectors of few columns swing from round to round. What is priced is nearer to the best one met: by this share.
+INWARDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class _FamilyMaster:
     ) -> None:
         self._begun, self._time_limit, self._tell = time.perf_counter(), time_limit, on_round
         self._task, self._share = task, FIRST_SHARE * time_limit
-        self._bare = task.problem.bare_program
+        self._bare, self._cells = task.problem.bare_program, FamilyCells(task.family, task.problem.input)
         # What holds before anything is priced, and if nothing ever is.
         universal = universal_bound(self._bare, task.problem.groups)
         self.U, self.bound = universal.U, universal.bound
@@ -124,15 +129,21 @@ class _FamilyMaster:
 
     def price(self) -> Hidden | None:
         """Neurons that improve; None where there are none, or time is over, or the bound is closed."""
+        inwards = INWARDS
         while True:
-            left = max(1.0, self._time_limit - self.seconds)
-            pricing = self._priced(min(left, self._share))
-            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
-            if self.closed or self.full or (pricing.best <= 1.0 + 1e-9 and (pricing.finished or self._share >= left)):
+            left, U = max(1.0, self._time_limit - self.seconds), self._bare.in_domain(self.solution.U)
+            mixed = self._bare.in_domain(inwards * self.U + (1.0 - inwards) * U)
+            pricing = self._priced(mixed, min(left, self._share))
+            if self.closed or self.full:
                 return None
-            if pricing.best > 1.0 + 1e-9:
+            if pricing.best > 1.0 + 1e-9 and self._improves(pricing.witnesses, U):
                 return pricing.witnesses
-            self._share *= GROWTH
+            # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
+            if inwards == 0.0 and (pricing.finished or self._share >= left):
+                return None
+            if not pricing.finished:
+                self._share *= GROWTH
+            inwards = 0.0
 
     def solve(self, new: Hidden) -> Status:
         """Solve over the columns of more neurons."""
@@ -148,13 +159,17 @@ class _FamilyMaster:
         self.hidden, self.dictionary, self.solution = hidden, dictionary, solution
         self.solving += solution.seconds
 
-    def _priced(self, time_limit: float) -> ExactPricing:
-        """Price the dual vector of the solution over the family, and keep the bound that it gives if it is the best."""
-        task, bare = self._task, self._bare
-        U = bare.in_domain(self.solution.U)
-        pricing = exact_oracle(
-            U, task.family, task.problem.input, penalty=bare.penalty, rho=bare.rho, count=ADDED, time_limit=time_limit
+    def _improves(self, hidden: Hidden, U: Tensor) -> bool:
+        """Whether a column of these neurons can lower the objective."""
+        columns = build_dictionary(hidden, self._task.problem.input).columns
+        return float(require_norm(self._bare.penalty, TRAINING).dual_norm(columns.rmatmul(U))) > self._bare.rho * (
+            1.0 + 1e-9
         )
+
+    def _priced(self, U: Tensor, time_limit: float) -> ExactPricing:
+        """Price a dual vector over the family, and keep the bound that it gives if it is the best."""
+        task, bare = self._task, self._bare
+        pricing = exact_oracle(U, self._cells, penalty=bare.penalty, rho=bare.rho, count=ADDED, time_limit=time_limit)
         own = task.problem.program(self.dictionary.columns)
         kappa = priced_kappa(own, task.problem.groups, U, pricing.kappa)
         # Pricing closes cells a little above the best pattern: with room, the scaled vector is found feasible again.

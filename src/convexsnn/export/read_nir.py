@@ -306,8 +306,8 @@ class _Reader:
         shortest = float(tau.min())
         if shortest < self.dt:
             raise ValueError(
-                f"graph: {name} has {field} {shortest:.6g} s, less than a step of dt={self.dt:.6g} s, in which such "
-                "neurons would overshoot: pass a dt that no time constant falls short of"
+                f"graph: {name} has {field} {shortest:.6g} s, less than a step of dt={self.dt:.6g} s: such "
+                "neurons would overshoot. Pass a dt that is at most as long as every time constant"
             )
         return tau
 

@@ -10,18 +10,21 @@ from torch import Tensor, nn
 from convexsnn.caller import isolated
 from convexsnn.export.library import library
 from convexsnn.export.wiring import ExportedNetwork, refuse, wire
-from convexsnn.network import Layer, Network
+from convexsnn.network import Layer, Network, lif_of
 
 
 class SpikingJellyCell(nn.Module):
     """Nodes of SpikingJelly, whose leak and threshold are single numbers: `nodes[g]` has the neurons where group = g.
 
-    It carries the membrane after reset, and sets each node's `v` to it at every step.
+    It carries the membrane after reset, and sets each node's `v` to it at every step. Threshold units are nodes that
+    begin from zero at every step, so that their reset changes no spike.
     """
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
-        lif = refuse(layer, ("soft", "hard"), "SpikingJelly")
+        forgets = bool((lif_of(layer, "export to SpikingJelly").leak == 0.0).all())
+        lif = refuse(layer, ("soft", "hard", "none") if forgets else ("soft", "hard"), "SpikingJelly")
+        self.unreset = lif.reset == "none"
         v_reset = None if lif.reset == "soft" else 0.0
         pairs = torch.stack([lif.leak, lif.threshold], dim=1).to(torch.float64)
         distinct, group = torch.unique(pairs, dim=0, return_inverse=True)
@@ -45,7 +48,7 @@ class SpikingJellyCell(nn.Module):
         node: Any = self.nodes[g]
         node.v = torch.zeros_like(carried) if self.memoryless[g] else carried
         fired = node(current)
-        return fired, node.v
+        return fired, current if self.unreset else node.v
 
 
 def _node(leak: float, threshold: float, v_reset: float | None) -> nn.Module:
@@ -60,9 +63,9 @@ def _node(leak: float, threshold: float, v_reset: float | None) -> nn.Module:
 def to_spikingjelly(network: Network) -> ExportedNetwork:
     """A network as a torch module of SpikingJelly neurons (single-step mode), spike for spike.
 
-    Resets "soft" and "hard" are held; neurons of different leak or threshold become one node a pair of values.
-    SpikingJelly leaks by v - v / tau with tau = 1 / (1 - leak), which is leak * v up to rounding, exactly so where 1 -
-    leak is a power of two. Needs the package ``spikingjelly``.
+    Resets "soft" and "hard" are held, and threshold units. Neurons of different leak or threshold become one node a
+    pair of values. SpikingJelly leaks by v - v / tau with tau = 1 / (1 - leak), which is leak * v up to rounding,
+    exactly so where 1 - leak is a power of two. Needs the package ``spikingjelly``.
 
     Parameters
     ----------
@@ -77,6 +80,6 @@ def to_spikingjelly(network: Network) -> ExportedNetwork:
     Raises
     ------
     ValueError
-        When the network has no neurons, or neurons of reset "none" or "delayed", or threshold units.
+        When the network has no neurons, or neurons of reset "delayed", or "none" with a leak.
     """
     return wire(network, SpikingJellyCell)

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from convexsnn.caller import isolated
-from convexsnn.checks import check_choice, check_real
+from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.export.chains import chains_of
 from convexsnn.export.library import library
 from convexsnn.export.norse import ROUNDING_STEPS
 from convexsnn.export.wiring import below, check_neurons
-from convexsnn.network import Layer, Network, lif_of
+from convexsnn.network import Hidden, Layer, Network, lif_of
 from convexsnn.neurons import LIF
-from convexsnn.readouts import Analog, Count, Leaky, Rate, Readout, Spike
+from convexsnn.readouts import Analog, Count, Leaky, Rate, Spike
 
 # The file holds no dt: snnTorch's importer has this one built in, SpikingJelly's has it as default.
 DT = 1e-4
@@ -45,6 +45,7 @@ def to_nir(
     dt: float = DT,
     soft_reset: SoftReset = "raise",
     dtype: Literal["float32", "float64"] = "float32",
+    steps: int | None = None,
 ) -> Any:
     """A network as a NIR graph: Input, Affine and neurons for each layer, then Affine with W, Output.
 
@@ -57,8 +58,8 @@ def to_nir(
     which they do not read, where the membrane is the readout or a threshold is not positive. Recurrent weights are
     an Affine from the neurons to themselves, taking one step. The graph gives f at every step; reading it at the
     last one is up to the caller. NIR has no dt and no >=: readers must step with `dt` (norse: ``from_nir(graph,
-    dt=1e-4)``). Every delay is a Delay and an Affine of its own. The count readout is an I after the last neurons: its
-    potential is read.
+    dt=1e-4)``). Every delay is a Delay and an Affine of its own. The readouts count and rate are an I after the last
+    neurons: its potential is read.
 
     Parameters
     ----------
@@ -70,6 +71,9 @@ def to_nir(
         Linear that feeds -leak * threshold (or -threshold) back; exact, but no importer that we know reads it.
     dtype : {"float32", "float64"}
         The arrays have this precision; importers compute in float32.
+    steps : int, optional
+        All sequences have this many steps. The rate readout needs it: it becomes a count, with output weights that are
+        divided by this number.
 
     Returns
     -------
@@ -80,8 +84,8 @@ def to_nir(
     ------
     ValueError
         When the network has no neurons, or has what NIR cannot express. This is any neuron but LIF and threshold units,
-        soft reset (see above), or any readout but spike, count and analog. It is also the analog readout of neurons
-        that reset, and a leak of 1, except in layers of hard reset where all neurons have it.
+        soft reset (see above), or any readout but spike, count, rate and analog. It is also the analog readout of
+        neurons that reset, and a leak of 1, except in layers of hard reset where all neurons have it.
     ImportError
         When the package ``nir`` is not installed.
     """
@@ -91,7 +95,7 @@ def to_nir(
     check_choice("dtype", dtype, ("float32", "float64"))
     step = check_real("dt", dt, 0.0, open_minimum=True)
     kind = {"float32": torch.float32, "float64": torch.float64}[dtype]
-    _check_readout(hidden.readout)
+    _check_readout(hidden, steps)
     parts = _Parts({"input": nir.Input(np.array([hidden.n_features]))}, [])
     chains = chains_of(network)
     for k, (layers, W) in enumerate(chains):
@@ -105,7 +109,7 @@ def to_nir(
             source = f"count_{k}"
         # A bias of zero: several readers know Affine but not Linear.
         zeros = torch.zeros(W.shape[1], dtype=kind)
-        parts.nodes[f"output_{k}"] = nir.Affine(weight=_array(W.T, kind), bias=_array(zeros, kind))
+        parts.nodes[f"output_{k}"] = nir.Affine(weight=_array(W.T / (steps or 1), kind), bias=_array(zeros, kind))
         parts.edges.append((source, f"output_{k}"))
     ends = [f"output_{k}" for k in range(len(chains))]
     end = ends[0]
@@ -117,25 +121,30 @@ def to_nir(
     parts.nodes["output"] = nir.Output(np.array([network.W.shape[1]]))
     parts.edges.append((end, "output"))
     facts = {
-        "convexsnn_readout": hidden.readout.name,
+        "convexsnn_readout": hidden.readout.name if steps is None else Count.name,
         "convexsnn_every_step": int(hidden.every_step),
         "convexsnn_dt": step,
     }
     return nir.NIRGraph(parts.nodes, parts.edges, metadata=facts, type_check=False)
 
 
-def _check_readout(readout: Readout) -> None:
+def _check_readout(hidden: Hidden, steps: int | None) -> None:
     """ValueError, naming the readout, where no nodes of NIR read so."""
-    match readout:
+    if steps is not None:
+        check_integer("steps", steps)
+        if hidden.every_step or not isinstance(hidden.readout, Rate):
+            raise ValueError(f"steps is for a rate that is read at the last step, and not for {hidden.readout!s}")
+        return
+    match hidden.readout:
         case Rate():  # derives from Count
-            reason = "a share of the steps needs their number, which no node knows"
+            reason = "a share of the steps needs their number: pass steps, if all sequences have as many"
         case Leaky():
             reason = "its mu would come back rounded from a time constant"
         case Spike() | Analog() | Count():
             return
         case _:
             reason = "NIR's neurons send spikes, or of LI and I the potential"
-    raise ValueError(f"the {readout!s} readout cannot be expressed in NIR: {reason}")
+    raise ValueError(f"the {hidden.readout!s} readout cannot be expressed in NIR: {reason}")
 
 
 class _Export(NamedTuple):

@@ -106,6 +106,10 @@ class WitnessFamily(ABC):
     def check_cost(self, problem: Problem) -> None:  # noqa: B027 - most cost little
         """Raise ValueError where the family would cost too much on a problem."""
 
+    def suited(self, problem: Problem, run: Run) -> Self:  # noqa: ARG002 - most leave nothing to the data
+        """The family with what its settings leave to the data of a problem decided; the same for the same seed."""
+        return self
+
     def describes(self, hidden: Hidden, *, intercept: bool) -> bool:  # noqa: ARG002 - most can give any network
         """Whether the family could have given these witnesses."""
         return True

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 
+from convexsnn.checks import check_flag, check_heeded
 from convexsnn.families.base import Run, SampledFamily, family
+from convexsnn.families.pilot import least_left_out
 from convexsnn.network import Hidden
 from convexsnn.problem import Problem
 from convexsnn.witnesses.kernels import KernelShape, kernels
+
+# What `choose_windows` tries, with this share of the neurons, and on a sample with this share of either.
+WINDOWS, WINDOWED, PILOT = (4,), 0.4, 0.4
 
 
 @family
@@ -32,6 +38,10 @@ class Kernels(SampledFamily):
     windows : tuple of int
         The output also reads how often each neuron fires in this many equal parts of the longest sequence, at least 2,
         for each of these numbers.
+    choose_windows : bool
+        Choose by a sample of the training data between these neurons, and two fifths as many that are also read in
+        four windows. Windows say when a neuron fires. The squared loss with the ridge penalty can choose, as it knows
+        the error on sequences that are left out.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
 
@@ -48,9 +58,13 @@ class Kernels(SampledFamily):
     lengths: tuple[int, ...] = KernelShape.lengths
     readouts: tuple[str, ...] = KernelShape.readouts
     windows: tuple[int, ...] = KernelShape.windows
+    choose_windows: bool = False
     dtype: str = KernelShape.dtype
 
     def __post_init__(self) -> None:
+        check_flag("choose_windows", self.choose_windows)
+        if self.choose_windows:
+            check_heeded(self, ("windows",), "with choose_windows")
         shape = self.shape()
         object.__setattr__(self, "lengths", shape.lengths)
         object.__setattr__(self, "readouts", shape.readouts)
@@ -65,6 +79,16 @@ class Kernels(SampledFamily):
         """P_last, as far as the settings tell: short sequences have fewer windows."""
         return self.last * self.shape().parts
 
+    def suited(self, problem: Problem, run: Run) -> Kernels:
+        """See `WitnessFamily`."""
+        if not self.choose_windows:
+            return self
+        plain = replace(self, choose_windows=False)
+        windowed = replace(plain, last=max(1, int(WINDOWED * self.last)), windows=WINDOWS)
+        few = [replace(one.shape(), neurons=max(1, int(PILOT * one.last))) for one in (plain, windowed)]
+        return (plain, windowed)[least_left_out(few, problem, run.seed)]
+
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`."""
-        return kernels(problem.source.sample, generator, self.shape(), every_step=problem.every_step).to(run.device)
+        shape = self.suited(problem, run).shape()
+        return kernels(problem.source.sample, generator, shape, every_step=problem.every_step).to(run.device)

@@ -90,8 +90,9 @@ def quantise(
     - rounding the weights at several scales;
     - branch and bound for neurons of few inputs, which finds integers or proves that there are none;
     - rounding the weights of widest margin (`widen_margins`);
-    - changing rounded weights one by one where spikes are wrong. Output weights are left as they
-    are.
+    - changing rounded weights one by one where spikes are wrong.
+
+    Output weights are left as they are.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,8 @@ class PageContents:
         None where it was not verified.
     inputs : tuple of int
         Sequences of the shown split whose spikes are drawn; () is the first one of each of up to three classes.
+    words : sequence of (str, str)
+        What is proved for words of every length, by name; empty where there is no proof.
     version : str
         Of the library that makes the page.
     """
@@ -49,6 +51,7 @@ class PageContents:
     verdict: tuple[str, ...] = ()
     holds: bool | None = None
     inputs: tuple[int, ...] = ()
+    words: Sequence[tuple[str, str]] = ()
     version: str = ""
 
     @property

@@ -92,6 +92,10 @@ class Spectrum:
         leverages = self._squares @ (self.values + lam).reciprocal()
         return (self.B - self.A @ self.weights(rho)) / (1.0 - leverages).unsqueeze(1)
 
+    def left_out_loss(self, rho: float) -> float:
+        """The weighted squared error of rows that are left out."""
+        return float(self.left_out_residuals(rho).square().sum())
+
     @property
     def _by_rows(self) -> bool:
         return len(self.A) <= self.A.shape[1]

@@ -14,6 +14,8 @@ multiplication  uniform; multiplier 0 .. b-1   D + 1      carry, 0 .. b-2 (0 in 
 division        uniform; divisor 1 .. b-1      D          remainder, 0 .. b-2
 ==============  =============================  =========  ============================
 
+In ``multiplication:base-10-by-3`` the multiplier is always 3.
+
 The extra step of addition and multiplication, whose first digit (and second, in addition) is 0, writes the last carry.
 """
 
@@ -127,7 +129,7 @@ INFOS = tuple(
         defaults=TaskSettings(n_train=1000, n_val=1000, n_test=1000, timesteps=5 + operation.extra_step, per_step=True),
         per_step="always",
         source="generated",
-        examples=(name, f"{name}:base-10"),
+        examples=(name, f"{name}:base-10", *([f"{name}:base-10-by-3"] if name == "multiplication" else [])),
     )
     for name, operation in OPERATIONS.items()
 )
@@ -141,28 +143,40 @@ def load_arithmetic(name: str, settings: TaskSettings, streams: Streams) -> Task
     ValueError
         If the base is not 2 .. 16, or timesteps leave no digit.
     """
-    operation, base = OPERATIONS[name.partition(":")[0]], _base(name)
+    operation, (base, factor) = OPERATIONS[name.partition(":")[0]], parameters_of(name)
     digits = given("timesteps", settings.timesteps) - operation.extra_step
     if digits < 1:
         raise ValueError(f"timesteps must be at least 2 for {name}, not 1: numbers have timesteps - 1 digits")
     joint = operation.joint(base)
 
     def split(rng: np.random.Generator, n: int) -> Split:
-        return _work_out(operation, joint, base, *operation.draw(rng, n, digits, base))
+        a, b = operation.draw(rng, n, digits, base)
+        return _work_out(operation, joint, base, a, b if factor is None else np.full_like(b, factor))
 
     feedback = Feedback(input_feature=CARRY_FEATURE, output_factor=1, scale=float(base - 1))
     splits = draw_splits(settings, streams, split)
     return assemble(name, settings, splits, joint.class_names, joint=joint, feedback=feedback)
 
 
-def _base(name: str) -> int:
+def parameters_of(name: str) -> tuple[int, int | None]:
+    """The base that a task's name says, and its multiplier where that is always the same.
+
+    Raises
+    ------
+    ValueError
+        Unless the base is 2 .. 16 and the multiplier a digit of it that is not 0.
+    """
     kind, colon, parameter = name.partition(":")
     if not colon:
-        return 2
-    match = re.fullmatch(r"base-(\d{1,9})", parameter)
+        return 2, None
+    by = r"(?:-by-(\d{1,9}))?" if kind == "multiplication" else "()?"
+    match = re.fullmatch(r"base-(\d{1,9})" + by, parameter)
     if match is None:
         raise ValueError(f"unknown task {name!r}: expected a base such as {kind}:base-10")
-    return check_integer(f"the base in {name}", int(match[1]), minimum=2, maximum=16)
+    base = check_integer(f"the base in {name}", int(match[1]), minimum=2, maximum=16)
+    if not match[2]:
+        return base, None
+    return base, check_integer(f"the multiplier in {name}", int(match[2]), minimum=1, maximum=base - 1)
 
 
 def _work_out(operation: Operation, joint: JointLabels, base: int, a: np.ndarray, b: np.ndarray) -> Split:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from convexsnn.checks import check_flag, check_integer
+from convexsnn.tasks.automaton import Automaton
 from convexsnn.tasks.dfa import DFA
 from convexsnn.tasks.joint import Feedback, JointLabels
 
@@ -51,6 +52,9 @@ class TaskSettings:
         Images and mnist-1d only: put the pixels, or steps, in one fixed order, the same for every split and seed.
     data_dir : str, Path or None
         The folder with the data files of tasks whose data do not come with the library.
+    words : tuple of tuple of int
+        Words that are added to the training data, as numbers of symbols: such as a network has answered wrong. Tasks
+        of automata and arithmetic only; `automaton_of` gives the symbols.
     seed : int
         The same seed gives the same data; train, validation and test use streams of their own.
 
@@ -68,9 +72,11 @@ class TaskSettings:
     per_step: bool | None = None
     permute: bool = False
     data_dir: str | Path | None = None
+    words: tuple[tuple[int, ...], ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "words", _check_words(self.words))
         for name in ("n_train", "n_val", "n_test", "timesteps", "min_timesteps"):
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), minimum=1)
@@ -83,6 +89,17 @@ class TaskSettings:
         shortest, longest = self.min_timesteps, self.timesteps
         if shortest is not None and longest is not None and shortest > longest:
             raise ValueError(f"min_timesteps is {shortest}, more than timesteps = {longest}; lower it or leave it out")
+
+
+def _check_words(words: Any) -> tuple[tuple[int, ...], ...]:
+    """`words` as tuples of numbers of symbols; ValueError for what is none, and for words without symbols."""
+    try:
+        own = tuple(tuple(check_integer("words", symbol, minimum=0) for symbol in word) for word in words)
+    except TypeError as error:
+        raise ValueError(f"words must be a sequence of sequences of numbers of symbols, not {words!r}") from error
+    if not all(own):
+        raise ValueError("words must have at least one symbol each")
+    return own
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +152,8 @@ class TaskData:
         How a label splits into factors, for tasks whose label is several answers in one.
     feedback : Feedback or None
         Which input is the network's own last answer when it runs in closed loop.
-    automaton : DFA or None
-        The automaton that gave the labels; input feature k is its symbol k.
+    automaton : DFA, Automaton or None
+        The automaton that gave the labels. Of a DFA, input feature k is symbol k.
     is_factored : bool
         Whether labels are given factor by factor: see `factored`.
     """
@@ -151,7 +168,7 @@ class TaskData:
     unseen_share: float
     joint: JointLabels | None = None
     feedback: Feedback | None = None
-    automaton: DFA | None = None
+    automaton: DFA | Automaton | None = None
     is_factored: bool = False
 
     @property

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from convexsnn.checks import check_memory
-from convexsnn.tasks import archive, arithmetic, dfa_task, images, mnist1d, xor
+from convexsnn.tasks import archive, arithmetic, automaton_task, dfa_task, images, mnist1d, xor
 from convexsnn.tasks.base import Streams, TaskData, TaskInfo, TaskSettings, given
+from convexsnn.tasks.task_words import with_words
 
 # The settings of tasks whose splits are drawn.
 DRAWN = frozenset({"n_train", "n_val", "n_test", "timesteps"})
@@ -37,8 +38,14 @@ class TaskFamily:
 
 TASK_FAMILIES: dict[str, TaskFamily] = {
     "first-last-xor": TaskFamily(xor.load_first_last_xor, (xor.INFO,)),
-    "dfa": TaskFamily(dfa_task.load_dfa, dfa_task.INFOS, "required", DRAWN | {"min_timesteps"}),
-    **{info.examples[0]: TaskFamily(arithmetic.load_arithmetic, (info,), "optional") for info in arithmetic.INFOS},
+    "dfa": TaskFamily(dfa_task.load_dfa, dfa_task.INFOS, "required", DRAWN | {"min_timesteps", "words"}),
+    "automaton": TaskFamily(
+        automaton_task.load_automaton, automaton_task.INFOS, "required", DRAWN | {"min_timesteps", "words"}
+    ),
+    **{
+        info.examples[0]: TaskFamily(arithmetic.load_arithmetic, (info,), "optional", DRAWN | {"words"})
+        for info in arithmetic.INFOS
+    },
     "digits": TaskFamily(images.load_digits, (images.DIGITS_INFO,), options=DRAWN | {"permute"}),
     "mnist": TaskFamily(images.load_mnist, (images.MNIST_INFO,), options=DRAWN | {"permute", "data_dir"}),
     "fashion-mnist": TaskFamily(
@@ -86,7 +93,8 @@ def load_task(name: str, settings: TaskSettings | None = None) -> TaskData:
         raise ValueError(f"settings must be TaskSettings or None, not {settings!r}")
     family = _find(name)
     settings = _resolve(name, family, settings or TaskSettings())
-    return family.load(name, settings, Streams.from_seed(settings.seed))
+    task = family.load(name, settings, Streams.from_seed(settings.seed))
+    return with_words(task, settings.words) if settings.words else task
 
 
 def check_task(name: str, settings: TaskSettings) -> None:
@@ -118,9 +126,10 @@ def _unknown(name: str) -> str:
 
 def _resolve(name: str, family: TaskFamily, settings: TaskSettings) -> TaskSettings:
     """`settings` with the defaults of the family, after a check that the family heeds all that was set."""
-    for option in (*sorted(DRAWN), "min_timesteps", "permute", "data_dir"):
+    for option in (*sorted(DRAWN), "min_timesteps", "permute", "data_dir", "words"):
         value = getattr(settings, option)
-        if value is not None and value is not False and option not in family.options:
+        is_given = len(value) > 0 if isinstance(value, tuple) else value is not None and value is not False
+        if is_given and option not in family.options:
             raise ValueError(f"{option} is {value!r}, but {name} has no such setting; leave it out")
     kind = family.infos[0].per_step
     if settings.per_step is not None and kind != "optional" and settings.per_step != (kind == "always"):

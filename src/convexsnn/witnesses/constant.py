@@ -64,8 +64,8 @@ def _part_of_one(hidden: Hidden, constant: Branch) -> int:
     ones = (simulate(alone, Sequences(steps, torch.tensor([3]))).features == 1).all(dim=0)
     if not bool(ones.any()):
         raise ValueError(
-            f"an intercept is an always-firing neuron, of which the readout {str(hidden.readout)!r} does not read 1 at "
-            "every step: leave the intercept out"
+            f"an intercept is a neuron that always fires, but the readout {str(hidden.readout)!r} does not read "
+            "the number 1 of it at every step: leave the intercept out"
         )
     return int(ones.nonzero()[0])
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from convexsnn.bounds.family import NetworkFamily
 from convexsnn.bounds.patterns.cost import cost_of
 from convexsnn.bounds.patterns.dynamics import Conditions
-from convexsnn.bounds.patterns.enumerate import Patterns, arrange, enumerate_patterns
-from convexsnn.bounds.patterns.trees import Trees, grow_trees
+from convexsnn.bounds.patterns.enumerate import Patterns
+from convexsnn.bounds.patterns.enumerations import Decisions, enumeration_of
 from convexsnn.bounds.patterns.weights import margin_of
 from convexsnn.bounds.patterns.witness import find_branch
 from convexsnn.columns import BitColumns
@@ -49,7 +49,7 @@ class Arrangement:
     columns: BitColumns
     owner: NDArray[np.int64]
     silent: bool
-    _trees: tuple[Trees, ...] = field(repr=False)
+    _trees: tuple[Decisions, ...] = field(repr=False)
     _trains: tuple[NDArray[np.uint8], ...] = field(repr=False)
 
     @property
@@ -136,23 +136,21 @@ def enumerate_family(
     recursion over time).
     """
     family.check_enumerable()
-    trees = [grow_trees(unit, family, sequences) for unit in family.units]
-    arranged = [arrange(own) for own in trees]
-    cost = cost_of(trees, arranged, sequences.rows(family.every_step))
+    ways = [enumeration_of(unit, family, sequences) for unit in family.units]
+    cost = cost_of(ways, sequences.rows(family.every_step))
     if cost.candidates > limit:
         raise ValueError(
             f"sequences and family have {cost}; these are more than limit = {limit}: raise it, use fewer or shorter "
             "sequences, fewer features, or method 'pricing' or 'universal'"
         )
     every, done = [], 0
-    for own, planes in zip(trees, arranged, strict=True):
-        patterns = enumerate_patterns(own, planes, lambda k, done=done: on_visit(done + k, cost.candidates))
-        every.append(patterns)
-        done += round(planes.candidates)
-    return _collect(family, sequences, trees, every)
+    for way in ways:
+        every.append(way.patterns(lambda k, done=done: on_visit(done + k, cost.candidates)))
+        done += round(way.visited)
+    return _collect(family, sequences, [way.tree for way in ways], every)
 
 
-def _collect(family: NetworkFamily, sequences: Sequences, trees: list[Trees], every: list[Patterns]) -> Arrangement:
+def _collect(family: NetworkFamily, sequences: Sequences, trees: list[Decisions], every: list[Patterns]) -> Arrangement:
     """Distinct columns over all units, the first unit that has one its owner."""
     rows = sequences.rows(family.every_step)
     seen: set[bytes] = set()

@@ -1,9 +1,9 @@
 """All sign vectors of an arrangement of hyperplanes through the origin, from its vertices.
 
-In general position m hyperplanes in R^r have 2 sum_{k<r} C(m-1, k) cells (Schlaefli, Cover 1965), about as many as the
-C(m, r-1) lines in which r-1 of them meet, and every face touches such a line (or is the origin). So all faces are found
-by visiting the lines: away from the hyperplanes that hold a line the signs are those on it, and on them the faces are
-those of a smaller arrangement, found in the same way.
+In general position m hyperplanes in R^r have 2 sum_{k<r} C(m-1, k) cells (Schlaefli, Cover 1965). That is about as many
+as the C(m, r-1) lines in which r-1 of them meet. Every face touches such a line, or is the origin. So all faces are
+found by visiting the lines: away from the hyperplanes that hold a line the signs are those on it, and on them the faces
+are those of a smaller arrangement, found in the same way.
 
 No sign is wrong: it is that of a determinant of integers. It is taken from float64 where this is more than its rounding
 can be, and else computed again in integers.
@@ -51,9 +51,9 @@ class Planes:
     def doubt(self) -> float:
         """How far a determinant of r of the `near` normals can be from that of the true ones.
 
-        It is a sum of products of r entries, of absolute sum at most 1 (rows have one), each rounded at most
-        r (r + 3) / 2 times by eps / 2 (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); four times
-        that covers the terms of second order and what falls below the smallest float.
+        It is a sum of products of r entries, of absolute sum at most 1, as rows have. Each is rounded at most r (r + 3)
+        / 2 times by eps / 2 (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). Four times that
+        covers the terms of second order and what falls below the smallest float.
         """
         r = self.exact.shape[1]
         return r * (r + 3) * float(np.finfo(np.float64).eps)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.bounds.family import NetworkFamily
 from convexsnn.bounds.patterns.arrangement import Arrangement
 from convexsnn.bounds.patterns.witness import find_branch
-from convexsnn.bounds.pricing.branch_and_bound import NEAR, Found, best_patterns
-from convexsnn.bounds.pricing.decisions import PricedPrefixes
+from convexsnn.bounds.pricing.branch_and_bound import NEAR, Found, Goal, best_patterns
+from convexsnn.bounds.pricing.priced_cells import FamilyCells, PricedCells
 from convexsnn.network import Branch, Hidden
 from convexsnn.penalties import Norm, Penalty, require_norm
-from convexsnn.rationals import Floats
 from convexsnn.sequences import Sequences
 
 
@@ -44,8 +41,7 @@ class ExactPricing:
 
 def exact_oracle(
     U: Tensor,
-    patterns: Arrangement | NetworkFamily,
-    sequences: Sequences,
+    patterns: Arrangement | FamilyCells,
     *,
     penalty: Penalty,
     rho: float = 1.0,
@@ -57,10 +53,9 @@ def exact_oracle(
     Parameters
     ----------
     U : float64 tensor of shape (rows, C)
-    patterns : Arrangement or NetworkFamily
-        An arrangement is searched in full; the patterns of a family by branch and bound, whose bound is valid also
-        where time runs out.
-    sequences : Sequences
+    patterns : Arrangement or FamilyCells
+        An arrangement is searched in full; the cells of a family by branch and bound, whose bound is valid also where
+        time runs out.
     penalty : Penalty
         A norm; ValueError for others.
     rho : float
@@ -72,7 +67,9 @@ def exact_oracle(
     norm = require_norm(penalty, "exact pricing")
     if isinstance(patterns, Arrangement):
         return _by_enumeration(U, patterns, norm, rho, count)
-    return _by_branching(U.cpu(), patterns, sequences, norm, rho, count, time_limit)
+    # Patterns a little below rho are told apart too: where all lie lower still, none is thought to reach it.
+    goal = Goal(rho * (1.0 - 2.0 * NEAR), count, time_limit)
+    return _by_branching(U.cpu(), patterns, norm, rho, goal)
 
 
 def _by_enumeration(U: Tensor, arrangement: Arrangement, penalty: Norm, rho: float, count: int) -> ExactPricing:
@@ -82,35 +79,24 @@ def _by_enumeration(U: Tensor, arrangement: Arrangement, penalty: Norm, rho: flo
     return ExactPricing(best, best, arrangement.witnesses(order), finished=True)
 
 
-def _by_branching(
-    U: Tensor,
-    family: NetworkFamily,
-    sequences: Sequences,
-    penalty: Norm,
-    rho: float,
-    count: int,
-    time_limit: float,
-) -> ExactPricing:
-    family.check_enumerable()
-
-    def norm(sizes: Floats) -> float:
-        return float(penalty.row_norms(torch.from_numpy(sizes[None]))[0])
-
-    until = time.perf_counter() + time_limit
-    largest = norm(U.sum(dim=0).abs().numpy()) if family.constant else 0.0
+def _by_branching(U: Tensor, cells: FamilyCells, penalty: Norm, rho: float, goal: Goal) -> ExactPricing:
+    family, until = cells.family, time.perf_counter() + goal.time_limit
+    largest = float(penalty.row_norms(U.sum(dim=0, keepdim=True).abs())[0]) if family.constant else 0.0
     finished, given = True, []
-    for k, unit in enumerate(family.units):
-        prefixes = PricedPrefixes.of(unit, family, sequences, U.numpy())
+    for k in range(len(family.units)):
+        own = PricedCells(cells, k, U.numpy(), penalty)
         share = max(0.0, until - time.perf_counter()) / (len(family.units) - k)
-        # Patterns a little below rho are told apart too: where all lie lower still, none is thought to reach it.
-        priced = best_patterns(prefixes, norm, enough=rho * (1.0 - 2.0 * NEAR), count=count, time_limit=share)
+        priced = best_patterns(own, replace(goal, time_limit=share))
         largest, finished = max(largest, priced.bound), finished and priced.finished
-        given += [(found.value, branch) for found in priced.found if (branch := _branch(found, prefixes, sequences))]
-    given = sorted(given, key=lambda pair: -pair[0])[:count]
+        given += [(found.value, branch) for found in priced.found if (branch := _branch(found, own, cells.sequences))]
+    given = sorted(given, key=lambda pair: -pair[0])[: goal.count]
     hidden = Hidden(family.n_features, tuple(branch for _, branch in given), family.readout, family.every_step)
     return ExactPricing(largest / rho, given[0][0] / rho if given else 0.0, hidden, finished)
 
 
-def _branch(found: Found, prefixes: PricedPrefixes, sequences: Sequences) -> Branch | None:
-    column = torch.from_numpy(np.array(found.bits)[prefixes.rows])
-    return find_branch(prefixes.dynamics, prefixes.conditions(found.spikes, found.bits), sequences, column)
+def _branch(found: Found, cells: PricedCells, sequences: Sequences) -> Branch | None:
+    dynamics = cells.tree.dynamics
+    if found.p is not None:
+        return dynamics.unit.branch(torch.from_numpy(found.p[:, None]), dynamics.family.n_features, torch.float64)
+    assert found.train is not None
+    return find_branch(dynamics, cells.tree.along(found.train), sequences, torch.from_numpy(found.column))

@@ -18,6 +18,7 @@ def export(
     to: Literal["torch", "nir"],
     out: Path,
     soft_reset: Annotated[bool, Parameter(negative="")] = False,
+    steps: int | None = None,
     force: Force = False,
     json: Json = False,
 ) -> int:
@@ -37,11 +38,13 @@ def export(
         The file to write.
     soft_reset : bool
         With nir: write neurons of soft reset as a subgraph that few simulators read, instead of refusing.
+    steps : int, optional
+        With nir: all sequences have this many steps. A network that is read by its rate needs it.
     """
     check_model(model)
     with loading():
         from convexsnn.cli import exporting
-    report = exporting.export(model, to, out, soft_reset=soft_reset, force=force)
+    report = exporting.export(model, to, out, soft_reset=soft_reset, steps=steps, force=force)
     if json:
         output.print_json(report)
     else:

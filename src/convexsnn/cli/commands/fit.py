@@ -22,6 +22,7 @@ def fit(
     settings: WitnessOptions | None = None,  # type: ignore[valid-type] - made from the families
     regression: Annotated[bool, Parameter(negative="")] = False,
     missing: Literal["refuse", "carry"] = "refuse",
+    until_proved: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     device: str = "cpu",
     force: Force = False,
@@ -45,6 +46,9 @@ def fit(
         The targets are real numbers (squared loss) instead of classes.
     missing : {"refuse", "carry"}
         Missing values are an error, or each is the last known value of its feature in the sequence.
+    until_proved : bool
+        The network is proved right on words of every length, as `convexsnn prove` does. Words that it answers wrong are
+        added to the training data, and it is trained anew, at most 10 times. The exit status is 1 without a proof.
     seed : int
         Data and hidden weights are drawn with this seed.
     device : str
@@ -63,18 +67,25 @@ def fit(
     given_options(witnesses, settings)
     program.check()
     source.check(seed)
+    if until_proved and (source.task is None or source.factored or regression):
+        raise ValueError("--until-proved goes with --task, without --factored and --regression")
     with loading():
-        from convexsnn.cli import fitting
+        from convexsnn.cli import fitting, proving
         from convexsnn.cli.loading import load_data
     parameters["witnesses"] = family_from_options(witnesses, settings)
-    data = load_data(source, seed)
-    parameters |= {"per_step": data.per_step} | ({} if data.timesteps is None else {"timesteps": data.timesteps})
-    report = fitting.fit(data, parameters, out, regression=regression, force=force)
+    if until_proved:
+        report = proving.fit_until_proved(str(source.task), source.settings(seed), parameters, out, force=force)
+    else:
+        data = load_data(source, seed)
+        parameters |= {"per_step": data.per_step} | ({} if data.timesteps is None else {"timesteps": data.timesteps})
+        report = fitting.fit(data, parameters, out, regression=regression, force=force)
     if json:
         output.print_json(report)
     else:
         fitting.print_report(report, out)
+    if until_proved and not json:
+        proving.print_outcome(report["proof"])
     if report["interrupted"]:
         output.say(f"interrupted: the best network so far is in {out}", to=output.stderr)
         return INTERRUPTED
-    return 0
+    return int(until_proved and report["proof"]["outcome"] != "proved")

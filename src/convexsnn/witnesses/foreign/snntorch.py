@@ -85,8 +85,8 @@ def _alpha(name: str, part: Any) -> ForeignNeurons:
             reset = "refractory"
         case "subtract":
             raise ValueError(
-                f"module: {name} subtracts its threshold from a current, and what the other current was adds to the "
-                "membrane; no neuron of ours does: take reset_mechanism='zero' or 'none'"
+                f"module: {name} subtracts its threshold from one of its two currents, which no neuron of ours does: "
+                "take reset_mechanism='zero' or 'none'"
             )
         case _:
             raise _unknown(name, mechanism)
@@ -120,8 +120,8 @@ def _recurrent(name: str, part: Any) -> nn.Linear | Tensor | None:
 def _check_late(name: str, part: Any) -> None:
     if not part.reset_delay:
         raise ValueError(
-            f"module: {name} subtracts its threshold without delay, which snnTorch does again on what is left of "
-            "the membrane; no neuron of ours does"
+            f"module: {name} subtracts its threshold without delay, which snnTorch does a second time where "
+            "the membrane is still high; no neuron of ours does"
         )
 
 

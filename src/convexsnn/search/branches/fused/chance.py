@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from convexsnn.search.branches.fused.caching import cached
+from convexsnn.compiling import cached
 
 # What a changed number becomes: a step away, drawn anew, of the other sign, or zero.
 STEPPED, REDRAWN, FLIPPED = 0.6, 0.25, 0.1

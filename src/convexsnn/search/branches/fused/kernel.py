@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from convexsnn.search.branches.fused.caching import cached
+from convexsnn.compiling import cached
 from convexsnn.search.branches.fused.lanes import load, muladd, plus, pointer, reached, spread, store, where, zeros
 
 # Spikes that are looked up together, and how many numbers they make.

@@ -1,0 +1,134 @@
+"""Batches of regions of a neuron's parameters, in each of which some decisions are taken."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convexsnn.bounds.cells.cutting import MOST_FACETS, Cones, cut_cones, doubt_of, signs_of
+from convexsnn.bounds.cells.deciding import Open, Standing, Weights, decide_further
+from convexsnn.bounds.cells.exact_signs import ExactSigns
+from convexsnn.bounds.cells.states import States
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """A batch of regions."""
+
+    cones: Cones
+    open: Open
+    standing: Standing
+
+    def __len__(self) -> int:
+        return len(self.open.value)
+
+    def take(self, index: NDArray[np.int64]) -> Regions:
+        """Some of them."""
+        c, o = self.cones, self.open
+        ray, rays = _parts(c.rays, index)
+        facet, facets = _parts(c.facets, index)
+        entry, entries = _parts(o.entries, index)
+        cones = Cones(c.ray[ray], c.zeros[ray], rays, c.facet[facet], facets)
+        opened = Open(o.entry[entry], entries, o.bits[index], o.value[index])
+        return Regions(cones, opened, Standing(*(part[index] for part in self.standing)))
+
+    @property
+    def cuttable(self) -> NDArray[np.bool_]:
+        """Which have few enough facets to be cut: (B,)."""
+        return np.diff(self.cones.facets) < MOST_FACETS
+
+    def middles(self) -> NDArray[np.float64]:
+        """A point in the middle of each: (B, r)."""
+        ray = self.cones.ray[:, :-1]
+        return np.add.reduceat(ray, self.cones.rays[:-1], axis=0)
+
+    @classmethod
+    def joined(cls, many: list[Regions]) -> Regions:
+        """All of them as one batch."""
+        if len(many) == 1:
+            return many[0]
+        c, o = [each.cones for each in many], [each.open for each in many]
+        join = lambda parts: np.concatenate(list(parts))  # noqa: E731
+        cones = Cones(
+            join(x.ray for x in c), join(x.zeros for x in c), _joined_starts([x.rays for x in c]),
+            join(x.facet for x in c), _joined_starts([x.facets for x in c]),
+        )  # fmt: skip
+        opened = Open(
+            join(x.entry for x in o), _joined_starts([x.entries for x in o]), join(x.bits for x in o),
+            join(x.value for x in o),
+        )  # fmt: skip
+        return cls(cones, opened, Standing(*map(np.concatenate, zip(*(each.standing for each in many), strict=True))))
+
+
+def _parts(starts: NDArray[np.int64], index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    counts = starts[index + 1] - starts[index]
+    ends = np.cumsum(counts)
+    places = np.arange(counts.sum()) + np.repeat(starts[index] - ends + counts, counts)
+    return places, np.concatenate([[0], ends])
+
+
+def _joined_starts(many: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    shifts = np.cumsum([0, *(starts[-1] for starts in many)])
+    return np.concatenate([[0], *(starts[1:] + shift for starts, shift in zip(many, shifts, strict=False))])
+
+
+class Cutting:
+    """Regions of one unit, cut by one decision after another."""
+
+    def __init__(self, states: States, weights: Weights) -> None:
+        self.states, self.weights, self.exact = states, weights, ExactSigns(states)
+
+    def start(self) -> Regions:
+        """All parameters: as orthants, and the origin, a region without rays, where there is no threshold."""
+        states, r = self.states, self.states.r
+        theta, roots = states.tree.dynamics.theta, states.roots
+        signs = np.array([s for s in itertools.product((1, -1), repeat=r) if theta is None or s[theta] > 0])
+        n = len(signs)
+        ray = np.concatenate([signs[:, :, None] * np.eye(r), np.full((n, r, 1), doubt_of(r))], axis=2).reshape(
+            -1, r + 1
+        )
+        zeros = np.array([~(1 << k) & ((1 << r) - 1) for k in range(r)] * n, dtype=np.uint64)
+        strict = (signs < 0) | (np.arange(r) == theta)
+        B = n + (theta is None)
+        ends = np.minimum(np.arange(B + 1), n) * r
+        cones = Cones(ray, zeros, ends, (2 * np.arange(r) + strict).ravel(), ends)
+        bits = np.zeros((B, (states.tree.n_nodes + 7) // 8), dtype=np.uint8)
+        value = np.zeros((B, self.weights.gain.shape[1]))
+        return self._advanced(cones, Open(np.tile(roots, B), len(roots) * np.arange(B + 1), bits, value))
+
+    def cut(self, regions: Regions) -> tuple[Regions, NDArray[np.int64]]:
+        """The parts of regions, all of which have something to decide, and which region each is a part of."""
+        cones, chosen = regions.cones, regions.standing.choice
+        table = self.states.table()
+        signs = signs_of(cones, table.form, chosen)
+        self.exact.fill(cones, chosen, signs)
+        parts, origin, fires = cut_cones(cones, table.form, chosen, signs)
+        o = regions.open
+        # the chosen entry becomes a decided one
+        places, entries = _parts(o.entries, origin)
+        entry = o.entry[places]
+        owner = np.repeat(np.arange(len(origin)), np.diff(entries))
+        hit = entry == chosen[origin][owner]
+        entry[hit] = -(2 * chosen[origin] + fires) - 1
+        bits, value = o.bits[origin], o.value[origin]
+        node = table.node[chosen[origin]]
+        loud = np.flatnonzero(fires)
+        bits[loud, node[loud] >> 3] |= (128 >> (node[loud] & 7)).astype(np.uint8)
+        value[loud] += self.weights.gain[node[loud]]
+        return self._advanced(parts, Open(entry, entries, bits, value)), origin
+
+    def _advanced(self, cones: Cones, opened: Open) -> Regions:
+        opened, standing = decide_further(cones, opened, self.states.table(), self.weights)
+        regions = Regions(cones, opened, standing)
+        while True:
+            waiting = np.flatnonzero(regions.standing.waiting)
+            if not len(waiting):
+                return regions
+            entry = regions.open.entry
+            wanted = -np.unique(entry[entry < 0]) - 1
+            self.states.make(wanted >> 1, (wanted & 1).astype(bool))
+            opened, standing = decide_further(regions.cones, regions.open, self.states.table(), self.weights)
+            regions = Regions(regions.cones, opened, standing)

@@ -1,0 +1,104 @@
+"""The cells of one kind of neurons, with what a dual vector makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from convexsnn.bounds.cells.deciding import Weights
+from convexsnn.bounds.cells.regions import Cutting, Regions
+from convexsnn.bounds.cells.states import States
+from convexsnn.bounds.cells.tree import DecisionTree
+from convexsnn.bounds.family import NetworkFamily
+from convexsnn.network import Hidden
+from convexsnn.penalties import Norm
+from convexsnn.rationals import Floats
+from convexsnn.sequences import Sequences
+from convexsnn.simulation import simulate
+
+
+class FamilyCells:
+    """The decisions of a family's neurons on given sequences, from which one dual vector after another is priced.
+
+    Attributes
+    ----------
+    family : NetworkFamily
+    sequences : Sequences
+    states : tuple of States
+        Of each kind of neuron: what cells have reached so far.
+
+    Raises
+    ------
+    ValueError
+        When neurons of the family are not single ones on the input.
+    """
+
+    def __init__(self, family: NetworkFamily, sequences: Sequences) -> None:
+        family.check_enumerable()
+        self.family, self.sequences = family, sequences
+        self.states = tuple(States(DecisionTree.of(unit, family, sequences)) for unit in family.units)
+
+
+class PricedCells:
+    """Regions of a kind of neurons, and the norms of d^T U that their patterns d can have.
+
+    Parameters
+    ----------
+    cells : FamilyCells
+    unit : int
+        Which kind of neurons of the family.
+    U : float64 array of shape (rows, C)
+    penalty : Norm
+        Whose row norm prices.
+    """
+
+    def __init__(self, cells: FamilyCells, unit: int, U: Floats, penalty: Norm) -> None:
+        states = cells.states[unit]
+        self.tree = states.tree
+        self._family, self._sequences, self._U, self._penalty = cells.family, cells.sequences, U, penalty
+        gain = self.tree.gains(U)
+        up, down = (self.tree.sums_below(np.maximum(sign * gain, 0.0)) for sign in (1.0, -1.0))
+        self._cutting = Cutting(states, Weights(gain, up, down, (up + down).sum(axis=1)))
+
+    @property
+    def rounding(self) -> float:
+        """How far bounds can be off, as they are sums of U in float64."""
+        terms = 4.0 * (self.tree.n_nodes + len(self._U) + 4)
+        size = np.abs(self._U).sum(axis=0) * terms * float(np.finfo(np.float64).eps)
+        return float(self._norms(size[None])[0])
+
+    def start(self) -> Regions:
+        """All parameters."""
+        return self._cutting.start()
+
+    def cut(self, regions: Regions) -> Regions:
+        """The parts of regions, all of which have something to decide."""
+        return self._cutting.cut(regions)[0]
+
+    def bounds(self, regions: Regions) -> Floats:
+        """What no pattern of each region is worth more than: (B,)."""
+        return self._norms(np.maximum(np.abs(regions.standing.low), np.abs(regions.standing.high)))
+
+    def column(self, train: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """The column of packed decisions."""
+        return np.unpackbits(train, count=self.tree.n_nodes).astype(bool)[self.tree.rows]
+
+    def middles(self, regions: Regions) -> Iterator[tuple[float, NDArray[np.bool_], Floats]]:
+        """The value, column and parameters of a neuron in the middle of each region, run in float64."""
+        p = self._cutting.states.parameters(regions.middles())
+        p = p[:, np.isfinite(p).all(axis=0)]
+        dynamics = self.tree.dynamics
+        branch = dynamics.unit.branch(torch.from_numpy(p), self._family.n_features, torch.float64)
+        try:
+            hidden = Hidden(self._family.n_features, (branch,), self._family.readout, self._family.every_step)
+            features = simulate(hidden, self._sequences).features.numpy()
+        except ValueError:  # weights or potentials beyond the range of float64
+            return
+        values = self._norms(np.abs(features.T.astype(np.float64) @ self._U))
+        yield from zip(values.tolist(), features.T, p.T, strict=True)
+
+    def _norms(self, sizes: Floats) -> Floats:
+        return self._penalty.row_norms(torch.from_numpy(sizes)).numpy()

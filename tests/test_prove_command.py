@@ -1,0 +1,115 @@
+"""`convexsnn prove`, and training until proved."""
+
+import json
+import re
+
+import pytest
+
+from convexsnn import Search, SpikingClassifier
+from convexsnn.cli.app import run
+from convexsnn.tasks import TaskSettings, automaton_of, load_task
+from convexsnn.words import ProvedWords, WrongWords, train_until_proved
+from convexsnn.words.counterexamples import first_error
+
+SMALL = ["--neuron", "threshold", "--recurrent", "--depth", "2", "--readout", "spike", "--attempts", "1", "--n-train"]
+
+
+@pytest.fixture(scope="module")
+def proved(tmp_path_factory):
+    """Tomita's first language, 1*, at every step."""
+    out = tmp_path_factory.mktemp("proved") / "model"
+    few = [*SMALL, "40", "--n-val", "20", "--n-test", "20", "--timesteps", "6", "--per-step", "--effort", "2e7"]
+    assert run(["fit", "--task", "dfa:tomita-1", *few, "--until-proved", "--out", str(out)]) == 0
+    return out
+
+
+def test_fit_until_proved_leaves_a_proof_that_prove_finds_again(proved, capsys):
+    before = (proved / "proof.json").read_bytes()
+    assert run(["prove", "--model", str(proved), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["outcome"] == "proved"
+    assert report["margin"] > 0
+    assert (proved / "proof.json").read_bytes() == before
+    assert run(["prove", "--model", str(proved), "--automaton", "dfa:tomita-1"]) == 0
+    assert "words of every length right" in capsys.readouterr().out
+
+
+def test_verify_holds_the_proof_against_the_model(proved, capsys):
+    verify = ["verify", "--model", str(proved), "--task", "dfa:tomita-1"]
+    assert run(verify) == 0
+    text = (proved / "proof.json").read_text()
+    try:
+        (proved / "proof.json").write_text(text.replace('"start":0', '"start":1'))
+        assert run(verify) == 1
+        assert "SHA-256" in capsys.readouterr().out
+    finally:
+        (proved / "proof.json").write_text(text)
+
+
+def test_the_page_of_a_report_says_what_is_proved(proved, tmp_path):
+    page = tmp_path / "page.html"
+    assert run(["report", str(proved), "--out", str(page), "--no-verify"]) == 0
+    text = page.read_text()
+    assert "Right on every input" in text
+    assert json.loads((proved / "proof.json").read_text())["sha256"] not in text
+    assert re.search(r"boxes that hold the membranes</dt><dd>\d+: \d+ in state 0", text)
+
+
+def test_another_automaton_is_answered_wrong(proved, tmp_path, capsys):
+    own = tmp_path / "no_one.json"
+    symbols, table = {"0": [1.0, 0.0], "1": [0.0, 1.0]}, [[0, 1], [1, 1]]
+    own.write_text(json.dumps({"symbols": symbols, "start": 0, "transitions": table, "answers": [1, 0]}))
+    target = tmp_path / "proof.json"
+    assert run(["prove", "--model", str(proved), "--automaton", str(own), "--out", str(target), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["outcome"], report["words"], report["right_answer"]) == ("wrong", ["0", "1"], 1)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--automaton", "first-last-xor"], "no words of a finite automaton"),
+        (["--automaton", "missing.json"], "holds no automaton"),
+        (["--automaton", "automaton:addition-3"], "the labels [2], but the network knows [0, 1]"),
+        (["--automaton", "addition:base-2"], "the labels [2, 3]"),
+        (["--boxes", "0"], "--boxes must be an integer of at least 1"),
+        (["--out", "MODEL/certificate.json"], "file of a model"),
+    ],
+)
+def test_what_cannot_be_proved_is_refused_by_name(proved, arguments, reason, capsys):
+    given = [argument.replace("MODEL", str(proved)) for argument in arguments]
+    assert run(["prove", "--model", str(proved), *given]) == 2
+    assert reason in re.sub(r"\s+", " ", capsys.readouterr().err)
+
+
+def test_words_that_were_wrong_are_trained_on():
+    """Few and short words leave the network wrong at first."""
+    seen = []
+
+    def train(task):
+        seen.append(len(task.train))
+        search = Search(depth=2, neuron="threshold", recurrent=True, readout="spike", effort=2e7, attempts=1)
+        return SpikingClassifier(witnesses=search, per_step=True, random_state=0).fit(task.train.X, task.train.y)
+
+    settings = TaskSettings(n_train=2, n_val=1, n_test=1, timesteps=8, per_step=True)
+    taught = train_until_proved(train, "dfa:tomita-2", settings, rounds=6)
+    assert taught.rounds == len(seen) > 1
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 2 + len(taught.settings.words)
+    assert isinstance(taught.outcome, ProvedWords)
+
+
+def test_the_last_round_says_what_is_still_wrong():
+    automaton = automaton_of(load_task("automaton:modulo-3"))
+
+    def train(task):
+        return SpikingClassifier(witnesses="gaussian", per_step=True, random_state=0).fit(task.train.X, task.train.y)
+
+    settings = TaskSettings(n_train=10, n_val=1, n_test=1, timesteps=4)
+    taught = train_until_proved(train, "automaton:modulo-3", settings, rounds=1)
+    assert isinstance(taught.outcome, WrongWords)
+    assert taught.settings.words == ()
+    network = taught.model.network_
+    for word in taught.outcome.words:
+        assert first_error(network, automaton.in_classes(taught.model.classes_.tolist()), word) == len(word) - 1
