@@ -1,6 +1,6 @@
 """Everything that runs on a GPU: its tests, and how fast it is beside the CPU and, where they are, other libraries.
 
-    python benchmarks/cuda.py [--device cuda] [--json cuda.json] [--small]
+    python benchmarks/on_cuda.py [--device cuda] [--json cuda.json] [--small]
 
 One command of under six minutes on one H100 or H200. It needs the dependencies of the package, pytest and hypothesis,
 and no network. Prints a Markdown table; `--json` writes the same as data. ``--device cpu --small`` tries the script

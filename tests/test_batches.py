@@ -203,3 +203,12 @@ def test_a_source_that_changes_between_passes_is_refused(other):
     source = as_batches(changing(batches, second))
     with pytest.raises(ValueError, match="shuffle=False"):
         list(source.chunks(10))
+
+
+def test_the_default_recipe_takes_batches_of_real_numbers():
+    X, _ = bits(T=9)
+    X += 0.1 * np.random.default_rng(2).normal(size=X.shape)
+    y = (X[:, :3, 0].mean(axis=1) > 0).astype(int)
+    model = SpikingClassifier(witnesses=Kernels(last=40, choose_windows=True), random_state=0)
+    again = SpikingClassifier(**model.get_params(deep=False)).fit(as_batches(cut(X, y, size=61)))
+    assert_same_fit(model.fit(X, y), again)

@@ -1,6 +1,6 @@
 """What runs on a GPU gives there what it gives on the CPU. All of it is left out where there is no GPU.
 
-`python benchmarks/cuda.py` runs these tests, and then measures.
+`python benchmarks/on_cuda.py` runs these tests, and then measures.
 """
 
 from __future__ import annotations

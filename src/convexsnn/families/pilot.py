@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ def least_left_out(shapes: Sequence[KernelShape], problem: Problem, seed: int) -
     chosen = np.zeros(len(problem.source), dtype=bool)
     chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))[:SAMPLE].numpy()] = True
     sample = problem.take(chosen)
+    (sequences,) = sample.source.chunks(SAMPLE)
+    sample = replace(sample, sequences=sequences)
     errors = [_left_out(shape, sample, seed) for shape in shapes]
     return int(np.argmin(errors))
 

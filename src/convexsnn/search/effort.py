@@ -11,7 +11,7 @@ from convexsnn.search.history import Round
 from convexsnn.search.settings import SearchSettings
 
 # What one neuron takes for one step of one distinct prefix, about: on one core of 2026 (benchmarks/simulator.py), and
-# on an H200 (benchmarks/cuda.py).
+# on an H200 (benchmarks/on_cuda.py).
 SECONDS_A_STEP, SECONDS_A_STEP_ON_GPU = 5e-10, 3e-11
 # The effort is what takes about so many seconds, where none is given.
 USUAL_SECONDS = 10.0
