@@ -450,7 +450,7 @@ def test_nir_arrays_of_any_precision_tensors_and_numbers_for_all_are_read_alike(
 @pytest.mark.parametrize(
     ("neurons", "message"),
     [
-        ({"tau": np.full(3, 5e-5)}, r"tau 5e-05 s, less than a step of dt=0.0001 s.*pass a dt"),
+        ({"tau": np.full(3, 5e-5)}, r"tau 5e-05 s, less than a step of dt=0.0001 s.*Pass a dt"),
         ({"r": np.ones(2)}, r"graph: r of lif must be one number or 3, got shape \(2,\)"),
         ({"r": b"ones"}, "graph: r of lif must be real numbers"),
         ({"r": np.ones(3) * 1j}, "graph: r of lif must be real numbers"),

@@ -20,7 +20,7 @@ ROOMS = [
     ["witnesses", "dictionary", "solvers"],
     ["ridge", "reconstruction", "bounds", "cost", "merged", "observer"],
     ["problem"],
-    ["training", "surrogate", "splits"],
+    ["training", "surrogate", "splits", "kernel_search"],
     ["search", "hybrids", "exact", "polishing", "export", "verification"],
     ["selection", "families"],
     ["cross_validation", "leave_one_out"],

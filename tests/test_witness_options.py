@@ -48,6 +48,8 @@ TYPED = {
     "lengths": ("3 7", (3, 7)),
     "readouts": ("rate spike", ("rate", "spike")),
     "windows": ("2 4", (2, 4)),
+    "choose_windows": ("", True),
+    "drawn": ("70", 70),
     "memory_range": ("2 30", (2.0, 30.0)),
     "threshold_range": ("0.75 1.5", (0.75, 1.5)),
     "gain_range": ("0.5 2", (0.5, 2.0)),
