@@ -23,7 +23,7 @@ from convexsnn.errorfree import limbs
 CPU_BLOCK_ENTRIES, BLOCK_ENTRIES = 2**17, 2**23
 LEAST_BLOCK_COLUMNS = 16
 
-Chosen = TypeVar("Chosen", Tensor, slice)
+_Chosen = TypeVar("_Chosen", Tensor, slice)
 """Some columns: their numbers, or a range of them."""
 
 
@@ -127,7 +127,7 @@ class BitColumns:
         """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
         return self.rmatmul(weights.unsqueeze(1)).squeeze(1)
 
-    def _unpacked(self, blocks: Iterable[Chosen], dtype: torch.dtype) -> Iterator[tuple[Chosen, Tensor]]:
+    def _unpacked(self, blocks: Iterable[_Chosen], dtype: torch.dtype) -> Iterator[tuple[_Chosen, Tensor]]:
         """Blocks of columns and their entries as rows, which are valid until the next block."""
         size = min(block_columns(self.n, self.device), self.shape[1])
         buffer = torch.empty(size, self.n, dtype=dtype, device=self.device)
