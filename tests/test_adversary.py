@@ -19,3 +19,8 @@ def test_weights_beyond_the_range_of_floats_are_left_out():
 def test_pricing_claims_what_it_can_prove_again(seed):
     """Pricing ends within NEAR of the best pattern: priced anew, the scaled dual vector came out larger than before."""
     assert attack(seed).wrong == ()
+
+
+def test_units_that_differ_by_2_to_the_63_are_balanced_in_integers():
+    """NumPy made floats of the balancing powers of two, and the search for a point failed on them."""
+    assert attack(90037).wrong == ()

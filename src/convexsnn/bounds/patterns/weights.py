@@ -96,7 +96,8 @@ def _on_lattice(dynamics: Dynamics, conditions: Conditions, ties: Integers) -> I
     if len(rows) == 0:  # all is a tie, as it is where all parameters are zero
         yield dynamics.parameters(np.zeros(lattice.shape[0], dtype=object))
         return
-    balance = [1 << (bit_length(rows) - bit_length(column)) for column in rows.T]  # parameters have units of their own
+    # Parameters have units of their own. NumPy would make floats of a list of integers from 2**63 on.
+    balance = np.array([1 << (bit_length(rows) - bit_length(column)) for column in rows.T], dtype=object)
     lattice, rows = lattice * balance, rows * balance
     for center in (_wide_center(rows), decide_inequalities(rows, rows[:0]).point):
         if center is not None and bool((rows @ center > 0).all()):
