@@ -24,3 +24,8 @@ def test_pricing_claims_what_it_can_prove_again(seed):
 def test_units_that_differ_by_2_to_the_63_are_balanced_in_integers():
     """NumPy made floats of the balancing powers of two, and the search for a point failed on them."""
     assert attack(90037).wrong == ()
+
+
+def test_neurons_whose_spikes_hang_on_rounding_are_no_neurons_of_the_family():
+    """Two inputs almost opposite: float64 makes ties of both, which no neuron does, and its column beat the bound."""
+    assert attack(90748).wrong == ()

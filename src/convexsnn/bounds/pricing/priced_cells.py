@@ -14,10 +14,14 @@ from convexsnn.bounds.cells.states import States
 from convexsnn.bounds.cells.tree import DecisionTree
 from convexsnn.bounds.family import NetworkFamily
 from convexsnn.network import Hidden
+from convexsnn.neurons import LIF
 from convexsnn.penalties import Norm
 from convexsnn.rationals import Floats
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import simulate
+
+# A neuron that meets its threshold exactly is moved by this factor.
+MOVED = 1.0 + 2.0**-10
 
 
 class FamilyCells:
@@ -87,18 +91,45 @@ class PricedCells:
         return np.unpackbits(train, count=self.tree.n_nodes).astype(bool)[self.tree.rows]
 
     def middles(self, regions: Regions) -> Iterator[tuple[float, NDArray[np.bool_], Floats]]:
-        """The value, column and parameters of a neuron in the middle of each region, run in float64."""
+        """The value, column and parameters of a neuron in the middle of each region, run in float64.
+
+        A neuron with a potential within rounding of its threshold is moved a little, or left out: its float64 spikes
+        may be those of no neuron of the family in real arithmetic.
+        """
         p = self._cutting.states.parameters(regions.middles())
         p = p[:, np.isfinite(p).all(axis=0)]
-        dynamics = self.tree.dynamics
-        branch = dynamics.unit.branch(torch.from_numpy(p), self._family.n_features, torch.float64)
+        together = self._run(p)
+        runs = [(p, together)] if together is not None else [run for own in p.T for run in self._alone(own[:, None])]
+        for own, features in runs:
+            if features is not None:
+                values = self._norms(np.abs(features.T.astype(np.float64) @ self._U))
+                yield from zip(values.tolist(), features.T, own.T, strict=True)
+
+    def _alone(self, p: Floats) -> Iterator[tuple[Floats, NDArray[np.bool_] | None]]:
+        """One neuron (r, 1) as it is, and where rounding could decide a spike, with all but its threshold enlarged."""
+        features = self._run(p)
+        yield p, features
+        if features is None and self.tree.dynamics.theta is not None:
+            moved = MOVED * p
+            moved[self.tree.dynamics.theta] = p[self.tree.dynamics.theta]
+            yield moved, self._run(moved)
+
+    def _run(self, p: Floats) -> NDArray[np.bool_] | None:
+        """What is read of neurons (r, m) on all rows, bool (rows, m); None where rounding could decide a spike."""
+        family, sequences = self._family, self._sequences
+        branch = self.tree.dynamics.unit.branch(torch.from_numpy(p), family.n_features, torch.float64)
         try:
-            hidden = Hidden(self._family.n_features, (branch,), self._family.readout, self._family.every_step)
-            features = simulate(hidden, self._sequences).features.numpy()
+            found = simulate(Hidden(family.n_features, (branch,), family.readout, family.every_step), sequences)
         except ValueError:  # weights or potentials beyond the range of float64
-            return
-        values = self._norms(np.abs(features.T.astype(np.float64) @ self._U))
-        yield from zip(values.tolist(), features.T, p.T, strict=True)
+            return None
+        neuron = branch.last.neuron
+        threshold = float(neuron.threshold.abs().max()) if isinstance(neuron, LIF) and p.size else 0.0
+        largest = max(1.0, float(sequences.values.abs().max()))
+        # No potential, nor any sum on its way, is larger than `size`.
+        size = sequences.n_steps * (float(np.abs(p).sum(axis=0).max(initial=0.0)) * largest + threshold)
+        terms = 4.0 * sequences.n_steps * (len(p) + 8)
+        certain = float(found.margin) > size * terms * float(np.finfo(np.float64).eps)
+        return found.features.numpy() if certain else None
 
     def _norms(self, sizes: Floats) -> Floats:
         return self._penalty.row_norms(torch.from_numpy(sizes)).numpy()
