@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from html import escape
 
 
-class WithFacts:
+class WithFacts(ABC):
     """A result that is printed as lines of its facts, and shown as a table of them in notebooks."""
 
+    @abstractmethod
     def facts(self) -> dict[str, str]:
         """The facts by name, in the order in which a reader asks for them."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         facts = self.facts()

@@ -87,6 +87,11 @@ def error_bound(scores: Mapping[str, float], n: int) -> float | None:
     return 1.0 if wrong == n else float(beta.ppf(CONFIDENCE, wrong + 1, n - wrong))
 
 
+def shown_bound(bound: float) -> str:
+    """An `error_bound` in words."""
+    return f"at most {100 * bound:.2f} %, with {100 * CONFIDENCE:.0f} % confidence"
+
+
 def _answer_scores(estimator: SpikingClassifier, X: Any, y: Any, predicted: Any) -> dict[str, float]:
     """Scores of predicted labels, in the form of `y`."""
     sequences = estimator.sequences(X)

@@ -29,8 +29,6 @@ from convexsnn.validation import Validation
 
 # The betas of "path": how many, and the last as a share of the level at which W = 0 is optimal.
 PATH_POINTS, PATH_RATIO = 20, 1e-3
-# With a penalty under which W = 0 is never optimal: how many, each half of the one before.
-HALVINGS = 24
 
 logger = logging.getLogger(__name__)
 
@@ -327,7 +325,7 @@ def path_of_rhos(program: ConvexProgram, n_last: int) -> list[float]:
     if program.n_columns == 0 or (above_norm and largest_rho(program) == 0.0):
         return [1.0 / math.sqrt(n_last)]
     if not above_norm:
-        return halved_rhos(program, HALVINGS)
+        return halved_rhos(program)
     # The first of the grid is the level itself, where there is nothing to see.
     return rho_grid(program, PATH_POINTS + 1, PATH_RATIO)[1:]
 

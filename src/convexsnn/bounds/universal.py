@@ -1,9 +1,9 @@
 """The universal bound: over all 0/1 patterns that are functions of the input (theory.md section 3, 3).
 
-With U_g the sum of a dual vector's rows over group g of rows with equal input, P_c = sum_g (U_gc)_+ and
-N_c = sum_g (U_gc)_-, no pattern d has |d^T U|_c above max(P_c, N_c). So Omega*(d^T U) is at most what the penalty makes
-of these caps (`Norm.row_norm_within`): max_c max(P_c, N_c) for the l1 penalty (attained), the root of the sum of
-their squares for the row-group penalty.
+Let U_g be the sum of a dual vector's rows over group g of rows with equal input. Let P_c = sum_g (U_gc)_+ and
+N_c = sum_g (U_gc)_-. Then no pattern d has |d^T U|_c above max(P_c, N_c). So Omega*(d^T U) is at most what the penalty
+makes of these caps (`Norm.row_norm_within`). For the l1 penalty that is max_c max(P_c, N_c), which is attained. For the
+row-group penalty it is the root of the sum of their squares.
 
 For a penalty that is no norm the bound is that of its norm N at the same rho. It holds for that penalty too: since
 Omega >= N, no network has an objective F + rho Omega below its F + rho N, and that is not below the bound.

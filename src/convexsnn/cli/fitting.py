@@ -19,7 +19,7 @@ from convexsnn.cli.reporting import PAGE
 from convexsnn.cli.targets import is_page, is_proof
 from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
-from convexsnn.metrics import CONFIDENCE, closed_loop_scores, error_bound, split_scores
+from convexsnn.metrics import closed_loop_scores, error_bound, shown_bound, split_scores
 from convexsnn.reading import DamagedFileError
 from convexsnn.search import SearchSettings
 from convexsnn.search.state import INTERRUPTED
@@ -198,9 +198,7 @@ def print_report(report: dict[str, Any], out: Path) -> None:
         for name, value in metrics.get(split, {}).items():
             facts[f"{split} {name}"] = f"{value:.4f}" if name == "r2" else f"{100 * value:.2f} %"
     if metrics["test_error_bound"] is not None:
-        facts["test error"] = (
-            f"at most {100 * metrics['test_error_bound']:.2f} %, with {100 * CONFIDENCE:.0f} % confidence"
-        )
+        facts["test error"] = shown_bound(metrics["test_error_bound"])
     facts |= {
         "test sequences not seen in training": metrics["unseen_share"],
         "neurons, synapses": f"{metrics['neurons']}, {metrics['synapses']}",

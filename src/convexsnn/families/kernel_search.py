@@ -13,41 +13,17 @@ from convexsnn.problem import Problem
 
 
 @family
-class KernelSearch(SampledFamily):
+class KernelSearch(SampledFamily, KernelSearchSettings):
     """Few kernels (`Kernels`), searched for by the dual vector of the program.
 
     Random kernels, and such as differ a little from those that are found, are priced; the best are kept. This takes
     the squared loss, and one label a sequence. The readout is the rate.
 
-    Attributes
-    ----------
-    last : int
-        The search keeps this many neurons.
-    drawn : int
-        It begins with this many random kernels, at least `last`.
-    rounds : int
-        So many times it tries new kernels and varied ones.
-    lengths : tuple of int
-        Each neuron sees each of its features at one of these numbers of steps, at least 1.
-    dtype : {"float64", "float32"}
-        The network computes with numbers of this precision.
+    Its settings are those of `convexsnn.kernel_search.KernelSearchSettings`.
     """
 
     name: ClassVar[str] = "kernel_search"
     priced_left_out: ClassVar[bool] = True
-
-    last: int = KernelSearchSettings.last
-    drawn: int = KernelSearchSettings.drawn
-    rounds: int = KernelSearchSettings.rounds
-    lengths: tuple[int, ...] = KernelSearchSettings.lengths
-    dtype: str = KernelSearchSettings.dtype
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "lengths", self.settings().lengths)
-
-    def settings(self) -> KernelSearchSettings:
-        """The settings of the search."""
-        return KernelSearchSettings(self.last, self.drawn, self.rounds, self.lengths, self.dtype)
 
     @property
     def n_last(self) -> int:
@@ -61,4 +37,4 @@ class KernelSearch(SampledFamily):
 
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`; the search runs on the CPU."""
-        return search_kernels(problem, self.settings(), generator).to(run.device)
+        return search_kernels(problem, self, generator).to(run.device)

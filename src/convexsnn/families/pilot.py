@@ -14,8 +14,8 @@ from convexsnn.solvers.path import halved_rhos
 from convexsnn.solvers.ridge import Spectrum
 from convexsnn.witnesses.kernels import KernelShape, kernels
 
-# Sequences of the sample, and values of rho that are tried.
-SAMPLE, RHOS = 1000, 24
+# Sequences of the sample.
+SAMPLE = 1000
 
 
 def least_left_out(shapes: Sequence[KernelShape], problem: Problem, seed: int) -> int:
@@ -47,4 +47,4 @@ def _left_out(shape: KernelShape, problem: Problem, seed: int) -> float:
     hidden = kernels(problem.source.sample, torch.Generator().manual_seed(seed), shape)
     program = problem.program(build_dictionary(hidden, problem.source).columns)
     spectrum = Spectrum.of(program)
-    return min(spectrum.left_out_loss(rho) for rho in halved_rhos(program, RHOS))
+    return min(spectrum.left_out_loss(rho) for rho in halved_rhos(program))

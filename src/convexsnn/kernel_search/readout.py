@@ -15,8 +15,6 @@ from convexsnn.sequences import Sequences
 from convexsnn.solvers.path import halved_rhos
 from convexsnn.solvers.ridge import Spectrum
 
-# Penalties to pick from, each half of the one before.
-PENALTIES = 24
 # Of a readout of nothing, for which no penalty can be picked: small beside the squares of a column, at most 1.
 FIRST_RHO = 2e-3
 
@@ -72,7 +70,7 @@ class KernelReadout:
         values = torch.cat([columns, ones], dim=1).T.contiguous()
         program = ConvexProgram(RealColumns(values), rows.targets, Squared(), Ridge(), FIRST_RHO, rows.weights)
         spectrum = Spectrum.of(program)
-        rhos = halved_rhos(program, PENALTIES) if len(values) else [FIRST_RHO]
+        rhos = halved_rhos(program) if len(values) else [FIRST_RHO]
         return cls(spectrum, rhos[spectrum.least_loss(rhos)], columns.shape[1])
 
     @property

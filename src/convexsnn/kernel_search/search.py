@@ -32,7 +32,7 @@ LEAST_PRICED, MOST_PRICED, PRICED_STEPS = 100, 1000, 32_768
 LEFT_OUT = 1.0 / 3.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KernelSearchSettings:
     """For how many kernels to search, among which, and how long.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.network import Branch, Hidden, Layer, delayed
+from convexsnn.reconstruction.pruning import keep_neurons
 from convexsnn.sequences import Sequences
 from convexsnn.witnesses.kernels import between, units
 
@@ -51,15 +52,8 @@ def _varied(layer: Layer, sequences: Sequences, copies: int, generator: torch.Ge
 
 def picked_kernels(hidden: Hidden, neurons: Tensor) -> Hidden:
     """The kernels of these numbers, in the order of the network."""
-    branches, start = [], 0
-    for branch in hidden.branches:
-        layer = branch.last
-        own = neurons[(neurons >= start) & (neurons < start + layer.m)].sort().values - start
-        start += layer.m
-        if len(own):
-            assert layer.bias is not None
-            branches.append(Branch((replace(layer, weight=layer.weight[:, own], bias=layer.bias[own]),)))
-    return replace(hidden, branches=tuple(branches))
+    read = torch.zeros(hidden.n_last, dtype=torch.bool).index_fill_(0, neurons, True)
+    return keep_neurons(hidden, read)[0]
 
 
 def by_delays(hidden: Hidden) -> Hidden:

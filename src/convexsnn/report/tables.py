@@ -10,7 +10,7 @@ from convexsnn.certificate import Certificate
 from convexsnn.display.text import readable
 from convexsnn.estimators import Estimator
 from convexsnn.families import Mixture
-from convexsnn.metrics import CONFIDENCE
+from convexsnn.metrics import shown_bound
 from convexsnn.report.contents import SHOWN, PageContents
 
 # Characters of a label, and classes, that a table shows.
@@ -148,7 +148,7 @@ def score_lines(metrics: Mapping[str, Any]) -> Lines:
             shown = f"{value:.4f}" if name == "r2" else f"{100 * value:.2f} %"
             rows.append((f"{split.replace('_', ' ')} {name.replace('_', ' ')}", shown))
     if (most := metrics.get("test_error_bound")) is not None:
-        rows.append(("test error", f"at most {100 * most:.2f} %, with {100 * CONFIDENCE:.0f} % confidence"))
+        rows.append(("test error", shown_bound(most)))
     if metrics.get("unseen_share") is not None:
         rows.append(("test sequences not seen in training", f"{100 * metrics['unseen_share']:.1f} %"))
     return rows

@@ -17,6 +17,9 @@ from convexsnn.program import ConvexProgram
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
 
+# With a penalty under which W = 0 is never optimal a path has so many rhos, each half of the one before.
+HALVINGS = 24
+
 
 def solve_path(
     program: ConvexProgram,
@@ -99,7 +102,7 @@ def rho_grid(program: ConvexProgram, number: int = 20, smallest_ratio: float = 1
     return (largest * np.geomspace(1.0, smallest_ratio, number)).tolist()
 
 
-def halved_rhos(program: ConvexProgram, number: int) -> list[float]:
+def halved_rhos(program: ConvexProgram, number: int = HALVINGS) -> list[float]:
     """`number` values, each half of the one before, for a penalty under which W = 0 is optimal for no rho.
 
     The first is the trace of the Hessian of F(D W) at W = 0, for each output: there the penalty outweighs the data. It

@@ -55,7 +55,7 @@ def first_error(network: Network, automaton: Automaton, word: Sequence[int]) -> 
     return next((t for t, (given, right) in enumerate(pairs) if right is not None and given != right), None)
 
 
-def hunt(network: Network, automaton: Automaton, *, most: int, longest: int, seed: int = 0) -> Hunt:
+def hunt(network: Network, automaton: Automaton, machine: Machine, *, most: int, longest: int, seed: int = 0) -> Hunt:
     """Run a network on all words, the shortest first, until one is answered wrong.
 
     Words that lead to the same state are one. Where more states are reached than can be followed, a random part of them
@@ -63,6 +63,8 @@ def hunt(network: Network, automaton: Automaton, *, most: int, longest: int, see
 
     Parameters
     ----------
+    machine : Machine
+        Of the two.
     most : int
         States that are reached, all words together.
     longest : int
@@ -70,7 +72,7 @@ def hunt(network: Network, automaton: Automaton, *, most: int, longest: int, see
     seed : int
         Of what is drawn at random.
     """
-    machine, random = Machine.of(network, automaton), np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     vectors = torch.tensor(automaton.vectors, dtype=network.hidden.dtype)
     state, q = initial_state(network.hidden, 1), np.array([automaton.start])
     words, seen = np.zeros((1, 0), dtype=np.int64), set(_keys(machine, state, q))

@@ -129,10 +129,10 @@ def prove_words(
     settings = settings or ProofSettings()
     network, automaton = in_classes(model, automaton)
     claim = claim_of(network, automaton)
-    found = hunt(network, automaton, most=settings.states, longest=settings.longest)
+    machine, wrong = Machine.of(network, automaton), []
+    found = hunt(network, automaton, machine, most=settings.states, longest=settings.longest)
     if found.words:
         return WrongWords(found.words, shortest=found.complete == len(found.words[0]) - 1)
-    machine, wrong = Machine.of(network, automaton), []
 
     def really_wrong(doubt: Doubt) -> bool:
         error = first_error(network, automaton, doubt.word)

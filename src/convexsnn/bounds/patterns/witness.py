@@ -11,7 +11,7 @@ from convexsnn.bounds.patterns.weights import candidates
 from convexsnn.network import Branch, Hidden
 from convexsnn.rationals import Floats
 from convexsnn.sequences import Sequences
-from convexsnn.simulation import simulate
+from convexsnn.simulation import Simulation, simulate
 
 # Neighbours in float64 that are tried of each of the weights, where these fail: all else equal, they round otherwise.
 NEIGHBOURS = 512
@@ -39,23 +39,32 @@ def find_branch(dynamics: Dynamics, conditions: Conditions, sequences: Sequences
     return None
 
 
-def _branch(dynamics: Dynamics, p: Floats) -> Branch:
+def branch_of(dynamics: Dynamics, p: Floats) -> Branch:
+    """The neurons of parameters (r, m) as one layer."""
     return dynamics.unit.branch(torch.from_numpy(p), dynamics.family.n_features, torch.float64)
+
+
+def run_in_floats(dynamics: Dynamics, p: Floats, sequences: Sequences) -> tuple[Branch, Simulation] | None:
+    """The neurons of parameters (r, m) as one layer, and what they do; None beyond the range of float64."""
+    family = dynamics.family
+    try:
+        branch = branch_of(dynamics, p)
+        return branch, simulate(Hidden(family.n_features, (branch,), family.readout, family.every_step), sequences)
+    except ValueError:  # weights or potentials
+        return None
 
 
 def _right(dynamics: Dynamics, p: Floats, sequences: Sequences, column: Tensor) -> Branch | None:
     """The branch of one neuron of parameters (r, 1) if it gives the column."""
-    return _branch(dynamics, p) if bool(_which(dynamics, p, sequences, column)[0]) else None
+    return branch_of(dynamics, p) if bool(_which(dynamics, p, sequences, column)[0]) else None
 
 
 def _which(dynamics: Dynamics, p: Floats, sequences: Sequences, column: Tensor) -> Tensor:
     """Which of parameters (r, m) give the column, when the neurons are run as one layer: bool (m,)."""
-    family = dynamics.family
-    try:
-        hidden = Hidden(family.n_features, (_branch(dynamics, p),), family.readout, family.every_step)
-        return (simulate(hidden, sequences).features == column[:, None]).all(dim=0)
-    except ValueError:  # weights or potentials beyond the range of float64
+    run = run_in_floats(dynamics, p, sequences)
+    if run is None:
         return torch.zeros(p.shape[1], dtype=torch.bool)
+    return (run[1].features == column[:, None]).all(dim=0)
 
 
 def _neighbours(dynamics: Dynamics, p: Floats) -> Floats:

@@ -3,8 +3,8 @@
 All neurons that decide alike so far are a region of parameters. No pattern of a region is worth more than what is
 decided, and the better sign of all that is open: a region whose bound does not exceed what has been found is closed,
 and all its neurons with it. Of the others those of the largest bounds are cut next, each by the open decision that
-counts
-most and halves it best. A neuron in the middle of a region shows a good pattern long before all of it is decided.
+counts most and halves it best. A neuron in the middle of a region shows a good pattern long before all of it is
+decided.
 """
 
 from __future__ import annotations

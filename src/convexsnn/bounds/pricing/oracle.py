@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds.patterns.arrangement import Arrangement
-from convexsnn.bounds.patterns.witness import find_branch
+from convexsnn.bounds.patterns.witness import branch_of, find_branch
 from convexsnn.bounds.pricing.branch_and_bound import NEAR, Found, Goal, best_patterns
 from convexsnn.bounds.pricing.priced_cells import FamilyCells, PricedCells
 from convexsnn.network import Branch, Hidden
@@ -97,6 +97,6 @@ def _by_branching(U: Tensor, cells: FamilyCells, penalty: Norm, rho: float, goal
 def _branch(found: Found, cells: PricedCells, sequences: Sequences) -> Branch | None:
     dynamics = cells.tree.dynamics
     if found.p is not None:
-        return dynamics.unit.branch(torch.from_numpy(found.p[:, None]), dynamics.family.n_features, torch.float64)
+        return branch_of(dynamics, found.p[:, None])
     assert found.train is not None
     return find_branch(dynamics, cells.tree.along(found.train), sequences, torch.from_numpy(found.column))

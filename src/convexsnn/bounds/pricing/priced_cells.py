@@ -13,12 +13,11 @@ from convexsnn.bounds.cells.regions import Cutting, Regions
 from convexsnn.bounds.cells.states import States
 from convexsnn.bounds.cells.tree import DecisionTree
 from convexsnn.bounds.family import NetworkFamily
-from convexsnn.network import Hidden
+from convexsnn.bounds.patterns.witness import run_in_floats
 from convexsnn.neurons import LIF
 from convexsnn.penalties import Norm
 from convexsnn.rationals import Floats
 from convexsnn.sequences import Sequences
-from convexsnn.simulation import simulate
 
 # A neuron that meets its threshold exactly is moved by this factor.
 MOVED = 1.0 + 2.0**-10
@@ -33,6 +32,8 @@ class FamilyCells:
     sequences : Sequences
     states : tuple of States
         Of each kind of neuron: what cells have reached so far.
+    largest : float
+        The largest size of an input, and at least 1.
 
     Raises
     ------
@@ -43,6 +44,7 @@ class FamilyCells:
     def __init__(self, family: NetworkFamily, sequences: Sequences) -> None:
         family.check_enumerable()
         self.family, self.sequences = family, sequences
+        self.largest = max(1.0, float(sequences.values.abs().max()))
         self.states = tuple(States(DecisionTree.of(unit, family, sequences)) for unit in family.units)
 
 
@@ -62,7 +64,7 @@ class PricedCells:
     def __init__(self, cells: FamilyCells, unit: int, U: Floats, penalty: Norm) -> None:
         states = cells.states[unit]
         self.tree = states.tree
-        self._family, self._sequences, self._U, self._penalty = cells.family, cells.sequences, U, penalty
+        self._cells, self._U, self._penalty = cells, U, penalty
         gain = self.tree.gains(U)
         up, down = (self.tree.sums_below(np.maximum(sign * gain, 0.0)) for sign in (1.0, -1.0))
         self._cutting = Cutting(states, Weights(gain, up, down, (up + down).sum(axis=1)))
@@ -116,18 +118,15 @@ class PricedCells:
 
     def _run(self, p: Floats) -> NDArray[np.bool_] | None:
         """What is read of neurons (r, m) on all rows, bool (rows, m); None where rounding could decide a spike."""
-        family, sequences = self._family, self._sequences
-        branch = self.tree.dynamics.unit.branch(torch.from_numpy(p), family.n_features, torch.float64)
-        try:
-            found = simulate(Hidden(family.n_features, (branch,), family.readout, family.every_step), sequences)
-        except ValueError:  # weights or potentials beyond the range of float64
+        run = run_in_floats(self.tree.dynamics, p, self._cells.sequences)
+        if run is None:
             return None
-        neuron = branch.last.neuron
+        branch, found = run
+        neuron, steps = branch.last.neuron, self._cells.sequences.n_steps
         threshold = float(neuron.threshold.abs().max()) if isinstance(neuron, LIF) and p.size else 0.0
-        largest = max(1.0, float(sequences.values.abs().max()))
         # No potential, nor any sum on its way, is larger than `size`.
-        size = sequences.n_steps * (float(np.abs(p).sum(axis=0).max(initial=0.0)) * largest + threshold)
-        terms = 4.0 * sequences.n_steps * (len(p) + 8)
+        size = steps * (float(np.abs(p).sum(axis=0).max(initial=0.0)) * self._cells.largest + threshold)
+        terms = 4.0 * steps * (len(p) + 8)
         certain = float(found.margin) > size * terms * float(np.finfo(np.float64).eps)
         return found.features.numpy() if certain else None
 
