@@ -19,7 +19,7 @@ ROOMS = [
     ["simulation", "certificate", "tensors", "validation"],
     ["witnesses", "dictionary", "solvers"],
     ["ridge", "reconstruction", "bounds", "cost", "merged", "observer"],
-    ["problem"],
+    ["problem", "progress"],
     ["training", "surrogate", "splits", "kernel_search"],
     ["search", "hybrids", "exact", "polishing", "export", "verification"],
     ["selection", "families"],

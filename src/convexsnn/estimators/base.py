@@ -22,6 +22,7 @@ from convexsnn.estimators.arguments import check_device, labels_beside, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real
 from convexsnn.estimators.targets import spread_weights
+from convexsnn.estimators.watching import WithCallbacks
 from convexsnn.exact import ExactSettings, bound_network
 from convexsnn.families import Run, WitnessFamily
 from convexsnn.global_bound import GlobalBound
@@ -39,7 +40,7 @@ from convexsnn.training import Trained
 from convexsnn.validation import Score, Validation
 
 
-class SpikingEstimator(InputReader, ABC):
+class SpikingEstimator(InputReader, WithCallbacks, ABC):
     """What classifier and regressor share: reading input, training, running."""
 
     network_: Network
@@ -68,6 +69,7 @@ class SpikingEstimator(InputReader, ABC):
         max_iter: int = 1000,
         device: str = "cpu",
         random_state: Any = None,
+        verbose: bool = False,
     ) -> None:
         self.witnesses = witnesses
         self.loss = loss
@@ -84,6 +86,7 @@ class SpikingEstimator(InputReader, ABC):
         self.max_iter = max_iter
         self.device = device
         self.random_state = random_state
+        self.verbose = verbose
 
     @property
     def certificate_(self) -> Certificate:
@@ -149,7 +152,7 @@ class SpikingEstimator(InputReader, ABC):
         check_choice("missing", self.missing, MISSING)
         self.recipe.regularisation(self.rho)
         self._options()
-        for flag in ("per_step", "intercept"):
+        for flag in ("per_step", "intercept", "verbose"):
             check_flag(flag, getattr(self, flag))
         check_integer("timesteps", self.timesteps)
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)

@@ -28,6 +28,7 @@ from convexsnn.estimators.classes import (
 )
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights, weighty
+from convexsnn.estimators.watching import watched
 from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.labels import decide, split_heads
 from convexsnn.losses import LOSSES, Head, Loss, ProbabilisticLoss, loss_of
@@ -131,6 +132,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         The device on which the work is done, such as "cpu" or "cuda".
     random_state : int, RandomState or None
         The seed of the hidden weights, and of the held out sequences.
+    verbose : bool
+        Show the progress of `fit` on standard error: bars on a terminal or in a notebook, otherwise lines. scikit-learn
+        1.9 and later also has callbacks for it (`set_callbacks`): a fit is a task, its stages are the subtasks.
 
     Attributes
     ----------
@@ -195,6 +199,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         output_weights: Sequence[float] | None = None,
         device: str = "cpu",
         random_state: Any = None,
+        verbose: bool = False,
     ) -> None:
         super().__init__(
             witnesses=witnesses,
@@ -212,11 +217,13 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             max_iter=max_iter,
             device=device,
             random_state=random_state,
+            verbose=verbose,
         )
         self.class_weight = class_weight
         self.output_weights = output_weights
 
     @isolated
+    @watched
     def fit(
         self,
         X: Any,
