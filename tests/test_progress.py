@@ -74,16 +74,16 @@ class Noted:
     def __init__(self, most=None):
         self.most, self.calls = most, []
 
-    def setup(self, estimator, context):
+    def setup(self, estimator, context):  # noqa: ARG002 - as scikit-learn calls it
         self.calls.append(("setup", type(estimator).__name__))
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator, context):  # noqa: ARG002
         self.calls.append(("teardown", context.task_name))
 
-    def on_fit_task_begin(self, estimator, context):
+    def on_fit_task_begin(self, estimator, context):  # noqa: ARG002
         self.calls.append(("begin", context.task_name))
 
-    def on_fit_task_end(self, estimator, context, *, X=None, metadata=None, fitted_estimator=None):
+    def on_fit_task_end(self, estimator, context, *, X=None, metadata=None, fitted_estimator=None):  # noqa: ARG002
         score = None if fitted_estimator is None else fitted_estimator.predict(X).shape
         self.calls.append(("end", context.task_name, metadata, score))
         return self.most is not None and len(self.calls) > self.most

@@ -41,20 +41,23 @@ def prove(model: Path, name: str | None, out: Path | None, effort: dict[str, Any
 
 
 def fit_until_proved(
-    task: str, settings: TaskSettings, parameters: dict[str, Any], out: Path, *, force: bool
+    task: str, sizes: TaskSettings, parameters: dict[str, Any], settings: str, out: Path, *, force: bool
 ) -> dict[str, Any]:
-    """Train until the network is proved; what `fit` reports of the last training, and the outcome as "proof"."""
+    """Train until the network is proved; what `fit` reports of the last training, and the outcome as "proof".
+
+    `settings` is the TOML file from which all of it can be repeated.
+    """
     reports = []
 
     def train(data: TaskData) -> SpikingClassifier:
         own = parameters | {"per_step": data.per_step}
-        reports.append(fit(from_loaded(data), own, out, regression=False, force=force or bool(reports)))
+        reports.append(fit(from_loaded(data), own, settings, out, regression=False, force=force or bool(reports)))
         estimator, _ = read_model(out)
         assert isinstance(estimator, SpikingClassifier)
         return estimator
 
-    taught = train_until_proved(train, task, settings)
-    return reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, settings), out / PROOF)}
+    taught = train_until_proved(train, task, sizes)
+    return reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, sizes), out / PROOF)}
 
 
 def keep_outcome(outcome: Outcome, automaton: Automaton, out: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from convexsnn import fitting
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
-from convexsnn.estimators.arguments import check_device, labels_beside, seed_of
+from convexsnn.estimators.arguments import check_device, labels_beside, pair_of, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real
 from convexsnn.estimators.targets import spread_weights
@@ -36,6 +36,7 @@ from convexsnn.selection import PathPoint
 from convexsnn.sequences import SequenceSource
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
+from convexsnn.tasks import Split
 from convexsnn.training import Trained
 from convexsnn.validation import Score, Validation
 
@@ -245,9 +246,7 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
 
     def _read_validation(self, validation: Any, n_outputs: int) -> Validation:
         """Explicit validation data, of equal weight; ValueError naming the argument."""
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise ValueError("validation must be a pair (X_val, y_val)")
-        X, y = validation
+        X, y = pair_of("validation", validation)
         try:
             y, _ = labels_beside(X, y)
             sequences = self._source(X, fitting=False)
@@ -318,6 +317,47 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
             intercept=bool(self.intercept),
             score=self.score_function,
         )
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        train: tuple[Any, Any] | None = None,
+        val: tuple[Any, Any] | None = None,
+        test: tuple[Any, Any] | None = None,
+        title: str = "",
+        inputs: Sequence[int] = (),
+    ) -> Path:
+        """Write all that is known of the fit as one HTML page, as `convexsnn report` does; it needs the extra `plot`.
+
+        Parameters
+        ----------
+        path : path of the page
+        train, val, test : pairs (X, y), optional
+            The data to show. The certificate is checked anew on the training data.
+        title : str
+            The heading of the page: what the network was trained on.
+        inputs : sequence of int
+            The sequences whose spikes are drawn; otherwise the first of each of up to three classes.
+
+        Returns
+        -------
+        Path
+            The path of the page.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib or jinja2 (`pip install 'convexsnn[plot]'`).
+        ValueError
+            When the data do not fit the network, or `inputs` names a sequence that there is not.
+        """
+        from convexsnn.report.writing import write_report  # a later room: see tests/test_house.py
+
+        check_is_fitted(self)
+        given = {"train": train, "val": val, "test": test}
+        splits = {name: Split(*pair_of(name, pair)) for name, pair in given.items() if pair is not None}
+        return write_report(cast(Any, self), path, splits, title or type(self).__name__, tuple(inputs))
 
     def describes(self, hidden: Hidden) -> bool:
         """Whether fitting with these parameters could have given witnesses of this shape, with these neurons."""
