@@ -27,7 +27,7 @@ ROOMS = [
     ["elimination"],
     ["fitting"],
     ["estimators"],
-    ["aeon", "closed_loop", "forecasting", "storage", "words"],
+    ["aeon", "closed_loop", "forecasting", "importance", "storage", "words"],
     ["metrics", "display"],
     ["bench", "report"],
     ["cli"],

@@ -365,10 +365,15 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
             return False
         return self.family.describes(hidden, intercept=bool(self.intercept))
 
-    def _scores(self, X: Any, lengths: Any = None) -> tuple[Tensor, SequenceSource]:
+    def shown(self, X: Any, *, lengths: Any = None) -> SequenceSource:
+        """`X` as the fitted network is shown it, batches too; warns where its values are far from those of `fit`."""
         check_is_fitted(self)
         sequences = self._source(X, lengths, fitting=False)
         self.input_form_.seen.warn_of_range(sequences.sample)
+        return sequences
+
+    def _scores(self, X: Any, lengths: Any = None) -> tuple[Tensor, SequenceSource]:
+        sequences = self.shown(X, lengths=lengths)
         return scores(self.network_, sequences).cpu(), sequences
 
     def _shape_like(self, rows: np.ndarray, sequences: SequenceSource) -> Any:

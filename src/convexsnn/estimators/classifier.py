@@ -52,10 +52,18 @@ def _most_classes(labels: np.ndarray) -> int:
 
 
 def _models_probabilities(estimator: SpikingClassifier) -> bool:
+    """Whether there are probabilities; AttributeError, with the way to have some, where the loss models none."""
+    name = estimator.recipe.loss
     try:
-        return isinstance(classifier_loss(estimator.recipe.loss), ProbabilisticLoss)
+        loss = classifier_loss(name)
     except ValueError:
         return False  # what is wrong with `loss` is for `fit` to say
+    if not isinstance(loss, ProbabilisticLoss):
+        raise AttributeError(
+            f"loss={name!r} models no probabilities: use loss='logistic' or 'cross_entropy', or have scikit-learn's "
+            "CalibratedClassifierCV fit them to the scores"
+        )
+    return True
 
 
 class SpikingClassifier(ClassifierMixin, SpikingEstimator):
@@ -355,7 +363,10 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def predict_proba(self, X: Any, *, lengths: Any = None) -> Any:
         """Class probabilities, (rows, n_classes); only for losses that model them (cross_entropy, logistic).
 
-        For several outputs a list of such probabilities.
+        With cross_entropy they are the softmax of the scores. With logistic they are the sigmoid of the score for two
+        classes. For more classes, each has a sigmoid of its own, and these are divided by their sum. They are as good
+        as the program makes them on the training data, where a large beta makes them timid. For several outputs a list
+        of such probabilities.
         """
         S, sequences = self._scores(X, lengths)
         loss = cast(ProbabilisticLoss, classifier_loss(self.recipe.loss))
