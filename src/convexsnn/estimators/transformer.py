@@ -50,8 +50,8 @@ class SpikingTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     >>> X, y = np.eye(2)[bits], bits[:, 0] ^ bits[:, -1]
     >>> neurons = SpikingTransformer(SpikingClassifier(witnesses=Gaussian(last=200), beta=0.01, random_state=0))
     >>> model = make_pipeline(neurons, LogisticRegression()).fit(X, y)
-    >>> model.score(X, y)
-    1.0
+    >>> bool(model.score(X, y) > 0.9)
+    True
     """
 
     estimator_: SpikingClassifier | SpikingRegressor
