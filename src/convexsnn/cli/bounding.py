@@ -32,7 +32,7 @@ def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
     if problems := folder_problems(model):
         raise ValueError("; ".join(problems))
     train = load_unchanged(source, estimator, extra)[0].train
-    before = estimator.certificate_.global_bound
+    before = estimator.certificate_.family_bound or estimator.certificate_.global_bound
     with showing.progress(estimator.tol) as observer:
         after = estimator.tighten_bound(train.X, train.y, how, observer=observer)
     improved = after is not before
@@ -51,10 +51,8 @@ def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
 def print_report(report: dict[str, Any], model: Path) -> None:
     """The bound, what it covers and rests on, and whether it is a better one."""
     found = GlobalBound.from_dict(report["bound"])
-    facts: dict[str, Any] = {
+    facts: dict[str, Any] = found.facts() | {
         "objective": f"{found.primal:.10g}",
-        "no network is below": f"{found.value:.10g}",
-        "global relative gap": f"{found.relative_gap:.2e}",
         "method": found.method if found.patterns is None else f"{found.method}, {found.patterns} patterns",
         "over": found.family,
         "assuming": "\n".join(found.assumptions),
@@ -62,7 +60,7 @@ def print_report(report: dict[str, Any], model: Path) -> None:
     }
     if report["before"] is not None and report["improved"]:
         facts["before"] = f"{report['before']['value']:.10g} ({report['before']['method']})"
-    output.print_facts("Global bound", facts)
+    output.print_facts("The best network of its family", facts)
     if report["improved"]:
         output.say(f"written to {model / CERTIFICATE} and {model / MODEL}")
     else:
