@@ -39,9 +39,14 @@ def test_verify_holds_the_proof_against_the_model(proved, capsys):
     assert run(verify) == 0
     text = (proved / "proof.json").read_text()
     try:
+        assert "proof.json" in (proved / "SHA256SUMS").read_text()
         (proved / "proof.json").write_text(text.replace('"start":0', '"start":1'))
         assert run(verify) == 1
-        assert "SHA-256" in capsys.readouterr().out
+        said = " ".join(capsys.readouterr().out.split())
+        assert "proof.json is not the file that was written with the model" in said
+        assert "SHA-256" in said
+        # What was changed is not sealed again.
+        assert run(["prove", "--model", str(proved)]) == 2
     finally:
         (proved / "proof.json").write_text(text)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from convexsnn.cli import output, showing
-from convexsnn.cli.folder import CERTIFICATE, MODEL, SEALED, check_out, folder_problems, read_model, write_model
+from convexsnn.cli.folder import CERTIFICATE, MODEL, add_to_model, check_out, folder_problems, read_model
 from convexsnn.cli.loading import load_unchanged
 from convexsnn.cli.options import FitData
 from convexsnn.exact import ExactSettings
@@ -37,9 +37,8 @@ def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
         after = estimator.tighten_bound(train.X, train.y, how, observer=observer)
     improved = after is not before
     if improved:
-        files = {name: (model / name).read_bytes() for name in SEALED if (model / name).is_file()}
-        files |= {MODEL: model_bytes(estimator, extra), CERTIFICATE: estimator.certificate_.to_json().encode()}
-        write_model(model, files)
+        own = estimator.certificate_.to_json().encode()
+        add_to_model(model, {MODEL: model_bytes(estimator, extra), CERTIFICATE: own})
     return {
         "improved": improved,
         "before": None if before is None else before.to_dict(),

@@ -8,10 +8,11 @@ from typing import Any, assert_never
 from convexsnn.cli import output
 from convexsnn.cli.data import from_loaded, stored_task
 from convexsnn.cli.fitting import fit
-from convexsnn.cli.folder import PROOF, model_file, read_model
+from convexsnn.cli.folder import PROOF, add_to_model, model_file, read_model
 from convexsnn.cli.targets import check_target, is_proof
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.files import write_atomically
+from convexsnn.proof import SUMS
 from convexsnn.tasks import Automaton, TaskData, TaskSettings, automaton_of, load_task, read_automaton, smallest
 from convexsnn.words import (
     Outcome,
@@ -28,7 +29,7 @@ def prove(model: Path, name: str | None, out: Path | None, effort: dict[str, Any
     """Prove the network of a model right, and write the proof; returns the outcome."""
     path = model_file(model)
     out = path.parent / PROOF if out is None else out
-    check_target(out, is_proof, path, force=force)
+    check_target(out, is_proof, path, force=force, part=PROOF)
     estimator, extra = read_model(model)
     if not isinstance(estimator, SpikingClassifier):
         raise ValueError("a regressor answers no symbols: only a classifier can be proved right on words")
@@ -62,7 +63,11 @@ def keep_outcome(outcome: Outcome, automaton: Automaton, out: Path) -> dict[str,
     facts = describe_outcome(outcome, automaton)
     if not isinstance(outcome, ProvedWords):
         return facts
-    write_atomically(out, outcome.file.encode())
+    file = outcome.file.encode()
+    if out.name == PROOF and (out.parent / SUMS).is_file():
+        add_to_model(out.parent, {PROOF: file})
+    else:
+        write_atomically(out, file)
     return facts | {"file": str(out)}
 
 
