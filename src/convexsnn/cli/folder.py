@@ -18,6 +18,8 @@ HISTORY, QUANTISED = "history.json", "quantised.json"
 OWNED = (*SEALED, SUMS)
 # The state of a search, from which a killed fit goes on; it has a seal of its own and is no part of the model.
 CHECKPOINT = "search.safetensors"
+# The rounds of training until there is a proof, from which a killed fit goes on.
+ROUNDS = "rounds.safetensors"
 # A proof that the network is right on every word.
 PROOF = "proof.json"
 

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 from convexsnn.cli import output
 from convexsnn.cli.data import from_loaded, stored_task
 from convexsnn.cli.fitting import fit
-from convexsnn.cli.folder import PROOF, add_to_model, model_file, read_model
+from convexsnn.cli.folder import PROOF, ROUNDS, add_to_model, model_file, read_model
 from convexsnn.cli.targets import check_target, is_proof
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.files import write_atomically
@@ -44,18 +44,27 @@ def prove(model: Path, name: str | None, out: Path | None, effort: dict[str, Any
 def fit_until_proved(
     task: str, settings: TaskSettings, parameters: dict[str, Any], out: Path, *, force: bool
 ) -> dict[str, Any]:
-    """Train until the network is proved; what `fit` reports of the last training, and the outcome as "proof"."""
-    reports = []
+    """Train until the network is proved; what `fit` reports of the last training, and the outcome as "proof".
+
+    After each round the folder says what was made, and a killed fit goes on from there.
+    """
+    reports, begun = [], (out / ROUNDS).exists()
 
     def train(data: TaskData) -> SpikingClassifier:
         own = parameters | {"per_step": data.per_step}
-        reports.append(fit(from_loaded(data), own, out, regression=False, force=force or bool(reports)))
+        again = begun or bool(reports)  # then the model in the folder is that of the round before
+        reports.append(fit(from_loaded(data), own, out, regression=False, force=force or again))
+        if reports[-1]["interrupted"]:
+            raise KeyboardInterrupt(f"; the network so far is in {out}: the same command goes on from there")
         estimator, _ = read_model(out)
         assert isinstance(estimator, SpikingClassifier)
         return estimator
 
-    taught = train_until_proved(train, task, settings)
-    return reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, settings), out / PROOF)}
+    of = repr(sorted(parameters.items()))
+    taught = train_until_proved(train, task, settings, checkpoint=out / ROUNDS, of=of)
+    report = reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, settings), out / PROOF)}
+    (out / ROUNDS).unlink(missing_ok=True)
+    return report
 
 
 def keep_outcome(outcome: Outcome, automaton: Automaton, out: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from convexsnn.cli.folder import CHECKPOINT, MODEL, OWNED
+from convexsnn.cli.folder import CHECKPOINT, MODEL, OWNED, ROUNDS
 from convexsnn.proof.words import WORDS_FORMAT
 
 # In the head of every page that `report` writes.
@@ -34,7 +34,7 @@ def check_target(out: Path, is_own: Callable[[Path], bool], *reads: Path, force:
     part : str
         The name of the file that the command adds to a model's folder, if it does.
     """
-    of_model = out.name in {*OWNED, CHECKPOINT} - {part} and (out.parent / MODEL).is_file()
+    of_model = out.name in {*OWNED, CHECKPOINT, ROUNDS} - {part} and (out.parent / MODEL).is_file()
     if not out.parent.is_dir():
         raise ValueError(f"--out {out}: there is no folder {out.parent}")
     if not out.exists():
