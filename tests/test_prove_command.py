@@ -124,6 +124,8 @@ def test_the_last_round_says_what_is_still_wrong():
 def test_training_until_proved_goes_on_after_a_kill(tmp_path):
     """Killed in its third round, it goes on with that round's words and ends as if it had not been killed."""
 
+    small = SpikingClassifier(witnesses="gaussian", per_step=True, random_state=0)
+
     def trained(until=None):
         rounds = []
 
@@ -131,7 +133,7 @@ def test_training_until_proved_goes_on_after_a_kill(tmp_path):
             rounds.append(len(task.train))
             if len(rounds) == until:
                 raise KeyboardInterrupt
-            return SpikingClassifier(witnesses="gaussian", per_step=True, random_state=0).fit(task.train.X, task.train.y)
+            return small.fit(task.train.X, task.train.y)
 
         return train, rounds
 

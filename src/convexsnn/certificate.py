@@ -136,17 +136,21 @@ class Certificate(WithFacts):
     def facts(self) -> dict[str, str]:
         """What the certificate says: first how far the best network of the family is, last what any network reaches."""
         unknown = {"gap to the best network of its family": NOT_ASKED}
-        return (unknown if self.family_bound is None else self.family_bound.facts()) | {
-            "scope": self.scope,
-            "objective": f"{self.primal:.10g}",
-            "lower bound": f"{self.dual:.10g}",
-            "relative gap": f"{self.relative_gap:.2e}",
-            "program": f"{self.loss_name} + {self.rho:.4g} x {self.penalty}",
-            "rows n, columns P, outputs C": f"{self.n}, {self.P}, {self.C}",
-            "support": f"{self.support} columns, {self.nonzeros} weights",
-            "arithmetic": self.dtype,
-            "spike margin": "unknown" if self.spike_margin is None else f"{self.spike_margin:.2e}",
-        } | ({} if self.global_bound is None else self.global_bound.facts())
+        return (
+            (unknown if self.family_bound is None else self.family_bound.facts())
+            | {
+                "scope": self.scope,
+                "objective": f"{self.primal:.10g}",
+                "lower bound": f"{self.dual:.10g}",
+                "relative gap": f"{self.relative_gap:.2e}",
+                "program": f"{self.loss_name} + {self.rho:.4g} x {self.penalty}",
+                "rows n, columns P, outputs C": f"{self.n}, {self.P}, {self.C}",
+                "support": f"{self.support} columns, {self.nonzeros} weights",
+                "arithmetic": self.dtype,
+                "spike margin": "unknown" if self.spike_margin is None else f"{self.spike_margin:.2e}",
+            }
+            | ({} if self.global_bound is None else self.global_bound.facts())
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, and the two gaps, as plain numbers and strings."""

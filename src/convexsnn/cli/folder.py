@@ -85,7 +85,7 @@ def add_to_model(folder: Path, files: Mapping[str, bytes]) -> None:
     if problems := seal_problems(folder):
         raise ValueError("; ".join(problems))
     there = {name: (folder / name).read_bytes() for name in SEALED if (folder / name).is_file()}
-    write_model(folder, there | files)
+    write_model(folder, {**there, **files})
 
 
 def check_out(folder: Path) -> None:
