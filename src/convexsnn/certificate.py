@@ -22,7 +22,7 @@ __all__ = ["SCOPES", "Certificate", "certify", "relative_gap"]
 SCOPES = ("dictionary", "search", "global")
 ROUNDINGS = ("bounded", "estimated")
 # The gap to the best network of the family, where there is no bound.
-NOT_ASKED = "not computed; for one hidden layer, `convexsnn bound` or `tighten_bound` does so"
+NOT_ASKED = "not computed: see `convexsnn bound`"
 
 
 @dataclass(frozen=True)
@@ -135,22 +135,20 @@ class Certificate(WithFacts):
 
     def facts(self) -> dict[str, str]:
         """What the certificate says: first how far the best network of the family is, last what any network reaches."""
-        unknown = {"gap to the best network of its family": NOT_ASKED}
-        return (
-            (unknown if self.family_bound is None else self.family_bound.facts())
-            | {
-                "scope": self.scope,
-                "objective": f"{self.primal:.10g}",
-                "lower bound": f"{self.dual:.10g}",
-                "relative gap": f"{self.relative_gap:.2e}",
-                "program": f"{self.loss_name} + {self.rho:.4g} x {self.penalty}",
-                "rows n, columns P, outputs C": f"{self.n}, {self.P}, {self.C}",
-                "support": f"{self.support} columns, {self.nonzeros} weights",
-                "arithmetic": self.dtype,
-                "spike margin": "unknown" if self.spike_margin is None else f"{self.spike_margin:.2e}",
-            }
-            | ({} if self.global_bound is None else self.global_bound.facts())
-        )
+        family, universal = self.family_bound, self.global_bound
+        own = {
+            "scope": self.scope,
+            "objective": f"{self.primal:.10g}",
+            "lower bound": f"{self.dual:.10g}",
+            "relative gap": f"{self.relative_gap:.2e}",
+            "program": f"{self.loss_name} + {self.rho:.4g} x {self.penalty}",
+            "rows n, columns P, outputs C": f"{self.n}, {self.P}, {self.C}",
+            "support": f"{self.support} columns, {self.nonzeros} weights",
+            "arithmetic": self.dtype,
+            "spike margin": "unknown" if self.spike_margin is None else f"{self.spike_margin:.2e}",
+        }
+        first = {"gap to the best network of its family": NOT_ASKED} if family is None else family.facts()
+        return first | own | ({} if universal is None else universal.facts())
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, and the two gaps, as plain numbers and strings."""
