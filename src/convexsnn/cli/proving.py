@@ -93,7 +93,7 @@ def describe_outcome(outcome: Outcome, automaton: Automaton) -> dict[str, Any]:
     match outcome:
         case ProvedWords(checked=checked):
             margin = None if checked.margin is None else float(checked.margin)
-            counts = {"boxes": checked.boxes, "transitions": checked.transitions, "patterns": checked.patterns}
+            counts = {name: getattr(checked, name) for name in ("parts", "boxes", "transitions", "patterns")}
             return {"outcome": "proved", **size, **counts, "margin": margin, "claim": checked.claim}
         case WrongWords(words=words, shortest=shortest):
             named = [automaton.named(word) for word in words]
@@ -109,7 +109,7 @@ def print_outcome(report: dict[str, Any]) -> None:
     """The outcome in words."""
     match report["outcome"]:
         case "proved":
-            names = ("states", "symbols", "boxes", "transitions", "margin", "file")
+            names = ("states", "symbols", "parts", "boxes", "transitions", "margin", "file")
             output.print_facts("Proof", {name: report[name] for name in names})
             output.say("the network answers words of every length right", head="proved:", style="bold green")
         case "wrong":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +18,8 @@ from convexsnn.reading import reading
 from convexsnn.tasks import TaskData, TaskSettings, automaton_of, load_task
 from convexsnn.words.proving import Outcome, ProofSettings, ProvedWords, WrongWords, prove_words
 
-# Words drawn at random, where none is known that is answered wrong.
-FRESH = 10
+# A round adds so many words for each that was trained on at first: few among many would not weigh enough.
+SHARE = 0.1
 # What a checkpoint is of, and the version of its form.
 KIND = "training until proved 1"
 
@@ -57,8 +59,8 @@ def train_until_proved(
     """Train a classifier on words of a task until it is proved right on words of every length.
 
     Words that it answers wrong are added to the training data, and it is trained anew. Each goes on at random to the
-    length of the task's words, so that it says as much as these do. Where neither a proof nor such a word is found,
-    random words are added.
+    length of the task's words, so that it says as much as these do, and in several ways where there are few of them.
+    Where neither a proof nor such a word is found, random words are added.
 
     Parameters
     ----------
@@ -96,8 +98,9 @@ def train_until_proved(
         outcome = prove_words(model, automaton, proof)
         if isinstance(outcome, ProvedWords) or made == rounds:
             return Taught(model, outcome, settings, made)
-        begun = outcome.words if isinstance(outcome, WrongWords) else [()] * FRESH
-        random = np.random.default_rng([made, settings.seed])
+        begun = outcome.words if isinstance(outcome, WrongWords) else [()]
+        random, count = np.random.default_rng([made, settings.seed]), math.ceil(SHARE * (data.settings.n_train or 0))
+        begun = itertools.islice(itertools.cycle(begun), max(len(begun), count))
         longer = [tuple(automaton.draw(random, data.settings.timesteps or 0, word)) for word in begun]
         settings = replace(settings, words=(*settings.words, *longer))
         if checkpoint is not None:
