@@ -78,9 +78,7 @@ def unjoined(branch: Branch, blocks: tuple[tuple[int, ...], ...]) -> list[Branch
     found = []
     for k, last in enumerate(parts[-1]):
         below = [torch.arange(branch.layers[0].n_in), *(own[k] for own in parts[:-1])]
-        layers = [
-            layer.take(feeds, own[k]) for layer, feeds, own in zip(branch.layers, below, parts, strict=True)
-        ]
+        layers = [layer.take(feeds, own[k]) for layer, feeds, own in zip(branch.layers, below, parts, strict=True)]
         found.append(Branch(tuple(layers), None if branch.readout_bias is None else branch.readout_bias[last]))
     return found
 

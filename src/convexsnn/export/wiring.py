@@ -31,7 +31,7 @@ from convexsnn.surrogate import SurrogateShape
 
 # Branches alike become one, with block-diagonal weights, as long as no layer has more neurons than this: its weights
 # grow with the square of their number.
-WIDEST = 512
+WIDEST = 1024
 
 MakeCell = Callable[[Layer], nn.Module]
 """From a layer (in the dtype of the export) to the target's cell."""
