@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("cyclopts")
 
 from convexsnn.cli.app import run
+from convexsnn.cli.commands.fit import fit
 from convexsnn.cli.options import DataOptions, ProgramOptions
 from convexsnn.cli.settings_file import settings_text
 from convexsnn.storage import load_model
@@ -87,6 +89,15 @@ def test_settings_are_read_as_they_were_written(task, betas, intercept):
     assert not read.keys() & {"regression", "permute", "output-weights"}
     if task.isprintable():
         assert read["task"] == task
+
+
+def test_no_option_of_a_fit_is_forgotten(tmp_path, monkeypatch):
+    """An option that settings.toml leaves out would not be repeated."""
+    written = {}
+    monkeypatch.setattr("convexsnn.cli.commands.fit.settings_text", lambda *_, **options: written.update(options) or "")
+    assert run(["fit", *XOR, "--out", str(tmp_path / "run")]) == 0
+    own = set(signature(fit).parameters)
+    assert own == set(written) | {"out", "config", "source", "program", "settings", "force", "json"}
 
 
 def test_data_are_named_by_their_whole_path_and_a_name_that_toml_has_not_is_said():

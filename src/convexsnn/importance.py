@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn import inspection
@@ -74,6 +74,7 @@ def permutation_importance(
             warnings.filterwarnings("ignore", "X does not have valid feature names")  # X had them
             return estimator.score(shuffled, labels)
 
-    return inspection.permutation_importance(
+    found = inspection.permutation_importance(
         estimator, sources, y, scoring=score, n_repeats=n_repeats, random_state=random_state
     )
+    return cast(Bunch, found)

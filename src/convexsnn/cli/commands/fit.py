@@ -24,6 +24,7 @@ def fit(
     settings: WitnessOptions | None = None,  # type: ignore[valid-type] - made from the families
     regression: Annotated[bool, Parameter(negative="")] = False,
     missing: Literal["refuse", "carry"] = "refuse",
+    target: Literal["torch", "snntorch", "spikingjelly", "norse", "nir"] | None = None,
     until_proved: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     device: str = "cpu",
@@ -33,7 +34,7 @@ def fit(
     """Train a network and write model.safetensors, certificate.json, metrics.json and settings.toml.
 
     Several betas add path.json. A search adds history.json, and keeps its state in search.safetensors, from which a
-    killed fit goes on.
+    killed fit goes on. until-proved keeps that of its rounds in rounds.safetensors.
 
     Parameters
     ----------
@@ -52,6 +53,9 @@ def fit(
         The targets are real numbers (squared loss) instead of classes.
     missing : {"refuse", "carry"}
         Missing values are an error, or each is the last known value of its feature in the sequence.
+    target : {"torch", "snntorch", "spikingjelly", "norse", "nir"}
+        Training stays within what can be exported to this target. Settings that are not given then have the nearest
+        values that it can express, and others are refused.
     until_proved : bool
         The network is proved right on words of every length, as `convexsnn prove` does. Words that it answers wrong are
         added to the training data, and it is trained anew, at most 10 times. The exit status is 1 without a proof.
@@ -62,8 +66,8 @@ def fit(
     """
     del config  # what it says is in the options already
     source, program, settings = source or DataOptions(), program or ProgramOptions(), settings or WitnessOptions()
-    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "missing": missing, "device": device}
-    parameters["random_state"] = seed
+    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "random_state": seed}
+    parameters |= {"missing": missing, "target": target, "device": device}
     if program.intercept is None:
         del parameters["intercept"]
     parameters["output_weights"] = list(program.output_weights) or None
@@ -81,7 +85,7 @@ def fit(
         from convexsnn.cli.loading import load_data
     parameters["witnesses"] = family_from_options(witnesses, settings)
     options = {"witnesses": witnesses, "regression": regression or None, "until_proved": until_proved or None}
-    options |= {"missing": missing, "seed": seed, "device": device}
+    options |= {"missing": missing, "target": target, "seed": seed, "device": device}
     told = settings_text(source, program, settings, **options)
     if until_proved:
         report = proving.fit_until_proved(str(source.task), source.settings(seed), parameters, told, out, force=force)
