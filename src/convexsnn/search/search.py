@@ -153,10 +153,11 @@ def _task(problem: Problem, settings: SearchSettings, device: torch.device) -> S
     variation = Variation(architecture, settings.width, scale, settings.free_leak)
     effort = Effort.of(settings, rows.exact, architecture.depth - 1, device)
     held = None
+    runner = BranchRunner(rows.fast, architecture.read_by, architecture.torch_dtype, device)
     if problem.validation is not None:
         shown = prefixes_of(problem.validation.sequences, every_step=problem.every_step)
-        held = Held(problem.validation, BranchRunner(shown))
-    return SearchTask(problem, rows, BranchRunner(rows.fast, device), variation, settings, effort, held)
+        held = Held(problem.validation, runner.over(shown))
+    return SearchTask(problem, rows, runner, variation, settings, effort, held)
 
 
 def _stage_is_over(task: SearchTask, state: SearchState) -> bool:
