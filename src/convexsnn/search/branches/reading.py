@@ -90,6 +90,8 @@ def columns_of(readout: Readout, spikes: Tensor, part: Tensor, prefixes: Prefixe
     count, depth = len(spikes), prefixes.depth_of_row
     ends = torch.tensor(prefixes.sizes).cumsum(0).tolist()
     found = torch.zeros(count, len(depth), dtype=torch.float64)
+    if count == 0:
+        return found
     accumulated: Accumulated = readout.start(torch.zeros(1, count, dtype=dtype))
     for t, (end, size) in enumerate(zip(ends, prefixes.sizes, strict=True)):
         parent = prefixes.parents[t]
@@ -100,7 +102,7 @@ def columns_of(readout: Readout, spikes: Tensor, part: Tensor, prefixes: Prefixe
         accumulated = readout.update(last)
         rows = torch.nonzero(depth == t + 1).flatten()
         if len(rows):
-            read = readout.read(last._replace(accumulated=accumulated)).features.view(size, count, -1)
+            read = readout.read(last._replace(accumulated=accumulated)).features.view(size, count, readout.parts)
             mine = read[:, torch.arange(count), part]
             found[:, rows] = mine[prefixes.node_of_row[rows] - (end - size)].T.to(torch.float64)
     return found + 0.0  # -0.0 becomes 0.0, so that equal columns are equal bytes
