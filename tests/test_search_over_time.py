@@ -17,7 +17,7 @@ from convexsnn.problem import Problem
 from convexsnn.proof.verification import verify_exactly
 from convexsnn.readouts import READOUTS, Count, LastLayer, Leaky, Rate, Several, Spike, Windows
 from convexsnn.search import SearchSettings, search
-from convexsnn.search.branches.reading import columns_of
+from convexsnn.search.branches.reading import columns_over_time
 from convexsnn.search.state import INTERRUPTED
 from convexsnn.simulation import scores as outputs_of
 from convexsnn.storage import load_model, save_model
@@ -76,7 +76,7 @@ def test_columns_from_spikes_are_in_the_arithmetic_of_the_network():
     spikes, part = torch.tensor([[True, False, False]]), torch.zeros(1, dtype=torch.int64)
     for dtype in (torch.float32, torch.float64):
         third = torch.ones((), dtype=dtype) / 3
-        assert columns_of(Rate(), spikes, part, prefixes, dtype).item() == third.double().item()
+        assert columns_over_time(Rate(), spikes, part, prefixes, dtype).item() == third.double().item()
 
 
 @pytest.mark.parametrize("readout", READS, ids=str)

@@ -24,6 +24,7 @@ from convexsnn.regularisation import check_rho
 from convexsnn.sequences import Sequences, SequenceSource, in_memory
 from convexsnn.simulation import scores
 from convexsnn.validation import Score, Validation
+from convexsnn.witnesses.units import InputUnits
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,20 @@ class Problem:
         rest, part = self.take(~held), self.take(held)
         return replace(rest, validation=part.scored)
 
+    def in_units(self, units: InputUnits) -> Problem:
+        """The problem with all input, also that of validation, in other units; ValueError where it is not in memory."""
+        if units.plain:
+            return self
+        held = self.validation
+        if held is not None:
+            held = replace(held, source=units.applied(held.sequences))
+        return replace(self, sequences=units.applied(self.input), validation=held)
+
     # What is derived from the data.
+
+    def units(self, *, standardise: bool) -> InputUnits:
+        """Those of the input as it is, or of its mean and spread, for which it must be in memory."""
+        return InputUnits.of(self.input) if standardise else InputUnits.as_is(self.source.n_features)
 
     @property
     def source(self) -> SequenceSource:

@@ -70,8 +70,8 @@ class Surrogate(LayeredFamily, SurrogateSettings):
         """Leaks and thresholds may be learned, so many networks are of this family."""
         return True
 
-    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
-        """See `SampledFamily`."""
+    def draw(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `LayeredFamily`."""
         settings = self.training(len(problem.input))
         shape = self.architecture(problem.input.n_features, every_step=problem.every_step)
         start = initial_network(shape, problem.n_outputs, generator, settings.gain).to(run.device)

@@ -16,7 +16,7 @@ from convexsnn.search.branches.population import Population, join_populations
 from convexsnn.search.branches.pricing import DualPricing, improving, unlike
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.simulator import columns
-from convexsnn.search.patterns import Kept, joined, kept, patterns_of, stored
+from convexsnn.search.patterns import Kept, kept, patterns_of, side_by_side, stored
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import scores
 from convexsnn.witnesses.mixture import mix
@@ -235,6 +235,6 @@ def _extended(pool: SearchDictionary, owner: Tensor, place: Tensor, origin: Tens
         place=torch.cat([pool.place, place]),
         origin=torch.cat([pool.origin, origin]),
         idle=torch.cat([pool.idle, torch.zeros_like(owner)]),
-        columns=joined(pool.columns, columns),
+        columns=side_by_side(pool.columns, columns),
         W=torch.cat([pool.W, pool.W.new_zeros(len(owner), pool.W.shape[1])]),
     )

@@ -33,6 +33,6 @@ def rebuilt(tensor: Tensor, n: int) -> Kept:
     return BitColumns(tensor, n) if tensor.dtype is torch.uint8 else RealColumns(tensor)
 
 
-def joined(first: Kept, second: Kept) -> Kept:
+def side_by_side(first: Kept, second: Kept) -> Kept:
     """The columns of both."""
     return rebuilt(torch.cat([stored(first), stored(second)]), first.shape[0])

@@ -78,14 +78,16 @@ def search(
     Raises
     ------
     ValueError
-        When the penalty is no norm; when `given` has another readout, rows or dtype; when the checkpoint is damaged, or
-        of another search.
+        When the penalty is no norm; when `given` has another readout, rows or dtype, or the settings standardise its
+        input; when the checkpoint is damaged, or of another search.
     """
     settings = settings or SearchSettings()
     check_oracles(settings)
     check_integer("seed", seed, minimum=0)
     require_norm(problem.penalty, SEARCHING)
     given = _given(settings, problem, given)
+    units = problem.units(standardise=settings.standardise)
+    problem = problem.in_units(units)
     task = _task(problem, settings, torch.device(device))
     of = "" if checkpoint is None else search_identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
@@ -116,7 +118,8 @@ def search(
         pool = chosen(task, together(task, state.settled), seed)
     except KeyboardInterrupt:
         pool, stopped = (chosen(task, state.settled, seed) if state.settled else state.pool), INTERRUPTED
-    return Searched(pool.to_network(), state.history, stopped)
+    network = pool.to_network()
+    return Searched(replace(network, hidden=units.inside(network.hidden)), state.history, stopped)
 
 
 def check_oracles(settings: SearchSettings) -> None:
@@ -143,6 +146,10 @@ def _given(settings: SearchSettings, problem: Problem, given: Hidden | None) -> 
         wanted, has = getattr(empty, name), getattr(given, name)
         if wanted != has:
             raise ValueError(f"given must have the {name} of the search, {wanted!r}, but has {has!r}")
+    if settings.standardise and any(bool(layer.feeds.any()) for layer in given.layers()):
+        raise ValueError(
+            "standardise is for a search from nothing: given neurons see their input as it is, and so must the search"
+        )
     return given
 
 

@@ -16,7 +16,7 @@ from convexsnn.checks import (
 )
 from convexsnn.neurons import Reset
 from convexsnn.readouts import Readout, as_readout
-from convexsnn.search.branches.reading import check_readout
+from convexsnn.search.branches.reading import check_scored
 from convexsnn.witnesses.architecture import Architecture, NeuronKind
 
 COUNTS = ("last", "width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury")
@@ -51,6 +51,9 @@ class SearchSettings:
         potentials are at least 0 (membrane). It may read over time: the share of the steps at which a neuron fired
         (rate), the number of these steps (count), or a sum of spikes that leaks by a tenth at every step (leaky). In
         Python any object of `readouts` that sums spikes may be given, such as windows.
+    standardise : bool
+        Each feature counts less its mean in training, and in units of its standard deviation there. This is part of the
+        weights and biases of the first layers, so input stays as it is. Features of zeros and ones stay bits.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
     width : int
@@ -116,6 +119,7 @@ class SearchSettings:
     recurrent: bool = False
     bias: bool = True
     readout: str | Readout = "membrane"
+    standardise: bool = False
     dtype: str = "float64"
     width: int = 12
     population: int = 256
@@ -146,9 +150,9 @@ class SearchSettings:
     def __post_init__(self) -> None:
         for name in (*COUNTS, "rounds", "block"):
             check_integer(name, getattr(self, name))
-        for flag in ("recurrent", "bias", "slim"):
+        for flag in ("recurrent", "bias", "standardise", "slim"):
             check_flag(flag, getattr(self, flag))
-        check_readout(as_readout(self.readout))
+        check_scored(as_readout(self.readout))
         if not isinstance(self.readout, str):
             object.__setattr__(self, "readout", as_readout(self.readout))
         check_integer("depth", self.depth, minimum=2)

@@ -8,10 +8,12 @@ from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heteroge
 from convexsnn.witnesses.mixture import mix
 from convexsnn.witnesses.pretrained import pretrained
 from convexsnn.witnesses.reservoir import ReservoirGrid, TunedReservoir, tune_reservoir
+from convexsnn.witnesses.units import InputUnits
 
 __all__ = [
     "Architecture",
     "Heterogeneity",
+    "InputUnits",
     "ReservoirGrid",
     "TunedReservoir",
     "diversify",

@@ -39,6 +39,11 @@ class InputUnits:
         centre = torch.where(constant, shown[0], shown.mean(dim=0))
         return cls(torch.where(bits, 0.0, centre), torch.where(bits | constant, 1.0, deviation))
 
+    @classmethod
+    def as_is(cls, n_features: int) -> InputUnits:
+        """Those of the input as it is."""
+        return cls(torch.zeros(n_features, dtype=torch.float64), torch.ones(n_features, dtype=torch.float64))
+
     @property
     def plain(self) -> bool:
         """Whether these are the units of the input as it is."""

@@ -11,7 +11,7 @@ from convexsnn.checks import check_choice
 from convexsnn.network import Branch, Layer
 from convexsnn.neurons import LIF, Reset, Threshold
 from convexsnn.readouts import Readout
-from convexsnn.search.branches.reading import check_readout
+from convexsnn.search.branches.reading import check_scored
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Population:
 
     def __post_init__(self) -> None:
         check_choice("neuron", self.neuron, ("lif", "threshold"))
-        check_readout(self.readout)
+        check_scored(self.readout)
 
     def __len__(self) -> int:
         return len(self.layers[0].weight)

@@ -14,7 +14,7 @@ from convexsnn.prefixes import Prefixes
 from convexsnn.readouts import Accumulated, LastLayer, Membrane, Readout, Spike
 
 
-def check_readout(readout: Readout) -> None:
+def check_scored(readout: Readout) -> None:
     """ValueError, naming the readout, where the columns of branches are not known from their spikes."""
     if not isinstance(readout, Membrane) and readout.kappa((1,)) is None:
         raise ValueError(
@@ -52,7 +52,7 @@ def counted(prefixes: Prefixes, readout: Readout, U: Tensor) -> list[Tensor]:
     depth = prefixes.depth_of_row
     reads, which = depth.unique(return_inverse=True)
     kappa = readout.kappa(reads.tolist())
-    assert kappa is not None  # else `check_readout` refuses it
+    assert kappa is not None  # else `check_scored` refuses it
     kappa, sums = kappa.to(U), []
     starts = torch.tensor([0, *prefixes.sizes]).cumsum(0).tolist()
     # From the last step to the first: the rows that have come so far, and the prefix of each.
@@ -68,7 +68,7 @@ def counted(prefixes: Prefixes, readout: Readout, U: Tensor) -> list[Tensor]:
     return sums[::-1]
 
 
-def columns_of(readout: Readout, spikes: Tensor, part: Tensor, prefixes: Prefixes, dtype: torch.dtype) -> Tensor:
+def columns_over_time(readout: Readout, spikes: Tensor, part: Tensor, prefixes: Prefixes, dtype: torch.dtype) -> Tensor:
     """The columns of neurons from their spikes, for readouts over time.
 
     Parameters

@@ -14,7 +14,7 @@ from convexsnn.search.branches import simulator
 from convexsnn.search.branches.fused import running
 from convexsnn.search.branches.fused.tiles import Tiles, cut
 from convexsnn.search.branches.population import Population
-from convexsnn.search.branches.reading import at_last_step, columns_of, counted, watched
+from convexsnn.search.branches.reading import at_last_step, columns_over_time, counted, watched
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,4 +81,4 @@ class BranchRunner:
             return running.patterns(population, self.tiles, self.prefixes.node_of_row, owner, column)
         parts, every = self.readout.parts, torch.arange(self.prefixes.n_nodes)
         spikes = running.patterns(population, self.tiles, every, owner, column // parts)
-        return columns_of(self.readout, spikes, column % parts, self.prefixes, self.dtype)
+        return columns_over_time(self.readout, spikes, column % parts, self.prefixes, self.dtype)

@@ -17,7 +17,7 @@ from convexsnn.neurons import Reset
 from convexsnn.prefixes import Prefixes
 from convexsnn.readouts import Membrane
 from convexsnn.search.branches.population import Population, StackedLayer
-from convexsnn.search.branches.reading import at_last_step, columns_of, watched
+from convexsnn.search.branches.reading import at_last_step, columns_over_time, watched
 
 # Floats of one layer's potentials held at a time. On a CPU every step costs several times as much beyond the cache. A
 # GPU needs many at once to be busy.
@@ -192,7 +192,7 @@ def columns(population: Population, owner: Tensor, column: Tensor, prefixes: Pre
         return _seen(population, owner, neuron, prefixes, prefixes.node_of_row)
     nodes = torch.arange(prefixes.n_nodes)
     spikes = _seen(population, owner, neuron, prefixes.at_every_step, nodes)
-    return columns_of(readout, spikes, part, prefixes, dtype)
+    return columns_over_time(readout, spikes, part, prefixes, dtype)
 
 
 def _seen(population: Population, owner: Tensor, neuron: Tensor, prefixes: Prefixes, nodes: Tensor) -> Tensor:
