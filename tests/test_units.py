@@ -102,6 +102,21 @@ def test_units_of_the_input_change_nothing(name, tmp_path):
     assert np.array_equal(load_model(tmp_path / "m.safetensors")[0].predict(X), model.predict(X))
 
 
+def test_delays_keep_the_mean_of_their_input():
+    X, y = raw()
+    model = SpikingClassifier(witnesses=Surrogate(**SMALL, taps=3, epochs=2), random_state=0).fit(X[:, :, 1:], y)
+    layers = list(model.trained_.witnesses.layers())
+    assert {layer.delays for layer in layers} == {(0, 1, 2)}
+    assert all(layer.bias is None for layer in layers)
+    units = InputUnits.of(as_sequences(X), centred=False)
+    assert not bool(units.centre.any())
+    units = replace(units, spread=torch.tensor([64.0, 0.5, 4.0, 1.0]).double())
+    layer = Layer(torch.ones(8, 1).double(), Threshold(), bias=torch.full((1,), -300.0).double(), delays=(0, 2))
+    hidden = Hidden(4, (Branch((layer,)),), "rate")
+    before, after = simulate(hidden, units.applied(as_sequences(X))), simulate(units.inside(hidden), as_sequences(X))
+    assert torch.equal(before.features, after.features)
+
+
 def test_bits_are_left_alone():
     bits = np.random.default_rng(0).integers(2, size=(30, 5, 2)).astype(float)
     y = (bits.sum(axis=(1, 2)) > 5).astype(int)

@@ -150,9 +150,11 @@ class Problem:
 
     # What is derived from the data.
 
-    def units(self, *, standardise: bool) -> InputUnits:
-        """Those of the input as it is, or of its mean and spread, for which it must be in memory."""
-        return InputUnits.of(self.input) if standardise else InputUnits.as_is(self.source.n_features)
+    def units(self, *, standardise: bool, centred: bool = True) -> InputUnits:
+        """Those of the input as it is, or of its spread and mean, for which it must be in memory: see `InputUnits`."""
+        if not standardise:
+            return InputUnits.as_is(self.source.n_features)
+        return InputUnits.of(self.input, centred=centred)
 
     @property
     def source(self) -> SequenceSource:

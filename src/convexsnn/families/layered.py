@@ -76,13 +76,18 @@ class LayeredFamily(SampledFamily):
         """P_last."""
         return self.last * as_readout(self.readout).parts
 
+    @property
+    def centred(self) -> bool:
+        """Whether `standardise` takes off the mean."""
+        return True
+
     @abstractmethod
     def draw(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """Hidden layers for a problem as it is, on the device of the run."""
 
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`."""
-        units = problem.units(standardise=self.standardise)
+        units = problem.units(standardise=self.standardise, centred=self.centred)
         return units.inside(self.draw(problem.in_units(units), run, generator))
 
     @abstractmethod

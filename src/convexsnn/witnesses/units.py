@@ -26,8 +26,8 @@ class InputUnits:
     spread: Tensor
 
     @classmethod
-    def of(cls, sequences: Sequences) -> InputUnits:
-        """Mean and standard deviation over all steps.
+    def of(cls, sequences: Sequences, *, centred: bool = True) -> InputUnits:
+        """Mean and standard deviation over all steps; where not `centred` the mean stays as it is.
 
         A constant feature has the unit 1, and is 0 after its mean is taken off. A feature that is 0 or 1 everywhere is
         a bit, and stays as it is.
@@ -37,7 +37,8 @@ class InputUnits:
         # Rounding gives a constant feature a deviation of about the last bit of its value.
         constant = (shown == shown[0]).all(dim=0) | (deviation == 0.0)
         centre = torch.where(constant, shown[0], shown.mean(dim=0))
-        return cls(torch.where(bits, 0.0, centre), torch.where(bits | constant, 1.0, deviation))
+        kept = torch.where(bits, 0.0, centre) if centred else torch.zeros_like(centre)
+        return cls(kept, torch.where(bits | constant, 1.0, deviation))
 
     @classmethod
     def as_is(cls, n_features: int) -> InputUnits:
@@ -61,15 +62,19 @@ class InputUnits:
         Raises
         ------
         ValueError
-            When a first layer has delays: what it sees before the first step is zero in one unit only.
+            When a first layer has delays, and there is a mean to take off: what such a layer sees before the first step
+            is zero, with or without that.
         """
         if self.plain:
             return hidden
         return replace(hidden, branches=tuple(map(self._branch, hidden.branches)))
 
     def _branch(self, branch: Branch) -> Branch:
-        first = without_delays(branch.layers[0], "input in units of its spread (standardise)")
-        weight = first.weight / self.spread.to(first.weight).unsqueeze(1)
-        bias = -(self.centre.to(weight) @ weight)
-        first = replace(first, weight=weight, bias=bias if first.bias is None else first.bias + bias)
+        first = branch.layers[0]
+        weight = first.weight / self.spread.to(first.weight).repeat(len(first.delays)).unsqueeze(1)
+        first = replace(first, weight=weight)
+        if bool(self.centre.any()):
+            without_delays(first, "input less its mean (standardise)")
+            bias = -(self.centre.to(weight) @ weight)
+            first = replace(first, bias=bias if first.bias is None else first.bias + bias)
         return Branch((first, *branch.layers[1:]), branch.readout_bias)
