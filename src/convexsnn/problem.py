@@ -24,7 +24,7 @@ from convexsnn.regularisation import check_rho
 from convexsnn.sequences import Sequences, SequenceSource, in_memory
 from convexsnn.simulation import scores
 from convexsnn.validation import Score, Validation
-from convexsnn.witnesses.units import InputUnits
+from convexsnn.witnesses.input_view import InputView
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,22 +139,22 @@ class Problem:
         rest, part = self.take(~held), self.take(held)
         return replace(rest, validation=part.scored)
 
-    def in_units(self, units: InputUnits) -> Problem:
-        """The problem with all input, also that of validation, in other units; ValueError where it is not in memory."""
-        if units.plain:
+    def seen(self, view: InputView) -> Problem:
+        """The problem with all input, also that of validation, as it is seen; ValueError where it is not in memory."""
+        if view.plain:
             return self
         held = self.validation
         if held is not None:
-            held = replace(held, source=units.applied(held.sequences))
-        return replace(self, sequences=units.applied(self.input), validation=held)
+            held = replace(held, source=view.applied(held.sequences))
+        return replace(self, sequences=view.applied(self.input), validation=held)
 
     # What is derived from the data.
 
-    def units(self, *, standardise: bool, centred: bool = True) -> InputUnits:
-        """Those of the input as it is, or of its spread and mean, for which it must be in memory: see `InputUnits`."""
+    def view(self, *, standardise: bool, centred: bool = True) -> InputView:
+        """The input as it is, or in units of its spread, for which it must be in memory: see `InputView.of`."""
         if not standardise:
-            return InputUnits.as_is(self.source.n_features)
-        return InputUnits.of(self.input, centred=centred)
+            return InputView.as_is(self.source.n_features)
+        return InputView.of(self.input, centred=centred)
 
     @property
     def source(self) -> SequenceSource:

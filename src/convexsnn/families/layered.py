@@ -13,7 +13,7 @@ from convexsnn.network import Hidden
 from convexsnn.neurons import Reset
 from convexsnn.problem import Problem
 from convexsnn.readouts import Readout, as_readout
-from convexsnn.witnesses import Architecture, InputUnits, gaussian, with_constant
+from convexsnn.witnesses import Architecture, InputView, gaussian, with_constant
 
 
 @family
@@ -87,8 +87,8 @@ class LayeredFamily(SampledFamily):
 
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`."""
-        units = problem.units(standardise=self.standardise, centred=self.centred)
-        return units.inside(self.draw(problem.in_units(units), run, generator))
+        view = problem.view(standardise=self.standardise, centred=self.centred)
+        return view.inside(self.draw(problem.seen(view), run, generator))
 
     @abstractmethod
     def neurons(self) -> dict[str, Any]:
@@ -119,5 +119,5 @@ class LayeredFamily(SampledFamily):
         expected = [gaussian(shape, torch.Generator())]
         if self.standardise:
             ones = torch.ones(hidden.n_features, dtype=torch.float64)
-            expected.append(InputUnits(ones, ones).inside(expected[0]))
+            expected.append(InputView(ones, ones).inside(expected[0]))
         return any((with_constant(own) if intercept else own).same_shape(hidden) for own in expected)

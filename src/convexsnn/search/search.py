@@ -78,17 +78,18 @@ def search(
     Raises
     ------
     ValueError
-        When the penalty is no norm; when `given` has another readout, rows or dtype, or the settings standardise its
-        input; when the checkpoint is damaged, or of another search.
+        When the penalty is no norm; when `given` has another readout, rows or dtype, or sees input that the settings
+        standardise or delay; when the checkpoint is damaged, or of another search.
     """
     settings = settings or SearchSettings()
     check_oracles(settings)
     check_integer("seed", seed, minimum=0)
     require_norm(problem.penalty, SEARCHING)
     given = _given(settings, problem, given)
-    units = problem.units(standardise=settings.standardise)
-    problem = problem.in_units(units)
-    task = _task(problem, settings, torch.device(device))
+    view = problem.view(standardise=settings.standardise, centred=settings.delays == (0,))
+    view = replace(view, delays=settings.delays)
+    given = given if view.plain else view.blind(given)
+    task = _task(problem.seen(view), settings, torch.device(device))
     of = "" if checkpoint is None else search_identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
         with resuming():
@@ -119,7 +120,7 @@ def search(
     except KeyboardInterrupt:
         pool, stopped = (chosen(task, state.settled, seed) if state.settled else state.pool), INTERRUPTED
     network = pool.to_network()
-    return Searched(replace(network, hidden=units.inside(network.hidden)), state.history, stopped)
+    return Searched(replace(network, hidden=view.inside(network.hidden)), state.history, stopped)
 
 
 def check_oracles(settings: SearchSettings) -> None:
@@ -146,9 +147,10 @@ def _given(settings: SearchSettings, problem: Problem, given: Hidden | None) -> 
         wanted, has = getattr(empty, name), getattr(given, name)
         if wanted != has:
             raise ValueError(f"given must have the {name} of the search, {wanted!r}, but has {has!r}")
-    if settings.standardise and any(bool(layer.feeds.any()) for layer in given.layers()):
+    sees = any(bool(branch.layers[0].weight.any()) for branch in given.branches)
+    if sees and (settings.standardise or settings.delays != (0,)):
         raise ValueError(
-            "standardise is for a search from nothing: given neurons see their input as it is, and so must the search"
+            "standardise and delays are for a search from nothing: given neurons see input as it is, as the search must"
         )
     return given
 

@@ -14,6 +14,7 @@ from convexsnn.checks import (
     check_real,
     check_share,
 )
+from convexsnn.network import check_delays
 from convexsnn.neurons import Reset
 from convexsnn.readouts import Readout, as_readout
 from convexsnn.search.branches.reading import check_scored
@@ -54,6 +55,9 @@ class SearchSettings:
     standardise : bool
         Each feature counts less its mean in training, and in units of its standard deviation there. This is part of the
         weights and biases of the first layers, so input stays as it is. Features of zeros and ones stay bits.
+    delays : tuple of int
+        The first layer of every branch sees its input so many steps ago: different numbers of at least 0 in ascending
+        order. What lies before the first step is zero. With delays, `standardise` leaves the mean of the input.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
     width : int
@@ -120,6 +124,7 @@ class SearchSettings:
     bias: bool = True
     readout: str | Readout = "membrane"
     standardise: bool = False
+    delays: tuple[int, ...] = (0,)
     dtype: str = "float64"
     width: int = 12
     population: int = 256
@@ -155,6 +160,7 @@ class SearchSettings:
         check_scored(as_readout(self.readout))
         if not isinstance(self.readout, str):
             object.__setattr__(self, "readout", as_readout(self.readout))
+        object.__setattr__(self, "delays", check_delays(self.delays))
         check_integer("depth", self.depth, minimum=2)
         branch = lambda width: 4 * width * (1 + (self.depth - 2) * width)  # noqa: E731 - bytes, in float32
         check_memory("population, depth and width ask for branches", self.population * branch(self.width))

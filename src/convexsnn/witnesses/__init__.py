@@ -5,15 +5,15 @@ from convexsnn.witnesses.batch_norm import fold_batch_norms
 from convexsnn.witnesses.constant import with_constant, with_offset
 from convexsnn.witnesses.gaussian import gaussian
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heterogeneous
+from convexsnn.witnesses.input_view import InputView
 from convexsnn.witnesses.mixture import mix
 from convexsnn.witnesses.pretrained import pretrained
 from convexsnn.witnesses.reservoir import ReservoirGrid, TunedReservoir, tune_reservoir
-from convexsnn.witnesses.units import InputUnits
 
 __all__ = [
     "Architecture",
     "Heterogeneity",
-    "InputUnits",
+    "InputView",
     "ReservoirGrid",
     "TunedReservoir",
     "diversify",

@@ -1,4 +1,4 @@
-"""Input in units of its spread, as a part of the network: raw input in any units needs no scaler."""
+"""Input in units of its spread and at several steps, as a part of the network: raw input needs no scaler."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ from convexsnn.penalties import PENALTIES
 from convexsnn.problem import Problem
 from convexsnn.search import SearchSettings, search
 from convexsnn.storage import load_model, save_model
-from convexsnn.witnesses import Architecture, InputUnits, gaussian
+from convexsnn.witnesses import Architecture, InputView, gaussian
 from helpers import KINDS, draw_hidden
 
 SMALL = {"depth": 2, "last": 16, "readout": "rate", "standardise": True}
@@ -58,7 +58,7 @@ def test_the_network_does_on_raw_input_what_it_did_on_standardised_input(seed, k
     rng = np.random.default_rng(seed)
     # Powers of two, so that nothing is rounded: equal means equal.
     X = [rng.integers(-8, 9, size=(rng.integers(1, 6), 3)) * 4.0 + 64.0 for _ in range(10)]
-    units = InputUnits(torch.tensor([64.0, 0.0, -32.0]).double(), torch.tensor([4.0, 1.0, 0.5]).double())
+    view = InputView(torch.tensor([64.0, 0.0, -32.0]).double(), torch.tensor([4.0, 1.0, 0.5]).double())
     hidden = draw_hidden(kind)
     eighths = lambda tensor: None if tensor is None else (8.0 * tensor).round() / 8.0  # noqa: E731
     first = [
@@ -67,24 +67,24 @@ def test_the_network_does_on_raw_input_what_it_did_on_standardised_input(seed, k
     ]
     branches = [Branch((layer, *b.layers[1:])) for layer, b in zip(first, hidden.branches, strict=True)]
     hidden = replace(hidden, branches=tuple(branches), readout="count")
-    before, after = simulate(hidden, units.applied(as_sequences(X))), simulate(units.inside(hidden), as_sequences(X))
+    before, after = simulate(hidden, view.applied(as_sequences(X))), simulate(view.inside(hidden), as_sequences(X))
     assert torch.equal(before.features, after.features)
 
 
 def test_bits_and_constant_features():
     X, _ = raw()
-    units = InputUnits.of(as_sequences(X))
-    assert units.spread[:2].numpy() == pytest.approx(X[:, :, :2].std(axis=(0, 1)))
-    assert (units.centre[2], units.spread[2]) == (7e3, 1.0)  # zero after its mean is taken off
-    assert (units.centre[3], units.spread[3]) == (0.0, 1.0)  # as it is
-    shown = units.applied(as_sequences([X[0], X[1, :2]]))
+    view = InputView.of(as_sequences(X))
+    assert view.spread[:2].numpy() == pytest.approx(X[:, :, :2].std(axis=(0, 1)))
+    assert (view.centre[2], view.spread[2]) == (7e3, 1.0)  # zero after its mean is taken off
+    assert (view.centre[3], view.spread[3]) == (0.0, 1.0)  # as it is
+    shown = view.applied(as_sequences([X[0], X[1, :2]]))
     assert bool((shown.values[:, :, 2] == 0.0).all())
     assert bool((shown.values[1, 2:] == 0.0).all())
-    assert InputUnits.of(as_sequences(X[:, :, 3:])).plain
+    assert InputView.of(as_sequences(X[:, :, 3:])).plain
     hidden = gaussian(Architecture(1, last=4, hidden=4), torch.Generator().manual_seed(0))
-    assert InputUnits.of(as_sequences(X[:, :, 3:])).inside(hidden) is hidden
+    assert InputView.of(as_sequences(X[:, :, 3:])).inside(hidden) is hidden
     # A constant whose mean is rounded.
-    assert InputUnits.of(as_sequences(np.full((7, 3, 1), 0.1))).spread.item() == 1.0
+    assert InputView.of(as_sequences(np.full((7, 3, 1), 0.1))).spread.item() == 1.0
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -108,13 +108,31 @@ def test_delays_keep_the_mean_of_their_input():
     layers = list(model.trained_.witnesses.layers())
     assert {layer.delays for layer in layers} == {(0, 1, 2)}
     assert all(layer.bias is None for layer in layers)
-    units = InputUnits.of(as_sequences(X), centred=False)
-    assert not bool(units.centre.any())
-    units = replace(units, spread=torch.tensor([64.0, 0.5, 4.0, 1.0]).double())
+    view = InputView.of(as_sequences(X), centred=False)
+    assert not bool(view.centre.any())
+    view = replace(view, spread=torch.tensor([64.0, 0.5, 4.0, 1.0]).double())
     layer = Layer(torch.ones(8, 1).double(), Threshold(), bias=torch.full((1,), -300.0).double(), delays=(0, 2))
     hidden = Hidden(4, (Branch((layer,)),), "rate")
-    before, after = simulate(hidden, units.applied(as_sequences(X))), simulate(units.inside(hidden), as_sequences(X))
+    before, after = simulate(hidden, view.applied(as_sequences(X))), simulate(view.inside(hidden), as_sequences(X))
     assert torch.equal(before.features, after.features)
+
+
+@pytest.mark.parametrize(("standardise", "depth"), [(False, 3), (True, 2)])
+def test_a_search_sees_several_steps(standardise, depth):
+    """The label is the sign of products of steps three apart."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(7, 10, size=60)
+    X = [rng.choice([-8.0, 8.0], size=(T, 1)) + rng.normal(size=(T, 1)) for T in lengths]
+    y = np.array([np.sign(x[3:] * x[:-3]).sum() > 0 for x in X]).astype(int)
+    hinge = LOSSES["hinge"]
+    problem = Problem(as_sequences(X), hinge.encode(torch.from_numpy(y), 2), hinge, PENALTIES["l1"], 0.01)
+    how = SearchSettings(**(QUICK | {"depth": depth, "leak": 0.0, "standardise": standardise}))
+    plain, delayed = (search(problem, replace(how, delays=delays)) for delays in ((0,), (0, 3)))
+    assert delayed.history[-1].objective < plain.history[-1].objective
+    assert {branch.layers[0].delays for branch in delayed.network.hidden.branches} == {(0, 3)}
+    assert problem.objective(delayed.network) == pytest.approx(delayed.history[-1].objective, rel=1e-9)
+    model = SpikingClassifier(witnesses=Search(**QUICK, delays=(0, 3)), intercept=True, random_state=0).fit(X, y)
+    assert model.certificate_.holds(1e-6)
 
 
 def test_bits_are_left_alone():
@@ -132,15 +150,17 @@ def test_what_does_not_know_units_refuses_them_by_name():
     X, y = raw(12)
     with pytest.raises(ValueError, match=r"standardise.*stand alone"):
         Gaussian() + Search(standardise=True)
+    with pytest.raises(ValueError, match=r"delays must stand alone"):
+        Gaussian() + Search(delays=(0, 1))
     layer = Layer(torch.ones(2, 1).double(), Threshold(), delays=(0, 2))
-    units = InputUnits(torch.ones(1).double(), torch.ones(1).double())
+    view = InputView(torch.ones(1).double(), torch.ones(1).double())
     with pytest.raises(ValueError, match=r"standardise.*no connections with delays"):
-        units.inside(Hidden(1, (Branch((layer,)),)))
+        view.inside(Hidden(1, (Branch((layer,)),)))
     given = gaussian(Architecture(4, depth=2, last=4, readout="rate"), torch.Generator().manual_seed(0))
     problem = Problem(
         as_sequences(X), LOSSES["hinge"].encode(torch.from_numpy(y), 2), LOSSES["hinge"], PENALTIES["l1"], 0.1
     )
-    with pytest.raises(ValueError, match="standardise is for a search from nothing"):
+    with pytest.raises(ValueError, match="standardise and delays are for a search from nothing"):
         search(problem, SearchSettings(readout="rate", depth=2, standardise=True), given=given)
     with pytest.raises(ValueError, match="in memory"):
         SpikingClassifier(witnesses=Gaussian(standardise=True)).fit(as_batches([(X, y)]))
