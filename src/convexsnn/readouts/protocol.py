@@ -8,8 +8,8 @@ columns are: 0/1 bits or real numbers, and the box in which they lie, from which
 had.
 
 To add a kind: a file in this room, and an entry in `READOUTS`. The simulator, the dictionary, training, certificates,
-files, costs and predictions then take it. What knows how a readout is computed, such as exports, the search and the
-bounds by enumeration, takes the kinds it names and refuses others by name.
+files, costs and predictions then take it, and with `kappa` the search. What knows how a readout is computed, such as
+exports and the bounds by enumeration, takes the kinds it names and refuses others by name.
 """
 
 from __future__ import annotations
