@@ -20,7 +20,7 @@ from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.prefixes import prefixes_of
-from convexsnn.readouts import Leaky, Several, Windows
+from convexsnn.readouts import Leaky, Several, Spike, Windows
 from convexsnn.regularisation import rho_of
 from convexsnn.search import SearchSettings, search
 from convexsnn.search.branches.pricing import DualPricing, take_best
@@ -393,7 +393,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="given must have the readout"):
         run(sequences, targets, given=Hidden(2, (), "membrane"))
     for bad, message in [
-        ({"readout": "analog"}, "readout must be one of 'spike', 'membrane'"),
+        ({"readout": "analog"}, "readout 'analog' is no sum of spikes"),
         ({"oracles": ("luck",)}, "oracles must be one of"),
         ({"width": 0}, "width"),
         ({"leak": 1.5}, "leak"),
@@ -677,6 +677,7 @@ def test_of_equal_attempts_the_one_is_kept_that_agrees_with_the_others():
     task = SimpleNamespace(
         problem=SimpleNamespace(input=sequences, loss=LOSSES["hinge"]),
         variation=SimpleNamespace(architecture=SimpleNamespace(every_step=False)),
+        runner=BranchRunner(prefixes_of(sequences, every_step=False), Spike()),
     )
     first = Voice(lambda x: x[:, 0, 1] - 0.5, 9)
     same = Voice(lambda x: 3.0 * (x[:, 0, 1] - 0.5), 8)

@@ -18,7 +18,8 @@ def check_scored(readout: Readout) -> None:
     """ValueError, naming the readout, where the columns of branches are not known from their spikes."""
     if not isinstance(readout, Membrane) and readout.kappa((1,)) is None:
         raise ValueError(
-            f"a search scores sums of spikes, or the readout 'membrane', and does not know the readout {str(readout)!r}"
+            f"readout {str(readout)!r} is no sum of spikes, which a search could score: use 'rate', 'count', 'leaky', "
+            "'spike' or 'membrane', or a readout that sums spikes, such as Windows"
         )
 
 
