@@ -146,7 +146,7 @@ def prove_words(
     if parts is None:
         closed = refine(machine, most=settings.boxes, seconds=settings.seconds, on_doubt=really_wrong)
         if isinstance(closed, Closed):
-            parts = (Part(tuple(range(len(machine.read))), machine, closed.rows),)
+            parts = (Part.whole(machine, closed.rows),)
         else:
             reason = closed
     if wrong:
