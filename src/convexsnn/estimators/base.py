@@ -63,6 +63,7 @@ class SpikingEstimator(InputReader, ABC):
         per_step: bool = False,
         intercept: bool = False,
         timesteps: int = 8,
+        target: str | None = None,
         missing: str = "refuse",
         tol: float = 1e-6,
         max_iter: int = 1000,
@@ -79,6 +80,7 @@ class SpikingEstimator(InputReader, ABC):
         self.per_step = per_step
         self.intercept = intercept
         self.timesteps = timesteps
+        self.target = target
         self.missing = missing
         self.tol = tol
         self.max_iter = max_iter
