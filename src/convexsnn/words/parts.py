@@ -19,7 +19,7 @@ from convexsnn.words.machine import BoxBatch, Machine, TooManyPatternsError
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ProofPart:
     """Some branches of a network, and boxes that hold all that they reach.
 
     Attributes
@@ -37,7 +37,7 @@ class Part:
     rows: BoxBatch
 
     @classmethod
-    def whole(cls, machine: Machine, rows: BoxBatch) -> Part:
+    def whole(cls, machine: Machine, rows: BoxBatch) -> ProofPart:
         """All branches as one part."""
         return cls(tuple(range(len(machine.read))), machine, rows)
 
@@ -67,7 +67,7 @@ class NotClosedError(ValueError):
     """The boxes of some branches do not close."""
 
 
-def close_parts(machine: Machine, *, most: int, seconds: float) -> tuple[Part, ...] | None:
+def close_parts(machine: Machine, *, most: int, seconds: float) -> tuple[ProofPart, ...] | None:
     """Parts whose boxes show together that every answer is right.
 
     Parameters
@@ -79,7 +79,7 @@ def close_parts(machine: Machine, *, most: int, seconds: float) -> tuple[Part, .
 
     Returns
     -------
-    tuple of Part, or None
+    tuple of ProofPart, or None
         None where no such parts were found. Membranes that last are followed in one piece, as their boxes have to be
         refined along words.
     """
@@ -98,17 +98,17 @@ def close_parts(machine: Machine, *, most: int, seconds: float) -> tuple[Part, .
     return None if at is not None else tuple(parts)
 
 
-def _closed(machine: Machine, branches: tuple[int, ...], most: int, until: float) -> Part:
+def _closed(machine: Machine, branches: tuple[int, ...], most: int, until: float) -> ProofPart:
     """Some branches with boxes that hold all that they reach; NotClosedError where there are too many."""
     own = machine.only(branches)
     silent = replace(own, answers=np.full_like(own.answers, -1))
     closed = close_boxes(silent, np.full(own.n_neurons, np.inf), most, until)
     if not isinstance(closed, Closed):
         raise NotClosedError(branches)
-    return Part(branches, own, closed.rows)
+    return ProofPart(branches, own, closed.rows)
 
 
-def _doubtful(machine: Machine, parts: list[Part]) -> tuple[int, ...] | None:
+def _doubtful(machine: Machine, parts: list[ProofPart]) -> tuple[int, ...] | None:
     """State, symbol and class of the least lead where that is none; None where all are leads."""
     lead = np.sum([part.leads[0] for part in parts], axis=0)
     answers, classes = machine.answers[:, :, None], np.arange(lead.shape[2])
