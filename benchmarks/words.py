@@ -38,6 +38,12 @@ LONG = (
     TaskSettings(n_train=150, n_val=100, n_test=1, timesteps=24, per_step=True),
     0.1,
 )
+# Sums need the step before alone, but of many pairs of digits: many short words have more beginnings than few long ones.
+SUMS = (
+    Search(depth=2, neuron="threshold", recurrent=True, readout="spike", width=6, effort=1.2e10, attempts=1),
+    TaskSettings(n_train=1000, n_val=200, n_test=1, timesteps=5, per_step=True),
+    0.1,
+)
 # In closed loop the carry is an input.
 LOOP = (
     Search(depth=2, readout="spike", effort=1e10, jury=1),
@@ -51,6 +57,8 @@ CASES = {
     "multiplication:base-10-by-3": LOOP,
     **{f"automaton:addition-{base}": STREAM for base in (2, 3)},
     **{f"automaton:subtraction-{base}": STREAM for base in (2, 3)},
+    **{f"automaton:addition-{base}": SUMS for base in (5, 7, 10)},
+    **{f"automaton:subtraction-{base}": SUMS for base in (5, 7, 10)},
     **{f"automaton:modulo-{modulus}": STREAM for modulus in (2, 3)},
     **{f"automaton:modulo-{modulus}": LONG for modulus in (4, 5, 7)},
     **{f"automaton:brackets-{depth}": STREAM for depth in (1, 2, 3)},
