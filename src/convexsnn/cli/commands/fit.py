@@ -31,7 +31,8 @@ def fit(
 ) -> int:
     """Train a network and write model.safetensors, certificate.json and metrics.json; of several betas also path.json.
 
-    A search writes history.json as well. It keeps its state in search.safetensors, from which a killed fit goes on.
+    A search writes history.json as well. It keeps its state in search.safetensors, from which a killed fit goes on, and
+    until-proved that of its rounds in rounds.safetensors.
 
     Parameters
     ----------
