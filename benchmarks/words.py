@@ -77,7 +77,7 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, threads {torch.get_num_threads()}\n"
     )
-    print("| task | outcome | rounds | neurons | parts | boxes | transitions | margin | seconds | of them, last proof |")
+    print("| task | outcome | rounds | neurons | parts | boxes | transitions | margin | seconds | last proof |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     proved = []
     for name in options.only:
