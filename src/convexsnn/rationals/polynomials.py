@@ -17,6 +17,23 @@ def reduced(p: list[int] | Polynomial) -> Polynomial:
     return tuple(entry // divisor for entry in p)
 
 
+def add(p: Polynomial, q: Polynomial, times: int = 1) -> Polynomial:
+    """p + times * q."""
+    shorter = min(len(p), len(q))
+    both = tuple(a + times * b for a, b in zip(p, q, strict=False))
+    return both + p[shorter:] + tuple(times * b for b in q[shorter:])
+
+
+def multiply(p: Polynomial, q: Polynomial) -> Polynomial:
+    """p * q."""
+    found = [0] * (len(p) + len(q) - 1 if p and q else 0)
+    for k, a in enumerate(p):
+        if a:
+            for j, b in enumerate(q):
+                found[k + j] += a * b
+    return tuple(found)
+
+
 def derivative(p: Polynomial) -> Polynomial:
     """The derivative."""
     return tuple(k * entry for k, entry in enumerate(p) if k)

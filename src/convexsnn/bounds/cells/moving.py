@@ -1,37 +1,41 @@
-"""Cells whose facets move with the leak, in compiled code: cones that are cut alike for all leaks of an interval."""
+"""Forms and rays that move with the leak, in compiled code: signs and meeting points that are certain on an interval.
 
+A region is of all leaks of an interval, and combinatorially the same for each of them: its rays and forms are vectors of
+polynomials (`polynomials`). A span says which leaks: the leak is base +- x, and x lies in [low, high], or in (0, high]
+for low = 0. Two more numbers are an interval on which orientation is told: a point in the region, or, for a single leak
+that is no float, an interval around it.
+"""
+
+# Numbers of arrays are numbers in compiled code, which has other signatures.
 # pyright: reportCallIssue=false, reportArgumentType=false
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.cutting import (
-    NONE, ONE, Cones, CutCones, _is_excluded, _keep_facets, _keep_rays,
-)
-from convexsnn.bounds.cells.deciding import TOUCHING, Open, Standing, Weights, _fire, _leave_open
-from convexsnn.bounds.cells.polynomials import at, cofactors, product, sign_on
+from convexsnn.bounds.cells.cones import ONE, Cones, FormTable
+from convexsnn.bounds.cells.polynomials import cofactors, enter_values, product, sign_on
 from convexsnn.compiling import cached
 
-HUGE = 1e300
+# The error of a ray of which nothing is known: its signs are left to integers.
+UNKNOWN = 1e300
+# Values that are smaller than others by this factor may be those of either side.
+NEARLY = 1e-9
 
 
-class MovingTable(NamedTuple):
-    node: NDArray
-    form: NDArray
-    error: NDArray
-    next: NDArray
-    first: NDArray
+@njit(nogil=True)
+def lengths(cones: Cones, table: FormTable, r: int) -> tuple[int, int]:
+    """Coefficients of each polynomial of a form, and of a ray."""
+    return table.form.shape[1] // r, (cones.ray.shape[1] - 1) // r
 
 
 @cached
-def moving_signs(cones: Cones, table: MovingTable, span: NDArray, state: NDArray, r: int) -> NDArray:
+def moving_signs(cones: Cones, table: FormTable, span: NDArray, state: NDArray, r: int) -> NDArray:
+    """The sign of a form on the rays of each region, on all of its span; see `polynomials.sign_on`."""
     signs = np.empty(len(cones.ray), dtype=np.int8)
-    K, N = table.form.shape[1] // r, (cones.ray.shape[1] - 1) // r
+    K, N = lengths(cones, table, r)
     p, room = np.empty(K + N), np.empty(K + N)
     for b in range(len(state)):
         for i in range(cones.rays[b], cones.rays[b + 1]):
@@ -41,213 +45,106 @@ def moving_signs(cones: Cones, table: MovingTable, span: NDArray, state: NDArray
 
 
 @cached
-def products(cones: Cones, table: MovingTable, state: NDArray, rays: NDArray, r: int) -> NDArray:
-    """The polynomials of forms of states on rays, (n, D + 1), and their errors last."""
-    K, N = table.form.shape[1] // r, (cones.ray.shape[1] - 1) // r
-    out = np.zeros((len(rays), K + N))
+def moving_products(cones: Cones, table: FormTable, state: NDArray, rays: NDArray, r: int) -> NDArray:
+    """The polynomials of forms on rays (n,), and the error of each: (n, coefficients + 1)."""
+    K, N = lengths(cones, table, r)
+    out = np.empty((len(rays), K + N))
     for k in range(len(rays)):
         out[k, K + N - 1] = product(table.form[state[k]], table.error[state[k]], cones.ray[rays[k]], r, out[k])
     return out
 
 
-def cut_moving(cones: Cones, table: MovingTable, span: NDArray, state: NDArray, signs: NDArray, r: int) -> CutCones:
-    B, width, starts = len(state), cones.ray.shape[1], cones.rays[:-1]
-    above, below = (np.add.reduceat(signs == sign, starts, dtype=np.int64) for sign in (1, -1))
-    room = 2 * int((np.diff(cones.rays) + above * below).sum())
-    rays, facets = np.zeros(2 * B + 1, dtype=np.int64), np.zeros(2 * B + 1, dtype=np.int64)
-    facet = np.empty(2 * (len(cones.facet) + B), dtype=np.int64)
-    out = Cones(np.empty((room, width)), np.empty(room, dtype=np.uint64), rays, facet, facets)
-    origin, fires = np.empty(2 * B, dtype=np.int64), np.empty(2 * B, dtype=bool)
-    n = _cut_all_moving(cones, table, span, state, signs, np.stack([above, below], axis=1), CutCones(out, origin, fires), r)
-    kept = Cones(out.ray[: rays[n]], out.zeros[: rays[n]], rays[: n + 1], facet[: facets[n]], facets[: n + 1])
-    return CutCones(kept, origin[:n], fires[:n])
-
-
-@cached
-def _cut_all_moving(cones, table, span, state, signs, counts, out, r):
-    n = 0
-    for b in range(len(state)):
-        above, below, excluded = counts[b, 0], counts[b, 1], _is_excluded(cones, b, signs)
-        crossing = above > 0 and below > 0
-        for fires in (True, False):
-            if (above == 0 and below > 0 and excluded) if fires else below == 0:
-                continue
-            new = -1
-            if crossing or not (fires or excluded):
-                new = 2 * state[b] + (not fires)
-            out.cones.rays[n + 1] = out.cones.rays[n]
-            every = not crossing and (not fires or below == 0)
-            _keep_rays(cones, b, signs, -2 if every else 1 if fires else -1, new >= 0, out.cones.rays[n + 1 :], out.cones)
-            if crossing:
-                _add_moving(cones, b, signs, table, 0.5 * (span[b, 0] + span[b, 1]), state[b], out.cones.rays[n + 1 :], out.cones, r)
-            _keep_facets(cones, b, new, n, out.cones)
-            out.origin[n], out.fires[n] = b, fires
-            n += 1
-    return n
-
-
 @njit(nogil=True)
-def _add_moving(cones, b, signs, table, middle, state, where, out, r):
-    first, last = cones.rays[b], cones.rays[b + 1]
-    bit = ONE << np.uint64(cones.facets[b + 1] - cones.facets[b])
-    for i in range(first, last):
-        for j in range(first, last):
-            if signs[i] > 0 and signs[j] < 0:
-                both, adjacent = cones.zeros[i] & cones.zeros[j], True
-                for k in range(first, last):
-                    if k != i and k != j and cones.zeros[k] & both == both:
-                        adjacent = False
-                if adjacent:
-                    _meet_moving(table, cones, b, both, state, middle, out.ray[where[0]], r)
-                    out.zeros[where[0]] = both | bit
-                    where[0] += 1
-
-
-@njit(nogil=True)
-def _meet_moving(table, cones, b, both, state, middle, ray, r):
-    K, first = table.form.shape[1] // r, cones.facets[b]
-    lines, errors, count = np.empty((r - 1, K * r)), np.empty(r - 1), 1
+def meet_moving(
+    table: FormTable, cones: Cones, b: int, both: np.uint64, state: int, span: NDArray, ray: NDArray, r: int
+) -> None:
+    """Enter the ray in which facets `both` and the plane of a state meet; of error `UNKNOWN` where floats do not tell."""
+    first, n = cones.facets[b], cones.facets[b + 1] - cones.facets[b]
+    lines, errors, count = np.empty((r - 1, table.form.shape[1])), np.empty(r - 1), 1
     lines[0], errors[0] = table.form[state], table.error[state]
-    ray[:] = 0.0
-    ray[-1] = HUGE
-    for k in range(cones.facets[b + 1] - first):
+    for k in range(n):
         if both & (ONE << np.uint64(k)):
             if count < r - 1:
-                lines[count], errors[count] = table.form[cones.facet[first + k] >> 1], table.error[cones.facet[first + k] >> 1]
+                at = cones.facet[first + k] >> 1
+                lines[count], errors[count] = table.form[at], table.error[at]
             count += 1
+    ray[:] = 0.0
+    ray[-1] = UNKNOWN
+    # All facets through two rays of a cone of three parameters are one; else, where there are more, they may depend.
     if count < r - 1 or (count > r - 1 and r > 3):
         return
-    found = np.empty(((ray.shape[0] - 1)))
-    error = cofactors(lines, errors, r, found)
-    N = found.shape[0] // r
-    # orientation
-    best, doubt = 0.0, 0.0
-    p = np.empty(K + N)
-    whole = np.empty(found.shape[0] + 1)
-    whole[:-1] = found
-    whole[-1] = error
-    for k in range(cones.facets[b + 1] - first):
-        if not both & (ONE << np.uint64(k)):
-            s = cones.facet[first + k] >> 1
-            e = product(table.form[s], table.error[s], whole, r, p)
-            total, size, power = 0.0, 0.0, 1.0
-            for n in range(K + N - 1):
-                total += p[n] * power
-                size += abs(p[n]) * power
-                power *= middle
-            off = 1.01 * e + 4 * (K + N) * 1.2e-16 * size
-            if abs(total) > off and abs(total) - off > abs(best):
-                best = -(abs(total) - off) if (total > 0.0) == bool(cones.facet[first + k] & 1) else abs(total) - off
-    if best == 0.0:
+    ray[-1] = cofactors(lines, errors, r, ray)
+    side = _side(table, cones, b, both, span, ray, r)
+    if side == 0:
+        ray[:] = 0.0
+        ray[-1] = UNKNOWN
         return
-    shift = 0
-    if error == 0.0:  # a common factor x
-        zero = True
-        while zero:
-            for j in range(r):
-                if found[shift * r + j] != 0.0:
-                    zero = False
-            if zero:
-                shift += 1
-    largest = 0.0
-    for n in range(found.shape[0]):
-        largest = max(largest, abs(found[n]))
     scale = 1.0
-    if error > 0.0:
-        scale = 2.0 ** -np.floor(np.log2(largest))
-        error *= scale
-    if best < 0.0:
-        scale = -scale
-    for n in range(found.shape[0] - shift * r):
-        ray[n] = scale * found[n + shift * r]
-    ray[-1] = error
-
-
-def decide_moving(cones: Cones, span: NDArray, before: Open, table: MovingTable, weights: Weights, r: int) -> tuple[Open, Standing]:
-    B, room = len(before.value), 2 * len(before.entry) + 64
-    while True:
-        bits, value = before.bits.copy(), before.value.copy()
-        after = Open(np.empty(room, dtype=np.int64), np.zeros(B + 1, dtype=np.int64), bits, value)
-        standing = Standing(np.zeros_like(value), np.zeros_like(value), np.full(B, -1), np.zeros(B, dtype=np.int64))
-        if _decide_moving(cones, span, before, after, standing, table, weights, r):
-            after = after._replace(entry=after.entry[: after.entries[-1]].copy())
-            return after, standing._replace(low=value - standing.low, high=value + standing.high)
-        room *= 2
-
-
-@cached
-def _decide_moving(cones, span, before, after, standing, table, weights, r):
-    stack = np.empty(len(table.first) + len(before.entry) + 8, dtype=np.int64)
-    K, N = table.form.shape[1] // r, (cones.ray.shape[1] - 1) // r
-    p, room, f = np.empty(K + N), np.empty(K + N), np.empty(r)
-    where = 0
-    for b in range(len(before.value)):
-        first, last = cones.rays[b], cones.rays[b + 1]
-        middles = np.empty((last - first, r))
-        middle = 0.5 * (span[b, 0] + span[b, 1])
-        for i in range(first, last):
-            at(cones.ray[i], r, N, middle, middles[i - first])
-            size = 0.0
-            for j in range(r):
-                size += abs(middles[i - first, j])
-            if size > 0.0:
-                middles[i - first] /= size
-        size, best = 0, -1.0
-        for k in range(before.entries[b], before.entries[b + 1]):
-            stack[size] = before.entry[k]
-            size += 1
-        while size > 0:
-            size -= 1
-            now, node = stack[size], -1
-            if now >= 0:
-                node = table.node[now]
-                balance = _moving_balance(cones, b, table, now, span, middle, middles, p, room, f, r)
-                if balance >= 0.0:
-                    score = weights.weight[node] * (balance + TOUCHING)
-                    if score > best:
-                        best, standing.choice[b] = score, now
-                    _leave_open(standing, b, weights, node, node + 1)
-                else:
-                    fires = balance > -2.0
-                    if fires:
-                        _fire(after, b, node, weights)
-                    now = -(2 * now + fires) - 1
-            if now < 0:
-                node = table.node[(-now - 1) >> 1]
-                start_, last_ = table.first[node], table.first[node + 1]
-                start = table.next[(-now - 1) >> 1, (-now - 1) & 1]
-                if start_ == last_ or start >= 0:
-                    for k in range(last_ - start_):
-                        stack[size] = start + k
-                        size += 1
-                    continue
-                standing.waiting[b] += 1
-                _leave_open(standing, b, weights, start_, last_)
-            if where == len(after.entry):
-                return False
-            after.entry[where] = now
-            where += 1
-        after.entries[b + 1] = where
-    return True
+    if ray[-1] > 0.0:  # a power of two, so that nothing is rounded by it
+        scale = 2.0 ** -np.ceil(np.log2(np.abs(ray[:-1]).max()))
+        ray[-1] *= scale
+    ray[:-1] *= side * scale
+    _shorten(ray, r)
 
 
 @njit(nogil=True)
-def _moving_balance(cones, b, table, state, span, middle, middles, p, room, f, r):
-    K, N = table.form.shape[1] // r, (cones.ray.shape[1] - 1) // r
-    first = cones.rays[b]
-    above, below = 0.0, 0.0
-    at(table.form[state], r, K, middle, f)
-    for i in range(len(middles)):
+def _side(table: FormTable, cones: Cones, b: int, both: np.uint64, span: NDArray, ray: NDArray, r: int) -> int:
+    """The end of its line that a ray is, as facets say that do not meet there: 1, -1, or 0 where they do not say."""
+    K, N = lengths(cones, table, r)
+    p, room = np.empty(K + N), np.empty(K + N)
+    for k in range(cones.facets[b + 1] - cones.facets[b]):
+        if not both & (ONE << np.uint64(k)):
+            code = cones.facet[cones.facets[b] + k]
+            error = product(table.form[code >> 1], table.error[code >> 1], ray, r, p)
+            sign = sign_on(p, K + N - 1, error, span[2], span[3], room)
+            if abs(sign) == 1:
+                return -sign if code & 1 else sign
+    return 0
+
+
+@njit(nogil=True)
+def _shorten(ray: NDArray, r: int) -> None:
+    """Divide a ray of integers by the powers of x that divide all of it."""
+    while ray[-1] == 0.0:
+        for j in range(r):
+            if ray[j] != 0.0:
+                return
+        ray[: -1 - r] = ray[r:-1].copy()
+        ray[-1 - r : -1] = 0.0
+
+
+@njit(nogil=True)
+def values_at(cones: Cones, b: int, span: NDArray, r: int) -> NDArray:
+    """About where the rays of a region are for one leak, each over the sum of its sizes: (rays, r)."""
+    first, last = cones.rays[b], cones.rays[b + 1]
+    values, x = np.zeros((last - first, r)), 0.5 * (span[2] + span[3])
+    for i in range(last - first):
+        enter_values(cones.ray[first + i, :-1], r, x, values[i])
+        size = np.abs(values[i]).sum()
+        if size > 0.0:
+            values[i] /= size
+    return values
+
+
+@njit(nogil=True)
+def moving_balance(
+    cones: Cones, b: int, table: FormTable, state: int, span: NDArray, values: NDArray, r: int
+) -> float:
+    """-1 where the form is positive on all of a region, -2 where it is negative; else the share of its smaller side."""
+    form, above, below = np.empty(r), 0.0, 0.0
+    enter_values(table.form[state], r, 0.5 * (span[2] + span[3]), form)
+    for i in range(len(values)):
         total = 0.0
         for j in range(r):
-            total += f[j] * middles[i, j]
+            total += form[j] * values[i, j]
         above, below = max(above, total), max(below, -total)
-    sure = min(above, below) <= 1e-9 * (above + below)
-    if sure:
-        wanted = -1 if below > above else 1
-        for i in range(len(middles)):
-            error = product(table.form[state], table.error[state], cones.ray[first + i], r, p)
-            if sign_on(p, K + N - 1, error, span[b, 0], span[b, 1], room) != wanted:
+    if min(above, below) <= NEARLY * (above + below):
+        wanted, sure = -1 if below > above else 1, True
+        K, N = lengths(cones, table, r)
+        p, room = np.empty(K + N), np.empty(K + N)
+        for i in range(cones.rays[b], cones.rays[b + 1]):
+            error = product(table.form[state], table.error[state], cones.ray[i], r, p)
+            if sign_on(p, K + N - 1, error, span[0], span[1], room) != wanted:
                 sure = False
                 break
         if sure:

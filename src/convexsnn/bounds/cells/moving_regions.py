@@ -1,260 +1,270 @@
+"""Batches of regions of parameters and leaks: in each, cells are alike for all leaks of an interval, or at one leak.
+
+A region is cut by a decision where its form has one sign on each ray, for all leaks of the region. Where it has not, the
+interval is split at a leak at which a sign changes. That leak is a root of a polynomial of integers, and need not be a
+fraction: the two parts beside it end there, and a third part is of that leak alone.
+"""
+
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.cutting import MOST_FACETS, Cones
-from convexsnn.bounds.cells.deciding import Open, Standing, Weights
-from convexsnn.bounds.cells.moving import MovingTable, cut_moving, decide_moving, moving_signs, products
-from convexsnn.bounds.cells.regions import Regions, _parts
-from convexsnn.bounds.cells.states import _grown, _scales
-from convexsnn.bounds.patterns.moving import MovingDynamics
-from convexsnn.bounds.cells.events import Events, certain_sign
-from convexsnn.rationals import primitive
-from convexsnn.rationals.polynomials import reduced
+from convexsnn.bounds.cells.cones import Cones
+from convexsnn.bounds.cells.cutting import cut_cones
+from convexsnn.bounds.cells.deciding import Open, Standing, Weights, decide_further
+from convexsnn.bounds.cells.exact_products import ExactProducts
+from convexsnn.bounds.cells.moving import moving_signs
+from convexsnn.bounds.cells.polynomials import CHANGING, DOUBTFUL
+from convexsnn.bounds.cells.regions import Regions, decided, places_of, starting_orthants
+from convexsnn.bounds.cells.roots import ABOVE, AT, BELOW, Roots, certain_sign
+from convexsnn.bounds.cells.states import States
+from convexsnn.rationals import Floats
+from convexsnn.rationals.polynomials import Polynomial
 
-TINY = 2.0**-20
-EXACT_BITS = 30
+# An interval so short, relatively, is not split: its regions keep all patterns that they may have.
+SHORTEST = 2.0**-30
+NONE = -1
 
-
-class MovingStates:
-    def __init__(self, tree, side, length):
-        """tree: with still dynamics"""
-        self.tree, self.dynamics = tree, MovingDynamics(tree.dynamics, side, length)
-        self.r, self.K = tree.dynamics.n_parameters, length
-        r, K = self.r, length
-        self._scales = np.tile(_scales(tree), K)
-        self._count = r
-        self._node, self._next = np.full(r, -1), np.full((r, 2), -1)
-        signs = np.array([-1 if k == tree.dynamics.theta else 1 for k in range(r)])
-        self._form = np.zeros((r, K * r))
-        self._form[:, :r] = np.diag(signs.astype(float))
-        self._error = np.zeros(r)
-        self.lines = [tuple(int(v) for v in row) for row in self._form]
-        self._potential = np.zeros((r, K * r), dtype=object)
-        roots = np.arange(tree.n_roots)
-        self._append(roots, self.dynamics.start((len(roots),)), np.zeros(len(roots), dtype=bool))
-
-    @property
-    def roots(self):
-        return self.r + np.arange(self.tree.n_roots)
-
-    def table(self):
-        n = self._count
-        return MovingTable(self._node[:n], self._form[:n], self._error[:n], self._next[:n], self.tree.first)
-
-    def make(self, states, spikes):
-        tree, dynamics = self.tree, self.dynamics
-        node = self._node[states]
-        for t in np.unique(tree.t[node]).tolist():
-            for spike in (False, True):
-                group = states[(tree.t[node] == t) & (spikes == spike)]
-                if len(group):
-                    self._follow(group, dynamics.after(self._potential[group], t, spike=spike), spike=spike)
-
-    def _follow(self, states, membranes, *, spike):
-        first, node = self.tree.first, self._node[states]
-        counts = first[node + 1] - first[node]
-        starts = np.cumsum(counts) - counts
-        self._next[states, int(spike)] = self._count + starts
-        within = np.arange(counts.sum()) - np.repeat(starts, counts)
-        nodes = np.repeat(first[node], counts) + within
-        self._append(nodes, np.repeat(membranes, counts, axis=0), np.full(len(nodes), spike))
-
-    def _append(self, nodes, membranes, spiked):
-        tree, dynamics = self.tree, self.dynamics
-        potential, form = membranes.copy(), membranes.copy()
-        for t in np.unique(tree.t[nodes]).tolist():
-            here = tree.t[nodes] == t
-            fires, reads = np.flatnonzero(here & ~tree.reads[nodes]), np.flatnonzero(here & tree.reads[nodes])
-            if len(fires):
-                potential[fires] = dynamics.potential(tree.x[nodes[fires]], membranes[fires], spiked[fires], t)
-                form[fires] = dynamics.firing(potential[fires], t)
-            if len(reads):
-                form[reads] = dynamics.shown(membranes[reads], t)
-        rows, near, error = [], [], []
-        for row in (form * self._scales).tolist():
-            row = tuple(primitive(row))
-            bits = max(abs(v) for v in row).bit_length()
-            if bits <= EXACT_BITS:
-                near.append([float(v) for v in row]); error.append(0.0)
-            else:
-                f = [float(Fraction(v, 1 << bits)) for v in row]
-                near.append(f); error.append(1.01 * 2.0**-53 * sum(map(abs, f)) + 1e-300)
-            rows.append(row)
-        self.lines += rows
-        self._count += len(nodes)
-        self._node, self._next = _grown(self._node, nodes), _grown(self._next, np.full((len(nodes), 2), -1))
-        self._form, self._error = _grown(self._form, np.array(near)), _grown(self._error, np.array(error))
-        self._potential = _grown(self._potential, potential)
+Span = tuple[float, float, int, int]
+"""x between two floats, the number of a root that ends the interval, or NONE, and on which side of it the interval is."""
 
 
 @dataclass(frozen=True, eq=False)
 class MovingRegions:
-    regions: Regions
-    span: np.ndarray
-    relaxed: np.ndarray
-    event: np.ndarray  # (B, 2): number and side; -1 none
+    """A batch of B regions.
 
-    def __len__(self):
-        return len(self.regions)
+    Attributes
+    ----------
+    still : Regions
+        What they are for each leak.
+    span : float64 array of shape (B, 4)
+        The leaks of each; see `moving`.
+    root, side : int64 arrays of shape (B,)
+        As in `Span`.
+    certain : bool array of shape (B,)
+        Whether each part of the region is that of neurons; a region that was not split may have patterns of none.
+    """
+
+    still: Regions
+    span: Floats
+    root: NDArray[np.int64]
+    side: NDArray[np.int64]
+    certain: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.still)
 
     @property
-    def open(self): return self.regions.open
+    def open(self) -> Open:
+        """See `Regions`."""
+        return self.still.open
+
     @property
-    def standing(self): return self.regions.standing
+    def standing(self) -> Standing:
+        """See `Regions`."""
+        return self.still.standing
+
     @property
-    def cones(self): return self.regions.cones
+    def cuttable(self) -> NDArray[np.bool_]:
+        """See `Regions`."""
+        return self.still.cuttable
+
     @property
-    def cuttable(self): return self.regions.cuttable
-    def take(self, index):
-        return MovingRegions(self.regions.take(index), self.span[index], self.relaxed[index], self.event[index])
+    def x(self) -> Floats:
+        """A point of the interval of each, or the float nearest to it."""
+        return self.span[:, 2:].mean(axis=1)
+
+    def take(self, index: NDArray[np.int64]) -> MovingRegions:
+        """Some of them."""
+        own = (self.span[index], self.root[index], self.side[index], self.certain[index])
+        return MovingRegions(self.still.take(index), *own)
+
     @classmethod
-    def joined(cls, many):
-        return cls(Regions.joined([m.regions for m in many]), np.concatenate([m.span for m in many]), np.concatenate([m.relaxed for m in many]), np.concatenate([m.event for m in many]))
+    def joined(cls, many: list[MovingRegions]) -> MovingRegions:
+        """All of them as one batch."""
+        if len(many) == 1:
+            return many[0]
+        own = zip(*((each.span, each.root, each.side, each.certain) for each in many), strict=True)
+        return cls(Regions.joined([each.still for each in many]), *map(np.concatenate, own))
 
 
 class MovingCutting:
-    def __init__(self, states, weights, reach):
-        self.states, self.weights, self.reach = states, weights, reach
-        self.events = Events()
-        self.splits = self.relaxations = self.cuts = self.doubts = 0
+    """Regions of one unit whose leak is free, cut by one decision after another, and split where signs change.
 
-    def start(self):
+    Parameters
+    ----------
+    states : States
+        Of forms that move with the leak.
+    weights : Weights
+    reach : tuple of float
+        The least and the largest x. 0 itself, and a leak at which nothing moves, are left to other regions.
+    """
+
+    def __init__(self, states: States, weights: Weights, reach: tuple[float, float]) -> None:
+        self.states, self.weights, self._reach = states, weights, reach
+        self._roots, self._products = Roots(), ExactProducts(states)
+
+    def start(self) -> MovingRegions:
+        """All parameters, and all leaks: as orthants, for the leaks within the range and those at its ends."""
         states, r = self.states, self.states.r
-        theta, roots = states.tree.dynamics.theta, states.roots
-        signs = np.array([s for s in itertools.product((1, -1), repeat=r) if theta is None or s[theta] > 0])
-        n = len(signs)
-        N = (r - 1) * (states.K - 1) + 1
-        ray = np.zeros((n, r, N * r + 1))
-        ray[:, np.arange(r), np.arange(r)] = signs
-        ray = ray.reshape(n * r, -1)
-        zeros = np.array([~(1 << k) & ((1 << r) - 1) for k in range(r)] * n, dtype=np.uint64)
-        strict = (signs < 0) | (np.arange(r) == theta)
-        B = n + (theta is None)
-        ends = np.minimum(np.arange(B + 1), n) * r
-        cones = Cones(ray, zeros, ends, (2 * np.arange(r) + strict).ravel(), ends)
-        bits = np.zeros((B, (states.tree.n_nodes + 7) // 8), dtype=np.uint8)
-        value = np.zeros((B, self.weights.gain.shape[1]))
-        span = np.tile([0.0, self.reach], (B, 1))
-        opened = Open(np.tile(roots, B), len(roots) * np.arange(B + 1), bits, value)
-        return self._advanced(cones, opened, span, np.zeros(B, dtype=bool), np.tile([-1, 0], (B, 1)))
+        cones, opened = starting_orthants(states, self.weights)
+        length = (r - 1) * (states.tree.dynamics.length - 1) + 1
+        ray = np.zeros((len(cones.ray), length * r + 1))
+        ray[:, :r] = cones.ray[:, :-1]
+        spans, B = self._whole(), len(opened.value)
+        none = Standing(*np.zeros((2, B, 0)), *np.zeros((2, B), dtype=np.int64))
+        still = Regions(cones._replace(ray=ray), opened, none).take(np.repeat(np.arange(B), len(spans)))
+        return self._over(still, spans * B, np.ones(B * len(spans), dtype=bool))
 
-    def signs(self, cones, span, event, chosen):
-        """Signs, and the polynomial of the first ray of unknown sign of each region."""
-        table, r = self.states.table(), self.states.r
-        signs = moving_signs(cones, table, span, chosen, r)
-        open_ = np.flatnonzero(signs >= 2)
-        polys = {}
-        if len(open_):
-            owner = np.searchsorted(cones.rays, open_, side="right") - 1
-            rows = products(cones, table, chosen[owner], open_, r)
-            assert not rows[:, -1].any(), "exact todo"
-            self.doubts += len(open_)
-            for i, b, row in zip(open_.tolist(), owner.tolist(), rows[:, :-1].astype(np.int64).tolist()):
-                p = reduced(row)
-                e, side = event[b]
-                s = self.events.all[e].sign(p, int(side), *span[b].tolist()) if e >= 0 else None
-                signs[i] = 3 if s is None else s
-                if s is None:
-                    polys.setdefault(b, p)
-        return signs, polys
-
-    def cut(self, regions):
-        cones, span, chosen, event = regions.cones, regions.span, regions.standing.choice, regions.event
-        table, r = self.states.table(), self.states.r
-        signs, polys = self.signs(cones, span, event, chosen)
-        unknown = np.zeros(len(chosen), dtype=bool)
-        unknown[list(polys)] = True
-        known = np.flatnonzero(~unknown)
+    def cut(self, regions: MovingRegions) -> tuple[MovingRegions, NDArray[np.int64]]:
+        """The parts of regions, all of which have something to decide, and which region each is a part of."""
+        cones, chosen = regions.still.cones, regions.standing.choice
+        signs = moving_signs(cones, self.states.table(), regions.span, chosen, self.states.r)
+        changing = self._fill(regions, signs)
+        whole = np.setdiff1d(np.arange(len(regions)), list(changing))
         parts, origins = [], []
-        if len(known):
-            self.cuts += len(known)
-            some = regions.take(known)
-            picked, _ = _parts(cones.rays, known)
-            c = cut_moving(some.cones, table, some.span, some.standing.choice, signs[picked], r)
-            parts.append(self._decided(some, c.origin, c.fires, c.cones)); origins.append(known[c.origin])
-        thin, index, spans, events = [], [], [], []
-        for b, p in polys.items():
-            found = self._split(p, *span[b].tolist(), *event[b].tolist())
-            if found is None:
-                thin.append(b)
-                continue
-            self.splits += 1
-            for lo, hi, e, side in found:
-                index.append(b); spans.append((lo, hi)); events.append((e, side))
-        if thin:
-            thin = np.array(thin)
-            self.relaxations += len(thin)
-            some = regions.take(np.repeat(thin, 2))
-            fires = np.tile([True, False], len(thin))
-            relaxed = replace_relaxed(some)
-            parts.append(self._decided(relaxed, np.arange(len(fires)), fires, some.cones)); origins.append(np.repeat(thin, 2))
-        if index:
-            index = np.array(index)
-            new = regions.take(index)
-            parts.append(self._advanced(new.cones, new.open, np.array(spans), new.relaxed, np.array(events))); origins.append(index)
+        if len(whole):
+            part, origin = self._cut(regions.take(whole), signs[places_of(cones.rays, whole)[0]])
+            parts.append(part)
+            origins.append(whole[origin])
+        split = {b: self._split(p, regions, b) for b, p in changing.items()}
+        kept = np.repeat([b for b, spans in split.items() if not spans], 2).astype(np.int64)
+        if len(kept):
+            parts.append(self._both_ways(regions.take(kept)))
+            origins.append(kept)
+        index = np.array([b for b, spans in split.items() for _ in spans], dtype=np.int64)
+        if len(index):
+            some = regions.take(index)
+            parts.append(self._over(some.still, [span for spans in split.values() for span in spans], some.certain))
+            origins.append(index)
         return MovingRegions.joined(parts), np.concatenate(origins)
 
-    def _split(self, p, a, b, e, side):
-        """Parts of a span."""
-        all_ = self.events.all
-        if side == 0 and e >= 0:
-            return None
-        low, high = a, b  # where roots are looked for
-        if e >= 0 and side < 0:
-            high = all_[e].low
-        if e >= 0 and side > 0:
-            low = all_[e].high
-        if high - low <= TINY * high:
-            return None
-        found = self.events.between(p, low, high)
+    def neurons(self, regions: MovingRegions) -> Floats:
+        """Parameters of a neuron in the middle of each region, with its leak as the last: (r + 1, B)."""
+        p = self.states.parameters(_middles(regions.still.cones, regions.x, self.states.r))
+        dynamics = self.states.tree.dynamics
+        return np.concatenate([p, [[dynamics.leak_at(x) for x in regions.x.tolist()]]])
+
+    def leak_of(self, regions: MovingRegions, k: int) -> float:
+        """A leak of a region, of few digits where the region is of several."""
+        low, high, x = *regions.span[k, :2].tolist(), float(regions.x[k])
+        if regions.side[k] != AT:
+            for places in range(1, 53):
+                short = round(x * 2.0**places) / 2.0**places
+                if low + (x - low) / 2 < short < high - (high - x) / 2:
+                    x = short
+                    break
+        return self.states.tree.dynamics.leak_at(x)
+
+    def _whole(self) -> list[Span]:
+        """All leaks: those within the range, and those at its ends but 0."""
+        low, high = self._reach
+        end = self._roots.exactly(high)
+        ends: list[Span] = [self._at(end)]
+        if low == 0.0:
+            return [(0.0, self._roots[end].high, end, BELOW), *ends]
+        start, middle = self._roots.exactly(low), 0.5 * (low + high)
+        return [(low, middle, start, ABOVE), (middle, self._roots[end].high, end, BELOW), self._at(start), *ends]
+
+    def _at(self, number: int) -> Span:
+        root = self._roots[number]
+        return root.low, root.high, number, AT
+
+    def _fill(self, regions: MovingRegions, signs: NDArray[np.int8]) -> dict[int, Polynomial]:
+        """Put in the signs that floats do not tell; a polynomial that changes its sign, of each region with one."""
+        unsure = np.flatnonzero((signs == DOUBTFUL) | (signs == CHANGING))
+        at = {int(b): self._roots[regions.root[b]] for b in np.flatnonzero((regions.root >= 0) & (regions.side == AT))}
+        found = self._products.of(regions.still.cones, regions.span, regions.standing.choice, unsure, at)
+        changing: dict[int, Polynomial] = {}
+        for i, (b, p) in zip(unsure.tolist(), found, strict=True):
+            sign = self._sign(p, regions.span[b].tolist(), int(regions.root[b]), int(regions.side[b]))
+            if sign is None:
+                changing.setdefault(b, p)
+            else:
+                signs[i] = sign
+        return changing
+
+    def _sign(self, p: Polynomial, span: list[float], number: int, side: int) -> int | None:
+        if number == NONE:
+            return certain_sign(p, span[0], span[1])
+        return self._roots[number].sign(p, side, 0.0 if side == AT else span[0] if side == BELOW else span[1])
+
+    def _cut(self, regions: MovingRegions, signs: NDArray[np.int8]) -> tuple[MovingRegions, NDArray[np.int64]]:
+        table, chosen, span = self.states.table(), regions.standing.choice, regions.span
+        cones, origin, fires = cut_cones(regions.still.cones, table, chosen, signs, span, self.states.r)
+        opened = decided(regions.still, origin, fires, table, self.weights)
+        return self._advanced(cones, opened, regions.take(origin)), origin
+
+    def _both_ways(self, regions: MovingRegions) -> MovingRegions:
+        """Regions that come twice each, with either decision: no pattern is lost, and some may be of no neuron."""
+        fires = np.arange(len(regions)) % 2 == 0
+        opened = decided(regions.still, np.arange(len(regions)), fires, self.states.table(), self.weights)
+        return self._advanced(regions.still.cones, opened, replace(regions, certain=np.zeros(len(regions), dtype=bool)))
+
+    def _split(self, p: Polynomial, regions: MovingRegions, b: int) -> list[Span]:
+        """The parts of a region's interval at a root of p, or at its middle; none where it is too short."""
+        low, high = regions.span[b, :2].tolist()
+        number, side = int(regions.root[b]), int(regions.side[b])
+        if number != NONE and side == AT:
+            return []
+        own = self._roots[number] if number != NONE else None
+        first = own.high if own is not None and side == ABOVE else low
+        last = own.low if own is not None and side == BELOW else high
+        if last - first <= SHORTEST * last:
+            return []
+        left, right = (number if side == ABOVE else NONE), (number if side == BELOW else NONE)
+        found = self._roots.between(p, first, last)
         if not found:
-            c = 0.5 * (low + high)
-            return [(a, c, e if side > 0 else -1, side if side > 0 else 0), (c, b, e if side < 0 else -1, side if side < 0 else 0)]
+            middle = 0.5 * (first + last)
+            return [(low, middle, left, ABOVE), (middle, high, right, BELOW)]
         k = found[len(found) // 2]
-        f = all_[k]
-        out = [(f.low, f.high, k, 0)]
-        if e >= 0 and side > 0:
-            c = 0.5 * (low + f.low)
-            out += [(a, c, e, side), (c, f.high, k, -1)]
-        else:
-            out += [(a, f.high, k, -1)]
-        if e >= 0 and side < 0:
-            c = 0.5 * (f.high + high)
-            out += [(f.low, c, k, 1), (c, b, e, side)]
-        else:
-            out += [(f.low, b, k, 1)]
-        return out
+        root = self._roots[k]
+        below: list[Span] = [(low, root.high, k, BELOW)]
+        above: list[Span] = [(root.low, high, k, ABOVE)]
+        if left != NONE:  # an interval ends at one root only
+            middle = 0.5 * (first + root.low)
+            below = [(low, middle, left, ABOVE), (middle, root.high, k, BELOW)]
+        if right != NONE:
+            middle = 0.5 * (root.high + last)
+            above = [(root.low, middle, k, ABOVE), (middle, high, right, BELOW)]
+        return [*below, self._at(k), *above]
 
-    def _decided(self, regions, origin, fires, cones):
-        chosen, table = regions.standing.choice, self.states.table()
-        o = regions.open
-        places, entries = _parts(o.entries, origin)
-        entry = o.entry[places]
-        owner = np.repeat(np.arange(len(origin)), np.diff(entries))
-        hit = entry == chosen[origin][owner]
-        entry[hit] = -(2 * chosen[origin] + fires) - 1
-        bits, value = o.bits[origin], o.value[origin]
-        node = table.node[chosen[origin]]
-        loud = np.flatnonzero(fires)
-        bits[loud, node[loud] >> 3] |= (128 >> (node[loud] & 7)).astype(np.uint8)
-        value[loud] += self.weights.gain[node[loud]]
-        return self._advanced(cones, Open(entry, entries, bits, value), regions.span[origin], regions.relaxed[origin], regions.event[origin])
+    def _over(self, still: Regions, spans: list[Span], certain: NDArray[np.bool_]) -> MovingRegions:
+        """Regions of these leaks, which were known of more leaks."""
+        span = np.array([(*each[:2], *self._inside(each)) for each in spans])
+        root, side = (np.array([each[k] for each in spans], dtype=np.int64) for k in (2, 3))
+        return self._advanced(still.cones, still.open, MovingRegions(still, span, root, side, certain))
 
-    def _advanced(self, cones, opened, span, relaxed, event):
-        r = self.states.r
+    def _inside(self, span: Span) -> tuple[float, float]:
+        """A point within, twice; of a single leak an interval around it."""
+        low, high, number, side = span
+        if number != NONE:
+            root = self._roots[number]
+            if side == AT:
+                return root.low, root.high
+            low, high = (low, root.low) if side == BELOW else (root.high, high)
+        middle = 0.5 * (low + high)
+        return middle, middle
+
+    def _advanced(self, cones: Cones, opened: Open, regions: MovingRegions) -> MovingRegions:
+        """What regions are whose geometry and decisions became others."""
         while True:
-            opened, standing = decide_moving(cones, span, opened, self.states.table(), self.weights, r)
+            table = self.states.table()
+            opened, standing = decide_further(cones, opened, table, self.weights, regions.span, self.states.r)
             if not standing.waiting.any():
-                return MovingRegions(Regions(cones, opened, standing), span, relaxed, event)
-            entry = opened.entry
-            wanted = -np.unique(entry[entry < 0]) - 1
-            self.states.make(wanted >> 1, (wanted & 1).astype(bool))
+                return replace(regions, still=Regions(cones, opened, standing))
+            self.states.make_waiting(opened.entry)
 
 
-def replace_relaxed(some):
-    return replace(some, relaxed=np.ones(len(some), dtype=bool))
+def _middles(cones: Cones, x: Floats, r: int) -> Floats:
+    """A point in the middle of each region at x (B,): (B, r)."""
+    counts = np.diff(cones.rays)
+    powers = np.repeat(x, counts)[:, None] ** np.arange((cones.ray.shape[1] - 1) // r)
+    values = np.einsum("ink,in->ik", cones.ray[:, :-1].reshape(len(cones.ray), -1, r), powers)
+    sizes = np.abs(values).sum(axis=1, keepdims=True)
+    middles = np.zeros((len(x), r))
+    np.add.at(middles, np.repeat(np.arange(len(x)), counts), values / np.where(sizes > 0.0, sizes, 1.0))
+    return middles

@@ -85,11 +85,11 @@ def sign_on(p: NDArray, n: int, error: float, a: float, b: float, room: NDArray)
 
 
 @njit(nogil=True)
-def at(row: NDArray, r: int, n: int, x: float, out: NDArray) -> None:
-    """Enter the values (r,) at x of a row of n coefficients each."""
+def enter_values(row: NDArray, r: int, x: float, out: NDArray) -> None:
+    """Enter the values (r,) at x of a row."""
     for j in range(r):
         total = 0.0
-        for k in range(n - 1, -1, -1):
+        for k in range(row.shape[0] // r - 1, -1, -1):
             total = total * x + row[k * r + j]
         out[j] = total
 
@@ -127,28 +127,4 @@ def cofactors(lines: NDArray, errors: NDArray, r: int, out: NDArray) -> float:
         total += error[rest]
         for n in range(N):
             out[n * r + j] = minor[rest, n] * (1.0 if (r - 1 + j) % 2 == 0 else -1.0)
-    return total
-
-
-@njit(nogil=True)
-def root_between(p: NDArray, n: int, a: float, b: float) -> float:
-    """A point near a change of sign in (a, b); the middle where the ends do not show one."""
-    middle = 0.5 * (a + b)
-    low, high = _value(p, n, a), _value(p, n, b)
-    if not low * high < 0.0:
-        return middle
-    for _ in range(60):
-        middle = 0.5 * (a + b)
-        if _value(p, n, middle) * low > 0.0:
-            a = middle
-        else:
-            b = middle
-    return middle
-
-
-@njit(nogil=True)
-def _value(p: NDArray, n: int, x: float) -> float:
-    total = 0.0
-    for k in range(n - 1, -1, -1):
-        total = total * x + p[k]
     return total

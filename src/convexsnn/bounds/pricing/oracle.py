@@ -83,9 +83,9 @@ def _by_branching(U: Tensor, cells: FamilyCells, penalty: Norm, rho: float, goal
     family, until = cells.family, time.perf_counter() + goal.time_limit
     largest = float(penalty.row_norms(U.sum(dim=0, keepdim=True).abs())[0]) if family.constant else 0.0
     finished, given = True, []
-    for k in range(len(family.units)):
+    for k in range(len(cells.states)):
         own = PricedCells(cells, k, U.numpy(), penalty)
-        share = max(0.0, until - time.perf_counter()) / (len(family.units) - k)
+        share = max(0.0, until - time.perf_counter()) / (len(cells.states) - k)
         priced = best_patterns(own, replace(goal, time_limit=share))
         largest, finished = max(largest, priced.bound), finished and priced.finished
         given += [(found.value, branch) for found in priced.found if (branch := _branch(found, own, cells.sequences))]
@@ -99,4 +99,5 @@ def _branch(found: Found, cells: PricedCells, sequences: Sequences) -> Branch | 
     if found.p is not None:
         return branch_of(dynamics, found.p[:, None])
     assert found.train is not None
-    return find_branch(dynamics, cells.tree.along(found.train), sequences, torch.from_numpy(found.column))
+    tree = cells.tree.with_leak(found.leak)
+    return find_branch(tree.dynamics, tree.along(found.train), sequences, torch.from_numpy(found.column))
