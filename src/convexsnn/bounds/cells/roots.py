@@ -106,13 +106,14 @@ class Root:
         if not any(p):
             return 0
         k, q = self._without(p)
-        self._at(q)  # which narrows the interval until q has one sign there
+        m = self.m
+        self._at(q)  # which narrows the interval until q has one sign there, and may shorten m
         sign = certain_sign(q, *sorted((end, self.high if side == BELOW else self.low)))
         if k % 2 == 0 or sign is None:
             return sign
         first = self._first[side == ABOVE]  # where m has the sign that it has up to the root
         near = (end >= first) if side == BELOW else (end <= first)
-        own = sign_at(self.m, Fraction(first)) if near else certain_sign(self.m, *sorted((end, first)))
+        own = sign_at(m, Fraction(first)) if near else certain_sign(m, *sorted((end, first)))
         return None if own is None else sign * own
 
     def _halve(self) -> None:
