@@ -242,14 +242,16 @@ class NetworkFamily:
         for unit in self.units:
             if unit.neuron == "lif" and not low <= unit.leak <= high:
                 raise ValueError(f"leaks must include those of the neurons: {unit.leak!r} is not in [{low!r}, {high!r}]")
+        low, high = float(low), float(high)
         to = high if high > low else None
         free = (replace(unit, leak=low, leak_to=to) if unit.neuron == "lif" else unit for unit in self.units)
         return replace(self, units=tuple(dict.fromkeys(free)))
 
     @property
-    def free_leaks(self) -> bool:
-        """Whether there are neurons with leaks of their own in a range."""
-        return any(unit.leak_to is not None for unit in self.units)
+    def leaks(self) -> tuple[float, float] | None:
+        """The range of the neurons' leaks, where they are free; None where each kind has a leak of its own."""
+        free = [(unit.leak, unit.leak_to) for unit in self.units if unit.leak_to is not None]
+        return (min(low for low, _ in free), max(high for _, high in free)) if free else None
 
     def simplest(self, dtype: torch.dtype = torch.float64) -> Hidden:
         """One neuron of each kind, with zero weights, and the always-firing one: `of` gives a family of fixed leaks back."""

@@ -259,7 +259,13 @@ class SpikingEstimator(InputReader, ABC):
 
     @isolated
     def tighten_bound(
-        self, X: Any, y: Any, how: ExactSettings | None = None, *, observer: Observer | None = None
+        self,
+        X: Any,
+        y: Any,
+        how: ExactSettings | None = None,
+        *,
+        observer: Observer | None = None,
+        leaks: tuple[float, float] | None = None,
     ) -> GlobalBound:
         """Find a lower bound for every network of the same kind of neurons; `certificate_` keeps it where it is better.
 
@@ -275,6 +281,9 @@ class SpikingEstimator(InputReader, ABC):
             "pricing" is a branch and bound, which stops with what is proved when time is up.
         observer : Observer, optional
             It is told of the progress.
+        leaks : tuple of float, optional
+            The least and the largest leak: the bound is then over neurons with any leaks between, each its own. It
+            needs the method "pricing".
 
         Returns
         -------
@@ -288,7 +297,9 @@ class SpikingEstimator(InputReader, ABC):
             layer of neurons that do not feed one another, in float64, with 0/1 columns. When it would cost too much;
             the message says how much.
         """
-        self.trained_ = bound_network(self.trained_, self.problem(X, y), how, self._options(), observer)
+        self.trained_ = bound_network(
+            self.trained_, self.problem(X, y), how, self._options(), observer, leaks=leaks
+        )
         assert self.certificate_.global_bound is not None
         return self.certificate_.global_bound
 
