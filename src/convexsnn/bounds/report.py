@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -63,19 +62,14 @@ def universal_certificate(
     in none at all: scaling hidden weights up and W down lowers the penalty. `stated` says which of the numbers that are
     proved are given.
     """
-    box = hidden.readout.box(steps, hidden.dtype)
-    if box is None or box[0] < 0.0 or box[1] <= 0.0:
+    cap = hidden.readout.cap(steps, hidden.dtype)
+    if cap is None:
         return None
-    bound = universal_bound(_of_patterns(program, box[1]), groups, (U,))
-    boxed = BOXED_FAMILY.format(f"{box[1]!r}".removesuffix(".0"))
+    bound = universal_bound(program, groups, (U,), cap)
+    boxed = BOXED_FAMILY.format(f"{cap!r}".removesuffix(".0"))
     family = (universal.FAMILY if hidden.readout.bits else boxed) + (CAUSAL if hidden.every_step else "")
     value, kappa = stated(bound.bound, bound.kappa)
     return GlobalBound(value, "universal", family, kappa, primal, universal.ASSUMPTIONS)
-
-
-def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:
-    """The program whose 0/1 columns are feasible where columns in [0, largest] are in the given one: rho / largest."""
-    return program if largest == 1.0 else replace(program, rho=math.nextafter(program.rho / largest, 0.0))
 
 
 def arrangement_certificate(
@@ -145,18 +139,20 @@ def prove_again(
 ) -> GlobalBound | None:
     """The most that is proved now by the method of `claim` over its family, as the witnesses describe it.
 
-    None where the readout has no bound; where the witnesses are of another family, or not of float64, of which the
-    methods speak, the bound is the universal one and names their family.
+    None where the readout has no bound, and where the witnesses are of another family or not of float64.
     """
-    universal_again = partial(universal_certificate, program, groups, witnesses, sequences.n_steps, U, primal, proved)
     if claim.method == "universal":
+<<<<<<< HEAD
         return universal_again()
     family = _family_of(witnesses, claim.leaks, intercept=False)
+=======
+        return universal_certificate(program, groups, witnesses, sequences.n_steps, U, primal, proved)
+    family = NetworkFamily.of(witnesses)
+>>>>>>> main
     if witnesses.branches and str(family) != claim.family:
         family = _family_of(witnesses, claim.leaks, intercept=True)
     if str(family) != claim.family or witnesses.dtype != torch.float64:
-        bound = universal_again()
-        return None if bound is None else replace(bound, family=str(family))
+        return None
     if claim.method == "pricing":
         return pricing_certificate(program, groups, family, sequences, U, primal, proved)
     arrangement = enumerate_family(family, sequences, limit=VERIFIED_LIMIT)

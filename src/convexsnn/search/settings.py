@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from convexsnn.checks import (
-    check_choice,
     check_flag,
     check_heeded,
     check_integer,
@@ -15,7 +14,10 @@ from convexsnn.checks import (
     check_real,
     check_share,
 )
+from convexsnn.network import check_delays
 from convexsnn.neurons import Reset
+from convexsnn.readouts import Readout, as_readout
+from convexsnn.search.branches.reading import check_scored
 from convexsnn.witnesses.architecture import Architecture, NeuronKind
 
 COUNTS = ("last", "width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury")
@@ -36,6 +38,9 @@ class SearchSettings:
     leak : float, optional
         A LIF neuron keeps this share of its membrane potential from one step to the next: 0 to 1. Without a value,
         the search chooses a leak for each neuron.
+    dyadic_leaks : bool
+        The leaks that the search chooses are 0, 1/2, 3/4, 7/8 and so on to 127/128. Exports to Norse and NIR hold them
+        without rounding.
     threshold : float
         A LIF neuron fires when its membrane potential reaches this value.
     reset : {"soft", "hard", "none", "delayed"}
@@ -45,9 +50,17 @@ class SearchSettings:
         Every hidden layer also reads its own spikes of the step before.
     bias : bool
         Every hidden neuron has a bias.
-    readout : {"spike", "membrane"}
-        The output reads the spikes of the last hidden layer (spike), or whether its membrane potentials are at least 0
-        (membrane).
+    readout : {"spike", "membrane", "rate", "count", "leaky"}
+        The output reads the spikes of the last hidden layer at the last step (spike), or whether its membrane
+        potentials are at least 0 (membrane). It may read over time: the share of the steps at which a neuron fired
+        (rate), the number of these steps (count), or a sum of spikes that leaks by a tenth at every step (leaky). In
+        Python any object of `readouts` that sums spikes may be given, such as windows.
+    standardise : bool
+        Each feature counts less its mean in training, and in units of its standard deviation there. This is part of the
+        weights and biases of the first layers, so input stays as it is. Features of zeros and ones stay bits.
+    delays : tuple of int
+        The first layer of every branch sees its input so many steps ago: different numbers of at least 0 in ascending
+        order. What lies before the first step is zero. With delays, `standardise` leaves the mean of the input.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
     width : int
@@ -108,11 +121,14 @@ class SearchSettings:
     last: int = 512
     neuron: NeuronKind = "lif"
     leak: float | None = None
+    dyadic_leaks: bool = False
     threshold: float = 1.0
     reset: Reset = "soft"
     recurrent: bool = False
     bias: bool = True
-    readout: str = "membrane"
+    readout: str | Readout = "membrane"
+    standardise: bool = False
+    delays: tuple[int, ...] = (0,)
     dtype: str = "float64"
     width: int = 12
     population: int = 256
@@ -143,9 +159,12 @@ class SearchSettings:
     def __post_init__(self) -> None:
         for name in (*COUNTS, "rounds", "block"):
             check_integer(name, getattr(self, name))
-        for flag in ("recurrent", "bias", "slim"):
+        for flag in ("recurrent", "bias", "standardise", "slim", "dyadic_leaks"):
             check_flag(flag, getattr(self, flag))
-        check_choice("readout", self.readout, ("spike", "membrane"))
+        check_scored(as_readout(self.readout))
+        if not isinstance(self.readout, str):
+            object.__setattr__(self, "readout", as_readout(self.readout))
+        object.__setattr__(self, "delays", check_delays(self.delays))
         check_integer("depth", self.depth, minimum=2)
         branch = lambda width: 4 * width * (1 + (self.depth - 2) * width)  # noqa: E731 - bytes, in float32
         check_memory("population, depth and width ask for branches", self.population * branch(self.width))
@@ -170,6 +189,8 @@ class SearchSettings:
         object.__setattr__(self, "oracles", tuple(self.oracles))
         if "ascent" not in self.oracles:
             check_heeded(self, ("block", "dropout"), "without the oracle 'ascent'")
+        if self.leak is not None:
+            check_heeded(self, ("dyadic_leaks",), "with a leak that is given")
         if self.attempts == 1:
             check_heeded(self, ("jury",), "with attempts=1")
 
@@ -177,6 +198,11 @@ class SearchSettings:
     def n_simulated(self) -> int:
         """Neurons that are simulated at once: the last layers of a population."""
         return max(self.last, self.population * self.width)
+
+    @property
+    def parts(self) -> int:
+        """Columns that each neuron gives."""
+        return as_readout(self.readout).parts
 
     @property
     def free_leak(self) -> bool:
@@ -197,7 +223,7 @@ class SearchSettings:
             reset=self.reset,
             recurrent=self.recurrent,
             bias=self.bias,
-            readout=self.readout,  # type: ignore[arg-type] - checked by Architecture
+            readout=self.readout,
             every_step=every_step,
             dtype=self.dtype,
         )
