@@ -134,8 +134,8 @@ def test_the_best_network_of_all_leaks_is_certified():
     certificate = trained.certificate
     assert certificate.holds(1e-6)
     assert certificate.primal == pytest.approx(0.08, rel=1e-6)
-    assert certificate.global_bound.leaks == (0.0, 1.0)
-    assert GlobalBound.from_dict(certificate.global_bound.to_dict()) == certificate.global_bound
+    assert certificate.family_bound.leaks == (0.0, 1.0)
+    assert GlobalBound.from_dict(certificate.family_bound.to_dict()) == certificate.family_bound
     assert verify(trained, certificate, problem).problems == ()
 
 

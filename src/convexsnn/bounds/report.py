@@ -142,13 +142,8 @@ def prove_again(
     None where the readout has no bound, and where the witnesses are of another family or not of float64.
     """
     if claim.method == "universal":
-<<<<<<< HEAD
-        return universal_again()
-    family = _family_of(witnesses, claim.leaks, intercept=False)
-=======
         return universal_certificate(program, groups, witnesses, sequences.n_steps, U, primal, proved)
-    family = NetworkFamily.of(witnesses)
->>>>>>> main
+    family = _family_of(witnesses, claim.leaks, intercept=False)
     if witnesses.branches and str(family) != claim.family:
         family = _family_of(witnesses, claim.leaks, intercept=True)
     if str(family) != claim.family or witnesses.dtype != torch.float64:

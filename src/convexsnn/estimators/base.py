@@ -300,18 +300,10 @@ class SpikingEstimator(InputReader, ABC):
             layer of neurons that do not feed one another, in float64, with 0/1 columns. When it would cost too much;
             the message says how much.
         """
-<<<<<<< HEAD
-        self.trained_ = bound_network(
-            self.trained_, self.problem(X, y), how, self._options(), observer, leaks=leaks
-        )
-        assert self.certificate_.global_bound is not None
-        return self.certificate_.global_bound
-=======
-        self.trained_ = bound_network(self.trained_, self.problem(X, y), how, self._options(), observer)
+        self.trained_ = bound_network(self.trained_, self.problem(X, y), how, self._options(), observer, leaks=leaks)
         bound = self.certificate_.family_bound or self.certificate_.global_bound
         assert bound is not None
         return bound
->>>>>>> main
 
     @isolated
     def problem(self, X: Any, y: Any = None) -> Problem:
