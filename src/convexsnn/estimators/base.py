@@ -263,7 +263,13 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
 
     @isolated
     def tighten_bound(
-        self, X: Any, y: Any, how: ExactSettings | None = None, *, observer: Observer | None = None
+        self,
+        X: Any,
+        y: Any,
+        how: ExactSettings | None = None,
+        *,
+        observer: Observer | None = None,
+        leaks: tuple[float, float] | None = None,
     ) -> GlobalBound:
         """Find out how far the best network of the same family is; the bound becomes `certificate_.family_bound`.
 
@@ -280,6 +286,9 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
             "pricing" is a branch and bound, which stops with what is proved when time is up.
         observer : Observer, optional
             It is told of the progress.
+        leaks : tuple of float, optional
+            The least and the largest leak: the bound is then over neurons with any leaks between, each its own. It
+            needs the method "pricing".
 
         Returns
         -------
@@ -293,7 +302,7 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
             layer of neurons that do not feed one another, in float64, with 0/1 columns. When it would cost too much;
             the message says how much.
         """
-        self.trained_ = bound_network(self.trained_, self.problem(X, y), how, self._options(), observer)
+        self.trained_ = bound_network(self.trained_, self.problem(X, y), how, self._options(), observer, leaks=leaks)
         bound = self.certificate_.family_bound or self.certificate_.global_bound
         assert bound is not None
         return bound
