@@ -43,11 +43,12 @@ def prove(model: Path, name: str | None, out: Path | None, effort: dict[str, Any
 
 
 def fit_until_proved(
-    task: str, settings: TaskSettings, parameters: dict[str, Any], out: Path, *, force: bool
+    task: str, sizes: TaskSettings, parameters: dict[str, Any], settings: str, out: Path, *, force: bool
 ) -> dict[str, Any]:
     """Train until the network is proved; what `fit` reports of the last training, and the outcome as "proof".
 
-    After each round the folder says what was made, and a killed fit goes on from there.
+    `settings` is the TOML file from which all of it can be repeated. After each round the folder says what was made,
+    and a killed fit goes on from there.
     """
     reports, before = [], _classifier(out) if (out / ROUNDS).exists() else None
 
@@ -55,15 +56,15 @@ def fit_until_proved(
         nonlocal before
         own = parameters | {"per_step": data.per_step} | ({} if before is None else {"witnesses": going_on(before)})
         # The model of the round before is in the folder.
-        reports.append(fit(from_loaded(data), own, out, regression=False, force=force or before is not None))
+        reports.append(fit(from_loaded(data), own, settings, out, regression=False, force=force or before is not None))
         if reports[-1]["interrupted"]:
             raise KeyboardInterrupt(f"; the network so far is in {out}: the same command goes on from there")
         before = _classifier(out)
         return before
 
     of = repr(sorted(parameters.items()))
-    taught = train_until_proved(train, task, settings, checkpoint=out / ROUNDS, of=of)
-    report = reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, settings), out / PROOF)}
+    taught = train_until_proved(train, task, sizes, checkpoint=out / ROUNDS, of=of)
+    report = reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, sizes), out / PROOF)}
     (out / ROUNDS).unlink(missing_ok=True)
     return report
 
