@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def shown(tol: float) -> Iterator[Observer]:
+def shown_progress(tol: float) -> Iterator[Observer]:
     """An observer that shows the progress on standard error, as ``verbose=True`` does.
 
     Bars are for terminals and notebooks, and need rich. In notebooks rich needs ipywidgets, too. In all other cases

@@ -28,7 +28,7 @@ from convexsnn.estimators.classes import (
 )
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights, weighty
-from convexsnn.estimators.watching import watched
+from convexsnn.estimators.watching import with_observers
 from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.labels import decide, split_heads
 from convexsnn.losses import LOSSES, Head, Loss, ProbabilisticLoss, loss_of
@@ -236,7 +236,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         self.output_weights = output_weights
 
     @isolated
-    @watched
+    @with_observers
     def fit(
         self,
         X: Any,

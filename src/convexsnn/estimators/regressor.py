@@ -18,7 +18,7 @@ from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.recipe import AUTO, Usual
 from convexsnn.estimators.target_scale import TargetScale
 from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights, weighty
-from convexsnn.estimators.watching import watched
+from convexsnn.estimators.watching import with_observers
 from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.losses import LOSSES, Loss
 from convexsnn.network import Hidden, Network
@@ -117,7 +117,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         )
 
     @isolated
-    @watched
+    @with_observers
     def fit(
         self,
         X: Any,

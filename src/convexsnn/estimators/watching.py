@@ -14,7 +14,7 @@ from typing import Any
 
 from convexsnn.checks import check_flag
 from convexsnn.observer import Observer
-from convexsnn.progress import shown
+from convexsnn.progress import shown_progress
 from convexsnn.solvers.base import Progress
 
 _callbacks: Any = import_module("sklearn.callback") if find_spec("sklearn.callback") is not None else None
@@ -22,7 +22,7 @@ WithCallbacks: Any = object if _callbacks is None else _callbacks.CallbackSuppor
 """scikit-learn's mixin with `set_callbacks`, or nothing."""
 
 
-def watched(fit: Callable[..., Any]) -> Callable[..., Any]:
+def with_observers(fit: Callable[..., Any]) -> Callable[..., Any]:
     """Make a method `fit` tell all who are to be told; it passes them on as its `observer`."""
 
     @wraps(fit)
@@ -32,7 +32,7 @@ def watched(fit: Callable[..., Any]) -> Callable[..., Any]:
         told = Observer() if observer is None else observer
         with ExitStack() as stack:
             if check_flag("verbose", self.verbose):
-                told = told.and_then(stack.enter_context(shown(self.tol)))
+                told = told.and_then(stack.enter_context(shown_progress(self.tol)))
             if _callbacks is not None:
                 told = told.and_then(stack.enter_context(_called_back(self, X, y)))
             return fit(self, X, y, sample_weight, observer=told, **more)
