@@ -11,7 +11,6 @@ from torch import Tensor
 from convexsnn.bounds import prove_again
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate, certify
-from convexsnn.dictionary import build_dictionary
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction import reconstruct
@@ -77,7 +76,7 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
         problems.append("the stored row_weights do not sum to one")
     if problems:
         return Verification(None, tuple(problems))
-    dictionary = build_dictionary(trained.witnesses, problem.input)
+    dictionary = problem.dictionary(trained.witnesses)
     W = dictionary.to_columns(trained.W)
     try:
         problem = replace(problem, row_weights=trained.row_weights)

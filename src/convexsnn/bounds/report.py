@@ -70,7 +70,8 @@ def universal_certificate(
     boxed = BOXED_FAMILY.format(f"{box[1]!r}".removesuffix(".0"))
     family = (universal.FAMILY if hidden.readout.bits else boxed) + (CAUSAL if hidden.every_step else "")
     value, kappa = stated(bound.bound, bound.kappa)
-    return GlobalBound(value, "universal", family, kappa, primal, universal.ASSUMPTIONS)
+    assumptions = universal.ASSUMPTIONS + ((universal.FREE,) if program.free_intercept else ())
+    return GlobalBound(value, "universal", family, kappa, primal, assumptions)
 
 
 def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:

@@ -18,7 +18,7 @@ from convexsnn import fitting
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
-from convexsnn.estimators.arguments import check_device, labels_beside, seed_of
+from convexsnn.estimators.arguments import check_device, check_intercept, is_free, labels_beside, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real
 from convexsnn.estimators.targets import spread_weights
@@ -61,7 +61,7 @@ class SpikingEstimator(InputReader, ABC):
         columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
-        intercept: bool = False,
+        intercept: bool | str = False,
         timesteps: int = 8,
         missing: str = "refuse",
         tol: float = 1e-6,
@@ -149,8 +149,8 @@ class SpikingEstimator(InputReader, ABC):
         check_choice("missing", self.missing, MISSING)
         self.recipe.regularisation(self.rho)
         self._options()
-        for flag in ("per_step", "intercept"):
-            check_flag(flag, getattr(self, flag))
+        check_flag("per_step", self.per_step)
+        check_intercept(self.intercept)
         check_integer("timesteps", self.timesteps)
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)
         check_device(self.device)
@@ -236,6 +236,7 @@ class SpikingEstimator(InputReader, ABC):
             torch.from_numpy(row_weights),
             every_step=bool(self.per_step),
             intercept=bool(self.intercept),
+            free_intercept=is_free(self.intercept),
             score=self.score_function,
             score_weights=torch.from_numpy(scored),
         )
@@ -313,6 +314,7 @@ class SpikingEstimator(InputReader, ABC):
             weights,
             every_step=bool(self.per_step),
             intercept=bool(self.intercept),
+            free_intercept=is_free(self.intercept),
             score=self.score_function,
         )
 

@@ -44,9 +44,10 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         there, which is no spike; the 200 neurons of the largest weights are kept. Other data are left to a search.
     loss : {"auto", "squared"}
         "auto" is squared.
-    intercept : bool
-        Add an always-firing neuron. The mean of the targets is part of its weight, unpenalised; what is learned beside
-        it is penalised like any other weight. Readouts that count spikes do not read it: with them, leave it out.
+    intercept : bool or "free"
+        Add an always-firing neuron. The mean of the targets is part of its weight, unpenalised. What is learned beside
+        it is penalised like any other weight, or with "free" not at all. Readouts that count spikes do not read it:
+        with them, leave it out.
     rho, validation_fraction, per_step, timesteps, missing
         As in `SpikingClassifier`; held out sequences are not stratified.
     tol, max_iter, device, random_state
@@ -85,7 +86,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
-        intercept: bool = True,
+        intercept: bool | str = True,
         timesteps: int = 8,
         missing: str = "refuse",
         tol: float = 1e-6,

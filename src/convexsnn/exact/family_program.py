@@ -56,6 +56,7 @@ class FamilyProgram:
 
     def __post_init__(self) -> None:
         require_norm(self.problem.penalty, TRAINING)
+        self.problem.check_penalised_intercept(TRAINING)
 
     def solve(self, columns: Columns, tol: float) -> Solution:
         """A solution of the program over these columns."""

@@ -85,6 +85,7 @@ def search(
     check_oracles(settings)
     check_integer("seed", seed, minimum=0)
     require_norm(problem.penalty, SEARCHING)
+    problem.check_penalised_intercept(SEARCHING)
     given = _given(settings, problem, given)
     task = _task(problem, settings, torch.device(device))
     of = "" if checkpoint is None else search_identity(task, given, seed)

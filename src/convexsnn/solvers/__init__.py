@@ -9,6 +9,7 @@ from convexsnn.program import ConvexProgram
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Callback, Progress, Solution, Solver, SolverOptions, Status
 from convexsnn.solvers.elastic.solver import ElasticNewton
+from convexsnn.solvers.free_intercept import FreeIntercept
 from convexsnn.solvers.hinge.cone import HingeCone
 from convexsnn.solvers.hinge.linear import HingeLinear
 from convexsnn.solvers.needs import describe_program, unmet
@@ -17,8 +18,8 @@ from convexsnn.solvers.ridge import RidgeClosedForm
 
 __all__ = ["SOLVERS", "Callback", "Progress", "Solution", "Solver", "SolverOptions", "Status", "solve", "solver_for"]
 
-# In order of preference.
-SOLVERS: tuple[Solver, ...] = (
+# In order of preference; the intercept of their programs is penalised.
+_PENALISED: tuple[Solver, ...] = (
     HingeLinear(),
     HingeCone(),
     ActiveSetNewton(),
@@ -26,6 +27,7 @@ SOLVERS: tuple[Solver, ...] = (
     ElasticNewton(),
     RidgeClosedForm(),
 )
+SOLVERS: tuple[Solver, ...] = (*_PENALISED, FreeIntercept(_PENALISED))
 
 
 def solver_for(program: ConvexProgram) -> Solver:

@@ -2,7 +2,7 @@
 
 from convexsnn.witnesses.architecture import Architecture
 from convexsnn.witnesses.batch_norm import fold_batch_norms
-from convexsnn.witnesses.constant import with_constant, with_offset
+from convexsnn.witnesses.constant import constant_place, with_constant, with_offset
 from convexsnn.witnesses.gaussian import gaussian
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heterogeneous
 from convexsnn.witnesses.mixture import mix
@@ -14,6 +14,7 @@ __all__ = [
     "Heterogeneity",
     "ReservoirGrid",
     "TunedReservoir",
+    "constant_place",
     "diversify",
     "fold_batch_norms",
     "gaussian",
