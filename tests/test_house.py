@@ -14,6 +14,7 @@ ROOMS = [
     ["threads", "errorfree", "mapped", "compiling"],
     ["caller", "data_files", "frames"],
     ["sealed", "regularisation", "sequences", "neurons", "readouts", "columns", "losses", "penalties", "global_bound"],
+    ["stretched"],
     ["network", "program", "labels", "tasks", "prefixes", "checkpoints", "batches", "sharded"],
     ["rounding", "memoryless"],
     ["simulation", "certificate", "tensors", "validation"],

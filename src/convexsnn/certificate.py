@@ -65,6 +65,8 @@ class Certificate(WithFacts):
         that does not bound its rounding (`DirectedLoss`).
     global_bound : GlobalBound, optional
         A lower bound on the objective of every network of a family, any hidden weights; None where none was computed.
+    free_intercept : bool
+        Whether the weights of the always-firing neuron are not in the penalty.
     """
 
     primal: float
@@ -83,6 +85,7 @@ class Certificate(WithFacts):
     heads: tuple[Head, ...] = ()
     rounding: str = "bounded"
     global_bound: GlobalBound | None = None
+    free_intercept: bool = False
 
     @property
     def gap(self) -> float:
@@ -98,6 +101,11 @@ class Certificate(WithFacts):
     def loss_name(self) -> str:
         """The loss in words, with how many heads it has."""
         return f"{self.loss} of {len(self.heads)} heads" if self.heads else self.loss
+
+    @property
+    def penalty_name(self) -> str:
+        """The penalty in words, with what it leaves out."""
+        return f"{self.penalty} (intercept free)" if self.free_intercept else self.penalty
 
     def holds(self, tol: float) -> bool:
         """Whether the relative gap is at most `tol`."""
@@ -128,7 +136,7 @@ class Certificate(WithFacts):
             "objective": f"{self.primal:.10g}",
             "lower bound": f"{self.dual:.10g}",
             "relative gap": f"{self.relative_gap:.2e}",
-            "program": f"{self.loss_name} + {self.rho:.4g} x {self.penalty}",
+            "program": f"{self.loss_name} + {self.rho:.4g} x {self.penalty_name}",
             "rows n, columns P, outputs C": f"{self.n}, {self.P}, {self.C}",
             "support": f"{self.support} columns, {self.nonzeros} weights",
             "arithmetic": self.dtype,
@@ -183,6 +191,8 @@ class Certificate(WithFacts):
         for name in ("loss", "penalty", "dtype"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"certificate field {name!r} must be a string")
+        if not isinstance(self.free_intercept, bool):
+            raise ValueError("certificate field 'free_intercept' must be true or false")
         if self.rounding not in ROUNDINGS:
             raise ValueError(f"certificate field 'rounding' must be one of {ROUNDINGS}, got {self.rounding!r}")
         if self.scope not in SCOPES:
@@ -193,7 +203,7 @@ class Certificate(WithFacts):
         arithmetic = self.dtype + ("" if self.rounding == "bounded" else f", rounding {self.rounding}")
         return (
             f"{self.scope} certificate: objective {self.primal:.9g}, lower bound {self.dual:.9g}, "
-            f"relative gap {self.relative_gap:.1e} ({self.loss_name} + {self.rho:.3g} {self.penalty}, "
+            f"relative gap {self.relative_gap:.1e} ({self.loss_name} + {self.rho:.3g} {self.penalty_name}, "
             f"n {self.n}, P {self.P}, C {self.C}, support {self.support}, {arithmetic}{margin})"
         )
 
@@ -240,6 +250,7 @@ def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
         nonzeros=int((W != 0).sum()),
         heads=program.loss.heads,
         rounding="bounded" if isinstance(program.loss, DirectedLoss) else "estimated",
+        free_intercept=program.free_intercept,
     )
 
 

@@ -55,11 +55,7 @@ def fit(
         The work is done on this device: cpu, cuda, ...
     """
     source, program, settings = source or DataOptions(), program or ProgramOptions(), settings or WitnessOptions()
-    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "missing": missing, "device": device}
-    parameters["random_state"] = seed
-    if program.intercept is None:
-        del parameters["intercept"]
-    parameters["output_weights"] = list(program.output_weights) or None
+    parameters = program.parameters | {"missing": missing, "device": device, "random_state": seed}
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights goes with classes, not with --regression")
     if out.exists() and not out.is_dir():
