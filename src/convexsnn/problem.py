@@ -270,11 +270,6 @@ class Problem:
         data = self.weights @ self.loss.value(S, self.targets)
         return float(data + self.rho * self.penalty.value(self.penalised(network)))
 
-    def check_penalised_intercept(self, what: str) -> None:
-        """ValueError where the intercept is free, which `what` does not know."""
-        if self.free_intercept:
-            raise ValueError(f"{what} does not know a free intercept: penalise it (True), or leave it out (False)")
-
     def penalised(self, network: Network) -> Tensor:
         """The output weights (P_last, C) of a network as the penalty has them: zero where they are not penalised."""
         place = constant_place(network.hidden) if self.free_intercept else None

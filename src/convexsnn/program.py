@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +15,13 @@ from convexsnn.penalties import Penalty
 
 # A dual vector that is scaled to be feasible is scaled by this much more, so that rounding does not undo it.
 SCALING_MARGIN = 1e-14
+
+
+class WithIntercept(Protocol):
+    """What has an intercept that may be free."""
+
+    @property
+    def free_intercept(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class ConvexProgram:
             raise ValueError(f"rho must be a positive finite number, got {self.rho}")
         if self.free_intercept and not isinstance(self.loss, BalancedLoss):
             raise ValueError(
-                f"loss {self.loss.name!r} has no method `balanced`, which a free intercept needs: penalise the intercept"
+                f"loss {self.loss.name!r} has no method `balanced`, which a free intercept needs: penalise it"
             )
 
     @property
@@ -159,6 +167,12 @@ class ConvexProgram:
             raise ValueError("the dual vector U must be finite")
         excess = self.penalty.excess(self.columns.rmatmul(U), self.rho)
         return self._balanced(U / (excess * (1.0 + SCALING_MARGIN))) if excess > 1.0 else U
+
+
+def check_penalised(problem: WithIntercept, what: str) -> None:
+    """ValueError where the intercept of a problem or program is free, which `what` does not know."""
+    if problem.free_intercept:
+        raise ValueError(f"{what} does not know a free intercept: penalise it (True), or leave it out (False)")
 
 
 def uniform_weights(n: int, device: torch.device | str = "cpu") -> Tensor:

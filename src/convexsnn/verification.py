@@ -116,7 +116,20 @@ def _with_global_claims(
 
 def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> list[str]:
     """What the stored certificate claims and the recomputed one does not."""
-    facts = ("loss", "penalty", "n", "P", "C", "support", "nonzeros", "dtype", "scope", "heads", "rounding", "free_intercept")
+    facts = (
+        "loss",
+        "penalty",
+        "n",
+        "P",
+        "C",
+        "support",
+        "nonzeros",
+        "dtype",
+        "scope",
+        "heads",
+        "rounding",
+        "free_intercept",
+    )
     problems = [
         f"the certificate says {name} = {getattr(stored, name)!r}, recomputed: {getattr(now, name)!r}"
         for name in facts

@@ -1,8 +1,8 @@
 """Dual vectors whose columns sum to zero exactly, in the domain of F*: those of a program with a free intercept.
 
 Entries are rounded towards zero to multiples of one power of two, so that sums are sums of integers. What a column
-then sums to is taken from its largest entries. Moving an entry towards zero keeps a dual vector in the domain of every
-loss here, and D^T U changes by no more than the sum that was taken, for columns in [0, 1].
+then sums to is taken from its largest entries, or moved to other columns. So D^T U changes by no more than these sums,
+for columns of D in [0, 1].
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ ENTRY_BITS, SUM_BITS = 52, 62
 
 
 def balanced_entries(U: Tensor) -> Tensor:
-    """U (n, C) with columns that sum to zero, for a loss that is a sum over the outputs."""
-    return _in_integers(U, _balance_columns)
+    """U (n, C) with columns that sum to zero, for a loss that is a sum over the outputs: its domain holds 0 and U."""
+    return _in_integers(U, float(U.abs().max()) if U.numel() else 0.0, _balance_columns)
 
 
 def balanced_probabilities(U: Tensor, Y: Tensor, weights: Tensor) -> Tensor:
     """U (n, C) with rows and columns that sum to zero, for U = w (p - y), p probabilities and y one-hot.
 
-    Where a class has too much, its own rows give some of the probability of their label to classes that lack it.
+    Where an output has too much, rows move some of its probability to outputs that lack it.
 
     Parameters
     ----------
@@ -38,23 +38,20 @@ def balanced_probabilities(U: Tensor, Y: Tensor, weights: Tensor) -> Tensor:
     def balance(units: Tensor, unit: float) -> Tensor:
         units = torch.where(own, 0, units)
         units = torch.where(own, -units.sum(dim=1, keepdim=True), units)
-        label = (weights / unit).floor().to(torch.int64) + units[own]  # w p of the label
-        for c in range(U.shape[1]):
-            rows = own[:, c].nonzero().flatten()
-            for other in (units.sum(dim=0) < 0).nonzero().flatten().tolist():
-                surplus, lacking = int(units[:, c].sum()), -int(units[:, other].sum())
-                moved = _shares(label[rows], min(surplus, lacking))
-                label[rows] -= moved
-                units[rows, c] -= moved
-                units[rows, other] += moved
+        whole = (weights / unit).floor().to(torch.int64).unsqueeze(1)
+        for c, surplus in enumerate(units.sum(dim=0).tolist()):
+            for other, sum_of_other in enumerate(units.sum(dim=0).tolist()):
+                moved = _shares(torch.where(own, whole + units, units)[:, c], min(surplus, -sum_of_other))
+                surplus -= int(moved.sum())
+                units[:, c] -= moved
+                units[:, other] += moved
         return units if not units.sum(dim=0).any() else torch.zeros_like(units)
 
-    return _in_integers(U, balance)
+    return _in_integers(U, float(weights.max()), balance)
 
 
-def _in_integers(U: Tensor, change: Callable[[Tensor, float], Tensor]) -> Tensor:
-    """U (n, C) rounded towards zero to integers times a unit, and changed as such."""
-    largest = float(U.abs().max()) if U.numel() else 0.0
+def _in_integers(U: Tensor, largest: float, change: Callable[[Tensor, float], Tensor]) -> Tensor:
+    """U (n, C), of entries up to `largest`, rounded towards zero to integers times a unit, and changed as such."""
     if largest == 0.0:
         return torch.zeros_like(U)
     bits = min(ENTRY_BITS, SUM_BITS - len(U).bit_length())
@@ -73,10 +70,11 @@ def _balance_columns(units: Tensor, unit: float) -> Tensor:  # noqa: ARG001 - th
 def _shares(available: Tensor, wanted: int) -> Tensor:
     """What to take of each of some integers (k,) so that it sums to `wanted`, or to as much as there is; largest first.
 
-    Nothing is taken where `wanted` is negative.
+    Nothing is taken where `wanted` is not positive.
     """
+    if wanted <= 0:
+        return torch.zeros_like(available)
     order = available.argsort(descending=True, stable=True)
-    taken_before = available[order].clamp(min=0).cumsum(0) - available[order].clamp(min=0)
-    return torch.zeros_like(available).index_copy_(
-        0, order, torch.minimum((wanted - taken_before).clamp(min=0), available[order].clamp(min=0))
-    )
+    most = available[order].clamp(min=0)
+    before = most.cumsum(0) - most
+    return torch.zeros_like(available).index_copy_(0, order, torch.minimum((wanted - before).clamp(min=0), most))

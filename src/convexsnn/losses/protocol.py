@@ -112,7 +112,7 @@ class BalancedLoss(Loss, Protocol):
     """A loss whose dual vectors can be made to sum to zero in each output, as a free intercept needs."""
 
     def balanced(self, U: Tensor, Y: Tensor, weights: Tensor) -> Tensor:
-        """A point of the domain of F* near its point U (n, C) whose columns sum to zero exactly; U itself where it is one.
+        """A point of the domain of F* near its point U (n, C) whose columns sum to zero exactly; U where it is one.
 
         The entries of a row that the domain determines from others are those that it determines (`completion`). The
         weights (n,) are those of the rows.

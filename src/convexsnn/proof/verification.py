@@ -143,8 +143,8 @@ def _free_column(header: dict[str, Any], hidden: StoredHidden, spikes: Spikes) -
     """The column of the intercept where it is free: of the last branch, where that fires whatever it sees."""
     if not header["certificate"].get("free_intercept", False) or not hidden.branches:
         return None
-    layers = hidden.branches[-1].layers
-    if len(layers) > 1 or layers[0].m > 1 or layers[0].weight.any():
+    first, last = hidden.branches[-1].layers[0], hidden.branches[-1].layers[-1]
+    if first is not last or last.m > 1 or last.weight.any():
         return None
     own = range(hidden.n_last - hidden.readout.parts, hidden.n_last)
     return next((j for j in own if (spikes.columns[:, j] == 1).all()), None)

@@ -17,6 +17,7 @@ from convexsnn.network import Hidden
 from convexsnn.penalties import require_norm
 from convexsnn.prefixes import prefixes_of
 from convexsnn.problem import Problem
+from convexsnn.program import check_penalised
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.search.checkpoint import read_state, search_identity, write_state
@@ -85,7 +86,7 @@ def search(
     check_oracles(settings)
     check_integer("seed", seed, minimum=0)
     require_norm(problem.penalty, SEARCHING)
-    problem.check_penalised_intercept(SEARCHING)
+    check_penalised(problem, SEARCHING)
     given = _given(settings, problem, given)
     task = _task(problem, settings, torch.device(device))
     of = "" if checkpoint is None else search_identity(task, given, seed)

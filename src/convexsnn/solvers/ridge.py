@@ -20,8 +20,8 @@ from convexsnn.solvers.needs import COLUMN_OF_ONES, RIDGE_PENALTY, SQUARED_LOSS,
 class RidgeClosedForm:
     """W = (2 A^T A + rho I)^-1 2 A^T B, with A and B the columns and targets times the roots of the row weights.
 
-    With a free intercept, columns and targets are less their weighted means, and the intercept is what makes the mean of
-    the outputs that of the targets.
+    With a free intercept, columns and targets are less their weighted means. The intercept makes the mean of the
+    outputs that of the targets.
     """
 
     name: ClassVar[str] = "ridge_closed_form"
@@ -76,7 +76,9 @@ class Intercept:
             return None
         total = w.sum()
         means = program.columns.rmatmul(w.unsqueeze(1)).squeeze(1) / total
-        return cls(column, means.index_fill(0, torch.tensor([column], device=w.device), 1.0), w @ program.targets / total, w)
+        return cls(
+            column, means.index_fill(0, torch.tensor([column], device=w.device), 1.0), w @ program.targets / total, w
+        )
 
     def within(self, W: Tensor) -> Tensor:
         """Weights (P, C) of the columns less their means as weights of the columns, with the intercept."""

@@ -16,7 +16,7 @@ from convexsnn.solvers.active_set.curvature import Curvature
 from convexsnn.solvers.active_set.curvature_store import CurvatureStore
 from convexsnn.solvers.active_set.descent import Descent, Point
 from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
-from convexsnn.solvers.needs import ABSOLUTE_PENALTY, SMOOTH_LOSS, PENALISED, Need, check_needs
+from convexsnn.solvers.needs import ABSOLUTE_PENALTY, PENALISED, SMOOTH_LOSS, Need, check_needs
 from convexsnn.solvers.newton.solver import SemismoothNewton
 from convexsnn.solvers.outputs import join_outputs, output_of, output_program
 

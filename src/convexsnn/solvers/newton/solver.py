@@ -12,7 +12,7 @@ from convexsnn.penalties import norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
-from convexsnn.solvers.needs import NORM_WITH_JACOBIAN, SMOOTH_LOSS, PENALISED, Need, check_needs
+from convexsnn.solvers.needs import NORM_WITH_JACOBIAN, PENALISED, SMOOTH_LOSS, Need, check_needs
 from convexsnn.solvers.newton.columns import DENSE_BYTES, ScaledColumns, normalised
 from convexsnn.solvers.newton.proximal_step import DualPoint, ProximalStep
 from convexsnn.solvers.newton.system import Preconditioner
