@@ -239,6 +239,8 @@ def test_refusals_name_what_is_missing():
         thin(program, nothing)
     with pytest.raises(ValueError, match="does not know a free intercept"):
         complete_network(program, as_sequences(DATA[:25]), every_step=False)
+    with pytest.raises(ValueError, match="no solver takes loss 'hinge' with penalty 'elastic' and 3 outputs"):
+        solve(draw("hinge", "elastic"))
     some = torch.tensor([j for j in range(20) if j != program.free_column])
     with pytest.raises(ValueError, match="needs a column of ones, where the intercept is free"):
         solve(replace(program, columns=program.columns.take(some)))

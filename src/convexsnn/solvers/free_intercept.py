@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.base import Best, Journal, Solution, Solver, SolverOptions, Status, conclude
+from convexsnn.solvers.base import Best, Journal, Solution, Solver, SolverOptions, Status, conclude, first_solver
 from convexsnn.solvers.column_generation import offer_dual
-from convexsnn.solvers.needs import COLUMN_OF_ONES, Need, check_needs, unmet
+from convexsnn.solvers.needs import COLUMN_OF_ONES, FREE, Need, check_needs
 from convexsnn.stretched import StretchedColumns
 
 # The column of ones becomes one of these numbers, each from the weights of the one before, until the gap is closed.
@@ -35,12 +35,13 @@ class FreeIntercept:
     """
 
     name: ClassVar[str] = "free_intercept"
-    needs: ClassVar[tuple[Need, ...]] = (COLUMN_OF_ONES,)
+    needs: ClassVar[tuple[Need, ...]] = (FREE, COLUMN_OF_ONES)
     others: Sequence[Solver]
 
     def prepare(self, program: ConvexProgram) -> dict[float, Any]:
         """What the other solver has prepared for each s; nothing yet."""
         check_needs(self.name, self.needs, program)
+        first_solver(self.others, replace(program, free_intercept=False))
         return {}
 
     def solve(
@@ -58,7 +59,7 @@ class FreeIntercept:
         best, W, status, used = Best(zero, torch.zeros_like(program.targets)), W0, Status.CONVERGED, self.name
         for stretch in STRETCHES:
             inner, scale = _stretched(program, stretch)
-            solver = next(solver for solver in self.others if not unmet(solver.needs, inner))
+            solver = first_solver(self.others, inner)
             if stretch not in shared:
                 shared[stretch] = solver.prepare(inner)
             solution = solver.solve(inner, closer, None if W is None else W / scale, shared[stretch])

@@ -27,6 +27,7 @@ class Need:
 
 
 PENALISED = Need("an intercept that is penalised", lambda program: not program.free_intercept)
+FREE = Need("an intercept that is free", lambda program: program.free_intercept)
 COLUMN_OF_ONES = Need(
     "a column of ones, where the intercept is free",
     lambda program: not program.free_intercept or program.free_column is not None,
@@ -64,5 +65,5 @@ def check_needs(name: str, needs: tuple[Need, ...], program: ConvexProgram) -> N
 def describe_program(program: ConvexProgram) -> str:
     """The kind of program, in words."""
     outputs = "1 output" if program.n_outputs == 1 else f"{program.n_outputs} outputs"
-    free = " and a free intercept" if program.free_intercept else ""
-    return f"loss {program.loss.name!r} with penalty {program.penalty.name!r}, {outputs}{free}"
+    free = ", with a free intercept" if program.free_intercept else ""
+    return f"loss {program.loss.name!r} with penalty {program.penalty.name!r} and {outputs}{free}"
