@@ -28,7 +28,7 @@ ROOMS = [
     ["elimination"],
     ["fitting"],
     ["estimators"],
-    ["aeon", "closed_loop", "forecasting", "storage", "words"],
+    ["aeon", "closed_loop", "forecasting", "members", "storage", "words"],
     ["metrics", "display"],
     ["bench", "report"],
     ["cli"],
