@@ -1,6 +1,6 @@
 """Sequences of real numbers: kernels with a convex readout beside the usual classifiers of time series.
 
-    python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few priced l1 search ridge dtw
+    python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default free few priced l1 search ridge dtw
                                 minirocket] [--seeds 3] [--mnist DIR]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
@@ -112,6 +112,7 @@ def minirocket(seed: int) -> Any:
 
 METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
     "default": ("default", ours()),
+    "free": ("free intercept", ours(intercept="free")),
     "few": ("at most 60 columns", ours(columns=60)),
     "priced": ("60 columns by `KernelSearch`", ours(witnesses=KernelSearch())),
     "l1": ("kernels, logistic + l1", ours(witnesses=Kernels(), loss="logistic", penalty="l1", beta="path")),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,12 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_integer
-from convexsnn.estimators import SpikingClassifier, SpikingRegressor
+from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.facts import WithFacts
 from convexsnn.network import Network
 from convexsnn.witnesses import mix
 
-Estimator = SpikingClassifier | SpikingRegressor
 ROWS = ("all", "bootstrap")
 
 
@@ -133,7 +132,7 @@ def fit_members(
     check_integer("seed", seed, minimum=0)
     fitted = []
     for k in range(members):
-        copied = clone(estimator).set_params(random_state=seed + k)
+        copied = cast(Estimator, clone(estimator)).set_params(random_state=seed + k)
         counts = _drawn(y, np.random.default_rng(seed + k), classes=is_classifier(copied)) if rows != "all" else None
         fitted.append(copied.fit(X, y, sample_weight=counts))
     return average(fitted)

@@ -2,6 +2,7 @@
 
 from convexsnn.witnesses.architecture import Architecture
 from convexsnn.witnesses.batch_norm import fold_batch_norms
+from convexsnn.witnesses.bypass import with_bypass
 from convexsnn.witnesses.constant import constant_place, with_constant, with_offset
 from convexsnn.witnesses.gaussian import gaussian
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heterogeneous
@@ -22,6 +23,7 @@ __all__ = [
     "mix",
     "pretrained",
     "tune_reservoir",
+    "with_bypass",
     "with_constant",
     "with_offset",
 ]

@@ -1,4 +1,4 @@
-"""The input itself as columns: neurons that never spike, of which the output reads the membrane."""
+"""A linear function of the input as part of a network: neurons that never spike, of which the membrane is read."""
 
 from __future__ import annotations
 
@@ -8,42 +8,41 @@ import torch
 from torch import Tensor
 
 from convexsnn.caller import isolated
-from convexsnn.network import Branch, Hidden, Layer
+from convexsnn.network import Branch, Layer, Network
 from convexsnn.neurons import lif
 from convexsnn.readouts import Analog, Readout, Several
 
 
 @isolated
-def with_bypass(hidden: Hidden, steps: int, unit: Tensor) -> Hidden:
-    """`hidden` with one more branch, of which the output reads the features at each of the last `steps` steps.
+def with_bypass(network: Network, weights: Tensor, steps: int) -> Network:
+    """The network whose outputs are larger by a linear function of the features at the last steps.
 
-    Each feature at each of these steps has a neuron of leak 0, whose membrane is the feature, with a delay. Its
-    threshold is the largest number of the network's dtype, so that it never spikes.
+    Each feature at each of these steps has a neuron of leak 0 behind a delay, so that its membrane is the feature. Its
+    threshold is the largest number of the network's dtype: it never spikes. Where the network's readout does not read
+    membranes, it does so beside what it reads, with weights of zero for all other neurons.
 
     Parameters
     ----------
-    hidden : Hidden
+    network : Network
+    weights : float64 tensor of shape (steps * d, C)
+        The weights of the d features at the last step, then those of the step before, and so on.
     steps : int
         At least 1.
-    unit : float64 tensor of shape (d,)
-        Features count in these units, which are positive.
-
-    Raises
-    ------
-    ValueError
-        When the network's readout does not read the membrane itself.
     """
-    _check_analog(hidden.readout)
-    weight = torch.diag(torch.cat([1.0 / unit.cpu()] * steps)).to(hidden.dtype)
-    never = torch.finfo(hidden.dtype).max
-    layer = Layer(weight, lif(len(weight), 0.0, never, "none", hidden.dtype), delays=tuple(range(steps)))
-    return replace(hidden, branches=(*hidden.branches, Branch((layer,)).to(hidden.device)))
+    hidden = network.hidden
+    dtype, parts, readouts = hidden.dtype, hidden.readout.parts, _parts_of(hidden.readout)
+    W = network.W.unflatten(0, (-1, parts))
+    if Analog() not in readouts:
+        readouts = (*readouts, Analog())
+        W = torch.cat([W, W.new_zeros(len(W), 1, W.shape[2])], dim=1)
+    never = lif(len(weights), 0.0, torch.finfo(dtype).max, "none", dtype)
+    layer = Layer(torch.eye(len(weights), dtype=dtype), never, delays=tuple(range(steps)))
+    own = W.new_zeros(len(weights), W.shape[1], W.shape[2])
+    own[:, sum(readout.parts for readout in readouts[: readouts.index(Analog())])] = weights.to(W)
+    readout = Several(readouts) if len(readouts) > 1 else hidden.readout
+    branches = (*hidden.branches, Branch((layer,)).to(hidden.device))
+    return Network(replace(hidden, branches=branches, readout=readout), torch.cat([W, own]).flatten(end_dim=1))
 
 
-def _check_analog(readout: Readout) -> None:
-    own = readout.readouts if isinstance(readout, Several) else (readout,)
-    if not any(isinstance(one, Analog) for one in own):
-        raise ValueError(
-            f"bypass is read by the readout 'analog', but the network is read by {str(readout)!r}: choose 'analog', "
-            "or several readouts with it"
-        )
+def _parts_of(readout: Readout) -> tuple[Readout, ...]:
+    return readout.readouts if isinstance(readout, Several) else (readout,)
