@@ -20,7 +20,7 @@ ROOMS = [
     ["simulation", "certificate", "tensors", "validation"],
     ["witnesses", "dictionary", "solvers"],
     ["ridge", "reconstruction", "bounds", "cost", "merged", "observer"],
-    ["problem"],
+    ["problem", "progress"],
     ["training", "surrogate", "splits", "kernel_search"],
     ["search", "hybrids", "exact", "polishing", "export", "verification"],
     ["selection", "families"],
@@ -28,11 +28,13 @@ ROOMS = [
     ["elimination"],
     ["fitting"],
     ["estimators"],
-    ["aeon", "closed_loop", "forecasting", "members", "storage", "words"],
+    ["aeon", "closed_loop", "forecasting", "importance", "members", "storage", "words"],
     ["metrics", "display"],
     ["bench", "report"],
     ["cli"],
 ]
+# Methods that hand over to a later room, which is imported when they are called.
+HANDED_OVER = {("estimators", "report")}
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
 
@@ -60,7 +62,7 @@ def test_imports_run_one_way(path):
         return  # the package's front door re-exports
     assert room in RANK, f"{room} is not on the map"
     for other in imported_rooms(path) - {room}:
-        assert RANK[other] < RANK[room], f"{room} imports {other}"
+        assert RANK[other] < RANK[room] or (room, other) in HANDED_OVER, f"{room} imports {other}"
 
 
 def test_every_room_is_on_the_map_of_contributing():

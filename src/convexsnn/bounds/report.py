@@ -62,20 +62,15 @@ def universal_certificate(
     in none at all: scaling hidden weights up and W down lowers the penalty. `stated` says which of the numbers that are
     proved are given.
     """
-    box = hidden.readout.box(steps, hidden.dtype)
-    if box is None or box[0] < 0.0 or box[1] <= 0.0:
+    cap = hidden.readout.cap(steps, hidden.dtype)
+    if cap is None:
         return None
-    bound = universal_bound(_of_patterns(program, box[1]), groups, (U,))
-    boxed = BOXED_FAMILY.format(f"{box[1]!r}".removesuffix(".0"))
+    bound = universal_bound(program, groups, (U,), cap)
+    boxed = BOXED_FAMILY.format(f"{cap!r}".removesuffix(".0"))
     family = (universal.FAMILY if hidden.readout.bits else boxed) + (CAUSAL if hidden.every_step else "")
     value, kappa = stated(bound.bound, bound.kappa)
     assumptions = universal.ASSUMPTIONS + ((universal.FREE,) if program.free_intercept else ())
     return GlobalBound(value, "universal", family, kappa, primal, assumptions)
-
-
-def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:
-    """The program whose 0/1 columns are feasible where columns in [0, largest] are in the given one: rho / largest."""
-    return program if largest == 1.0 else replace(program, rho=math.nextafter(program.rho / largest, 0.0))
 
 
 def arrangement_certificate(
@@ -115,7 +110,7 @@ def pricing_certificate(
     )
     kappa = priced_kappa(program, groups, U, priced.kappa)
     value, kappa = stated(_best_bound(bare, groups, U, kappa), kappa)
-    return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS)
+    return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS, leaks=family.leaks)
 
 
 def priced_kappa(program: ConvexProgram, groups: Tensor, U: Tensor, kappa: float) -> float:
@@ -131,7 +126,7 @@ def priced_kappa(program: ConvexProgram, groups: Tensor, U: Tensor, kappa: float
 def pricing_bound(family: NetworkFamily, bound: Bound, kappa: float, primal: float) -> GlobalBound:
     """The bound that exact pricing gave, as data."""
     value, kappa = claimed(bound, kappa)
-    return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS)
+    return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS, leaks=family.leaks)
 
 
 def prove_again(
@@ -149,15 +144,20 @@ def prove_again(
     """
     if claim.method == "universal":
         return universal_certificate(program, groups, witnesses, sequences.n_steps, U, primal, proved)
-    family = NetworkFamily.of(witnesses)
+    family = _family_of(witnesses, claim.leaks, intercept=False)
     if witnesses.branches and str(family) != claim.family:
-        family = NetworkFamily.of(witnesses, intercept=True)
+        family = _family_of(witnesses, claim.leaks, intercept=True)
     if str(family) != claim.family or witnesses.dtype != torch.float64:
         return None
     if claim.method == "pricing":
         return pricing_certificate(program, groups, family, sequences, U, primal, proved)
     arrangement = enumerate_family(family, sequences, limit=VERIFIED_LIMIT)
     return arrangement_certificate(program, groups, arrangement, U, primal, proved)
+
+
+def _family_of(witnesses: Hidden, leaks: tuple[float, float] | None, *, intercept: bool) -> NetworkFamily:
+    family = NetworkFamily.of(witnesses, intercept=intercept)
+    return family if leaks is None else family.with_leaks(*leaks)
 
 
 def _own_kappa(program: ConvexProgram, U: Tensor) -> float:

@@ -19,6 +19,7 @@ from convexsnn.estimators.bypass import Bypass
 from convexsnn.estimators.recipe import AUTO, Usual
 from convexsnn.estimators.target_scale import TargetScale
 from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights, weighty
+from convexsnn.estimators.watching import watched
 from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.losses import LOSSES, Loss
 from convexsnn.network import Hidden, Network
@@ -54,7 +55,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     bypass : int
         The network learns what a linear regression on the features at this many last steps leaves. Neurons that never
         spike add the regression to its outputs, by their membranes. Certificates are about what is left. 0 is none.
-    tol, max_iter, device, random_state
+    tol, max_iter, device, random_state, verbose
         As in `SpikingClassifier`.
 
     Attributes
@@ -101,6 +102,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         max_iter: int = 1000,
         device: str = "cpu",
         random_state: Any = None,
+        verbose: bool = False,
     ) -> None:
         super().__init__(
             witnesses=witnesses,
@@ -119,6 +121,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             max_iter=max_iter,
             device=device,
             random_state=random_state,
+            verbose=verbose,
         )
         self.bypass = bypass
 
@@ -128,6 +131,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         check_integer("bypass", self.bypass, minimum=0)
 
     @isolated
+    @watched
     def fit(
         self,
         X: Any,

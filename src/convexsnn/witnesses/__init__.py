@@ -6,6 +6,7 @@ from convexsnn.witnesses.bypass import with_bypass
 from convexsnn.witnesses.constant import constant_place, with_constant, with_offset
 from convexsnn.witnesses.gaussian import gaussian
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heterogeneous
+from convexsnn.witnesses.input_view import InputView
 from convexsnn.witnesses.mixture import mix
 from convexsnn.witnesses.pretrained import pretrained
 from convexsnn.witnesses.reservoir import ReservoirGrid, TunedReservoir, tune_reservoir
@@ -13,6 +14,7 @@ from convexsnn.witnesses.reservoir import ReservoirGrid, TunedReservoir, tune_re
 __all__ = [
     "Architecture",
     "Heterogeneity",
+    "InputView",
     "ReservoirGrid",
     "TunedReservoir",
     "constant_place",
