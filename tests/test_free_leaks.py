@@ -114,7 +114,9 @@ def test_pricing_finds_the_best_of_all_leaks(leak, leak_to):
     unit, sequences, random = replace(FREE, leak=leak, leak_to=leak_to), symbols(3), np.random.default_rng(1)
     U = random.normal(size=(8, 1))
     cells, norm = FamilyCells(NetworkFamily(2, (unit,)), sequences), PENALTIES["l1"]
-    ended = [best_patterns(PricedCells(cells, k, U, norm), Goal(0.0, 1, math.inf)) for k in range(len(cells.states))]
+    ended = [
+        best_patterns(PricedCells(cells, k, U, norm), Goal(0.0, 1, math.inf)) for k in range(len(cells.states))
+    ]
     assert all(priced.finished for priced in ended)
     best = 0.0
     for fixed in np.linspace(leak, leak_to, 9):

@@ -241,9 +241,7 @@ class NetworkFamily:
         check_real("leaks[1]", high, low, 1.0)
         for unit in self.units:
             if unit.neuron == "lif" and not low <= unit.leak <= high:
-                raise ValueError(
-                    f"leaks must include those of the neurons: {unit.leak!r} is not in [{low!r}, {high!r}]"
-                )
+                raise ValueError(f"leaks must include those of the neurons: {unit.leak!r} is not in [{low!r}, {high!r}]")
         low, high = float(low), float(high)
         to = high if high > low else None
         free = (replace(unit, leak=low, leak_to=to) if unit.neuron == "lif" else unit for unit in self.units)

@@ -127,7 +127,9 @@ def values_at(cones: Cones, b: int, span: NDArray, r: int) -> NDArray:
 
 
 @njit(nogil=True)
-def moving_balance(cones: Cones, b: int, table: FormTable, state: int, span: NDArray, values: NDArray, r: int) -> float:
+def moving_balance(
+    cones: Cones, b: int, table: FormTable, state: int, span: NDArray, values: NDArray, r: int
+) -> float:
     """-1 where the form is positive on all of a region, -2 where it is negative; else the share of its smaller side."""
     form, above, below = np.empty(r), 0.0, 0.0
     enter_values(table.form[state], r, 0.5 * (span[2] + span[3]), form)
