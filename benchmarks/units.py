@@ -13,10 +13,10 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from series import Split, load
 
 from convexsnn import Gaussian, Heterogeneous, Reservoir, SpikingClassifier
 from convexsnn.families import WitnessFamily
+from series import Split, load
 
 FAMILIES = {"Gaussian": Gaussian, "Heterogeneous": Heterogeneous, "Reservoir": Reservoir}
 
