@@ -38,9 +38,9 @@ class CoupledModel:
         place = row, task.entries % self._outputs
 
         def spread(values: Tensor) -> Tensor:
-            return torch.zeros(
-                len(chosen), self._outputs, dtype=values.dtype, device=values.device
-            ).index_put_(place, values)
+            return torch.zeros(len(chosen), self._outputs, dtype=values.dtype, device=values.device).index_put_(
+                place, values
+            )
 
         quadratic = Quadratic(
             UnpackedColumns(self._columns.take(chosen)),
