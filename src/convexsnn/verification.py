@@ -122,20 +122,8 @@ def _with_bounds(
 
 def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> list[str]:
     """What the stored certificate claims and the recomputed one does not."""
-    facts = (
-        "loss",
-        "penalty",
-        "n",
-        "P",
-        "C",
-        "support",
-        "nonzeros",
-        "dtype",
-        "scope",
-        "heads",
-        "rounding",
-        "free_intercept",
-    )
+    program, counts = ("loss", "penalty", "free_intercept", "heads"), ("n", "P", "C", "support", "nonzeros")
+    facts = (*program, *counts, "dtype", "scope", "rounding")
     problems = [
         f"the certificate says {name} = {getattr(stored, name)!r}, recomputed: {getattr(now, name)!r}"
         for name in facts
