@@ -17,6 +17,7 @@ from convexsnn.network import Hidden
 from convexsnn.penalties import require_norm
 from convexsnn.prefixes import prefixes_of
 from convexsnn.problem import Problem
+from convexsnn.program import check_penalised
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.search.checkpoint import read_state, search_identity, write_state
@@ -85,6 +86,7 @@ def search(
     check_oracles(settings)
     check_integer("seed", seed, minimum=0)
     require_norm(problem.penalty, SEARCHING)
+    check_penalised(problem, SEARCHING)
     given = _given(settings, problem, given)
     view = problem.view(standardise=settings.standardise, centred=settings.delays == (0,))
     view = replace(view, delays=settings.delays)
