@@ -28,7 +28,7 @@ def at_last_step(readout: Readout) -> bool:
     return isinstance(readout, Spike | Membrane)
 
 
-def watched(prefixes: Prefixes, readout: Readout) -> Prefixes:
+def where_seen(prefixes: Prefixes, readout: Readout) -> Prefixes:
     """The prefixes, seen after all steps that count to a readout."""
     return prefixes if at_last_step(readout) else prefixes.at_every_step
 

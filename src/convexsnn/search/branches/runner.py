@@ -14,7 +14,7 @@ from convexsnn.search.branches import simulator
 from convexsnn.search.branches.fused import running
 from convexsnn.search.branches.fused.tiles import Tiles, cut
 from convexsnn.search.branches.population import Population
-from convexsnn.search.branches.reading import at_last_step, columns_over_time, counted, watched
+from convexsnn.search.branches.reading import at_last_step, columns_over_time, counted, where_seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class BranchRunner:
     @cached_property
     def tiles(self) -> Tiles:
         """The prefixes as compiled code walks over them."""
-        return cut(watched(self.prefixes, self.readout))
+        return cut(where_seen(self.prefixes, self.readout))
 
     @cached_property
     def _there(self) -> Prefixes:

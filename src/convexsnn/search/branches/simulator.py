@@ -17,7 +17,7 @@ from convexsnn.neurons import Reset
 from convexsnn.prefixes import Prefixes
 from convexsnn.readouts import Membrane
 from convexsnn.search.branches.population import Population, StackedLayer
-from convexsnn.search.branches.reading import at_last_step, columns_over_time, watched
+from convexsnn.search.branches.reading import at_last_step, columns_over_time, where_seen
 
 # Floats of one layer's potentials held at a time. On a CPU every step costs several times as much beyond the cache. A
 # GPU needs many at once to be busy.
@@ -153,7 +153,7 @@ def correlate(population: Population, prefixes: Prefixes, counts: list[Tensor]) 
     counts : list of T float tensors of shape (u_t, parts * C)
         What one spike after each prefix counts, as `counted` has it.
     """
-    prefixes, kind = watched(prefixes, population.readout), population.layers[0].weight
+    prefixes, kind = where_seen(prefixes, population.readout), population.layers[0].weight
     at_step = [count.to(kind.device, kind.dtype) for count in counts]
     size, parts = _at_once(population, prefixes), []
     for start in range(0, len(population), size):
