@@ -12,6 +12,7 @@ from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.solvers import Solution, SolverOptions, Status, solve, working_set
+from convexsnn.solvers.newton.solver import SemismoothNewton
 
 
 def make_program(loss: str, penalty: str, rho: float = 0.01) -> ConvexProgram:
@@ -88,7 +89,7 @@ def test_warm_start_and_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(working_set, "_working_set", interrupted)
-    stopped = solve(program)
+    stopped = SemismoothNewton().solve(program, SolverOptions())
     assert rounds == 1
     assert stopped.status is Status.INTERRUPTED
     assert stopped.certificate.dual > 0.0

@@ -34,6 +34,8 @@ HALVINGS = 20
 ACCURACY, FINEST, COARSEST = 0.3, 1e-3, 0.1
 # Steps at the program's rho that improve neither the certificate nor the objective before the method gives up.
 PATIENCE = 12
+# Steps in all before it gives up: where it is of use, it takes a third of them.
+MOST_STEPS = 60
 
 
 @dataclass(frozen=True)
@@ -88,17 +90,18 @@ class Descent:
     def solve(self, journal: Journal, record: Callable[[], None]) -> Status:
         """Step until the gap is within the tolerance; `record` is called after each step, to note it in the journal."""
         # The last tenth leaves room for the rounding of the final certificate, which is computed afresh.
-        tol, idle = 0.9 * journal.options.tol, 0
+        tol, idle, steps = 0.9 * journal.options.tol, 0, 0
         while self.best.relative_gap > tol:
             if journal.full:
                 return Status.MAX_ITER
-            if idle >= PATIENCE or self._damping > LARGEST or self._model.exhausted:
+            if max(idle - PATIENCE, steps - MOST_STEPS) >= 0 or self._damping > LARGEST or self._model.exhausted:
                 return Status.STALLED
             primal, gap = self.best.primal, self.best.relative_gap
             self._level = max(self._program.rho, self._level / RELAXATION)
             self._step()
             advanced = self.best.relative_gap < 0.99 * gap or primal - self.best.primal > 0.01 * gap * abs(primal)
             idle = 0 if advanced or self._level > self._program.rho else idle + 1
+            steps += 1
             record()
         return Status.CONVERGED
 
