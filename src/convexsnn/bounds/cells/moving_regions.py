@@ -176,7 +176,10 @@ class MovingCutting:
     def _fill(self, regions: MovingRegions, signs: NDArray[np.int8]) -> dict[int, Polynomial]:
         """Put in the signs that floats do not tell; a polynomial that changes its sign, of each region with one."""
         unsure = np.flatnonzero((signs == DOUBTFUL) | (signs == CHANGING))
-        at = {int(b): self._roots[regions.root[b]] for b in np.flatnonzero((regions.root >= 0) & (regions.side == AT))}
+        at = {
+            int(b): self._roots[int(regions.root[b])]
+            for b in np.flatnonzero((regions.root >= 0) & (regions.side == AT))
+        }
         found = self._products.of(regions.still.cones, regions.span, regions.standing.choice, unsure, at)
         changing: dict[int, Polynomial] = {}
         for i, (b, p) in zip(unsure.tolist(), found, strict=True):
