@@ -1,6 +1,6 @@
 """The best network of a family, certified: one layer of LIF neurons on thousands of rows; the tables of docs/bounds.md.
 
-    python benchmarks/families.py [--xor 5 6 7 8] [--real 60,2,2 500,3,2] [--rho 0.02] [--seconds 60]
+    python benchmarks/families.py [--xor 5 6 7 8] [--free-leaks 3 4] [--real 60,2,2 500,3,2] [--rho 0.02] [--seconds 60]
 
 First-last XOR of T one-hot bits (2000 rows, leak 0.99, soft reset, hinge loss) is solved over all cells of parameters.
 Sequences of real numbers (n,T,d; leak 0.9, random labels) are solved by column generation, in so many seconds.
@@ -23,6 +23,7 @@ from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
 from convexsnn.sequences import Sequences
 
+LIF = Unit("lif", "soft", 0.99, 1.0)
 XOR_ROWS, XOR_RHO = 2000, 0.3 / 1000**0.5
 UNLIMITED = 1e9
 
@@ -30,6 +31,7 @@ UNLIMITED = 1e9
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--xor", nargs="*", type=int, default=[5, 6])
+    parser.add_argument("--free-leaks", nargs="*", type=int, default=[])
     parser.add_argument("--real", nargs="*", default=["60,2,2"])
     parser.add_argument("--rho", type=float, default=0.02)
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -38,21 +40,27 @@ def main() -> None:
     print("| case | rho | columns | objective | no network below | relative gap | universal bound | processor s | s |")
     print("|---|---|---|---|---|---|---|---|---|")
     for T in options.xor:
-        bits = np.random.default_rng(0).integers(0, 2, size=(XOR_ROWS, T))
-        labels = bits[:, 0] ^ bits[:, -1]
-        how = ExactSettings("arrangement", time_limit=UNLIMITED)
-        row(f"XOR, T {T}", as_sequences(np.eye(2)[bits]), labels, XOR_RHO, 0.99, how)
+        row(f"XOR, T {T}", *xor(T), XOR_RHO, LIF, ExactSettings("arrangement", time_limit=UNLIMITED))
+    for T in options.free_leaks:
+        free = Unit("lif", "soft", 0.0, 1.0, leak_to=1.0)
+        row(f"XOR, T {T}, any leaks", *xor(T), XOR_RHO, free, ExactSettings("pricing", time_limit=options.seconds))
     for text in options.real:
         n, T, d = map(int, text.split(","))
         random = np.random.default_rng(0)
         X, labels = random.normal(size=(n, T, d)), random.integers(2, size=n)
         how = ExactSettings("pricing", time_limit=options.seconds)
-        row(f"n {n}, T {T}, d {d}", as_sequences(X), labels, options.rho, 0.9, how)
+        row(f"n {n}, T {T}, d {d}", as_sequences(X), labels, options.rho, Unit("lif", "soft", 0.9, 1.0), how)
 
 
-def row(name: str, X: Sequences, labels: np.ndarray, rho: float, leak: float, how: ExactSettings) -> None:
+def xor(T: int) -> tuple[Sequences, np.ndarray]:
+    """Rows of random bits, one-hot, and whether the first differs from the last."""
+    bits = np.random.default_rng(0).integers(0, 2, size=(XOR_ROWS, T))
+    return as_sequences(np.eye(2)[bits]), bits[:, 0] ^ bits[:, -1]
+
+
+def row(name: str, X: Sequences, labels: np.ndarray, rho: float, unit: Unit, how: ExactSettings) -> None:
     """Print one row of the table."""
-    family = NetworkFamily(X.n_features, (Unit("lif", "soft", leak, 1.0),))
+    family = NetworkFamily(X.n_features, (unit,))
     targets = LOSSES["hinge"].encode(torch.from_numpy(labels), 2)
     problem = Problem(X, targets, LOSSES["hinge"], PENALTIES["l1"], rho)
     begun, worked = time.perf_counter(), time.process_time()

@@ -86,7 +86,7 @@ def _can_be_met(forms, bits):
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.booleans())
 def test_no_neuron_of_any_leak_in_the_range_is_above_the_bound(seed, stopped):
-    """All resets, readouts and biases; inputs on grids, one-hot, almost equal; neurons at ties, near them, and climbed."""
+    """All resets, readouts and biases; all kinds of inputs; neurons at ties, near them, and climbed."""
     random = np.random.default_rng(seed)
     unit, family, problem = _draw(random, seed)
     if unit.neuron != "lif" or problem.input.n_features + unit.bias + unit.self_recurrent + unit.readout_bias > 3:
@@ -115,9 +115,7 @@ def test_pricing_finds_the_best_of_all_leaks(leak, leak_to):
     unit, sequences, random = replace(FREE, leak=leak, leak_to=leak_to), symbols(3), np.random.default_rng(1)
     U = random.normal(size=(8, 1))
     cells, norm = FamilyCells(NetworkFamily(2, (unit,)), sequences), PENALTIES["l1"]
-    ended = [
-        best_patterns(PricedCells(cells, k, U, norm), Goal(0.0, 1, math.inf)) for k in range(len(cells.states))
-    ]
+    ended = [best_patterns(PricedCells(cells, k, U, norm), Goal(0.0, 1, math.inf)) for k in range(len(cells.states))]
     assert all(priced.finished for priced in ended)
     best = 0.0
     for fixed in np.linspace(leak, leak_to, 9):
@@ -127,7 +125,7 @@ def test_pricing_finds_the_best_of_all_leaks(leak, leak_to):
 
 
 def test_the_best_network_of_all_leaks_is_certified():
-    """First-last XOR of three bits: no leaks from 0 to 1 give a network below 8 rho, and verification proves it again."""
+    """First-last XOR of three bits: no leaks give a network below 8 rho, and verification proves it again."""
     X = symbols(3)
     labels = torch.tensor([[2.0 * (word[0] != word[-1]) - 1.0] for word in itertools.product((0, 1), repeat=3)])
     problem = make_problem(X, labels.double(), "hinge", rho=0.01)

@@ -241,7 +241,9 @@ class NetworkFamily:
         check_real("leaks[1]", high, low, 1.0)
         for unit in self.units:
             if unit.neuron == "lif" and not low <= unit.leak <= high:
-                raise ValueError(f"leaks must include those of the neurons: {unit.leak!r} is not in [{low!r}, {high!r}]")
+                raise ValueError(
+                    f"leaks must include those of the neurons: {unit.leak!r} is not in [{low!r}, {high!r}]"
+                )
         low, high = float(low), float(high)
         to = high if high > low else None
         free = (replace(unit, leak=low, leak_to=to) if unit.neuron == "lif" else unit for unit in self.units)
@@ -254,7 +256,7 @@ class NetworkFamily:
         return (min(low for low, _ in free), max(high for _, high in free)) if free else None
 
     def simplest(self, dtype: torch.dtype = torch.float64) -> Hidden:
-        """One neuron of each kind, with zero weights, and the always-firing one: `of` gives a family of fixed leaks back."""
+        """One neuron of each kind, with zero weights, and the always-firing one: `of` gives fixed leaks back."""
         zeros = torch.zeros(self.n_features + 5, 1, dtype=dtype)
         branches = []
         for unit in self.units:

@@ -50,7 +50,9 @@ class ExactProducts:
         numbers = self._states.line
         codes = cones.facet[cones.facets[b] : cones.facets[b + 1]].tolist()
         held = [bool(int(cones.zeros[i]) >> k & 1) for k in range(len(codes))]
-        ray = self._ray(tuple(sorted({abs(int(numbers[c >> 1])) for c, on in zip(codes, held, strict=True) if on})), root)
+        ray = self._ray(
+            tuple(sorted({abs(int(numbers[c >> 1])) for c, on in zip(codes, held, strict=True) if on})), root
+        )
         product = self._dot(int(numbers[state]), ray)
         if not product:
             return ()

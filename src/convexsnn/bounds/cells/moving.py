@@ -1,6 +1,6 @@
 """Forms and rays that move with the leak, in compiled code: signs and meeting points that are certain on an interval.
 
-A region is of all leaks of an interval, and combinatorially the same for each of them: its rays and forms are vectors of
+A region is of all leaks of an interval, and its facets meet alike for each of them: rays and forms are vectors of
 polynomials (`polynomials`). A span says which leaks: the leak is base +- x, and x lies in [low, high], or in (0, high]
 for low = 0. Two more numbers are an interval on which orientation is told: a point in the region, or, for a single leak
 that is no float, an interval around it.
@@ -58,7 +58,7 @@ def moving_products(cones: Cones, table: FormTable, state: NDArray, rays: NDArra
 def meet_moving(
     table: FormTable, cones: Cones, b: int, both: np.uint64, state: int, span: NDArray, ray: NDArray, r: int
 ) -> None:
-    """Enter the ray in which facets `both` and the plane of a state meet; of error `UNKNOWN` where floats do not tell."""
+    """Enter the ray in which facets `both` and the plane of a state meet; of error `UNKNOWN` if floats do not tell."""
     first, n = cones.facets[b], cones.facets[b + 1] - cones.facets[b]
     lines, errors, count = np.empty((r - 1, table.form.shape[1])), np.empty(r - 1), 1
     lines[0], errors[0] = table.form[state], table.error[state]
@@ -127,9 +127,7 @@ def values_at(cones: Cones, b: int, span: NDArray, r: int) -> NDArray:
 
 
 @njit(nogil=True)
-def moving_balance(
-    cones: Cones, b: int, table: FormTable, state: int, span: NDArray, values: NDArray, r: int
-) -> float:
+def moving_balance(cones: Cones, b: int, table: FormTable, state: int, span: NDArray, values: NDArray, r: int) -> float:
     """-1 where the form is positive on all of a region, -2 where it is negative; else the share of its smaller side."""
     form, above, below = np.empty(r), 0.0, 0.0
     enter_values(table.form[state], r, 0.5 * (span[2] + span[3]), form)

@@ -1,7 +1,7 @@
 """Batches of regions of parameters and leaks: in each, cells are alike for all leaks of an interval, or at one leak.
 
-A region is cut by a decision where its form has one sign on each ray, for all leaks of the region. Where it has not, the
-interval is split at a leak at which a sign changes. That leak is a root of a polynomial of integers, and need not be a
+A region is cut by a decision where its form has one sign on each ray, for all leaks of the region. Else the interval
+is split at a leak at which a sign changes. That leak is a root of a polynomial of integers, and need not be a
 fraction: the two parts beside it end there, and a third part is of that leak alone.
 """
 
@@ -29,7 +29,7 @@ SHORTEST = 2.0**-30
 NONE = -1
 
 Span = tuple[float, float, int, int]
-"""x between two floats, the number of a root that ends the interval, or NONE, and on which side of it the interval is."""
+"""x between two floats, the number of a root that ends the interval, or NONE, and on which side of it x is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +176,10 @@ class MovingCutting:
     def _fill(self, regions: MovingRegions, signs: NDArray[np.int8]) -> dict[int, Polynomial]:
         """Put in the signs that floats do not tell; a polynomial that changes its sign, of each region with one."""
         unsure = np.flatnonzero((signs == DOUBTFUL) | (signs == CHANGING))
-        at = {int(b): self._roots[regions.root[b]] for b in np.flatnonzero((regions.root >= 0) & (regions.side == AT))}
+        at = {
+            int(b): self._roots[int(regions.root[b])]
+            for b in np.flatnonzero((regions.root >= 0) & (regions.side == AT))
+        }
         found = self._products.of(regions.still.cones, regions.span, regions.standing.choice, unsure, at)
         changing: dict[int, Polynomial] = {}
         for i, (b, p) in zip(unsure.tolist(), found, strict=True):

@@ -76,7 +76,7 @@ class Root:
         return not any(p) or self._without(p)[0] > 0
 
     def _without(self, p: Polynomial) -> tuple[int, Polynomial]:
-        """k and q with p = m^k q, where q is not 0 at the root; m loses the factors that this shows not to have it."""
+        """K and q with p = m^k q, where q is not 0 at the root; m loses the factors that this shows not to have it."""
         common = greatest_divisor(p, self.m)
         if len(common) < 2:
             return 0, p
@@ -150,7 +150,7 @@ class Roots:
         """Roots of p that were found in (a, b), which may be not all of them."""
         if p not in self._of:
             self._of[p] = self._found(p)
-        inside = [k for k in self._of[p] if all([self._all[k].keep_out(end) for end in (a, b)])]
+        inside = [k for k in self._of[p] if all(self._all[k].keep_out(end) for end in (a, b))]
         return [k for k in inside if a < self._all[k].low and self._all[k].high < b]
 
     def _found(self, p: Polynomial) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ class DecisionTree:
 
     Attributes
     ----------
-    dynamics : Dynamics
+    dynamics : Dynamics or MovingDynamics
     x : integer array of shape (N, d)
         The last step of each node's prefix.
     t : int64 array of shape (N,)
@@ -43,7 +44,7 @@ class DecisionTree:
         The node whose decision each dictionary row reads.
     """
 
-    dynamics: Dynamics | MovingDynamics
+    dynamics: Any
     x: Integers
     t: Numbers
     parent: Numbers
