@@ -12,7 +12,8 @@ from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
-from convexsnn.sharded import PARTS, Alone, ShardedColumns, rows_of_rank
+from convexsnn.ranks import Alone
+from convexsnn.sharded import PARTS, ShardedColumns, rows_of_rank
 from convexsnn.solvers import solve
 
 N, P, C = 101, 12, 3
@@ -139,7 +140,7 @@ import sys
 import torch, torch.distributed as dist
 sys.path.insert(0, sys.argv[3])
 from test_sharded import draw, sharded, torch
-from convexsnn.sharded import ProcessGroup
+from convexsnn.ranks import ProcessGroup
 rank, file = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
 columns = sharded(draw()[0], ProcessGroup())

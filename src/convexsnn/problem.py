@@ -20,8 +20,10 @@ from convexsnn.network import Hidden, Network
 from convexsnn.penalties import Penalty, PenaltyAboveNorm, Ridge
 from convexsnn.prefixes import equal_prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.ranks import Ranks
 from convexsnn.regularisation import check_rho
 from convexsnn.sequences import Sequences, SequenceSource, in_memory
+from convexsnn.sharded import ShardedSequences
 from convexsnn.simulation import scores
 from convexsnn.validation import Score, Validation
 
@@ -138,6 +140,14 @@ class Problem:
         rest, part = self.take(~held), self.take(held)
         return replace(rest, validation=part.scored)
 
+    def over(self, ranks: Ranks | None) -> Problem:
+        """The problem whose rows, and those of the validation data, are spread over ranks; None changes nothing."""
+        if ranks is None:
+            return self
+        held = self.validation
+        spread = None if held is None else replace(held, source=ShardedSequences(held.source, ranks))
+        return replace(self, sequences=ShardedSequences(self.source, ranks), validation=spread)
+
     # What is derived from the data.
 
     @property
@@ -175,7 +185,8 @@ class Problem:
     @cached_property
     def groups(self) -> Tensor:
         """The same number for rows of equal input, which every network answers alike; int64 of shape (rows,)."""
-        return equal_prefixes(self.source, every_step=self.every_step)
+        whole = self.source.whole if isinstance(self.source, ShardedSequences) else self.source
+        return equal_prefixes(whole, every_step=self.every_step)
 
     def merged_rows(self, dtype: torch.dtype) -> MergedRows:
         """Rows of equal input and equal target as one of their total weight, with the prefixes that they end."""

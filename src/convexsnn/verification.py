@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convexsnn.bounds import prove_again
+from convexsnn.bounds import check_provable, prove_again
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate, certify
 from convexsnn.dictionary import build_dictionary
@@ -57,8 +57,16 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
     stored : Certificate
         The claim to check.
     problem : Problem
-        The training data, with the rho of the estimator's settings; the row weights are those of `trained`.
+        The training data, with the rho of the estimator's settings; the row weights are those of `trained`. They may be
+        read in batches, or be spread over ranks (`Problem.over`), each of which then makes this call.
+
+    Raises
+    ------
+    ValueError
+        When the data are not in the memory of one process, and the claimed bound needs all of them there.
     """
+    if stored.global_bound is not None:
+        check_provable(stored.global_bound, problem.source)
     rows, outputs = problem.targets.shape
     expected = {"W": (trained.witnesses.n_last, outputs), "U": (rows, outputs), "row_weights": (rows,)}
     if trained.global_dual is not None:
@@ -77,7 +85,7 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
         problems.append("the stored row_weights do not sum to one")
     if problems:
         return Verification(None, tuple(problems))
-    dictionary = build_dictionary(trained.witnesses, problem.input)
+    dictionary = build_dictionary(trained.witnesses, problem.source)
     W = dictionary.to_columns(trained.W)
     try:
         problem = replace(problem, row_weights=trained.row_weights)
@@ -106,7 +114,7 @@ def _with_global_claims(
     """The recomputed certificate with what can be proved anew of the stored one's global bound, and of its scope."""
     if stored.global_bound is None or not math.isfinite(certificate.primal):
         return certificate
-    groups, sequences = problem.groups, problem.input
+    groups, sequences = problem.groups, problem.source
     U = trained.U if trained.global_dual is None else trained.global_dual
     bound = prove_again(stored.global_bound, program, groups, trained.witnesses, sequences, U, certificate.primal)
     certificate = certificate.with_global_bound(bound)

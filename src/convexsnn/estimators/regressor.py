@@ -22,6 +22,7 @@ from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.losses import LOSSES, Loss
 from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
+from convexsnn.ranks import Ranks
 from convexsnn.sequences import SequenceSource
 from convexsnn.validation import RSquared
 
@@ -122,6 +123,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         validation: Any = None,
         observer: Observer | None = None,
         checkpoint: str | Path | None = None,
+        ranks: Ranks | None = None,
     ) -> SpikingRegressor:
         """Find hidden neurons, solve for their readout, certify it, and reconstruct the network.
 
@@ -139,6 +141,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         observer : Observer, optional
         checkpoint : path, optional
             The file of a search, as in `SpikingClassifier.fit`.
+        ranks : Ranks, optional
+            Processes that share the work, as in `SpikingClassifier.fit`.
 
         Raises
         ------
@@ -153,7 +157,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         weights, sequences, values = weighty(weights, sequences, values, per_step=self.per_step)
         self.target_scale_ = self._scale_of(values, spread_weights(weights, sequences, self.per_step))
         self._train(
-            self._problem(sequences, self.target_scale_.scaled(values), weights), validation, observer, checkpoint
+            self._problem(sequences, self.target_scale_.scaled(values), weights), validation, observer, checkpoint, ranks
         )
         return self
 

@@ -1,0 +1,81 @@
+"""The processes that work on one problem together, as one of them sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Ranks(Protocol):
+    """Processes that run the same program, each on its own share of the work.
+
+    Attributes
+    ----------
+    rank : int
+        The number of this process, from 0.
+    size : int
+        How many there are.
+    """
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    def add_up(self, tensor: Tensor) -> None:
+        """Put the sum over all ranks in the place of `tensor`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One process that does all the work."""
+
+    rank: int = 0
+    size: int = 1
+
+    def add_up(self, tensor: Tensor) -> None:
+        """There is nothing to add."""
+
+
+@dataclass(frozen=True)
+class ProcessGroup:
+    """The processes of a group of torch.distributed, such as those that torchrun starts; None is all of them."""
+
+    group: dist.ProcessGroup | None = None
+
+    @property
+    def rank(self) -> int:
+        """The number of this process in the group."""
+        return dist.get_rank(self.group)
+
+    @property
+    def size(self) -> int:
+        """How many processes the group has."""
+        return dist.get_world_size(self.group)
+
+    def add_up(self, tensor: Tensor) -> None:
+        """See `Ranks`."""
+        dist.all_reduce(tensor, group=self.group)
+
+
+def gathered(tensor: Tensor, ranks: Ranks) -> Tensor:
+    """The tensors of all ranks, which are of one shape, one after the other: shape (size, ...)."""
+    every = tensor.new_zeros(ranks.size, *tensor.shape)
+    every[ranks.rank] = tensor
+    ranks.add_up(every)
+    return every
+
+
+def dealt(costs: Sequence[float], ranks: Ranks) -> list[int]:
+    """The pieces of work, numbered in the order of their costs, that this rank does: the largest are dealt first."""
+    load, own = [0.0] * ranks.size, []
+    for piece in sorted(range(len(costs)), key=lambda i: -costs[i]):
+        least = load.index(min(load))
+        load[least] += costs[piece]
+        if least == ranks.rank:
+            own.append(piece)
+    return sorted(own)
