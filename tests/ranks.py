@@ -1,7 +1,14 @@
-"""Ranks that are threads of one process, for tests."""
+"""Ranks for tests: threads, which start at once, or processes that gloo joins."""
 
+import multiprocessing
+import tempfile
 import threading
 from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from convexsnn.ranks import ProcessGroup
 
 
 @dataclass
@@ -20,8 +27,8 @@ class Threads:
         self.barrier.wait(30)
 
 
-def on_ranks(size, work):
-    """What `work` returns on each of `size` ranks."""
+def on_threads(size, work):
+    """What `work` returns on each of `size` threads. They must not meet within a `cached_property`, which locks."""
     barrier, shown, results = threading.Barrier(size), {}, {}
 
     def run(rank):
@@ -37,3 +44,23 @@ def on_ranks(size, work):
     for thread in threads:
         thread.join()
     return [results[rank] for rank in range(size)]
+
+
+def on_processes(size, work):
+    """What `work` returns on each of `size` processes, which are copies of this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = multiprocessing.get_context("fork").Process
+        running = [start(target=_join, args=(f"{folder}/", rank, size, work)) for rank in range(size)]
+        for process in running:
+            process.start()
+        for process in running:
+            process.join(60)
+        assert [process.exitcode for process in running] == [0] * size
+        return [torch.load(f"{folder}/{rank}", weights_only=False) for rank in range(size)]
+
+
+def _join(folder, rank, size, work):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}meeting", rank=rank, world_size=size)
+    torch.save(work(ProcessGroup()), f"{folder}{rank}")
+    dist.destroy_process_group()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -41,6 +43,10 @@ class Alone:
         """There is nothing to add."""
 
 
+class LostRankError(RuntimeError):
+    """Another process, whose share of the work is needed, is not there any more."""
+
+
 @dataclass(frozen=True)
 class ProcessGroup:
     """The processes of a group of torch.distributed, such as those that torchrun starts; None is all of them."""
@@ -58,8 +64,20 @@ class ProcessGroup:
         return dist.get_world_size(self.group)
 
     def add_up(self, tensor: Tensor) -> None:
-        """See `Ranks`."""
-        dist.all_reduce(tensor, group=self.group)
+        """See `Ranks`; LostRankError where a process has ended."""
+        try:
+            dist.all_reduce(tensor, group=self.group)
+        except RuntimeError as error:
+            raise LostRankError("another process has ended or cannot be reached, so this one ends too") from error
+
+
+def check_alike(content: bytes, what: str, ranks: Ranks) -> None:
+    """Raise ValueError where `what`, which has this content here, has another on another rank."""
+    digest = bytearray(hashlib.sha256(content).digest())
+    every = gathered(torch.frombuffer(digest, dtype=torch.uint8), ranks)
+    others = [rank for rank, own in enumerate(every) if not torch.equal(own, every[0])]
+    if others:
+        raise ValueError(f"{what} must be the same in every process, but differs in {others} from that in 0")
 
 
 def gathered(tensor: Tensor, ranks: Ranks) -> Tensor:

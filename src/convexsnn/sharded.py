@@ -8,7 +8,7 @@ machines with the same arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import ClassVar
@@ -197,18 +197,21 @@ class ShardedColumns:
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`. Ranks add up (PARTS, P, C) numbers."""
-        sums = U.new_zeros(PARTS, self.shape[1], U.shape[1])
-        for number, rows, part in self._own_parts():
-            sums[number] = part.rmatmul(U[rows])
-        self.ranks.add_up(sums)
-        total = U.new_zeros(self.shape[1], U.shape[1])
-        for part in sums:
-            total += part
-        return total
+        return self._summed(lambda part, rows: part.rmatmul(U[rows]), U.new_zeros(self.shape[1], U.shape[1]))
 
     def squares(self, weights: Tensor) -> Tensor:
         """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
-        return self.rmatmul(weights.unsqueeze(1)).squeeze(1)
+        return self._summed(lambda part, rows: part.squares(weights[rows]), weights.new_zeros(self.shape[1]))
+
+    def _summed(self, of_part: Callable[[Columns, slice], Tensor], total: Tensor) -> Tensor:
+        """The sum over the parts of all ranks of what `of_part` makes of columns and their rows, added to `total`."""
+        sums = total.new_zeros(PARTS, *total.shape)
+        for number, rows, part in self._own_parts():
+            sums[number] = of_part(part, rows)
+        self.ranks.add_up(sums)
+        for part in sums:
+            total += part
+        return total
 
     def _own_parts(self) -> Iterator[tuple[int, slice, Columns]]:
         """The number of each part of this rank, its rows among all, and its columns."""

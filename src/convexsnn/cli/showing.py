@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from convexsnn.cli.output import say, stderr, stdout
+from convexsnn.cli.torchrun import speaks
 from convexsnn.observer import Observer
 from convexsnn.search import Round
 from convexsnn.solvers import Progress as SolverProgress
@@ -37,7 +38,8 @@ def progress(tol: float) -> Iterator[Observer]:
     """An observer that shows bars on a terminal (standard error) and is quiet otherwise."""
     name, detail = TextColumn("{task.description:<9}"), TextColumn("{task.fields[detail]}")
     columns = (name, BarColumn(), detail, TimeElapsedColumn())
-    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
+    quiet = not (stderr.is_terminal and speaks())
+    with Progress(*columns, console=stderr, transient=True, disable=quiet) as bars:
         simulation = bars.add_task("simulate", total=None, detail="")
         solution = bars.add_task("solve", total=1.0, detail="", start=False)
 
