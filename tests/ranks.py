@@ -1,6 +1,9 @@
 """Ranks for tests: threads, which start at once, or processes that gloo joins."""
 
+import contextlib
+import io
 import multiprocessing
+import os
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from convexsnn.cli.app import run
 from convexsnn.ranks import ProcessGroup
 
 
@@ -48,9 +52,39 @@ def on_threads(size, work):
 
 def on_processes(size, work):
     """What `work` returns on each of `size` processes, which are copies of this one."""
+
+    def join(rank, folder):
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
+        found = work(ProcessGroup())
+        dist.destroy_process_group()
+        return found
+
+    return _copies(size, join)
+
+
+def as_torchrun(size, arguments):
+    """Exit status, standard output and standard error of the command line on each of `size` processes.
+
+    They are copies of this process, which plays the part of torchrun: it holds the store through which they meet.
+    """
+    store = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+
+    def start(rank, _):
+        os.environ |= {"TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+        os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port)}
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size)}
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = run(arguments)
+        return status, out.getvalue(), err.getvalue()
+
+    return _copies(size, start)
+
+
+def _copies(size, work):
     with tempfile.TemporaryDirectory() as folder:
         start = multiprocessing.get_context("fork").Process
-        running = [start(target=_join, args=(f"{folder}/", rank, size, work)) for rank in range(size)]
+        running = [start(target=_kept, args=(work, rank, folder)) for rank in range(size)]
         for process in running:
             process.start()
         for process in running:
@@ -59,8 +93,6 @@ def on_processes(size, work):
         return [torch.load(f"{folder}/{rank}", weights_only=False) for rank in range(size)]
 
 
-def _join(folder, rank, size, work):
+def _kept(work, rank, folder):
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}meeting", rank=rank, world_size=size)
-    torch.save(work(ProcessGroup()), f"{folder}{rank}")
-    dist.destroy_process_group()
+    torch.save(work(rank, folder), f"{folder}/{rank}")

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from ranks import on_processes, on_threads
 
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.losses import LOSSES
@@ -11,6 +10,7 @@ from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.ranks import Alone
 from convexsnn.sharded import PARTS, ShardedColumns, rows_of_rank
 from convexsnn.solvers import solve
+from ranks import on_processes, on_threads
 
 N, P, C = 101, 12, 3
 

@@ -1,9 +1,9 @@
 """Sequences and columns whose rows are spread over processes, with the same results for every number of them.
 
 All processes (ranks) run the same program on the same weights and dual vectors. Each simulates the sequences of its own
-rows, and holds the columns' entries in these rows only. A product with all columns is made of `PARTS` parts of the rows, whatever the number of ranks, and these are
-summed in their order. So solvers take the same steps, and certificates are the same, for every number of ranks on
-machines with the same arithmetic.
+rows, and holds the columns' entries in these rows only. A product with all columns is made of `PARTS` parts of the
+rows, whatever the number of ranks, and these are summed in their order. So solvers take the same steps, and
+certificates are the same, for every number of ranks on machines with the same arithmetic.
 """
 
 from __future__ import annotations

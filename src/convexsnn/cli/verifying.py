@@ -12,23 +12,29 @@ import torch
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet
-from convexsnn.cli.folder import PROOF, folder_problems, model_file
+from convexsnn.cli.folder import PROOF, folder_problems, model_file, sweep_first
 from convexsnn.cli.loading import OTHER_DATA, OtherDataError, load_fit_data
 from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.proof import verify_exactly
+from convexsnn.ranks import LostRankError, Ranks
 from convexsnn.reading import DamagedFileError
 from convexsnn.storage import load_model
 from convexsnn.verification import verify as verify_certificate
 from convexsnn.words import check_proof_of
 
 
-def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -> dict[str, Any]:
+def verify(
+    model: Path, source: FitData, *, exact: bool, strict: bool = False, ranks: Ranks | None = None
+) -> dict[str, Any]:
     """Recompute a stored certificate; the report says whether it holds and why not.
 
     With `exact`, beside it under "exact" a proof that shares no code with this; both must hold. With `strict` every
-    spike must be decided by more than its rounding.
+    spike must be decided by more than its rounding. Of several ranks, all of which make this call, each simulates a
+    share of the sequences.
     """
+    if ranks is not None:
+        sweep_first(model, ranks)
     try:
         estimator, extra = load_model(model_file(model))
     except DamagedFileError as error:
@@ -39,7 +45,7 @@ def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -
     except OtherDataError as error:
         return failed(str(error))
     problems += _proof_problems(model, estimator)
-    report = recheck(estimator, data)
+    report = recheck(estimator, data, ranks)
     report |= {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
     return report | _prove(model, data, report, strict=strict) if exact or strict else report
 
@@ -72,16 +78,21 @@ def _prove(model: Path, data: DataSet, report: dict[str, Any], *, strict: bool) 
     }
 
 
-def recheck(estimator: Estimator, data: DataSet) -> dict[str, Any]:
-    """Recompute the certificate of a loaded model on its training data."""
+def recheck(estimator: Estimator, data: DataSet, ranks: Ranks | None = None) -> dict[str, Any]:
+    """Recompute the certificate of a loaded model on its training data, whose rows may be spread over ranks."""
     problems, stored = [], estimator.trained_.certificate
     try:
         problem = estimator.problem(data.train.X, data.train.y)
         if problem.data_digest != estimator.trained_.data_digest:
             problems.append(OTHER_DATA)
-        outcome = verify_certificate(estimator.trained_, stored, problem)
+        outcome = verify_certificate(estimator.trained_, stored, problem.over(ranks))
+    except LostRankError:
+        raise
     except (ValueError, TypeError, RuntimeError, IndexError, ArithmeticError) as error:
-        return failed(f"the stored model cannot be run on these data: {error}")
+        reason = f"the stored model cannot be run on these data: {error}"
+        if ranks is not None:  # the others wait for what this one was to compute, until it ends
+            raise ValueError(reason) from error
+        return failed(reason)
     weights = estimator.trained_.row_weights
     recomputed = outcome.recomputed
     return {

@@ -267,7 +267,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             raise ValueError("sample_weight leaves only one class: give sequences of two classes a positive weight")
         self._note_classes(kept, sequences)
         balance = balance_of(self.class_weight, kept, self.classes_)
-        self._train(self._problem(sequences, self._encode(kept), weights, balance), validation, observer, checkpoint, ranks)
+        self._train(
+            self._problem(sequences, self._encode(kept), weights, balance), validation, observer, checkpoint, ranks
+        )
         return self
 
     def _note_classes(self, labels: np.ndarray, sequences: SequenceSource) -> None:

@@ -157,7 +157,11 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         weights, sequences, values = weighty(weights, sequences, values, per_step=self.per_step)
         self.target_scale_ = self._scale_of(values, spread_weights(weights, sequences, self.per_step))
         self._train(
-            self._problem(sequences, self.target_scale_.scaled(values), weights), validation, observer, checkpoint, ranks
+            self._problem(sequences, self.target_scale_.scaled(values), weights),
+            validation,
+            observer,
+            checkpoint,
+            ranks,
         )
         return self
 

@@ -46,18 +46,17 @@ class CurvatureStore:
     def _append(self, new: Tensor) -> None:
         if not len(new):
             return
-        before, held = len(self._held), torch.cat([self._held, new])
-        matrix = self._matrix.new_zeros(len(held), len(held))
+        held = torch.cat([self._held, new])
+        before, k = len(self._held), len(held)
+        matrix = self._matrix.new_zeros(k, k)
         relative = (self._h / self._h.max()).to(matrix.dtype)
         size = max(1, min(BLOCK_COLUMNS, BLOCK_ENTRIES // max(1, len(relative))))
-        tiles = [
-            (start, other) for start in range(before, len(held), size) for other in range(0, min(start + size, len(held)), size)
-        ]
+        tiles = [(start, other) for start in range(before, k, size) for other in range(0, min(start + size, k), size)]
         own = {tiles[i] for i in dealt([1.0] * len(tiles), self._columns.ranks)}
-        for start in range(before, len(held), size):
+        for start in range(before, k, size):
             rows = slice(start, start + size)
             weighted = self._rows(held[rows]).mul_(relative)
-            for other in range(0, min(start + size, len(held)), size):
+            for other in range(0, min(start + size, k), size):
                 columns = slice(other, min(other + size, start + size))
                 factor = self._rows(held[columns])  # every rank asks for the same entries
                 if (start, other) in own:
