@@ -48,7 +48,7 @@ def first_to_say() -> bool:
         return True
     from datetime import timedelta
 
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[reportPrivateImportUsage] - documented all the same
 
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     try:
