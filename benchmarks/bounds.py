@@ -53,7 +53,7 @@ def main() -> None:
             c, seconds = trained.certificate, trained.seconds
             universal = universal_bound(problem.bare_program, problem.groups, (trained.U,)).value
             print(
-                f"| {name} | {loss} | {c.global_bound.patterns} | {seconds['simulate']:.2f} | {seconds['solve']:.2f} "
+                f"| {name} | {loss} | {c.family_bound.patterns} | {seconds['simulate']:.2f} | {seconds['solve']:.2f} "
                 f"| {checked:.2f} | {c.support} | {c.primal:.6f} | {universal:.6f} | {c.relative_gap:.1e} |",
                 flush=True,
             )

@@ -58,7 +58,7 @@ def row(name: str, X: Sequences, labels: np.ndarray, rho: float, leak: float, ho
     begun, worked = time.perf_counter(), time.process_time()
     certificate = solve_exactly(problem, family, how).certificate
     worked, begun = time.process_time() - worked, time.perf_counter() - begun
-    bound = certificate.global_bound
+    bound = certificate.family_bound
     assert bound is not None
     universal = universal_bound(problem.bare_program, problem.groups).value
     print(

@@ -86,9 +86,10 @@ def content_changed(text: str, chance: random.Random) -> str:
     places = list(leaves(content))
     match chance.randrange(5):
         case 0:
-            del content["boxes"][chance.randrange(len(content["boxes"]))]
+            boxes = chance.choice(content["parts"])["boxes"]
+            del boxes[chance.randrange(len(boxes))]
         case 1:
-            box = content["boxes"][chance.randrange(len(content["boxes"]))]
+            box = chance.choice(chance.choice(content["parts"])["boxes"])
             for name in ("low", "high"):
                 box[name] = [value + chance.choice([-1, 1]) * 2 ** chance.randrange(60) for value in box[name]]
         case 2:

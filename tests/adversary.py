@@ -101,15 +101,16 @@ def attack(seed: int) -> Outcome:
                 return Outcome(route, "refused")
             raise
     certificate, wrong = trained.certificate, []
-    ended = "attained" if certificate.global_bound.holds(1e-6) else "open"
+    bound = certificate.family_bound or certificate.global_bound
+    ended = "attained" if bound.holds(1e-6) else "open"
     said = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     if ended == "open" and not said and route != "tightened":
         wrong.append(f"{route} is not attained, and does not say so")
     wrong += [f"verify: {reason}" for reason in verify(trained, certificate, problem).problems]
-    U = trained.U if trained.global_dual is None else trained.global_dual
+    U = trained.U if trained.family_dual is None else trained.family_dual
     of_family = adversary(unit, family, problem.input, U[:, int(random.integers(U.shape[1]))].numpy(), seed, 6)
     of_family |= {(True,) * len(U)} if family.constant else set()
-    wrong += _beaten(certificate.global_bound, U, problem, _loud(of_family))
+    wrong += _beaten(bound, U, problem, _loud(of_family))
     if universal is not None:
         wrong += _beaten(universal.certificate.global_bound, universal.U, problem, _all_patterns(problem))
     return Outcome(route, ended, len(of_family), tuple(wrong))

@@ -93,6 +93,22 @@ def assert_scripts_compiles_and_exports(module: torch.nn.Module, X: torch.Tensor
     assert torch.equal(torch.export.export(module, (X,)).module()(X)[0], y)
 
 
+def assert_gradients_are_those_of_the_trainer(module: torch.nn.Module, trainer: torch.nn.Module) -> None:
+    """The weights, leaks and thresholds of an exported module have the gradients of a `TrainableNetwork`."""
+    assert torch.allclose(module.output.weight.grad.T, trainer.W.grad)
+    for branch in module.branches:
+        for i, mine in enumerate(branch.layers):
+            others = [trainer.branches[k][i] for k in branch.numbers]
+            grads = [other.weight.grad.unflatten(0, (len(mine.delays), -1)) for other in others]
+            join = (lambda *blocks: torch.cat(blocks, dim=1)) if i == 0 else torch.block_diag
+            weight = torch.cat([join(*blocks) for blocks in zip(*grads, strict=True)])
+            assert bool(weight.any())
+            assert torch.allclose(mine.linear.weight.grad.T, weight)
+            assert torch.allclose(mine.recurrent.weight.grad.T, torch.block_diag(*(o.recurrent.grad for o in others)))
+            assert torch.allclose(mine.cell.leak.grad, torch.cat([other.leak.grad for other in others]))
+            assert torch.allclose(mine.cell.threshold.grad, torch.cat([other.threshold.grad for other in others]))
+
+
 def interrupt_run(monkeypatch, call):
     """Make the Newton solvers be interrupted in their `call`-th run."""
     calls = []

@@ -172,17 +172,6 @@ class Program:
         products = self._products(self._completed(U))
         return max((norm(g, self.penalty, dual=True) for g in products), default=mpf(0)) / real(self.rho)
 
-    def universal(self, U: list[list[Fraction]], groups: list[int]) -> mpf:
-        """The value of (D) at the largest multiple of U that is feasible for every 0/1 pattern constant on groups."""
-        U, caps = self._completed(U), []
-        for c in range(len(self.Y[0])):
-            sums: dict[int, Fraction] = {}
-            for g, row in zip(groups, U, strict=True):
-                sums[g] = sums.get(g, Fraction(0)) + row[c]
-            positive = sum((s for s in sums.values() if s > 0), Fraction(0))
-            caps.append(max(positive, positive - sum(sums.values())))
-        return self.dual(U, norm(caps, self.penalty, dual=True) / real(self.rho))
-
     def _products(self, U):
         columns = {tuple(column) for column in zip(*self.D, strict=True)}
         return [

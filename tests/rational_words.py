@@ -55,10 +55,15 @@ def right_answers(content, word):
 
 
 def is_held(content, q, spikes, membranes):
-    """Whether a box of the proof holds this state of the automaton and the network."""
-    layers, unit = content["network"]["layers"], Fraction(1, 2 ** content["box_places"])
+    """Whether a box of each part of the proof holds this state of the automaton and the network."""
+    return all(_is_held(content, part, q, spikes, membranes) for part in content["parts"])
+
+
+def _is_held(content, part, q, spikes, membranes):
+    unit = Fraction(1, 2 ** content["box_places"])
     echo, kept = [], []
-    for layer, s, v in zip(layers, spikes, membranes, strict=True):
+    for k in part["layers"]:
+        layer, s, v = content["network"]["layers"][k], spikes[k], membranes[k]
         late, recurrent = layer["reset"] == "delayed", layer["recurrent"]
         echo += [one for j, one in enumerate(s) if late or (recurrent is not None and any(recurrent[j]))]
         kept += [one for j, one in enumerate(v) if layer["leak"][j]]
@@ -66,5 +71,5 @@ def is_held(content, q, spikes, membranes):
         box["state"] == q
         and box["spikes"] == echo
         and all(unit * a <= x <= unit * b for a, x, b in zip(box["low"], kept, box["high"], strict=True))
-        for box in content["boxes"]
+        for box in part["boxes"]
     )

@@ -29,3 +29,8 @@ def test_units_that_differ_by_2_to_the_63_are_balanced_in_integers():
 def test_neurons_whose_spikes_hang_on_rounding_are_no_neurons_of_the_family():
     """Two inputs almost opposite: float64 makes ties of both, which no neuron does, and its column beat the bound."""
     assert attack(90748).wrong == ()
+
+
+def test_regions_whose_middles_are_all_beyond_the_range_of_floats():
+    """No neuron was left to be run, and the simulation of none failed."""
+    assert attack(3827).wrong == ()

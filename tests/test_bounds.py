@@ -326,16 +326,18 @@ def test_exact_training_is_optimal_and_verified(name, loss, method):
     other = solve(program_over(distinct, loss, "l1", 3, 0.03)).certificate
     assert other.primal >= certificate.dual * (1 - 1e-6)
     assert verify(trained, certificate, problem).holds
-    bound = certificate.global_bound
+    bound = certificate.family_bound
     assert bound is not None
     with pytest.raises(ValueError, match="above the objective"):
         replace(bound, value=bound.value * 1.001)
     with pytest.raises(ValueError, match="above the objective"):
-        certificate.with_global_bound(replace(bound, value=bound.value * 1.001, primal=1.0))
+        certificate.with_family_bound(replace(bound, value=bound.value * 1.001, primal=1.0))
+    with pytest.raises(ValueError, match="'global_bound' must not be a bound of method"):
+        certificate.with_global_bound(bound)
     for claim in (
         replace(certificate, dual=certificate.dual * 1.01),
-        certificate.with_global_bound(replace(bound, family="all networks")),
-        certificate.with_global_bound(replace(bound, primal=bound.primal * 1.001)),
+        certificate.with_family_bound(replace(bound, family="all networks")),
+        certificate.with_family_bound(replace(bound, primal=bound.primal * 1.001)),
     ):
         assert not verify(trained, claim, problem).holds
 

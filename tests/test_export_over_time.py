@@ -68,8 +68,8 @@ def check_alike(network, module, X):
     assert 0.02 < float(spikes.mean()) < 0.98
     with torch.no_grad():
         features, state = module.features(X)
-    last = module.branches[0].size - 3, module.branches[0].size + module.branches[1].size - 3
-    assert int((torch.cat([state[at] for at in last], dim=1) != spikes[-1]).sum()) == 0
+    ends = torch.tensor([branch.size for branch in module.branches]).cumsum(0)
+    assert int((torch.cat([state[end - 3] for end in ends], dim=1) != spikes[-1]).sum()) == 0
     expected = steps(simulate(network.hidden, sequences).features)
     if network.hidden.readout.bits or isinstance(network.hidden.readout, Rate | Count | Leaky | Windows):
         assert int((features != expected).sum()) == 0  # the same spikes, and the same sums of them

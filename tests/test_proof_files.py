@@ -228,7 +228,7 @@ def test_an_altered_global_bound_is_refused_by_the_command_and_not_vouched_for_b
     capsys.readouterr()
     status, report = verify_command(folder, fitted / "data.npz", capsys)
     assert status == 1
-    assert "global bound claims" in " ".join(report["problems"])
+    assert "global_bound claims" in " ".join(report["problems"])
     assert "not proved here" in verify_exactly(folder, *draw_data()).trusted[-1]
 
 

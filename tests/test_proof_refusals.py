@@ -103,8 +103,8 @@ def test_a_model_without_a_global_bound_is_proved_and_nothing_is_said_of_one(mod
     assert "global_bound" not in " ".join(outcome.trusted)
 
 
-def test_the_dual_vector_of_a_global_bound_is_read(model, tmp_path):
-    more = lambda header, tensors: tensors.update(global_dual=tensors["U"].clone())  # noqa: ARG005, E731
+def test_the_dual_vector_of_a_bound_over_the_family_is_read(model, tmp_path):
+    more = lambda header, tensors: tensors.update(family_dual=tensors["U"].clone())  # noqa: ARG005, E731
     assert altered(model, tmp_path / "m.safetensors", more).holds
 
 

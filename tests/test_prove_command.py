@@ -6,6 +6,7 @@ import re
 import pytest
 
 from convexsnn import Search, SpikingClassifier
+from convexsnn.cli import proving
 from convexsnn.cli.app import run
 from convexsnn.tasks import TaskSettings, automaton_of, load_task
 from convexsnn.words import ProvedWords, WrongWords, train_until_proved
@@ -39,9 +40,14 @@ def test_verify_holds_the_proof_against_the_model(proved, capsys):
     assert run(verify) == 0
     text = (proved / "proof.json").read_text()
     try:
+        assert "proof.json" in (proved / "SHA256SUMS").read_text()
         (proved / "proof.json").write_text(text.replace('"start":0', '"start":1'))
         assert run(verify) == 1
-        assert "SHA-256" in capsys.readouterr().out
+        said = " ".join(capsys.readouterr().out.split())
+        assert "proof.json is not the file that was written with the model" in said
+        assert "SHA-256" in said
+        # What was changed is not sealed again.
+        assert run(["prove", "--model", str(proved)]) == 2
     finally:
         (proved / "proof.json").write_text(text)
 
@@ -113,3 +119,59 @@ def test_the_last_round_says_what_is_still_wrong():
     network = taught.model.network_
     for word in taught.outcome.words:
         assert first_error(network, automaton.in_classes(taught.model.classes_.tolist()), word) == len(word) - 1
+
+
+def test_training_until_proved_goes_on_after_a_kill(tmp_path):
+    """Killed in its third round, it goes on with that round's words and ends as if it had not been killed."""
+
+    small = SpikingClassifier(witnesses="gaussian", per_step=True, random_state=0)
+
+    def trained(until=None):
+        rounds = []
+
+        def train(task):
+            rounds.append(len(task.train))
+            if len(rounds) == until:
+                raise KeyboardInterrupt
+            return small.fit(task.train.X, task.train.y)
+
+        return train, rounds
+
+    settings = TaskSettings(n_train=10, n_val=1, n_test=1, timesteps=4)
+    work = ("automaton:modulo-3", settings)
+    train, whole = trained()
+    taught = train_until_proved(train, *work, rounds=4)
+    path = tmp_path / "rounds.safetensors"
+    train, first = trained(until=3)
+    with pytest.raises(KeyboardInterrupt):
+        train_until_proved(train, *work, rounds=4, checkpoint=path)
+    train, rest = trained()
+    again = train_until_proved(train, *work, rounds=4, checkpoint=path)
+    assert [*first[:2], *rest] == whole
+    assert (again.settings, again.rounds, again.outcome) == (taught.settings, taught.rounds, taught.outcome)
+    with pytest.raises(ValueError, match="of other data, settings or seed"):
+        train_until_proved(train, *work, checkpoint=path, of="another classifier")
+
+
+def test_fit_until_proved_goes_on_after_a_kill(tmp_path, capsys, monkeypatch):
+    few = [*SMALL, "2", "--n-val", "1", "--n-test", "1", "--timesteps", "8", "--per-step", "--effort", "2e7"]
+    command = ["fit", "--task", "dfa:tomita-2", *few, "--until-proved", "--json", "--out"]
+    assert run([*command, str(tmp_path / "whole")]) == 0
+    whole, fits = json.loads(capsys.readouterr().out), []
+
+    def killed(*given, **named):
+        fits.append(given)
+        if len(fits) == 2:
+            raise KeyboardInterrupt
+        return fit(*given, **named)
+
+    fit = proving.fit
+    with monkeypatch.context() as patched:
+        patched.setattr(proving, "fit", killed)
+        assert run([*command, str(tmp_path / "killed")]) == 130
+    assert (tmp_path / "killed" / "rounds.safetensors").exists()
+    capsys.readouterr()
+    assert run([*command, str(tmp_path / "killed")]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["proof"]["claim"] == whole["proof"]["claim"]
+    assert not (tmp_path / "killed" / "rounds.safetensors").exists()

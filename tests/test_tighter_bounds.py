@@ -47,7 +47,8 @@ def test_the_bound_is_the_optimum_of_the_family(neurons, parameters, tmp_path):
     bound = model.tighten_bound(X, y)
     assert (bound.method, model.certificate_.scope) == ("arrangement", "dictionary")
     assert universal.value < bound.value <= before.primal * (1 + 1e-9)
-    assert replace(model.certificate_, global_bound=universal) == before
+    assert (model.certificate_.family_bound, model.certificate_.global_bound) == (bound, universal)
+    assert model.certificate_.with_family_bound(None) == before
     everything = Exact(**leak, **neurons)
     exact = SpikingClassifier(witnesses=everything, rho=before.rho, **parameters).fit(X, y)
     assert bound.value == pytest.approx(exact.certificate_.dual, rel=1e-5)
@@ -58,9 +59,9 @@ def test_the_bound_is_the_optimum_of_the_family(neurons, parameters, tmp_path):
     assert verified(loaded, X, y).holds
     # A claim that is a little too good is not proved again.
     lie = replace(bound, value=bound.value * (1 + 1e-6))
-    assert not verify(loaded.trained_, loaded.certificate_.with_global_bound(lie), loaded.problem(X, y)).holds
+    assert not verify(loaded.trained_, loaded.certificate_.with_family_bound(lie), loaded.problem(X, y)).holds
     # Neither is the true bound without the dual vector that proves it, unless that of the fit does as well.
-    without = replace(loaded.trained_, global_dual=0.0 * loaded.trained_.U)
+    without = replace(loaded.trained_, family_dual=0.0 * loaded.trained_.U)
     assert not verify(without, loaded.certificate_, loaded.problem(X, y)).holds
 
 
@@ -76,7 +77,7 @@ def test_mixed_integer_programs_lie_between_and_improve_with_time():
     assert enumerated.value >= priced.value * (1 - 1e-6)
     # A bound that is no better leaves the one that is there.
     kept = model.tighten_bound(X, y, ExactSettings("pricing", time_limit=0.1))
-    assert kept is enumerated is model.certificate_.global_bound
+    assert kept is enumerated is model.certificate_.family_bound
 
 
 def test_regressors_and_labels_a_step_have_it_too():
@@ -132,7 +133,7 @@ def test_the_command_writes_a_better_bound_that_verifies(fitted, tmp_path, capsy
     first = json.loads(capsys.readouterr().out)
     assert first["improved"]
     assert first["before"]["method"] == "universal"
-    kept = json.loads((tmp_path / "m" / "certificate.json").read_text())["global_bound"]
+    kept = json.loads((tmp_path / "m" / "certificate.json").read_text())["family_bound"]
     assert kept == first["bound"]
     assert (kept["method"], first["before"]["value"] < kept["value"]) == ("arrangement", True)
     assert run(["verify", *at]) == 0
@@ -140,7 +141,7 @@ def test_the_command_writes_a_better_bound_that_verifies(fitted, tmp_path, capsy
     assert "not proved here" in capsys.readouterr().out.replace("\n", " ")
     assert run(["bound", *at, "--method", "pricing", "--time-limit", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "no network is below" in printed
+    assert "gap to the best network of its family" in printed
     assert "no better" in printed
 
 

@@ -16,6 +16,7 @@ TYPED = {
     "last": ("20", 20),
     "neuron": ("threshold", "threshold"),
     "leak": ("0.5", 0.5),
+    "dyadic_leaks": ("", True),
     "threshold": ("0.75", 0.75),
     "reset": ("none", "none"),
     "recurrent": ("", True),

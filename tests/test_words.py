@@ -53,6 +53,45 @@ def test_an_adder_is_proved_for_every_length(base, dtype):
     assert outcome.checked.boxes == 2
 
 
+def in_branches(network, neurons):
+    """The same network; every branch has all neurons, and `neurons` of them are read."""
+    layer, (m, C) = network.hidden.branches[0].layers[0], network.W.shape
+    W = torch.zeros(0, C, dtype=torch.float64)
+    for first in range(0, m, neurons):
+        own = (torch.arange(m) >= first) & (torch.arange(m) < first + neurons)
+        W = torch.cat([W, network.W * own[:, None]])
+    return Network(replace(network.hidden, branches=(Branch((layer,)),) * (len(W) // m)), W)
+
+
+def test_branches_are_followed_apart_where_that_suffices():
+    """Each branch alone, as the least that each adds is enough; joined where it is not."""
+    network, automaton = in_branches(adder(5), 3), rule("automaton:addition-5")
+    apart = prove_words(network, automaton).checked
+    assert (apart.parts, apart.boxes) == (3, 6)
+    # A branch that remembers whether the first pair was 0,0 is read twice, and cancels itself.
+    one = torch.tensor([[0.0], [0.0]], dtype=torch.float64)
+    first = Layer(
+        one, Threshold(), torch.tensor([[1.0]], dtype=torch.float64), torch.tensor([-0.5], dtype=torch.float64)
+    )
+    noise = replace(first, weight=-torch.ones_like(one), bias=torch.tensor([0.0], dtype=torch.float64))
+    hidden = replace(network.hidden, branches=(*network.hidden.branches, Branch((noise,)), Branch((noise,))))
+    loud = torch.zeros(2, 5, dtype=torch.float64)
+    loud[0, 1], loud[1, 1] = 3.0, -3.0
+    joined = prove_words(Network(hidden, torch.cat([network.W, loud])), automaton).checked
+    assert joined.parts == 4
+    loud[1, 1] = 3.0
+    assert isinstance(prove_words(Network(hidden, torch.cat([network.W, loud])), automaton), WrongWords)
+
+
+def test_parts_must_cover_the_network_and_feed_no_other():
+    content = json.loads(prove_words(in_branches(adder(2), 1), rule("automaton:addition-2")).file)
+    del content["sha256"]
+    parts = content["parts"]
+    for wrong in (parts[1:], [*parts, parts[0]], [], [parts[0] | {"layers": [0, 1]}, *parts[1:]]):
+        with pytest.raises(WordProofError):
+            check_word_proof(seal_words(content | {"parts": wrong}))
+
+
 def test_a_wrong_adder_gets_a_shortest_word_that_is_really_wrong():
     network, automaton = adder(3), rule("automaton:addition-3")
     layer = network.hidden.branches[0].layers[0]
@@ -229,7 +268,8 @@ def test_a_mutated_proof_is_refused_or_proves_what_is_true(data):
 
 def test_a_file_that_was_not_sealed_anew_is_refused(proof):
     content = json.loads(proof)
-    content["boxes"][0]["state"] = 1 - content["boxes"][0]["state"]
+    box = content["parts"][0]["boxes"][0]
+    box["state"] = 1 - box["state"]
     for text in (
         json.dumps(content),
         proof[:-9],
@@ -257,7 +297,8 @@ def test_the_checker_needs_the_standard_library_alone(tmp_path):
 @pytest.mark.parametrize("missing", range(3))
 def test_no_box_can_be_missed(proof, missing):
     content = {name: value for name, value in json.loads(proof).items() if name != "sha256"}
-    assert check_word_proof(seal_words(content)).boxes == len(content["boxes"])
-    del content["boxes"][missing]
+    (part,) = content["parts"]
+    assert check_word_proof(seal_words(content)).boxes == len(part["boxes"])
+    del part["boxes"][missing]
     with pytest.raises(WordProofError, match="box"):
         check_word_proof(seal_words(content))

@@ -21,6 +21,8 @@ __all__ = ["SCOPES", "Certificate", "certify", "relative_gap"]
 
 SCOPES = ("dictionary", "search", "global")
 ROUNDINGS = ("bounded", "estimated")
+# The gap to the best network of the family, where there is no bound.
+NOT_ASKED = "not computed: see `convexsnn bound`"
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Certificate(WithFacts):
 
     With scope ``dictionary`` it says: no readout weights on *this* dictionary reach an objective below `dual`; it says
     nothing about other hidden weights. With scope ``global`` it says so of every network
-    of the family that `global_bound` names. What is known about other hidden weights beside a ``dictionary`` scope is
-    in `global_bound`, with a gap of its own.
+    of the family that `family_bound` names. What is known about other hidden weights beside a ``dictionary`` scope is
+    in `family_bound` and `global_bound`, with gaps of their own.
 
     Attributes
     ----------
@@ -63,8 +65,11 @@ class Certificate(WithFacts):
     rounding : {"bounded", "estimated"}
         Whether it is proved that `primal` and `dual` enclose the optimum, or only likely, as for a loss of one's own
         that does not bound its rounding (`DirectedLoss`).
+    family_bound : GlobalBound, optional
+        A lower bound on the objective of every network of the family: one hidden layer of neurons of the same kind, any
+        hidden weights. None where none was asked for.
     global_bound : GlobalBound, optional
-        A lower bound on the objective of every network of a family, any hidden weights; None where none was computed.
+        The universal bound, on the objective of networks of any kind and depth; None where there is none.
     """
 
     primal: float
@@ -82,7 +87,20 @@ class Certificate(WithFacts):
     scope: str = "dictionary"
     heads: tuple[Head, ...] = ()
     rounding: str = "bounded"
+    family_bound: GlobalBound | None = None
     global_bound: GlobalBound | None = None
+
+    def __post_init__(self) -> None:
+        for name, universal in (("family_bound", False), ("global_bound", True)):
+            bound = getattr(self, name)
+            if bound is None:
+                continue
+            if (bound.method == "universal") != universal:
+                raise ValueError(f"certificate field {name!r} must not be a bound of method {bound.method!r}")
+            if bound.value > self.primal:
+                raise ValueError(
+                    f"{name} must not be above the objective {self.primal!r} of the network, but is {bound.value!r}"
+                )
 
     @property
     def gap(self) -> float:
@@ -108,22 +126,17 @@ class Certificate(WithFacts):
         return replace(self, spike_margin=spike_margin)
 
     def with_global_bound(self, global_bound: GlobalBound | None) -> Certificate:
-        """The same certificate with a bound on the objective of every network of a family.
-
-        Raises
-        ------
-        ValueError
-            When the bound is above the objective.
-        """
-        if global_bound is not None and global_bound.value > self.primal:
-            raise ValueError(
-                f"a global bound of {global_bound.value!r} is above the objective {self.primal!r} of the network"
-            )
+        """The same certificate with the universal bound; ValueError where that is above the objective."""
         return replace(self, global_bound=global_bound)
 
+    def with_family_bound(self, family_bound: GlobalBound | None) -> Certificate:
+        """The same certificate with a bound over the family; ValueError where that is above the objective."""
+        return replace(self, family_bound=family_bound)
+
     def facts(self) -> dict[str, str]:
-        """What the certificate says, in the order in which a person asks."""
-        return {
+        """What the certificate says: first how far the best network of the family is, last what any network reaches."""
+        family, universal = self.family_bound, self.global_bound
+        own = {
             "scope": self.scope,
             "objective": f"{self.primal:.10g}",
             "lower bound": f"{self.dual:.10g}",
@@ -133,12 +146,15 @@ class Certificate(WithFacts):
             "support": f"{self.support} columns, {self.nonzeros} weights",
             "arithmetic": self.dtype,
             "spike margin": "unknown" if self.spike_margin is None else f"{self.spike_margin:.2e}",
-        } | ({} if self.global_bound is None else self.global_bound.facts())
+        }
+        first = {"gap to the best network of its family": NOT_ASKED} if family is None else family.facts()
+        return first | own | ({} if universal is None else universal.facts())
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, and the two gaps, as plain numbers and strings."""
-        bound = None if self.global_bound is None else self.global_bound.to_dict()
-        return asdict(self) | {"global_bound": bound, "gap": self.gap, "relative_gap": self.relative_gap}
+        bounds = {name: getattr(self, name) for name in ("family_bound", "global_bound")}
+        facts = {name: None if bound is None else bound.to_dict() for name, bound in bounds.items()}
+        return asdict(self) | facts | {"gap": self.gap, "relative_gap": self.relative_gap}
 
     def to_json(self) -> str:
         """`to_dict` as strict JSON (infinite and missing numbers become null)."""
@@ -155,8 +171,9 @@ class Certificate(WithFacts):
         if not isinstance(fields, dict):
             raise ValueError("certificate must be a JSON object")
         fields["heads"] = _read_heads(fields.get("heads", []))
-        if fields.get("global_bound") is not None:
-            fields["global_bound"] = GlobalBound.from_dict(fields["global_bound"])
+        for name in ("family_bound", "global_bound"):
+            if fields.get(name) is not None:
+                fields[name] = GlobalBound.from_dict(fields[name])
         derived = {key: fields.pop(key) for key in ("gap", "relative_gap") if key in fields}
         for key, missing in (("primal", math.inf), ("dual", -math.inf)):
             if fields.get(key, 0) is None:

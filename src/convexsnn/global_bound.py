@@ -9,6 +9,15 @@ from typing import Any, ClassVar
 from convexsnn.facts import WithFacts
 
 METHODS = ("universal", "pricing", "arrangement")
+# What the universal bound says of a network, and what not.
+BY_HEART = "some very large network could learn the rows by heart; this says nothing about networks of this kind"
+
+
+def shown_gap(gap: float) -> str:
+    """A relative gap in percent, or as a power of ten where it is small."""
+    if not math.isfinite(gap):
+        return "unknown"
+    return f"{100 * gap:.3g} %" if gap >= 1e-3 else f"{gap:.1e}"
 
 
 def relative_gap(primal: float, dual: float) -> float:
@@ -32,7 +41,7 @@ class GlobalBound(WithFacts):
         The networks that are covered, in words.
     kappa : float
         Upper bound on Omega*(d^T U) / rho over the family's patterns d. U is the dual vector that the bound was made
-        from: that of the fit, or one of its own (`Trained.global_dual`). With that of the fit, a kappa of at most 1
+        from: that of the fit, or one of its own (`Trained.family_dual`). With that of the fit, a kappa of at most 1
         says that no network of the family is better. It is inf when it was not computed.
     primal : float
         The objective of the fitted network.
@@ -92,7 +101,7 @@ class GlobalBound(WithFacts):
     def from_dict(cls, fields: Any) -> GlobalBound:
         """Inverse of `to_dict`. Raises ValueError when a field is missing, unknown or of the wrong type."""
         if not isinstance(fields, dict):
-            raise ValueError("certificate field 'global_bound' must be an object or null")
+            raise ValueError("a certificate's bound over networks must be an object or null")
         fields = dict(fields)
         derived = {name: fields.pop(name) for name in ("scope", "gap", "relative_gap") if name in fields}
         for name, missing in (("value", -math.inf), ("primal", math.inf), ("kappa", math.inf)):
@@ -103,30 +112,32 @@ class GlobalBound(WithFacts):
         try:
             bound = cls(**fields)
         except TypeError as error:
-            raise ValueError(f"certificate field 'global_bound' has missing or unknown fields: {error}") from error
+            raise ValueError(f"a bound over networks has missing or unknown fields: {error}") from error
         for name, claimed in derived.items():
             if claimed != finite_or_none(getattr(bound, name)):
-                raise ValueError(f"global_bound field {name!r} is {claimed!r}, but the other fields give another")
+                raise ValueError(f"a bound's field {name!r} is {claimed!r}, but the other fields give another")
         return bound
 
     def _check_types(self) -> None:
         for name in ("value", "kappa", "primal"):
             number = getattr(self, name)
             if not isinstance(number, (int, float)) or isinstance(number, bool):
-                raise ValueError(f"global_bound field {name!r} must be a number")
+                raise ValueError(f"a bound's field {name!r} must be a number")
         if self.method not in METHODS:
-            raise ValueError(f"global_bound field 'method' must be one of {METHODS}, got {self.method!r}")
+            raise ValueError(f"a bound's field 'method' must be one of {METHODS}, got {self.method!r}")
         texts = (self.family, *self.assumptions) if isinstance(self.assumptions, tuple) else (None,)
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("global_bound fields 'family' and 'assumptions' must be a string and a list of strings")
+            raise ValueError("a bound's fields 'family' and 'assumptions' must be a string and a list of strings")
         if self.patterns is not None and (not isinstance(self.patterns, int) or isinstance(self.patterns, bool)):
-            raise ValueError("global_bound field 'patterns' must be an integer or null")
+            raise ValueError("a bound's field 'patterns' must be an integer or null")
 
     def facts(self) -> dict[str, str]:
         """The bound, and how far below the objective it is."""
+        if self.method == "universal":
+            return {"no network of any kind is below": f"{self.value:.10g}: {BY_HEART}"}
         return {
-            "any network's objective is at least": f"{self.value:.10g} ({self.method})",
-            "global relative gap": f"{self.relative_gap:.2e}",
+            "gap to the best network of its family": shown_gap(self.relative_gap),
+            "no network of its family is below": f"{self.value:.10g} ({self.method})",
         }
 
     def __str__(self) -> str:

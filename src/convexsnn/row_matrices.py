@@ -28,6 +28,11 @@ class RowMatrices(NamedTuple):
         """The matrices of some rows."""
         return self._replace(diagonal=self.diagonal[some], vector=None if self.vector is None else self.vector[some])
 
+    @property
+    def own(self) -> Tensor:
+        """The diagonal entries of the matrices, shape (rows, C)."""
+        return self.diagonal if self.vector is None else self.diagonal - self.vector**2
+
     def apply(self, X: Tensor) -> Tensor:
         """Row i of the result is the matrix of row i times X_i, for X of shape (rows, C)."""
         diagonal, vector, blocks = self

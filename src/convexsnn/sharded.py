@@ -143,6 +143,11 @@ class ShardedColumns:
         """The columns named by `index` (int64 tensor), in that order."""
         return replace(self, own=self.own.take(index))
 
+    def holding(self, whole: Columns) -> ShardedColumns:
+        """Other columns of as many rows, all of which are here, as if each rank held its own rows only."""
+        held = rows_of_rank(self.n, self.ranks)
+        return replace(self, own=whole.between(held.start, held.stop))
+
     def between(self, start: int, stop: int) -> Columns:
         """The rows from `start`, a multiple of 8, to before `stop`, at most n, of all ranks."""
         per_unit = 8 if self.binary else 1  # rows in a byte, or in a number

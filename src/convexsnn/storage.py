@@ -75,8 +75,8 @@ def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> by
     check_is_fitted(estimator)
     trained = estimator.trained_
     tensors = {"W": trained.W, "U": trained.U, "row_weights": trained.row_weights, "network.W": trained.network.W}
-    if trained.global_dual is not None:
-        tensors["global_dual"] = trained.global_dual
+    if trained.family_dual is not None:
+        tensors["family_dual"] = trained.family_dual
     header = {
         "format": FORMAT,
         "estimator": type(estimator).__name__,
@@ -166,7 +166,7 @@ def _check_names(tensors: dict[str, Tensor], witnesses: Hidden, network: Hidden,
     describe_hidden(network, "network", expected)
     for i, layers in enumerate(given):
         describe_hidden(layers, f"given.{i}", expected)
-    unknown = tensors.keys() - expected.keys() - {"W", "U", "row_weights", "network.W", "global_dual"}
+    unknown = tensors.keys() - expected.keys() - {"W", "U", "row_weights", "network.W", "family_dual"}
     if unknown:
         raise ValueError(f"tensor {min(unknown)} is of no layer")
 
@@ -178,7 +178,7 @@ def _trained(
     rows, C = tensors["U"].shape
     take = lambda name, *shape: check_tensor(name, tensors.get(name), torch.float64, *shape)  # noqa: E731
     check_names("seconds", header["seconds"], TIMES)
-    with_own_dual = tensors.get("global_dual") is not None
+    with_own_dual = tensors.get("family_dual") is not None
     trained = Trained(
         network=Network(network, take("network.W", network.n_last, C)),
         witnesses=witnesses,
@@ -191,7 +191,7 @@ def _trained(
         n_iter=check_integer("n_iter", header["n_iter"], minimum=0),
         seconds={name: check_real(f"seconds of {name}", value, 0.0) for name, value in header["seconds"].items()},
         data_digest=header["data_digest"],
-        global_dual=take("global_dual", rows, C) if with_own_dual else None,
+        family_dual=take("family_dual", rows, C) if with_own_dual else None,
     )
     if not bool((trained.row_weights > 0.0).all()):
         raise ValueError("tensor row_weights must be positive")

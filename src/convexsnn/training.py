@@ -55,11 +55,11 @@ class Trained:
     solver : str
     n_iter : int
     seconds : dict of str to float
-        Wall-clock seconds of "simulate", "solve", "bound" (the global bound) and "reconstruct".
+        Wall-clock seconds of "simulate", "solve", "bound" (the bounds over networks) and "reconstruct".
     data_digest : str
         SHA-256 of the sequences and targets that were trained on (`Problem.data_digest`).
-    global_dual : float64 tensor of shape (rows, C), optional
-        The dual vector of the certificate's global bound, where that is not `U`.
+    family_dual : float64 tensor of shape (rows, C), optional
+        The dual vector of the certificate's bound over the family, where that is not `U`.
     """
 
     network: Network
@@ -73,7 +73,7 @@ class Trained:
     n_iter: int
     seconds: dict[str, float]
     data_digest: str
-    global_dual: Tensor | None = None
+    family_dual: Tensor | None = None
 
 
 class Fit(Protocol):

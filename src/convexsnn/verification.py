@@ -12,6 +12,7 @@ from convexsnn.bounds import check_provable, prove_again
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate, certify
 from convexsnn.dictionary import build_dictionary
+from convexsnn.global_bound import GlobalBound
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction import reconstruct
@@ -65,12 +66,12 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
     ValueError
         When the data are not in the memory of one process, and the claimed bound needs all of them there.
     """
-    if stored.global_bound is not None:
-        check_provable(stored.global_bound, problem.source)
+    if stored.family_bound is not None:
+        check_provable(stored.family_bound, problem.source)
     rows, outputs = problem.targets.shape
     expected = {"W": (trained.witnesses.n_last, outputs), "U": (rows, outputs), "row_weights": (rows,)}
-    if trained.global_dual is not None:
-        expected["global_dual"] = (rows, outputs)
+    if trained.family_dual is not None:
+        expected["family_dual"] = (rows, outputs)
     problems = [
         f"the stored {name} has shape {tuple(getattr(trained, name).shape)}, but the data and witnesses need {shape}"
         for name, shape in expected.items()
@@ -91,7 +92,7 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
         problem = replace(problem, row_weights=trained.row_weights)
         program = problem.program(dictionary.columns)
         certificate = certify(program, W, trained.U).with_spike_margin(dictionary.spike_margin)
-        certificate = _with_global_claims(certificate, stored, program, trained, problem)
+        certificate = _with_bounds(certificate, stored, program, trained, problem)
     except ValueError as error:
         return Verification(None, (str(error),))
     problems = _differences(stored, certificate, trained.witnesses.dtype)
@@ -108,16 +109,21 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
     return Verification(certificate, tuple(problems))
 
 
-def _with_global_claims(
+def _with_bounds(
     certificate: Certificate, stored: Certificate, program: ConvexProgram, trained: Trained, problem: Problem
 ) -> Certificate:
-    """The recomputed certificate with what can be proved anew of the stored one's global bound, and of its scope."""
-    if stored.global_bound is None or not math.isfinite(certificate.primal):
+    """The recomputed certificate with what can be proved anew of the stored one's bounds, and of its scope."""
+    if not math.isfinite(certificate.primal):
         return certificate
-    groups, sequences = problem.groups, problem.source
-    U = trained.U if trained.global_dual is None else trained.global_dual
-    bound = prove_again(stored.global_bound, program, groups, trained.witnesses, sequences, U, certificate.primal)
-    certificate = certificate.with_global_bound(bound)
+
+    def again(claim: GlobalBound | None, U: Tensor) -> GlobalBound | None:
+        if claim is None:
+            return None
+        return prove_again(claim, program, problem.groups, trained.witnesses, problem.source, U, certificate.primal)
+
+    certificate = certificate.with_global_bound(again(stored.global_bound, trained.U))
+    bound = again(stored.family_bound, trained.U if trained.family_dual is None else trained.family_dual)
+    certificate = certificate.with_family_bound(bound)
     if stored.scope == "global" and bound is not None and bound.value >= stored.dual:
         return replace(certificate, scope="global", dual=bound.value)
     return certificate
@@ -137,7 +143,9 @@ def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> l
         problems.append(f"the certificate says rho = {stored.rho!r}, the model's settings give {now.rho!r}")
     if not _margins_agree(stored.spike_margin, now.spike_margin, dtype):
         problems.append(f"the certificate says spike margin {stored.spike_margin}, recomputed: {now.spike_margin}")
-    return problems + _global_differences(stored, now)
+    for name in ("family_bound", "global_bound"):
+        problems += _bound_differences(name, getattr(stored, name), getattr(now, name), stored.primal)
+    return problems
 
 
 def _wrong_values(stored: Certificate, program: ConvexProgram, W: Tensor, trained: Trained) -> list[str]:
@@ -167,24 +175,23 @@ def _running_error(program: ConvexProgram, W: Tensor) -> float:
     return float(program.row_weights @ (slope + bend.abs()))
 
 
-def _global_differences(stored: Certificate, now: Certificate) -> list[str]:
-    """What the stored global bound claims and the recomputed one does not; a certificate without one claims nothing."""
-    claim, proved = stored.global_bound, now.global_bound
+def _bound_differences(which: str, claim: GlobalBound | None, proved: GlobalBound | None, primal: float) -> list[str]:
+    """What a stored bound claims and the recomputed one does not; a certificate without one claims nothing."""
     if claim is None:
         return []
     if proved is None:
-        return ["the certificate claims a global bound, but none can be proved for this readout"]
+        return [f"the certificate claims a {which}, but none can be proved for the family of its neurons"]
     problems = [
-        f"the global bound says {name} = {getattr(claim, name)!r}, recomputed: {getattr(proved, name)!r}"
+        f"{which} says {name} = {getattr(claim, name)!r}, recomputed: {getattr(proved, name)!r}"
         for name in ("method", "family", "assumptions", "patterns")
         if getattr(claim, name) != getattr(proved, name)
     ]
-    if claim.primal != stored.primal:
-        problems.append(f"the global bound says objective {claim.primal!r}, the certificate {stored.primal!r}")
+    if claim.primal != primal:
+        problems.append(f"{which} says objective {claim.primal!r}, the certificate {primal!r}")
     if not proved.kappa <= claim.kappa:
-        problems.append(f"the global bound claims kappa = {claim.kappa!r}, but only {proved.kappa!r} is proved")
+        problems.append(f"{which} claims kappa = {claim.kappa!r}, but only {proved.kappa!r} is proved")
     if not proved.value >= claim.value:
-        problems.append(f"the global bound claims {claim.value!r}, but only {proved.value!r} is proved")
+        problems.append(f"{which} claims {claim.value!r}, but only {proved.value!r} is proved")
     return problems
 
 

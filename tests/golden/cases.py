@@ -76,7 +76,7 @@ def _weights_of(hidden: Hidden) -> str:
 
 
 def _certificate(certificate: Any) -> Facts:
-    bound = certificate.global_bound
+    bound = certificate.family_bound or certificate.global_bound
     facts = {name: getattr(certificate, name) for name in ("primal", "dual", "rho", "P", "support", "scope")}
     facts["spike_margin"] = certificate.spike_margin if np.isfinite(certificate.spike_margin or 0.0) else None
     facts["global"] = None if bound is None else [bound.method, bound.value, bound.kappa, bound.patterns]

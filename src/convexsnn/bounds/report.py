@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -154,18 +153,15 @@ def prove_again(
 ) -> GlobalBound | None:
     """The most that is proved now by the method of `claim` over its family, as the witnesses describe it.
 
-    None where the readout has no bound; where the witnesses are of another family, or not of float64, of which the
-    methods speak, the bound is the universal one and names their family.
+    None where the readout has no bound, and where the witnesses are of another family or not of float64.
     """
-    universal_again = partial(universal_certificate, program, groups, witnesses, sequences.n_steps, U, primal, proved)
     if claim.method == "universal":
-        return universal_again()
+        return universal_certificate(program, groups, witnesses, sequences.n_steps, U, primal, proved)
     family = NetworkFamily.of(witnesses)
     if witnesses.branches and str(family) != claim.family:
         family = NetworkFamily.of(witnesses, intercept=True)
     if str(family) != claim.family or witnesses.dtype != torch.float64:
-        bound = universal_again()
-        return None if bound is None else replace(bound, family=str(family))
+        return None
     whole = in_memory(sequences)
     if claim.method == "pricing":
         return pricing_certificate(program, groups, family, whole, U, primal, proved)

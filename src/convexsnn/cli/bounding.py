@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from convexsnn.cli import output, showing
-from convexsnn.cli.folder import CERTIFICATE, MODEL, SEALED, check_out, folder_problems, read_model, write_model
+from convexsnn.cli.folder import CERTIFICATE, MODEL, add_to_model, check_out, folder_problems, read_model
 from convexsnn.cli.loading import load_unchanged
 from convexsnn.cli.options import FitData
 from convexsnn.exact import ExactSettings
@@ -32,14 +32,13 @@ def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
     if problems := folder_problems(model):
         raise ValueError("; ".join(problems))
     train = load_unchanged(source, estimator, extra)[0].train
-    before = estimator.certificate_.global_bound
+    before = estimator.certificate_.family_bound or estimator.certificate_.global_bound
     with showing.progress(estimator.tol) as observer:
         after = estimator.tighten_bound(train.X, train.y, how, observer=observer)
     improved = after is not before
     if improved:
-        files = {name: (model / name).read_bytes() for name in SEALED if (model / name).is_file()}
-        files |= {MODEL: model_bytes(estimator, extra), CERTIFICATE: estimator.certificate_.to_json().encode()}
-        write_model(model, files)
+        own = estimator.certificate_.to_json().encode()
+        add_to_model(model, {MODEL: model_bytes(estimator, extra), CERTIFICATE: own})
     return {
         "improved": improved,
         "before": None if before is None else before.to_dict(),
@@ -51,10 +50,8 @@ def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
 def print_report(report: dict[str, Any], model: Path) -> None:
     """The bound, what it covers and rests on, and whether it is a better one."""
     found = GlobalBound.from_dict(report["bound"])
-    facts: dict[str, Any] = {
+    facts: dict[str, Any] = found.facts() | {
         "objective": f"{found.primal:.10g}",
-        "no network is below": f"{found.value:.10g}",
-        "global relative gap": f"{found.relative_gap:.2e}",
         "method": found.method if found.patterns is None else f"{found.method}, {found.patterns} patterns",
         "over": found.family,
         "assuming": "\n".join(found.assumptions),
@@ -62,7 +59,7 @@ def print_report(report: dict[str, Any], model: Path) -> None:
     }
     if report["before"] is not None and report["improved"]:
         facts["before"] = f"{report['before']['value']:.10g} ({report['before']['method']})"
-    output.print_facts("Global bound", facts)
+    output.print_facts("The best network of its family", facts)
     if report["improved"]:
         output.say(f"written to {model / CERTIFICATE} and {model / MODEL}")
     else:

@@ -14,9 +14,9 @@ import numpy as np
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet, check_splits, trained_on
-from convexsnn.cli.folder import CERTIFICATE, CHECKPOINT, HISTORY, METRICS, MODEL, PATH, PROOF, check_out, write_model
+from convexsnn.cli.folder import CERTIFICATE, CHECKPOINT, HISTORY, METRICS, MODEL, PATH, check_out, write_model
 from convexsnn.cli.reporting import PAGE
-from convexsnn.cli.targets import is_page, is_proof
+from convexsnn.cli.targets import is_page
 from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.metrics import closed_loop_scores, error_bound, shown_bound, split_scores
@@ -143,13 +143,12 @@ def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) 
 
 
 def _write(out: Path, files: dict[str, bytes], report: dict[str, Any]) -> None:
-    """Put the files in place, and take away the state of a finished search, and an earlier fit's page and proof."""
+    """Put the files in place, and take away the state of a finished search, and an earlier fit's page."""
     write_model(out, files)
     if not report["interrupted"]:
         (out / CHECKPOINT).unlink(missing_ok=True)
-    for name, is_own in ((PAGE, is_page), (PROOF, is_proof)):
-        if is_own(out / name):
-            (out / name).unlink()
+    if is_page(out / PAGE):
+        (out / PAGE).unlink()
 
 
 def _check_own(out: Path, estimator: Estimator, extra: dict[str, Any]) -> None:

@@ -21,7 +21,9 @@ HISTORY, QUANTISED = "history.json", "quantised.json"
 OWNED = (*SEALED, SUMS)
 # The state of a search, from which a killed fit goes on; it has a seal of its own and is no part of the model.
 CHECKPOINT = "search.safetensors"
-# A proof that the network is right on every word; it has a seal of its own, too.
+# The rounds of training until there is a proof, from which a killed fit goes on.
+ROUNDS = "rounds.safetensors"
+# A proof that the network is right on every word.
 PROOF = "proof.json"
 
 
@@ -78,6 +80,22 @@ def folder_problems(model: Path) -> list[str]:
 def write_model(folder: Path, files: Mapping[str, bytes]) -> None:
     """Put the files of a fit in place with their seal, as a whole or not at all. Raises OSError when they cannot be."""
     replace_folder(folder, {**files, SUMS: _seal(files)}, OWNED)
+
+
+def add_to_model(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put more files into a model's folder, in place of those of their names, and seal all of it anew.
+
+    Raises
+    ------
+    ValueError
+        When the files that are there are not as they were written: a new seal must not cover that.
+    OSError
+        When it cannot be written; the folder is then as it was.
+    """
+    if problems := seal_problems(folder):
+        raise ValueError("; ".join(problems))
+    there = {name: (folder / name).read_bytes() for name in SEALED if (folder / name).is_file()}
+    write_model(folder, {**there, **files})
 
 
 def check_out(folder: Path) -> None:

@@ -28,12 +28,13 @@ def proof_lines(path: Path, estimator: Estimator) -> list[tuple[str, str]]:
         text = path.read_text()
         checked = check_proof_of(estimator.network_, text)
         content = json.loads(text)
-    boxes = Counter(box["state"] for box in content["boxes"])
+    boxes = Counter(box["state"] for part in content["parts"] for box in part["boxes"])
     automaton = content["automaton"]
     each = ", ".join(f"{count} in state {state}" for state, count in sorted(boxes.items())[:MOST_STATES])
     margin = "no answer is asked for" if checked.margin is None else f"{float(checked.margin):.6g}"
     return [
         ("states and symbols of the automaton", f"{len(automaton['transitions'])}, {len(automaton['symbols'])}"),
+        ("parts that are followed by themselves", str(checked.parts)),
         ("boxes that hold the membranes", f"{checked.boxes}: {each}" + (", ..." if len(boxes) > MOST_STATES else "")),
         ("steps checked, spike patterns in them", f"{checked.transitions}, {checked.patterns}"),
         ("least margin of the right output", margin),

@@ -8,10 +8,11 @@ from typing import Any, assert_never
 from convexsnn.cli import output
 from convexsnn.cli.data import from_loaded, stored_task
 from convexsnn.cli.fitting import fit
-from convexsnn.cli.folder import PROOF, model_file, read_model
+from convexsnn.cli.folder import PROOF, ROUNDS, add_to_model, model_file, read_model
 from convexsnn.cli.targets import check_target, is_proof
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.files import write_atomically
+from convexsnn.proof import SUMS
 from convexsnn.tasks import Automaton, TaskData, TaskSettings, automaton_of, load_task, read_automaton, smallest
 from convexsnn.words import (
     Outcome,
@@ -28,7 +29,7 @@ def prove(model: Path, name: str | None, out: Path | None, effort: dict[str, Any
     """Prove the network of a model right, and write the proof; returns the outcome."""
     path = model_file(model)
     out = path.parent / PROOF if out is None else out
-    check_target(out, is_proof, path, force=force)
+    check_target(out, is_proof, path, force=force, part=PROOF)
     estimator, extra = read_model(model)
     if not isinstance(estimator, SpikingClassifier):
         raise ValueError("a regressor answers no symbols: only a classifier can be proved right on words")
@@ -43,18 +44,27 @@ def prove(model: Path, name: str | None, out: Path | None, effort: dict[str, Any
 def fit_until_proved(
     task: str, settings: TaskSettings, parameters: dict[str, Any], out: Path, *, force: bool
 ) -> dict[str, Any]:
-    """Train until the network is proved; what `fit` reports of the last training, and the outcome as "proof"."""
-    reports = []
+    """Train until the network is proved; what `fit` reports of the last training, and the outcome as "proof".
+
+    After each round the folder says what was made, and a killed fit goes on from there.
+    """
+    reports, begun = [], (out / ROUNDS).exists()
 
     def train(data: TaskData) -> SpikingClassifier:
         own = parameters | {"per_step": data.per_step}
-        reports.append(fit(from_loaded(data), own, out, regression=False, force=force or bool(reports)))
+        again = begun or bool(reports)  # then the model in the folder is that of the round before
+        reports.append(fit(from_loaded(data), own, out, regression=False, force=force or again))
+        if reports[-1]["interrupted"]:
+            raise KeyboardInterrupt(f"; the network so far is in {out}: the same command goes on from there")
         estimator, _ = read_model(out)
         assert isinstance(estimator, SpikingClassifier)
         return estimator
 
-    taught = train_until_proved(train, task, settings)
-    return reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, settings), out / PROOF)}
+    of = repr(sorted(parameters.items()))
+    taught = train_until_proved(train, task, settings, checkpoint=out / ROUNDS, of=of)
+    report = reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, settings), out / PROOF)}
+    (out / ROUNDS).unlink(missing_ok=True)
+    return report
 
 
 def keep_outcome(outcome: Outcome, automaton: Automaton, out: Path) -> dict[str, Any]:
@@ -62,7 +72,11 @@ def keep_outcome(outcome: Outcome, automaton: Automaton, out: Path) -> dict[str,
     facts = describe_outcome(outcome, automaton)
     if not isinstance(outcome, ProvedWords):
         return facts
-    write_atomically(out, outcome.file.encode())
+    file = outcome.file.encode()
+    if out.name == PROOF and (out.parent / SUMS).is_file():
+        add_to_model(out.parent, {PROOF: file})
+    else:
+        write_atomically(out, file)
     return facts | {"file": str(out)}
 
 
@@ -79,7 +93,7 @@ def describe_outcome(outcome: Outcome, automaton: Automaton) -> dict[str, Any]:
     match outcome:
         case ProvedWords(checked=checked):
             margin = None if checked.margin is None else float(checked.margin)
-            counts = {"boxes": checked.boxes, "transitions": checked.transitions, "patterns": checked.patterns}
+            counts = {name: getattr(checked, name) for name in ("parts", "boxes", "transitions", "patterns")}
             return {"outcome": "proved", **size, **counts, "margin": margin, "claim": checked.claim}
         case WrongWords(words=words, shortest=shortest):
             named = [automaton.named(word) for word in words]
@@ -95,7 +109,7 @@ def print_outcome(report: dict[str, Any]) -> None:
     """The outcome in words."""
     match report["outcome"]:
         case "proved":
-            names = ("states", "symbols", "boxes", "transitions", "margin", "file")
+            names = ("states", "symbols", "parts", "boxes", "transitions", "margin", "file")
             output.print_facts("Proof", {name: report[name] for name in names})
             output.say("the network answers words of every length right", head="proved:", style="bold green")
         case "wrong":

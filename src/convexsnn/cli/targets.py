@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from convexsnn.cli.folder import CHECKPOINT, MODEL, OWNED
+from convexsnn.cli.folder import CHECKPOINT, MODEL, OWNED, ROUNDS
 from convexsnn.proof.words import WORDS_FORMAT
 
 # In the head of every page that `report` writes.
@@ -19,7 +19,7 @@ PAGE_MARK = b'<meta name="generator" content="convexsnn">'
 PROOF_MARK = b'{"format":"' + WORDS_FORMAT.encode()
 
 
-def check_target(out: Path, is_own: Callable[[Path], bool], *reads: Path, force: bool) -> None:
+def check_target(out: Path, is_own: Callable[[Path], bool], *reads: Path, force: bool, part: str = "") -> None:
     """Raise ValueError where writing the file `out` would destroy something, or cannot be.
 
     Parameters
@@ -31,18 +31,21 @@ def check_target(out: Path, is_own: Callable[[Path], bool], *reads: Path, force:
         Files that the command reads.
     force : bool
         Whether another kind of file may be written over.
+    part : str
+        The name of the file that the command adds to a model's folder, if it does.
     """
+    of_model = out.name in {*OWNED, CHECKPOINT, ROUNDS} - {part} and (out.parent / MODEL).is_file()
     if not out.parent.is_dir():
         raise ValueError(f"--out {out}: there is no folder {out.parent}")
     if not out.exists():
-        if out.name in (*OWNED, CHECKPOINT) and (out.parent / MODEL).is_file():
+        if of_model:
             raise ValueError(f"--out {out} is the name of a file of the model in {out.parent}: choose another")
         return
     if not out.is_file():
         raise ValueError(f"--out {out} is not a file")
     if any(read.exists() and out.samefile(read) for read in reads):
         raise ValueError(f"--out {out} is the file that is read: choose another name")
-    if (out.name in (*OWNED, CHECKPOINT) and (out.parent / MODEL).is_file()) or is_model(out):
+    if of_model or is_model(out):
         raise ValueError(f"--out {out} is a file of a model, which is not written over: choose another name")
     if not force and not is_own(out):
         raise ValueError(f"--out {out} is there, and not of the kind that is written: choose another name, or --force")

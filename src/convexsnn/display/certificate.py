@@ -13,7 +13,7 @@ from convexsnn.estimators import Estimator
 
 @dataclass(eq=False)
 class CertificateDisplay:
-    """Bars of the objective, its lower bound, and where there is one, the bound over a family of networks.
+    """Bars of the objective and of its lower bounds: over the family, over readouts, over networks of any kind.
 
     Parameters
     ----------
@@ -40,10 +40,13 @@ class CertificateDisplay:
     def values(self) -> dict[str, float]:
         """The finite numbers that are drawn, by name."""
         certificate = self.certificate
-        on = "any network of the family" if certificate.scope == "global" else "these hidden neurons"
-        values = {"objective": certificate.primal, f"lower bound, {on}": certificate.dual}
-        if certificate.global_bound is not None and certificate.scope != "global":
-            values["lower bound, any network"] = certificate.global_bound.value
+        values = {"objective": certificate.primal}
+        if certificate.family_bound is not None:
+            values["lower bound, networks of its family"] = certificate.family_bound.value
+        if certificate.scope != "global":
+            values["lower bound, readouts of its neurons"] = certificate.dual
+        if certificate.global_bound is not None:
+            values["lower bound, networks of any kind"] = certificate.global_bound.value
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def plot(self, ax: Any = None) -> CertificateDisplay:
@@ -51,7 +54,7 @@ class CertificateDisplay:
         self.ax_ = axes_for("CertificateDisplay", ax, figsize=(6.4, 2.2))
         self.figure_ = self.ax_.figure
         values = self.values
-        self.bars_ = self.ax_.barh(list(values), list(values.values()), color=["C0", "C1", "C2"][: len(values)])
+        self.bars_ = self.ax_.barh(list(values), list(values.values()), color=["C0", "C1", "C2", "C3"][: len(values)])
         self.ax_.bar_label(self.bars_, labels=[f"{value:.6g}" for value in values.values()], padding=3)
         self.ax_.margins(x=0.25)  # room for the numbers
         self.ax_.locator_params(axis="x", nbins=5)

@@ -64,6 +64,7 @@ class SpikingEstimator(InputReader, ABC):
         per_step: bool = False,
         intercept: bool = False,
         timesteps: int = 8,
+        target: str | None = None,
         missing: str = "refuse",
         tol: float = 1e-6,
         max_iter: int = 1000,
@@ -80,6 +81,7 @@ class SpikingEstimator(InputReader, ABC):
         self.per_step = per_step
         self.intercept = intercept
         self.timesteps = timesteps
+        self.target = target
         self.missing = missing
         self.tol = tol
         self.max_iter = max_iter
@@ -264,10 +266,11 @@ class SpikingEstimator(InputReader, ABC):
     def tighten_bound(
         self, X: Any, y: Any, how: ExactSettings | None = None, *, observer: Observer | None = None
     ) -> GlobalBound:
-        """Find a lower bound for every network of the same kind of neurons; `certificate_` keeps it where it is better.
+        """Find out how far the best network of the same family is; the bound becomes `certificate_.family_bound`.
 
         Every fit has the universal bound, which holds for networks of any kind. This one holds for networks of one
-        hidden layer with the neurons of the fit, in any number and with any weights. It is often far higher.
+        hidden layer with the neurons of the fit, in any number and with any weights. It is often far higher. A bound
+        that is no higher than one that is known is dropped.
 
         Parameters
         ----------
@@ -282,7 +285,7 @@ class SpikingEstimator(InputReader, ABC):
         Returns
         -------
         GlobalBound
-            The bound that `certificate_` now has: the better of the old and the new.
+            The bound over the family that `certificate_` now has, or its universal bound where that is as high.
 
         Raises
         ------
@@ -292,8 +295,9 @@ class SpikingEstimator(InputReader, ABC):
             the message says how much.
         """
         self.trained_ = bound_network(self.trained_, self.problem(X, y), how, self._options(), observer)
-        assert self.certificate_.global_bound is not None
-        return self.certificate_.global_bound
+        bound = self.certificate_.family_bound or self.certificate_.global_bound
+        assert bound is not None
+        return bound
 
     @isolated
     def problem(self, X: Any, y: Any = None) -> Problem:

@@ -115,6 +115,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         The output also reads a neuron that always fires. Its weight is penalised like any other.
     timesteps : int
         A 2-D X is shown for this many steps as constant current, at least 1.
+    target : {"torch", "snntorch", "spikingjelly", "norse", "nir"}, optional
+        Stay within what this target of `convexsnn.export` can express. Settings of the family at their default give way
+        to the nearest that it can, and others are refused. `recipe` says what they are. None sets no limit.
     missing : {"refuse", "carry"}
         With "refuse", missing values (NaN) are an error. With "carry", each is the last known value of its feature in
         the sequence. Before any is known, and in a 2-D X, it is the feature's mean in training. An exported network
@@ -189,6 +192,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         per_step: bool = False,
         intercept: bool = False,
         timesteps: int = 8,
+        target: str | None = None,
         missing: str = "refuse",
         tol: float = 1e-6,
         max_iter: int = 1000,
@@ -208,6 +212,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             per_step=per_step,
             intercept=intercept,
             timesteps=timesteps,
+            target=target,
             missing=missing,
             tol=tol,
             max_iter=max_iter,

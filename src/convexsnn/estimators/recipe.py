@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convexsnn.checks import check_choice
-from convexsnn.families import Kernels, KernelSearch, Search, WitnessFamily, family_of
+from convexsnn.families import Kernels, KernelSearch, Search, WitnessFamily, family_of, within
 from convexsnn.penalties import PENALTIES
 from convexsnn.regularisation import Regularisation
 from convexsnn.sequences import Sequences
@@ -73,20 +73,22 @@ class Recipe:
         Parameters
         ----------
         estimator : SpikingEstimator
-            An estimator with the settings `witnesses`, `loss`, `penalty`, `beta` and `columns`, any of which may be
-            bad.
+            An estimator with the settings `witnesses`, `loss`, `penalty`, `beta` and `columns`, `target`, any of
+            which may be bad.
         usual : Usual
         real_sequences : int
             The number of sequences, where they are what kernels are for (`are_real`), else 0.
         """
         loss, penalty, beta = estimator.loss, estimator.penalty, estimator.beta
         check_choice("penalty", penalty, [AUTO, *PENALTIES])
+        target = estimator.target
+        usual = replace(usual, kernels=within(usual.kernels, target, usual=True))
         usual = usual.of(real_sequences) if penalty in (AUTO, "ridge") else usual
         squared = isinstance(loss, str) and loss in (AUTO, "squared") and penalty in (AUTO, "ridge", "elastic")
         if is_auto(estimator.witnesses):
-            family: WitnessFamily = usual.kernels if real_sequences and squared else Search()
+            family = usual.kernels if real_sequences and squared else within(Search(), target)
         else:
-            family = family_of(estimator.witnesses)
+            family = within(family_of(estimator.witnesses), target)
         read_by_ridge = isinstance(family, Kernels | KernelSearch) and squared
         limit = estimator.columns
         if read_by_ridge:

@@ -48,7 +48,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     intercept : bool
         Add an always-firing neuron. The mean of the targets is part of its weight, unpenalised; what is learned beside
         it is penalised like any other weight. Readouts that count spikes do not read it: with them, leave it out.
-    rho, validation_fraction, per_step, timesteps, missing
+    rho, validation_fraction, per_step, timesteps, target, missing
         As in `SpikingClassifier`; held out sequences are not stratified.
     tol, max_iter, device, random_state
         As in `SpikingClassifier`.
@@ -88,6 +88,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         per_step: bool = False,
         intercept: bool = True,
         timesteps: int = 8,
+        target: str | None = None,
         missing: str = "refuse",
         tol: float = 1e-6,
         max_iter: int = 1000,
@@ -105,6 +106,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             per_step=per_step,
             intercept=intercept,
             timesteps=timesteps,
+            target=target,
             missing=missing,
             tol=tol,
             max_iter=max_iter,

@@ -30,10 +30,10 @@ def bound_network(
     options: SolverOptions | None = None,
     observer: Observer | None = None,
 ) -> Trained:
-    """The trained network with the best global bound that `how` gives, in its certificate where it is a better one.
+    """The trained network with the bound over its family that `how` gives, where that says more than is known.
 
     The program is solved over the columns of the whole family, by enumeration or by rounds of exact pricing that begin
-    with the network's own neurons. Its dual vector, kept as `Trained.global_dual`, bounds the family better than that
+    with the network's own neurons. Its dual vector, kept as `Trained.family_dual`, bounds the family better than that
     of the fit, which knows the sampled columns only. Nothing else about the network changes.
 
     Parameters
@@ -68,12 +68,12 @@ def bound_network(
     same = replace(problem.at(certificate.rho), row_weights=trained.row_weights)
     task = FamilyProgram(same, family, options, observer or Observer())
     bound, U = (_by_enumeration if how.method == "arrangement" else _by_pricing)(task, trained, how)
-    before = certificate.global_bound
+    known = [before.value for before in (certificate.family_bound, certificate.global_bound) if before is not None]
     # The universal bound covers more networks, so of two that are equal it says more.
-    if before is not None and not bound.value > before.value * (1.0 + options.tol / 10):
+    if known and not bound.value > max(known) * (1.0 + options.tol / 10):
         return trained
     bound = bound.of_network(certificate.primal)
-    return replace(trained, certificate=certificate.with_global_bound(bound), global_dual=U)
+    return replace(trained, certificate=certificate.with_family_bound(bound), family_dual=U)
 
 
 def _by_enumeration(task: FamilyProgram, trained: Trained, how: ExactSettings) -> tuple[GlobalBound, Tensor]:
@@ -92,5 +92,5 @@ def _by_pricing(task: FamilyProgram, trained: Trained, how: ExactSettings) -> tu
     best = by_rounds(task, how.time_limit, None, own)
     if best.status is Status.INTERRUPTED:
         raise KeyboardInterrupt(": the bound is as it was; a time limit keeps what pricing has proved by then")
-    assert best.certificate.global_bound is not None
-    return best.certificate.global_bound, best.U
+    assert best.certificate.family_bound is not None
+    return best.certificate.family_bound, best.U

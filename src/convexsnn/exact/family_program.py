@@ -79,7 +79,7 @@ class FamilyProgram:
         certificate = certify(self.problem.program(dictionary.columns), columns, U)
         bound = bound.of_network(certificate.primal)
         certificate = replace(certificate, dual=bound.value, scope="global")
-        certificate = certificate.with_global_bound(bound).with_spike_margin(dictionary.spike_margin)
+        certificate = certificate.with_family_bound(bound).with_spike_margin(dictionary.spike_margin)
         status = solution.status
         if certificate.holds(self.options.tol):
             status = Status.CONVERGED

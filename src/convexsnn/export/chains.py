@@ -1,57 +1,134 @@
-"""Parallel branches of one kind as a single chain with block-diagonal weights: what every reader of NIR can run."""
+"""Parallel branches of one kind as a single branch with block-diagonal weights: one layer in place of many.
+
+The spikes are the same, as the joined weights are zero between branches.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from convexsnn.network import Branch, Layer, Network, lif_of
-from convexsnn.neurons import LIF
+from convexsnn.network import Branch, Hidden, Layer, Network
 
-Chain = tuple[tuple[Layer, ...], Tensor]
-"""Layers of LIF neurons, and the output weights (m_last, C) of the last."""
+Alike = Callable[[Layer], Hashable]
+"""From a layer to what else must be equal where layers are joined."""
 
 
-def chains_of(network: Network) -> list[Chain]:
-    """The branches as chains; those of equal depth, resets, delays and recurrence are joined into one.
+class Chain(NamedTuple):
+    """Branches of a network side by side, as one.
 
-    The spikes are the same: the joined weights are zero between branches.
+    Attributes
+    ----------
+    branch : Branch
+    W : float64 tensor of shape (P_last, C)
+        The output weights of its last layer.
+    numbers : tuple of int
+        The branches of the network that it holds, in this order.
+    blocks : tuple of tuple of int
+        For each layer, how many neurons of it are of each of these branches.
     """
-    groups: dict[object, list[tuple[Branch, Tensor]]] = {}
-    start = 0
-    for branch in network.hidden.branches:
-        W = network.W[start : start + branch.last.m]
-        start += branch.last.m
-        groups.setdefault(tuple(map(_kind, branch.layers)), []).append((branch, W))
-    return [
-        (
-            tuple(
-                _join([branch.layers[i] for branch, _ in group], first=i == 0) for i in range(len(group[0][0].layers))
-            ),
-            torch.cat([W for _, W in group]),
-        )
-        for group in groups.values()
-    ]
+
+    branch: Branch
+    W: Tensor
+    numbers: tuple[int, ...]
+    blocks: tuple[tuple[int, ...], ...]
 
 
-def _kind(layer: Layer) -> tuple[object, ...]:
-    lif = lif_of(layer, "NIR")
-    return lif.reset, bool((lif.leak == 1.0).any()), layer.recurrent is None, layer.delays
+def chains_of(network: Network, *, alike: Alike = lambda layer: None, widest: int | None = None) -> list[Chain]:  # noqa: ARG005
+    """The branches of a network, with those joined that differ in numbers only.
+
+    These have the same depth and, layer by layer, the same kind of neurons with the same settings, the same delays,
+    and both or neither of recurrent weights and biases.
+
+    Parameters
+    ----------
+    network : Network
+    alike : callable
+        What else must be equal of two layers that are joined.
+    widest : int, optional
+        Where joining makes blocks, no joined layer has more neurons, unless a single branch has.
+    """
+    sizes = [network.hidden.readout.parts * branch.last.m for branch in network.hidden.branches]
+    weights = network.W.split(sizes)
+    groups: dict[Hashable, list[int]] = {}
+    for number, branch in enumerate(network.hidden.branches):
+        kind = branch.readout_bias is None, *((_kind(layer), alike(layer)) for layer in branch.layers)
+        groups.setdefault(kind, []).append(number)
+    runs = (run for numbers in groups.values() for run in _runs(network.hidden, numbers, widest))
+    return [_chain(network.hidden, numbers, torch.cat([weights[k] for k in numbers])) for numbers in runs]
 
 
-def _join(layers: list[Layer], *, first: bool) -> Layer:
+def blocks_of(rows: tuple[int, ...], columns: tuple[int, ...], delays: int = 1) -> Tensor | None:
+    """Where a joined weight of shape (delays * rows, columns) may be other than zero; None if everywhere."""
+    if len(rows) == 1:
+        return None
+    ones = [torch.ones(n, m, dtype=torch.bool) for n, m in zip(rows, columns, strict=True)]
+    return torch.block_diag(*ones).repeat(delays, 1)
+
+
+def unjoined(branch: Branch, blocks: tuple[tuple[int, ...], ...]) -> list[Branch]:
+    """The branches that were joined."""
+    edges = [[0, *torch.tensor(sizes).cumsum(0).tolist()] for sizes in blocks]
+    parts = [[torch.arange(start, end) for start, end in pairwise(own)] for own in edges]
+    found = []
+    for k, last in enumerate(parts[-1]):
+        below = [torch.arange(branch.layers[0].n_in), *(own[k] for own in parts[:-1])]
+        layers = [layer.take(feeds, own[k]) for layer, feeds, own in zip(branch.layers, below, parts, strict=True)]
+        found.append(Branch(tuple(layers), None if branch.readout_bias is None else branch.readout_bias[last]))
+    return found
+
+
+def _kind(layer: Layer) -> Hashable:
+    neuron = layer.neuron
+    return type(neuron), repr(neuron.settings()), layer.delays, layer.recurrent is None, layer.bias is None
+
+
+def _runs(hidden: Hidden, numbers: list[int], widest: int | None) -> Iterator[list[int]]:
+    """The branches of one kind, in their order, in runs that are not too wide."""
+    run, widths = [], torch.zeros(len(hidden.branches[numbers[0]].layers), dtype=torch.int64)
+    for number in numbers:
+        layers = hidden.branches[number].layers
+        own = torch.tensor([layer.m for layer in layers])
+        has_blocks = len(layers) > 1 or layers[0].recurrent is not None
+        if run and widest is not None and has_blocks and int((widths + own).max()) > widest:
+            yield run
+            run, widths = [], torch.zeros_like(widths)
+        run, widths = [*run, number], widths + own
+    yield run
+
+
+def _chain(hidden: Hidden, numbers: list[int], W: Tensor) -> Chain:
+    branches = [hidden.branches[number] for number in numbers]
+    stacks = list(zip(*(branch.layers for branch in branches), strict=True))
+    blocks = tuple(tuple(layer.m for layer in layers) for layers in stacks)
+    if len(branches) == 1:
+        return Chain(branches[0], W, tuple(numbers), blocks)
+    biases = [branch.readout_bias for branch in branches if branch.readout_bias is not None]
+    joined = tuple(_join(layers, first=i == 0) for i, layers in enumerate(stacks))
+    return Chain(Branch(joined, torch.cat(biases) if biases else None), W, tuple(numbers), blocks)
+
+
+def _join(layers: tuple[Layer, ...], *, first: bool) -> Layer:
     """Layers side by side; the first layers of branches share their input."""
-    lifs = [lif_of(layer, "NIR") for layer in layers]
-    neuron = LIF(torch.cat([lif.leak for lif in lifs]), torch.cat([lif.threshold for lif in lifs]), lifs[0].reset)
+    one = layers[0]
+    tensors = [layer.neuron.tensors() for layer in layers]
+    neuron = type(one.neuron).rebuild(
+        one.neuron.settings(), {name: torch.cat([own[name] for own in tensors]) for name in tensors[0]}
+    )
     # A weight for each delay, (delays, n_in, m).
     weights = [layer.weight.view(len(layer.delays), layer.n_in, layer.m) for layer in layers]
-    joined = [torch.cat(same, dim=1) if first else torch.block_diag(*same) for same in zip(*weights, strict=True)]
+    side_by_side = [torch.cat(same, dim=1) if first else torch.block_diag(*same) for same in zip(*weights, strict=True)]
     recurrent = [layer.recurrent for layer in layers if layer.recurrent is not None]
-    biases = [torch.zeros_like(layer.weight[0]) if layer.bias is None else layer.bias for layer in layers]
-    return Layer(
-        torch.cat(joined),
-        neuron,
-        torch.block_diag(*recurrent) if recurrent else None,
-        torch.cat(biases) if any(layer.bias is not None for layer in layers) else None,
-        layers[0].delays,
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    return replace(
+        one,
+        weight=torch.cat(side_by_side),
+        neuron=neuron,
+        recurrent=torch.block_diag(*recurrent) if recurrent else None,
+        bias=torch.cat(biases) if biases else None,
     )

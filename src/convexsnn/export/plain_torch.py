@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from convexsnn.caller import isolated
 from convexsnn.export.cells import PlainCell, cell_of
+from convexsnn.export.chains import unjoined
 from convexsnn.export.readers import ReadMembrane
-from convexsnn.export.wiring import ExportedLayer, ExportedNetwork, wire
+from convexsnn.export.wiring import ExportedBranch, ExportedLayer, ExportedNetwork, wire
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.surrogate import SurrogateShape
 from convexsnn.surrogate.module import Gradients
@@ -83,23 +84,27 @@ def from_torch(module: nn.Module, **settings: Any) -> Network:
         return _from_stack(module, settings)
     if settings:
         raise ValueError(f"{', '.join(settings)}: a module of to_torch brings its own settings")
-    parts = [[cast(ExportedLayer, layer) for layer in cast(Any, branch).layers] for branch in module.branches]
-    for layer in (layer for layers in parts for layer in layers):
-        if not isinstance(layer.cell, PlainCell):
-            raise ValueError(f"module holds {type(layer.cell).__name__}: from_torch reads back what to_torch made")
-    branches = tuple(
-        Branch(tuple(map(_layer, layers)), _readout_bias(cast(Any, branch).read))
-        for layers, branch in zip(parts, module.branches, strict=True)
-    )
-    dtype = branches[0].last.weight.dtype
-    hidden = Hidden(module.n_features, branches, module.readout, module.every_step, dtype)
-    return Network(hidden, _plain(module.output.weight).T.to(torch.float64).contiguous())
+    found: dict[int, tuple[Branch, Tensor]] = {}
+    weights = _plain(module.output.weight).T.to(torch.float64)
+    start = 0
+    for exported in (cast(ExportedBranch, branch) for branch in module.branches):
+        joined = Branch(tuple(map(_layer, cast(Any, exported.layers))), _readout_bias(exported.read))
+        for number, branch in zip(exported.numbers, unjoined(joined, exported.blocks), strict=True):
+            end = start + module.readout.parts * branch.last.m
+            found[number] = branch, weights[start:end]
+            start = end
+    ordered = [found[number] for number in sorted(found)]
+    branches = tuple(branch for branch, _ in ordered)
+    hidden = Hidden(module.n_features, branches, module.readout, module.every_step, branches[0].last.weight.dtype)
+    return Network(hidden, torch.cat([W for _, W in ordered]))
 
 
 def _layer(layer: ExportedLayer) -> Layer:
     recurrent = None if layer.recurrent is None else _plain(layer.recurrent.weight).T.contiguous()
     bias = None if layer.linear.bias is None else _plain(layer.linear.bias)
-    neuron = cast(PlainCell, layer.cell).to_neuron()
+    if not isinstance(layer.cell, PlainCell):
+        raise ValueError(f"module holds {type(layer.cell).__name__}: from_torch reads back what to_torch made")
+    neuron = layer.cell.to_neuron()
     return Layer(_plain(layer.linear.weight).T.contiguous(), neuron, recurrent, bias, tuple(layer.delays))
 
 

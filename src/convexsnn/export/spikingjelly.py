@@ -14,10 +14,10 @@ from convexsnn.network import Layer, Network, lif_of
 
 
 class SpikingJellyCell(nn.Module):
-    """Nodes of SpikingJelly, whose leak and threshold are single numbers: `nodes[g]` has the neurons where group = g.
+    """Nodes of SpikingJelly, whose leak and threshold are single numbers: each of `nodes` has the neurons of one pair.
 
-    It carries the membrane after reset, and sets each node's `v` to it at every step. Threshold units are nodes that
-    begin from zero at every step, so that their reset changes no spike.
+    It carries the membrane after reset, node by node, and sets each node's `v` to it at every step. Threshold units are
+    nodes that begin from zero at every step, so that their reset changes no spike.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -30,25 +30,33 @@ class SpikingJellyCell(nn.Module):
         distinct, group = torch.unique(pairs, dim=0, return_inverse=True)
         self.nodes = nn.ModuleList(_node(leak, threshold, v_reset) for leak, threshold in distinct.tolist())
         self.memoryless = [leak == 0.0 for leak, _ in distinct.tolist()]
-        for g in range(len(distinct)):
-            self.register_buffer(f"members_{g}", torch.nonzero(group == g).flatten())
+        # Neurons of one node side by side, and back.
+        order = torch.argsort(group, stable=True)
+        self.sizes: list[int] = torch.bincount(group).tolist()
+        self.register_buffer("order", order)
+        self.register_buffer("back", torch.argsort(order))
 
     def forward(self, current: Tensor, carried: Tensor, spikes: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
         """One step; see `wiring`."""
         if len(self.nodes) == 1:
             fired, membrane = self._run(0, current, carried)
             return fired, membrane, membrane
-        fired, membrane = torch.empty_like(current), torch.empty_like(current)
-        for g in range(len(self.nodes)):
-            members = self.get_buffer(f"members_{g}")
-            fired[:, members], membrane[:, members] = self._run(g, current[:, members], carried[:, members])
-        return fired, membrane, membrane
+        currents = _pick(current, self.get_buffer("order")).split(self.sizes, dim=1)
+        parts = [self._run(g, *own) for g, own in enumerate(zip(currents, carried.split(self.sizes, 1), strict=True))]
+        fired, membrane = (torch.cat(own, dim=1) for own in zip(*parts, strict=True))
+        back = self.get_buffer("back")
+        return _pick(fired, back), membrane, _pick(membrane, back)
 
     def _run(self, g: int, current: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         node: Any = self.nodes[g]
         node.v = torch.zeros_like(carried) if self.memoryless[g] else carried
         fired = node(current)
         return fired, current if self.unreset else node.v
+
+
+def _pick(values: Tensor, index: Tensor) -> Tensor:
+    """Columns of `values` (n, m); the gradient of an index is far slower on a CPU."""
+    return values.gather(1, index.expand(len(values), -1))
 
 
 def _node(leak: float, threshold: float, v_reset: float | None) -> nn.Module:

@@ -1,5 +1,8 @@
 """The shell of every exported network: layers, parallel branches, readout and output weights around a target's cells.
 
+Branches that differ in numbers only are one branch here, with block-diagonal weights (`chains`). Each layer takes all
+steps before the next layer does, so its weights are applied once; only its cell goes step by step.
+
 A *cell* is a module ``(current, carried, spikes) -> (spikes, carried, membrane)`` for one step. What it carries to the
 next step is its own business, of shape (n, m * kept), where `kept` is an attribute of the cell, or 1. All else has
 shape (n, m), and `membrane` is ours after reset. Everything here can be scripted and compiled when the cells can.
@@ -12,21 +15,45 @@ each sequence has seen, int64 of shape (n, 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import List, Optional, Tuple, cast  # noqa: UP035 - TorchScript reads these names
 
 import torch
 from torch import Tensor, nn
 
+from convexsnn.export.chains import Chain, blocks_of, chains_of
 from convexsnn.export.readers import Reader, reader_of
 from convexsnn.network import Hidden, Layer, Network, lif_of
 from convexsnn.neurons import LIF
 from convexsnn.readouts import Readout
 from convexsnn.surrogate import SurrogateShape
 
+# Branches alike become one, with block-diagonal weights, as long as no layer has more neurons than this: its weights
+# grow with the square of their number.
+WIDEST = 1024
+
 MakeCell = Callable[[Layer], nn.Module]
 """From a layer (in the dtype of the export) to the target's cell."""
+
+
+class BlockLinear(nn.Linear):
+    """`nn.Linear` of which only the weights within blocks are used and trained; all others are zero.
+
+    Attributes
+    ----------
+    inside : tensor of the shape of the weight
+        1 within the blocks, and 0 between them.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, inside: Tensor) -> None:
+        n_in, m = weight.shape
+        super().__init__(n_in, m, bias=bias is not None, dtype=weight.dtype, device=weight.device)
+        self.register_buffer("inside", inside.T.to(weight), persistent=False)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as torch names it
+        """The product with the blocks."""
+        return nn.functional.linear(input, self.weight * self.inside, self.bias)  # type: ignore[operator]
 
 
 class ExportedLayer(nn.Module):
@@ -35,26 +62,31 @@ class ExportedLayer(nn.Module):
     `linear` sees the layer below as it was `delays` steps ago, side by side.
     """
 
-    def __init__(self, layer: Layer, cell: nn.Module) -> None:
+    def __init__(self, layer: Layer, cell: nn.Module, inside: Tensor | None, recurrent_inside: Tensor | None) -> None:
         super().__init__()
         self.n_in, self.m, self.delays = layer.n_in, layer.m, list(layer.delays)
-        self.linear = linear_of(layer.weight, layer.bias)
-        self.recurrent = None if layer.recurrent is None else linear_of(layer.recurrent, None)
+        self.linear = linear_of(layer.weight, layer.bias, inside)
+        self.recurrent = None if layer.recurrent is None else linear_of(layer.recurrent, None, recurrent_inside)
         self.cell = cell
         self.kept = int(getattr(cell, "kept", 1))
 
-    def forward(self, below: Tensor, state: List[Tensor]) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006
-        """One step: the membrane after reset, and the layer's three tensors of the state."""
+    def forward(self, below: Tensor, state: List[Tensor]) -> Tuple[Tensor, Tensor, List[Tensor]]:  # noqa: UP006
+        """All steps of `below`, (T, n, n_in): spikes, membranes after reset, and the layer's tensors of the state."""
         carried, spikes, past = state[0], state[1], state[2]
-        if self.delays[-1] > 0:
-            line = torch.cat([below.unsqueeze(1), past], dim=1)
-            past = line[:, :-1]
-            below = torch.cat([line[:, delay] for delay in self.delays], dim=1)
-        current = self.linear(below)
-        if self.recurrent is not None:
-            current = current + self.recurrent(spikes)
-        fired, carried, membrane = self.cell(current, carried, spikes)
-        return membrane, [carried, fired, past]
+        longest, steps = self.delays[-1], below.shape[0]
+        if longest > 0:
+            line = torch.cat([past.transpose(0, 1).flip(0), below])
+            past = line[steps:].flip(0).transpose(0, 1)
+            below = torch.cat([line[longest - delay : longest - delay + steps] for delay in self.delays], dim=2)
+        fired = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        membranes = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        for current in self.linear(below).unbind():  # whose gradient is one stack, unlike that of an index
+            if self.recurrent is not None:
+                current = current + self.recurrent(spikes)
+            spikes, carried, membrane = self.cell(current, carried, spikes)
+            fired.append(spikes)
+            membranes.append(membrane)
+        return torch.stack(fired), torch.stack(membranes), [carried, spikes, past]
 
     def zero_state(self, x: Tensor) -> List[Tensor]:  # noqa: UP006
         """The layer's tensors before the first step; x is (n, ...)."""
@@ -65,25 +97,37 @@ class ExportedLayer(nn.Module):
 
 
 class ExportedBranch(nn.Module):
-    """A stack of layers and its readout."""
+    """A stack of layers and its readout: one branch of the network, or several side by side.
 
-    def __init__(self, layers: list[ExportedLayer], read: Reader) -> None:
+    Attributes
+    ----------
+    numbers : list of int
+        The branches of the network that it holds, in this order.
+    blocks : list of list of int
+        For each layer, how many neurons of it are of each of these branches.
+    """
+
+    def __init__(self, layers: list[ExportedLayer], read: Reader, chain: Chain) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.read = read
+        self.numbers, self.blocks = list(chain.numbers), [list(sizes) for sizes in chain.blocks]
         self.m = layers[-1].m
         self.size = 3 * len(layers) + 1
 
     def forward(self, x: Tensor, state: List[Tensor], steps: Tensor) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006
-        """One step: features (n, m_last * parts), and the branch's `size` tensors of the state."""
-        below, membrane, after = x, x, torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        """All steps of x, (T, n, d): features (T, n, m_last * parts), and the branch's tensors of the state."""
+        below, membranes, after = x, x, torch.jit.annotate(List[Tensor], [])  # noqa: UP006
         for i, layer in enumerate(self.layers):
-            membrane, own = layer(below, state[3 * i : 3 * i + 3])
-            below = own[1]
+            below, membranes, own = layer(below, state[3 * i : 3 * i + 3])
             after.extend(own)
-        features, sums = self.read(below, membrane, state[-1], steps)
+        sums, every = state[-1], torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        for spikes, membrane in zip(below.unbind(), membranes.unbind()):  # noqa: B905 - TorchScript has no strict
+            steps = steps + 1
+            features, sums = self.read(spikes, membrane, sums, steps)
+            every.append(features)
         after.append(sums)
-        return features, after
+        return torch.stack(every), after
 
     def zero_state(self, x: Tensor) -> List[Tensor]:  # noqa: UP006
         """The branch's tensors before the first step; x is (n, ...)."""
@@ -104,6 +148,7 @@ class ExportedNetwork(nn.Module):
     Attributes
     ----------
     branches : ModuleList of ExportedBranch
+        Branches of the network that differ in numbers only are one branch here.
     output : nn.Linear
         W, without bias.
     readout : Readout
@@ -135,21 +180,17 @@ class ExportedNetwork(nn.Module):
         """What the output layer reads at every step, (T, n, P_last), and the state after the last step."""
         self.check_input(x, state)
         before = self.zero_state(x) if state is None else state
-        every = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
-        for t in range(x.shape[0]):
-            parts = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
-            after = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
-            start, steps = 0, before[-1] + 1
-            for branch in self.branches:
-                end = start + branch.size  # type: ignore[operator]
-                read, own = branch(x[t], before[start:end], steps)
-                parts.append(read)
-                after.extend(own)
-                start = end
-            after.append(steps)
-            every.append(torch.cat(parts, dim=1))
-            before = after
-        return torch.stack(every), before
+        parts = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        after = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
+        start, steps = 0, before[-1]
+        for branch in self.branches:
+            end = start + branch.size  # type: ignore[operator]
+            read, own = branch(x, before[start:end], steps)
+            parts.append(read)
+            after.extend(own)
+            start = end
+        after.append(steps + x.shape[0])
+        return torch.cat(parts, dim=2), after
 
     @torch.jit.export
     def check_input(self, x: Tensor, state: Optional[List[Tensor]]) -> None:  # noqa: UP006, UP045
@@ -207,14 +248,24 @@ def wire(
     """
     hidden = check_neurons(network)
     bump = surrogate or SurrogateShape()
+
+    def layers(chain: Chain) -> Iterator[ExportedLayer]:
+        below = None  # the first layers of branches see the same input
+        for layer, sizes in zip(chain.branch.layers, chain.blocks, strict=True):
+            inside = None if below is None else blocks_of(below, sizes, len(layer.delays))
+            yield ExportedLayer(prepare(layer), make_cell(layer), inside, blocks_of(sizes, sizes))
+            below = sizes
+
+    chains = chains_of(network, widest=WIDEST)
     branches = [
         ExportedBranch(
-            [ExportedLayer(prepare(layer), make_cell(layer)) for layer in branch.layers],
-            reader_of(hidden, branch, partial(prepare_bias, branch.last), bump),
+            list(layers(chain)),
+            reader_of(hidden, chain.branch, partial(prepare_bias, chain.branch.last), bump),
+            chain,
         )
-        for branch in hidden.branches
+        for chain in chains
     ]
-    output = linear_of(network.W.to(hidden.dtype), None)
+    output = linear_of(torch.cat([chain.W for chain in chains]).to(hidden.dtype), None)
     return ExportedNetwork(branches, output, readout=hidden.readout, every_step=hidden.every_step)
 
 
@@ -249,10 +300,13 @@ def below(threshold: Tensor, steps: int = 1) -> Tensor:
     return threshold
 
 
-def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """`weight` of shape (n_in, m) as an `nn.Linear`, copied."""
+def linear_of(weight: Tensor, bias: Tensor | None, inside: Tensor | None = None) -> nn.Linear:
+    """`weight` of shape (n_in, m) as an `nn.Linear`, copied; `inside` is where it has blocks."""
     n_in, m = weight.shape
-    linear = nn.Linear(n_in, m, bias=bias is not None, dtype=weight.dtype, device=weight.device)
+    if inside is None:
+        linear = nn.Linear(n_in, m, bias=bias is not None, dtype=weight.dtype, device=weight.device)
+    else:
+        linear = BlockLinear(weight, bias, inside)
     with torch.no_grad():
         linear.weight.copy_(weight.T)
         if bias is not None:

@@ -10,6 +10,7 @@ reset: its membrane is its synaptic current, which leaks and is never reset. Tha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, assert_never
 
 import numpy as np
@@ -22,7 +23,7 @@ from convexsnn.export.chains import chains_of
 from convexsnn.export.library import library
 from convexsnn.export.norse import ROUNDING_STEPS
 from convexsnn.export.wiring import below, check_neurons
-from convexsnn.network import Hidden, Layer, Network, lif_of
+from convexsnn.network import Branch, Hidden, Layer, Network, lif_of
 from convexsnn.neurons import LIF
 from convexsnn.readouts import Analog, Count, Leaky, Rate, Spike
 
@@ -97,9 +98,9 @@ def to_nir(
     kind = {"float32": torch.float32, "float64": torch.float64}[dtype]
     _check_readout(hidden, steps)
     parts = _Parts({"input": nir.Input(np.array([hidden.n_features]))}, [])
-    chains = chains_of(network)
-    for k, (layers, W) in enumerate(chains):
-        source = "input"
+    chains = chains_of(_plain(network), alike=lambda layer: bool((lif_of(layer, "NIR").leak == 1.0).any()))
+    for k, (branch, W, *_) in enumerate(chains):
+        layers, source = branch.layers, "input"
         for i, layer in enumerate(layers):
             analog = isinstance(hidden.readout, Analog) and layer is layers[-1]
             source = _add_layer(parts, f"{k}_{i}", layer, source, _Export(step, soft_reset, kind, analog))
@@ -126,6 +127,17 @@ def to_nir(
         "convexsnn_dt": step,
     }
     return nir.NIRGraph(parts.nodes, parts.edges, metadata=facts, type_check=False)
+
+
+def _plain(network: Network) -> Network:
+    """The network with all neurons as LIF, and with a bias in all layers."""
+
+    def plain(layer: Layer) -> Layer:
+        bias = torch.zeros_like(layer.weight[0]) if layer.bias is None else layer.bias
+        return replace(layer, neuron=lif_of(layer, "NIR"), bias=bias)
+
+    branches = tuple(Branch(tuple(map(plain, branch.layers))) for branch in network.hidden.branches)
+    return replace(network, hidden=replace(network.hidden, branches=branches))
 
 
 def _check_readout(hidden: Hidden, steps: int | None) -> None:
@@ -163,13 +175,13 @@ def _add_layer(parts: _Parts, at: str, layer: Layer, source: str, how: _Export) 
     kind = _kind(lif, how)
     ones = torch.ones_like(lif.leak)
     gain = 1.0 - lif.leak if kind in ("LIF", "LI") else ones
-    bias = torch.zeros_like(gain) if layer.bias is None else layer.bias
+    assert layer.bias is not None  # see `_plain`
     array = lambda tensor: _array(tensor, how.dtype)  # noqa: E731
     neuron, fires = f"neuron_{at}", f"neuron_{at}"
     parts.nodes[neuron] = _neurons(kind, lif, how)
     for k, (delay, weight) in enumerate(zip(layer.delays, layer.weight.split(layer.n_in), strict=True)):
         weights = f"affine_{at}" if k == 0 else f"affine_{at}_{k}"
-        own = bias if k == 0 else 0.0 * bias
+        own = layer.bias if k == 0 else 0.0 * layer.bias
         parts.nodes[weights] = nir.Affine(weight=array((weight / gain).T), bias=array(own / gain))
         parts.edges.append((_delayed(parts, f"delay_{at}_{k}", source, delay * how.dt, layer.n_in), weights))
         parts.edges.append((weights, neuron))

@@ -13,6 +13,7 @@ from convexsnn.families.reservoir import Reservoir
 from convexsnn.families.search import Search
 from convexsnn.families.surrogate import Surrogate
 from convexsnn.families.table import FAMILIES, family_from_dict, family_of
+from convexsnn.families.within import within
 
 __all__ = [
     "FAMILIES",
@@ -33,4 +34,5 @@ __all__ = [
     "family",
     "family_from_dict",
     "family_of",
+    "within",
 ]

@@ -167,9 +167,11 @@ def _plain(value: Any) -> Any:
 
 
 # Settings that say nothing of neurons of a kind.
-UNHEEDED = {
-    "threshold": ("leak", "threshold", "reset", "memory_range", "threshold_range", "learn_leak", "learn_threshold")
-}
+OF_LIF = (
+    *("leak", "dyadic_leaks", "learn_leak", "memory_range", "reset"),
+    *("threshold", "learn_threshold", "threshold_range"),
+)
+UNHEEDED = {"threshold": OF_LIF}
 
 
 def check_neuron_settings(family: WitnessFamily, neuron: str) -> None:

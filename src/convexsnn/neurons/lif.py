@@ -65,3 +65,12 @@ class LIF(Neuron):
 def lif(m: int, leak: float, threshold: float, reset: Reset, dtype: torch.dtype = torch.float64) -> LIF:
     """`m` equal LIF neurons."""
     return LIF(torch.full((m,), leak, dtype=dtype), torch.full((m,), threshold, dtype=dtype), reset)
+
+
+# The largest of the leaks 0, 1/2, 3/4, 7/8 and so on that are chosen.
+MOST_DYADIC = 127 / 128
+
+
+def dyadic(leak: Tensor) -> Tensor:
+    """The nearest of the leaks 1 - 2**-k, on the logarithmic axis of 1 - leak, of at most `MOST_DYADIC`."""
+    return 1.0 - torch.exp2(torch.log2(1.0 - leak.clamp(max=MOST_DYADIC)).round())

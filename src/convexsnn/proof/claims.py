@@ -41,7 +41,7 @@ def certificate_problems(header: dict[str, Any], facts: dict[str, Any], primal: 
         del expected["scope"]
         problems.append(
             "its scope is 'global', and only what it says of its own columns is proved exactly; verify without --exact "
-            "proves the bound over all networks again in float64"
+            "proves the bound over its family again"
         )
     problems += [
         f"the certificate says {name} = {claimed.get(name)!r}, found: {value!r}"

@@ -13,10 +13,10 @@ from .model import parse_strictly
 
 SUMS = "SHA256SUMS"
 # The JSON files of a folder. All are sealed, and so is the model.
-CERTIFICATE, HISTORY, METRICS, PATH, QUANTISED = (
-    f"{name}.json" for name in ("certificate", "history", "metrics", "path", "quantised")
+CERTIFICATE, HISTORY, METRICS, PATH, PROOF, QUANTISED = (
+    f"{name}.json" for name in ("certificate", "history", "metrics", "path", "proof", "quantised")
 )
-SEALED = (CERTIFICATE, HISTORY, METRICS, "model.safetensors", PATH, QUANTISED)
+SEALED = (CERTIFICATE, HISTORY, METRICS, "model.safetensors", PATH, PROOF, QUANTISED)
 # What metrics.json says, and what it says of each split, of the times and of the counts.
 METRIC_KEYS = re.compile(
     "train|val|test|closed_loop|n|seconds|beta|objective|relative_gap|certified|status|solver|n_iter|P_last|columns|"

@@ -75,7 +75,7 @@ class StoredHidden:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model file: `header` is its JSON, `tensors` W, U, row_weights, network.W and at most global_dual, float64."""
+    """A model file: `header` is its JSON, `tensors` W, U, row_weights, network.W and at most family_dual, float64."""
 
     header: dict[str, Any]
     witnesses: StoredHidden
@@ -103,8 +103,8 @@ def read_model(path: Path) -> Model:
             raise ValueError(f"its header must have the fields {sorted(HEADER_KEYS)}")
         witnesses, network = (_hidden(header[name], name, tensors) for name in ("witnesses", "network"))
         kept = {name: tensors.pop(name) for name in ("W", "U", "row_weights", "network.W")}
-        if "global_dual" in tensors:
-            kept["global_dual"] = tensors.pop("global_dual")
+        if "family_dual" in tensors:
+            kept["family_dual"] = tensors.pop("family_dual")
         unknown = [name for name in tensors if not name.startswith(("witnesses.", "network.", "given."))]
         if unknown:
             raise ValueError(f"it holds tensors that no model has: {unknown}")

@@ -113,8 +113,9 @@ def _verify(model: Model, rows: ProgramRows, problems: list[str]) -> ExactVerifi
     problems += claims.weight_problems(header, bool((tensors["row_weights"] == tensors["row_weights"][0]).all()))
     problems += _network_problems(program, proof, own, tensors["network.W"])
     trusted = _trusted(spikes, own, tensors["row_weights"])
-    if header["certificate"].get("global_bound") is not None:
-        trusted.append("not proved here: the bound on other hidden weights (global_bound), nor that it is not altered")
+    for name, networks in (("family_bound", "networks of its family"), ("global_bound", "networks of any kind")):
+        if header["certificate"].get(name) is not None:
+            trusted.append(f"not proved here, nor that it is not altered: the bound on {networks} ({name})")
     return ExactVerification(proof, tuple(problems), tuple(trusted), spikes.undecided + own.undecided)
 
 

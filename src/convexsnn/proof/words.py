@@ -1,10 +1,11 @@
 """The check of a proof that a spiking network answers every word right that a finite automaton allows.
 
-A word is a sequence of symbols of any length. The proof is a list of boxes: in each, the automaton is in a given state,
-and each membrane lies in an interval. This file checks that the network at rest lies in a box, that every symbol leads
-from every box into boxes of the list, and that the network's answer there is right. By induction it is then right on
-every word. The claim is about real arithmetic, and about floating point with sums in any order: each potential is
-widened by a bound of its rounding error (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+A word is a sequence of symbols of any length. The network is taken apart into parts that feed no other. Each has boxes:
+in a box the automaton is in a given state, and each membrane lies in an interval. This file checks that every part at
+rest lies in a box, and that every symbol leads from every box into boxes of the part. By induction they hold all that
+is reached. For each state and symbol a part adds at least so much to the lead of the right output over the others; the
+sum over all parts must be a lead. The claim is about real arithmetic, and about floating point with sums in any order:
+each sum is widened by a bound of its rounding error (Higham, Accuracy and Stability of Numerical Algorithms, 3.1).
 
 All numbers are Python integers over a power of two, and nothing is rounded but outwards. The file needs the standard
 library alone, and can be run by itself: ``python words.py PROOF.json``.
@@ -15,16 +16,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-WORDS_FORMAT = "convexsnn-words-1"
+WORDS_FORMAT = "convexsnn-words-2"
 CLAIM_KEYS = ("dtype", "places", "network", "automaton")
-KEYS = {"format", *CLAIM_KEYS, "exact", "box_places", "boxes", "sha256"}
+KEYS = {"format", *CLAIM_KEYS, "exact", "box_places", "parts", "sha256"}
 PRECISION = {"float64": (53, 1074), "float32": (24, 149)}  # bits of a significand, places of the smallest number
 LARGEST_EXPONENT = 100  # sums beyond this power of two are refused, so no potential overflows
 MOST_PATTERNS = 2**16  # of one box under one symbol
@@ -43,14 +44,15 @@ class CheckedWords:
 
     Attributes
     ----------
-    boxes, transitions, patterns : int
-        Boxes, pairs of a box and a symbol, and spike patterns that are possible in these.
+    parts, boxes, transitions, patterns : int
+        Parts, their boxes, pairs of a box and a symbol, and spike patterns that are possible in these.
     margin : Fraction or None
         The right output exceeds every other by at least so much. None where no answer is asked.
     claim : str
         SHA-256 of what the claim is about: the dtype, the network and the automaton.
     """
 
+    parts: int
     boxes: int
     transitions: int
     patterns: int
@@ -89,51 +91,29 @@ class _Box:
     before: list[list[tuple[int, int]]]
     echo: list[tuple[int, ...]]
 
-    def holds(self, low: list[int], high: list[int]) -> bool:
-        return all(a <= b and c <= d for a, b, c, d in zip(self.low, low, high, self.high, strict=True))
 
-
-@dataclass
+@dataclass(frozen=True)
 class _Proof:
-    """A proof as parsed. Weights and symbols are over 2**places; potentials, outputs and boxes over 2**(2 places)."""
+    """A proof as parsed. Weights and symbols are over 2**places; potentials, outputs and boxes over 2**(2 places).
+
+    `output` has rows by the number of a layer that is read, `terms` in all; sums for outputs that are `exact` do not
+    round. A part has layers by number, and boxes.
+    """
 
     places: int
     dtype: tuple[int, int]
-    layers: list[_Layer]
-    read: list[int]
-    output: list[list[int]]
-    outputs: int
+    output: dict[int, list[list[int]]]
+    terms: int
+    exact: list[bool]
     automaton: dict[str, Any]
-    boxes: list[_Box]
-    sums: dict[tuple[int, str, tuple[int, ...]], list[tuple[int, int]]] = field(default_factory=dict)
-
-    def summed(self, k: int, name: str, rows: list[list[int]], inputs: tuple[int, ...]) -> list[tuple[int, int]]:
-        """`inputs @ rows`, and the sums of the sizes of its terms; kept under the number of a layer and a name."""
-        key = (k, name, inputs)
-        if key not in self.sums:
-            used = [(x, row) for x, row in zip(inputs, rows, strict=True) if x]
-            width = len(rows[0]) if rows else self.outputs
-            terms = ([x * row[j] for x, row in used] for j in range(width))
-            self.sums[key] = [(sum(own), sum(map(abs, own))) for own in terms]
-        return self.sums[key]
+    parts: list[tuple[dict[int, _Layer], list[_Box]]]
 
 
 def check_word_proof(text: str) -> CheckedWords:
-    """Check a proof.
-
-    Parameters
-    ----------
-    text : str
-        The contents of a proof file.
-
-    Raises
-    ------
-    WordProofError
-        When the file cannot be read, or does not prove its claim.
-    """
+    """Check the contents of a proof file; WordProofError where they cannot be read, or do not prove their claim."""
     try:
         content = _parse(text)
-        return _Check(_read(content)).run(claim_digest(content))
+        return _checked(_read(content), claim_digest(content))
     except WordProofError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
@@ -168,8 +148,8 @@ def _parse(text: str) -> dict[str, Any]:
     return content
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    _require(len(dict(pairs)) == len(pairs), "a field stands twice in one object")
+def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    _require(len(dict(pairs)) == len(pairs), "a field stands twice in one object, or a layer is read twice")
     return dict(pairs)
 
 
@@ -189,15 +169,9 @@ def _integers(values: Any, size: int, least: int | None = None, most: int | None
     return [_integer(value, least, most) for value in values]
 
 
-def _matrix(rows: Any, height: int, width: int) -> list[list[int]]:
+def _matrix(rows: Any, height: int, width: int, least: int | None = None, most: int | None = None) -> list[list[int]]:
     _require(isinstance(rows, list) and len(rows) == height, f"{height} rows are expected")
-    return [_integers(row, width) for row in rows]
-
-
-def _table(rows: Any, states: int, symbols: int, most: int) -> list[list[int | None]]:
-    shaped = len(rows) == states and all(len(row) == symbols for row in rows)
-    _require(shaped, f"{states} rows of {symbols} entries are expected")
-    return [[None if entry is None else _integer(entry, 0, most) for entry in row] for row in rows]
+    return [_integers(row, width, least, most) for row in rows]
 
 
 def _read(content: dict[str, Any]) -> _Proof:
@@ -206,23 +180,34 @@ def _read(content: dict[str, Any]) -> _Proof:
     shift = 2 * places - _integer(content["box_places"], 0, 2 * places)
     network = _fields(content["network"], {"layers", "readout", "read", "output", "outputs"})
     automaton = _fields(content["automaton"], {"symbols", "start", "transitions", "answers"})
-    symbols, states = automaton["symbols"], len(automaton["transitions"])
+    symbols, states, outputs = automaton["symbols"], len(automaton["transitions"]), _integer(network["outputs"], 1)
     _matrix(symbols, len(symbols), len(symbols[0]))
-    outputs = _integer(network["outputs"], 1)
-    _table(automaton["transitions"], states, len(symbols), states - 1)
-    _table(automaton["answers"], states, len(symbols), max(2, outputs) - 1)
+    for name, most in (("transitions", states - 1), ("answers", max(2, outputs) - 1)):
+        table = [[0 if entry is None else entry for entry in row] for row in automaton[name]]
+        _matrix(table, states, len(symbols), 0, most)
     _integer(automaton["start"], 0, states - 1)
     _require(network["readout"] in ("spike", "membrane"), "the readout must be spike or membrane")
-    read = {_fields(one, {"layer", "bias"})["layer"]: one["bias"] for one in network["read"]}
-    _require(len(read) == len(network["read"]), "a layer is read twice")
+    read = _unique([(_fields(one, {"layer", "bias"})["layer"], one["bias"]) for one in network["read"]])
     layers: list[_Layer] = []
     for k, (facts, exact) in enumerate(zip(network["layers"], content["exact"], strict=True)):
         bias = read.get(k) if network["readout"] == "membrane" else None
         layers.append(_layer(facts, exact, bias, symbols, layers, places))
     widths = [len(_integers(bias, len(layers[_integer(k, 0)].leak))) for k, bias in read.items()]
     output = _matrix(network["output"], sum(widths), outputs)
-    boxes = [_box(facts, layers, states, shift) for facts in content["boxes"]]
-    return _Proof(places, PRECISION[content["dtype"]], layers, list(read), output, outputs, automaton, boxes)
+    rows = iter(output)
+    rows_of = {k: [next(rows) for _ in range(width)] for k, width in zip(read, widths, strict=True)}
+    parts = [_part(facts, layers, states, shift) for facts in content["parts"]]
+    covered = sorted(k for own, _ in parts for k in own)
+    _require(bool(parts) and covered == list(range(len(layers))), "every layer must be in one part")
+    columns = list(zip(*output, strict=True)) or [()] * outputs
+    exact = [sum(map(abs, own)) <= _divisor(own) << PRECISION["float64"][0] for own in columns]
+    return _Proof(places, PRECISION[content["dtype"]], rows_of, len(output), exact, automaton, parts)
+
+
+def _part(facts: Any, layers: list[_Layer], states: int, shift: int) -> tuple[dict[int, _Layer], list[_Box]]:
+    own = {k: layers[_integer(k, 0)] for k in sorted(_fields(facts, {"layers", "boxes"})["layers"])}
+    _require(all(layer.below < 0 or layer.below in own for layer in own.values()), "a layer reads another part")
+    return own, [_box(box, list(own.values()), states, shift) for box in facts["boxes"]]
 
 
 def _layer(facts: Any, exact: Any, read_bias: Any, symbols: Any, before: list[_Layer], places: int) -> _Layer:
@@ -246,7 +231,7 @@ def _layer(facts: Any, exact: Any, read_bias: Any, symbols: Any, before: list[_L
     return _Layer(below, weight, recurrent, bias, leak, threshold, reset, read_bias, grid, kept, echoing)
 
 
-def _divisor(values: list[int]) -> int:
+def _divisor(values: Iterable[int]) -> int:
     """The largest power of two that divides all of these; 1 of zeros."""
     bits = 0
     for value in values:
@@ -265,65 +250,92 @@ def _box(facts: Any, layers: list[_Layer], states: int, shift: int) -> _Box:
     return _Box(_integer(facts["state"], 0, states - 1), tuple(spikes), low, high, before, echo)
 
 
+def _checked(proof: _Proof, claim: str) -> CheckedWords:
+    """Whether all parts are held by their boxes, and all answers are right."""
+    checks, margin, outputs = [_Check(proof, *part) for part in proof.parts], None, range(len(proof.exact))
+    for check in checks:
+        check.run()
+    # A state and a symbol that are not in all parts are not reached.
+    for key in set[tuple[int, int]].intersection(*(set(check.leads) for check in checks)):
+        answer = proof.automaton["answers"][key[0]][key[1]]
+        # Of equal outputs the first is taken; a single output answers class 1 where it is positive.
+        ties = [answer] if len(outputs) == 1 else [c < answer for c in outputs if c != answer]
+        sums = map(sum, zip(*(check.leads[key] for check in checks), strict=True))
+        lead = min(lead - tie for lead, tie in zip(sums, ties, strict=True))
+        _require(lead >= 0, f"state {key[0]}, symbol {key[1]}: the answer is not proved right")
+        margin = lead if margin is None else min(margin, lead)
+    counts = [sum(getattr(check, name) for check in checks) for name in ("boxes", "transitions", "patterns")]
+    return CheckedWords(len(checks), *counts, None if margin is None else Fraction(margin, 4**proof.places), claim)
+
+
 class _Check:
-    """Whether the boxes of a proof hold all that is reached, and all answers there are right."""
+    """Whether boxes hold all that a part reaches; `leads` has the least that it adds to leads of right outputs."""
 
-    def __init__(self, proof: _Proof) -> None:
-        self.proof, self.layers = proof, proof.layers
+    def __init__(self, proof: _Proof, layers: dict[int, _Layer], boxes: list[_Box]) -> None:
+        self.proof, self.layers, self.all = proof, layers, boxes
         self.groups: dict[tuple[int, tuple[int, ...]], list[_Box]] = {}
-        for box in proof.boxes:
+        for box in boxes:
             self.groups.setdefault((box.state, box.spikes), []).append(box)
-        self.margin: int | None = None
+        self.sums: dict[tuple[int, str, tuple[int, ...]], list[tuple[int, int]]] = {}
+        self.leads: dict[tuple[int, int], list[int]] = {}
+        self.boxes, self.transitions, self.patterns = len(boxes), 0, 0
 
-    def run(self, claim: str) -> CheckedWords:
-        automaton, transitions, patterns = self.proof.automaton, 0, 0
-        rest = [[(0, 0, 0, 0)] * len(layer.leak) for layer in self.layers]
+    def run(self) -> None:
+        automaton = self.proof.automaton
+        rest = {k: [(0, 0, 0, 0)] * len(layer.leak) for k, layer in self.layers.items()}
         _require(self._held(automaton["start"], rest), "no box holds the network at rest")
-        for number, box in enumerate(self.proof.boxes):
-            for symbol, target in enumerate(automaton["transitions"][box.state]):
-                if target is None:
-                    continue
-                transitions += 1
-                where, first = f"box {number}, symbol {symbol}", patterns
-                for cuts in self._steps(box, tuple(automaton["symbols"][symbol]), []):
-                    patterns += 1
-                    _require(patterns - first <= MOST_PATTERNS, f"{where}: too many spike patterns are possible")
-                    self._check_answer(cuts, automaton["answers"][box.state][symbol], where)
-                    _require(self._held(target, cuts), f"{where}: it leads out of all boxes")
-        margin = None if self.margin is None else Fraction(self.margin, 4**self.proof.places)
-        return CheckedWords(len(self.proof.boxes), transitions, patterns, margin, claim)
+        for number, box in enumerate(self.all):
+            row = automaton["transitions"][box.state]
+            for symbol in (symbol for symbol, target in enumerate(row) if target is not None):
+                self.transitions += 1
+                where = f"box {number}, symbol {symbol}"
+                for count, cuts in enumerate(self._steps(box, tuple(automaton["symbols"][symbol]), {})):
+                    _require(count < MOST_PATTERNS, f"{where}: too many spike patterns are possible")
+                    _require(self._held(row[symbol], cuts), f"{where}: it leads out of all boxes")
+                    self._note_leads(cuts, box.state, symbol)
+                    self.patterns += 1
 
-    def _held(self, state: int, cuts: list[list[_Cut]]) -> bool:
+    def _summed(self, k: int, name: str, rows: list[list[int]], inputs: tuple[int, ...]) -> list[tuple[int, int]]:
+        """`inputs @ rows`, and the sums of the sizes of its terms; kept under the number of a layer and a name."""
+        key = (k, name, inputs)
+        if key not in self.sums:
+            used = [(x, row) for x, row in zip(inputs, rows, strict=True) if x]
+            width = len(rows[0]) if rows else len(self.proof.exact)
+            terms = ([x * row[j] for x, row in used] for j in range(width))
+            self.sums[key] = [(sum(own), sum(map(abs, own))) for own in terms]
+        return self.sums[key]
+
+    def _held(self, state: int, cuts: dict[int, list[_Cut]]) -> bool:
         """Whether one box holds all of this; the one that was found last is tried first."""
-        pairs = list(zip(self.layers, cuts, strict=True))
+        pairs = [(layer, cuts[k]) for k, layer in self.layers.items()]
         spikes = tuple(own[j][0] for layer, own in pairs for j in layer.echoing)
         low, high = ([own[j][end] for layer, own in pairs for j in layer.kept] for end in (2, 3))
         group = self.groups.get((state, spikes), [])
         for at, box in enumerate(group):
-            if box.holds(low, high):
+            if all(a <= b and c <= d for a, b, c, d in zip(box.low, low, high, box.high, strict=True)):
                 group.insert(0, group.pop(at))
                 return True
         return False
 
-    def _steps(self, box: _Box, x: tuple[int, ...], done: list[list[_Cut]]) -> Iterator[list[list[_Cut]]]:
+    def _steps(self, box: _Box, x: tuple[int, ...], done: dict[int, list[_Cut]]) -> Iterator[dict[int, list[_Cut]]]:
         """All that the neurons may do from a box under input x: for each layer one cut a neuron."""
-        k = len(done)
-        if k == len(self.layers):
+        i, k = len(done), next((k for k in self.layers if k not in done), None)
+        if k is None:
             yield done
             return
         below = self.layers[k].below
         inputs = x if below < 0 else tuple(cut[0] << self.proof.places for cut in done[below])
-        for cuts in product(*self._cuts(k, box.before[k], inputs, box.echo[k])):
-            yield from self._steps(box, x, [*done, list(cuts)])
+        for cuts in product(*self._cuts(k, box.before[i], inputs, box.echo[i])):
+            yield from self._steps(box, x, done | {k: list(cuts)})
 
     def _cuts(
         self, k: int, before: list[tuple[int, int]], inputs: tuple[int, ...], spikes: tuple[int, ...]
     ) -> list[list[_Cut]]:
         """What each neuron of layer k may do."""
         proof, layer, places = self.proof, self.layers[k], self.proof.places
-        (precision, smallest), drives = proof.dtype, proof.summed(k, "weight", layer.weight, inputs)
+        (precision, smallest), drives = proof.dtype, self._summed(k, "weight", layer.weight, inputs)
         if layer.recurrent:
-            own = proof.summed(k, "recurrent", layer.recurrent, tuple(spike << places for spike in spikes))
+            own = self._summed(k, "recurrent", layer.recurrent, tuple(spike << places for spike in spikes))
             drives = [(a + c, b + d) for (a, b), (c, d) in zip(drives, own, strict=True)]
         # Products and sums, the leak, the bias and the threshold.
         terms, cuts = len(layer.weight) + len(layer.recurrent) + 4, []
@@ -342,23 +354,21 @@ class _Check:
             cuts.append(own if layer.read_bias is None else _cut_again(own, layer.read_bias[j] << places))
         return cuts
 
-    def _check_answer(self, cuts: list[list[_Cut]], answer: int | None, where: str) -> None:
-        """Whether the output answers right by more than its rounding; of equal outputs the first is taken."""
+    def _note_leads(self, cuts: list[list[_Cut]], state: int, symbol: int) -> None:
+        """Keep the least leads of the right output, less the rounding of the sums of this part's terms."""
+        proof, answer = self.proof, self.proof.automaton["answers"][state][symbol]
         if answer is None:
             return
-        proof = self.proof
-        bits = tuple(cut[1] << proof.places for k in proof.read for cut in cuts[k])
-        ends = []
-        for c, (value, size) in enumerate(proof.summed(len(self.layers), "output", proof.output, bits)):
-            exact = size <= _divisor([row[c] for row in proof.output]) << (53 + proof.places)
-            error = 0 if exact else _rounding(size, len(bits), proof.places, *PRECISION["float64"])
+        read = [k for k in proof.output if k in cuts]
+        rows, bits = [row for k in read for row in proof.output[k]], (cut[1] for k in read for cut in cuts[k])
+        sums, ends = self._summed(-1, "output", rows, tuple(bit << proof.places for bit in bits)), []
+        for (value, size), exact in zip(sums, proof.exact, strict=True):
+            error = 0 if exact else _rounding(size, proof.terms, proof.places, *PRECISION["float64"])
             ends.append((value - error, value + error))
-        if len(ends) == 1:  # class 1 where the output is positive
-            leads = [ends[0][0] - 1 if answer else -ends[0][1]]
-        else:
-            leads = [ends[answer][0] - ends[c][1] - (c < answer) for c in range(len(ends)) if c != answer]
-        _require(min(leads) >= 0, f"{where}: the answer is not proved right")
-        self.margin = min(leads) if self.margin is None else min(self.margin, *leads)
+        leads = [ends[0][0] if answer else -ends[0][1]]
+        if len(ends) > 1:
+            leads = [ends[answer][0] - high for c, (_, high) in enumerate(ends) if c != answer]
+        self.leads[state, symbol] = list(map(min, leads, self.leads.get((state, symbol), leads)))
 
 
 def _rounding(size: int, terms: int, places: int, precision: int, smallest: int) -> int:
@@ -382,16 +392,8 @@ def _cut_again(cuts: list[_Cut], bias: int) -> list[_Cut]:
     return below + [(spike, 1, max(low, bias), high) for spike, _, low, high in cuts if high >= bias]
 
 
-def _main(path: str) -> int:
-    """Check a file, and print what it proves as JSON; 0 when it holds, 1 when not."""
-    try:
-        checked = check_word_proof(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        print(f"does not hold: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(asdict(checked), indent=2, default=str))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:]))
+    try:
+        print(json.dumps(asdict(check_word_proof(Path(sys.argv[1]).read_text())), indent=2, default=str))
+    except (OSError, ValueError) as failure:
+        sys.exit(f"does not hold: {failure}")

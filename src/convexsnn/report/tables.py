@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from convexsnn.certificate import Certificate
+from convexsnn.certificate import NOT_ASKED, Certificate
 from convexsnn.display.text import readable
 from convexsnn.estimators import Estimator
 from convexsnn.families import Mixture
+from convexsnn.global_bound import BY_HEART, GlobalBound, shown_gap
 from convexsnn.metrics import shown_bound
 from convexsnn.report.contents import SHOWN, PageContents
 
@@ -40,21 +41,14 @@ def summary(contents: PageContents) -> Lines:
     claim, metrics = contents.estimator.certificate_, contents.metrics
     split = next((name for name in SHOWN if metrics.get(name)), None)
     rows = [] if split is None else score_lines({split: metrics[split]})[:1]
-    rows.append(("relative gap to the best output weights", gap(claim.relative_gap)))
-    if claim.global_bound is not None:
-        rows.append(("relative gap to the bound on any network", gap(claim.global_bound.relative_gap)))
+    if claim.family_bound is not None:
+        rows.append(("gap to the best network of its family", shown_gap(claim.family_bound.relative_gap)))
+    rows.append(("gap to the best readout of its neurons", shown_gap(claim.relative_gap)))
     network = contents.estimator.network_
     rows += [("neurons", f"{network.hidden.n_neurons:,}"), ("synapses", f"{network.n_synapses:,}")]
     if "effective_acs" in metrics:
         rows.append(("operations an inference", f"{metrics['effective_acs'] + metrics['effective_macs']:,.0f}"))
     return rows
-
-
-def gap(value: float) -> str:
-    """A relative gap in percent, or as a power of ten where it is small."""
-    if not math.isfinite(value):
-        return "unknown"
-    return f"{100 * value:.3g} %" if value >= 1e-3 else f"{value:.1e}"
 
 
 def settings(contents: PageContents) -> Lines:
@@ -108,8 +102,10 @@ def _listed(classes: Any) -> str:
 
 
 def certificate(claim: Certificate) -> Lines:
-    """What the certificate says."""
-    rows = [
+    """What the certificate says: first how far the best network of the family is, last what any network reaches."""
+    family, universal = claim.family_bound, claim.global_bound
+    rows = [("gap to the best network of its family", NOT_ASKED)] if family is None else _bound(family, "its family")
+    rows += [
         ("scope", claim.scope),
         ("loss", claim.loss_name),
         ("penalty", claim.penalty),
@@ -123,15 +119,18 @@ def certificate(claim: Certificate) -> Lines:
         ("support", f"{claim.support} columns, {claim.nonzeros} weights"),
         ("spike margin", _margin(claim.spike_margin)),
     ]
-    bound = claim.global_bound
-    if bound is None:
-        return [*rows, ("global bound", "none was computed")]
-    rows += [
-        ("global bound", f"{bound.value:.12g} ({bound.method})"),
-        ("global relative gap", f"{bound.relative_gap:.3e}"),
-        ("family of the global bound", bound.family),
+    return rows if universal is None else [*rows, *_bound(universal, "any kind"), ("what that says", BY_HEART)]
+
+
+def _bound(bound: GlobalBound, kind: str) -> Lines:
+    """A bound over networks, and what it rests on."""
+    gap = [] if bound.method == "universal" else [(f"gap to the best network of {kind}", shown_gap(bound.relative_gap))]
+    return [
+        *gap,
+        (f"no network of {kind} is below", f"{bound.value:.12g} ({bound.method})"),
+        (f"networks of {kind}", bound.family),
+        *(("assumption", text) for text in bound.assumptions),
     ]
-    return [*rows, *(("assumption", text) for text in bound.assumptions)]
 
 
 def _margin(margin: float | None) -> str:

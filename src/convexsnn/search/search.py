@@ -150,7 +150,7 @@ def _task(problem: Problem, settings: SearchSettings, device: torch.device) -> S
     architecture = settings.architecture(problem.input.n_features, every_step=problem.every_step)
     rows = problem.merged_rows(architecture.torch_dtype)
     scale = input_scale(rows.exact, settings.threshold if settings.neuron == "lif" else 1.0)
-    variation = Variation(architecture, settings.width, scale, settings.free_leak)
+    variation = Variation(architecture, settings.width, scale, settings.free_leak, settings.dyadic_leaks)
     effort = Effort.of(settings, rows.exact, architecture.depth - 1, device)
     held = None
     if problem.validation is not None:

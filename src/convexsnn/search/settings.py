@@ -36,6 +36,9 @@ class SearchSettings:
     leak : float, optional
         A LIF neuron keeps this share of its membrane potential from one step to the next: 0 to 1. Without a value,
         the search chooses a leak for each neuron.
+    dyadic_leaks : bool
+        The leaks that the search chooses are 0, 1/2, 3/4, 7/8 and so on to 127/128. Exports to Norse and NIR hold them
+        without rounding.
     threshold : float
         A LIF neuron fires when its membrane potential reaches this value.
     reset : {"soft", "hard", "none", "delayed"}
@@ -108,6 +111,7 @@ class SearchSettings:
     last: int = 512
     neuron: NeuronKind = "lif"
     leak: float | None = None
+    dyadic_leaks: bool = False
     threshold: float = 1.0
     reset: Reset = "soft"
     recurrent: bool = False
@@ -143,7 +147,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         for name in (*COUNTS, "rounds", "block"):
             check_integer(name, getattr(self, name))
-        for flag in ("recurrent", "bias", "slim"):
+        for flag in ("recurrent", "bias", "slim", "dyadic_leaks"):
             check_flag(flag, getattr(self, flag))
         check_choice("readout", self.readout, ("spike", "membrane"))
         check_integer("depth", self.depth, minimum=2)
@@ -170,6 +174,8 @@ class SearchSettings:
         object.__setattr__(self, "oracles", tuple(self.oracles))
         if "ascent" not in self.oracles:
             check_heeded(self, ("block", "dropout"), "without the oracle 'ascent'")
+        if self.leak is not None:
+            check_heeded(self, ("dyadic_leaks",), "with a leak that is given")
         if self.attempts == 1:
             check_heeded(self, ("jury",), "with attempts=1")
 

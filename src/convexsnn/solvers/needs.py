@@ -30,6 +30,7 @@ HINGE = Need("the loss max(0, 1 - y s)", lambda program: is_hinge(program.loss))
 SMOOTH_LOSS = Need("a smooth loss such as squared or logistic", lambda program: isinstance(program.loss, SmoothLoss))
 ABSOLUTE_PENALTY = Need("the l1 penalty, or one output", lambda program: _exponent(program) == 1.0)
 EUCLIDEAN_PENALTY = Need("the group penalty of several outputs", lambda program: _exponent(program) == 2.0)
+SUM_OF_NORMS = Need("the l1 or the group penalty", lambda program: _exponent(program) in (1.0, 2.0))
 NORM_WITH_JACOBIAN = Need(
     "a norm as penalty whose proximal map has a Jacobian",
     lambda program: isinstance(program.penalty, Norm) and isinstance(program.penalty, PenaltyWithJacobian),

@@ -12,6 +12,7 @@ from convexsnn.caller import isolated
 from convexsnn.checks import check_range, check_real
 from convexsnn.network import Branch, Hidden, Layer
 from convexsnn.neurons import LIF, Threshold
+from convexsnn.neurons.lif import dyadic
 from convexsnn.witnesses.architecture import Architecture
 from convexsnn.witnesses.gaussian import gaussian
 
@@ -33,12 +34,15 @@ class Heterogeneity:
         Factor on all incoming weights, recurrent ones included, > 0.
     bias : float
         Standard deviation of a gaussian bias, before the gain; 0 for none, apart from those of the architecture.
+    dyadic : bool
+        The leak is the nearest of 0, 1/2, 3/4, 7/8 and so on to 127/128.
     """
 
     memory: Range = (0.5, 100.0)
     threshold: Range = (0.5, 2.0)
     gain: Range = (0.1, 1.0)
     bias: float = 1.0
+    dyadic: bool = False
 
     def __post_init__(self) -> None:
         for name in ("memory", "threshold", "gain"):
@@ -102,7 +106,8 @@ def _diversify(layer: Layer, generator: torch.Generator, chosen: Heterogeneity) 
         bias = drawn if bias is None else bias + drawn
     match layer.neuron:
         case LIF(reset=reset):
-            neuron = LIF(torch.exp(-1.0 / memory), threshold, reset)
+            leak = torch.exp(-1.0 / memory)
+            neuron = LIF(dyadic(leak) if chosen.dyadic else leak, threshold, reset)
         case Threshold():
             neuron = layer.neuron
         case other:

@@ -170,7 +170,7 @@ def _with(rows: Floats, row: Floats) -> Floats:
     return np.concatenate([rows, row[None]])
 
 
-def _close(machine: Machine, width: Floats, most: int, until: float) -> Closed | Doubt | str:
+def close_boxes(machine: Machine, width: Floats, most: int, until: float) -> Closed | Doubt | str:
     """Boxes for one `width` a neuron: closed, or the first doubt, or in words why there was no end."""
     cover = _Cover(machine, width, machine.scale)
     cover.put(machine.at_rest(), np.array([-1]))
@@ -215,7 +215,7 @@ def refine(machine: Machine, *, most: int, seconds: float, on_doubt: Callable[[D
     until = time.monotonic() + seconds
     width, scale = np.full(machine.n_neurons, np.inf), machine.scale
     while True:
-        outcome = _close(machine, width, most, until)
+        outcome = close_boxes(machine, width, most, until)
         if not isinstance(outcome, Doubt):
             return outcome
         if on_doubt(outcome):

@@ -6,6 +6,7 @@ what closes here also closes there (`convexsnn.proof.words`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import assert_never
@@ -170,6 +171,26 @@ class Machine:
         table = lambda rows: np.array([[-1 if e is None else e for e in row] for row in rows], dtype=np.int64)  # noqa: E731
         tables = table(automaton.transitions), table(automaton.answers)
         return cls(tuple(layers), tuple(branches), network.W.to("cpu"), symbols, *tables, automaton.start)
+
+    def only(self, branches: Sequence[int]) -> Machine:
+        """The product of some branches of the network, by their numbers in ascending order, and the automaton."""
+        layers: list[Cells] = []
+        read, rows, first = [], [], 0
+        ends = np.cumsum([len(self.layers[k].leak) for k in self.read])
+        for b in branches:
+            own = self.layers_of([b])
+            shift = len(layers) - own[0]
+            for layer in (self.layers[k] for k in own):
+                at, below = slice(first, first + len(layer.leak)), layer.below + shift if layer.below >= 0 else -1
+                layers.append(replace(layer, at=at, below=below))
+                first = at.stop
+            read.append(len(layers) - 1)
+            rows.append(torch.arange(ends[b] - len(layers[-1].leak), ends[b]))
+        return replace(self, layers=tuple(layers), read=tuple(read), W=self.W[torch.cat(rows)])
+
+    def layers_of(self, branches: Sequence[int]) -> list[int]:
+        """The numbers of the layers of some branches."""
+        return [k for b in branches for k in range(self.read[b - 1] + 1 if b else 0, self.read[b] + 1)]
 
     @property
     def n_neurons(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from convexsnn.words.boxes import Closed, Doubt, refine
 from convexsnn.words.claim import WHO, claim_of, is_about
 from convexsnn.words.counterexamples import first_error, hunt
 from convexsnn.words.machine import Machine
+from convexsnn.words.parts import Part, close_parts
 
 # Binary places of the bounds of boxes.
 BOX_PLACES = 48
@@ -140,16 +142,22 @@ def prove_words(
             wrong.append(tuple(doubt.word[: error + 1]))
         return error is not None
 
-    outcome = refine(machine, most=settings.boxes, seconds=settings.seconds, on_doubt=really_wrong)
+    parts, reason = close_parts(machine, most=settings.boxes, seconds=settings.seconds), ""
+    if parts is None:
+        closed = refine(machine, most=settings.boxes, seconds=settings.seconds, on_doubt=really_wrong)
+        if isinstance(closed, Closed):
+            parts = (Part(tuple(range(len(machine.read))), machine, closed.rows),)
+        else:
+            reason = closed
     if wrong:
         return WrongWords(wrong, shortest=False)
-    if isinstance(outcome, Closed):
-        file = proof_file(claim, machine, outcome)
+    if parts is not None:
+        file = proof_file(claim, machine, parts)
         try:
             return ProvedWords(file, check_word_proof(file))
         except WordProofError as error:
-            outcome = f"the boxes found are no proof: {error}"
-    return UndecidedWords(outcome, found.complete)
+            reason = f"the boxes found are no proof: {error}"
+    return UndecidedWords(reason, found.complete)
 
 
 def in_classes(model: Network | SpikingClassifier, automaton: Automaton) -> tuple[Network, Automaton]:
@@ -177,16 +185,20 @@ def check_proof_of(network: Network, file: str) -> CheckedWords:
     return checked
 
 
-def proof_file(claim: dict[str, Any], machine: Machine, closed: Closed) -> str:
-    """The proof as text: the claim, and the boxes rounded outwards."""
-    rows, places = closed.rows, min(BOX_PLACES, 2 * claim["places"])
-    kept, echo = machine.lasting, machine.echoing
+def proof_file(claim: dict[str, Any], machine: Machine, parts: Sequence[Part]) -> str:
+    """The proof as text: the claim, and the boxes of each part rounded outwards."""
+    places, exact = min(BOX_PLACES, 2 * claim["places"]), [layer.exact.tolist() for layer in machine.layers]
+    own = [{"layers": machine.layers_of(part.branches), "boxes": _boxes(part, places)} for part in parts]
+    return seal_words({"format": WORDS_FORMAT} | claim | {"exact": exact, "box_places": places, "parts": own})
+
+
+def _boxes(part: Part, places: int) -> list[dict[str, Any]]:
+    """The boxes of a part as a proof file has them."""
+    rows, kept, echo = part.rows, part.machine.lasting, part.machine.echoing
     low = np.floor(np.ldexp(rows.low[:, kept], places)).tolist()
     high = np.ceil(np.ldexp(rows.high[:, kept], places)).tolist()
     spikes = rows.spikes[:, echo].astype(int).tolist()
-    boxes = [
+    return [
         {"state": q, "spikes": s, "low": list(map(int, a)), "high": list(map(int, b))}
         for q, s, a, b in zip(rows.state.tolist(), spikes, low, high, strict=True)
     ]
-    exact = [layer.exact.tolist() for layer in machine.layers]
-    return seal_words({"format": WORDS_FORMAT} | claim | {"exact": exact, "box_places": places, "boxes": boxes})

@@ -100,6 +100,8 @@ class PricedCells:
         """
         p = self._cutting.states.parameters(regions.middles())
         p = p[:, np.isfinite(p).all(axis=0)]
+        if p.shape[1] == 0:
+            return
         together = self._run(p)
         runs = [(p, together)] if together is not None else [run for own in p.T for run in self._alone(own[:, None])]
         for own, features in runs:

@@ -22,6 +22,7 @@ def fit(
     settings: WitnessOptions | None = None,  # type: ignore[valid-type] - made from the families
     regression: Annotated[bool, Parameter(negative="")] = False,
     missing: Literal["refuse", "carry"] = "refuse",
+    target: Literal["torch", "snntorch", "spikingjelly", "norse", "nir"] | None = None,
     until_proved: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     device: str = "cpu",
@@ -30,7 +31,8 @@ def fit(
 ) -> int:
     """Train a network and write model.safetensors, certificate.json and metrics.json; of several betas also path.json.
 
-    A search writes history.json as well. It keeps its state in search.safetensors, from which a killed fit goes on.
+    A search writes history.json as well. It keeps its state in search.safetensors, from which a killed fit goes on, and
+    until-proved that of its rounds in rounds.safetensors.
     `torchrun --nproc-per-node 2 -m convexsnn fit` shares the work among processes, where neurons are sampled.
 
     Parameters
@@ -47,6 +49,9 @@ def fit(
         The targets are real numbers (squared loss) instead of classes.
     missing : {"refuse", "carry"}
         Missing values are an error, or each is the last known value of its feature in the sequence.
+    target : {"torch", "snntorch", "spikingjelly", "norse", "nir"}
+        Training stays within what can be exported to this target. Settings that are not given then have the nearest
+        values that it can express, and others are refused.
     until_proved : bool
         The network is proved right on words of every length, as `convexsnn prove` does. Words that it answers wrong are
         added to the training data, and it is trained anew, at most 10 times. The exit status is 1 without a proof.
@@ -56,8 +61,8 @@ def fit(
         The work is done on this device: cpu, cuda, ...
     """
     source, program, settings = source or DataOptions(), program or ProgramOptions(), settings or WitnessOptions()
-    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "missing": missing, "device": device}
-    parameters["random_state"] = seed
+    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "random_state": seed}
+    parameters |= {"missing": missing, "target": target, "device": device}
     if program.intercept is None:
         del parameters["intercept"]
     parameters["output_weights"] = list(program.output_weights) or None

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.neurons.lif import dyadic
 from convexsnn.prefixes import Prefixes
 from convexsnn.search.branches.fused.chance import vary
 from convexsnn.search.branches.population import Population, StackedLayer
@@ -37,12 +38,15 @@ class Variation:
         Standard deviation of first-layer weights; see `input_scale`.
     free_leak : bool
         Whether there are leaks, and one is searched for each neuron, instead of the architecture's.
+    dyadic_leaks : bool
+        Whether these are 1 - 2**-k only (`neurons.lif.dyadic`).
     """
 
     architecture: Architecture
     width: int
     input_scale: Tensor
     free_leak: bool
+    dyadic_leaks: bool = False
 
     def draw(self, count: int, generator: torch.Generator) -> Population:
         """`count` random branches in float32, as the family gaussian has them, in units of the input's size."""
@@ -120,7 +124,8 @@ class Variation:
             return torch.full(shape, self.architecture.leak)
         kind, share = torch.rand(shape, generator=generator), torch.rand(shape, generator=generator)
         leak = 1.0 - torch.exp(math.log(LEAST_FORGOTTEN) * share)
-        return torch.where(kind < LEAK_ZERO, 0.0, torch.where(kind < LEAK_ZERO + LEAK_ONE, 1.0, leak))
+        leak = torch.where(kind < LEAK_ZERO, 0.0, torch.where(kind < LEAK_ZERO + LEAK_ONE, 1.0, leak))
+        return dyadic(leak) if self.dyadic_leaks else leak
 
     def _threshold(self, count: int) -> Tensor:
         lif = self.architecture.neuron == "lif"

@@ -96,7 +96,7 @@ def _settings(settings: SearchSettings, epochs: int) -> SurrogateSettings:
         batch_size=BATCH,
         learning_rate=min(MOST_RATE, RATE * RATE_BLOCK / settings.block),
         dropout=settings.dropout,
-        learn_leak=settings.free_leak,
+        learn_leak=settings.free_leak and not settings.dyadic_leaks,
     )
 
 
@@ -108,5 +108,5 @@ def _start(situation: Situation, generator: torch.Generator) -> Network:
     if not settings.free_leak:
         return start
     same = settings.threshold, settings.threshold
-    spread = Heterogeneity(memory=MEMORY, threshold=same, gain=(1.0, 1.0), bias=0.0)
+    spread = Heterogeneity(memory=MEMORY, threshold=same, gain=(1.0, 1.0), bias=0.0, dyadic=settings.dyadic_leaks)
     return Network(diversify(start.hidden, generator, spread), start.W)

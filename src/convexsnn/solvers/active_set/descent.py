@@ -10,28 +10,28 @@ import torch
 from torch import Tensor
 
 from convexsnn.losses import SmoothLoss
+from convexsnn.penalties import require_norm
 from convexsnn.program import ConvexProgram
 from convexsnn.row_matrices import RowMatrices
-from convexsnn.solvers.active_set.curvature import Curvature
-from convexsnn.solvers.active_set.pivoting import minimise_quadratic
+from convexsnn.solvers.active_set.model import Model, Task
+from convexsnn.solvers.active_set.units import units_of
 from convexsnn.solvers.base import Best, Journal, Status
 
 # From zero, rho begins where W = 0 is optimal, and falls by this factor from step to step.
 RELAXATION = 4.0
-# How many violated entries a step takes in besides the support: so many an output, or this part of the support if that
-# is more.
+# How many violated units a step takes in besides the support: so many a column of `Units.sizes`, or this part of the
+# support if that is more.
 LEAST_GROWTH, GROWTH = 64, 0.5
-# A share of its diagonal is added to the matrix of the model. It grows by this factor where the matrix is not definite
-# enough, and shrinks by it after other steps.
-RIDGE, RIDGE_FACTOR = 1e-7, 100.0
 # A share of the largest curvature is added to that of every row where the model goes too far, because columns are used
 # only where the loss is nearly flat: this share at first, then it grows and shrinks by this factor.
 DAMPING, DAMPING_FACTOR = 1e-4, 10.0
-# Of both: larger ones do not help.
+# A larger one does not help.
 LARGEST = 1e4
 # A step shorter than this part of the one to the minimum of the model went too far.
 SHORT = 0.5
 HALVINGS = 20
+# The accuracy of a step is this part of the relative gap, within limits.
+ACCURACY, FINEST, COARSEST = 0.3, 1e-3, 0.1
 # Steps at the program's rho that improve neither the certificate nor the objective before the method gives up.
 PATIENCE = 12
 
@@ -47,11 +47,11 @@ class Point:
 
 
 class Descent:
-    """Proximal Newton steps on the support and the most violated entries of the weights.
+    """Proximal Newton steps on the support and the most violated units of the weights.
 
-    A step minimises the quadratic model of F at W, plus rho |W|_1, over these entries exactly, and searches along the
-    line to that minimum. One product of the whole dictionary with U = grad F(D W) finds the violated entries and
-    certifies the step. An entry is named by its place in the flattened weights, which is column * C + output.
+    A unit is what the penalty takes together, an entry or a row (`Units`). A step minimises the quadratic model of F at
+    W, plus rho Omega(W), over these units, and searches along the line to that minimum. One product of the whole
+    dictionary with U = grad F(D W) finds the violated units and certifies the step.
 
     Attributes
     ----------
@@ -61,12 +61,14 @@ class Descent:
         Where the iteration is; None before `begin`.
     """
 
-    def __init__(self, program: ConvexProgram, store: Curvature, W0: Tensor | None, known: Point | None = None) -> None:
+    def __init__(self, program: ConvexProgram, model: Model, W0: Tensor | None, known: Point | None = None) -> None:
         """Start from `W0` (P, C), or zero; `known` is the point of `W0` where it is known already."""
-        self._program, self._store = program, store
+        self._program, self._model = program, model
+        self._units = units_of(require_norm(program.penalty, "the active set"), program.n_outputs)
         Y = program.targets
         self._start = Y.new_zeros(program.n_columns, program.n_outputs) if W0 is None else W0.to(Y)
-        self._ridge, self._damping = RIDGE, 0.0
+        self._width = len(self._units.sets(program.n_outputs)[0])
+        self._damping = 0.0
         self.best = Best(self._start, torch.zeros_like(Y))
         self.point = known
 
@@ -90,7 +92,7 @@ class Descent:
         while self.best.relative_gap > tol:
             if journal.full:
                 return Status.MAX_ITER
-            if idle >= PATIENCE or max(self._ridge, self._damping) > LARGEST:
+            if idle >= PATIENCE or self._damping > LARGEST or self._model.exhausted:
                 return Status.STALLED
             primal, gap = self.best.primal, self.best.relative_gap
             self._level = max(self._program.rho, self._level / RELAXATION)
@@ -108,22 +110,24 @@ class Descent:
     def _arrive(self, point: Point) -> None:
         """Go to a point, and certify it."""
         program, self.point = self._program, point
-        self._largest = float(point.products.abs().max()) if point.products.numel() else 0.0
-        primal = float(program.data_term(point.scores)) + program.rho * float(point.W.abs().sum())
+        self._largest = float(self._units.sizes(point.products).max()) if point.products.numel() else 0.0
+        primal = float(program.data_term(point.scores)) + program.rho * self._penalty(point.W)
         U = point.U / max(1.0, self._largest / program.rho)
         self.best.offer(point.W, primal, U, program.data_dual(U))
+
+    def _penalty(self, values: Tensor) -> float:
+        """Omega of weights, or of the entries of whole units."""
+        return float(self._units.sizes(values.view(-1, self._width)).sum())
 
     def _step(self) -> None:
         point = cast(Point, self.point)
         working = self._working_set(point)
         before, slope = point.W.flatten()[working], point.products.flatten()[working]
-        H = self._store.matrix(working, self._curvature(point.scores))
-        H.diagonal().mul_(1.0 + self._ridge)
-        after = minimise_quadratic(H, H @ before - slope, self._level, before)
+        accuracy = min(COARSEST, max(FINEST, ACCURACY * self.best.relative_gap))
+        curvature = self._curvature(point.scores)
+        after = self._model.minimise(Task(working, before, slope, curvature, self._level, accuracy))
         if after is None:
-            self._ridge *= RIDGE_FACTOR
             return
-        self._ridge = max(RIDGE, self._ridge / RIDGE_FACTOR)
         length, reached = self._search(point, working, after)
         if reached is not None:
             self._arrive(reached)
@@ -142,27 +146,28 @@ class Descent:
         return RowMatrices(damped, None if vector is None else weights.sqrt() * vector, blocks)
 
     def _working_set(self, point: Point) -> Tensor:
-        used = (point.W != 0.0).flatten()
-        excess = torch.where(used, 0.0, point.products.abs().flatten() - self._level)
-        least = LEAST_GROWTH * self._program.n_outputs
+        """The entries of the support and of the most violated units."""
+        used = self._units.sizes(point.W) != 0.0
+        excess = torch.where(used, 0.0, self._units.sizes(point.products) - self._level).flatten()
+        least = LEAST_GROWTH * used.shape[1]
         most = min(int((excess > 0.0).sum()), max(least, int(GROWTH * int(used.sum()))))
-        wanted = used.clone()
+        wanted = used.flatten()
         wanted[excess.topk(most).indices] = True
-        return torch.nonzero(wanted).flatten()
+        return torch.nonzero(wanted.view_as(used).expand_as(point.W).flatten()).flatten()
 
     def _search(self, point: Point, working: Tensor, after: Tensor) -> tuple[float, Point | None]:
         """Go towards `after` as far as the objective falls enough: the share of the way, and the point (None at 0)."""
         program, before = self._program, point.W.flatten()[working]
         change = after - before
         scores = self._scores(working, change)
-        value = float(program.data_term(point.scores)) + self._level * float(before.abs().sum())
-        penalty = self._level * float(after.abs().sum() - before.abs().sum())
+        value = float(program.data_term(point.scores)) + self._level * self._penalty(before)
+        penalty = self._level * (self._penalty(after) - self._penalty(before))
         decrease = float(point.products.flatten()[working] @ change) + penalty
         length = 1.0
         for _ in range(HALVINGS):
             weights = after if length == 1.0 else before + length * change
             reached = point.scores + length * scores
-            now = float(program.data_term(reached)) + self._level * float(weights.abs().sum())
+            now = float(program.data_term(reached)) + self._level * self._penalty(weights)
             if now <= value + 1e-4 * length * decrease + 1e-14 * abs(value):
                 W = point.W.flatten().index_copy(0, working, weights).view_as(point.W)
                 return length, self._point(W, reached)

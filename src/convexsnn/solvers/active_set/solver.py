@@ -1,4 +1,4 @@
-"""Newton's method on the active set, for smooth losses with the l1 penalty."""
+"""Newton's method on the active set, for smooth losses with the l1 or the group penalty."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from convexsnn.penalties import L1
+from convexsnn.penalties import L1, RowGroup
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.active_set.coupled_curvature import CoupledCurvature
-from convexsnn.solvers.active_set.curvature import Curvature
+from convexsnn.solvers.active_set.coupled.coupled_model import CoupledModel
 from convexsnn.solvers.active_set.curvature_store import CurvatureStore
+from convexsnn.solvers.active_set.dense_model import DenseModel
 from convexsnn.solvers.active_set.descent import Descent, Point
 from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
-from convexsnn.solvers.needs import ABSOLUTE_PENALTY, SMOOTH_LOSS, Need, check_needs
+from convexsnn.solvers.needs import ABSOLUTE_PENALTY, SMOOTH_LOSS, SUM_OF_NORMS, Need, check_needs
 from convexsnn.solvers.newton.solver import SemismoothNewton
 from convexsnn.solvers.outputs import join_outputs, output_of, output_program
 
@@ -25,25 +25,24 @@ from convexsnn.solvers.outputs import join_outputs, output_of, output_program
 class ActiveSetShared:
     """What programs that differ in rho alone have in common: curvature, and where each part was left."""
 
-    store: Curvature
+    store: CurvatureStore
     left: dict[int, Point]
 
 
 class ActiveSetNewton:
     """Proximal Newton steps on few entries of the weights, with rho falling to the program's; see `Descent`.
 
-    Where the loss is a sum over the outputs, each output is a program of its own. Where it couples them, as the cross
-    entropy does, there is one program of all outputs. Where a step finds no descent (columns that depend on each other,
-    in the last digits) the semismooth Newton method goes on.
+    Where loss and penalty are sums over the outputs, each output is a program of its own. Where one of them couples
+    them, as the cross entropy and the group penalty do, there is one program of all outputs. Where a step finds no
+    descent (columns that depend on each other, in the last digits) the semismooth Newton method goes on.
     """
 
     name: ClassVar[str] = "active_set_newton"
-    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, ABSOLUTE_PENALTY)
+    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, SUM_OF_NORMS)
 
     def prepare(self, program: ConvexProgram) -> ActiveSetShared:
-        """The curvature matrix, and where each part was left."""
-        alone = program.loss.separable
-        return ActiveSetShared((CurvatureStore if alone else CoupledCurvature)(program.columns), {})
+        """The curvature matrix of single outputs, and where each part was left."""
+        return ActiveSetShared(CurvatureStore(program.columns), {})
 
     def solve(
         self,
@@ -64,7 +63,7 @@ class ActiveSetNewton:
         shared.left.update({c: part.point for c, part in enumerate(parts) if part.point is not None})
         best = join_outputs([part.best for part in parts])
         if status is Status.STALLED:
-            status = SemismoothNewton().improve(replace(program, penalty=L1()), journal, best)
+            status = SemismoothNewton().improve(_plain(program), journal, best)
         return conclude(program, best.W, best.U, journal, status=status, solver=self.name)
 
     def _iterate(self, parts: Sequence[Descent], journal: Journal) -> Status:
@@ -78,13 +77,21 @@ class ActiveSetNewton:
 
 
 def _parts(program: ConvexProgram, W0: Tensor | None, shared: ActiveSetShared) -> list[Descent]:
-    """One iteration for each output, or one for all where the loss couples them."""
-    if not program.loss.separable:
-        return [_part(replace(program, penalty=L1()), 0, W0, shared)]
-    return [_part(output_program(program, c), c, output_of(W0, c), shared) for c in range(program.n_outputs)]
+    """One iteration for each output, or one for all where the loss or the penalty couples them."""
+    program = _plain(program)
+    if program.loss.separable and isinstance(program.penalty, L1):
+        return [_part(output_program(program, c), c, output_of(W0, c), shared) for c in range(program.n_outputs)]
+    return [_part(program, 0, W0, shared)]
 
 
 def _part(program: ConvexProgram, number: int, start: Tensor | None, shared: ActiveSetShared) -> Descent:
     left = shared.left.get(number)
     known = left if left is not None and start is not None and torch.equal(left.W, start) else None
-    return Descent(program, shared.store, start, known)
+    alone = program.loss.separable and program.n_outputs == 1
+    model = DenseModel(shared.store) if alone else CoupledModel(program)
+    return Descent(program, model, start, known)
+
+
+def _plain(program: ConvexProgram) -> ConvexProgram:
+    """The same program with the penalty as `L1` or `RowGroup`, whatever it is called."""
+    return replace(program, penalty=L1() if ABSOLUTE_PENALTY.met(program) else RowGroup())

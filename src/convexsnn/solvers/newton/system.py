@@ -128,17 +128,21 @@ def conjugate_gradients(
 
 
 def preconditioned(
-    apply: Callable[[Tensor], Tensor], precondition: Callable[[Tensor], Tensor], B: Tensor
+    apply: Callable[[Tensor], Tensor],
+    precondition: Callable[[Tensor], Tensor],
+    B: Tensor,
+    tol: float = CG_TOL,
+    limit: int = CG_LIMIT,
 ) -> tuple[Tensor, int, bool]:
     """Solve A X = B by conjugate gradients, for a positive definite A and an approximate inverse of it.
 
-    Returns X, the number of iterations, and whether `CG_TOL` was reached.
+    Returns X, the number of iterations, and whether the relative residual `tol` was reached.
     """
     X, residual = torch.zeros_like(B), B.clone()
     direction = step = precondition(residual)
     energy = first = float((residual * step).sum())
-    for iteration in range(CG_LIMIT):
-        if not energy > CG_TOL**2 * first:
+    for iteration in range(limit):
+        if not energy > tol**2 * first:
             return X, iteration, True
         image = apply(direction)
         along = float((direction * image).sum())
@@ -150,4 +154,4 @@ def preconditioned(
         step = precondition(residual)
         energy, previous = float((residual * step).sum()), energy
         direction = step + (energy / previous) * direction
-    return X, CG_LIMIT, False
+    return X, limit, False

@@ -1,0 +1,56 @@
+"""The quadratic model of outputs that depend on one another, made smaller by sweeps and Newton's method in turn."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from convexsnn.penalties import require_norm
+from convexsnn.program import ConvexProgram
+from convexsnn.solvers.active_set.coupled.grams import grams_of
+from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
+from convexsnn.solvers.active_set.coupled.subspace import newton_on_support
+from convexsnn.solvers.active_set.coupled.sweeps import minimise_by_output
+from convexsnn.solvers.active_set.coupled.unpacked import UnpackedColumns
+from convexsnn.solvers.active_set.model import Task
+from convexsnn.solvers.active_set.units import units_of
+
+
+class CoupledModel:
+    """The matrix of the model is never made: rows times outputs may be many, and so may be the entries.
+
+    Sweeps over the blocks of single outputs find out which entries are used, and Newton's method on these does the
+    rest. Its systems are solved by conjugate gradients. Each of the two is taken as far as it makes the model smaller.
+    """
+
+    def __init__(self, program: ConvexProgram) -> None:
+        self._columns, self._outputs = program.columns, program.n_outputs
+        self._units = units_of(require_norm(program.penalty, "the active set"), self._outputs)
+
+    @property
+    def exhausted(self) -> bool:
+        """Never: a next try is another only if the point or the curvature is."""
+        return False
+
+    def minimise(self, task: Task) -> Tensor:
+        """Values (k,) of the entries at which the model is smaller, or those of the start."""
+        chosen, row = torch.unique(task.entries // self._outputs, return_inverse=True)
+        place = row, task.entries % self._outputs
+
+        def spread(values: Tensor) -> Tensor:
+            return torch.zeros(len(chosen), self._outputs, dtype=values.dtype, device=values.device).index_put_(
+                place, values
+            )
+
+        quadratic = Quadratic(
+            UnpackedColumns(self._columns.take(chosen)),
+            task.curvature,
+            self._units,
+            task.level,
+            spread(torch.ones_like(task.entries, dtype=torch.bool)),
+            (spread(task.start), spread(task.slope)),
+        )
+        grams = grams_of(quadratic)
+        quadratic.go_towards(minimise_by_output(quadratic, grams))
+        quadratic.go_towards(newton_on_support(quadratic, grams, task.accuracy))
+        return quadratic.x[place]

@@ -1,0 +1,48 @@
+"""An approximate inverse of the Hessian on the support: a block for each output, and a correction that couples them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers.active_set.coupled.coarse import Coarse
+from convexsnn.solvers.active_set.coupled.grams import Gram
+from convexsnn.solvers.newton.factor import cholesky
+
+
+class Preconditioner:
+    """Sum of the inverses of the blocks of single outputs, and of the inverses on coarse spaces.
+
+    Parameters
+    ----------
+    grams : list of Gram
+        One for each output.
+    active : bool tensor of shape (k, C)
+        The support.
+    bend : RowMatrices or None
+        The Hessian of the penalty, of k rows.
+    coarse : list of Coarse
+        Where the blocks alone are far from the Hessian.
+    """
+
+    def __init__(self, grams: list[Gram], active: Tensor, bend: RowMatrices | None, coarse: list[Coarse]) -> None:
+        self._active, self._coarse = active, coarse
+        own = None if bend is None else bend.own
+        self._factors = []
+        for c, gram in enumerate(grams):
+            chosen = torch.nonzero(active[gram.columns, c]).flatten()
+            matrix = gram.matrix[chosen][:, chosen]
+            if own is not None:
+                matrix.diagonal().add_(own[gram.columns[chosen], c].to(matrix.dtype))
+            self._factors.append((gram.columns[chosen], cholesky(matrix)))
+
+    def apply(self, X: Tensor) -> Tensor:
+        """The approximate inverse times X (k, C), which is zero outside the support."""
+        out = torch.zeros_like(X)
+        for c, (columns, lower) in enumerate(self._factors):
+            right = X[columns, c].to(lower.dtype).unsqueeze(1)
+            out[columns, c] = torch.cholesky_solve(right, lower).squeeze(1).to(X.dtype)
+        for coarse in self._coarse:
+            out += coarse.apply(X)
+        return torch.where(self._active, out, 0.0)

@@ -1,0 +1,42 @@
+"""Newton's method on the support: the penalty is smooth there, and what would change its sign is dropped."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from convexsnn.solvers.active_set.coupled.coarse import coarse_spaces
+from convexsnn.solvers.active_set.coupled.grams import Gram
+from convexsnn.solvers.active_set.coupled.preconditioner import Preconditioner
+from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
+from convexsnn.solvers.newton.system import preconditioned
+
+# How often units that would turn round are dropped, and the system solved again without them.
+DROPS = 5
+ITERATIONS = 60
+
+
+def newton_on_support(quadratic: Quadratic, grams: list[Gram], accuracy: float) -> Tensor:
+    """Where the model has its minimum if no unit enters, and those leave that would turn round: shape (k, C)."""
+    units, x, level = quadratic.units, quadratic.x, quadratic.level
+    directions, bend = units.directions(x), units.bend(x, level)
+    active = (units.sizes(x) > 0.0).expand_as(x)
+    right = -(quadratic.gradient + level * directions)
+    coarse = coarse_spaces(quadratic, grams, active, bend)
+    change = torch.zeros_like(x)
+
+    def apply(X: Tensor) -> Tensor:
+        turned = quadratic.hessian(X) if bend is None else quadratic.hessian(X) + bend.apply(X)
+        return torch.where(active, turned, 0.0)
+
+    for _ in range(DROPS):
+        if not bool(active.any()):
+            break
+        preconditioner = Preconditioner(grams, active, bend, coarse)
+        left = torch.where(active, right, 0.0) - apply(change)
+        change = change + preconditioned(apply, preconditioner.apply, left, accuracy, ITERATIONS)[0]
+        turning = active & (units.along(x + change, directions) <= 0.0)
+        if not bool(turning.any()):
+            break
+        change, active = torch.where(turning, -x, change), active & ~turning
+    return x + change
