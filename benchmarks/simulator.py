@@ -59,8 +59,9 @@ def measure(X: np.ndarray, shape: dict, outputs: int, options: argparse.Namespac
     architecture = Architecture(sequences.n_features, bias=True, readout="spike", **shape)
     variation = Variation(architecture, options.width, input_scale(prefixes, 1.0), free_leak=True)
     population = variation.draw(options.branches, torch.Generator().manual_seed(0))
-    U, runner = torch.randn(len(sequences), outputs), BranchRunner(prefixes)
-    works = [lambda: runner.correlate(population, U), lambda: simulator.correlate(population, prefixes, U)]
+    runner = BranchRunner(prefixes, population.readout)
+    counts = runner.counted(torch.randn(len(sequences), outputs))
+    works = [lambda: runner.correlate(population, counts), lambda: simulator.correlate(population, prefixes, counts)]
     for work in works:  # what is compiled or kept at the first call
         work()
     torch.set_num_threads(1)

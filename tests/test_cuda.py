@@ -72,11 +72,11 @@ def test_rounds_on_a_working_set(loss, monkeypatch):
 
 @pytest.mark.parametrize("real", [False, True], ids=["bits", "real"])
 def test_scores_of_a_search(real):
-    population, prefixes, U = draw_branches(real=real, depth=2, recurrent=True)
-    found = BranchRunner(prefixes, CUDA).correlate(population, U)
+    population, prefixes, counts = draw_branches(real=real, depth=2, recurrent=True)
+    found = BranchRunner(prefixes, population.readout, device=CUDA).correlate(population, counts)
     assert found.device.type == "cpu"
     # A potential within rounding of its threshold may fall on the other side.
-    close = (found - simulator.correlate(population, prefixes, U)).abs() < 1e-4
+    close = (found - simulator.correlate(population, prefixes, counts)).abs() < 1e-4
     assert float(close.double().mean()) > 0.9
 
 

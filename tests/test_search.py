@@ -20,9 +20,11 @@ from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.prefixes import prefixes_of
+from convexsnn.readouts import Leaky, Several, Spike, Windows
 from convexsnn.regularisation import rho_of
 from convexsnn.search import SearchSettings, search
 from convexsnn.search.branches.pricing import DualPricing, take_best
+from convexsnn.search.branches.reading import counted
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.simulator import columns, correlate
 from convexsnn.search.branches.variation import Variation, input_scale
@@ -56,6 +58,7 @@ QUICK = {
 SMALL = SearchSettings(**QUICK, readout="spike", last=64)
 # Without what only the oracle "ascent" heeds.
 PLAIN = replace(SMALL, block=SearchSettings.block)
+OVER_TIME = ["rate", Leaky(0.75), Windows(2, 2), Several(("spike", "count"))]
 NO_ASCENT = ("restarts", "refinement", "crossing", "inputs")
 
 
@@ -102,7 +105,7 @@ def test_prefixes_hold_every_sequence(seed, every_step):
 
 @pytest.mark.parametrize("neuron", ["lif", "threshold"])
 @pytest.mark.parametrize("reset", ["soft", "hard", "none", "delayed"])
-@pytest.mark.parametrize("readout", ["spike", "membrane"])
+@pytest.mark.parametrize("readout", ["spike", "membrane", *OVER_TIME], ids=str)
 @pytest.mark.parametrize(("depth", "recurrent"), [(2, True), (3, False), (3, True)])
 def test_batched_simulator_gives_the_columns_of_the_library(neuron, reset, readout, depth, recurrent):
     if neuron == "threshold" and reset != "soft":
@@ -118,13 +121,13 @@ def test_batched_simulator_gives_the_columns_of_the_library(neuron, reset, reado
         hidden = Hidden(sequences.n_features, branches, readout, every_step)
         dictionary = build_dictionary(hidden, sequences)
         dense = torch.cat([torch.zeros(dictionary.columns.shape[0], 1), dictionary.columns.dense()], dim=1)
-        expected = dense[:, dictionary.column_of + 1].T > 0
-        owner = torch.arange(6).repeat_interleave(space.width)
-        neuron_index = torch.arange(space.width).repeat(6)
-        assert torch.equal(columns(population, owner, neuron_index, prefixes), expected)
+        expected = dense[:, dictionary.column_of + 1].T
+        owner = torch.arange(6).repeat_interleave(population.n_last)
+        place = torch.arange(population.n_last).repeat(6)
+        assert torch.equal(columns(population, owner, place, prefixes).to(torch.float64), expected)
         U = torch.randn(len(expected[0]), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-        together = correlate(population, prefixes, U).flatten(0, 1)
-        torch.testing.assert_close(together, expected.to(torch.float64) @ U)
+        together = correlate(population, prefixes, counted(prefixes, population.readout, U)).flatten(0, 1)
+        torch.testing.assert_close(together, expected @ U)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "squared", "logistic", "cross_entropy"])
@@ -141,7 +144,9 @@ def test_score_is_the_rate_at_which_a_column_lowers_the_objective(loss, penalty)
     targets = LOSSES[loss].encode(torch.from_numpy(y), 2)
     program = make_problem(sequences, targets, loss, penalty).program(dictionary.columns)
     solution = solve(program, SolverOptions(1e-10))
-    pricing = DualPricing(BranchRunner(prefixes), (solution.U / 0.02).to(torch.float32), PENALTIES[penalty])
+    pricing = DualPricing(
+        BranchRunner(prefixes, population.readout), (solution.U / 0.02).to(torch.float32), PENALTIES[penalty]
+    )
     owner, neuron, _ = take_best(population, pricing, 3)
     scores = pricing.scores(population)[owner, neuron]
     assert len(owner) > 0
@@ -172,7 +177,9 @@ def test_climbing_never_makes_an_island_worse_without_tournaments():
     space = space_of(sequences, depth=3)
     targets = LOSSES["hinge"].encode(torch.from_numpy(y), 2)
     pricing = DualPricing(
-        BranchRunner(prefixes_of(sequences, every_step=False)), (targets / 60).to(torch.float32), PENALTIES["l1"]
+        BranchRunner(prefixes_of(sequences, every_step=False), space.architecture.read_by),
+        (targets / 60).to(torch.float32),
+        PENALTIES["l1"],
     )
     start = space.draw(16, torch.Generator().manual_seed(0))
     after, fitness = climb(start, space, pricing, 4, torch.Generator().manual_seed(1))
@@ -188,7 +195,8 @@ def test_crossing_keeps_what_the_neurons_of_one_parent_do_on_their_own():
     crossed = space.cross(population, population, torch.Generator().manual_seed(1))
     prefixes = prefixes_of(sequences, every_step=False)
     U = torch.randn(len(sequences), 1)
-    torch.testing.assert_close(correlate(crossed, prefixes, U), correlate(population, prefixes, U))
+    counts = prefixes.gather(U)
+    torch.testing.assert_close(correlate(crossed, prefixes, counts), correlate(population, prefixes, counts))
 
 
 @pytest.mark.parametrize("name", NO_ASCENT)
@@ -198,7 +206,9 @@ def test_oracles_propose_branches_of_the_space(name):
     space = space_of(sequences, depth=3, readout="spike")
     targets = LOSSES["hinge"].encode(torch.from_numpy(y), 2)
     pricing = DualPricing(
-        BranchRunner(prefixes_of(sequences, every_step=False)), (targets / 60).to(torch.float32), PENALTIES["l1"]
+        BranchRunner(prefixes_of(sequences, every_step=False), space.architecture.read_by),
+        (targets / 60).to(torch.float32),
+        PENALTIES["l1"],
     )
     network = space.draw(3, torch.Generator().manual_seed(5))
     few, problem = replace(SMALL, population=12), make_problem(sequences, targets, "hinge")
@@ -383,7 +393,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="given must have the readout"):
         run(sequences, targets, given=Hidden(2, (), "membrane"))
     for bad, message in [
-        ({"readout": "analog"}, "readout must be one of 'spike', 'membrane'"),
+        ({"readout": "analog"}, "readout 'analog' is no sum of spikes"),
         ({"oracles": ("luck",)}, "oracles must be one of"),
         ({"width": 0}, "width"),
         ({"leak": 1.5}, "leak"),
@@ -667,6 +677,7 @@ def test_of_equal_attempts_the_one_is_kept_that_agrees_with_the_others():
     task = SimpleNamespace(
         problem=SimpleNamespace(input=sequences, loss=LOSSES["hinge"]),
         variation=SimpleNamespace(architecture=SimpleNamespace(every_step=False)),
+        runner=BranchRunner(prefixes_of(sequences, every_step=False), Spike()),
     )
     first = Voice(lambda x: x[:, 0, 1] - 0.5, 9)
     same = Voice(lambda x: 3.0 * (x[:, 0, 1] - 0.5), 8)
@@ -718,13 +729,12 @@ def test_the_columns_of_two_pools_in_one():
     packed = [{row.tobytes() for row in pool.columns.packed.numpy()} for pool in (*pools, both)]
     assert packed[2] == packed[0] | packed[1]
     assert len(packed[2]) == len(both)
-    torch.testing.assert_close(
-        both.outputs(sequences, BranchRunner(prefixes)), pools[0].outputs(sequences, BranchRunner(prefixes))
-    )
+    runner = BranchRunner(prefixes, space.architecture.read_by)
+    torch.testing.assert_close(both.outputs(sequences, runner), pools[0].outputs(sequences, runner))
     # Each column is that of the neuron that it names.
     weighted = replace(both, W=torch.randn(len(both), 1, generator=torch.Generator().manual_seed(5)).double())
     told = weighted.columns.dense(torch.float64) @ weighted.W
-    torch.testing.assert_close(weighted.outputs(sequences, BranchRunner(prefixes)), told)
+    torch.testing.assert_close(weighted.outputs(sequences, runner), told)
     torch.testing.assert_close(score_outputs(weighted.to_network(), sequences), told)
     assert len(united(both, pools[1])) == len(both)
 

@@ -20,25 +20,25 @@ def draw_branches(*, real, **shape):
     prefixes = prefixes_of(as_sequences(X if real else (X > 0.5).double()), every_step=False)
     architecture = Architecture(2, bias=True, **shape)
     variation = Variation(architecture, 5, input_scale(prefixes, 1.0), free_leak=True)
-    return variation.draw(7, random), prefixes, torch.randn(40, 3, generator=random)
+    return variation.draw(7, random), prefixes, prefixes.gather(torch.randn(40, 3, generator=random))
 
 
 @pytest.mark.parametrize("real", [False, True], ids=["bits", "real"])
 @pytest.mark.parametrize("shape", [{"depth": 2, "recurrent": True}, {"depth": 3, "reset": "delayed"}], ids=str)
 def test_scoring_makes_no_tensor_without_a_device(shape, real):
     """Inside torch.device("meta") such a tensor would be on another device than the branches."""
-    population, prefixes, U = draw_branches(real=real, **shape)
-    expected = simulator.correlate(population, prefixes, U)
+    population, prefixes, counts = draw_branches(real=real, **shape)
+    expected = simulator.correlate(population, prefixes, counts)
     with torch.device("meta"):
-        found = simulator.correlate(population, prefixes, U)
+        found = simulator.correlate(population, prefixes, counts)
     assert torch.equal(found, expected)
 
 
 def test_everything_goes_to_the_device():
     """On the device "meta" nothing is computed, but an operation on two devices raises."""
-    population, prefixes, U = draw_branches(real=False, depth=3, recurrent=True)
+    population, prefixes, counts = draw_branches(real=False, depth=3, recurrent=True)
     meta = torch.device("meta")
-    there = simulator.correlate(population.map(lambda tensor: tensor.to(meta)), prefixes.to(meta), U)
+    there = simulator.correlate(population.map(lambda tensor: tensor.to(meta)), prefixes.to(meta), counts)
     assert there.device.type == "meta"
     assert there.shape == (7, 5, 3)
 

@@ -8,6 +8,7 @@ import torch
 
 from convexsnn import SpikingClassifier, Surrogate
 from convexsnn.export import to_torch
+from convexsnn.families.surrogate import dilated
 from convexsnn.hybrids import fine_tune
 from convexsnn.network import Network
 from convexsnn.readouts import Analog, Count, Leaky, Membrane, Rate, Several, Spike, Windows
@@ -107,3 +108,24 @@ def test_the_family_and_fine_tuning_read_rates():
     start = replace(start, W=start.W[:, : problem.targets.shape[1]])
     tuned = fine_tune(start, problem, SurrogateSettings(epochs=20, learning_rate=1e-2))
     assert problem.objective(tuned) < problem.objective(start)
+
+
+def test_the_family_trains_delays_and_solves_for_the_readout():
+    """The label is the sign of products of steps five apart, which a neuron without memory or delays cannot see."""
+    rng = np.random.default_rng(0)
+    X = rng.choice([-1.0, 1.0], size=(80, 11, 1)) + 0.1 * rng.normal(size=(80, 11, 1))
+    y = (np.sign(X[:, 5:, 0] * X[:, :-5, 0]).sum(axis=1) > 0).astype(int)
+    shape = {"depth": 2, "last": 32, "readout": "rate", "leak": 0.0, "bias": True, "learn_leak": False, "epochs": 20}
+    fits = {
+        taps: SpikingClassifier(witnesses=Surrogate(**shape, taps=taps), beta=0.02, random_state=0).fit(X, y)
+        for taps in (1, 2)
+    }
+    assert fits[2].certificate_.holds(1e-6)
+    assert {layer.delays for layer in fits[2].network_.hidden.layers()} <= {(0, 1), (0, 5)}
+    assert fits[2].certificate_.primal < 0.8 * fits[1].certificate_.primal
+
+
+def test_gaps_between_taps_go_from_one_step_to_half_of_a_sequence():
+    assert dilated(1, 3, 50) == [(0,), (0,), (0,)]
+    assert dilated(3, 3, 65) == [(0, 1, 2), (0, 4, 8), (0, 16, 32)]
+    assert dilated(9, 2, 4) == [(0, 1, 2, 3), (0, 1, 2, 3)]

@@ -60,6 +60,17 @@ class Prefixes:
         parents = tuple(None if parent is None else parent.to(target) for parent in self.parents)
         return replace(self, values=values, parents=parents, node_of_row=self.node_of_row.to(target))
 
+    @property
+    def depth_of_row(self) -> Tensor:
+        """How many steps each row has seen when it is read; int64 tensor of shape (rows,)."""
+        ends = torch.tensor(self.sizes, device=self.node_of_row.device).cumsum(0)
+        return torch.searchsorted(ends, self.node_of_row, right=True) + 1
+
+    @property
+    def at_every_step(self) -> Prefixes:
+        """The same prefixes for readouts over time, to which every step of a row counts."""
+        return replace(self, read=(True,) * len(self.read))
+
     def rows(self, index: Tensor) -> Prefixes:
         """The same prefixes, read only for the rows named by `index`."""
         node_of_row = self.node_of_row[index]

@@ -26,6 +26,7 @@ from convexsnn.sequences import Sequences, SequenceSource, in_memory
 from convexsnn.sharded import ShardedSequences
 from convexsnn.simulation import scores
 from convexsnn.validation import Score, Validation
+from convexsnn.witnesses.input_view import InputView
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,22 @@ class Problem:
         spread = None if held is None else replace(held, source=ShardedSequences(held.source, ranks))
         return replace(self, sequences=ShardedSequences(self.source, ranks), validation=spread)
 
+    def seen(self, view: InputView) -> Problem:
+        """The problem with all input, also that of validation, as it is seen; ValueError where it is not in memory."""
+        if view.plain:
+            return self
+        held = self.validation
+        if held is not None:
+            held = replace(held, source=view.applied(held.sequences))
+        return replace(self, sequences=view.applied(self.input), validation=held)
+
     # What is derived from the data.
+
+    def view(self, *, standardise: bool, centred: bool = True) -> InputView:
+        """The input as it is, or in units of its spread, for which it must be in memory: see `InputView.of`."""
+        if not standardise:
+            return InputView.as_is(self.source.n_features)
+        return InputView.of(self.input, centred=centred)
 
     @property
     def source(self) -> SequenceSource:

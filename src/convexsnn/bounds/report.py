@@ -62,19 +62,14 @@ def universal_certificate(
     in none at all: scaling hidden weights up and W down lowers the penalty. `stated` says which of the numbers that are
     proved are given.
     """
-    box = hidden.readout.box(steps, hidden.dtype)
-    if box is None or box[0] < 0.0 or box[1] <= 0.0:
+    cap = hidden.readout.cap(steps, hidden.dtype)
+    if cap is None:
         return None
-    bound = universal_bound(_of_patterns(program, box[1]), groups, (U,))
-    boxed = BOXED_FAMILY.format(f"{box[1]!r}".removesuffix(".0"))
+    bound = universal_bound(program, groups, (U,), cap)
+    boxed = BOXED_FAMILY.format(f"{cap!r}".removesuffix(".0"))
     family = (universal.FAMILY if hidden.readout.bits else boxed) + (CAUSAL if hidden.every_step else "")
     value, kappa = stated(bound.bound, bound.kappa)
     return GlobalBound(value, "universal", family, kappa, primal, universal.ASSUMPTIONS)
-
-
-def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:
-    """The program whose 0/1 columns are feasible where columns in [0, largest] are in the given one: rho / largest."""
-    return program if largest == 1.0 else replace(program, rho=math.nextafter(program.rho / largest, 0.0))
 
 
 def arrangement_certificate(

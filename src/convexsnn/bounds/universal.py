@@ -11,6 +11,7 @@ Omega >= N, no network has an objective F + rho Omega below its F + rho N, and t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -54,7 +55,9 @@ class Universal:
         return self.bound.below
 
 
-def universal_bound(program: ConvexProgram, groups: Tensor, candidates: tuple[Tensor, ...] = ()) -> Universal:
+def universal_bound(
+    program: ConvexProgram, groups: Tensor, candidates: tuple[Tensor, ...] = (), largest: float = 1.0
+) -> Universal:
     """The best universal bound that can be had cheaply.
 
     For the l1 penalty the bound is itself a convex program: min_delta F(delta) + rho * sum_c (max(delta_c+) +
@@ -70,12 +73,20 @@ def universal_bound(program: ConvexProgram, groups: Tensor, candidates: tuple[Te
     groups : int64 tensor of shape (rows,)
     candidates : tuple of float64 tensors of shape (rows, C)
         Dual vectors to try as well, such as that of a solution.
+    largest : float
+        Columns have entries from 0 to this number. The bound is then over all patterns of these two: a linear function
+        over a box is largest at a corner.
     """
-    program, groups = without_columns(program), groups.cpu()
+    program, groups = without_columns(_of_patterns(program, largest)), groups.cpu()
     tried = [_scaled(program, groups, U.cpu()) for U in candidates]
     kappa = tried[0].kappa if tried else 0.0
     tried += [_scaled(program, groups, U) for U in _own_candidates(program, groups)]
     return replace(max(tried, key=lambda bound: bound.value), kappa=kappa)
+
+
+def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:
+    """The program whose 0/1 columns are feasible where columns in [0, largest] are in the given one: rho / largest."""
+    return program if largest == 1.0 else replace(program, rho=math.nextafter(program.rho / largest, 0.0))
 
 
 def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -73,13 +72,13 @@ def blocks_of(rows: tuple[int, ...], columns: tuple[int, ...], delays: int = 1) 
 
 def unjoined(branch: Branch, blocks: tuple[tuple[int, ...], ...]) -> list[Branch]:
     """The branches that were joined."""
-    edges = [[0, *torch.tensor(sizes).cumsum(0).tolist()] for sizes in blocks]
-    parts = [[torch.arange(start, end) for start, end in pairwise(own)] for own in edges]
+    places = [torch.arange(sum(sizes)).split(list(sizes)) for sizes in blocks]
+    inputs = torch.arange(branch.layers[0].n_in)
     found = []
-    for k, last in enumerate(parts[-1]):
-        below = [torch.arange(branch.layers[0].n_in), *(own[k] for own in parts[:-1])]
-        layers = [layer.take(feeds, own[k]) for layer, feeds, own in zip(branch.layers, below, parts, strict=True)]
-        found.append(Branch(tuple(layers), None if branch.readout_bias is None else branch.readout_bias[last]))
+    for own in zip(*places, strict=True):
+        below = (inputs, *own[:-1])
+        layers = tuple(la.take(feeds, index) for la, feeds, index in zip(branch.layers, below, own, strict=True))
+        found.append(Branch(layers, None if branch.readout_bias is None else branch.readout_bias[own[-1]]))
     return found
 
 
@@ -94,7 +93,7 @@ def _runs(hidden: Hidden, numbers: list[int], widest: int | None) -> Iterator[li
     for number in numbers:
         layers = hidden.branches[number].layers
         own = torch.tensor([layer.m for layer in layers])
-        has_blocks = len(layers) > 1 or layers[0].recurrent is not None
+        has_blocks = len(layers) > 1 or any(layer.recurrent is not None for layer in layers)
         if run and widest is not None and has_blocks and int((widths + own).max()) > widest:
             yield run
             run, widths = [], torch.zeros_like(widths)

@@ -89,7 +89,7 @@ def from_torch(module: nn.Module, **settings: Any) -> Network:
     start = 0
     for exported in (cast(ExportedBranch, branch) for branch in module.branches):
         joined = Branch(tuple(map(_layer, cast(Any, exported.layers))), _readout_bias(exported.read))
-        for number, branch in zip(exported.numbers, unjoined(joined, exported.blocks), strict=True):
+        for number, branch in zip(exported.numbers, unjoined(joined, tuple(map(tuple, exported.blocks))), strict=True):
             end = start + module.readout.parts * branch.last.m
             found[number] = branch, weights[start:end]
             start = end

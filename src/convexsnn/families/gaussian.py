@@ -54,7 +54,7 @@ class Gaussian(LayeredFamily):
         """See `LayeredFamily`."""
         return {"neuron": self.neuron, "leak": self.leak, "threshold": self.threshold}
 
-    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
-        """See `SampledFamily`."""
+    def draw(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `LayeredFamily`."""
         shape = self.architecture(problem.source.n_features, every_step=problem.every_step)
         return gaussian(shape, generator, self.variant).to(run.device)

@@ -64,7 +64,7 @@ class Heterogeneous(LayeredFamily):
         """Leaks, thresholds and biases are drawn, so many networks may be of this family."""
         return True
 
-    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
-        """See `SampledFamily`."""
+    def draw(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `LayeredFamily`."""
         shape = self.architecture(problem.source.n_features, every_step=problem.every_step)
         return heterogeneous(shape, generator, self.spread()).to(run.device)

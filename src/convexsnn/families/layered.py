@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from convexsnn.checks import check_flag, check_heeded
-from convexsnn.families.base import SampledFamily, check_neuron_settings, family
+from convexsnn.families.base import Run, SampledFamily, check_neuron_settings, family
 from convexsnn.network import Hidden
 from convexsnn.neurons import Reset
+from convexsnn.problem import Problem
 from convexsnn.readouts import Readout, as_readout
-from convexsnn.witnesses import Architecture, gaussian, with_constant
+from convexsnn.witnesses import Architecture, InputView, gaussian, with_constant
 
 
 @family
@@ -42,6 +43,9 @@ class LayeredFamily(SampledFamily):
         potentials are at least 0 (membrane). It may also read the potentials themselves (analog). It may read over
         time: the share of the steps at which a neuron fired (rate), the number of these steps (count), or a sum of
         spikes that leaks by a tenth at every step (leaky). In Python any object of `readouts` may be given.
+    standardise : bool
+        Each feature counts less its mean in training, and in units of its standard deviation there. This is part of the
+        weights and biases of the first layers, so input stays as it is. Features of zeros and ones stay bits.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
     """
@@ -54,12 +58,13 @@ class LayeredFamily(SampledFamily):
     recurrent: bool = False
     bias: bool = False
     readout: str | Readout = "membrane"
+    standardise: bool = False
     dtype: str = "float64"
 
     def __post_init__(self) -> None:
         if not isinstance(self.readout, str):
             object.__setattr__(self, "readout", as_readout(self.readout))
-        for flag in ("recurrent", "bias"):
+        for flag in ("recurrent", "bias", "standardise"):
             check_flag(flag, getattr(self, flag))
         self.architecture(n_features=1, every_step=False)
         if self.depth == 2:
@@ -70,6 +75,20 @@ class LayeredFamily(SampledFamily):
     def n_last(self) -> int:
         """P_last."""
         return self.last * as_readout(self.readout).parts
+
+    @property
+    def centred(self) -> bool:
+        """Whether `standardise` takes off the mean."""
+        return True
+
+    @abstractmethod
+    def draw(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """Hidden layers for a problem as it is, on the device of the run."""
+
+    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `SampledFamily`."""
+        view = problem.view(standardise=self.standardise, centred=self.centred)
+        return view.inside(self.draw(problem.seen(view), run, generator))
 
     @abstractmethod
     def neurons(self) -> dict[str, Any]:
@@ -97,5 +116,8 @@ class LayeredFamily(SampledFamily):
         shape = self.architecture(hidden.n_features, every_step=hidden.every_step)
         if len(hidden.branches) != self.branches + intercept or shape.n_neurons + intercept != hidden.n_neurons:
             return False  # before as many are drawn
-        expected = gaussian(shape, torch.Generator())
-        return (with_constant(expected) if intercept else expected).same_shape(hidden)
+        expected = [gaussian(shape, torch.Generator())]
+        if self.standardise:
+            ones = torch.ones(hidden.n_features, dtype=torch.float64)
+            expected.append(InputView(ones, ones).inside(expected[0]))
+        return any((with_constant(own) if intercept else own).same_shape(hidden) for own in expected)

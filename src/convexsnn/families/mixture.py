@@ -35,6 +35,8 @@ class Mixture(WitnessFamily):
             last = i == len(self.parts) - 1
             if isinstance(part, Search) and not last:
                 raise ValueError("witnesses must name a search once and last, as in 'gaussian+search'")
+            if isinstance(part, Search) and (part.standardise or part.delays != (0,)):
+                raise ValueError("a search with standardise or delays must stand alone, and begin from nothing")
             if not isinstance(part, (SampledFamily, Search)):
                 raise ValueError(f"witnesses={part.name!r} must stand alone, as it covers every neuron there is")
         # Families without such a setting are checked when their layers are there (`mix`).

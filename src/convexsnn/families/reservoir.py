@@ -63,8 +63,8 @@ class Reservoir(LayeredFamily):
         """Leak and threshold are tuned, so many networks may be of this family."""
         return True
 
-    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
-        """See `SampledFamily`."""
+    def draw(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `LayeredFamily`."""
         run.observer.begin("tuning the reservoir")
         shape = self.architecture(problem.source.n_features, every_step=problem.every_step)
         return tune_reservoir(shape, problem.source.sample, generator, self.grid(), self.sample_size).hidden.to(

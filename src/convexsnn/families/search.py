@@ -38,12 +38,12 @@ class Search(WitnessFamily, SearchSettings):
 
     @property
     def n_last(self) -> int:
-        """P_last in rho = beta / sqrt(P_last)."""
-        return self.last
+        """P_last in rho = beta / sqrt(P_last): neurons times the columns that each gives."""
+        return self.last * self.parts
 
     def n_last_of(self, witnesses: Hidden) -> int:  # noqa: ARG002 - whatever number of neurons was found
         """See `WitnessFamily`."""
-        return self.last
+        return self.n_last
 
     def columns(self, problem: Problem, run: Run) -> SimulatedColumns:
         """See `WitnessFamily`."""
@@ -62,7 +62,7 @@ class Search(WitnessFamily, SearchSettings):
             checkpoint=run.checkpoint,
             device=run.device,
         )
-        source = simulated(found.network.hidden.to(run.device), problem, run, self.last)
+        source = simulated(found.network.hidden.to(run.device), problem, run, self.n_last)
         W = found.network.W
         start = torch.cat([W, W.new_zeros(source.witnesses.n_last - len(W), W.shape[1])]).to(run.device)
         return replace(source, start=start, history=found.history, stopped=found.stopped)

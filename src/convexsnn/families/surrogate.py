@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from convexsnn.checks import check_integer
 from convexsnn.families.base import Run, family
 from convexsnn.families.layered import LayeredFamily
 from convexsnn.network import Hidden
@@ -34,6 +35,10 @@ class Surrogate(LayeredFamily, SurrogateSettings):
         this value.
     threshold : float
         A LIF neuron fires when its membrane potential reaches this value. Training begins with this value.
+    taps : int
+        Neurons of the first layer see their input at so many steps: now, and some steps ago, with equal gaps. The first
+        branch has gaps of one step, and the last such that the taps span half of a sequence. With 1 there are no
+        delays, and with more `standardise` leaves the mean of the input as it is.
     epochs : int, optional
         Training passes over the sequences this many times. Without a number it takes about 2000 steps, in 10 to 60
         passes.
@@ -44,6 +49,7 @@ class Surrogate(LayeredFamily, SurrogateSettings):
     neuron: NeuronKind = "lif"
     leak: float = 0.99
     threshold: float = 1.0
+    taps: int = 1
     epochs: int | None = None  # type: ignore[assignment] - a number once training begins
     batch_size: int | None = 32
     learning_rate: float = 2e-3
@@ -52,6 +58,7 @@ class Surrogate(LayeredFamily, SurrogateSettings):
 
     def __post_init__(self) -> None:
         LayeredFamily.__post_init__(self)
+        check_integer("taps", self.taps)
         self.training(n=1)
 
     def training(self, n: int) -> SurrogateSettings:
@@ -62,6 +69,11 @@ class Surrogate(LayeredFamily, SurrogateSettings):
             settings["epochs"] = min(EPOCHS[1], max(EPOCHS[0], STEPS // steps))
         return SurrogateSettings(**settings)
 
+    @property
+    def centred(self) -> bool:
+        """See `LayeredFamily`: what a neuron sees before the first step is zero, with or without a mean."""
+        return self.taps == 1
+
     def neurons(self) -> dict[str, Any]:
         """See `LayeredFamily`."""
         return {"neuron": self.neuron, "leak": self.leak, "threshold": self.threshold}
@@ -70,13 +82,22 @@ class Surrogate(LayeredFamily, SurrogateSettings):
         """Leaks and thresholds may be learned, so many networks are of this family."""
         return True
 
-    def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
-        """See `SampledFamily`."""
+    def draw(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
+        """See `LayeredFamily`."""
         settings = self.training(len(problem.input))
         shape = self.architecture(problem.input.n_features, every_step=problem.every_step)
-        start = initial_network(shape, problem.n_outputs, generator, settings.gain).to(run.device)
+        delays = dilated(self.taps, self.branches, int(problem.input.lengths.median()))
+        start = initial_network(shape, problem.n_outputs, generator, settings.gain, delays).to(run.device)
 
         def tell(epoch: Epoch) -> None:
             run.observer.begin(f"surrogate gradients: epoch {epoch.number} of {settings.epochs}")
 
         return train_surrogate(start, problem, settings, seed=run.seed, on_epoch=tell).network.hidden
+
+
+def dilated(taps: int, branches: int, steps: int) -> list[tuple[int, ...]]:
+    """The delays of each branch on sequences of `steps` steps: dilations from 1 on, evenly on a logarithmic axis."""
+    taps = min(taps, steps)
+    largest = max(1.0, (steps - 1) / (2 * max(1, taps - 1)))
+    dilations = [int(largest ** (k / max(1, branches - 1))) for k in range(branches)]
+    return [tuple(dilation * i for i in range(taps)) for dilation in dilations]

@@ -54,9 +54,10 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
     told_readout = None if readout is None else _told("readout", readout, module, names)
     told_spikes = None if spikes is None else _told("spikes", spikes, module, names)
     if told_readout is not None and not isinstance(told_readout, nn.Linear):
+        instead = _instead(told_readout, names)
         raise ValueError(
             f"readout {names[told_readout]!r} is a {type(told_readout).__name__}, which is not linear in "
-            "weights that we can solve for: it must be a torch.nn.Linear"
+            f"weights that we can solve for: it must be a torch.nn.Linear{f'. {instead}' if instead else ''}"
         )
     spiking = [part for part in order if is_spiking(part)]
     inside = {inner for part in spiking for inner in part.modules()}
@@ -105,18 +106,41 @@ def _last_readout(
         raise ValueError(
             "module has no spiking layer that we know: pass spikes= and readout=, names of two of its layers"
         )
+    place = order.index
+    after = [part for part in linear if place(part) > place(spiking[-1])]
+    hints = [_instead(part, names) for part in order if place(part) > place(spiking[-1])]
+    if not after and any(hints):
+        raise ValueError(f"no torch.nn.Linear follows the last spiking layer. {next(filter(None, hints))}")
     if not linear:
         raise ValueError("module has no torch.nn.Linear that could be the readout")
-    after = [part for part in linear if order.index(part) > order.index(spiking[-1])]
     if not after:
+        name, neurons = names[linear[-1]], names[spiking[-1]]
+        reads = any(place(part) < place(linear[-1]) for part in spiking)
         raise ValueError(
-            f"the last Linear, {names[linear[-1]]!r}, is followed by the spiking layer {names[spiking[-1]]!r}: spikes "
-            "are not linear in its weights. Pass readout= to solve for a Linear as if it were read directly"
+            f"the last Linear, {name!r}, is followed by the spiking layer {neurons!r}: spikes are not linear in its "
+            "weights. "
+            + (
+                f"Pass readout={name!r} and a run= that returns what it says at every step: their sum is linear"
+                if reads
+                else "It reads no spikes itself, so there is nothing to solve for: end the module in one more Linear"
+            )
         )
     if len(after) > 1:
         found = ", ".join(repr(names[part]) for part in after)
         raise ValueError(f"several Linears follow the last spiking layer ({found}): pass readout=, the name of one")
     return after[0]
+
+
+def _instead(part: nn.Module, names: dict[nn.Module, str]) -> str | None:
+    """What to write instead of a readout that is no `nn.Linear`, though one would do the same."""
+    kernel = getattr(part, "kernel_size", None)
+    if hasattr(part, "out_channels") and kernel is not None and set(kernel) == {1}:
+        return (
+            f"{names[part]!r} is a 1 x 1 convolution: behind a pooling over places it is a Linear, of weight.flatten(1)"
+        )
+    if type(part).__name__ in ("LILinearCell", "LILinear"):
+        return f"{names[part]!r} has its weights inside: write torch.nn.Linear and LICell instead"
+    return None
 
 
 def _told(argument: str, told: str | nn.Module, module: nn.Module, names: dict[nn.Module, str]) -> nn.Module:

@@ -216,7 +216,7 @@ def _describe(
     return (
         f"{text}. None of {', '.join(map(repr, POOLINGS))} fits: the output is not linear in the readout (a maximum, "
         "spikes, a softmax or another nonlinearity), adds a constant, or `time` or `run` is not as declared. A run= "
-        "may return the output before a nonlinearity"
+        "may return the output before a nonlinearity, or the last membrane in place of the largest"
     )
 
 

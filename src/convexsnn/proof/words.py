@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +195,11 @@ def _read(content: dict[str, Any]) -> _Proof:
     widths = [len(_integers(bias, len(layers[_integer(k, 0)].leak))) for k, bias in read.items()]
     output = _matrix(network["output"], sum(widths), outputs)
     rows = iter(output)
-    rows_of = {k: [next(rows) for _ in range(width)] for k, width in zip(read, widths, strict=True)}
+    rows_of = {k: list(islice(rows, width)) for k, width in zip(read, widths, strict=True)}
     parts = [_part(facts, layers, states, shift) for facts in content["parts"]]
     covered = sorted(k for own, _ in parts for k in own)
     _require(bool(parts) and covered == list(range(len(layers))), "every layer must be in one part")
-    columns = list(zip(*output, strict=True)) or [()] * outputs
+    columns = zip(*output, strict=True) if output else [()] * outputs
     exact = [sum(map(abs, own)) <= _divisor(own) << PRECISION["float64"][0] for own in columns]
     return _Proof(places, PRECISION[content["dtype"]], rows_of, len(output), exact, automaton, parts)
 
@@ -252,20 +252,20 @@ def _box(facts: Any, layers: list[_Layer], states: int, shift: int) -> _Box:
 
 def _checked(proof: _Proof, claim: str) -> CheckedWords:
     """Whether all parts are held by their boxes, and all answers are right."""
-    checks, margin, outputs = [_Check(proof, *part) for part in proof.parts], None, range(len(proof.exact))
+    checks, outputs = [_Check(proof, *part) for part in proof.parts], range(len(proof.exact))
+    margins: list[Fraction] = []
     for check in checks:
         check.run()
     # A state and a symbol that are not in all parts are not reached.
     for key in set[tuple[int, int]].intersection(*(set(check.leads) for check in checks)):
         answer = proof.automaton["answers"][key[0]][key[1]]
-        # Of equal outputs the first is taken; a single output answers class 1 where it is positive.
+        # Of equal outputs the first is taken; a single one answers class 1 where it is positive.
         ties = [answer] if len(outputs) == 1 else [c < answer for c in outputs if c != answer]
         sums = map(sum, zip(*(check.leads[key] for check in checks), strict=True))
-        lead = min(lead - tie for lead, tie in zip(sums, ties, strict=True))
-        _require(lead >= 0, f"state {key[0]}, symbol {key[1]}: the answer is not proved right")
-        margin = lead if margin is None else min(margin, lead)
-    counts = [sum(getattr(check, name) for check in checks) for name in ("boxes", "transitions", "patterns")]
-    return CheckedWords(len(checks), *counts, None if margin is None else Fraction(margin, 4**proof.places), claim)
+        margins.append(min(Fraction(lead - tie, 4**proof.places) for lead, tie in zip(sums, ties, strict=True)))
+        _require(margins[-1] >= 0, f"state {key[0]}, symbol {key[1]}: the answer is not proved right")
+    counts = {name: sum(getattr(check, name) for check in checks) for name in ("boxes", "transitions", "patterns")}
+    return CheckedWords(len(checks), **counts, margin=min(margins, default=None), claim=claim)
 
 
 class _Check:
@@ -354,7 +354,7 @@ class _Check:
             cuts.append(own if layer.read_bias is None else _cut_again(own, layer.read_bias[j] << places))
         return cuts
 
-    def _note_leads(self, cuts: list[list[_Cut]], state: int, symbol: int) -> None:
+    def _note_leads(self, cuts: dict[int, list[_Cut]], state: int, symbol: int) -> None:
         """Keep the least leads of the right output, less the rounding of the sums of this part's terms."""
         proof, answer = self.proof, self.proof.automaton["answers"][state][symbol]
         if answer is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,6 +33,19 @@ class OverTime(Readout):
             features = self.read(LastLayer(ones, ones, accumulated, seen, None)).features
             largest = max(largest, float(features.max()))
         return (0.0, largest)
+
+    def kappa(self, reads: Sequence[int]) -> Tensor:
+        """What is read of neurons that fire once each, one at every step."""
+        steps = max(reads)
+        fired, seen = torch.eye(steps, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.int64)
+        accumulated, found = self.start(torch.zeros(1, steps, dtype=torch.float64)), {}
+        for t in range(steps):
+            seen, spikes = seen + 1, fired[t : t + 1]
+            accumulated = self.update(LastLayer(spikes, spikes, accumulated, seen, None))
+            if t + 1 in reads:
+                features = self.read(LastLayer(spikes, spikes, accumulated, seen, None)).features
+                found[t + 1] = features.view(steps, self.parts)
+        return torch.stack([found[read] for read in reads])
 
     def read(self, last: LastLayer) -> Reading:
         """The features at a step that is read."""

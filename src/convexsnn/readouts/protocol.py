@@ -8,13 +8,14 @@ columns are: 0/1 bits or real numbers, and the box in which they lie, from which
 had.
 
 To add a kind: a file in this room, and an entry in `READOUTS`. The simulator, the dictionary, training, certificates,
-files, costs and predictions then take it. What knows how a readout is computed, such as exports, the search and the
-bounds by enumeration, takes the kinds it names and refuses others by name.
+files, costs and predictions then take it, and with `kappa` the search. What knows how a readout is computed, such as
+exports and the bounds by enumeration, takes the kinds it names and refuses others by name.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -90,6 +91,11 @@ class Readout(ABC):
         None where nothing bounds them.
         """
 
+    def cap(self, steps: int, dtype: torch.dtype) -> float | None:
+        """The largest entry, where all entries are at least 0, and one may be more; else None. See `box`."""
+        box = self.box(steps, dtype)
+        return None if box is None or box[0] < 0.0 or box[1] <= 0.0 else box[1]
+
     def start(self, zeros: Tensor) -> Accumulated:  # noqa: ARG002 - most carry nothing
         """What is carried before the first step; `zeros` has shape (n, m), and the network's dtype and device."""
         return ()
@@ -113,6 +119,22 @@ class Readout(ABC):
             To the last bit that of `update`; None where it has to be made step by step.
         """
         return None if self.start(torch.zeros(0, 1)) else ()
+
+    def kappa(self, reads: Sequence[int]) -> Tensor | None:  # noqa: ARG002
+        """What a spike counts in a column, where columns are sums of spikes with weights (theory.md section 7).
+
+        Parameters
+        ----------
+        reads : sequence of int
+            After how many steps it is read, at least 1 each.
+
+        Returns
+        -------
+        float64 tensor of shape (len(reads), max(reads), parts), or None
+            Entry (i, t, j) belongs to a spike at step t, where part j is read after `reads[i]` steps; zero beyond
+            these. None where a column is no such sum.
+        """
+        return None
 
     @abstractmethod
     def read(self, last: LastLayer) -> Reading:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -63,6 +63,12 @@ class Several(Readout):
         own = [readout.after(spikes, lengths) for readout in self.readouts]
         known = [accumulated for accumulated in own if accumulated is not None]
         return tuple(tensor for accumulated in known for tensor in accumulated) if len(known) == len(own) else None
+
+    def kappa(self, reads: Sequence[int]) -> torch.Tensor | None:
+        """Those of all, side by side; None where one has none."""
+        own = [readout.kappa(reads) for readout in self.readouts]
+        known = [kappa for kappa in own if kappa is not None]
+        return torch.cat(known, dim=2) if len(known) == len(own) else None
 
     def read(self, last: LastLayer) -> Reading:
         """The features of all, neuron by neuron, and the smallest distance."""

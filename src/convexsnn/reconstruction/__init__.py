@@ -2,7 +2,7 @@
 
 from convexsnn.reconstruction.margins import Widened, widen_margins
 from convexsnn.reconstruction.patterns import Realised, realise
-from convexsnn.reconstruction.pruning import keep_neurons, reconstruct
+from convexsnn.reconstruction.pruning import cut_down, keep_neurons, reconstruct
 from convexsnn.reconstruction.quantisation import Quantised, quantise
 from convexsnn.reconstruction.separation import Separation, separate
 from convexsnn.reconstruction.thinning import Thinned, thin
@@ -13,6 +13,7 @@ __all__ = [
     "Separation",
     "Thinned",
     "Widened",
+    "cut_down",
     "keep_neurons",
     "quantise",
     "realise",

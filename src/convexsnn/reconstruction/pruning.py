@@ -35,7 +35,15 @@ def reconstruct(hidden: Hidden, dictionary: Dictionary, W: Tensor, silent: Count
     ----------
     arXiv 2605.08022, parameter reconstruction.
     """
-    weights = dictionary.to_neurons(W).unflatten(0, (-1, hidden.readout.parts))
+    return cut_down(hidden, dictionary.to_neurons(W), silent)
+
+
+def cut_down(hidden: Hidden, W: Tensor, silent: Counts | None = None) -> Network:
+    """The network of `hidden` and output weights W (P_last, C), cut down to the neurons that these need.
+
+    `silent` is as of `reconstruct`.
+    """
+    weights = W.unflatten(0, (-1, hidden.readout.parts))
     kept, neurons = keep_neurons(hidden, weights.any(dim=2).any(dim=1), silent)
     return Network(kept, weights[neurons].flatten(end_dim=1))
 

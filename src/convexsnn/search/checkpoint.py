@@ -11,7 +11,6 @@ from torch import Tensor
 
 from convexsnn.checkpoints import Contents, check_nothing_else, read_checkpoint, write_checkpoint
 from convexsnn.checks import check_choice, check_integer, check_real
-from convexsnn.columns import BitColumns
 from convexsnn.network import Hidden
 from convexsnn.neurons import RESETS
 from convexsnn.reading import reading
@@ -21,12 +20,13 @@ from convexsnn.search.branches.population import Population, StackedLayer
 from convexsnn.search.dictionary import GIVEN, SearchDictionary
 from convexsnn.search.history import Round
 from convexsnn.search.oracles.credit import Credit
+from convexsnn.search.patterns import rebuilt, stored
 from convexsnn.search.state import SearchState, SearchTask, Settled
 from convexsnn.tensors import describe_hidden, digest_of, rebuild_hidden
 
 # What is written, and the version of its form.
-KIND = "search 5"
-COUNTS = ("owner", "neuron", "origin", "idle")
+KIND = "search 6"
+COUNTS = ("owner", "place", "origin", "idle")
 POOL_TENSORS = (*COUNTS, "W")
 
 
@@ -65,7 +65,7 @@ def read_state(path: str | Path, of: str) -> SearchState:
     header, tensors = read_checkpoint(path, KIND, of)
     with reading(path, "pool"):
         pool = _rebuild_pool(header["pool"], "pool", tensors)
-        U = check_tensor("U", tensors.get("U"), torch.float64, pool.columns.n, pool.W.shape[1])
+        U = check_tensor("U", tensors.get("U"), torch.float64, pool.columns.shape[0], pool.W.shape[1])
     with reading(path, "kept"):
         kept = {name: _rebuild(facts, f"kept.{name}", tensors) for name, facts in header["kept"].items()}
     with reading(path, "settled"):
@@ -96,9 +96,13 @@ def read_state(path: str | Path, of: str) -> SearchState:
 
 def _describe_pool(pool: SearchDictionary, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
     tensors |= {f"{prefix}.{name}": getattr(pool, name) for name in POOL_TENSORS}
-    tensors[f"{prefix}.packed"] = pool.columns.packed
+    tensors[f"{prefix}.columns"] = stored(pool.columns)
     genomes = None if pool.genomes is None else _describe(pool.genomes, f"{prefix}.genomes", tensors)
-    return {"n": pool.columns.n, "genomes": genomes, "given": describe_hidden(pool.given, f"{prefix}.given", tensors)}
+    return {
+        "n": pool.columns.shape[0],
+        "genomes": genomes,
+        "given": describe_hidden(pool.given, f"{prefix}.given", tensors),
+    }
 
 
 def _rebuild_pool(facts: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> SearchDictionary:
@@ -110,21 +114,23 @@ def _rebuild_pool(facts: dict[str, Any], prefix: str, tensors: dict[str, Tensor]
     take = lambda name, dtype, *shape: check_tensor(  # noqa: E731
         f"{prefix}.{name}", tensors.get(f"{prefix}.{name}"), dtype, *shape
     )
-    packed = take("packed", torch.uint8, P, -(-n // 8))
+    columns = (
+        take("columns", torch.uint8, P, -(-n // 8)) if given.readout.bits else take("columns", torch.float64, P, n)
+    )
     counts = {name: take(name, torch.int64, P) for name in COUNTS}
-    pool = SearchDictionary(given, genomes, **counts, columns=BitColumns(packed, n), W=take("W", torch.float64, P, C))
+    pool = SearchDictionary(given, genomes, **counts, columns=rebuilt(columns, n), W=take("W", torch.float64, P, C))
     _check_owners(pool, prefix)
     return pool
 
 
 def _check_owners(pool: SearchDictionary, prefix: str) -> None:
-    """ValueError where a column is of a branch, or a neuron, that there is not."""
+    """ValueError where a column is of a branch, or a place in it, that there is not."""
     found = pool.owner != GIVEN
-    branches, neurons = (0, 0) if pool.genomes is None else (len(pool.genomes), pool.genomes.m_last)
-    for which, owners, most in ((found, branches, neurons), (~found, 0, pool.given.n_last)):
-        owner, neuron = pool.owner[which], pool.neuron[which]
-        if bool((owner < GIVEN).any() or (owner >= owners).any() or (neuron < 0).any() or (neuron >= most).any()):
-            raise ValueError(f"{prefix}.owner and {prefix}.neuron name neurons that there are not")
+    branches, places = (0, 0) if pool.genomes is None else (len(pool.genomes), pool.genomes.n_last)
+    for which, owners, most in ((found, branches, places), (~found, 0, pool.given.n_last)):
+        owner, place = pool.owner[which], pool.place[which]
+        if bool((owner < GIVEN).any() or (owner >= owners).any() or (place < 0).any() or (place >= most).any()):
+            raise ValueError(f"{prefix}.owner and {prefix}.place name columns that there are not")
 
 
 def _describe(population: Population, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:

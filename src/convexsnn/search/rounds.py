@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds.universal import universal_bound
-from convexsnn.columns import unpack_bits
 from convexsnn.search.branches.population import Population, join_populations
 from convexsnn.search.branches.pricing import DualPricing, take_best
 from convexsnn.search.dictionary import SearchDictionary, admit, admit_hidden
 from convexsnn.search.history import Round
 from convexsnn.search.oracles import ORACLES, Proposal, Situation
 from convexsnn.search.oracles.credit import Credit
+from convexsnn.search.patterns import patterns_of
 from convexsnn.search.state import SearchState, SearchTask
 from convexsnn.solvers import SolverOptions, Status, solve
 
@@ -170,10 +170,11 @@ def _admit_best(
     if small:
         merged = join_populations(*small.values())
         numbers = [names.index(name) for name, population in small.items() for _ in range(len(population))]
-        owner, neuron, best = take_best(merged, pricing, task.settings.add)
+        owner, place, best = take_best(merged, pricing, task.settings.add)
         before = len(pool)
-        pool = admit(pool, merged, owner, neuron, torch.tensor(numbers)[owner], task.rows.exact)
-        taken += pricing.of_columns(unpack_bits(pool.columns.packed[before:], pool.columns.n)).tolist()
+        pool = admit(pool, merged, owner, place, torch.tensor(numbers)[owner], task.rows.exact)
+        new = pool.columns.take(torch.arange(before, len(pool)))
+        taken += pricing.of_columns(patterns_of(new)).tolist()
     return pool, taken, best
 
 
@@ -209,9 +210,9 @@ def _note(
     number = 0 if before is None else before.number + 1
     anew = before is None or before.rho != solved.rho
     known = -math.inf if before is None or anew else before.global_bound
-    if anew or number % BOUND_EVERY == 0:
+    if (anew or number % BOUND_EVERY == 0) and (cap := task.cap) is not None:
         program = task.program(pool.columns, solved.rho)
-        known = max(known, universal_bound(program, rows.exact.node_of_row, (solved.U,)).value)
+        known = max(known, universal_bound(program, rows.exact.node_of_row, (solved.U,), cap).value)
     return Round(
         number=number,
         rho=solved.rho,

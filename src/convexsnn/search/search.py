@@ -78,15 +78,18 @@ def search(
     Raises
     ------
     ValueError
-        When the penalty is no norm; when `given` has another readout, rows or dtype; when the checkpoint is damaged, or
-        of another search.
+        When the penalty is no norm; when `given` has another readout, rows or dtype, or sees input that the settings
+        standardise or delay; when the checkpoint is damaged, or of another search.
     """
     settings = settings or SearchSettings()
     check_oracles(settings)
     check_integer("seed", seed, minimum=0)
     require_norm(problem.penalty, SEARCHING)
     given = _given(settings, problem, given)
-    task = _task(problem, settings, torch.device(device))
+    view = problem.view(standardise=settings.standardise, centred=settings.delays == (0,))
+    view = replace(view, delays=settings.delays)
+    given = given if view.plain else view.blind(given)
+    task = _task(problem.seen(view), settings, torch.device(device))
     of = "" if checkpoint is None else search_identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
         with resuming():
@@ -116,7 +119,8 @@ def search(
         pool = chosen(task, together(task, state.settled), seed)
     except KeyboardInterrupt:
         pool, stopped = (chosen(task, state.settled, seed) if state.settled else state.pool), INTERRUPTED
-    return Searched(pool.to_network(), state.history, stopped)
+    network = pool.to_network()
+    return Searched(replace(network, hidden=view.inside(network.hidden)), state.history, stopped)
 
 
 def check_oracles(settings: SearchSettings) -> None:
@@ -143,6 +147,11 @@ def _given(settings: SearchSettings, problem: Problem, given: Hidden | None) -> 
         wanted, has = getattr(empty, name), getattr(given, name)
         if wanted != has:
             raise ValueError(f"given must have the {name} of the search, {wanted!r}, but has {has!r}")
+    sees = any(bool(branch.layers[0].weight.any()) for branch in given.branches)
+    if sees and (settings.standardise or settings.delays != (0,)):
+        raise ValueError(
+            "standardise and delays are for a search from nothing: given neurons see input as it is, as the search must"
+        )
     return given
 
 
@@ -153,10 +162,11 @@ def _task(problem: Problem, settings: SearchSettings, device: torch.device) -> S
     variation = Variation(architecture, settings.width, scale, settings.free_leak, settings.dyadic_leaks)
     effort = Effort.of(settings, rows.exact, architecture.depth - 1, device)
     held = None
+    runner = BranchRunner(rows.fast, architecture.read_by, architecture.torch_dtype, device)
     if problem.validation is not None:
         shown = prefixes_of(problem.validation.sequences, every_step=problem.every_step)
-        held = Held(problem.validation, BranchRunner(shown))
-    return SearchTask(problem, rows, BranchRunner(rows.fast, device), variation, settings, effort, held)
+        held = Held(problem.validation, runner.over(shown))
+    return SearchTask(problem, rows, runner, variation, settings, effort, held)
 
 
 def _stage_is_over(task: SearchTask, state: SearchState) -> bool:

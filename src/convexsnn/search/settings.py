@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from convexsnn.checks import (
-    check_choice,
     check_flag,
     check_heeded,
     check_integer,
@@ -15,7 +14,10 @@ from convexsnn.checks import (
     check_real,
     check_share,
 )
+from convexsnn.network import check_delays
 from convexsnn.neurons import Reset
+from convexsnn.readouts import Readout, as_readout
+from convexsnn.search.branches.reading import check_scored
 from convexsnn.witnesses.architecture import Architecture, NeuronKind
 
 COUNTS = ("last", "width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury")
@@ -48,9 +50,17 @@ class SearchSettings:
         Every hidden layer also reads its own spikes of the step before.
     bias : bool
         Every hidden neuron has a bias.
-    readout : {"spike", "membrane"}
-        The output reads the spikes of the last hidden layer (spike), or whether its membrane potentials are at least 0
-        (membrane).
+    readout : {"spike", "membrane", "rate", "count", "leaky"}
+        The output reads the spikes of the last hidden layer at the last step (spike), or whether its membrane
+        potentials are at least 0 (membrane). It may read over time: the share of the steps at which a neuron fired
+        (rate), the number of these steps (count), or a sum of spikes that leaks by a tenth at every step (leaky). In
+        Python any object of `readouts` that sums spikes may be given, such as windows.
+    standardise : bool
+        Each feature counts less its mean in training, and in units of its standard deviation there. This is part of the
+        weights and biases of the first layers, so input stays as it is. Features of zeros and ones stay bits.
+    delays : tuple of int
+        The first layer of every branch sees its input so many steps ago: different numbers of at least 0 in ascending
+        order. What lies before the first step is zero. With delays, `standardise` leaves the mean of the input.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
     width : int
@@ -116,7 +126,9 @@ class SearchSettings:
     reset: Reset = "soft"
     recurrent: bool = False
     bias: bool = True
-    readout: str = "membrane"
+    readout: str | Readout = "membrane"
+    standardise: bool = False
+    delays: tuple[int, ...] = (0,)
     dtype: str = "float64"
     width: int = 12
     population: int = 256
@@ -147,9 +159,12 @@ class SearchSettings:
     def __post_init__(self) -> None:
         for name in (*COUNTS, "rounds", "block"):
             check_integer(name, getattr(self, name))
-        for flag in ("recurrent", "bias", "slim", "dyadic_leaks"):
+        for flag in ("recurrent", "bias", "standardise", "slim", "dyadic_leaks"):
             check_flag(flag, getattr(self, flag))
-        check_choice("readout", self.readout, ("spike", "membrane"))
+        check_scored(as_readout(self.readout))
+        if not isinstance(self.readout, str):
+            object.__setattr__(self, "readout", as_readout(self.readout))
+        object.__setattr__(self, "delays", check_delays(self.delays))
         check_integer("depth", self.depth, minimum=2)
         branch = lambda width: 4 * width * (1 + (self.depth - 2) * width)  # noqa: E731 - bytes, in float32
         check_memory("population, depth and width ask for branches", self.population * branch(self.width))
@@ -185,6 +200,11 @@ class SearchSettings:
         return max(self.last, self.population * self.width)
 
     @property
+    def parts(self) -> int:
+        """Columns that each neuron gives."""
+        return as_readout(self.readout).parts
+
+    @property
     def free_leak(self) -> bool:
         """Whether a leak is searched for each neuron."""
         return self.neuron == "lif" and self.leak is None
@@ -203,7 +223,7 @@ class SearchSettings:
             reset=self.reset,
             recurrent=self.recurrent,
             bias=self.bias,
-            readout=self.readout,  # type: ignore[arg-type] - checked by Architecture
+            readout=self.readout,
             every_step=every_step,
             dtype=self.dtype,
         )

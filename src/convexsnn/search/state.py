@@ -93,6 +93,11 @@ class SearchTask:
         return ConvexProgram(columns, self.rows.targets, problem.loss, problem.penalty, rho, self.rows.groups.weights)
 
     @property
+    def cap(self) -> float | None:
+        """Columns have entries from 0 to this number, whatever the branch; None where nothing is known."""
+        return self.runner.readout.cap(self.problem.input.n_steps, self.runner.dtype)
+
+    @property
     def last_stage(self) -> int:
         """Number of the stage with which the search ends."""
         return len(self.settings.stages) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +15,11 @@ from convexsnn.witnesses.architecture import Architecture
 
 @isolated
 def initial_network(
-    architecture: Architecture, n_outputs: int, generator: torch.Generator, gain: float = 1.0
+    architecture: Architecture,
+    n_outputs: int,
+    generator: torch.Generator,
+    gain: float = 1.0,
+    delays: Sequence[tuple[int, ...]] = (),
 ) -> Network:
     """A network whose weights are uniform on +-gain / sqrt(fan in), those of torch's linear layers for gain 1.
 
@@ -29,16 +34,19 @@ def initial_network(
     generator : torch.Generator
         The source of random numbers, on the CPU.
     gain : float
+    delays : sequence of tuple of int
+        The delays of the first layer of each branch; without them there are none.
     """
     dtype, branches = architecture.torch_dtype, []
     for k in range(architecture.branches):
-        layers, n_in = [], architecture.n_features
+        layers, own = [], delays[k] if delays else (0,)
+        n_in = architecture.n_features * len(own)
         for m in architecture.layer_sizes(k):
             weight = _uniform((n_in, m), n_in, gain, generator).to(dtype)
             recurrent = _uniform((m, m), m, gain, generator).to(dtype) if architecture.recurrent else None
             bias = _uniform((m,), n_in, gain, generator).to(dtype) if architecture.bias else None
-            layers.append(Layer(weight, architecture.neurons(m), recurrent, bias))
-            n_in = m
+            layers.append(Layer(weight, architecture.neurons(m), recurrent, bias, own))
+            n_in, own = m, (0,)
         branches.append(Branch(tuple(layers)))
     hidden = architecture.hidden_of(tuple(branches))
     return Network(hidden, _uniform((hidden.n_last, n_outputs), hidden.n_last, 1.0, generator).to(torch.float64))

@@ -5,6 +5,7 @@ from convexsnn.witnesses.batch_norm import fold_batch_norms
 from convexsnn.witnesses.constant import with_constant, with_offset
 from convexsnn.witnesses.gaussian import gaussian
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heterogeneous
+from convexsnn.witnesses.input_view import InputView
 from convexsnn.witnesses.mixture import mix
 from convexsnn.witnesses.pretrained import pretrained
 from convexsnn.witnesses.reservoir import ReservoirGrid, TunedReservoir, tune_reservoir
@@ -12,6 +13,7 @@ from convexsnn.witnesses.reservoir import ReservoirGrid, TunedReservoir, tune_re
 __all__ = [
     "Architecture",
     "Heterogeneity",
+    "InputView",
     "ReservoirGrid",
     "TunedReservoir",
     "diversify",

@@ -8,8 +8,8 @@ the least that any of its boxes does, and where the sum of these is no lead, two
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from convexsnn.words.machine import BoxBatch, Machine, TooManyPatternsError
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ProofPart:
     """Some branches of a network, and boxes that hold all that they reach.
 
     Attributes
@@ -36,16 +36,38 @@ class Part:
     machine: Machine
     rows: BoxBatch
 
+    @classmethod
+    def whole(cls, machine: Machine, rows: BoxBatch) -> ProofPart:
+        """All branches as one part."""
+        return cls(tuple(range(len(machine.read))), machine, rows)
 
-@dataclass(frozen=True, eq=False)
-class _Leads:
-    """What a part adds to the lead of the right output over each class: float64 arrays of shape (Q, A, C)."""
+    @cached_property
+    def leads(self) -> tuple[Floats, Floats]:
+        """The least and the most that boxes add to the lead of the right output, by state, symbol and class.
 
-    least: Floats
-    most: Floats
+        float64 arrays of shape (Q, A, C); infinite where nothing is reached.
+        """
+        machine, shape = self.machine, (*self.machine.answers.shape, self.machine.W.shape[1])
+        least, most, W = np.full(shape, np.inf), np.full(shape, -np.inf), machine.W.numpy()
+        for first in range(0, len(self.rows), AT_ONCE):
+            before = self.rows.take(np.arange(first, min(first + AT_ONCE, len(self.rows))))
+            after = machine.step(before)
+            state, outputs = before.state[after.source], after.read @ W
+            right = machine.answers[state, after.symbol]
+            if outputs.shape[1] == 1:
+                leads = np.where(right == 1, 1.0, -1.0)[:, None] * outputs
+            else:
+                leads = outputs[np.arange(len(outputs)), right][:, None] - outputs
+            np.minimum.at(least, (state, after.symbol), leads)
+            np.maximum.at(most, (state, after.symbol), leads)
+        return least, most
 
 
-def close_parts(machine: Machine, *, most: int, seconds: float) -> tuple[Part, ...] | None:
+class NotClosedError(ValueError):
+    """The boxes of some branches do not close."""
+
+
+def close_parts(machine: Machine, *, most: int, seconds: float) -> tuple[ProofPart, ...] | None:
     """Parts whose boxes show together that every answer is right.
 
     Parameters
@@ -57,71 +79,43 @@ def close_parts(machine: Machine, *, most: int, seconds: float) -> tuple[Part, .
 
     Returns
     -------
-    tuple of Part, or None
+    tuple of ProofPart, or None
         None where no such parts were found. Membranes that last are followed in one piece, as their boxes have to be
         refined along words.
     """
     if machine.lasting.any() or len(machine.read) < 2:
         return None
     until = time.monotonic() + seconds
-    parts = [_closed(machine, (b,), most, until) for b in range(len(machine.read))]
-    while all(part is not None for part in parts):
-        found: list[tuple[Part, _Leads]] = [part for part in parts if part is not None]
-        lead = _asked_of(machine, np.sum([leads.least for _, leads in found], axis=0))
-        at = np.unravel_index(int(np.argmin(lead)), lead.shape)
-        if lead[at] >= 0.0:
-            return tuple(part for part, _ in found)
-        if len(found) == 1:
-            return None
-        # Those of which it is least known what they add there.
-        order = np.argsort([float((leads.most - leads.least)[at]) for _, leads in found], kind="stable")
-        joined = {int(order[-1]), int(order[-2])}
-        branches = tuple(sorted(b for k in joined for b in found[k][0].branches))
-        parts = [part for k, part in enumerate(found) if k not in joined]
-        parts.append(_closed(machine, branches, most, until))
-    return None
+    try:
+        parts = [_closed(machine, (b,), most, until) for b in range(len(machine.read))]
+        while (at := _doubtful(machine, parts)) is not None and len(parts) > 1:
+            # Those of which it is least known what they add there.
+            order = np.argsort([float((part.leads[1] - part.leads[0])[at]) for part in parts], kind="stable")
+            *rest, one, other = (parts[k] for k in order.tolist())
+            parts = [*rest, _closed(machine, tuple(sorted(one.branches + other.branches)), most, until)]
+    except (NotClosedError, TooManyPatternsError):
+        return None
+    return None if at is not None else tuple(parts)
 
 
-def _closed(machine: Machine, branches: tuple[int, ...], most: int, until: float) -> tuple[Part, _Leads] | None:
-    """Some branches with boxes that hold all that they reach, and their leads; None where there are too many."""
+def _closed(machine: Machine, branches: tuple[int, ...], most: int, until: float) -> ProofPart:
+    """Some branches with boxes that hold all that they reach; NotClosedError where there are too many."""
     own = machine.only(branches)
     silent = replace(own, answers=np.full_like(own.answers, -1))
     closed = close_boxes(silent, np.full(own.n_neurons, np.inf), most, until)
     if not isinstance(closed, Closed):
-        return None
-    try:
-        return Part(branches, own, closed.rows), _leads(own, closed.rows)
-    except TooManyPatternsError:
-        return None
+        raise NotClosedError(branches)
+    return ProofPart(branches, own, closed.rows)
 
 
-def _leads(machine: Machine, rows: BoxBatch) -> _Leads:
-    shape = (*machine.answers.shape, machine.W.shape[1])
-    least, most, W = np.full(shape, np.inf), np.full(shape, -np.inf), machine.W.numpy()
-    for before in _some(rows):
-        after = machine.step(before)
-        state, outputs = before.state[after.source], after.read @ W
-        right = machine.answers[state, after.symbol]
-        if outputs.shape[1] == 1:
-            leads = np.where(right == 1, 1.0, -1.0)[:, None] * outputs
-        else:
-            leads = outputs[np.arange(len(outputs)), right][:, None] - outputs
-        np.minimum.at(least, (state, after.symbol), leads)
-        np.maximum.at(most, (state, after.symbol), leads)
-    return _Leads(least, most)
-
-
-def _some(rows: BoxBatch) -> Iterable[BoxBatch]:
-    """The rows, some at a time."""
-    for first in range(0, len(rows), AT_ONCE):
-        yield rows.take(np.arange(first, min(first + AT_ONCE, len(rows))))
-
-
-def _asked_of(machine: Machine, lead: Floats) -> Floats:
-    """Leads that must not be negative; infinite where no answer is asked for, and where nothing is reached."""
+def _doubtful(machine: Machine, parts: list[ProofPart]) -> tuple[int, ...] | None:
+    """State, symbol and class of the least lead where that is none; None where all are leads."""
+    lead = np.sum([part.leads[0] for part in parts], axis=0)
     answers, classes = machine.answers[:, :, None], np.arange(lead.shape[2])
     # Of equal outputs the first is taken; a single output answers class 1 where it is positive.
     single = len(classes) == 1
     ties = answers == 1 if single else classes < answers
     asked = (answers >= 0) & (single | (classes != answers)) & np.isfinite(lead)
-    return np.where(asked, lead - ties * np.finfo(np.float64).tiny, np.inf)
+    lead = np.where(asked, lead - ties * np.finfo(np.float64).tiny, np.inf)
+    at = np.unravel_index(int(np.argmin(lead)), lead.shape)
+    return None if lead[at] >= 0.0 else tuple(map(int, at))

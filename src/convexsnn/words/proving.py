@@ -19,7 +19,7 @@ from convexsnn.words.boxes import Closed, Doubt, refine
 from convexsnn.words.claim import WHO, claim_of, is_about
 from convexsnn.words.counterexamples import first_error, hunt
 from convexsnn.words.machine import Machine
-from convexsnn.words.parts import Part, close_parts
+from convexsnn.words.parts import ProofPart, close_parts
 
 # Binary places of the bounds of boxes.
 BOX_PLACES = 48
@@ -146,7 +146,7 @@ def prove_words(
     if parts is None:
         closed = refine(machine, most=settings.boxes, seconds=settings.seconds, on_doubt=really_wrong)
         if isinstance(closed, Closed):
-            parts = (Part(tuple(range(len(machine.read))), machine, closed.rows),)
+            parts = (ProofPart.whole(machine, closed.rows),)
         else:
             reason = closed
     if wrong:
@@ -185,14 +185,14 @@ def check_proof_of(network: Network, file: str) -> CheckedWords:
     return checked
 
 
-def proof_file(claim: dict[str, Any], machine: Machine, parts: Sequence[Part]) -> str:
+def proof_file(claim: dict[str, Any], machine: Machine, parts: Sequence[ProofPart]) -> str:
     """The proof as text: the claim, and the boxes of each part rounded outwards."""
     places, exact = min(BOX_PLACES, 2 * claim["places"]), [layer.exact.tolist() for layer in machine.layers]
     own = [{"layers": machine.layers_of(part.branches), "boxes": _boxes(part, places)} for part in parts]
     return seal_words({"format": WORDS_FORMAT} | claim | {"exact": exact, "box_places": places, "parts": own})
 
 
-def _boxes(part: Part, places: int) -> list[dict[str, Any]]:
+def _boxes(part: ProofPart, places: int) -> list[dict[str, Any]]:
     """The boxes of a part as a proof file has them."""
     rows, kept, echo = part.rows, part.machine.lasting, part.machine.echoing
     low = np.floor(np.ldexp(rows.low[:, kept], places)).tolist()

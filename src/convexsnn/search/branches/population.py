@@ -10,7 +10,8 @@ from torch import Tensor
 from convexsnn.checks import check_choice
 from convexsnn.network import Branch, Layer
 from convexsnn.neurons import LIF, Reset, Threshold
-from convexsnn.readouts import Membrane, Readout, Spike
+from convexsnn.readouts import Readout
+from convexsnn.search.branches.reading import check_scored
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +48,12 @@ class Population:
         First to last.
     neuron : {"lif", "threshold"}
     reset : {"soft", "hard", "none", "delayed"}
-    readout : Spike or Membrane
+    readout : Readout
 
     Raises
     ------
     ValueError
-        For another neuron or readout, which the search's simulator does not know.
+        For a neuron or readout that the search's simulator does not know.
     """
 
     layers: tuple[StackedLayer, ...]
@@ -62,7 +63,7 @@ class Population:
 
     def __post_init__(self) -> None:
         check_choice("neuron", self.neuron, ("lif", "threshold"))
-        check_choice("readout", self.readout.name, (Spike.name, Membrane.name))
+        check_scored(self.readout)
 
     def __len__(self) -> int:
         return len(self.layers[0].weight)
@@ -76,6 +77,11 @@ class Population:
     def m_last(self) -> int:
         """Neurons of a branch's last layer."""
         return self.layers[-1].leak.shape[1]
+
+    @property
+    def n_last(self) -> int:
+        """Columns of a branch: of each last-layer neuron as many as the readout has parts."""
+        return self.m_last * self.readout.parts
 
     def map(self, function) -> Population:
         """`function` of every tensor."""

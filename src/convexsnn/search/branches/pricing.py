@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -50,21 +51,30 @@ class DualPricing:
         U = torch.cat([self.U[order[:largest]], self.U[drawn] * (len(rest) / len(drawn))])
         return DualPricing(self.runner.only(torch.cat([order[:largest], drawn])), U, self.norm)
 
+    @cached_property
+    def counts(self) -> list[Tensor]:
+        """What one spike after each prefix counts in d^T U / rho."""
+        return self.runner.counted(self.U)
+
     def correlations(self, population: Population) -> Tensor:
-        """d^T U / rho of every last-layer neuron, (B, m, C)."""
-        return self.runner.correlate(population, self.U)
+        """d^T U / rho of every column of the last layers, (B, m * parts, C)."""
+        return self.runner.correlate(population, self.counts)
 
     def scores(self, population: Population) -> Tensor:
-        """Score of every last-layer neuron, (B, m)."""
+        """Score of every column of the last layers, (B, m * parts).
+
+        A readout of several parts gives a neuron several columns. Each is priced alone, as it has a weight of its own
+        in the penalty: a neuron is worth what its best column is.
+        """
         return self.norms(self.correlations(population))
 
     def norms(self, correlations: Tensor) -> Tensor:
-        """Scores from correlations (B, m, C)."""
+        """Scores from correlations (B, m * parts, C)."""
         B, m, _ = correlations.shape
         return self.norm.row_norms(correlations.flatten(0, 1)).reshape(B, m)
 
     def of_columns(self, columns: Tensor) -> Tensor:
-        """Scores (P,) of columns of zeros and ones (P, rows)."""
+        """Scores (P,) of columns (P, rows)."""
         return self.norm.row_norms(columns.to(torch.float32) @ self.U)
 
 
@@ -73,17 +83,17 @@ def take_best(population: Population, pricing: DualPricing, limit: int) -> tuple
 
     Returns
     -------
-    owner, neuron : int64 tensors of shape (P,)
-        From the best to the worst; at most `limit`.
+    owner, column : int64 tensors of shape (P,)
+        Branch, and column of its last layer, from the best to the worst; at most `limit`.
     best : float
         The largest score of all, improving or not.
     """
     scores = pricing.scores(population)
     flat = scores.flatten()
     order = improving(flat)[: 8 * limit]
-    owner, neuron = order // scores.shape[1], order % scores.shape[1]
-    index = unlike(pricing.runner.columns(population, owner, neuron), limit)
-    return owner[index], neuron[index], float(flat.max())
+    owner, column = order // scores.shape[1], order % scores.shape[1]
+    index = unlike(pricing.runner.columns(population, owner, column), limit)
+    return owner[index], column[index], float(flat.max())
 
 
 def improving(scores: Tensor) -> Tensor:

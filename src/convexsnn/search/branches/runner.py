@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from convexsnn.prefixes import Prefixes
+from convexsnn.readouts import Readout
 from convexsnn.search.branches import simulator
 from convexsnn.search.branches.fused import running
 from convexsnn.search.branches.fused.tiles import Tiles, cut
 from convexsnn.search.branches.population import Population
+from convexsnn.search.branches.reading import at_last_step, columns_over_time, counted, watched
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +29,23 @@ class BranchRunner:
     ----------
     prefixes : Prefixes
         On the CPU.
+    readout : Readout
+        How branches are read: what `Population.readout` says.
+    dtype : torch.dtype
+        Arithmetic of readouts over time: that of the network to be.
     device : torch.device
         Where branches are scored. Populations come from the CPU, and scores go back to it.
     """
 
     prefixes: Prefixes
+    readout: Readout
+    dtype: torch.dtype = torch.float64
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @cached_property
     def tiles(self) -> Tiles:
         """The prefixes as compiled code walks over them."""
-        return cut(self.prefixes)
+        return cut(watched(self.prefixes, self.readout))
 
     @cached_property
     def _there(self) -> Prefixes:
@@ -46,19 +54,31 @@ class BranchRunner:
 
     def only(self, index: Tensor) -> BranchRunner:
         """Over the rows named by `index`."""
-        return BranchRunner(self.prefixes.only(index), self.device)
+        return replace(self, prefixes=self.prefixes.only(index))
 
-    def correlate(self, population: Population, U: Tensor) -> Tensor:
-        """d^T U of every last-layer neuron, (B, m, C), from U of shape (rows, C)."""
+    def over(self, prefixes: Prefixes) -> BranchRunner:
+        """Over other sequences, on the CPU."""
+        return BranchRunner(prefixes, self.readout, self.dtype)
+
+    def counted(self, U: Tensor) -> list[Tensor]:
+        """What one spike after each prefix counts in d^T U, for U of shape (rows, C): see `reading.counted`."""
+        return [count.to(self.device) for count in counted(self.prefixes, self.readout, U)]
+
+    def correlate(self, population: Population, counts: list[Tensor]) -> Tensor:
+        """d^T U of every column of the last layers, (B, m * parts, C), from what `counted` gives for U."""
         if self.device.type != "cpu":
             there = population.map(lambda tensor: tensor.to(self.device))
-            return simulator.correlate(there, self._there, U).to(population.device)
+            return simulator.correlate(there, self._there, counts).to(population.device)
         if running.knows(population):
-            return running.correlations(population, self.tiles, self.prefixes, U)
-        return simulator.correlate(population, self.prefixes, U)
+            return simulator.by_column(running.correlations(population, self.tiles, torch.cat(counts)), population)
+        return simulator.correlate(population, self.prefixes, counts)
 
-    def columns(self, population: Population, owner: Tensor, neuron: Tensor) -> Tensor:
-        """The columns of chosen last-layer neurons, bool of shape (P, rows): see `simulator.columns`."""
-        if running.knows(population):
-            return running.patterns(population, self.tiles, self.prefixes, owner, neuron)
-        return simulator.columns(population, owner, neuron, self.prefixes)
+    def columns(self, population: Population, owner: Tensor, column: Tensor) -> Tensor:
+        """Chosen columns of the last layers, (P, rows): see `simulator.columns`."""
+        if not running.knows(population):
+            return simulator.columns(population, owner, column, self.prefixes)
+        if at_last_step(self.readout):
+            return running.patterns(population, self.tiles, self.prefixes.node_of_row, owner, column)
+        parts, every = self.readout.parts, torch.arange(self.prefixes.n_nodes)
+        spikes = running.patterns(population, self.tiles, every, owner, column // parts)
+        return columns_over_time(self.readout, spikes, column % parts, self.prefixes, self.dtype)

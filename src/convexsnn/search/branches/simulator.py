@@ -17,6 +17,7 @@ from convexsnn.neurons import Reset
 from convexsnn.prefixes import Prefixes
 from convexsnn.readouts import Membrane
 from convexsnn.search.branches.population import Population, StackedLayer
+from convexsnn.search.branches.reading import at_last_step, columns_over_time, watched
 
 # Floats of one layer's potentials held at a time. On a CPU every step costs several times as much beyond the cache. A
 # GPU needs many at once to be busy.
@@ -142,51 +143,70 @@ def features(population: Population, prefixes: Prefixes) -> Iterator[tuple[int, 
             yield t, below if seen is None else seen
 
 
-def correlate(population: Population, prefixes: Prefixes, U: Tensor) -> Tensor:
-    """d^T U of every last-layer neuron: float tensor of shape (B, m, C).
+def correlate(population: Population, prefixes: Prefixes, counts: list[Tensor]) -> Tensor:
+    """d^T U of every column of the last layers: float tensor of shape (B, m * parts, C).
 
     Parameters
     ----------
     population : Population
     prefixes : Prefixes
-    U : float tensor of shape (rows, C)
+    counts : list of T float tensors of shape (u_t, parts * C)
+        What one spike after each prefix counts, as `counted` has it.
     """
-    at_step = prefixes.gather(U.to(population.device, population.layers[0].weight.dtype))
+    prefixes, kind = watched(prefixes, population.readout), population.layers[0].weight
+    at_step = [count.to(kind.device, kind.dtype) for count in counts]
     size, parts = _at_once(population, prefixes), []
     for start in range(0, len(population), size):
         part = population.take(slice(start, start + size))
-        total = part.layers[0].weight.new_zeros(len(part), part.m_last, U.shape[1])
+        total = kind.new_zeros(len(part), part.m_last, at_step[0].shape[1])
         for t, seen in features(part, prefixes):
             total.baddbmm_(seen, at_step[t].expand(len(part), *at_step[t].shape))
         parts.append(total)
-    return torch.cat(parts)
+    return by_column(torch.cat(parts), population)
 
 
-def columns(population: Population, owner: Tensor, neuron: Tensor, prefixes: Prefixes) -> Tensor:
-    """The columns of chosen last-layer neurons.
+def by_column(sums: Tensor, population: Population) -> Tensor:
+    """Sums (B, m, parts * C) of neurons as those of their columns, (B, m * parts, C)."""
+    return sums.unflatten(2, (population.readout.parts, -1)).flatten(1, 2)
+
+
+def columns(population: Population, owner: Tensor, column: Tensor, prefixes: Prefixes) -> Tensor:
+    """Chosen columns of the last layers.
 
     Parameters
     ----------
     population : Population
-    owner, neuron : int64 tensors of shape (P,)
-        Branch, and place in its last layer, of each.
+    owner, column : int64 tensors of shape (P,)
+        Branch, and place among the columns of its last layer, of each: a neuron gives one for each part of the readout.
     prefixes : Prefixes
         Values in the population's dtype.
 
     Returns
     -------
-    bool tensor of shape (P, rows)
+    tensor of shape (P, rows)
+        bool for readouts of the last step, else float64.
     """
+    readout, dtype = population.readout, population.layers[0].weight.dtype
+    neuron, part = column // readout.parts, column % readout.parts
+    if at_last_step(readout):
+        return _seen(population, owner, neuron, prefixes, prefixes.node_of_row)
+    nodes = torch.arange(prefixes.n_nodes)
+    spikes = _seen(population, owner, neuron, prefixes.at_every_step, nodes)
+    return columns_over_time(readout, spikes, part, prefixes, dtype)
+
+
+def _seen(population: Population, owner: Tensor, neuron: Tensor, prefixes: Prefixes, nodes: Tensor) -> Tensor:
+    """What is seen of chosen neurons after the prefixes numbered by `nodes`: bool of shape (P, len(nodes))."""
     size, parts = _at_once(population, prefixes), []
     for start in range(0, len(owner), size):
         wanted, place = owner[start : start + size].unique(return_inverse=True)
         part, chosen = population.take(wanted), neuron[start : start + size]
-        nodes = torch.zeros(len(place), prefixes.n_nodes, dtype=torch.bool)
+        seen_at = torch.zeros(len(place), prefixes.n_nodes, dtype=torch.bool)
         ends = torch.tensor(prefixes.sizes).cumsum(0).tolist()
         for t, seen in features(part, prefixes):
-            nodes[:, ends[t] - len(prefixes.values[t]) : ends[t]] = seen[place, chosen].cpu() > 0.0
-        parts.append(nodes[:, prefixes.node_of_row])
-    return torch.cat(parts) if parts else torch.zeros(0, len(prefixes.node_of_row), dtype=torch.bool)
+            seen_at[:, ends[t] - len(prefixes.values[t]) : ends[t]] = seen[place, chosen].cpu() > 0.0
+        parts.append(seen_at[:, nodes])
+    return torch.cat(parts) if parts else torch.zeros(0, len(nodes), dtype=torch.bool)
 
 
 def _at_once(population: Population, prefixes: Prefixes) -> int:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from convexsnn.labels import decide
 from convexsnn.prefixes import prefixes_of
-from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.dictionary import SearchDictionary, united
 from convexsnn.search.endings.pruning import prune
 from convexsnn.search.endings.recombination import recombined
@@ -79,7 +78,7 @@ def _agreement(task: SearchTask, pools: list[SearchDictionary], seed: int) -> li
     answers: list[list[Tensor]] = [[] for _ in pools]
     for first in range(0, len(shown), size):
         part = shown.take(slice(first, first + size))
-        runner = BranchRunner(prefixes_of(part, every_step=every_step))
+        runner = task.runner.over(prefixes_of(part, every_step=every_step))
         for pool, given in zip(pools, answers, strict=True):
             given.append(decide(pool.outputs(part, runner), task.problem.loss.heads))
     whole = [torch.cat(given) for given in answers]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convexsnn.columns import unpack_bits
 from convexsnn.search.branches.population import Population, StackedLayer, join_populations
 from convexsnn.search.branches.simulator import columns
 from convexsnn.search.dictionary import SearchDictionary
+from convexsnn.search.patterns import patterns_of
 from convexsnn.search.state import SearchTask
 
 # Share of connections that one trial leaves out: drawn evenly on a logarithmic axis.
@@ -67,17 +67,17 @@ class _Bench:
     Attributes
     ----------
     task : SearchTask
-    neurons : int64 tensor of shape (k,)
-        Those of its last layer whose columns are in the pool.
-    wanted : bool tensor of shape (k, rows)
-        Their columns.
+    places : int64 tensor of shape (k,)
+        Those of the columns of its last layer that are in the pool.
+    wanted : bool or float64 tensor of shape (k, rows)
+        These columns.
     W : float64 tensor of shape (k, C)
     others : float64 tensor of shape (validation rows, C), or None
         What the rest of the network gives on the validation data.
     """
 
     task: SearchTask
-    neurons: Tensor
+    places: Tensor
     wanted: Tensor
     W: Tensor
     others: Tensor | None = None
@@ -85,9 +85,8 @@ class _Bench:
     @classmethod
     def of(cls, task: SearchTask, pool: SearchDictionary, b: int) -> _Bench:
         """Of the pool's branch number `b`."""
-        own = pool.owner == b
-        wanted = unpack_bits(pool.columns.packed[own], pool.columns.n) > 0
-        return cls(task, pool.neuron[own], wanted, pool.W[own])
+        own = torch.nonzero(pool.owner == b).flatten()
+        return cls(task, pool.place[own], patterns_of(pool.columns.take(own)), pool.W[own])
 
     def faithful(self, trials: Population) -> Tensor:
         """Which trials have the wanted columns, in float32; int64 tensor of their numbers."""
@@ -112,10 +111,10 @@ class _Bench:
         """What each gives on the validation data: float64 tensor of shape (trials, validation rows, C)."""
         assert self.task.held is not None
         seen = self.task.held.runner.columns(trials, *self._named(len(trials))).to(torch.float64)
-        return torch.einsum("bkr,kc->brc", seen.reshape(len(trials), len(self.neurons), -1), self.W)
+        return torch.einsum("bkr,kc->brc", seen.reshape(len(trials), len(self.places), -1), self.W)
 
     def _named(self, count: int) -> tuple[Tensor, Tensor]:
-        return torch.arange(count).repeat_interleave(len(self.neurons)), self.neurons.repeat(count)
+        return torch.arange(count).repeat_interleave(len(self.places)), self.places.repeat(count)
 
 
 def _prune_branch(

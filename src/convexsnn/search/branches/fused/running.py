@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convexsnn.prefixes import Prefixes
 from convexsnn.search.branches.fused.genes import genes_of, lanes_of, room, vectors_of
 from convexsnn.search.branches.fused.kernel import CODES, Genes, Room, Tree, run
 from convexsnn.search.branches.fused.tiles import Tiles
@@ -30,21 +29,23 @@ def knows(population: Population) -> bool:
     return narrow and population.device.type == "cpu"
 
 
-def correlations(population: Population, tiles: Tiles, prefixes: Prefixes, U: Tensor) -> Tensor:
-    """d^T U of every last-layer neuron: float tensor (B, m, C) from U of shape (rows, C)."""
-    dtype, shape = population.layers[0].weight.dtype, (len(population), vectors_of(population), U.shape[1])
+def correlations(population: Population, tiles: Tiles, counts: Tensor) -> Tensor:
+    """Sums over what is seen of every last-layer neuron: float tensor (B, m, C) from counts of shape (nodes, C)."""
+    dtype, shape = population.layers[0].weight.dtype, (len(population), vectors_of(population), counts.shape[1])
     total = room(int(np.prod(shape)) * lanes_of(dtype), dtype)
-    at_nodes = torch.cat(prefixes.gather(U.to(dtype))).numpy()
-    _run(population, tiles, tiles.lay_out(at_nodes), np.empty((len(population), 0), np.uint64), total)
+    _run(population, tiles, tiles.lay_out(counts.to(dtype).numpy()), np.empty((len(population), 0), np.uint64), total)
     sums = torch.from_numpy(total).reshape(*shape, -1)
     return sums.transpose(2, 3).flatten(1, 2)[:, : population.m_last].contiguous()
 
 
-def patterns(population: Population, tiles: Tiles, prefixes: Prefixes, owner: Tensor, neuron: Tensor) -> Tensor:
-    """The columns of chosen last-layer neurons: bool tensor (P, rows)."""
-    place, read = np.zeros(prefixes.n_nodes, np.int64), tiles.read
+def patterns(population: Population, tiles: Tiles, nodes: Tensor, owner: Tensor, neuron: Tensor) -> Tensor:
+    """What is seen of chosen last-layer neurons after the tree's `nodes`: bool tensor (P, len(nodes)).
+
+    After nodes that lead to no row, anything.
+    """
+    place, read = np.zeros(max(int(nodes.max()), tiles.node.max()) + 1, np.int64), tiles.read
     place[read] = np.arange(len(read))
-    place = place[prefixes.node_of_row.numpy()]
+    place = place[nodes.numpy()]
     found, size = np.empty((len(owner), len(place)), bool), max(1, CHUNK_NODES // len(read))
     nothing = room(0, population.layers[0].weight.dtype)
     for part in torch.arange(len(owner)).split(size):
