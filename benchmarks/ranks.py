@@ -36,8 +36,10 @@ from convexsnn.cli.folder import CERTIFICATE, MODEL, folder_problems
 from convexsnn.columns import BitColumns
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
+from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.ranks import ProcessGroup
+from convexsnn.search import SearchSettings, search
 from convexsnn.sequences import Sequences
 from convexsnn.sharded import ShardedColumns, ShardedSequences, rows_of_rank
 from convexsnn.solvers import SolverOptions, solve
@@ -79,7 +81,22 @@ def program(rows, columns, ranks, loss="cross_entropy"):
     yield {"primal": found.primal, "dual": found.dual, "support": found.support}
 
 
-WORK = {"dictionary": dictionary, "cross_entropy": program}
+def searched(rows, columns, ranks):
+    """A search for neurons, without the oracle that trains by surrogate gradients; `columns` are 1e6 neuron steps."""
+    g = torch.Generator().manual_seed(0)
+    values = torch.randn(rows, STEPS, FEATURES, generator=g, dtype=torch.float64)
+    sequences = Sequences(values, torch.full((rows,), STEPS))
+    loss = LOSSES["cross_entropy"]
+    targets = loss.encode((values[:, 0, 0] * values[:, -1, 1] > 0).to(torch.int64), 2)
+    oracles = ("restarts", "refinement", "crossing", "inputs")
+    settings = SearchSettings(depth=2, effort=1e6 * columns, oracles=oracles)
+    problem = Problem(sequences, targets, loss, PENALTIES["l1"], 0.002).over(ranks)
+    yield
+    found = search(problem, settings)
+    yield {"objective": found.history[-1].objective, "rounds": len(found.history)}
+
+
+WORK = {"dictionary": dictionary, "cross_entropy": program, "search": searched}
 
 
 def measure(folder, rank, size, arguments):

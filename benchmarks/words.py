@@ -76,7 +76,9 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, threads {torch.get_num_threads()}\n"
     )
-    print("| task | outcome | rounds | neurons | parts | boxes | transitions | margin | seconds | of these, last proof |")
+    print(
+        "| task | outcome | rounds | neurons | parts | boxes | transitions | margin | seconds | of these, last proof |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     proved = []
     for name in options.only:

@@ -7,7 +7,7 @@ import torch
 from convexsnn import Gaussian, SpikingClassifier, as_batches
 from convexsnn.cli.app import run
 from convexsnn.dictionary import build_dictionary
-from convexsnn.families import Heterogeneous, Kernels, Reservoir
+from convexsnn.families import Heterogeneous, Kernels, Reservoir, Search
 from convexsnn.ranks import Alone, check_alike, dealt
 from convexsnn.sequences import as_sequences
 from convexsnn.sharded import ShardedSequences
@@ -26,6 +26,7 @@ MODELS = [
         (Heterogeneous(**SMALL) + Gaussian(**SMALL), {"intercept": True, "penalty": "elastic"}),
         (CRITICAL, {"penalty": "group"}),
         (Kernels(last=30), {"columns": 20}),
+        (Search(effort=2e6, depth=2, width=3, population=8), {"beta": 0.3}),
     )
 ]
 
@@ -111,7 +112,7 @@ def test_of_several_processes_one_speaks_and_writes(tmp_path):
     ("arguments", "reason"),
     [
         ([*FIT, "--beta", "-1"], "beta[1] must be more than 0"),
-        (["fit", *DIGITS, "--witnesses", "search"], "witnesses='search' needs all sequences in memory"),
+        (["fit", *DIGITS, "--witnesses", "surrogate"], "witnesses='surrogate' needs all sequences in memory"),
         ([*FIT, "--device", "cuda"], "start it without torchrun"),
         (["predict"], "predict is the work of one process: start it without torchrun"),
     ],
@@ -139,8 +140,12 @@ def test_a_process_that_fails_alone_says_why(tmp_path, monkeypatch):
 
 def test_what_is_the_work_of_one_process_is_refused():
     X, y = draw()
-    with pytest.raises(ValueError, match="witnesses='search' needs all sequences in memory, and X is spread over"):
-        SpikingClassifier(witnesses="search").fit(X, y, ranks=Alone())
+    with pytest.raises(ValueError, match="witnesses='surrogate' needs all sequences in memory, and X is spread over"):
+        SpikingClassifier(witnesses="surrogate").fit(X, y, ranks=Alone())
+    with pytest.raises(ValueError, match="seconds go by the clock of one process"):
+        SpikingClassifier(witnesses=Search(seconds=1.0)).fit(X, y, ranks=Alone(0, 2))
+    with pytest.raises(ValueError, match="witnesses='search' needs all sequences in memory"):
+        SpikingClassifier(witnesses="search").fit(as_batches([(X, y)]), ranks=Alone())
 
 
 def test_work_is_dealt_evenly_and_all_of_it():

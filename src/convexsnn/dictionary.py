@@ -16,7 +16,7 @@ from convexsnn.mapped import allocated
 from convexsnn.network import Hidden
 from convexsnn.ranks import Ranks, gathered
 from convexsnn.sequences import SequenceSource
-from convexsnn.sharded import ShardedColumns, ShardedSequences, rows_of_rank
+from convexsnn.sharded import ShardedColumns, ShardedSequences, rows_of_rank, whole
 from convexsnn.simulation import Simulation, simulate_held
 
 # Bytes of rows compared at a time when equal ones are looked for.
@@ -108,9 +108,9 @@ def _simulated(
     """The columns of all last-layer neurons, each a row of bytes or of numbers, and what was noted on the way."""
     seen = _Seen(torch.zeros(len(hidden.branches), dtype=torch.bool, device=hidden.device))
     parts = (part.features for part in _watch(simulate_held(hidden, sequences), seen, rows, on_chunk))
-    bits, whole = hidden.readout.bits, sequences.whole if isinstance(sequences, ShardedSequences) else sequences
+    bits, source = hidden.readout.bits, whole(sequences)
     width, dtype = (-(-rows // 8), torch.uint8) if bits else (rows, torch.float64)
-    folder = whole.columns_in if isinstance(whole, Batches) else None
+    folder = source.columns_in if isinstance(source, Batches) else None
     stored = allocated((hidden.n_last, width), dtype, hidden.device, folder)
     (_pack_rows if bits else _real_rows)(parts, stored)
     return stored, seen

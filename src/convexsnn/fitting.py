@@ -100,13 +100,18 @@ def _limited(source: ColumnSource, family: WitnessFamily, regularisation: Regula
 
 def check_source(family: WitnessFamily, problem: Problem) -> None:
     """Raise ValueError where the family needs all sequences in the memory of one process, and they are not there."""
-    if not family.batchwise and not isinstance(problem.source, Sequences):
-        known = ", ".join(sorted(name for name, kind in FAMILIES.items() if kind.batchwise))
-        other = "work in one process" if isinstance(problem.source, ShardedSequences) else "pass X as one array"
-        raise ValueError(
-            f"witnesses={family.name!r} needs all sequences in memory, and X is {problem.source.kept}: use one of "
-            f"{known}, or {other}"
-        )
+    source = problem.source
+    if family.batchwise or isinstance(source, Sequences):
+        return
+    spread = isinstance(source, ShardedSequences)
+    if spread and family.shared and isinstance(source.whole, Sequences):
+        return
+    kinds = [kind for kind in FAMILIES.values() if kind.batchwise or (spread and kind.shared)]
+    known = ", ".join(sorted(kind.name for kind in kinds))
+    raise ValueError(
+        f"witnesses={family.name!r} needs all sequences in memory, and X is {source.kept}: use one of {known}, or "
+        f"{'work in one process' if spread else 'pass X as one array'}"
+    )
 
 
 def check_checkpoint(family: WitnessFamily, run: Run) -> None:

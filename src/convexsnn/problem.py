@@ -20,10 +20,10 @@ from convexsnn.network import Hidden, Network
 from convexsnn.penalties import Penalty, PenaltyAboveNorm, Ridge
 from convexsnn.prefixes import equal_prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
-from convexsnn.ranks import Ranks
+from convexsnn.ranks import Alone, Ranks
 from convexsnn.regularisation import check_rho
 from convexsnn.sequences import Sequences, SequenceSource, in_memory
-from convexsnn.sharded import ShardedSequences
+from convexsnn.sharded import ShardedSequences, whole
 from convexsnn.simulation import scores
 from convexsnn.validation import Score, Validation
 from convexsnn.witnesses.input_view import InputView
@@ -176,7 +176,12 @@ class Problem:
     @property
     def input(self) -> Sequences:
         """The sequences, for what needs all of them at once; ValueError where they are not in memory."""
-        return in_memory(self.source)
+        return in_memory(whole(self.source))
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes over which rows are spread."""
+        return self.source.ranks if isinstance(self.source, ShardedSequences) else Alone()
 
     @property
     def n_outputs(self) -> int:
@@ -201,8 +206,7 @@ class Problem:
     @cached_property
     def groups(self) -> Tensor:
         """The same number for rows of equal input, which every network answers alike; int64 of shape (rows,)."""
-        whole = self.source.whole if isinstance(self.source, ShardedSequences) else self.source
-        return equal_prefixes(whole, every_step=self.every_step)
+        return equal_prefixes(whole(self.source), every_step=self.every_step)
 
     def merged_rows(self, dtype: torch.dtype) -> MergedRows:
         """Rows of equal input and equal target as one of their total weight, with the prefixes that they end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,6 +84,25 @@ def gathered(tensor: Tensor, ranks: Ranks) -> Tensor:
     """The tensors of all ranks, which are of one shape, one after the other: shape (size, ...)."""
     every = tensor.new_zeros(ranks.size, *tensor.shape)
     every[ranks.rank] = tensor
+    ranks.add_up(every)
+    return every
+
+
+def made_in_shares(count: int, of_share: Callable[[slice], Tensor], ranks: Ranks) -> Tensor:
+    """A tensor of `count` rows that depend on nothing else, from a function that makes those of a slice.
+
+    Each rank makes a share of them, and all get the whole.
+    """
+    if ranks.size == 1:
+        return of_share(slice(0, count))
+    share = slice(count * ranks.rank // ranks.size, count * (ranks.rank + 1) // ranks.size)
+    own = of_share(share)
+    every = own.new_zeros(count, *own.shape[1:])
+    every[share] = own
+    if every.dtype == torch.bool:  # which nothing adds up
+        every = every.to(torch.uint8)
+        ranks.add_up(every)
+        return every > 0
     ranks.add_up(every)
     return every
 

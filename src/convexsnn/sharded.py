@@ -100,6 +100,11 @@ class ShardedSequences(SequenceSource):
         return every
 
 
+def whole(sequences: SequenceSource) -> SequenceSource:
+    """All sequences, also of those that are spread over ranks."""
+    return sequences.whole if isinstance(sequences, ShardedSequences) else sequences
+
+
 @dataclass(frozen=True)
 class ShardedColumns:
     """Columns of which each rank holds some rows. Every rank must ask for the same products in the same order.

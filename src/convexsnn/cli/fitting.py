@@ -127,7 +127,8 @@ def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) 
     split = data.splits.get("val") if several or family.searches else None
     validation = None if split is None else (split.X, split.y)
     checkpoint = out / CHECKPOINT if family.searches else None
-    if checkpoint is not None:
+    keeps = checkpoint is not None and (ranks is None or ranks.rank == 0)
+    if keeps:
         out.mkdir(parents=True, exist_ok=True)
     try:
         with showing.progress(estimator.tol) as observer:
@@ -138,7 +139,7 @@ def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) 
             raise KeyboardInterrupt(f"; {checkpoint} is kept: the same command goes on from there") from None
         raise KeyboardInterrupt("; nothing was written") from None
     finally:
-        if checkpoint is not None and not any(out.iterdir()):
+        if keeps and not any(out.iterdir()):
             out.rmdir()
 
 

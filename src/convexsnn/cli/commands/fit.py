@@ -33,7 +33,7 @@ def fit(
 
     A search writes history.json as well. It keeps its state in search.safetensors, from which a killed fit goes on, and
     until-proved that of its rounds in rounds.safetensors.
-    `torchrun --nproc-per-node 2 -m convexsnn fit` shares the work among processes, where neurons are sampled.
+    `torchrun --nproc-per-node 2 -m convexsnn fit` shares the work among processes.
 
     Parameters
     ----------
