@@ -9,11 +9,15 @@ BENCH ?=
 WITHOUT_DEPS := norse==1.1.0 spikingjelly==2.0.0
 BIN := .venv/bin
 
-.PHONY: demo test lint types coverage check docs bench-paper bench-solvers clean
+.PHONY: demo examples test lint types coverage check docs bench-paper bench-solvers clean
 
 # On one thread: on a busy machine two that wait for each other take many times as long, alone they save a quarter.
 demo: .venv/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python examples/demo.py
+
+# All examples at full size, with their pictures in runs/examples.
+examples: .venv/.ready-docs
+	OMP_NUM_THREADS=1 $(BIN)/python examples/run_all.py
 
 test: .venv/.ready
 	$(BIN)/python -m pytest -n auto

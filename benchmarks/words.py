@@ -38,7 +38,8 @@ LONG = (
     TaskSettings(n_train=150, n_val=100, n_test=1, timesteps=24, per_step=True),
     0.1,
 )
-# Sums need the step before alone, but of many pairs of digits: many short words have more beginnings than few long ones.
+# Sums need the step before alone, but of many pairs of digits: many short words have more beginnings than a few long
+# ones.
 SUMS = (
     Search(depth=2, neuron="threshold", recurrent=True, readout="spike", width=6, effort=1.2e10, attempts=1),
     TaskSettings(n_train=1000, n_val=200, n_test=1, timesteps=5, per_step=True),
@@ -76,9 +77,7 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores, threads {torch.get_num_threads()}\n"
     )
-    print(
-        "| task | outcome | rounds | neurons | parts | boxes | transitions | margin | seconds | of these, last proof |"
-    )
+    print("| task | outcome | rounds | neurons | parts | boxes | transitions | margin | seconds | last proof |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     proved = []
     for name in options.only:

@@ -28,6 +28,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/(?!demo)\w+\.py",  # `make demo` runs that one
+    "ignore_pattern": r"run_all\.py",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.linear_model import RidgeClassifierCV
 
 from convexsnn import Search, SpikingClassifier, build_dictionary
-from convexsnn.cli import output, showing
+from convexsnn.cli import output
 from convexsnn.cost import inference_cost
 from convexsnn.simulation import simulate
 from convexsnn.tasks import TaskSettings, load_task
@@ -27,10 +27,9 @@ SIZES, FAMILY = TaskSettings(seed=0), Search(depth=2, recurrent=True)
 def main(sizes: TaskSettings = SIZES, family: Search = FAMILY) -> SpikingClassifier:
     """Train, certify, compare, print."""
     task = load_task("digits", sizes)
-    model = SpikingClassifier(witnesses=family, penalty="group", beta=0.03, random_state=0)
+    model = SpikingClassifier(witnesses=family, penalty="group", beta=0.03, random_state=0, verbose=True)
     start = time.perf_counter()
-    with showing.progress(model.tol) as observer:
-        model.fit(task.train.X, task.train.y, observer=observer)
+    model.fit(task.train.X, task.train.y)
     seconds = time.perf_counter() - start
     output.print_facts("Certificate", model.certificate_.facts())
 

@@ -10,13 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from convexsnn.columns import RealColumns
-from convexsnn.losses import CrossEntropy, Head
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import SolverOptions, Status, solve
-from convexsnn.solvers.active_set import curvature_store, descent, pivoting
-from convexsnn.solvers.active_set.coupled_curvature import CoupledCurvature
+from convexsnn.solvers.active_set import curvature_store, dense_model, pivoting
 from convexsnn.solvers.active_set.curvature_store import CurvatureStore
+from convexsnn.solvers.active_set.dense_model import DenseModel
 from convexsnn.solvers.active_set.descent import Descent, Point
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Journal
@@ -113,20 +111,6 @@ def test_constant_curvature_of_bits_is_exact_in_float32(monkeypatch: pytest.Monk
     assert torch.equal(CurvatureStore(columns).matrix(torch.arange(9), diagonal(h)), (D.T @ D) * 0.3)
 
 
-@pytest.mark.parametrize("heads", [(), (Head(2, 0.5), Head(1), Head(3, 2.0))])
-def test_coupled_curvature_is_the_hessian_over_its_entries(heads: tuple[Head, ...]) -> None:
-    generator = torch.Generator().manual_seed(0)
-    columns = RealColumns(torch.randn(5, 20, generator=generator, dtype=torch.float64))
-    scores = torch.randn(20, 6, generator=generator, dtype=torch.float64)
-    curvature = CrossEntropy(heads).curvature(scores, torch.zeros_like(scores))
-    identity = torch.eye(6, dtype=torch.float64)
-    H = torch.stack([curvature.apply(row.expand(20, 6)) for row in identity], dim=1)
-    D = columns.dense()
-    everything = torch.einsum("ij,ik,iab->jakb", D, D, H).reshape(30, 30)
-    index = torch.randperm(30, generator=generator)[:17]
-    assert torch.allclose(CoupledCurvature(columns).matrix(index, curvature), everything[index][:, index], atol=1e-12)
-
-
 def test_a_path_computes_the_squared_curvature_of_a_column_once(monkeypatch: pytest.MonkeyPatch) -> None:
     appended: list[int] = []
     append = CurvatureStore._append
@@ -158,7 +142,7 @@ def test_a_path_does_not_price_again_where_it_left(loss: str) -> None:
 
 
 def test_where_no_step_descends_the_semismooth_method_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(descent, "minimise_quadratic", lambda *_: None)
+    monkeypatch.setattr(dense_model, "minimise_quadratic", lambda *_: None)
     program = draw_program("logistic", "l1")
     solution = ActiveSetNewton().solve(program, SolverOptions())
     assert solution.status is Status.CONVERGED
@@ -174,7 +158,7 @@ def test_where_the_loss_is_flat_steps_are_damped(seed: int) -> None:
     W = 100.0 * ActiveSetNewton().solve(program, SolverOptions()).W
     scores = program.columns.matmul(W)
     U = program.data_gradient(scores)
-    descent, journal = Descent(program, CurvatureStore(program.columns), None), Journal(SolverOptions())
+    descent, journal = Descent(program, DenseModel(CurvatureStore(program.columns)), None), Journal(SolverOptions())
     descent.start_from(Point(W, scores, U, program.columns.rmatmul(U)))
     assert descent.solve(journal, lambda: journal.record(descent.best.primal, descent.best.dual)) is Status.CONVERGED
 

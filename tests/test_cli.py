@@ -33,12 +33,13 @@ def trained(tmp_path):
     return tmp_path / "model"
 
 
-def test_fit_writes_three_files_that_agree(trained):
+def test_fit_writes_files_that_agree(trained):
     assert sorted(p.name for p in trained.iterdir()) == [
         "SHA256SUMS",
         "certificate.json",
         "metrics.json",
         "model.safetensors",
+        "settings.toml",
     ]
     certificate = json.loads((trained / "certificate.json").read_text())
     metrics = json.loads((trained / "metrics.json").read_text())

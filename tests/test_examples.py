@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convexsnn import Kernels
+from convexsnn.tasks import TaskSettings
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -47,10 +50,44 @@ def test_events_tonic(drawn, capsys):
     assert "120 recordings of 8 frames of 128 pixels" in capsys.readouterr().out
 
 
-def test_time_series_aeon(drawn):
+def test_spoken_vowels(drawn):
     pytest.importorskip("aeon")
-    assert min(run_main("time_series_aeon", seconds=None, rounds=1)) > 0.6  # of two classes
-    assert len(drawn()) == 2
+    assert run_main("spoken_vowels", sizes=(60,), witnesses=Kernels(last=120))[0] > 0.8  # of nine speakers
+    assert drawn() == [2]
+
+
+def test_forecast_and_the_pictures_that_are_kept(tmp_path):
+    pytest.importorskip("aeon")
+    pytest.importorskip("matplotlib")
+    run = runpy.run_path(str(EXAMPLES / "run_all.py"))["run"]
+    family = Kernels(last=100, lengths=(1, 2), readouts=("rate", "analog"))
+    with pytest.warns(UserWarning, match="leaves the range of training"):
+        (ahead, real), pictures = run("forecast", tmp_path, witnesses=family)
+    assert np.abs(ahead - real).mean() < 60
+    assert [picture.name for picture in pictures] == ["forecast-1.png"]
+    assert pictures[0].stat().st_size > 1000
+
+
+def test_digits_as_features(drawn):
+    accuracies, sure = run_main("digits_as_features", n=300, last=60, folds=2)
+    assert min(accuracies.values()) > 0.6  # of ten classes
+    assert 0.1 < sure.min() < sure.max() <= 1.0
+    assert drawn() == [2]
+
+
+def test_proved_automaton(drawn):
+    sizes = {"n_train": 60, "n_val": 10, "n_test": 10}
+    taught, right = run_main("proved_automaton", task="automaton:modulo-2", **sizes)
+    assert right.all()
+    assert taught.outcome.checked.boxes > 0
+    assert drawn() == [1]
+
+
+def test_thousand_digits(drawn, capsys):
+    added, right = run_main("thousand_digits", digits=10, n_train=300, last=1500)
+    assert added == right
+    assert "10 digits: the sum is right" in capsys.readouterr().out
+    assert drawn() == [2]
 
 
 def test_certified_xor(drawn, capsys):
@@ -65,7 +102,6 @@ def test_certified_xor(drawn, capsys):
 
 def test_demo(capsys):
     from convexsnn import Search
-    from convexsnn.tasks import TaskSettings
 
     sizes, family = TaskSettings(n_train=200, n_val=50, n_test=50), Search(rounds=3, effort=1e8, population=32)
     model = run_main("demo", sizes=sizes, family=family)
@@ -73,6 +109,8 @@ def test_demo(capsys):
     assert "Sequential digits: 200 images" in capsys.readouterr().out
 
 
-def test_every_example_is_run_here():
+def test_every_example_is_run_here_or_by_the_documentation():
+    # `make docs` and `python examples/run_all.py` run these; as tests they would take too long.
+    elsewhere = {"gestures", "polished_cnn", "power_demand"}
     run = set(re.findall(r'run_main\("(\w+)"', Path(__file__).read_text()))
-    assert run == {path.stem for path in EXAMPLES.glob("*.py")}
+    assert run | elsewhere | {"forecast", "run_all"} == {path.stem for path in EXAMPLES.glob("*.py")}

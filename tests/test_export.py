@@ -169,6 +169,20 @@ def test_state_goes_on_where_it_ended():
     assert all(map(torch.equal, end, also_end))
 
 
+@pytest.mark.parametrize("every_step", [False, True])
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_batch_may_come_first(target, every_step):
+    export, package, _ = TARGETS[target]
+    pytest.importorskip(package)
+    network, X = draw("soft", dyadic=True, leak=0.5), inputs(dyadic=True)
+    network = replace(network, hidden=replace(network.hidden, every_step=every_step))
+    with torch.no_grad():
+        y, state = export(network)(X)
+        other, other_state = export(network, batch_first=True)(X.transpose(0, 1))
+    assert torch.equal(other.transpose(0, 1) if every_step else other, y)
+    assert all(map(torch.equal, other_state, state))
+
+
 @pytest.mark.parametrize("reset", ["soft", "hard", "none", "delayed"])
 def test_torch_module_can_be_scripted_compiled_and_exported(reset):
     module = to_torch(draw(reset, dyadic=False, recurrent=True, readout="membrane"))
@@ -236,6 +250,10 @@ def two_batches(module):
             lambda: to_torch(draw("soft", dyadic=False))(torch.zeros(N, D, T).double()),
             "its last axis has 15",
         ),
+        (lambda: to_torch(draw("soft", dyadic=False), batch_first=True)(torch.zeros(3, D).double()), "batch first"),
+        (lambda: to_torch(draw("soft", dyadic=False))(torch.zeros(T, N, D)), "x is .*float32, but the module computes"),
+        (lambda: to_torch(draw("soft", dyadic=False))(torch.zeros(T, N, D).double(), []), "what this module returned"),
+        (lambda: to_torch(draw("soft", dyadic=False), batch_first=1), "batch_first must be"),
         (lambda: two_batches(to_torch(draw("soft", dyadic=False))), r"state is of 40 sequences, but x, .* has n = 15"),
     ],
 )

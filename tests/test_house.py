@@ -19,7 +19,7 @@ ROOMS = [
     ["simulation", "certificate", "tensors", "validation"],
     ["witnesses", "dictionary", "solvers"],
     ["ridge", "reconstruction", "bounds", "cost", "merged", "observer"],
-    ["problem"],
+    ["problem", "progress"],
     ["training", "surrogate", "splits", "kernel_search"],
     ["search", "hybrids", "exact", "polishing", "export", "verification"],
     ["selection", "families"],
@@ -27,11 +27,13 @@ ROOMS = [
     ["elimination"],
     ["fitting"],
     ["estimators"],
-    ["aeon", "closed_loop", "forecasting", "storage", "words"],
+    ["aeon", "closed_loop", "forecasting", "importance", "storage", "words"],
     ["metrics", "display"],
     ["bench", "report"],
     ["cli"],
 ]
+# Methods that hand over to a later room, which is imported when they are called.
+HANDED_OVER = {("estimators", "report")}
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
 
@@ -59,7 +61,7 @@ def test_imports_run_one_way(path):
         return  # the package's front doors
     assert room in RANK, f"{room} is not on the map"
     for other in imported_rooms(path) - {room}:
-        assert RANK[other] < RANK[room], f"{room} imports {other}"
+        assert RANK[other] < RANK[room] or (room, other) in HANDED_OVER, f"{room} imports {other}"
 
 
 def test_every_room_is_on_the_map_of_contributing():

@@ -163,6 +163,25 @@ def test_a_certificate_that_does_not_hold_is_called_so(searched, tmp_path):
     assert "Checking was turned off" in section(page_of(searched, "--no-verify"), "certificate")
 
 
+def test_a_page_made_in_python_shows_the_data_that_it_is_given(tmp_path):
+    bits = np.random.default_rng(0).integers(2, size=(60, 4))
+    X, y = np.eye(2)[bits], bits[:, 0] ^ bits[:, -1]
+    model = SpikingClassifier(witnesses=Gaussian(depth=2, last=32), random_state=0).fit(X[:40], y[:40])
+    data = {"train": (X[:40], y[:40]), "test": (X[40:], y[40:])}
+    written = model.report(tmp_path / "page.html", **data, title="<bits>", inputs=[3])
+    page = written.read_text()
+    assert "<h1>&lt;bits&gt;</h1>" in page
+    assert "Checked for this page" in section(page, "certificate")
+    assert f"{100 * model.score(X[40:], y[40:]):.2f} %" in section(page, "scores")
+    assert [len(pictures(section(page, name))) for name in ("scores", "raster", "cost")] == [1, 1, 1]
+    assert "sequence 3 of the test split" in section(page, "raster")
+    page = model.report(tmp_path / "page.html").read_text()
+    assert "No data were given" in section(page, "raster")
+    assert "Checking needs the training data" in section(page, "certificate")
+    with pytest.raises(ValueError, match=r"test must be a pair \(X, y\)"):
+        model.report(tmp_path / "page.html", test=X)
+
+
 def test_names_of_files_and_classes_are_escaped(tmp_path):
     rng = np.random.default_rng(0)
     X = rng.integers(2, size=(40, 4, 2)).astype(float)

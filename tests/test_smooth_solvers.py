@@ -17,7 +17,8 @@ from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.regularisation import rho_of
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import Solver
-from convexsnn.solvers.active_set import coupled_curvature, curvature_store
+from convexsnn.solvers.active_set import curvature_store
+from convexsnn.solvers.active_set.coupled import unpacked
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Progress, SolverOptions, Status
 from convexsnn.solvers.newton import columns as newton_columns
@@ -33,7 +34,7 @@ from convexsnn.training import SimulatedColumns
 PAIRS = [(loss, penalty) for loss in ("squared", "logistic", "cross_entropy") for penalty in ("l1", "group")]
 RUNS = [
     *[(SemismoothNewton(), *pair) for pair in PAIRS],
-    *[(ActiveSetNewton(), loss, "l1") for loss in ("squared", "logistic", "cross_entropy")],
+    *[(ActiveSetNewton(), *pair) for pair in PAIRS],
 ]
 RUN_NAMES = ["-".join((solver.name, loss, penalty)) for solver, loss, penalty in RUNS]
 each_run = pytest.mark.parametrize(("solver", "loss", "penalty"), RUNS, ids=RUN_NAMES)
@@ -178,7 +179,7 @@ def test_float32_systems_and_packed_columns(
     plain = solver.solve(program, SolverOptions())
     monkeypatch.setattr("convexsnn.solvers.newton.solver.SMALL_ENTRIES", 0)
     monkeypatch.setattr(curvature_store, "SMALL_ENTRIES", 0)
-    monkeypatch.setattr(coupled_curvature, "SMALL_ENTRIES", 0)
+    monkeypatch.setattr(unpacked, "SMALL_ENTRIES", 0)
     monkeypatch.setattr(newton_columns, "DENSE_BYTES", 0)
     monkeypatch.setattr(newton_system, "COUPLED_LIMIT", 0)
     monkeypatch.setattr(newton_system, "ROWS_LIMIT", 0)

@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from convexsnn.certificate import Certificate, certify
     from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
     from convexsnn.dictionary import Dictionary, build_dictionary
-    from convexsnn.estimators import SpikingClassifier, SpikingRegressor
+    from convexsnn.estimators import SpikingClassifier, SpikingRegressor, SpikingTransformer
     from convexsnn.families import Exact, Gaussian, Heterogeneous, Kernels, KernelSearch, Reservoir, Search, Surrogate
     from convexsnn.forecasting import forecast
+    from convexsnn.importance import permutation_importance
     from convexsnn.network import Branch, Hidden, Layer, Network
     from convexsnn.neurons import LIF, Threshold
     from convexsnn.polishing import Polished, polish
@@ -48,6 +49,7 @@ __all__ = [
     "Sequences",
     "SpikingClassifier",
     "SpikingRegressor",
+    "SpikingTransformer",
     "Surrogate",
     "Threshold",
     "Trained",
@@ -58,6 +60,7 @@ __all__ = [
     "forecast",
     "gaussian",
     "load_model",
+    "permutation_importance",
     "polish",
     "predict_closed_loop",
     "reconstruct",
@@ -73,8 +76,9 @@ _ROOMS = {
     "closed_loop": ("FeedbackLoop", "predict_closed_loop"),
     "forecasting": ("forecast",),
     "dictionary": ("Dictionary", "build_dictionary"),
-    "estimators": ("SpikingClassifier", "SpikingRegressor"),
+    "estimators": ("SpikingClassifier", "SpikingRegressor", "SpikingTransformer"),
     "families": ("Exact", "Gaussian", "Heterogeneous", "KernelSearch", "Kernels", "Reservoir", "Search", "Surrogate"),
+    "importance": ("permutation_importance",),
     "network": ("Branch", "Hidden", "Layer", "Network"),
     "neurons": ("LIF", "Threshold"),
     "polishing": ("Polished", "polish"),

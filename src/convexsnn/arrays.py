@@ -95,6 +95,8 @@ def check_kind(X: Any, name: str) -> None:
             wrong = f"the single number {X!r}"
         case _ if hasattr(X, "toarray") and hasattr(X, "nnz"):
             wrong = f"sparse: pass {name}.toarray()"
+        case _ if hasattr(X, "__array_namespace__") and not hasattr(X, "__array__"):
+            wrong = f"an array of {type(X).__module__}, which does not become one of NumPy by itself: convert it first"
         case _ if type(X).__name__ == "Series":
             wrong = f"a Series, which has one axis: pass sequences, or the columns of a frame ({name}.to_frame())"
         case _ if callable(X) or isinstance(X, type):

@@ -49,6 +49,8 @@ class GlobalBound(WithFacts):
         What the bound needs beside the data, one sentence each.
     patterns : int, optional
         Distinct patterns that were enumerated.
+    leaks : tuple of float, optional
+        Where the leaks of LIF neurons are free: the least and the largest.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class GlobalBound(WithFacts):
     primal: float
     assumptions: tuple[str, ...] = ()
     patterns: int | None = None
+    leaks: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -95,6 +98,7 @@ class GlobalBound(WithFacts):
         """All fields, the scope and the two gaps as JSON has them (infinite numbers become None)."""
         fields = asdict(self) | {"scope": self.scope, "gap": self.gap, "relative_gap": self.relative_gap}
         fields["assumptions"] = list(self.assumptions)
+        fields["leaks"] = None if self.leaks is None else list(self.leaks)
         return {name: finite_or_none(value) for name, value in fields.items()}
 
     @classmethod
@@ -107,8 +111,9 @@ class GlobalBound(WithFacts):
         for name, missing in (("value", -math.inf), ("primal", math.inf), ("kappa", math.inf)):
             if fields.get(name, 0) is None:
                 fields[name] = missing
-        if isinstance(fields.get("assumptions"), list):
-            fields["assumptions"] = tuple(fields["assumptions"])
+        for name in ("assumptions", "leaks"):
+            if isinstance(fields.get(name), list):
+                fields[name] = tuple(fields[name])
         try:
             bound = cls(**fields)
         except TypeError as error:
@@ -130,6 +135,8 @@ class GlobalBound(WithFacts):
             raise ValueError("a bound's fields 'family' and 'assumptions' must be a string and a list of strings")
         if self.patterns is not None and (not isinstance(self.patterns, int) or isinstance(self.patterns, bool)):
             raise ValueError("a bound's field 'patterns' must be an integer or null")
+        if self.leaks is not None and not _is_range(self.leaks):
+            raise ValueError("a bound's field 'leaks' must be two floats, the least and the largest, or null")
 
     def facts(self) -> dict[str, str]:
         """The bound, and how far below the objective it is."""
@@ -146,6 +153,11 @@ class GlobalBound(WithFacts):
             f"global bound ({self.method}{count}): no network has an objective below {self.value:.9g}, "
             f"relative gap {self.relative_gap:.1e}; over {self.family}"
         )
+
+
+def _is_range(leaks: Any) -> bool:
+    two = isinstance(leaks, tuple) and len(leaks) == 2 and all(isinstance(leak, float) for leak in leaks)
+    return two and 0.0 <= leaks[0] <= leaks[1] <= 1.0
 
 
 def finite_or_none(value: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from scipy.stats import beta
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
+from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.estimators.classes import same_answers
 from convexsnn.estimators.targets import class_labels
@@ -85,6 +88,42 @@ def error_bound(scores: Mapping[str, float], n: int) -> float | None:
         return None
     wrong = n - round(share * n)
     return 1.0 if wrong == n else float(beta.ppf(CONFIDENCE, wrong + 1, n - wrong))
+
+
+@isolated
+def fit_metrics(
+    estimator: Estimator, splits: Mapping[str, Split], scores: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """What is measured of a fitted estimator: scores, objective, times, and the cost of inference.
+
+    Parameters
+    ----------
+    estimator : SpikingClassifier or SpikingRegressor
+    splits : mapping of str to Split
+        The cost is that of the test split, or else of the first split there is.
+    scores : mapping of str to mapping of str to float
+        By split, as of `split_scores`.
+    """
+    trained = estimator.trained_
+    facts = json.loads(trained.certificate.to_json())  # numbers that JSON has
+    shown = splits.get("test", next(iter(splits.values())))
+    cost = inference_cost(estimator.network_, estimator.sequences(shown.X))
+    return {
+        **scores,
+        "beta": estimator.beta_,
+        "objective": facts["primal"],
+        "relative_gap": facts["relative_gap"],
+        "certified": trained.certificate.holds(estimator.tol),
+        "status": trained.status.name,
+        "solver": trained.solver,
+        "n_iter": trained.n_iter,
+        "seconds": dict(trained.seconds),
+        "P_last": trained.witnesses.n_last,
+        "columns": trained.certificate.P,
+        **asdict(cost),
+        "n": {split: len(part) for split, part in splits.items()},
+        "test_error_bound": error_bound(scores["test"], len(splits["test"])) if "test" in scores else None,
+    }
 
 
 def shown_bound(bound: float) -> str:

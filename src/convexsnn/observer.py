@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from convexsnn.solvers.base import Progress
@@ -33,3 +33,20 @@ class Observer:
         """Say what is done next."""
         if self.began is not None:
             self.began(what)
+
+    def and_then(self, other: Observer) -> Observer:
+        """An observer that tells this one, and then `other`."""
+        both = {own.name: (getattr(self, own.name), getattr(other, own.name)) for own in fields(self)}
+        return Observer(**{name: _in_turn(first, second) for name, (first, second) in both.items()})
+
+
+def _in_turn(first: Callable[..., None] | None, second: Callable[..., None] | None) -> Callable[..., None] | None:
+    """One call for two; where only one is there, it is that one."""
+    if first is None or second is None:
+        return first or second
+
+    def tell(*what: Any) -> None:
+        first(*what)
+        second(*what)
+
+    return tell

@@ -216,11 +216,12 @@ def _check_outputs(estimator: Estimator, outputs: int) -> None:
 
 
 def describe_parameters(estimator: Estimator) -> dict[str, Any]:
-    """Parameters as JSON has them, "auto" as what was chosen.
+    """Parameters as JSON has them, "auto" as what was chosen; without `verbose`, which says nothing of a model.
 
     A RandomState has no JSON form and becomes None (the weights are in the file).
     """
     parameters = estimator.get_params(deep=False)
+    del parameters["verbose"]
     if not isinstance(parameters["random_state"], (int, np.integer, type(None))):
         parameters["random_state"] = None
     parameters["device"] = str(parameters["device"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never, get_args
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.network import Branch, Hidden, Layer, without_delays
-from convexsnn.neurons import LIF, RESETS, Neuron, Reset, Threshold, lif
+from convexsnn.neurons import LIF, RESETS, Neuron, Reset, Threshold
 from convexsnn.readouts import Membrane, Readout, Spike, as_readout
 from convexsnn.witnesses import Architecture
 from convexsnn.witnesses.constant import with_constant, without_constant
@@ -29,6 +29,8 @@ class Unit:
         "none" of threshold units.
     leak : float
         In [0, 1]; 0 of threshold units.
+    leak_to : float, optional
+        Where it is given, every neuron has a leak of its own, any from `leak` to this one.
     threshold : float
         0 of threshold units. Of LIF neurons only its sign says which patterns there are, as incoming weights can be
         scaled.
@@ -52,6 +54,7 @@ class Unit:
     bias: bool = False
     self_recurrent: bool = False
     readout_bias: bool = False
+    leak_to: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("neuron", self.neuron, get_args(UnitKind))
@@ -59,6 +62,8 @@ class Unit:
         _ = self.after_spike  # refuses a reset of which it does not know
         check_real("leak", self.leak, 0.0, 1.0)
         check_real("threshold", self.threshold)
+        if self.leak_to is not None:
+            check_real("leak_to", self.leak_to, self.leak, 1.0)
         if self.neuron == "threshold" and (self.reset, self.leak, self.threshold) != ("none", 0.0, 0.0):
             raise ValueError(
                 f"a threshold unit has no reset, leak and threshold: they must be 'none', 0.0 and 0.0, got "
@@ -128,24 +133,25 @@ class Unit:
         ----------
         p : float tensor of shape (r, m)
             Parameters that the unit does not have are left out. Of the threshold the size is given, and all is scaled
-            so that it becomes the unit's own.
+            so that it becomes the unit's own. Where leaks are free, they are one more row, the last.
         n_features : int
         dtype : torch.dtype
         """
         rest = list(p[n_features:])
+        leaks = torch.full_like(p[0], self.leak) if self.leak_to is None else rest.pop()
         recurrent = rest.pop(0) if self.self_recurrent else None
         bias = rest.pop(0) if self.bias else None
         scale = abs(self.threshold) / rest.pop(0) if self.has_threshold else torch.ones_like(p[0])
         read = rest.pop(0) if self.readout_bias else None
         scaled = lambda values: None if values is None else (values * scale).to(dtype)  # noqa: E731
         own = None if recurrent is None else torch.diag((recurrent * scale).to(dtype))
-        neuron = self._neurons(p.shape[1], dtype)
+        neuron = self._neurons(leaks.to(dtype))
         return Branch((Layer((p[:n_features] * scale).to(dtype), neuron, own, scaled(bias)),), scaled(read))
 
-    def _neurons(self, m: int, dtype: torch.dtype) -> Neuron:
+    def _neurons(self, leaks: Tensor) -> Neuron:
         match self.neuron:
             case "lif":
-                return lif(m, self.leak, self.threshold, self.reset, dtype)
+                return LIF(leaks, torch.full_like(leaks, self.threshold), self.reset)
             case "threshold":
                 return Threshold()
 
@@ -153,7 +159,8 @@ class Unit:
         name = "threshold units"
         if self.neuron == "lif":
             leak, threshold = float(self.leak) + 0.0, float(self.threshold) + 0.0  # -0.0 is 0.0
-            name = f"LIF neurons of leak {leak!r}, threshold {threshold!r} and {self.reset} reset"
+            to = "" if self.leak_to is None else f" to {float(self.leak_to)!r}, each its own"
+            name = f"LIF neurons of leak {leak!r}{to}, threshold {threshold!r} and {self.reset} reset"
         extras = [word for word, has in (("bias", self.bias), ("readout bias", self.readout_bias)) if has]
         recurrence = ", each with a weight from its own last spike," if self.self_recurrent else ""
         return f"{name}{recurrence} {'with ' + ' and '.join(extras) if extras else 'without bias'}"
@@ -222,14 +229,40 @@ class NetworkFamily:
         wide = max(max(a.layer_sizes(k)) for k in range(a.branches)) > 1
         return cls(a.n_features, (unit,), a.depth - 1, a.recurrent and wide, a.read_by, a.every_step, intercept)
 
+    def with_leaks(self, low: float, high: float) -> NetworkFamily:
+        """The same networks with any leaks from `low` to `high`, each neuron its own.
+
+        Raises
+        ------
+        ValueError
+            When the family has a LIF neuron with a leak outside the range, which it would no longer cover.
+        """
+        check_real("leaks[0]", low, 0.0, 1.0)
+        check_real("leaks[1]", high, low, 1.0)
+        for unit in self.units:
+            if unit.neuron == "lif" and not low <= unit.leak <= high:
+                raise ValueError(f"leaks must include those of the neurons: {unit.leak!r} is not in [{low!r}, {high!r}]")
+        low, high = float(low), float(high)
+        to = high if high > low else None
+        free = (replace(unit, leak=low, leak_to=to) if unit.neuron == "lif" else unit for unit in self.units)
+        return replace(self, units=tuple(dict.fromkeys(free)))
+
+    @property
+    def leaks(self) -> tuple[float, float] | None:
+        """The range of the neurons' leaks, where they are free; None where each kind has a leak of its own."""
+        free = [(unit.leak, unit.leak_to) for unit in self.units if unit.leak_to is not None]
+        return (min(low for low, _ in free), max(high for _, high in free)) if free else None
+
     def simplest(self, dtype: torch.dtype = torch.float64) -> Hidden:
-        """One neuron of each kind, with zero weights, and the always-firing one: `of` gives the family back."""
+        """One neuron of each kind, with zero weights, and the always-firing one: `of` gives a family of fixed leaks back."""
         zeros = torch.zeros(self.n_features + 5, 1, dtype=dtype)
         branches = []
         for unit in self.units:
             p = zeros.clone()
             if unit.has_threshold:
                 p[self.n_features + unit.self_recurrent + unit.bias] = 1.0
+            if unit.leak_to is not None:
+                p[-1] = unit.leak
             branches.append(unit.branch(p, self.n_features, dtype))
         hidden = Hidden(self.n_features, tuple(branches), self.readout, self.every_step, dtype)
         return with_constant(hidden) if self.constant else hidden

@@ -109,7 +109,7 @@ def pricing_certificate(
     )
     kappa = priced_kappa(program, groups, U, priced.kappa)
     value, kappa = stated(_best_bound(bare, groups, U, kappa), kappa)
-    return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS)
+    return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS, leaks=family.leaks)
 
 
 def priced_kappa(program: ConvexProgram, groups: Tensor, U: Tensor, kappa: float) -> float:
@@ -125,7 +125,7 @@ def priced_kappa(program: ConvexProgram, groups: Tensor, U: Tensor, kappa: float
 def pricing_bound(family: NetworkFamily, bound: Bound, kappa: float, primal: float) -> GlobalBound:
     """The bound that exact pricing gave, as data."""
     value, kappa = claimed(bound, kappa)
-    return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS)
+    return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS, leaks=family.leaks)
 
 
 def check_provable(claim: GlobalBound, sequences: SequenceSource) -> None:
@@ -152,9 +152,9 @@ def prove_again(
     """
     if claim.method == "universal":
         return universal_certificate(program, groups, witnesses, sequences.n_steps, U, primal, proved)
-    family = NetworkFamily.of(witnesses)
+    family = _family_of(witnesses, claim.leaks, intercept=False)
     if witnesses.branches and str(family) != claim.family:
-        family = NetworkFamily.of(witnesses, intercept=True)
+        family = _family_of(witnesses, claim.leaks, intercept=True)
     if str(family) != claim.family or witnesses.dtype != torch.float64:
         return None
     whole = in_memory(sequences)
@@ -162,6 +162,11 @@ def prove_again(
         return pricing_certificate(program, groups, family, whole, U, primal, proved)
     arrangement = enumerate_family(family, whole, limit=VERIFIED_LIMIT)
     return arrangement_certificate(program, groups, arrangement, U, primal, proved)
+
+
+def _family_of(witnesses: Hidden, leaks: tuple[float, float] | None, *, intercept: bool) -> NetworkFamily:
+    family = NetworkFamily.of(witnesses, intercept=intercept)
+    return family if leaks is None else family.with_leaks(*leaks)
 
 
 def _own_kappa(program: ConvexProgram, U: Tensor) -> float:

@@ -25,6 +25,7 @@ from convexsnn.cli.commands.quantise import quantise
 from convexsnn.cli.commands.report import report
 from convexsnn.cli.commands.tasks import tasks
 from convexsnn.cli.commands.verify import verify
+from convexsnn.cli.settings_file import read_settings
 
 app = App(
     name="convexsnn",
@@ -34,7 +35,8 @@ app = App(
 )
 bench = App(name="bench", help="The paper's tables and ablations; a killed run goes on where it was.")
 app.command(bench)
-for command in (fit, predict, verify, prove, bound, export, report, quantise, tasks):
+app.command(fit, config=read_settings)
+for command in (predict, verify, prove, bound, export, report, quantise, tasks):
     app.command(command)
 for command in (paper, ablation):
     bench.command(command)

@@ -15,7 +15,7 @@ from convexsnn.global_bound import GlobalBound
 from convexsnn.storage import model_bytes
 
 
-def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
+def bound(model: Path, source: FitData, how: ExactSettings, leaks: tuple[float, float] | None = None) -> dict[str, Any]:
     """Bound every network of a model's kind, and keep the bound in the model's folder where it is better.
 
     Raises
@@ -34,7 +34,7 @@ def bound(model: Path, source: FitData, how: ExactSettings) -> dict[str, Any]:
     train = load_unchanged(source, estimator, extra)[0].train
     before = estimator.certificate_.family_bound or estimator.certificate_.global_bound
     with showing.progress(estimator.tol) as observer:
-        after = estimator.tighten_bound(train.X, train.y, how, observer=observer)
+        after = estimator.tighten_bound(train.X, train.y, how, observer=observer, leaks=leaks)
     improved = after is not before
     if improved:
         own = estimator.certificate_.to_json().encode()

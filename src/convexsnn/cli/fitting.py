@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,21 @@ import numpy as np
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet, check_splits, trained_on
-from convexsnn.cli.folder import CERTIFICATE, CHECKPOINT, HISTORY, METRICS, MODEL, PATH, check_out, write_model
+from convexsnn.cli.folder import (
+    CERTIFICATE,
+    CHECKPOINT,
+    HISTORY,
+    METRICS,
+    MODEL,
+    PATH,
+    SETTINGS,
+    check_out,
+    write_model,
+)
 from convexsnn.cli.reporting import PAGE
 from convexsnn.cli.targets import is_page
-from convexsnn.cost import inference_cost
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
-from convexsnn.metrics import closed_loop_scores, error_bound, shown_bound, split_scores
+from convexsnn.metrics import closed_loop_scores, fit_metrics, shown_bound, split_scores
 from convexsnn.ranks import Ranks, check_alike
 from convexsnn.reading import DamagedFileError
 from convexsnn.search import SearchSettings
@@ -31,6 +40,7 @@ from convexsnn.storage import describe_parameters, model_bytes, read_header
 def fit(
     data: DataSet,
     parameters: dict[str, Any],
+    settings: str,
     out: Path,
     *,
     regression: bool,
@@ -39,8 +49,8 @@ def fit(
 ) -> dict[str, Any]:
     """Train on `data`, score all its splits, write the files; returns certificate, metrics and path.
 
-    Of several ranks, all of which make this call, the first looks at the folder, scores and writes. The others return
-    no metrics.
+    `settings` is the TOML file from which the fit can be repeated. Of several ranks, all of which make this call, the
+    first looks at the folder, scores and writes. The others return no metrics.
 
     Raises
     ------
@@ -70,15 +80,16 @@ def fit(
         check_alike(solution, "the solution (so machines must be of one kind)", ranks)
     report = describe_fit(estimator)
     if writes:
-        report["metrics"] = _score_and_write(estimator, data, out, report, extra, time.perf_counter() - start)
+        seconds, told = time.perf_counter() - start, {SETTINGS: settings.encode(), MODEL: model_bytes(estimator, extra)}
+        report["metrics"] = _score_and_write(estimator, data, out, report, told, seconds)
     return report
 
 
 def _score_and_write(
-    estimator: Estimator, data: DataSet, out: Path, report: dict[str, Any], extra: dict[str, Any], seconds: float
+    estimator: Estimator, data: DataSet, out: Path, report: dict[str, Any], files: dict[str, bytes], seconds: float
 ) -> dict[str, Any]:
-    """Put all files in place; returns the metrics. The network is written also where the data cannot be scored."""
-    files = {MODEL: model_bytes(estimator, extra), CERTIFICATE: estimator.certificate_.to_json().encode()}
+    """Put `files` and the others in place; returns the metrics. The network is written also where scores fail."""
+    files |= {CERTIFICATE: estimator.certificate_.to_json().encode()}
     files |= {name: _json(report[key]) for name, key in ((PATH, "path"), (HISTORY, "search")) if key in report}
     try:
         scores = collect_scores(estimator, data)
@@ -188,28 +199,10 @@ def collect_scores(estimator: Estimator, data: DataSet) -> dict[str, Any]:
 
 
 def collect_metrics(estimator: Estimator, data: DataSet, seconds: float, scores: dict[str, Any]) -> dict[str, Any]:
-    """Scores, objective, cost of inference (on the test split where there is one) and times."""
-    trained = estimator.trained_
-    facts = json.loads(trained.certificate.to_json())  # numbers that JSON has
-    shown = data.splits.get("test", data.train)
-    cost = inference_cost(estimator.network_, estimator.sequences(shown.X))
-    return {
-        **scores,
-        "beta": estimator.beta_,
-        "objective": facts["primal"],
-        "relative_gap": facts["relative_gap"],
-        "certified": trained.certificate.holds(estimator.tol),
-        "status": trained.status.name,
-        "solver": trained.solver,
-        "n_iter": trained.n_iter,
-        "seconds": {"total": seconds, **trained.seconds},
-        "P_last": trained.witnesses.n_last,
-        "columns": trained.certificate.P,
-        **asdict(cost),
-        "n": {split: len(part) for split, part in data.splits.items()},
-        "unseen_share": data.unseen_share,
-        "test_error_bound": error_bound(scores["test"], len(data.splits["test"])) if "test" in scores else None,
-    }
+    """What metrics.json says of a fit that took so many seconds."""
+    metrics = fit_metrics(estimator, data.splits, scores)
+    metrics["seconds"] = {"total": seconds, **metrics["seconds"]}
+    return metrics | {"unseen_share": data.unseen_share}
 
 
 def print_report(report: dict[str, Any], out: Path) -> None:

@@ -16,7 +16,7 @@ from convexsnn.ranks import Ranks
 from convexsnn.storage import load_model, read_header
 
 MODEL, CERTIFICATE, METRICS, PATH = "model.safetensors", "certificate.json", "metrics.json", "path.json"
-HISTORY, QUANTISED = "history.json", "quantised.json"
+HISTORY, QUANTISED, SETTINGS = "history.json", "quantised.json", "settings.toml"
 # Files that a command puts in place together: those that are sealed, and their seal.
 OWNED = (*SEALED, SUMS)
 # The state of a search, from which a killed fit goes on; it has a seal of its own and is no part of the model.

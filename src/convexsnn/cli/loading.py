@@ -7,9 +7,8 @@ from typing import Any
 from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
 from convexsnn.cli.options import DataOptions, FitData
 from convexsnn.estimators import Estimator
+from convexsnn.estimators.rechecking import OTHER_DATA
 from convexsnn.problem import Problem
-
-OTHER_DATA = "the data are not those the model was trained on (their SHA-256 differs)"
 
 
 class OtherDataError(ValueError):

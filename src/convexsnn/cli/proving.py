@@ -42,18 +42,19 @@ def prove(model: Path, name: str | None, out: Path | None, effort: dict[str, Any
 
 
 def fit_until_proved(
-    task: str, settings: TaskSettings, parameters: dict[str, Any], out: Path, *, force: bool
+    task: str, sizes: TaskSettings, parameters: dict[str, Any], settings: str, out: Path, *, force: bool
 ) -> dict[str, Any]:
     """Train until the network is proved; what `fit` reports of the last training, and the outcome as "proof".
 
-    After each round the folder says what was made, and a killed fit goes on from there.
+    `settings` is the TOML file from which all of it can be repeated. After each round the folder says what was made,
+    and a killed fit goes on from there.
     """
     reports, begun = [], (out / ROUNDS).exists()
 
     def train(data: TaskData) -> SpikingClassifier:
         own = parameters | {"per_step": data.per_step}
         again = begun or bool(reports)  # then the model in the folder is that of the round before
-        reports.append(fit(from_loaded(data), own, out, regression=False, force=force or again))
+        reports.append(fit(from_loaded(data), own, settings, out, regression=False, force=force or again))
         if reports[-1]["interrupted"]:
             raise KeyboardInterrupt(f"; the network so far is in {out}: the same command goes on from there")
         estimator, _ = read_model(out)
@@ -61,8 +62,8 @@ def fit_until_proved(
         return estimator
 
     of = repr(sorted(parameters.items()))
-    taught = train_until_proved(train, task, settings, checkpoint=out / ROUNDS, of=of)
-    report = reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, settings), out / PROOF)}
+    taught = train_until_proved(train, task, sizes, checkpoint=out / ROUNDS, of=of)
+    report = reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, sizes), out / PROOF)}
     (out / ROUNDS).unlink(missing_ok=True)
     return report
 

@@ -10,10 +10,10 @@ from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, train
 from convexsnn.cli.folder import METRICS, PROOF, folder_problems, model_file
 from convexsnn.cli.proof_lines import proof_lines
 from convexsnn.cli.targets import check_target, is_page
-from convexsnn.cli.verifying import recheck
 from convexsnn.estimators import Estimator
 from convexsnn.files import write_atomically
 from convexsnn.report import PageContents, read_metrics, render
+from convexsnn.report.writing import Verdict, verdict_on
 from convexsnn.storage import load_model
 
 PAGE = "report.html"
@@ -70,28 +70,13 @@ def _load_data(estimator: Estimator, extra: dict[str, Any], file: Path | None, d
         return f"The data of the fit cannot be loaded again ({error}), so {without}."
 
 
-def _verdict(
-    model: Path, estimator: Estimator, data: DataSet | str, *, verify: bool
-) -> tuple[bool | None, tuple[str, ...]]:
-    """Whether the certificate holds on the data it was made from, None where that was not looked at, and the words."""
+def _verdict(model: Path, estimator: Estimator, data: DataSet | str, *, verify: bool) -> Verdict:
+    """Whether the files of the folder and the certificate hold, None where that was not looked at, and the words."""
     problems = folder_problems(model)
     if problems:
         return False, tuple(f"Does not hold: {problem}." for problem in problems)
-    if isinstance(data, str):
-        return None, ("Checking needs the training data.",)
-    if estimator.problem(data.train.X, data.train.y).data_digest != estimator.trained_.data_digest:
-        return None, ("The data shown here are not those that the model was trained on (their SHA-256 differs).",)
-    if not verify:
-        return None, ("Checking was turned off.",)
-    outcome = recheck(estimator, data)
-    if not outcome["holds"]:
-        return False, tuple(f"Does not hold: {problem}." for problem in outcome["problems"])
-    again = outcome["recomputed"]
-    return True, (
-        "Checked for this page: the hidden neurons were simulated anew on the training data, and the stored weights "
-        f"and dual vector give objective {again['primal']:.12g} and lower bound {again['dual']:.12g} in float64. "
-        "A proof in exact arithmetic: convexsnn verify --exact.",
-    )
+    train = None if isinstance(data, str) else data.train
+    return verdict_on(estimator, train) if verify or train is None else (None, ("Checking was turned off.",))
 
 
 def _source(extra: dict[str, Any]) -> dict[str, Any]:

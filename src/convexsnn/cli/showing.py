@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from convexsnn.cli.output import say, stderr, stdout
 from convexsnn.cli.torchrun import speaks
 from convexsnn.observer import Observer
-from convexsnn.search import Round
-from convexsnn.solvers import Progress as SolverProgress
+from convexsnn.progress import bars
 from convexsnn.solvers import Status
 
 
@@ -36,39 +33,11 @@ def proof_facts(exact: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def progress(tol: float) -> Iterator[Observer]:
     """An observer that shows bars on a terminal (standard error) and is quiet otherwise."""
-    name, detail = TextColumn("{task.description:<9}"), TextColumn("{task.fields[detail]}")
-    columns = (name, BarColumn(), detail, TimeElapsedColumn())
-    quiet = not (stderr.is_terminal and speaks())
-    with Progress(*columns, console=stderr, transient=True, disable=quiet) as bars:
-        simulation = bars.add_task("simulate", total=None, detail="")
-        solution = bars.add_task("solve", total=1.0, detail="", start=False)
-
-        program = ""
-
-        def began(what: str) -> None:
-            nonlocal program
-            program = f"{what}: "
-            bars.reset(solution, total=1.0, detail=what)
-
-        def simulated(done: int, total: int) -> None:
-            bars.update(simulation, completed=done, total=total, detail=f"{done}/{total} rows")
-
-        def solved(state: SolverProgress) -> None:
-            bars.start_task(solution)
-            gap = state.relative_gap
-            share = 0.0 if not math.isfinite(gap) else min(1.0, math.log(max(gap, tol)) / math.log(tol))
-            detail = f"{program}objective {state.primal:.6g}, relative gap {gap:.1e}"
-            bars.update(solution, completed=max(0.0, share), detail=detail)
-
-        def searched(entry: Round) -> None:
-            shown = "" if entry.validation_score is None else f", validation {entry.validation_score:.4f}"
-            began(
-                f"round {entry.number}: {entry.columns} columns, {entry.support} used, "
-                f"objective {entry.objective:.6g}, gap {entry.relative_gap:.1e}, "
-                f"global bound {entry.global_bound:.3g}, best score {entry.best_score:.3g}{shown}"
-            )
-
-        yield Observer(simulated, solved, began, searched)
+    if not (stderr.is_terminal and speaks()):
+        yield Observer()
+        return
+    with bars(tol, stderr) as observer:
+        yield observer
 
 
 def print_path(path: dict[str, Any]) -> None:

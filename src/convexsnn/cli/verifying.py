@@ -7,20 +7,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet
 from convexsnn.cli.folder import PROOF, folder_problems, model_file, sweep_first
-from convexsnn.cli.loading import OTHER_DATA, OtherDataError, load_fit_data
+from convexsnn.cli.loading import OtherDataError, load_fit_data
 from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
+from convexsnn.estimators.rechecking import failed, recheck
 from convexsnn.proof import verify_exactly
-from convexsnn.ranks import LostRankError, Ranks
+from convexsnn.ranks import Ranks
 from convexsnn.reading import DamagedFileError
 from convexsnn.storage import load_model
-from convexsnn.verification import verify as verify_certificate
 from convexsnn.words import check_proof_of
 
 
@@ -45,7 +43,7 @@ def verify(
     except OtherDataError as error:
         return failed(str(error))
     problems += _proof_problems(model, estimator)
-    report = recheck(estimator, data, ranks)
+    report = recheck(estimator, data.train.X, data.train.y, ranks)
     report |= {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
     return report | _prove(model, data, report, strict=strict) if exact or strict else report
 
@@ -76,38 +74,6 @@ def _prove(model: Path, data: DataSet, report: dict[str, Any], *, strict: bool) 
         "problems": [*report["problems"], *problems],
         "exact": outcome.to_dict() | {"seconds": time.perf_counter() - start},
     }
-
-
-def recheck(estimator: Estimator, data: DataSet, ranks: Ranks | None = None) -> dict[str, Any]:
-    """Recompute the certificate of a loaded model on its training data, whose rows may be spread over ranks."""
-    problems, stored = [], estimator.trained_.certificate
-    try:
-        problem = estimator.problem(data.train.X, data.train.y)
-        if problem.data_digest != estimator.trained_.data_digest:
-            problems.append(OTHER_DATA)
-        outcome = verify_certificate(estimator.trained_, stored, problem.over(ranks))
-    except LostRankError:
-        raise
-    except (ValueError, TypeError, RuntimeError, IndexError, ArithmeticError) as error:
-        reason = f"the stored model cannot be run on these data: {error}"
-        if ranks is not None:  # the others wait for what this one was to compute, until it ends
-            raise ValueError(reason) from error
-        return failed(reason)
-    weights = estimator.trained_.row_weights
-    recomputed = outcome.recomputed
-    return {
-        "holds": outcome.holds and not problems,
-        "problems": [*problems, *outcome.problems],
-        "certified_to_tol": bool(recomputed and recomputed.holds(estimator.tol)),
-        "tol": estimator.tol,
-        "uniform_row_weights": bool(torch.all(weights == weights[0])),
-        "recomputed": None if recomputed is None else json.loads(recomputed.to_json()),
-    }
-
-
-def failed(reason: str) -> dict[str, Any]:
-    """The report of a certificate that could not be recomputed at all."""
-    return {"holds": False, "problems": [reason], "recomputed": None}
 
 
 def print_verification(report: dict[str, Any]) -> None:

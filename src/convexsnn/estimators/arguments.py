@@ -46,3 +46,10 @@ def labels_beside(X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
         if given is not None:
             raise ValueError(f"{name} comes with the batches of X: leave it out")
     return X.y, X.weight
+
+
+def pair_of(name: str, value: Any) -> tuple[Any, Any]:
+    """A pair (X, y); ValueError for anything else."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ValueError(f"{name} must be a pair (X, y)")
+    return value[0], value[1]

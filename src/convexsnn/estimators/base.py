@@ -18,10 +18,11 @@ from convexsnn import fitting
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
-from convexsnn.estimators.arguments import check_device, labels_beside, seed_of
+from convexsnn.estimators.arguments import check_device, labels_beside, pair_of, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real
 from convexsnn.estimators.targets import spread_weights
+from convexsnn.estimators.watching import WithCallbacks
 from convexsnn.exact import ExactSettings, bound_network
 from convexsnn.families import Run, WitnessFamily
 from convexsnn.global_bound import GlobalBound
@@ -36,11 +37,12 @@ from convexsnn.selection import PathPoint
 from convexsnn.sequences import SequenceSource
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
+from convexsnn.tasks import Split
 from convexsnn.training import Trained
 from convexsnn.validation import Score, Validation
 
 
-class SpikingEstimator(InputReader, ABC):
+class SpikingEstimator(InputReader, WithCallbacks, ABC):
     """What classifier and regressor share: reading input, training, running."""
 
     network_: Network
@@ -70,6 +72,7 @@ class SpikingEstimator(InputReader, ABC):
         max_iter: int = 1000,
         device: str = "cpu",
         random_state: Any = None,
+        verbose: bool = False,
     ) -> None:
         self.witnesses = witnesses
         self.loss = loss
@@ -87,6 +90,7 @@ class SpikingEstimator(InputReader, ABC):
         self.max_iter = max_iter
         self.device = device
         self.random_state = random_state
+        self.verbose = verbose
 
     @property
     def certificate_(self) -> Certificate:
@@ -152,7 +156,7 @@ class SpikingEstimator(InputReader, ABC):
         check_choice("missing", self.missing, MISSING)
         self.recipe.regularisation(self.rho)
         self._options()
-        for flag in ("per_step", "intercept"):
+        for flag in ("per_step", "intercept", "verbose"):
             check_flag(flag, getattr(self, flag))
         check_integer("timesteps", self.timesteps)
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)
@@ -247,9 +251,7 @@ class SpikingEstimator(InputReader, ABC):
 
     def _read_validation(self, validation: Any, n_outputs: int) -> Validation:
         """Explicit validation data, of equal weight; ValueError naming the argument."""
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise ValueError("validation must be a pair (X_val, y_val)")
-        X, y = validation
+        X, y = pair_of("validation", validation)
         try:
             y, _ = labels_beside(X, y)
             sequences = self._source(X, fitting=False)
@@ -264,7 +266,13 @@ class SpikingEstimator(InputReader, ABC):
 
     @isolated
     def tighten_bound(
-        self, X: Any, y: Any, how: ExactSettings | None = None, *, observer: Observer | None = None
+        self,
+        X: Any,
+        y: Any,
+        how: ExactSettings | None = None,
+        *,
+        observer: Observer | None = None,
+        leaks: tuple[float, float] | None = None,
     ) -> GlobalBound:
         """Find out how far the best network of the same family is; the bound becomes `certificate_.family_bound`.
 
@@ -281,6 +289,9 @@ class SpikingEstimator(InputReader, ABC):
             "pricing" is a branch and bound, which stops with what is proved when time is up.
         observer : Observer, optional
             It is told of the progress.
+        leaks : tuple of float, optional
+            The least and the largest leak: the bound is then over neurons with any leaks between, each its own. It
+            needs the method "pricing".
 
         Returns
         -------
@@ -294,7 +305,7 @@ class SpikingEstimator(InputReader, ABC):
             layer of neurons that do not feed one another, in float64, with 0/1 columns. When it would cost too much;
             the message says how much.
         """
-        self.trained_ = bound_network(self.trained_, self.problem(X, y), how, self._options(), observer)
+        self.trained_ = bound_network(self.trained_, self.problem(X, y), how, self._options(), observer, leaks=leaks)
         bound = self.certificate_.family_bound or self.certificate_.global_bound
         assert bound is not None
         return bound
@@ -323,16 +334,62 @@ class SpikingEstimator(InputReader, ABC):
             score=self.score_function,
         )
 
+    def report(
+        self,
+        path: str | Path,
+        *,
+        train: tuple[Any, Any] | None = None,
+        val: tuple[Any, Any] | None = None,
+        test: tuple[Any, Any] | None = None,
+        title: str = "",
+        inputs: Sequence[int] = (),
+    ) -> Path:
+        """Write all that is known of the fit as one HTML page, as `convexsnn report` does; it needs the extra `plot`.
+
+        Parameters
+        ----------
+        path : path of the page
+        train, val, test : pairs (X, y), optional
+            The data to show. The certificate is checked anew on the training data.
+        title : str
+            The heading of the page: what the network was trained on.
+        inputs : sequence of int
+            The sequences whose spikes are drawn; otherwise the first of each of up to three classes.
+
+        Returns
+        -------
+        Path
+            The path of the page.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib or jinja2 (`pip install 'convexsnn[plot]'`).
+        ValueError
+            When the data do not fit the network, or `inputs` names a sequence that there is not.
+        """
+        from convexsnn.report.writing import write_report  # a later room: see tests/test_house.py
+
+        check_is_fitted(self)
+        given = {"train": train, "val": val, "test": test}
+        splits = {name: Split(*pair_of(name, pair)) for name, pair in given.items() if pair is not None}
+        return write_report(cast(Any, self), path, splits, title or type(self).__name__, tuple(inputs))
+
     def describes(self, hidden: Hidden) -> bool:
         """Whether fitting with these parameters could have given witnesses of this shape, with these neurons."""
         if (hidden.n_features, hidden.every_step) != (self.n_features_in_, bool(self.per_step)):
             return False
         return self.family.describes(hidden, intercept=bool(self.intercept))
 
-    def _scores(self, X: Any, lengths: Any = None) -> tuple[Tensor, SequenceSource]:
+    def shown(self, X: Any, *, lengths: Any = None) -> SequenceSource:
+        """`X` as the fitted network is shown it, batches too; warns where its values are far from those of `fit`."""
         check_is_fitted(self)
         sequences = self._source(X, lengths, fitting=False)
         self.input_form_.seen.warn_of_range(sequences.sample)
+        return sequences
+
+    def _scores(self, X: Any, lengths: Any = None) -> tuple[Tensor, SequenceSource]:
+        sequences = self.shown(X, lengths=lengths)
         return scores(self.network_, sequences).cpu(), sequences
 
     def _shape_like(self, rows: np.ndarray, sequences: SequenceSource) -> Any:

@@ -28,6 +28,7 @@ from convexsnn.estimators.classes import (
 )
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual
 from convexsnn.estimators.targets import class_labels, sequence_weights, spread_weights, weighty
+from convexsnn.estimators.watching import watched
 from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.labels import decide, split_heads
 from convexsnn.losses import LOSSES, Head, Loss, ProbabilisticLoss, loss_of
@@ -52,10 +53,18 @@ def _most_classes(labels: np.ndarray) -> int:
 
 
 def _models_probabilities(estimator: SpikingClassifier) -> bool:
+    """Whether there are probabilities; AttributeError, with the way to have some, where the loss models none."""
+    name = estimator.recipe.loss
     try:
-        return isinstance(classifier_loss(estimator.recipe.loss), ProbabilisticLoss)
+        loss = classifier_loss(name)
     except ValueError:
         return False  # what is wrong with `loss` is for `fit` to say
+    if not isinstance(loss, ProbabilisticLoss):
+        raise AttributeError(
+            f"loss={name!r} models no probabilities: use loss='logistic' or 'cross_entropy', or have scikit-learn's "
+            "CalibratedClassifierCV fit them to the scores"
+        )
+    return True
 
 
 class SpikingClassifier(ClassifierMixin, SpikingEstimator):
@@ -135,6 +144,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         The device on which the work is done, such as "cpu" or "cuda".
     random_state : int, RandomState or None
         The seed of the hidden weights, and of the held out sequences.
+    verbose : bool
+        Show the progress of `fit` on standard error: bars on a terminal or in a notebook, otherwise lines. scikit-learn
+        1.9 and later also has callbacks for it (`set_callbacks`): a fit is a task, its stages are the subtasks.
 
     Attributes
     ----------
@@ -200,6 +212,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         output_weights: Sequence[float] | None = None,
         device: str = "cpu",
         random_state: Any = None,
+        verbose: bool = False,
     ) -> None:
         super().__init__(
             witnesses=witnesses,
@@ -218,11 +231,13 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             max_iter=max_iter,
             device=device,
             random_state=random_state,
+            verbose=verbose,
         )
         self.class_weight = class_weight
         self.output_weights = output_weights
 
     @isolated
+    @watched
     def fit(
         self,
         X: Any,
@@ -360,7 +375,10 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     def predict_proba(self, X: Any, *, lengths: Any = None) -> Any:
         """Class probabilities, (rows, n_classes); only for losses that model them (cross_entropy, logistic).
 
-        For several outputs a list of such probabilities.
+        With cross_entropy they are the softmax of the scores. With logistic they are the sigmoid of the score for two
+        classes. For more classes, each has a sigmoid of its own, and these are divided by their sum. They are as good
+        as the program makes them on the training data, where a large beta makes them timid. For several outputs a list
+        of such probabilities.
         """
         S, sequences = self._scores(X, lengths)
         loss = cast(ProbabilisticLoss, classifier_loss(self.recipe.loss))

@@ -18,6 +18,7 @@ from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.recipe import AUTO, Usual
 from convexsnn.estimators.target_scale import TargetScale
 from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights, weighty
+from convexsnn.estimators.watching import watched
 from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.losses import LOSSES, Loss
 from convexsnn.network import Hidden, Network
@@ -50,7 +51,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         it is penalised like any other weight. Readouts that count spikes do not read it: with them, leave it out.
     rho, validation_fraction, per_step, timesteps, target, missing
         As in `SpikingClassifier`; held out sequences are not stratified.
-    tol, max_iter, device, random_state
+    tol, max_iter, device, random_state, verbose
         As in `SpikingClassifier`.
 
     Attributes
@@ -94,6 +95,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         max_iter: int = 1000,
         device: str = "cpu",
         random_state: Any = None,
+        verbose: bool = False,
     ) -> None:
         super().__init__(
             witnesses=witnesses,
@@ -112,9 +114,11 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             max_iter=max_iter,
             device=device,
             random_state=random_state,
+            verbose=verbose,
         )
 
     @isolated
+    @watched
     def fit(
         self,
         X: Any,

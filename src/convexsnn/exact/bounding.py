@@ -29,6 +29,8 @@ def bound_network(
     how: ExactSettings | None = None,
     options: SolverOptions | None = None,
     observer: Observer | None = None,
+    *,
+    leaks: tuple[float, float] | None = None,
 ) -> Trained:
     """The trained network with the bound over its family that `how` gives, where that says more than is known.
 
@@ -46,6 +48,9 @@ def bound_network(
         "arrangement" is exact: no bound over the family is better. "pricing" stops after `time_limit` seconds.
     options : SolverOptions, optional
     observer : Observer, optional
+    leaks : tuple of float, optional
+        The least and the largest leak: the bound is over neurons with any leaks between, each its own. For "pricing"
+        only. Without it, neurons have the leaks of the network.
 
     Raises
     ------
@@ -60,6 +65,8 @@ def bound_network(
         raise ValueError("X and y must be those that the network was trained on: their SHA-256 differs")
     family, dtype = NetworkFamily.of(trained.witnesses, intercept=problem.intercept), trained.witnesses.dtype
     family.check_enumerable()
+    if leaks is not None:
+        family = family.with_leaks(*leaks)
     if dtype != torch.float64:
         raise ValueError(
             f"the network is of {dtype}, whose rounding gives patterns of its own: methods 'arrangement' and 'pricing' "

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from convexsnn.bounds import ExactPricing, FamilyCells, exact_oracle, pricing_bound, universal_bound
 from convexsnn.bounds.pricing.branch_and_bound import ROOM
 from convexsnn.bounds.report import priced_kappa
 from convexsnn.bounds.universal import best_scaling
+from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.family_program import TRAINING, FamilyProgram, with_branches
 from convexsnn.network import Hidden
@@ -86,6 +88,8 @@ class _FamilyMaster:
     dictionary : Dictionary
     solution : Solution
         Over their columns.
+    candidate : float64 tensor of shape (rows, C)
+        The dual vector of the program over these columns and those of neurons that float64 does not have.
     U : float64 tensor of shape (rows, C)
         The best dual vector met: no network of the family has an objective below `bound`.
     bound : Bound
@@ -109,7 +113,8 @@ class _FamilyMaster:
         self.U, self.bound = universal.U, universal.bound
         self.kappa = grouped_kappa(self._bare, self.U, task.problem.groups)
         self.hidden, self.solving = task.family.simplest(), 0.0
-        self._extend(start)
+        self._unrealised = torch.zeros(0, len(task.problem.targets), dtype=torch.bool)
+        self._extend(start, self._unrealised)
 
     @property
     def seconds(self) -> float:
@@ -127,17 +132,17 @@ class _FamilyMaster:
         """Whether time is over."""
         return self.seconds > self._time_limit
 
-    def price(self) -> Hidden | None:
+    def price(self) -> ExactPricing | None:
         """Neurons that improve; None where there are none, or time is over, or the bound is closed."""
         inwards = INWARDS
         while True:
-            left, U = max(1.0, self._time_limit - self.seconds), self._bare.in_domain(self.solution.U)
+            left, U = max(1.0, self._time_limit - self.seconds), self._bare.in_domain(self.candidate)
             mixed = self._bare.in_domain(inwards * self.U + (1.0 - inwards) * U)
             pricing = self._priced(mixed, min(left, self._share))
             if self.closed or self.full:
                 return None
-            if pricing.best > 1.0 + 1e-9 and self._improves(pricing.witnesses, U):
-                return pricing.witnesses
+            if self._improves(pricing, U):
+                return pricing
             # A pattern of score at most rho cannot lower the objective: then the bound is what keeps the gap open.
             if inwards == 0.0 and (pricing.finished or self._share >= left):
                 return None
@@ -145,12 +150,12 @@ class _FamilyMaster:
                 self._share *= GROWTH
             inwards = 0.0
 
-    def solve(self, new: Hidden) -> Status:
+    def solve(self, new: ExactPricing) -> Status:
         """Solve over the columns of more neurons."""
-        self._extend(new)
+        self._extend(new.witnesses, new.unrealised)
         return Status.INTERRUPTED if self.solution.status is Status.INTERRUPTED else Status.CONVERGED
 
-    def _extend(self, new: Hidden | None) -> None:
+    def _extend(self, new: Hidden | None, unrealised: Tensor) -> None:
         task, hidden = self._task, self.hidden
         if new is not None:
             hidden = with_branches(hidden, new, constant=task.family.constant)
@@ -158,13 +163,22 @@ class _FamilyMaster:
         solution = task.solve(dictionary.columns, task.options.tol / 10)
         self.hidden, self.dictionary, self.solution = hidden, dictionary, solution
         self.solving += solution.seconds
+        self.candidate, self._unrealised = solution.U, torch.cat([self._unrealised, unrealised])
+        if len(self._unrealised):
+            # The bound is over all neurons in exact arithmetic, so its dual vector has to know these too.
+            bits = torch.cat([dictionary.columns.dense().T > 0.0, self._unrealised])
+            both = task.solve(BitColumns(pack_bits(bits), bits.shape[1]), task.options.tol / 10)
+            self.candidate = both.U
+            self.solving += both.seconds
 
-    def _improves(self, hidden: Hidden, U: Tensor) -> bool:
-        """Whether a column of these neurons can lower the objective."""
-        columns = build_dictionary(hidden, self._task.problem.input).columns
-        return float(require_norm(self._bare.penalty, TRAINING).dual_norm(columns.rmatmul(U))) > self._bare.rho * (
-            1.0 + 1e-9
-        )
+    def _improves(self, pricing: ExactPricing, U: Tensor) -> bool:
+        """Whether a column that pricing has found can lower the objective, or the bound's own."""
+        norm, columns = require_norm(self._bare.penalty, TRAINING), []
+        if pricing.best > 1.0 + 1e-9:
+            columns.append(build_dictionary(pricing.witnesses, self._task.problem.input).columns)
+        if len(pricing.unrealised):
+            columns.append(BitColumns(pack_bits(pricing.unrealised), pricing.unrealised.shape[1]))
+        return any(float(norm.dual_norm(own.rmatmul(U))) > self._bare.rho * (1.0 + 1e-9) for own in columns)
 
     def _priced(self, U: Tensor, time_limit: float) -> ExactPricing:
         """Price a dual vector over the family, and keep the bound that it gives if it is the best."""

@@ -103,7 +103,7 @@ def _checked(layer: Layer) -> LIF:
 
 
 @isolated
-def to_norse(network: Network) -> ExportedNetwork:
+def to_norse(network: Network, *, batch_first: bool = False) -> ExportedNetwork:
     """A network as a torch module of Norse's `LIFBoxCell`, spike for spike; leak 1 is refused.
 
     Norse multiplies its input by 1 - leak, so weights are divided by it. Norse fires above the threshold, so thresholds
@@ -116,6 +116,8 @@ def to_norse(network: Network) -> ExportedNetwork:
     ----------
     network : Network
         Copied; the module is in its dtype.
+    batch_first : bool
+        The module takes (n, T, d) instead of (T, n, d).
 
     Returns
     -------
@@ -127,4 +129,4 @@ def to_norse(network: Network) -> ExportedNetwork:
     ValueError
         When the network has no neurons, or one of them leak 1.
     """
-    return wire(network, NorseCell, prepare=scaled, prepare_bias=lowered_bias)
+    return wire(network, NorseCell, prepare=scaled, prepare_bias=lowered_bias, batch_first=batch_first)

@@ -21,7 +21,7 @@ from convexsnn.witnesses.pretrained import output_layer
 
 
 @isolated
-def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNetwork:
+def to_torch(network: Network, gradients: Gradients | None = None, *, batch_first: bool = False) -> ExportedNetwork:
     """A network as a plain torch module in its own dtype: ``forward(x, state=None) -> (y, state)``.
 
     All neurons, resets, readouts, delays, recurrence and branches are held. The module can be trained (surrogate
@@ -34,6 +34,8 @@ def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNe
         The network to export; it is copied.
     gradients : Gradients, optional
         What has a gradient, and of which shape. None is "arctan" of width 1 on the weights.
+    batch_first : bool
+        The module takes (n, T, d) instead of (T, n, d).
 
     Returns
     -------
@@ -56,7 +58,8 @@ def to_torch(network: Network, gradients: Gradients | None = None) -> ExportedNe
     """
     chosen = gradients or Gradients(SurrogateShape())
 
-    return wire(network, partial(cell_of, gradients=chosen), surrogate=chosen.surrogate)
+    make_cell = partial(cell_of, gradients=chosen)
+    return wire(network, make_cell, surrogate=chosen.surrogate, batch_first=batch_first)
 
 
 @isolated

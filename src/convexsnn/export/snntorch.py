@@ -98,7 +98,7 @@ def _cell(layer: Layer) -> nn.Module:
 
 
 @isolated
-def to_snntorch(network: Network) -> ExportedNetwork:
+def to_snntorch(network: Network, *, batch_first: bool = False) -> ExportedNetwork:
     """A network as a torch module of snnTorch neurons, spike for spike; all resets of ours are held.
 
     Thresholds are lowered to the next number below, as snnTorch fires on >. Needs the package ``snntorch``.
@@ -107,6 +107,8 @@ def to_snntorch(network: Network) -> ExportedNetwork:
     ----------
     network : Network
         Copied; the module is in its dtype.
+    batch_first : bool
+        The module takes (n, T, d) instead of (T, n, d).
 
     Returns
     -------
@@ -120,4 +122,4 @@ def to_snntorch(network: Network) -> ExportedNetwork:
         "soft" a negative one.
     """
     with torch.no_grad():
-        return wire(network, _cell)
+        return wire(network, _cell, batch_first=batch_first)

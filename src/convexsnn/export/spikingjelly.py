@@ -68,7 +68,7 @@ def _node(leak: float, threshold: float, v_reset: float | None) -> nn.Module:
 
 
 @isolated
-def to_spikingjelly(network: Network) -> ExportedNetwork:
+def to_spikingjelly(network: Network, *, batch_first: bool = False) -> ExportedNetwork:
     """A network as a torch module of SpikingJelly neurons (single-step mode), spike for spike.
 
     Resets "soft" and "hard" are held, and threshold units. Neurons of different leak or threshold become one node a
@@ -79,6 +79,8 @@ def to_spikingjelly(network: Network) -> ExportedNetwork:
     ----------
     network : Network
         Copied; the module is in its dtype.
+    batch_first : bool
+        The module takes (n, T, d) instead of (T, n, d).
 
     Returns
     -------
@@ -90,4 +92,4 @@ def to_spikingjelly(network: Network) -> ExportedNetwork:
     ValueError
         When the network has no neurons, or neurons of reset "delayed", or "none" with a leak.
     """
-    return wire(network, SpikingJellyCell)
+    return wire(network, SpikingJellyCell, batch_first=batch_first)

@@ -22,6 +22,7 @@ from typing import List, Optional, Tuple, cast  # noqa: UP035 - TorchScript read
 import torch
 from torch import Tensor, nn
 
+from convexsnn.checks import check_flag
 from convexsnn.export.chains import Chain, blocks_of, chains_of
 from convexsnn.export.readers import Reader, reader_of
 from convexsnn.network import Hidden, Layer, Network, lif_of
@@ -141,9 +142,10 @@ class ExportedBranch(nn.Module):
 class ExportedNetwork(nn.Module):
     """A network of ours in the terms of another library.
 
-    ``forward(x, state=None) -> (y, state)`` with time first: x of shape (T, n, d) in the module's dtype, y of shape
-    (n, C) after the last step, or (T, n, C) when `every_step`. None is the zero state; the state returned goes on where
-    the steps ended. Sequences of unequal length: set `every_step` and read y of each at its own last step.
+    ``forward(x, state=None) -> (y, state)``: x of shape (T, n, d) in the module's dtype, or (n, T, d) where
+    `batch_first`. y has shape (n, C) after the last step, or that of x with C in place of d when `every_step`. None is
+    the zero state; the state returned goes on where the steps ended. Sequences of unequal length: set `every_step` and
+    read y of each at its own last step.
 
     Attributes
     ----------
@@ -154,69 +156,89 @@ class ExportedNetwork(nn.Module):
     readout : Readout
         What is read of the last layers.
     every_step : bool
+    batch_first : bool
     n_features : int
         The number d of features of a step.
     """
 
     def __init__(
-        self, branches: list[ExportedBranch], output: nn.Linear, *, readout: Readout, every_step: bool
+        self,
+        branches: list[ExportedBranch],
+        output: nn.Linear,
+        *,
+        readout: Readout,
+        every_step: bool,
+        batch_first: bool = False,
     ) -> None:
         super().__init__()
         self.readout = readout
         self.branches = nn.ModuleList(branches)
         self.output = output
-        self.every_step = every_step
+        self.every_step, self.batch_first = every_step, batch_first
         self.n_features = cast(ExportedLayer, branches[0].layers[0]).n_in
+        self.size = sum(branch.size for branch in branches) + 1
 
     def forward(self, x: Tensor, state: Optional[List[Tensor]] = None) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006, UP045
         """Outputs and the state after the last step; see the class."""
         features, after = self.features(x, state)
         if not self.every_step:
-            return self.output(features[-1]), after
+            return self.output(features[:, -1] if self.batch_first else features[-1]), after
         return self.output(features), after
 
     @torch.jit.export
     def features(self, x: Tensor, state: Optional[List[Tensor]] = None) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006, UP045
-        """What the output layer reads at every step, (T, n, P_last), and the state after the last step."""
+        """What the output layer reads at every step, x with P_last in place of d, and the state after the last step."""
         self.check_input(x, state)
+        steps_first = x.transpose(0, 1) if self.batch_first else x
         before = self.zero_state(x) if state is None else state
         parts = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
         after = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
         start, steps = 0, before[-1]
         for branch in self.branches:
             end = start + branch.size  # type: ignore[operator]
-            read, own = branch(x, before[start:end], steps)
+            read, own = branch(steps_first, before[start:end], steps)
             parts.append(read)
             after.extend(own)
             start = end
-        after.append(steps + x.shape[0])
-        return torch.cat(parts, dim=2), after
+        after.append(steps + steps_first.shape[0])
+        read = torch.cat(parts, dim=2)
+        return read.transpose(0, 1) if self.batch_first else read, after
 
     @torch.jit.export
     def check_input(self, x: Tensor, state: Optional[List[Tensor]]) -> None:  # noqa: UP006, UP045
-        """ValueError where x is not (T, n, d) with the d of the network, or the state is of another n."""
+        """ValueError where x or state is not of the shape and dtype of the network."""
+        axes = "(n, T, d), batch first" if self.batch_first else "(T, n, d), time first"
         if x.dim() != 3:
-            raise ValueError("x must have shape (T, n, d), time first")
-        if x.shape[0] == 0:
+            raise ValueError(f"x must have shape {axes}, but it has {x.dim()} axes")
+        n, T = (x.shape[0], x.shape[1]) if self.batch_first else (x.shape[1], x.shape[0])
+        if T == 0:
             raise ValueError("x must have at least one step")
-        n, d = x.shape[1], x.shape[2]
-        if d != self.n_features:
+        if x.shape[2] != self.n_features:
             raise ValueError(
-                f"x must have shape (T, n, d), time first, with d = {self.n_features} features, but its last axis has "
-                f"{d}: pass x.permute(2, 0, 1) where x is (n, d, T), or x.permute(1, 0, 2) where it is (n, T, d)"
+                f"x must have shape {axes}, with d = {self.n_features} features, but its last axis has {x.shape[2]}: "
+                "exchange axes with x.permute"
             )
+        if x.dtype != self.output.weight.dtype:
+            raise ValueError(
+                f"x is {x.dtype}, but the module computes in {self.output.weight.dtype}: pass x.to(that dtype), or "
+                "convert the module with module.float() or module.double()"
+            )
+        if state is not None and len(state) != self.size:
+            raise ValueError(f"state must be what this module returned: {self.size} tensors, got {len(state)}")
         if state is not None and state[0].shape[0] != n:
             raise ValueError(
-                f"state is of {state[0].shape[0]} sequences, but x, of shape (T, n, d), has n = {n}: is it (n, T, d)?"
+                f"state is of {state[0].shape[0]} sequences, but x, of shape {axes}, has n = {n}: are its axes in "
+                "another order?"
             )
 
     @torch.jit.export
     def zero_state(self, x: Tensor) -> List[Tensor]:  # noqa: UP006
-        """The state before the first step of x (T, n, d)."""
+        """The state before the first step of x."""
+        step = x[:, 0] if self.batch_first else x[0]
         zeros = torch.jit.annotate(List[Tensor], [])  # noqa: UP006
         for branch in self.branches:
-            zeros.extend(branch.zero_state(x[0]))  # type: ignore[operator]
-        zeros.append(torch.zeros(x.shape[1], 1, dtype=torch.int64, device=x.device))
+            zeros.extend(branch.zero_state(step))  # type: ignore[operator]
+        zeros.append(torch.zeros(step.shape[0], 1, dtype=torch.int64, device=x.device))
         return zeros
 
 
@@ -227,6 +249,7 @@ def wire(
     prepare: Callable[[Layer], Layer] = lambda layer: layer,
     prepare_bias: Callable[[Layer, Tensor], Tensor] = lambda layer, bias: bias,  # noqa: ARG005
     surrogate: SurrogateShape | None = None,
+    batch_first: bool = False,
 ) -> ExportedNetwork:
     """Put the cells that `make_cell` makes of each layer into the shell.
 
@@ -240,6 +263,7 @@ def wire(
         The same for the bias of the membrane readout of a last layer.
     surrogate : SurrogateShape, optional
         The shape of the surrogate derivative of the membrane readout.
+    batch_first : bool
 
     Raises
     ------
@@ -266,7 +290,9 @@ def wire(
         for chain in chains
     ]
     output = linear_of(torch.cat([chain.W for chain in chains]).to(hidden.dtype), None)
-    return ExportedNetwork(branches, output, readout=hidden.readout, every_step=hidden.every_step)
+    check_flag("batch_first", batch_first)
+    reading = {"readout": hidden.readout, "every_step": hidden.every_step}
+    return ExportedNetwork(branches, output, **reading, batch_first=batch_first)
 
 
 def check_neurons(network: Network) -> Hidden:

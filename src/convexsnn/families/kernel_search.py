@@ -37,4 +37,8 @@ class KernelSearch(SampledFamily, KernelSearchSettings):
 
     def sample(self, problem: Problem, run: Run, generator: torch.Generator) -> Hidden:
         """See `SampledFamily`; the search runs on the CPU."""
-        return search_kernels(problem, self, generator).to(run.device)
+
+        def tell(number: int) -> None:
+            run.observer.begin(f"kernels: round {number} of {self.rounds}")
+
+        return search_kernels(problem, self, generator, tell).to(run.device)

@@ -90,7 +90,8 @@ class Surrogate(LayeredFamily, SurrogateSettings):
         start = initial_network(shape, problem.n_outputs, generator, settings.gain, delays).to(run.device)
 
         def tell(epoch: Epoch) -> None:
-            run.observer.begin(f"surrogate gradients: epoch {epoch.number} of {settings.epochs}")
+            done = f"epoch {epoch.number} of {settings.epochs}, objective {epoch.objective:.4g}"
+            run.observer.begin(f"surrogate gradients: {done}")
 
         return train_surrogate(start, problem, settings, seed=run.seed, on_epoch=tell).network.hidden
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -68,7 +69,12 @@ class KernelSearchSettings:
 
 
 @isolated
-def search_kernels(problem: Problem, settings: KernelSearchSettings, generator: torch.Generator) -> Hidden:
+def search_kernels(
+    problem: Problem,
+    settings: KernelSearchSettings,
+    generator: torch.Generator,
+    on_round: Callable[[int], None] | None = None,
+) -> Hidden:
     """Find few kernels by which a ridge readout answers a problem.
 
     Many kernels are drawn. The best of them are taken, one after another, by what each is worth to the readout. Then
@@ -84,6 +90,8 @@ def search_kernels(problem: Problem, settings: KernelSearchSettings, generator: 
     settings : KernelSearchSettings
     generator : torch.Generator
         On the CPU; advanced by the call.
+    on_round : callable (int), optional
+        It is called with the number of each round before it begins; 0 prices the kernels that are drawn first.
 
     Returns
     -------
@@ -103,6 +111,8 @@ def search_kernels(problem: Problem, settings: KernelSearchSettings, generator: 
     nothing = rows.targets[:, :0]
     found = _Found(replace(drawn, branches=()), nothing, KernelReadout.of(rows, nothing))
     for number in range(settings.rounds + 1):
+        if on_round is not None:
+            on_round(number)
         candidates = drawn if number == 0 else _candidates(found.hidden, given, settings, generator)
         missing = settings.last - found.readout.P
         more = max(ADDED, round(ADDED_SHARE * settings.last))

@@ -12,11 +12,11 @@ from typing import Any
 from .model import parse_strictly
 
 SUMS = "SHA256SUMS"
-# The JSON files of a folder. All are sealed, and so is the model.
+# The JSON files of a folder. All are sealed, and so are the model and the settings of the fit.
 CERTIFICATE, HISTORY, METRICS, PATH, PROOF, QUANTISED = (
     f"{name}.json" for name in ("certificate", "history", "metrics", "path", "proof", "quantised")
 )
-SEALED = (CERTIFICATE, HISTORY, METRICS, "model.safetensors", PATH, PROOF, QUANTISED)
+SEALED = (CERTIFICATE, HISTORY, METRICS, "model.safetensors", PATH, PROOF, QUANTISED, "settings.toml")
 # What metrics.json says, and what it says of each split, of the times and of the counts.
 METRIC_KEYS = re.compile(
     "train|val|test|closed_loop|n|seconds|beta|objective|relative_gap|certified|status|solver|n_iter|P_last|columns|"

@@ -20,56 +20,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from convexsnn.bounds.cells.cones import NONE, ONE, Cones, FormTable
+from convexsnn.bounds.cells.moving import meet_moving
 from convexsnn.compiling import cached
-
-# A region of more facets is not cut, as their set is one number of 64 bits.
-MOST_FACETS = 63
-ONE = np.uint64(1)
-NONE = np.uint64(0)
-
-
-class FormTable(NamedTuple):
-    """States as compiled code reads them.
-
-    Attributes
-    ----------
-    node : int64 array of shape (S,)
-        Of the decision tree; -1 for the planes on which a parameter is 0.
-    form : float64 array of shape (S, r)
-        Over the sum of its absolute entries, each within half a unit in the last place.
-    next : int64 array of shape (S, 2)
-        The first of the states that follow silence or a spike; -1 where they are not made yet.
-    first : int64 array of shape (N + 1,)
-        As in `DecisionTree`.
-    """
-
-    node: NDArray
-    form: NDArray
-    next: NDArray
-    first: NDArray
-
-
-class Cones(NamedTuple):
-    """The geometry of a batch of B regions.
-
-    Attributes
-    ----------
-    ray : float64 array of shape (R, r + 1)
-        Rays of largest entry 1, and how far the product with a form can be off.
-    zeros : uint64 array of shape (R,)
-        The facets of its region on which a ray lies, as bits.
-    rays : int64 array of shape (B + 1,)
-        The rays of region b are rays[b] .. rays[b + 1] - 1.
-    facet : int64 array of shape (F,)
-        2 * state + 1 for a form that is negative on the region, 2 * state for one that is not.
-    facets : int64 array of shape (B + 1,)
-    """
-
-    ray: NDArray
-    zeros: NDArray
-    rays: NDArray
-    facet: NDArray
-    facets: NDArray
 
 
 @njit(nogil=True)
@@ -110,22 +63,37 @@ class CutCones(NamedTuple):
     fires: NDArray
 
 
-def cut_cones(cones: Cones, form: NDArray, state: NDArray, signs: NDArray) -> CutCones:
-    """Cut each region by the form of a state, whose signs on all rays are given."""
-    B, r, starts = len(state), form.shape[1], cones.rays[:-1]
+def cut_cones(
+    cones: Cones, table: FormTable, state: NDArray, signs: NDArray, span: NDArray | None = None, r: int = 0
+) -> CutCones:
+    """Cut each region by the form of a state, whose signs on all rays are given.
+
+    Where forms of r entries move with the leak, `span` has the interval of each region (`moving`).
+    """
+    B, width, starts = len(state), cones.ray.shape[1], cones.rays[:-1]
     above, below = (np.add.reduceat(signs == sign, starts, dtype=np.int64) for sign in (1, -1))
     room = 2 * int((np.diff(cones.rays) + above * below).sum())
     rays, facets = np.zeros(2 * B + 1, dtype=np.int64), np.zeros(2 * B + 1, dtype=np.int64)
     facet = np.empty(2 * (len(cones.facet) + B), dtype=np.int64)
-    out = Cones(np.empty((room, r + 1)), np.empty(room, dtype=np.uint64), rays, facet, facets)
+    out = Cones(np.empty((room, width)), np.empty(room, dtype=np.uint64), rays, facet, facets)
     origin, fires = np.empty(2 * B, dtype=np.int64), np.empty(2 * B, dtype=bool)
-    n = _cut_all(cones, form, state, signs, np.stack([above, below], axis=1), CutCones(out, origin, fires))
+    parts = CutCones(out, origin, fires)
+    n = _cut_all(cones, table, state, signs, np.stack([above, below], axis=1), parts, span, r)
     kept = Cones(out.ray[: rays[n]], out.zeros[: rays[n]], rays[: n + 1], facet[: facets[n]], facets[: n + 1])
     return CutCones(kept, origin[:n], fires[:n])
 
 
 @cached
-def _cut_all(cones: Cones, form: NDArray, state: NDArray, signs: NDArray, counts: NDArray, out: CutCones) -> int:
+def _cut_all(
+    cones: Cones,
+    table: FormTable,
+    state: NDArray,
+    signs: NDArray,
+    counts: NDArray,
+    out: CutCones,
+    span: NDArray | None,
+    r: int,
+) -> int:
     """Enter the parts of all regions, of which `counts` (B, 2) rays are on either side; how many parts there are."""
     n = 0
     for b in range(len(state)):
@@ -144,7 +112,15 @@ def _cut_all(cones: Cones, form: NDArray, state: NDArray, signs: NDArray, counts
                 cones, b, signs, -2 if every else 1 if fires else -1, new >= 0, out.cones.rays[n + 1 :], out.cones
             )
             if crossing:
-                _add_between(cones, b, signs, form, state[b], out.cones.rays[n + 1 :], out.cones)
+                start = out.cones.rays[n + 1]
+                _add_between(cones, b, signs, out.cones.rays[n + 1 :], out.cones)
+                bit = ONE << np.uint64(cones.facets[b + 1] - cones.facets[b])
+                for k in range(start, out.cones.rays[n + 1]):
+                    both = out.cones.zeros[k] & ~bit
+                    if span is None:
+                        _meet(table.form, cones, b, both, state[b], out.cones.ray, k)
+                    else:
+                        meet_moving(table, cones, b, both, state[b], span[b], out.cones.ray[k], r)
             _keep_facets(cones, b, new, n, out.cones)
             out.origin[n], out.fires[n] = b, fires
             n += 1
@@ -204,8 +180,8 @@ def _keep_facets(cones: Cones, b: int, new: int, part: int, out: Cones) -> None:
 
 
 @njit(nogil=True)
-def _add_between(cones: Cones, b: int, signs: NDArray, form: NDArray, state: int, at: NDArray, out: Cones) -> None:
-    """Enter the rays on which a form is 0 between adjacent rays on its two sides, from at[0] on."""
+def _add_between(cones: Cones, b: int, signs: NDArray, at: NDArray, out: Cones) -> None:
+    """Enter the facets of the rays on which a form is 0 between adjacent rays on its two sides, from at[0] on."""
     first, last = cones.rays[b], cones.rays[b + 1]
     bit = ONE << np.uint64(cones.facets[b + 1] - cones.facets[b])
     for i in range(first, last):
@@ -216,7 +192,6 @@ def _add_between(cones: Cones, b: int, signs: NDArray, form: NDArray, state: int
                     if k != i and k != j and cones.zeros[k] & both == both:
                         adjacent = False
                 if adjacent:
-                    _meet(form, cones, b, both, state, out.ray, at[0])
                     out.zeros[at[0]] = both | bit
                     at[0] += 1
 

@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.cutting import Cones, FormTable
+from convexsnn.bounds.cells.cones import Cones, FormTable
+from convexsnn.bounds.cells.moving import moving_balance, values_at
 from convexsnn.compiling import cached
 
 # What a decision counts, at which the region has no ray on one side for certain, against one that halves it.
@@ -77,14 +78,16 @@ class Standing(NamedTuple):
     waiting: NDArray
 
 
-def decide_further(cones: Cones, before: Open, table: FormTable, weights: Weights) -> tuple[Open, Standing]:
-    """Decide what all of a region agrees on, and what follows from it."""
+def decide_further(
+    cones: Cones, before: Open, table: FormTable, weights: Weights, span: NDArray | None = None, r: int = 0
+) -> tuple[Open, Standing]:
+    """Decide what all of a region agrees on, and what follows from it; `span` and `r` as in `cut_cones`."""
     B, room = len(before.value), 2 * len(before.entry) + 64
     while True:
         bits, value = before.bits.copy(), before.value.copy()
         after = Open(np.empty(room, dtype=np.int64), np.zeros(B + 1, dtype=np.int64), bits, value)
         standing = Standing(np.zeros_like(value), np.zeros_like(value), np.full(B, -1), np.zeros(B, dtype=np.int64))
-        if _decide_all(cones, before, after, standing, table, weights):
+        if _decide_all(cones, before, after, standing, table, weights, span, r):
             after = after._replace(entry=after.entry[: after.entries[-1]].copy())
             return after, standing._replace(low=value - standing.low, high=value + standing.high)
         room *= 2
@@ -92,13 +95,21 @@ def decide_further(cones: Cones, before: Open, table: FormTable, weights: Weight
 
 @cached
 def _decide_all(
-    cones: Cones, before: Open, after: Open, standing: Standing, table: FormTable, weights: Weights
+    cones: Cones,
+    before: Open,
+    after: Open,
+    standing: Standing,
+    table: FormTable,
+    weights: Weights,
+    span: NDArray | None,
+    r: int,
 ) -> bool:
     """Do so for all regions; False where there is not room enough for what is open."""
     stack = np.empty(len(table.first) + len(before.entry) + 8, dtype=np.int64)
     at = 0
     for b in range(len(before.value)):
         size, best = 0, -1.0
+        values = np.empty((0, 0)) if span is None else values_at(cones, b, span[b], r)
         for k in range(before.entries[b], before.entries[b + 1]):
             stack[size] = before.entry[k]
             size += 1
@@ -107,7 +118,10 @@ def _decide_all(
             now, node = stack[size], -1
             if now >= 0:
                 node = table.node[now]
-                balance = _balance(cones, b, table.form, now)
+                if span is None:
+                    balance = _balance(cones, b, table.form, now)
+                else:
+                    balance = moving_balance(cones, b, table, now, span[b], values, r)
                 if balance >= 0.0:
                     score = weights.weight[node] * (balance + TOUCHING)
                     if score > best:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.cutting import Cones
+from convexsnn.bounds.cells.cones import Cones
 from convexsnn.bounds.cells.states import Line, States
 from convexsnn.rationals import kernel_lattice
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.cutting import MOST_FACETS, Cones, cut_cones, doubt_of, signs_of
+from convexsnn.bounds.cells.cones import MOST_FACETS, Cones, FormTable
+from convexsnn.bounds.cells.cutting import cut_cones, doubt_of, signs_of
 from convexsnn.bounds.cells.deciding import Open, Standing, Weights, decide_further
 from convexsnn.bounds.cells.exact_signs import ExactSigns
 from convexsnn.bounds.cells.states import States
@@ -28,12 +29,17 @@ class Regions:
     def take(self, index: NDArray[np.int64]) -> Regions:
         """Some of them."""
         c, o = self.cones, self.open
-        ray, rays = _parts(c.rays, index)
-        facet, facets = _parts(c.facets, index)
-        entry, entries = _parts(o.entries, index)
+        ray, rays = places_of(c.rays, index)
+        facet, facets = places_of(c.facets, index)
+        entry, entries = places_of(o.entries, index)
         cones = Cones(c.ray[ray], c.zeros[ray], rays, c.facet[facet], facets)
         opened = Open(o.entry[entry], entries, o.bits[index], o.value[index])
         return Regions(cones, opened, Standing(*(part[index] for part in self.standing)))
+
+    @property
+    def certain(self) -> NDArray[np.bool_]:
+        """Whether each part of the region is that of neurons: (B,)."""
+        return np.ones(len(self), dtype=bool)
 
     @property
     def cuttable(self) -> NDArray[np.bool_]:
@@ -63,7 +69,8 @@ class Regions:
         return cls(cones, opened, Standing(*map(np.concatenate, zip(*(each.standing for each in many), strict=True))))
 
 
-def _parts(starts: NDArray[np.int64], index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def places_of(starts: NDArray[np.int64], index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the entries of some regions are, and their starts among these."""
     counts = starts[index + 1] - starts[index]
     ends = np.cumsum(counts)
     places = np.arange(counts.sum()) + np.repeat(starts[index] - ends + counts, counts)
@@ -82,22 +89,8 @@ class Cutting:
         self.states, self.weights, self.exact = states, weights, ExactSigns(states)
 
     def start(self) -> Regions:
-        """All parameters: as orthants, and the origin, a region without rays, where there is no threshold."""
-        states, r = self.states, self.states.r
-        theta, roots = states.tree.dynamics.theta, states.roots
-        signs = np.array([s for s in itertools.product((1, -1), repeat=r) if theta is None or s[theta] > 0])
-        n = len(signs)
-        ray = np.concatenate([signs[:, :, None] * np.eye(r), np.full((n, r, 1), doubt_of(r))], axis=2).reshape(
-            -1, r + 1
-        )
-        zeros = np.array([~(1 << k) & ((1 << r) - 1) for k in range(r)] * n, dtype=np.uint64)
-        strict = (signs < 0) | (np.arange(r) == theta)
-        B = n + (theta is None)
-        ends = np.minimum(np.arange(B + 1), n) * r
-        cones = Cones(ray, zeros, ends, (2 * np.arange(r) + strict).ravel(), ends)
-        bits = np.zeros((B, (states.tree.n_nodes + 7) // 8), dtype=np.uint8)
-        value = np.zeros((B, self.weights.gain.shape[1]))
-        return self._advanced(cones, Open(np.tile(roots, B), len(roots) * np.arange(B + 1), bits, value))
+        """All parameters."""
+        return self._advanced(*starting_orthants(self.states, self.weights))
 
     def cut(self, regions: Regions) -> tuple[Regions, NDArray[np.int64]]:
         """The parts of regions, all of which have something to decide, and which region each is a part of."""
@@ -105,20 +98,16 @@ class Cutting:
         table = self.states.table()
         signs = signs_of(cones, table.form, chosen)
         self.exact.fill(cones, chosen, signs)
-        parts, origin, fires = cut_cones(cones, table.form, chosen, signs)
-        o = regions.open
-        # the chosen entry becomes a decided one
-        places, entries = _parts(o.entries, origin)
-        entry = o.entry[places]
-        owner = np.repeat(np.arange(len(origin)), np.diff(entries))
-        hit = entry == chosen[origin][owner]
-        entry[hit] = -(2 * chosen[origin] + fires) - 1
-        bits, value = o.bits[origin], o.value[origin]
-        node = table.node[chosen[origin]]
-        loud = np.flatnonzero(fires)
-        bits[loud, node[loud] >> 3] |= (128 >> (node[loud] & 7)).astype(np.uint8)
-        value[loud] += self.weights.gain[node[loud]]
-        return self._advanced(parts, Open(entry, entries, bits, value)), origin
+        parts, origin, fires = cut_cones(cones, table, chosen, signs)
+        return self._advanced(parts, decided(regions, origin, fires, table, self.weights)), origin
+
+    def neurons(self, regions: Regions) -> NDArray[np.float64]:
+        """Parameters of a neuron in the middle of each region: (r, B)."""
+        return self.states.parameters(regions.middles())
+
+    def leak_of(self, regions: Regions, k: int) -> float:  # noqa: ARG002 - all regions are of one leak
+        """The leak of a region."""
+        return self.states.tree.dynamics.unit.leak
 
     def _advanced(self, cones: Cones, opened: Open) -> Regions:
         opened, standing = decide_further(cones, opened, self.states.table(), self.weights)
@@ -127,8 +116,41 @@ class Cutting:
             waiting = np.flatnonzero(regions.standing.waiting)
             if not len(waiting):
                 return regions
-            entry = regions.open.entry
-            wanted = -np.unique(entry[entry < 0]) - 1
-            self.states.make(wanted >> 1, (wanted & 1).astype(bool))
+            self.states.make_waiting(regions.open.entry)
             opened, standing = decide_further(regions.cones, regions.open, self.states.table(), self.weights)
             regions = Regions(regions.cones, opened, standing)
+
+
+def starting_orthants(states: States, weights: Weights) -> tuple[Cones, Open]:
+    """All parameters: as orthants, and the origin, a region without rays, where there is no threshold."""
+    r, theta, roots = states.r, states.tree.dynamics.theta, states.roots
+    signs = np.array([s for s in itertools.product((1, -1), repeat=r) if theta is None or s[theta] > 0])
+    n = len(signs)
+    ray = np.concatenate([signs[:, :, None] * np.eye(r), np.full((n, r, 1), doubt_of(r))], axis=2).reshape(-1, r + 1)
+    zeros = np.array([~(1 << k) & ((1 << r) - 1) for k in range(r)] * n, dtype=np.uint64)
+    strict = (signs < 0) | (np.arange(r) == theta)
+    B = n + (theta is None)
+    ends = np.minimum(np.arange(B + 1), n) * r
+    cones = Cones(ray, zeros, ends, (2 * np.arange(r) + strict).ravel(), ends)
+    bits = np.zeros((B, (states.tree.n_nodes + 7) // 8), dtype=np.uint8)
+    value = np.zeros((B, weights.gain.shape[1]))
+    return cones, Open(np.tile(roots, B), len(roots) * np.arange(B + 1), bits, value)
+
+
+def decided(
+    regions: Regions, origin: NDArray[np.int64], fires: NDArray[np.bool_], table: FormTable, weights: Weights
+) -> Open:
+    """What parts of regions have decided and have open, once the chosen decision of each is taken."""
+    chosen, o = regions.standing.choice, regions.open
+    # the chosen entry becomes a decided one
+    places, entries = places_of(o.entries, origin)
+    entry = o.entry[places]
+    owner = np.repeat(np.arange(len(origin)), np.diff(entries))
+    hit = entry == chosen[origin][owner]
+    entry[hit] = -(2 * chosen[origin] + fires) - 1
+    bits, value = o.bits[origin], o.value[origin]
+    node = table.node[chosen[origin]]
+    loud = np.flatnonzero(fires)
+    bits[loud, node[loud] >> 3] |= (128 >> (node[loud] & 7)).astype(np.uint8)
+    value[loud] += weights.gain[node[loud]]
+    return Open(entry, entries, bits, value)

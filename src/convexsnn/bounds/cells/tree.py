@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from convexsnn.bounds.family import NetworkFamily, Unit
 from convexsnn.bounds.patterns.dynamics import Bits, Conditions, Dynamics
+from convexsnn.bounds.patterns.moving import MovingDynamics
 from convexsnn.bounds.patterns.trees import Inputs, distinct_inputs
 from convexsnn.prefixes import equal_prefixes
 from convexsnn.rationals import Floats, Integers
@@ -42,7 +43,7 @@ class DecisionTree:
         The node whose decision each dictionary row reads.
     """
 
-    dynamics: Dynamics
+    dynamics: Dynamics | MovingDynamics
     x: Integers
     t: Numbers
     parent: Numbers
@@ -75,6 +76,11 @@ class DecisionTree:
         first = np.concatenate([[0], np.cumsum(children)]) + int((parent < 0).sum())
         i, t = where[order].T
         return cls(dynamics, dynamics.values[i, t], t, parent, first, reads, place[int(family.reads_membrane), read])
+
+    def with_leak(self, leak: float) -> DecisionTree:
+        """The same decisions of neurons of one leak."""
+        dynamics = self.dynamics.still if isinstance(self.dynamics, MovingDynamics) else self.dynamics
+        return replace(self, dynamics=dynamics.with_leak(leak))
 
     def sums_below(self, own: Floats) -> Floats:
         """The sums of `own` (N, C) over each node and all below it: (N, C)."""

@@ -7,7 +7,7 @@ times powers of two: a form is kept as integers, in units that change no sign. N
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -77,8 +77,23 @@ class Dynamics:
     def of(cls, unit: Unit, family: NetworkFamily, values: Floats) -> Dynamics:
         """The dynamics on inputs (m, T, d)."""
         integers, exponents = with_shared_unit(values)
-        leak, exponent = as_integers(np.array([unit.leak]))
-        return cls(unit, family, integers, exponents, positions(unit, family), leak[0], max(0, -exponent))
+        return cls(unit, family, integers, exponents, positions(unit, family), 0, 0).with_leak(unit.leak)
+
+    def with_leak(self, leak: float) -> Dynamics:
+        """The same neurons of another leak."""
+        integer, exponent = as_integers(np.array([leak]))
+        unit = replace(self.unit, leak=leak, leak_to=None)
+        return replace(self, unit=unit, leak=integer[0], leak_shift=max(0, -exponent))
+
+    @property
+    def moves(self) -> bool:
+        """Whether forms move with the leak."""
+        return False
+
+    @property
+    def length(self) -> int:
+        """Coefficients of each entry of a form: one, as the leak is fixed."""
+        return 1
 
     @property
     def n_parameters(self) -> int:

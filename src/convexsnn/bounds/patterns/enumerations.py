@@ -130,7 +130,9 @@ class ByLines:
 
 
 def enumeration_of(unit: Unit, family: NetworkFamily, sequences: Sequences) -> Enumeration:
-    """The cheaper way for a kind of neurons."""
+    """The cheaper way for a kind of neurons; ValueError where their leaks are free."""
+    if unit.leak_to is not None:
+        raise ValueError("patterns of neurons of free leaks are not listed: they need method 'pricing'")
     if family.n_features + len(positions(unit, family)) <= MOST_PARAMETERS:
         return ByCells(DecisionTree.of(unit, family, sequences))
     return ByLines(grow_trees(unit, family, sequences))

@@ -17,9 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convexsnn.bounds.cells.moving_regions import MovingRegions
 from convexsnn.bounds.cells.regions import Regions
 from convexsnn.bounds.pricing.priced_cells import PricedCells
 from convexsnn.rationals import Floats
+
+AnyRegions = Regions | MovingRegions
 
 # A region is closed when its bound is within so much of what has been found, relatively.
 NEAR = 1e-10
@@ -42,12 +45,15 @@ class Found:
         Parameters of a neuron that gave it in float64.
     train : uint8 array, or None
         Its decisions (`DecisionTree.along`), where it was found as a cell.
+    leak : float
+        Of the cell.
     """
 
     value: float
     column: NDArray[np.bool_]
     p: Floats | None = None
     train: NDArray[np.uint8] | None = None
+    leak: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +116,7 @@ class _Search:
     found : dict
         By column.
     stuck : bool
-        Whether a region was closed that could not be cut.
+        Whether a region was closed that could not be cut, or may have patterns of no neuron.
     """
 
     def __init__(self, cells: PricedCells, goal: Goal) -> None:
@@ -119,7 +125,7 @@ class _Search:
         self.found: dict[bytes, Found] = {}
         self._best, self._tickets = goal.enough, itertools.count()
         self._idle, self._pause = 0, 1
-        self._waiting: list[tuple[float, int, Regions, Floats]] = []
+        self._waiting: list[tuple[float, int, AnyRegions, Floats]] = []
 
     @property
     def level(self) -> float:
@@ -140,13 +146,16 @@ class _Search:
         """The patterns found, best first."""
         return tuple(sorted(self.found.values(), key=lambda found: -found.value)[: self.goal.count])
 
-    def put(self, regions: Regions) -> None:
+    def put(self, regions: AnyRegions) -> None:
         """Close what can be closed, keep the patterns that are decided, and let the rest wait."""
         bounds = self.cells.bounds(regions)
-        leaves = np.flatnonzero((regions.standing.choice < 0) & (bounds > self.goal.enough))
+        decided = (regions.standing.choice < 0) & (bounds > self.goal.enough)
+        leaves = np.flatnonzero(decided & regions.certain)
+        self.stuck |= len(leaves) < int(decided.sum())
         for k in leaves[np.argsort(-bounds[leaves])][: self.goal.count].tolist():
             train = regions.open.bits[k]
-            self._keep(Found(float(bounds[k]), self.cells.column(train), train=train))
+            leak = self.cells.leak_of(regions, k)
+            self._keep(Found(float(bounds[k]), self.cells.column(train), train=train, leak=leak))
         order = np.argsort(-bounds, kind="stable")
         over = (bounds > self.level) & (regions.standing.choice >= 0)
         self._tried(regions.take(order[over[order]][:TRIED]))
@@ -166,7 +175,7 @@ class _Search:
             over = bounds > self.level
             self._close(bounds[~over])
             batch.append(regions if over.all() else regions.take(np.flatnonzero(over)))
-        regions = Regions.joined(batch)
+        regions = batch[0].joined(batch)
         whole = regions.cuttable
         if not whole.all():
             self.stuck = True
@@ -178,7 +187,7 @@ class _Search:
     def _close(self, bounds: Floats) -> None:
         self.closed = max(self.closed, float(bounds.max(initial=0.0)))
 
-    def _tried(self, regions: Regions) -> None:
+    def _tried(self, regions: AnyRegions) -> None:
         """Run neurons of the middles of regions: less and less often while they show nothing new."""
         self._idle += 1
         if len(regions) == 0 or self._idle < self._pause:

@@ -29,6 +29,8 @@ class ExactPricing:
         Omega*(d^T U) / rho of the best column of `witnesses`; 0 without one.
     witnesses : Hidden
         One-neuron branches that give the best patterns found, best first.
+    unrealised : bool tensor of shape (k, rows)
+        Good patterns of neurons in exact arithmetic, for which no neuron in float64 was found.
     finished : bool
         Whether no pattern is worth more than both `best` and rho: `kappa` is the maximum, or at most 1.
     """
@@ -36,6 +38,7 @@ class ExactPricing:
     kappa: float
     best: float
     witnesses: Hidden
+    unrealised: Tensor
     finished: bool
 
 
@@ -76,22 +79,30 @@ def _by_enumeration(U: Tensor, arrangement: Arrangement, penalty: Norm, rho: flo
     norms = penalty.row_norms(arrangement.columns.rmatmul(U))
     order = torch.argsort(norms, descending=True, stable=True)[:count]
     best = float(norms[order[0]]) / rho if len(order) else 0.0
-    return ExactPricing(best, best, arrangement.witnesses(order), finished=True)
+    none = torch.zeros(0, len(U), dtype=torch.bool)
+    return ExactPricing(best, best, arrangement.witnesses(order), none, finished=True)
 
 
 def _by_branching(U: Tensor, cells: FamilyCells, penalty: Norm, rho: float, goal: Goal) -> ExactPricing:
     family, until = cells.family, time.perf_counter() + goal.time_limit
     largest = float(penalty.row_norms(U.sum(dim=0, keepdim=True).abs())[0]) if family.constant else 0.0
-    finished, given = True, []
-    for k in range(len(family.units)):
+    finished, given, missed = True, [], []
+    for k in range(len(cells.states)):
         own = PricedCells(cells, k, U.numpy(), penalty)
-        share = max(0.0, until - time.perf_counter()) / (len(family.units) - k)
+        share = max(0.0, until - time.perf_counter()) / (len(cells.states) - k)
         priced = best_patterns(own, replace(goal, time_limit=share))
         largest, finished = max(largest, priced.bound), finished and priced.finished
-        given += [(found.value, branch) for found in priced.found if (branch := _branch(found, own, cells.sequences))]
+        for found in priced.found:
+            branch = _branch(found, own, cells.sequences)
+            if branch is None:
+                missed.append((found.value, torch.from_numpy(found.column)))
+            else:
+                given.append((found.value, branch))
     given = sorted(given, key=lambda pair: -pair[0])[: goal.count]
+    missed = [column for _, column in sorted(missed, key=lambda pair: -pair[0])[: goal.count]]
+    unrealised = torch.stack(missed) if missed else torch.zeros(0, len(U), dtype=torch.bool)
     hidden = Hidden(family.n_features, tuple(branch for _, branch in given), family.readout, family.every_step)
-    return ExactPricing(largest / rho, given[0][0] / rho if given else 0.0, hidden, finished)
+    return ExactPricing(largest / rho, given[0][0] / rho if given else 0.0, hidden, unrealised, finished)
 
 
 def _branch(found: Found, cells: PricedCells, sequences: Sequences) -> Branch | None:
@@ -99,4 +110,5 @@ def _branch(found: Found, cells: PricedCells, sequences: Sequences) -> Branch | 
     if found.p is not None:
         return branch_of(dynamics, found.p[:, None])
     assert found.train is not None
-    return find_branch(dynamics, cells.tree.along(found.train), sequences, torch.from_numpy(found.column))
+    tree = cells.tree.with_leak(found.leak)
+    return find_branch(tree.dynamics, tree.along(found.train), sequences, torch.from_numpy(found.column))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from convexsnn.bounds.cells.deciding import Weights
+from convexsnn.bounds.cells.moving_regions import MovingCutting, MovingRegions
 from convexsnn.bounds.cells.regions import Cutting, Regions
 from convexsnn.bounds.cells.states import States
 from convexsnn.bounds.cells.tree import DecisionTree
-from convexsnn.bounds.family import NetworkFamily
+from convexsnn.bounds.family import NetworkFamily, Unit
+from convexsnn.bounds.patterns.dynamics import Dynamics
+from convexsnn.bounds.patterns.moving import MovingDynamics
 from convexsnn.bounds.patterns.witness import run_in_floats
 from convexsnn.neurons import LIF
 from convexsnn.penalties import Norm
@@ -21,6 +26,8 @@ from convexsnn.sequences import Sequences
 
 # A neuron that meets its threshold exactly is moved by this factor.
 MOVED = 1.0 + 2.0**-10
+# Leaks up to here are 0 plus x, and those above 1 minus x. No leak at which cells change is near such an odd number.
+BETWEEN = 0.5 + 2.0**-12
 
 
 class FamilyCells:
@@ -31,7 +38,7 @@ class FamilyCells:
     family : NetworkFamily
     sequences : Sequences
     states : tuple of States
-        Of each kind of neuron: what cells have reached so far.
+        What cells have reached so far: of each kind of neuron, and of each part of the range where leaks are free.
     largest : float
         The largest size of an input, and at least 1.
 
@@ -45,7 +52,7 @@ class FamilyCells:
         family.check_enumerable()
         self.family, self.sequences = family, sequences
         self.largest = max(1.0, float(sequences.values.abs().max()))
-        self.states = tuple(States(DecisionTree.of(unit, family, sequences)) for unit in family.units)
+        self.states = tuple(States(tree) for unit in family.units for tree in _trees(unit, family, sequences))
 
 
 class PricedCells:
@@ -54,20 +61,25 @@ class PricedCells:
     Parameters
     ----------
     cells : FamilyCells
-    unit : int
-        Which kind of neurons of the family.
+    number : int
+        Which of the states.
     U : float64 array of shape (rows, C)
     penalty : Norm
         Whose row norm prices.
     """
 
-    def __init__(self, cells: FamilyCells, unit: int, U: Floats, penalty: Norm) -> None:
-        states = cells.states[unit]
+    def __init__(self, cells: FamilyCells, number: int, U: Floats, penalty: Norm) -> None:
+        states = cells.states[number]
         self.tree = states.tree
         self._cells, self._U, self._penalty = cells, U, penalty
         gain = self.tree.gains(U)
         up, down = (self.tree.sums_below(np.maximum(sign * gain, 0.0)) for sign in (1.0, -1.0))
-        self._cutting = Cutting(states, Weights(gain, up, down, (up + down).sum(axis=1)))
+        weights = Weights(gain, up, down, (up + down).sum(axis=1))
+        dynamics = self.tree.dynamics
+        if isinstance(dynamics, MovingDynamics):
+            self._cutting = MovingCutting(states, weights, _reach(dynamics))
+        else:
+            self._cutting = Cutting(states, weights)
 
     @property
     def rounding(self) -> float:
@@ -76,15 +88,15 @@ class PricedCells:
         size = np.abs(self._U).sum(axis=0) * terms * float(np.finfo(np.float64).eps)
         return float(self._norms(size[None])[0])
 
-    def start(self) -> Regions:
-        """All parameters."""
+    def start(self) -> Regions | MovingRegions:
+        """All parameters, and all leaks that are free."""
         return self._cutting.start()
 
-    def cut(self, regions: Regions) -> Regions:
+    def cut(self, regions: Any) -> Any:
         """The parts of regions, all of which have something to decide."""
         return self._cutting.cut(regions)[0]
 
-    def bounds(self, regions: Regions) -> Floats:
+    def bounds(self, regions: Regions | MovingRegions) -> Floats:
         """What no pattern of each region is worth more than: (B,)."""
         return self._norms(np.maximum(np.abs(regions.standing.low), np.abs(regions.standing.high)))
 
@@ -92,13 +104,17 @@ class PricedCells:
         """The column of packed decisions."""
         return np.unpackbits(train, count=self.tree.n_nodes).astype(bool)[self.tree.rows]
 
-    def middles(self, regions: Regions) -> Iterator[tuple[float, NDArray[np.bool_], Floats]]:
+    def leak_of(self, regions: Any, k: int) -> float:
+        """A leak of one of the regions."""
+        return self._cutting.leak_of(regions, k)
+
+    def middles(self, regions: Any) -> Iterator[tuple[float, NDArray[np.bool_], Floats]]:
         """The value, column and parameters of a neuron in the middle of each region, run in float64.
 
         A neuron with a potential within rounding of its threshold is moved a little, or left out: its float64 spikes
         may be those of no neuron of the family in real arithmetic.
         """
-        p = self._cutting.states.parameters(regions.middles())
+        p = self._cutting.neurons(regions)
         p = p[:, np.isfinite(p).all(axis=0)]
         if p.shape[1] == 0:
             return
@@ -114,8 +130,9 @@ class PricedCells:
         features = self._run(p)
         yield p, features
         if features is None and self.tree.dynamics.theta is not None:
-            moved = MOVED * p
-            moved[self.tree.dynamics.theta] = p[self.tree.dynamics.theta]
+            moved, dynamics = MOVED * p, self.tree.dynamics
+            same = [dynamics.theta, -1] if dynamics.moves else dynamics.theta  # the last is the leak
+            moved[same] = p[same]
             yield moved, self._run(moved)
 
     def _run(self, p: Floats) -> NDArray[np.bool_] | None:
@@ -134,3 +151,22 @@ class PricedCells:
 
     def _norms(self, sizes: Floats) -> Floats:
         return self._penalty.row_norms(torch.from_numpy(sizes)).numpy()
+
+
+def _trees(unit: Unit, family: NetworkFamily, sequences: Sequences) -> list[DecisionTree]:
+    """The decisions of a unit: for free leaks those at 0 and at 1, if these are free, and of leaks near either."""
+    if unit.leak_to is None:
+        return [DecisionTree.of(unit, family, sequences)]
+    still = DecisionTree.of(replace(unit, leak_to=None), family, sequences)
+    dynamics: list[Dynamics | MovingDynamics] = []
+    dynamics += [still.dynamics.with_leak(end) for end in (0.0, 1.0) if end in (unit.leak, unit.leak_to)]
+    dynamics += [MovingDynamics.of(unit, still.dynamics, 0)] if unit.leak < BETWEEN else []
+    dynamics += [MovingDynamics.of(unit, still.dynamics, 1)] if unit.leak_to > BETWEEN else []
+    return [replace(still, dynamics=own) for own in dynamics]
+
+
+def _reach(dynamics: MovingDynamics) -> tuple[float, float]:
+    """The least and the largest distance of the leaks from their base, without rounding."""
+    low, high = dynamics.unit.leak, dynamics.unit.leak_to
+    assert high is not None
+    return (low, min(high, BETWEEN)) if dynamics.base == 0 else (1.0 - high, 1.0 - max(low, BETWEEN))

@@ -18,6 +18,7 @@ def bound(
     method: Literal["arrangement", "pricing"] = "arrangement",
     time_limit: float = default_of("exact", "time_limit"),
     max_patterns: int = default_of("exact", "max_patterns"),
+    leaks: tuple[float, float] | None = None,
     json: Json = False,
 ) -> int:
     """Bound the objective of every network of a model's kind, and write the bound into its certificate if it is better.
@@ -36,6 +37,8 @@ def bound(
         Seconds that arrangement may be expected to take; time after which pricing begins no round.
     max_patterns : int
         Patterns that arrangement may have to visit.
+    leaks : tuple[float, float], optional
+        The least and the largest leak, such as 0 1: the bound is over neurons with any leaks between. For pricing.
     """
     check_model(model)
     source = source or FitData()
@@ -43,7 +46,7 @@ def bound(
     with loading():
         from convexsnn.cli import bounding
         from convexsnn.exact import ExactSettings
-    report = bounding.bound(model, source, ExactSettings(method, max_patterns, time_limit))
+    report = bounding.bound(model, source, ExactSettings(method, max_patterns, time_limit), leaks)
     if json:
         output.print_json(report)
     else:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from convexsnn.cli import INTERRUPTED, output, torchrun
 from convexsnn.cli.options import DataOptions, Force, Json, ProgramOptions
+from convexsnn.cli.settings_file import settings_text
 from convexsnn.cli.starting import loading
 from convexsnn.cli.witness_options import WitnessOptions, family_from_options, given_options
 
@@ -16,6 +17,7 @@ from convexsnn.cli.witness_options import WitnessOptions, family_from_options, g
 def fit(
     *,
     out: Path,
+    config: Path | None = None,
     source: DataOptions | None = None,
     program: ProgramOptions | None = None,
     witnesses: str = "auto",
@@ -29,16 +31,19 @@ def fit(
     force: Force = False,
     json: Json = False,
 ) -> int:
-    """Train a network and write model.safetensors, certificate.json and metrics.json; of several betas also path.json.
+    """Train a network and write model.safetensors, certificate.json, metrics.json and settings.toml.
 
-    A search writes history.json as well. It keeps its state in search.safetensors, from which a killed fit goes on, and
-    until-proved that of its rounds in rounds.safetensors.
+    Several betas add path.json. A search adds history.json, and keeps its state in search.safetensors, from which a
+    killed fit goes on. until-proved keeps that of its rounds in rounds.safetensors.
     `torchrun --nproc-per-node 2 -m convexsnn fit` shares the work among processes.
 
     Parameters
     ----------
     out : Path
         The files are written into this folder.
+    config : Path, optional
+        A TOML file with options by name, such as the settings.toml that every fit writes. Options on the command line
+        count instead of those in the file.
     witnesses : str
         Hidden weights come from this family. auto is kernels for sequences of real numbers of 8 steps or more with one
         label each, and otherwise search. kernels are random neurons with delays. search finds neurons by the dual
@@ -60,6 +65,7 @@ def fit(
     device : str
         The work is done on this device: cpu, cuda, ...
     """
+    del config  # what it says is in the options already
     source, program, settings = source or DataOptions(), program or ProgramOptions(), settings or WitnessOptions()
     parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "random_state": seed}
     parameters |= {"missing": missing, "target": target, "device": device}
@@ -81,13 +87,16 @@ def fit(
         from convexsnn.cli import fitting, proving
         from convexsnn.cli.loading import load_data
     parameters["witnesses"] = family_from_options(witnesses, settings)
+    options = {"witnesses": witnesses, "regression": regression or None, "until_proved": until_proved or None}
+    options |= {"missing": missing, "target": target, "seed": seed, "device": device}
+    told = settings_text(source, program, settings, **options)
     if until_proved:
-        report = proving.fit_until_proved(str(source.task), source.settings(seed), parameters, out, force=force)
+        report = proving.fit_until_proved(str(source.task), source.settings(seed), parameters, told, out, force=force)
     else:
         data = load_data(source, seed)
         parameters |= {"per_step": data.per_step} | ({} if data.timesteps is None else {"timesteps": data.timesteps})
         with torchrun.joined() as ranks:
-            report = fitting.fit(data, parameters, out, regression=regression, force=force, ranks=ranks)
+            report = fitting.fit(data, parameters, told, out, regression=regression, force=force, ranks=ranks)
     if not torchrun.speaks():
         return 0
     if json:

@@ -17,6 +17,9 @@ from convexsnn.solvers.newton.factor import cholesky
 
 # A column has a direction of its own where this part of the classes is on the support; at most so many columns have.
 MANY_CLASSES, MOST_COLUMNS = 0.6, 256
+# Where all classes of a column are used, what they share costs nothing at all. The inverse stays finite by this part of
+# what the classes cost alone.
+FLOOR = 1e-5
 
 
 class Coarse:
@@ -76,14 +79,14 @@ def _shared(quadratic: Quadratic, active: Tensor, block: range) -> Coarse | None
 
 
 def _between(quadratic: Quadratic, columns: Tensor, active: Tensor, block: range) -> Tensor:
-    """V^T H V: sum_c A_c D^T diag(a_c) D A_c - Q^T Q, with A_c the columns that class c uses and Q = sum_c v_c D A_c."""
+    """V^T H V = sum_c A_c D^T diag(a_c) D A_c - Q^T Q, A_c the columns that class c uses, Q = sum_c v_c D A_c."""
     diagonal, vector, _ = quadratic.curvature
     assert vector is not None
     rows = quadratic.columns.rows(columns)
-    matrix, total = rows.new_zeros(len(columns), len(columns)), torch.zeros_like(rows)
+    alone, total = rows.new_zeros(len(columns), len(columns)), torch.zeros_like(rows)
     for c in block:
         chosen = torch.nonzero(active[:, c]).flatten()
         used = rows[chosen]
-        matrix[chosen.unsqueeze(1), chosen] += (used * diagonal[:, c]) @ used.T
+        alone[chosen.unsqueeze(1), chosen] += (used * diagonal[:, c]) @ used.T
         total[chosen] += used * vector[:, c]
-    return matrix - total @ total.T
+    return alone - total @ total.T + torch.diag(FLOOR * alone.diagonal())

@@ -1,0 +1,165 @@
+"""The parts of the active-set method for coupled outputs: the model, its sweeps, and Newton's method on the support."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from convexsnn.columns import RealColumns
+from convexsnn.losses import CrossEntropy, Head
+from convexsnn.penalties import L1, RowGroup
+from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers import SolverOptions, Status, solver_for
+from convexsnn.solvers.active_set.coupled import unpacked
+from convexsnn.solvers.active_set.coupled.coarse import coarse_spaces
+from convexsnn.solvers.active_set.coupled.grams import grams_of
+from convexsnn.solvers.active_set.coupled.preconditioner import Preconditioner
+from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
+from convexsnn.solvers.active_set.coupled.subspace import newton_on_support
+from convexsnn.solvers.active_set.coupled.sweeps import minimise_by_output
+from convexsnn.solvers.active_set.coupled.unpacked import UnpackedColumns
+from convexsnn.solvers.active_set.units import Entries, Rows, Units, units_of
+from convexsnn.solvers.base import Solver
+from convexsnn.solvers.newton.system import preconditioned
+from helpers import draw_program
+
+COUNT, ROWS, OUTPUTS = 7, 20, 6
+HEADS = [(), (Head(2, 0.5), Head(1), Head(3, 2.0))]
+each_unit = pytest.mark.parametrize("units", [Entries(), Rows()], ids=["entries", "rows"])
+
+
+def draw_quadratic(units: Units, heads: tuple[Head, ...] = (), level: float = 0.5) -> Quadratic:
+    generator = torch.Generator().manual_seed(0)
+    columns = RealColumns(torch.randn(COUNT, ROWS, generator=generator, dtype=torch.float64))
+    scores = torch.randn(ROWS, OUTPUTS, generator=generator, dtype=torch.float64)
+    loss = CrossEntropy(heads)
+    classes = torch.tensor([head.classes for head in heads or (Head(OUTPUTS),)])
+    labels = torch.arange(ROWS).unsqueeze(1) % classes
+    targets = loss.encode(labels if heads else labels[:, 0], OUTPUTS)
+    used = torch.ones(COUNT, OUTPUTS, dtype=torch.bool)
+    slope = columns.rmatmul(loss.gradient(scores, targets))
+    curvature = loss.curvature(scores, targets)
+    return Quadratic(UnpackedColumns(columns), curvature, units, level, used, (torch.zeros_like(slope), slope))
+
+
+def dense_hessian(quadratic: Quadratic) -> Tensor:
+    """H as a matrix of the flattened entries (k * C, k * C)."""
+    D = quadratic.columns.matmul(torch.eye(COUNT, dtype=torch.float64))
+    h = torch.stack(
+        [
+            quadratic.curvature.apply(unit.expand(ROWS, OUTPUTS).contiguous())
+            for unit in torch.eye(OUTPUTS, dtype=torch.float64)
+        ],
+        dim=1,
+    )
+    return torch.einsum("ij,ik,iab->jakb", D, D, h).reshape(COUNT * OUTPUTS, COUNT * OUTPUTS)
+
+
+def value_of(quadratic: Quadratic, x: Tensor) -> float:
+    change = x.flatten()
+    smooth = quadratic.gradient.flatten() @ change + 0.5 * change @ dense_hessian(quadratic) @ change
+    return float(smooth) + quadratic.level * float(quadratic.units.sizes(x).sum())
+
+
+@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("kept", [True, False])
+def test_products_and_blocks_are_those_of_the_hessian(
+    heads: tuple[Head, ...], kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacked, "UNPACKED_ENTRIES", 2**27 if kept else 0)
+    quadratic = draw_quadratic(Entries(), heads)
+    H = dense_hessian(quadratic)
+    X = torch.randn(COUNT, OUTPUTS, dtype=torch.float64)
+    assert torch.allclose(quadratic.hessian(X).flatten(), H @ X.flatten(), atol=1e-12)
+    quadratic.used[2, 1] = False
+    for c, gram in enumerate(grams_of(quadratic)):
+        places = gram.columns * OUTPUTS + c
+        assert torch.equal(gram.columns, torch.nonzero(quadratic.used[:, c]).flatten())
+        assert torch.allclose(gram.matrix, H[places][:, places], rtol=0.2, atol=0.2)
+
+
+@each_unit
+def test_each_part_makes_the_model_smaller(units: Units) -> None:
+    quadratic = draw_quadratic(units)
+    grams, start = grams_of(quadratic), draw_quadratic(units)
+    values = [0.0]
+    for _ in range(30):
+        quadratic.go_towards(minimise_by_output(quadratic, grams))
+        values.append(value_of(start, quadratic.x))
+        quadratic.go_towards(newton_on_support(quadratic, grams, 1e-10))
+        values.append(value_of(start, quadratic.x))
+    assert all(after <= before + 1e-12 for before, after in pairwise(values))
+    # The subdifferential of the model holds zero.
+    size, directions = units.sizes(quadratic.x), units.directions(quadratic.x)
+    gradient = start.gradient + (dense_hessian(start) @ quadratic.x.flatten()).view_as(quadratic.x)
+    used = (size > 0.0).expand_as(gradient)
+    assert torch.allclose(gradient[used], -quadratic.level * directions[used], atol=1e-6)
+    assert float(units.sizes(gradient).max()) <= quadratic.level * (1.0 + 1e-6)
+
+
+@each_unit
+@pytest.mark.parametrize("heads", HEADS)
+def test_the_preconditioner_is_close_to_the_inverse(units: Units, heads: tuple[Head, ...]) -> None:
+    """What two units of one softmax share is not lost: few iterations are enough where entries are many."""
+    quadratic = draw_quadratic(units, heads)
+    quadratic.x = torch.randn(COUNT, OUTPUTS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    bend, active = units.bend(quadratic.x, quadratic.level), torch.ones(COUNT, OUTPUTS, dtype=torch.bool)
+    if heads and bend is None:
+        active[:, 2] = False  # a head of one class, which has no gradient
+    grams = grams_of(quadratic)
+    coarse = coarse_spaces(quadratic, grams, active, bend)
+    assert coarse
+
+    def apply(X: Tensor) -> Tensor:
+        turned = quadratic.hessian(X) if bend is None else quadratic.hessian(X) + bend.apply(X)
+        return torch.where(active, turned, 0.0)
+
+    generator = torch.Generator().manual_seed(2)
+    right = apply(torch.where(active, torch.randn(COUNT, OUTPUTS, dtype=torch.float64, generator=generator), 0.0))
+
+    approximate = Preconditioner(grams, active, bend, coarse)
+    X, iterations, done = preconditioned(apply, approximate.apply, right, 1e-6, 100)
+    assert done
+    assert iterations < 50
+    assert torch.allclose(apply(X), right, atol=1e-4 * float(right.abs().max()))
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_units_of_a_penalty(outputs: int) -> None:
+    X = torch.tensor([[3.0, -4.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)[:, :outputs]
+    for penalty in (L1(), RowGroup()):
+        units = units_of(penalty, outputs)
+        assert float(units.sizes(X).sum()) == float(penalty.value(X))
+        assert torch.equal(units.along(X, units.directions(X)), units.sizes(X))
+    assert isinstance(units_of(RowGroup(), 1), Entries)
+
+
+def test_a_norm_of_another_kind_is_refused() -> None:
+    class Largest(L1):
+        name = "largest"
+
+        def exponent(self, n_outputs: int) -> float:  # noqa: ARG002 - of any
+            return 3.0
+
+    with pytest.raises(ValueError, match="largest"):
+        units_of(Largest(), 3)
+
+
+def test_rows_bend_as_their_norm_does() -> None:
+    X = torch.randn(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    bend = Rows().bend(X, 0.7)
+    assert isinstance(bend, RowMatrices)
+    expected = torch.autograd.functional.hessian(lambda x: 0.7 * x.norm(), X[0])
+    assert torch.allclose(torch.stack([bend.apply(unit.expand(2, 3))[0] for unit in torch.eye(3).double()]), expected)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic", "cross_entropy"])
+@pytest.mark.parametrize("penalty", ["l1", "group"])
+def test_norms_of_smooth_losses_are_solved_on_the_active_set(loss: str, penalty: str) -> None:
+    program = draw_program(loss, penalty, n=60, P=50, rho=0.01)
+    solver: Solver = solver_for(program)
+    assert solver.name == "active_set_newton"
+    assert solver.solve(program, SolverOptions()).status is Status.CONVERGED
