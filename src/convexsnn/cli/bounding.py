@@ -15,7 +15,9 @@ from convexsnn.global_bound import GlobalBound
 from convexsnn.storage import model_bytes
 
 
-def bound(model: Path, source: FitData, how: ExactSettings, leaks: tuple[float, float] | None = None) -> dict[str, Any]:
+def bound(
+    model: Path, source: FitData, how: ExactSettings, leaks: tuple[float, float] | None = None
+) -> dict[str, Any]:
     """Bound every network of a model's kind, and keep the bound in the model's folder where it is better.
 
     Raises

@@ -18,14 +18,14 @@ def reduced(p: list[int] | Polynomial) -> Polynomial:
 
 
 def add(p: Polynomial, q: Polynomial, times: int = 1) -> Polynomial:
-    """P + times * q."""
+    """p + times * q."""
     shorter = min(len(p), len(q))
     both = tuple(a + times * b for a, b in zip(p, q, strict=False))
     return both + p[shorter:] + tuple(times * b for b in q[shorter:])
 
 
 def multiply(p: Polynomial, q: Polynomial) -> Polynomial:
-    """P * q."""
+    """p * q."""
     found = [0] * (len(p) + len(q) - 1 if p and q else 0)
     for k, a in enumerate(p):
         if a:
@@ -40,7 +40,7 @@ def derivative(p: Polynomial) -> Polynomial:
 
 
 def divided(p: Polynomial, q: Polynomial) -> Polynomial | None:
-    """P / q where that has integer coefficients, else None."""
+    """p / q where that has integer coefficients, else None."""
     rest, found = list(p), [0] * max(0, len(p) - len(q) + 1)
     for k in range(len(p) - len(q), -1, -1):
         found[k], left = divmod(rest[k + len(q) - 1], q[-1])

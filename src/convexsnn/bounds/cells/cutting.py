@@ -24,7 +24,6 @@ from convexsnn.bounds.cells.cones import NONE, ONE, Cones, FormTable
 from convexsnn.bounds.cells.moving import meet_moving
 from convexsnn.compiling import cached
 
-
 @njit(nogil=True)
 def doubt_of(r: int) -> float:
     """How far a determinant of r forms in float64 can be off; see `patterns.sign_vectors.Planes.doubt`."""

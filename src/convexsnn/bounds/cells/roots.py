@@ -74,7 +74,7 @@ class Root:
         return not any(p) or self._without(p)[0] > 0
 
     def _without(self, p: Polynomial) -> tuple[int, Polynomial]:
-        """K and q with p = m^k q, where q is not 0 at the root; m loses the factors that this shows not to have it."""
+        """k and q with p = m^k q, where q is not 0 at the root; m loses the factors that this shows not to have it."""
         common = greatest_divisor(p, self.m)
         if len(common) < 2:
             return 0, p
