@@ -22,7 +22,7 @@ import torch
 
 from convexsnn import Branch, Network, Search, SpikingClassifier
 from convexsnn.tasks import Automaton, TaskData, TaskSettings, automaton_of, load_task
-from convexsnn.words import ProofSettings, ProvedWords, Taught, WrongWords, prove_words, train_until_proved
+from convexsnn.words import ProofSettings, ProvedWords, Taught, WrongWords, going_on, prove_words, train_until_proved
 from convexsnn.words.counterexamples import first_error
 
 BASES = (2, 3, 5, 7, 10)
@@ -92,9 +92,13 @@ def report(name: str, rounds: int) -> Taught:
     """Learn and prove one task, and print its line."""
     search, settings, beta = CASES[name]
 
+    models: list[SpikingClassifier] = []
+
     def train(task: TaskData) -> SpikingClassifier:
-        model = SpikingClassifier(witnesses=search, per_step=task.per_step, beta=beta, random_state=0)
-        return model.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y))
+        family = going_on(models[-1]) if models else search
+        model = SpikingClassifier(witnesses=family, per_step=task.per_step, beta=beta, random_state=0)
+        models.append(model.fit(task.train.X, task.train.y, validation=(task.val.X, task.val.y)))
+        return models[-1]
 
     start = time.process_time()
     taught = train_until_proved(train, name, settings, rounds=rounds)

@@ -14,21 +14,21 @@ from convexsnn.penalties import L1, RowGroup
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import SolverOptions, Status, solver_for
 from convexsnn.solvers.active_set.coupled import unpacked
+from convexsnn.solvers.active_set.coupled.block_inverse import BlockInverse
 from convexsnn.solvers.active_set.coupled.coarse import coarse_spaces
 from convexsnn.solvers.active_set.coupled.grams import grams_of
-from convexsnn.solvers.active_set.coupled.preconditioner import Preconditioner
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
 from convexsnn.solvers.active_set.coupled.subspace import newton_on_support
 from convexsnn.solvers.active_set.coupled.sweeps import minimise_by_output
 from convexsnn.solvers.active_set.coupled.unpacked import UnpackedColumns
-from convexsnn.solvers.active_set.units import Entries, Rows, Units, units_of
+from convexsnn.solvers.active_set.units import EntryUnits, RowUnits, Units, units_of
 from convexsnn.solvers.base import Solver
 from convexsnn.solvers.newton.system import preconditioned
 from helpers import draw_program
 
 COUNT, ROWS, OUTPUTS = 7, 20, 6
 HEADS = [(), (Head(2, 0.5), Head(1), Head(3, 2.0))]
-each_unit = pytest.mark.parametrize("units", [Entries(), Rows()], ids=["entries", "rows"])
+each_unit = pytest.mark.parametrize("units", [EntryUnits(), RowUnits()], ids=["entries", "rows"])
 
 
 def draw_quadratic(units: Units, heads: tuple[Head, ...] = (), level: float = 0.5) -> Quadratic:
@@ -70,7 +70,7 @@ def test_products_and_blocks_are_those_of_the_hessian(
     heads: tuple[Head, ...], kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpacked, "UNPACKED_ENTRIES", 2**27 if kept else 0)
-    quadratic = draw_quadratic(Entries(), heads)
+    quadratic = draw_quadratic(EntryUnits(), heads)
     H = dense_hessian(quadratic)
     X = torch.randn(COUNT, OUTPUTS, dtype=torch.float64)
     assert torch.allclose(quadratic.hessian(X).flatten(), H @ X.flatten(), atol=1e-12)
@@ -120,7 +120,7 @@ def test_the_preconditioner_is_close_to_the_inverse(units: Units, heads: tuple[H
     generator = torch.Generator().manual_seed(2)
     right = apply(torch.where(active, torch.randn(COUNT, OUTPUTS, dtype=torch.float64, generator=generator), 0.0))
 
-    approximate = Preconditioner(grams, active, bend, coarse)
+    approximate = BlockInverse(grams, active, bend, coarse)
     X, iterations, done = preconditioned(apply, approximate.apply, right, 1e-6, 100)
     assert done
     assert iterations < 50
@@ -134,7 +134,7 @@ def test_the_units_of_a_penalty(outputs: int) -> None:
         units = units_of(penalty, outputs)
         assert float(units.sizes(X).sum()) == float(penalty.value(X))
         assert torch.equal(units.along(X, units.directions(X)), units.sizes(X))
-    assert isinstance(units_of(RowGroup(), 1), Entries)
+    assert isinstance(units_of(RowGroup(), 1), EntryUnits)
 
 
 def test_a_norm_of_another_kind_is_refused() -> None:
@@ -150,7 +150,7 @@ def test_a_norm_of_another_kind_is_refused() -> None:
 
 def test_rows_bend_as_their_norm_does() -> None:
     X = torch.randn(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    bend = Rows().bend(X, 0.7)
+    bend = RowUnits().bend(X, 0.7)
     assert isinstance(bend, RowMatrices)
     expected = torch.autograd.functional.hessian(lambda x: 0.7 * x.norm(), X[0])
     assert torch.allclose(torch.stack([bend.apply(unit.expand(2, 3))[0] for unit in torch.eye(3).double()]), expected)

@@ -9,7 +9,7 @@ from convexsnn import Search, SpikingClassifier
 from convexsnn.cli import proving
 from convexsnn.cli.app import run
 from convexsnn.tasks import TaskSettings, automaton_of, load_task
-from convexsnn.words import ProvedWords, WrongWords, train_until_proved
+from convexsnn.words import ProvedWords, WrongWords, going_on, train_until_proved
 from convexsnn.words.counterexamples import first_error
 
 SMALL = ["--neuron", "threshold", "--recurrent", "--depth", "2", "--readout", "spike", "--attempts", "1", "--n-train"]
@@ -104,6 +104,21 @@ def test_words_that_were_wrong_are_trained_on():
     assert seen == sorted(set(seen))
     assert seen[-1] == 2 + len(taught.settings.words)
     assert isinstance(taught.outcome, ProvedWords)
+
+
+def test_a_search_goes_on_from_the_network_of_the_round_before():
+    few = Search(depth=2, neuron="threshold", recurrent=True, readout="spike", effort=2e7, attempts=1)
+    task = load_task("dfa:tomita-1", TaskSettings(n_train=20, n_val=1, n_test=1, timesteps=4, per_step=True))
+    model = SpikingClassifier(witnesses=few, per_step=True, random_state=0).fit(task.train.X, task.train.y)
+    begun = going_on(model)
+    given, search = begun.parts
+    assert given.layers.equals(model.network_.hidden)
+    assert search == few
+    again = SpikingClassifier(witnesses=begun, per_step=True, random_state=0).fit(task.train.X, task.train.y)
+    assert again.certificate_.primal <= model.certificate_.primal * (1 + 1e-6)
+    assert [part.name for part in going_on(again).parts] == ["given", "search"]
+    drawn = SpikingClassifier(witnesses="gaussian", per_step=True, random_state=0).fit(task.train.X, task.train.y)
+    assert going_on(drawn) == drawn.family
 
 
 def test_the_last_round_says_what_is_still_wrong():

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from convexsnn.bench.jobs import Job, JobSkippedError, TableRows
+from convexsnn.bench.jobs import Job, JobSkippedError, TableRows, mean_and_spread
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.families import FAMILIES, WitnessFamily
 from convexsnn.files import write_atomically
@@ -161,7 +161,7 @@ def ablation_table(rows: Sequence[dict[str, Any]]) -> str:
         for value in dict.fromkeys(row["value"] for row in rows if (row["base"], row["axis"]) == (base, axis)):
             own = [row for row in rows if (row["base"], row["axis"], row["value"]) == (base, axis, value)]
             mean = lambda name: float(np.mean([row[name] for row in own]))  # noqa: B023, E731
-            test = f"{mean('test'):.1f} +- {np.std([row['test'] for row in own]):.1f}"
+            test = mean_and_spread([row["test"] for row in own])
             gap = max(row["relative_gap"] for row in own)
             lines.append(
                 f"| {value} | {test} | {mean('train'):.1f} | {mean('objective'):.5f} | {gap:.1e} "

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from joblib import Parallel, delayed
 
@@ -84,6 +85,12 @@ def run_jobs(
     else:
         calls = (delayed(_run)(job, run, folder, one_thread=True) for job in missing)
         yield from Parallel(n_jobs=parallel, return_as="generator_unordered")(calls)  # type: ignore[misc]
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation over seeds for a table; of one seed the value alone."""
+    mean = f"{np.mean(values):.1f}"
+    return f"{mean} +- {np.std(values):.1f}" if len(values) > 1 else mean
 
 
 def _run(job: Job, run: Callable[[dict[str, Any], Path], TableRows], folder: Path, *, one_thread: bool) -> JobOutcome:

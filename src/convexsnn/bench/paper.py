@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convexsnn.bench.cells import CELLS, Cell
-from convexsnn.bench.jobs import Job
+from convexsnn.bench.jobs import Job, mean_and_spread
 from convexsnn.bench.methods import GROUPS
 
 # The paper's figures are rounded to a tenth; below that a difference means nothing.
@@ -73,7 +73,7 @@ def _line(cell: str, method: str, rows: list[dict[str, Any]]) -> str:
     betas = ", ".join(sorted({f"{row['beta']:g}" for row in certified}))
     train = np.mean([row["train"]["accuracy"] for row in rows])
     seconds = np.median([row["seconds"] for row in rows])
-    ours = f"{mean:.1f} +- {std:.1f}" if len(rows) > 1 else f"{mean:.1f}"
+    ours = mean_and_spread(tests)
     return (
         f"| {cell} | {method} | {ours} | {theirs} | {within} | {train:.1f} | {betas} | {gap} | {columns} "
         f"| {seconds:.1f} | {len(rows)} |"

@@ -20,6 +20,7 @@ from convexsnn.words import (
     ProvedWords,
     UndecidedWords,
     WrongWords,
+    going_on,
     prove_words,
     train_until_proved,
 )
@@ -49,23 +50,29 @@ def fit_until_proved(
     `settings` is the TOML file from which all of it can be repeated. After each round the folder says what was made,
     and a killed fit goes on from there.
     """
-    reports, begun = [], (out / ROUNDS).exists()
+    reports, before = [], _classifier(out) if (out / ROUNDS).exists() else None
 
     def train(data: TaskData) -> SpikingClassifier:
-        own = parameters | {"per_step": data.per_step}
-        again = begun or bool(reports)  # then the model in the folder is that of the round before
-        reports.append(fit(from_loaded(data), own, settings, out, regression=False, force=force or again))
+        nonlocal before
+        own = parameters | {"per_step": data.per_step} | ({} if before is None else {"witnesses": going_on(before)})
+        # The model of the round before is in the folder.
+        reports.append(fit(from_loaded(data), own, settings, out, regression=False, force=force or before is not None))
         if reports[-1]["interrupted"]:
             raise KeyboardInterrupt(f"; the network so far is in {out}: the same command goes on from there")
-        estimator, _ = read_model(out)
-        assert isinstance(estimator, SpikingClassifier)
-        return estimator
+        before = _classifier(out)
+        return before
 
     of = repr(sorted(parameters.items()))
     taught = train_until_proved(train, task, sizes, checkpoint=out / ROUNDS, of=of)
     report = reports[-1] | {"proof": keep_outcome(taught.outcome, named_automaton(task, sizes), out / PROOF)}
     (out / ROUNDS).unlink(missing_ok=True)
     return report
+
+
+def _classifier(folder: Path) -> SpikingClassifier:
+    estimator, _ = read_model(folder)
+    assert isinstance(estimator, SpikingClassifier)
+    return estimator
 
 
 def keep_outcome(outcome: Outcome, automaton: Automaton, out: Path) -> dict[str, Any]:

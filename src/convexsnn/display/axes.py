@@ -20,3 +20,9 @@ def axes_for(owner: str, ax: Any, **figure: Any) -> Any:
     from matplotlib import pyplot as plt
 
     return plt.subplots(layout="constrained", **figure)[1]
+
+
+def legend_above(ax: Any, *, height: float = 1.0) -> None:
+    """A legend above the axes, where it hides no curve: its foot is at this share of their height."""
+    place = {"loc": "lower left", "bbox_to_anchor": (0.0, height), "borderaxespad": 0.2}
+    ax.legend(**place, ncols=3, fontsize="small", frameon=False)

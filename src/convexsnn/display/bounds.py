@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from convexsnn.display.axes import axes_for
+from convexsnn.display.axes import axes_for, legend_above
 from convexsnn.estimators import Estimator
 from convexsnn.search import Round
 
@@ -85,8 +85,8 @@ class BoundsDisplay:
         if min(entry.global_bound for entry in history) > 0.0:
             self.ax_.set_yscale("log")
         self.ax_.set_ylabel("training objective")
-        self.ax_.legend()
         stages = self._stages()
+        legend_above(self.ax_, height=1.0 if len(stages) == 1 else 1.08)
         for k in stages if len(stages) > 1 else ():
             place = {"x": history[k].seconds, "y": 1.0, "transform": self.ax_.get_xaxis_transform()}
             self.ax_.text(s=f" rho {history[k].rho:.2g}", va="bottom", fontsize="small", **place)
@@ -98,7 +98,7 @@ class BoundsDisplay:
         self.columns_ax_.plot(seconds, [entry.support for entry in self.history], label="with weight")
         self.columns_ax_.set_ylabel("columns")
         self.columns_ax_.set_ylim(bottom=0)
-        self.columns_ax_.legend()
+        legend_above(self.columns_ax_)
 
     def _stages(self) -> list[int]:
         """The first round of each rho: objectives of different rho are not to be compared."""

@@ -10,7 +10,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from convexsnn.checks import check_integer
-from convexsnn.display.axes import axes_for
+from convexsnn.display.axes import axes_for, legend_above
 from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.simulation import simulate_chunks
 
@@ -113,7 +113,7 @@ class ColumnsDisplay:
         else:
             self.ax_.xaxis.get_major_locator().set_params(integer=True)
         self.ax_.set(xlabel="columns with weight", ylabel=self.ylabel)
-        self.ax_.legend()
+        legend_above(self.ax_)
         return self
 
 

@@ -14,11 +14,12 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_flag, check_real
 from convexsnn.export.nir_file import node_array, read_nir_file
+from convexsnn.export.nir_graph import flattened, is_graph, kind_of
 from convexsnn.export.write_nir import DT
 from convexsnn.network import Branch, Hidden, Layer, Network
-from convexsnn.neurons import LIF, Reset
+from convexsnn.neurons import LIF, Neuron, Reset, Synaptic
 from convexsnn.reading import reading
-from convexsnn.readouts import Analog, Count, Readout, Spike
+from convexsnn.readouts import Analog, Count, Leaky, Readout, Spike
 from convexsnn.witnesses import with_constant
 from convexsnn.witnesses.architecture import DTYPES
 
@@ -32,9 +33,12 @@ def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = N
     These nodes are read:
 
     - weights: Affine and Linear, and a Delay before them; also recurrent weights of a layer;
-    - neurons: LIF and IF that reset to zero, CubaLIF whose membrane forgets within a step (no reset), and ``LI ->
-      Threshold``;
-    - I that counts the spikes of the last neurons;
+    - neurons: LIF, IF and CubaLIF that reset to zero, CubaLIF whose membrane forgets within a step (no reset), and
+      ``LI -> Threshold``;
+    - I that counts the spikes of the last neurons, or sums the outputs of the last weights, and LI after the last
+      weights, whose membrane is the output: both are a readout over time;
+    - neurons that are followed by the Output: their spikes are the outputs;
+    - graphs within the graph, as libraries write recurrent layers;
     - `to_nir`'s subgraph of soft reset.
 
     A threshold is raised to the next number above, as NIR fires on > and we on >=. Weights come back from `to_nir` up
@@ -75,7 +79,7 @@ def from_nir(graph: Any, *, dt: float | None = None, every_step: bool | None = N
 
 
 def _network(graph: Any, dt: float | None, every_step: bool | None, dtype: torch.dtype) -> Network:
-    if not hasattr(graph, "nodes") or not hasattr(graph, "edges"):
+    if not is_graph(graph):
         raise ValueError(f"graph must be a nir.NIRGraph or the path of its file, not {type(graph).__name__}")
     step = check_real("dt", _noted(graph, "convexsnn_dt", DT) if dt is None else dt, 0.0, open_minimum=True)
     flag = bool(_noted(graph, "convexsnn_every_step", 0)) if every_step is None else every_step
@@ -94,8 +98,13 @@ def _network(graph: Any, dt: float | None, every_step: bool | None, dtype: torch
     W = torch.cat([weights for _, weights, _, _ in found])
     bias = torch.stack([own for _, _, _, own in found]).sum(dim=0) + reader.sum_bias
     if bool(bias.any()):
-        hidden, W = with_constant(hidden), torch.cat([W, bias[None]])
+        hidden, W = _with_bias(hidden), torch.cat([W, bias[None]])
     return Network(hidden, W)
+
+
+def _with_bias(hidden: Hidden) -> Hidden:
+    """`hidden` with a neuron that fires at every step: read over time, it adds up as a bias of every step does."""
+    return replace(with_constant(replace(hidden, readout=Spike())), readout=hidden.readout)
 
 
 def _noted(graph: Any, name: str, usual: float) -> float:
@@ -118,11 +127,8 @@ class _Reader:
     """A graph's nodes and edges by name, and how to read them."""
 
     def __init__(self, graph: Any, dt: float, dtype: torch.dtype) -> None:
-        self.nodes, self.dt, self.dtype = graph.nodes, dt, dtype
-        self.edges = list(dict.fromkeys(tuple(edge) for edge in graph.edges))
-        for edge in self.edges:
-            if len(edge) != 2 or not all(name in self.nodes for name in edge):
-                raise ValueError(f"graph: the edge {edge} is not between two of its nodes")
+        self.nodes, self.edges = flattened(graph)
+        self.dt, self.dtype = dt, dtype
         self.sum_bias: Tensor | float = 0.0
         known = {*WEIGHTS, *NEURONS, "Threshold", "Delay", "I", "Input", "Output"}
         for name in self.nodes:
@@ -130,7 +136,7 @@ class _Reader:
                 raise ValueError(f"graph: {name} is a {self.kind(name)}; only {', '.join(sorted(known))} can be read")
 
     def kind(self, name: str) -> str:
-        return type(self.nodes[name]).__name__
+        return kind_of(self.nodes[name])
 
     def targets(self, name: str) -> list[str]:
         return [end for start, end in self.edges if start == name]
@@ -148,12 +154,18 @@ class _Reader:
             if ahead in seen:
                 raise ValueError(f"graph: {ahead} is fed by a later layer; only a layer's own spikes may come back")
             seen.add(ahead)
+            if feeds[0].weights == ahead == self.only("Output"):  # neurons are the end of the graph
+                return self.spiking(layers, readout)
             weight, bias, delays = self.fed(feeds)
             if ahead == self.only("Output") or self.kind(ahead) in WEIGHTS:
                 if not layers or delays != (0,):
                     missing = "followed by no neurons" if not layers else "delayed on the way to the output"
                     raise ValueError(f"graph: {feeds[0].weights} is {missing}")
                 return Branch(tuple(layers)), *self.output(ahead, weight, bias, readout)
+            if layers and self.kind(ahead) in ("LI", "I") and self.targets(ahead) == [self.only("Output")]:
+                if delays != (0,) or readout != Spike():
+                    raise ValueError(f"graph: {ahead} at the output must integrate spikes, without delays")
+                return Branch(tuple(layers)), *self.integrated(ahead, weight, bias)
             layer, fires = self.layer(weight, bias, ahead)
             layers.append(replace(layer, delays=delays))
             loops = self.loops(fires, ahead)
@@ -224,6 +236,22 @@ class _Reader:
             W, own = W @ mixing, own @ mixing
         return W, readout, own
 
+    def spiking(self, layers: list[Layer], readout: Readout) -> tuple[Branch, Tensor, Readout, Tensor]:
+        """The end of a graph whose outputs are what is read of the last neurons."""
+        if not layers:
+            raise ValueError("graph: the Input leads to the Output, past all neurons")
+        m = layers[-1].m
+        return Branch(tuple(layers)), torch.eye(m, dtype=torch.float64), readout, torch.zeros(m, dtype=torch.float64)
+
+    def integrated(self, name: str, weight: Tensor, bias: Tensor) -> tuple[Tensor, Readout, Tensor]:
+        """The end of a graph whose outputs are integrated by `name`, of which the membrane is read."""
+        gain, leak = self.gain_and_leak(name, weight.shape[1])
+        if bool((leak != leak[0]).any()):
+            raise ValueError(f"graph: {name} integrates the outputs with different time constants")
+        mu = float(leak[0])
+        readout = Count() if mu == 1.0 else Leaky(mu) if mu > 0.0 else Spike()
+        return (weight * gain).to(torch.float64), readout, (bias * gain).to(torch.float64)
+
     def forward(self, name: str, besides: list[str]) -> str:
         ends = [end for end in self.targets(name) if end not in besides]
         if len(ends) != 1:
@@ -280,25 +308,29 @@ class _Reader:
                     continue
             recurrent = back if recurrent is None else recurrent + back
         kept = bias * gain
-        neuron = LIF(leak, threshold, reset)  # type: ignore[arg-type]
+        neuron: Neuron = LIF(leak, threshold, reset)  # type: ignore[arg-type]
+        if self.lasts(name):
+            neuron = Synaptic(leak, 1.0 - self.dt / self.times(name, "tau_syn", m), threshold, "hard")
         rec = None if recurrent is None else recurrent * gain
         return Layer(weight * gain, neuron, rec, kept if bool(kept.any()) else None), fires
 
     def gain_and_leak(self, name: str, m: int) -> tuple[Tensor, Tensor]:
         """What the neurons `name` multiply their input and their membrane by at a step."""
         kind, r = self.kind(name), self.each(name, "r", m)
-        if kind == "IF":
+        if kind in ("IF", "I"):
             return r * self.dt, torch.ones(m, dtype=self.dtype)
         if kind != "CubaLIF":
             share = self.dt / self.times(name, "tau", m)
             return r * share, 1.0 - share
-        if not np.allclose(self.array(name, "tau_mem"), self.dt, rtol=1e-6, atol=0.0):
-            raise ValueError(
-                f"graph: {name} is a CubaLIF with a membrane that lasts (tau_mem other than dt={self.dt:g}) and a "
-                "synaptic current besides; no neuron of ours has both"
-            )
-        share = self.dt / self.times(name, "tau_syn", m)
-        return self.each(name, "w_in", m) * share * r, 1.0 - share
+        synapse, membrane = (self.dt / self.times(name, field, m) for field in ("tau_syn", "tau_mem"))
+        gain = self.each(name, "w_in", m) * synapse * r
+        return (gain * membrane, 1.0 - membrane) if self.lasts(name) else (gain, 1.0 - synapse)
+
+    def lasts(self, name: str) -> bool:
+        """Whether neurons have a membrane that lasts beside a synaptic current, as `Synaptic` neurons have."""
+        return self.kind(name) == "CubaLIF" and not np.allclose(
+            self.array(name, "tau_mem"), self.dt, rtol=1e-6, atol=0.0
+        )
 
     def times(self, name: str, field: str, m: int) -> Tensor:
         """Time constants (m,) of neurons, none shorter than a step."""

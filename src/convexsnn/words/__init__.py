@@ -9,7 +9,7 @@ from convexsnn.words.proving import (
     check_proof_of,
     prove_words,
 )
-from convexsnn.words.training import Taught, train_until_proved
+from convexsnn.words.training import Taught, going_on, train_until_proved
 
 __all__ = [
     "Outcome",
@@ -19,6 +19,7 @@ __all__ = [
     "UndecidedWords",
     "WrongWords",
     "check_proof_of",
+    "going_on",
     "prove_words",
     "train_until_proved",
 ]

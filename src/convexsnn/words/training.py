@@ -14,6 +14,7 @@ import numpy as np
 from convexsnn.checkpoints import read_checkpoint, resuming, write_checkpoint
 from convexsnn.checks import check_integer, check_names
 from convexsnn.estimators import SpikingClassifier
+from convexsnn.families import Given, Mixture, Search, WitnessFamily
 from convexsnn.reading import reading
 from convexsnn.tasks import TaskData, TaskSettings, automaton_of, load_task
 from convexsnn.words.proving import Outcome, ProofSettings, ProvedWords, WrongWords, prove_words
@@ -46,6 +47,16 @@ class Taught:
     rounds: int
 
 
+def going_on(before: SpikingClassifier) -> WitnessFamily:
+    """The witness family of a fitted classifier, to train it anew; a search begins with the neurons that it has.
+
+    Words that were answered wrong ask for few more neurons, which are found much sooner than all anew.
+    """
+    family, hidden = before.family, before.network_.hidden
+    last = family.parts[-1] if isinstance(family, Mixture) else family
+    return Given(layers=hidden) + last if isinstance(last, Search) and hidden.branches else family
+
+
 def train_until_proved(
     train: Callable[[TaskData], SpikingClassifier],
     task: str,
@@ -66,7 +77,8 @@ def train_until_proved(
     ----------
     train : callable (TaskData) -> SpikingClassifier
         Trains on the task's training data, such as
-        ``lambda task: SpikingClassifier(per_step=True).fit(task.train.X, task.train.y)``.
+        ``lambda task: SpikingClassifier(per_step=True).fit(task.train.X, task.train.y)``. It may begin with what it
+        trained before (`going_on`).
     task : str
         A task that has an automaton, such as "automaton:addition-2"; see `automaton_of`.
     settings : TaskSettings, optional

@@ -13,7 +13,7 @@ from convexsnn.losses import SmoothLoss
 from convexsnn.penalties import require_norm
 from convexsnn.program import ConvexProgram
 from convexsnn.row_matrices import RowMatrices
-from convexsnn.solvers.active_set.model import Model, Task
+from convexsnn.solvers.active_set.model import StepModel, Task
 from convexsnn.solvers.active_set.units import units_of
 from convexsnn.solvers.base import Best, Journal, Status
 
@@ -61,7 +61,7 @@ class Descent:
         Where the iteration is; None before `begin`.
     """
 
-    def __init__(self, program: ConvexProgram, model: Model, W0: Tensor | None, known: Point | None = None) -> None:
+    def __init__(self, program: ConvexProgram, model: StepModel, W0: Tensor | None, known: Point | None = None) -> None:
         """Start from `W0` (P, C), or zero; `known` is the point of `W0` where it is known already."""
         self._program, self._model = program, model
         self._units = units_of(require_norm(program.penalty, "the active set"), program.n_outputs)

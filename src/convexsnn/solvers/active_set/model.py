@@ -36,7 +36,7 @@ class Task:
     accuracy: float
 
 
-class Model(Protocol):
+class StepModel(Protocol):
     """A way to minimise such models one after another, of one program.
 
     Attributes

@@ -36,7 +36,7 @@ class Units(Protocol):
         ...
 
 
-class Entries:
+class EntryUnits:
     """The l1 penalty: each entry is a unit."""
 
     def sizes(self, X: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Entries:
         return [range(c, c + 1) for c in range(outputs)]
 
 
-class Rows:
+class RowUnits:
     """The group penalty: each row is a unit."""
 
     def sizes(self, X: Tensor) -> Tensor:
@@ -97,8 +97,8 @@ def units_of(penalty: Norm, outputs: int) -> Units:
     """
     match penalty.exponent(outputs):
         case 1.0:
-            return Entries()
+            return EntryUnits()
         case 2.0:
-            return Rows()
+            return RowUnits()
         case exponent:
             raise ValueError(f"penalty {penalty.name!r} is a sum of l_{exponent} norms: l_1 and l_2 are known")

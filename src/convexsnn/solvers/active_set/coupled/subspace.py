@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from convexsnn.solvers.active_set.coupled.block_inverse import BlockInverse
 from convexsnn.solvers.active_set.coupled.coarse import coarse_spaces
 from convexsnn.solvers.active_set.coupled.grams import Gram
-from convexsnn.solvers.active_set.coupled.preconditioner import Preconditioner
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
 from convexsnn.solvers.newton.system import preconditioned
 
@@ -32,7 +32,7 @@ def newton_on_support(quadratic: Quadratic, grams: list[Gram], accuracy: float) 
     for _ in range(DROPS):
         if not bool(active.any()):
             break
-        preconditioner = Preconditioner(grams, active, bend, coarse)
+        preconditioner = BlockInverse(grams, active, bend, coarse)
         left = torch.where(active, right, 0.0) - apply(change)
         change = change + preconditioned(apply, preconditioner.apply, left, accuracy, ITERATIONS)[0]
         turning = active & (units.along(x + change, directions) <= 0.0)

@@ -29,7 +29,7 @@ def minimise_by_output(quadratic: Quadratic, grams: list[Gram]) -> Tensor:
         values = _as_array(quadratic.x[columns, some])
         slopes = _as_array(quadratic.gradient[columns, some])
         _sweep(matrices, values, slopes, quadratic.level)
-        x[columns, some] = torch.from_numpy(values).T.to(x)
+        x[columns, some] = torch.as_tensor(values.T, device=x.device)
     return x
 
 

@@ -11,7 +11,7 @@ from convexsnn.solvers.active_set.coupled.grams import Gram
 from convexsnn.solvers.newton.factor import cholesky
 
 
-class Preconditioner:
+class BlockInverse:
     """Sum of the inverses of the blocks of single outputs, and of the inverses on coarse spaces.
 
     Parameters
