@@ -1,7 +1,7 @@
 """Regression of real sequences: the next value of a series from windows of it, beside ridge and an echo state network.
 
-    python benchmarks/forecasts.py [--data narma-10 mackey-glass airline] [--methods default spikes ridge reservoir]
-                                   [--seeds 3]
+    python benchmarks/forecasts.py [--data narma-10 mackey-glass airline] [--methods default spikes bypass ridge
+                                   reservoir] [--seeds 3]
 
 NARMA-10 is driven by uniform noise, of which the last 20 values are known: 1000 windows for training, 1000 later ones
 for testing. Of the Mackey-Glass series (tau = 17, one value a time unit) the last 20 values are known: 1000 and 480
@@ -106,6 +106,10 @@ DATA: dict[str, Callable[[int], Parts]] = {"narma-10": narma, "mackey-glass": ma
 METHODS: dict[str, tuple[str, Callable[[Windows, int], Fitted]]] = {
     "default": ("default", ours()),
     "spikes": ("spikes alone", ours(witnesses=Kernels(last=5000, readouts=("spike",)), columns=200)),
+    "bypass": (
+        "spikes and a bypass",
+        ours(witnesses=Kernels(last=5000, readouts=("spike",)), columns=200, bypass=12),
+    ),
     "ridge": ("ridge on the window", ridge),
     "reservoir": ("echo state network", reservoir),
 }

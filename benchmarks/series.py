@@ -136,6 +136,7 @@ NEEDED = {"dtw": "aeon", "minirocket": "aeon", "echo": "reservoirpy"}
 """The packages of methods of other make."""
 METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
     "default": ("default", ours()),
+    "free": ("free intercept", ours(intercept="free")),
     "few": ("at most 60 columns", ours(columns=60)),
     "priced": ("60 columns by `KernelSearch`", ours(witnesses=KernelSearch())),
     "l1": ("kernels, logistic + l1", ours(witnesses=Kernels(), loss="logistic", penalty="l1", beta="path")),

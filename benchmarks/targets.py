@@ -30,7 +30,7 @@ WAYS = {
     "none": {},
     "norse": {"target": "norse"},
     "nir": {"target": "nir"},
-    "nir, one leak": {"target": "nir", "witnesses": Search(leak=15 / 16)},
+    "nir, several leaks": {"target": "nir", "witnesses": Search(dyadic_leaks=True)},
 }
 WORD = 40
 

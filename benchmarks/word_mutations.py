@@ -29,7 +29,7 @@ from rational_words import rational_run, right_answers
 SEARCHES = {
     "dfa:tomita-4": Search(depth=2, neuron="threshold", recurrent=True, readout="spike", effort=5e8, attempts=1),
     "automaton:brackets-2": Search(depth=2, leak=0.5, recurrent=True, readout="membrane", effort=5e8, attempts=1),
-    "dfa:tomita-2": Search(depth=3, leak=0.25, recurrent=True, reset="hard", readout="spike", effort=5e8, attempts=1),
+    "automaton:modulo-3": Search(depth=2, neuron="threshold", recurrent=True, readout="spike", effort=5e8, attempts=1),
 }
 # Words that a network is run on to see whether a claim is true, and their length.
 WORDS, STEPS = 20, 30
@@ -61,7 +61,8 @@ def proved(name: str) -> str:
 
     taught = train_until_proved(train, name, TaskSettings(n_train=200, n_val=100, n_test=1, per_step=True))
     assert isinstance(taught.outcome, ProvedWords), (name, taught.outcome)
-    print(f"{name}: {taught.outcome.checked.boxes} boxes, {len(taught.outcome.file)} bytes")
+    checked = taught.outcome.checked
+    print(f"{name}: {checked.parts} parts, {checked.boxes} boxes, {len(taught.outcome.file)} bytes", flush=True)
     return taught.outcome.file
 
 

@@ -57,10 +57,12 @@ def _exact(program: Any) -> ExactProgram | None:
         return None
     if not isinstance(columns, BitColumns) or program.n_rows * program.n_columns * program.n_outputs > LARGEST:
         return None
+    if program.free_intercept and len(program.row_weights.unique()) > 1:
+        return None
     heads = (LossHead(slice(0, program.n_outputs)),)
     bits, rho = columns.dense().cpu().numpy() > 0, Fraction(program.rho)
     targets, weights = (values.detach().cpu().numpy() for values in (program.targets, program.row_weights))
-    return ExactProgram(bits, targets, weights, loss.name, program.penalty.name, rho, heads)
+    return ExactProgram(bits, targets, weights, loss.name, program.penalty.name, rho, heads, program.free_column)
 
 
 # pytest: each process counts, and the summary has the sum.

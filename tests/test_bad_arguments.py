@@ -140,7 +140,7 @@ SETTINGS = {
     "max_iter": ({"max_iter": 1.5}, "max_iter must be an integer"),
     "timesteps": ({"timesteps": 0}, "timesteps must be an integer"),
     "per_step": ({"per_step": "no"}, "per_step must be True or False"),
-    "intercept": ({"intercept": 2}, "intercept must be True or False"),
+    "intercept": ({"intercept": 2}, "intercept must be True, False or 'free'"),
     "validation_fraction": ({"validation_fraction": 1.0}, "validation_fraction must be less than 1"),
     "device": ({"device": "quantum"}, "device 'quantum' is not to be had"),
     "device meta": ({"device": "meta"}, "device 'meta' is not to be had here: meta tensors hold no numbers"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from adversary import _draw
-from convexsnn import Gaussian, SpikingClassifier, verify
+from convexsnn import Gaussian, SpikingClassifier
 from convexsnn.bounds import FamilyCells, NetworkFamily, Unit, exact_oracle
 from convexsnn.bounds.cells.deciding import Weights
 from convexsnn.bounds.cells.moving_regions import MovingCutting
@@ -26,6 +26,7 @@ from convexsnn.global_bound import GlobalBound
 from convexsnn.penalties import PENALTIES
 from convexsnn.rationals.polynomials import divided, greatest_divisor, multiply, sign_at, squarefree
 from convexsnn.sequences import as_sequences
+from convexsnn.verification import verify
 from helpers import make_problem
 from rational_neurons import climbed, column, vertices
 

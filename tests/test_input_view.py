@@ -31,14 +31,14 @@ from helpers import KINDS, draw_hidden
 
 SMALL = {"depth": 2, "last": 16, "readout": "rate", "standardise": True}
 QUICK = {
-    "depth": 2, "width": 4, "population": 16, "generations": 4, "rounds": 8, "prune": 0,
+    "depth": 2, "width": 4, "population": 16, "generations": 4, "rounds": 5, "prune": 0,
     "oracles": ("restarts", "inputs"), "readout": "rate",
 }  # fmt: skip
 FAMILIES = {
     "gaussian": Gaussian(**SMALL),
     "heterogeneous": Heterogeneous(**SMALL),
     "reservoir": Reservoir(**SMALL),
-    "surrogate": Surrogate(**SMALL, epochs=2),
+    "surrogate": Surrogate(**SMALL, epochs=1),
     "search": Search(**QUICK, standardise=True),
 }
 
@@ -52,7 +52,7 @@ def raw(n=40, T=6, seed=0):
     return X, (noise.sum(axis=(1, 2)) > 0).astype(int)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000), kind=st.sampled_from(list(KINDS)))
 def test_the_network_does_on_raw_input_what_it_did_on_standardised_input(seed, kind):
     rng = np.random.default_rng(seed)
@@ -104,7 +104,7 @@ def test_units_of_the_input_change_nothing(name, tmp_path):
 
 def test_delays_keep_the_mean_of_their_input():
     X, y = raw()
-    model = SpikingClassifier(witnesses=Surrogate(**SMALL, taps=3, epochs=2), random_state=0).fit(X[:, :, 1:], y)
+    model = SpikingClassifier(witnesses=Surrogate(**SMALL, taps=3, epochs=1), random_state=0).fit(X[:, :, 1:], y)
     layers = list(model.trained_.witnesses.layers())
     assert {layer.delays for layer in layers} == {(0, 1, 2)}
     assert all(layer.bias is None for layer in layers)

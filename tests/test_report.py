@@ -305,4 +305,39 @@ def test_tables_can_be_scrolled_and_the_page_has_a_dark_side(searched):
     assert "prefers-color-scheme: dark" in page
     assert "color-scheme: light dark" in page
     template = (files("convexsnn.report") / "page.html").read_text()
-    assert template.count("<table>") == template.count('<div class="wide" tabindex="0"><table>') == 1
+    assert (
+        template.count("<table>")
+        == template.count('tabindex="0" role="region" aria-label="Path of betas"><table>')
+        == 1
+    )
+
+
+def luminance(colour):
+    """Relative luminance of #rgb or #rrggbb (WCAG 2)."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_text_has_enough_contrast_by_day_and_by_night():
+    template = (files("convexsnn.report") / "page.html").read_text()
+    blocks = re.findall(r":root \{(.*?)\}", template)
+    assert len(blocks) == 2
+    for block in blocks:
+        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]+)", block))
+        for ink, papers in (("text", ("page", "note", "bad", "good")), ("soft", ("page",)), ("link", ("page",))):
+            for paper in papers:
+                light, dark = sorted((luminance(colours[ink]), luminance(colours[paper])), reverse=True)
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, paper)
+
+
+def test_what_helps_readers_of_a_screen_is_there(searched):
+    page = page_of(searched, "--no-verify")
+    assert '<html lang="en">' in page
+    assert re.findall(r"<h([1-6])", page)[:2] == ["1", "2"]
+    assert page.count("<h1") == page.count("<main>") == 1
+    assert all(alt.strip() for _, alt in pictures(page))
+    assert len(pictures(page)) == page.count("<img")
+    assert set(re.findall(r'href="#(\w+)"', page)) <= set(re.findall(r'id="(\w+)"', page))
+    assert '<nav aria-label="Sections">' in page

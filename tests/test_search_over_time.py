@@ -26,9 +26,9 @@ from convexsnn.verification import verify
 from convexsnn.witnesses import with_constant
 
 READS = [Rate(), Count(), Leaky(0.9), Windows(2, 3), Several((Spike(), Rate()))]
-QUICK = ("restarts", "refinement")
+QUICK = {"population": 16, "generations": 4, "rounds": 4, "prune": 0, "oracles": ("restarts", "refinement")}
 SMALL = SearchSettings(
-    depth=2, width=4, population=32, generations=6, add=6, rounds=6, stages=(10.0, 1.0), round_tol=1e-6, last=64,
+    depth=2, width=4, population=16, generations=5, add=6, rounds=5, stages=(10.0, 1.0), round_tol=1e-6, last=64,
     oracles=("restarts", "refinement", "crossing", "inputs"), readout="rate",
 )  # fmt: skip
 
@@ -51,7 +51,7 @@ def problem_of(X, y, loss="logistic", penalty="l1", rho=0.005, **more):
     return Problem(as_sequences(X), targets, LOSSES[loss], PENALTIES[penalty], rho, **more)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000), readout=st.sampled_from(READS), steps=st.integers(1, 9))
 def test_kappa_is_what_each_spike_counts(seed, readout, steps):
     """A column is the sum of kappa over the spikes, after any number of steps."""
@@ -100,11 +100,9 @@ def test_pruning_and_slimming_keep_the_columns_of_rates():
     held, answers = np.eye(2)[bits[60:]], bits[60:, 0] ^ bits[60:, -1]
     targets = LOSSES["logistic"].encode(torch.from_numpy(answers), 2)
     problem = problem_of(X, y, score=Accuracy())
-    ends = [replace(SMALL, prune=effort, attempts=1, recurrent=True) for effort in (0, 4)]
+    ends = [replace(SMALL, prune=effort, attempts=1, recurrent=True) for effort in (0, 8)]
     found = [search(problem, how) for how in ends]
-    weights = [[layer.weight for layer in one.network.hidden.layers()] for one in found]
-    zeros = [sum(int((w == 0).sum()) for w in of) for of in weights]
-    assert zeros[1] > zeros[0]
+    assert found[1].network.n_synapses < found[0].network.n_synapses
     seen = [outputs_of(one.network, problem.input) for one in found]
     torch.testing.assert_close(seen[0], seen[1], rtol=0.0, atol=1e-12)
     validated = replace(problem, validation=Validation(as_sequences(held), targets, Accuracy()))
@@ -128,7 +126,7 @@ def test_a_killed_search_over_time_goes_on_to_the_same_network(tmp_path):
 
 def test_the_always_firing_neuron_and_given_neurons_are_read_over_time():
     X, y = waves(40)
-    family = Gaussian(depth=2, last=12, readout="rate") + Search(readout="rate", effort=2e6, last=24, oracles=QUICK)
+    family = Gaussian(depth=2, last=12, readout="rate") + Search(readout="rate", last=24, **QUICK)
     model = SpikingClassifier(witnesses=family, intercept=True, random_state=0).fit(X, y)
     assert model.certificate_.holds(1e-6)
     problem = problem_of(X, y, intercept=True)
@@ -140,7 +138,7 @@ def test_the_always_firing_neuron_and_given_neurons_are_read_over_time():
 
 def test_estimators_search_over_time_with_certificates_files_and_exact_proofs(tmp_path):
     X, y = waves(40)
-    family = Search(depth=2, readout="rate", effort=3e6, oracles=QUICK)
+    family = Search(depth=2, readout="rate", **QUICK)
     model = SpikingClassifier(witnesses=family, loss="hinge", beta=0.02, random_state=0).fit(X, y)
     certificate, problem = model.certificate_, model.problem(X, y)
     assert certificate.holds(1e-6)
@@ -152,7 +150,7 @@ def test_estimators_search_over_time_with_certificates_files_and_exact_proofs(tm
     assert loaded.witnesses == family
     assert np.array_equal(loaded.predict(X), model.predict(X))
     assert verify_exactly(tmp_path / "m.safetensors", X, y).holds
-    windows = Search(depth=2, readout=Windows(2, 6), effort=1e6, oracles=QUICK)
+    windows = Search(depth=2, readout=Windows(2, 6), **QUICK)
     assert windows.n_last == 2 * windows.last
     means = np.array([x.mean() for x in X])
     regressor = SpikingRegressor(witnesses=windows, beta=0.01, random_state=0).fit(X, means)

@@ -73,7 +73,9 @@ def test_the_default_for_real_numbers_stays_within_a_target(target):
 
 def test_settings_at_their_default_give_way():
     changed = within(Search(), "nir")
-    assert changed == Search(reset="hard", readout="spike", dtype="float32", dyadic_leaks=True)
+    assert changed == Search(reset="hard", readout="spike", dtype="float32", leak=15 / 16)
+    free = Search(dyadic_leaks=True)
+    assert within(free, "nir") == Search(reset="hard", readout="spike", dtype="float32", dyadic_leaks=True)
     assert within(Search(), "norse") == Search(dyadic_leaks=True)
     assert within(Search(), "torch") == within(Search(), None) == Search()
     assert within(Gaussian(neuron="threshold"), "nir") == Gaussian(neuron="threshold", readout="spike", dtype="float32")

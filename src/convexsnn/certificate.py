@@ -70,6 +70,8 @@ class Certificate(WithFacts):
         hidden weights. None where none was asked for.
     global_bound : GlobalBound, optional
         The universal bound, on the objective of networks of any kind and depth; None where there is none.
+    free_intercept : bool
+        Whether the weights of the always-firing neuron are not in the penalty.
     """
 
     primal: float
@@ -89,6 +91,7 @@ class Certificate(WithFacts):
     rounding: str = "bounded"
     family_bound: GlobalBound | None = None
     global_bound: GlobalBound | None = None
+    free_intercept: bool = False
 
     def __post_init__(self) -> None:
         for name, universal in (("family_bound", False), ("global_bound", True)):
@@ -117,6 +120,11 @@ class Certificate(WithFacts):
         """The loss in words, with how many heads it has."""
         return f"{self.loss} of {len(self.heads)} heads" if self.heads else self.loss
 
+    @property
+    def penalty_name(self) -> str:
+        """The penalty in words, with what it leaves out."""
+        return f"{self.penalty} (intercept free)" if self.free_intercept else self.penalty
+
     def holds(self, tol: float) -> bool:
         """Whether the relative gap is at most `tol`."""
         return self.relative_gap <= tol
@@ -141,7 +149,7 @@ class Certificate(WithFacts):
             "objective": f"{self.primal:.10g}",
             "lower bound": f"{self.dual:.10g}",
             "relative gap": f"{self.relative_gap:.2e}",
-            "program": f"{self.loss_name} + {self.rho:.4g} x {self.penalty}",
+            "program": f"{self.loss_name} + {self.rho:.4g} x {self.penalty_name}",
             "rows n, columns P, outputs C": f"{self.n}, {self.P}, {self.C}",
             "support": f"{self.support} columns, {self.nonzeros} weights",
             "arithmetic": self.dtype,
@@ -200,6 +208,8 @@ class Certificate(WithFacts):
         for name in ("loss", "penalty", "dtype"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"certificate field {name!r} must be a string")
+        if not isinstance(self.free_intercept, bool):
+            raise ValueError("certificate field 'free_intercept' must be true or false")
         if self.rounding not in ROUNDINGS:
             raise ValueError(f"certificate field 'rounding' must be one of {ROUNDINGS}, got {self.rounding!r}")
         if self.scope not in SCOPES:
@@ -210,7 +220,7 @@ class Certificate(WithFacts):
         arithmetic = self.dtype + ("" if self.rounding == "bounded" else f", rounding {self.rounding}")
         return (
             f"{self.scope} certificate: objective {self.primal:.9g}, lower bound {self.dual:.9g}, "
-            f"relative gap {self.relative_gap:.1e} ({self.loss_name} + {self.rho:.3g} {self.penalty}, "
+            f"relative gap {self.relative_gap:.1e} ({self.loss_name} + {self.rho:.3g} {self.penalty_name}, "
             f"n {self.n}, P {self.P}, C {self.C}, support {self.support}, {arithmetic}{margin})"
         )
 
@@ -257,6 +267,7 @@ def certify(program: ConvexProgram, W: Tensor, U: Tensor) -> Certificate:
         nonzeros=int((W != 0).sum()),
         heads=program.loss.heads,
         rounding="bounded" if isinstance(program.loss, DirectedLoss) else "estimated",
+        free_intercept=program.free_intercept,
     )
 
 

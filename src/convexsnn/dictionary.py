@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,6 +57,13 @@ class Dictionary:
     def n_duplicates(self) -> int:
         """Neurons whose column an earlier neuron gives as well."""
         return len(self.column_of) - self.n_silent - len(self.neuron_of)
+
+    def given_by(self, neuron: int) -> Dictionary:
+        """The same columns, of which that of a last-layer neuron is given by it, and not by an earlier one."""
+        place = int(self.column_of[neuron])
+        neuron_of = self.neuron_of.clone()
+        neuron_of[place] = neuron
+        return replace(self, neuron_of=neuron_of)
 
     def to_neurons(self, W: Tensor) -> Tensor:
         """Column weights (P, C) as weights of last-layer neurons (P_last, C): equal columns merge on the first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from convexsnn.bounds import universal_certificate
 from convexsnn.columns import Columns, RealColumns
+from convexsnn.dictionary import Dictionary, build_dictionary
 from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import Loss, Squared
 from convexsnn.merged import MergedRows, merge_sequences
@@ -26,6 +28,7 @@ from convexsnn.sequences import Sequences, SequenceSource, in_memory
 from convexsnn.sharded import ShardedSequences, whole
 from convexsnn.simulation import scores
 from convexsnn.validation import Score, Validation
+from convexsnn.witnesses import constant_place
 from convexsnn.witnesses.input_view import InputView
 
 
@@ -55,6 +58,8 @@ class Problem:
         Whether the output is read at every step, instead of at the last of each sequence.
     intercept : bool
         Whether an always-firing neuron is among those that the output reads.
+    free_intercept : bool
+        Whether the weights of that neuron are left out of the penalty; only with `intercept`.
     score : Score, optional
         How outputs are scored on the training rows.
     score_weights : float64 tensor of shape (rows,), optional
@@ -76,6 +81,7 @@ class Problem:
     row_weights: Tensor | None = None
     every_step: bool = False
     intercept: bool = False
+    free_intercept: bool = False
     score: Score | None = None
     score_weights: Tensor | None = None
     validation: Validation | None = None
@@ -84,6 +90,8 @@ class Problem:
         check_rho(self.rho)
         if self.targets.ndim != 2:
             raise ValueError(f"targets must have shape (rows, C), got {tuple(self.targets.shape)}")
+        if self.free_intercept and not self.intercept:
+            raise ValueError("free_intercept needs the always-firing neuron: set intercept too")
         rows = len(self.targets)
         if self.sequences is not None and rows != self.sequences.rows(self.every_step):
             what = "steps of all sequences" if self.every_step else "sequences"
@@ -241,7 +249,8 @@ class Problem:
     @property
     def digest(self) -> str:
         """SHA-256 of everything that training depends on: data, weights, program and validation data."""
-        facts = (self.loss, self.penalty, self.rho, self.every_step, self.intercept, self.score)
+        intercept = (self.intercept, self.free_intercept)
+        facts = (self.loss, self.penalty, self.rho, self.every_step, intercept, self.score)
         digest = hashlib.sha256(repr((self.data_digest, facts)).encode())
         _update(digest, self.weights)
         if self.validation is not None:
@@ -258,11 +267,17 @@ class Problem:
 
     # What the program says.
 
+    def dictionary(self, witnesses: Hidden, on_chunk: Callable[[int, int], None] | None = None) -> Dictionary:
+        """The columns of witnesses; with a free intercept that of ones is given by their always-firing neuron."""
+        dictionary = build_dictionary(witnesses, self.source, on_chunk)
+        place = constant_place(witnesses) if self.free_intercept else None
+        return dictionary if place is None else dictionary.given_by(place)
+
     def program(self, columns: Columns) -> ConvexProgram:
         """The convex program over these columns, on their device."""
         device = columns.device
         targets, weights = self.targets.to(device), self.weights.to(device)
-        return ConvexProgram(columns, targets, self.loss, self.penalty, self.rho, weights)
+        return ConvexProgram(columns, targets, self.loss, self.penalty, self.rho, weights, self.free_intercept)
 
     @cached_property
     def bare_program(self) -> ConvexProgram:
@@ -284,7 +299,12 @@ class Problem:
             raise ValueError("network must be read at the steps of the problem's rows: its every_step is another")
         S = scores(network, self.source).to(self.targets.device)
         data = self.weights @ self.loss.value(S, self.targets)
-        return float(data + self.rho * self.penalty.value(network.W))
+        return float(data + self.rho * self.penalty.value(self.penalised(network)))
+
+    def penalised(self, network: Network) -> Tensor:
+        """The output weights (P_last, C) of a network as the penalty has them: zero where they are not penalised."""
+        place = constant_place(network.hidden) if self.free_intercept else None
+        return network.W if place is None else network.W.index_fill(0, torch.tensor([place]).to(network.W.device), 0.0)
 
 
 # Sequences whose digest is computed at a time.

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from convexsnn.columns import Columns
-from convexsnn.losses import Loss
+from convexsnn.losses import BalancedLoss, Loss
 from convexsnn.penalties import Penalty
 
 # A dual vector that is scaled to be feasible is scaled by this much more, so that rounding does not undo it.
 SCALING_MARGIN = 1e-14
 
 
+class WithIntercept(Protocol):
+    """What has an intercept that may be free."""
+
+    @property
+    def free_intercept(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class ConvexProgram:
     """min_W F(D W) + rho * Omega(W), F(S) = sum_i w_i loss(y_i, S_i).
+
+    With a free intercept, the weights of the column of ones are left out of the penalty. The dual program then has the
+    further constraint 1^T U = 0 for each output (theory.md section 7).
 
     Attributes
     ----------
@@ -32,6 +44,8 @@ class ConvexProgram:
         The weight of the penalty, more than 0.
     row_weights : float64 tensor of shape (n,)
         The weights w of the rows in the loss: positive, and summing to one.
+    free_intercept : bool
+        Whether the weights of the column of ones are not penalised.
 
     References
     ----------
@@ -44,6 +58,7 @@ class ConvexProgram:
     penalty: Penalty
     rho: float
     row_weights: Tensor
+    free_intercept: bool = False
 
     def __post_init__(self) -> None:
         n, _ = self.columns.shape
@@ -60,6 +75,10 @@ class ConvexProgram:
             raise ValueError(f"row_weights must sum to one, their sum is {total}")
         if not (self.rho > 0 and self.rho < float("inf")):
             raise ValueError(f"rho must be a positive finite number, got {self.rho}")
+        if self.free_intercept and not isinstance(self.loss, BalancedLoss):
+            raise ValueError(
+                f"loss {self.loss.name!r} has no method `balanced`, which a free intercept needs: penalise it"
+            )
 
     @property
     def n_rows(self) -> int:
@@ -76,6 +95,22 @@ class ConvexProgram:
         """C, the number of outputs."""
         return self.targets.shape[1]
 
+    @cached_property
+    def free_column(self) -> int | None:
+        """The column whose weights are not penalised; None where there is none."""
+        if not self.free_intercept:
+            return None
+        ones = self.row_weights.new_ones(self.n_rows)
+        # Of real numbers, only n ones have both a sum and a sum of squares of n.
+        sums, squares = self.columns.rmatmul(ones.unsqueeze(1)).squeeze(1), self.columns.squares(ones)
+        found = ((sums == self.n_rows) & (squares == self.n_rows)).nonzero().flatten().tolist()
+        return found[0] if found else None
+
+    def penalised(self, W: Tensor) -> Tensor:
+        """The weights W (P, C) as the penalty has them: zero where they are not penalised."""
+        free = self.free_column
+        return W if free is None else W.index_fill(0, torch.tensor([free], device=W.device), 0.0)
+
     def data_term(self, S: Tensor) -> Tensor:
         """F(S) for scores S = D W of shape (n, C)."""
         return self.row_weights @ self.loss.value(S, self.targets)
@@ -87,7 +122,7 @@ class ConvexProgram:
     def primal(self, W: Tensor) -> float:
         """The value of (P) at W of shape (P, C), in float64."""
         W = W.to(torch.float64)
-        return float(self.data_term(self.columns.matmul(W)) + self.rho * self.penalty.value(W))
+        return float(self.data_term(self.columns.matmul(W)) + self.rho * self.penalty.value(self.penalised(W)))
 
     def dual(self, U: Tensor, products: Tensor | None = None) -> float:
         """The value -F*(U) - (rho Omega)*(D^T U) of (D) at U of shape (n, C), in float64; -inf outside F*'s domain.
@@ -112,7 +147,14 @@ class ConvexProgram:
         w = self.row_weights.unsqueeze(1)
         V = U / w
         projected = self.loss.project_dual(V, self.targets)
-        return torch.where(projected == V, U, w * projected)
+        return self._balanced(torch.where(projected == V, U, w * projected))
+
+    def _balanced(self, U: Tensor) -> Tensor:
+        """U (n, C), in the domain of F*, as one whose columns sum to zero where the intercept is free."""
+        if not self.free_intercept:
+            return U
+        assert isinstance(self.loss, BalancedLoss)
+        return self.loss.balanced(U, self.targets, self.row_weights)
 
     def feasible_dual(self, U: Tensor) -> Tensor:
         """The dual candidate U made feasible: put into the domain of F*, then scaled into that of (rho Omega)*.
@@ -124,7 +166,13 @@ class ConvexProgram:
         if not bool(torch.isfinite(U).all()):
             raise ValueError("the dual vector U must be finite")
         excess = self.penalty.excess(self.columns.rmatmul(U), self.rho)
-        return U / (excess * (1.0 + SCALING_MARGIN)) if excess > 1.0 else U
+        return self._balanced(U / (excess * (1.0 + SCALING_MARGIN))) if excess > 1.0 else U
+
+
+def check_penalised(problem: WithIntercept, what: str) -> None:
+    """ValueError where the intercept of a problem or program is free, which `what` does not know."""
+    if problem.free_intercept:
+        raise ValueError(f"{what} does not know a free intercept: penalise it (True), or leave it out (False)")
 
 
 def uniform_weights(n: int, device: torch.device | str = "cpu") -> Tensor:

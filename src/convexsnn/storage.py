@@ -20,6 +20,7 @@ from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_integer, check_names, check_real
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
+from convexsnn.estimators.bypass import Bypass
 from convexsnn.estimators.classes import Classes
 from convexsnn.estimators.input_form import InputForm
 from convexsnn.estimators.target_scale import TargetScale
@@ -213,6 +214,10 @@ def _check_outputs(estimator: Estimator, outputs: int) -> None:
         raise ValueError(f"single_output does not fit {outputs} outputs")
     elif len(estimator.target_scale_.unit) != outputs:
         raise ValueError(f"target_scale does not fit {outputs} outputs")
+    elif estimator.bypass_ is not None:
+        features = estimator.n_features_in_
+        if not estimator.bypass_.fits(estimator.bypass, features, outputs):
+            raise ValueError(f"bypass does not fit {outputs} outputs of {features} features")
 
 
 def describe_parameters(estimator: Estimator) -> dict[str, Any]:
@@ -256,14 +261,14 @@ def _fitted_facts(estimator: Estimator) -> dict[str, Any]:
         facts |= _describe_classes(estimator.classes_)
     if isinstance(estimator, SpikingRegressor):
         facts |= {"single_output": estimator.single_output_, "target_scale": estimator.target_scale_.to_dict()}
+        facts["bypass"] = None if estimator.bypass_ is None else estimator.bypass_.to_dict()
     return facts
 
 
 def _fitted_names(estimator: Estimator) -> tuple[str, ...]:
     """The names of `_fitted_facts`."""
-    own = (
-        ("classes", "classes_dtype") if isinstance(estimator, SpikingClassifier) else ("single_output", "target_scale")
-    )
+    of_regressor = ("single_output", "target_scale", "bypass")
+    own = ("classes", "classes_dtype") if isinstance(estimator, SpikingClassifier) else of_regressor
     return ("input", "beta", "path", "history", "stopped", *own)
 
 
@@ -298,6 +303,7 @@ def _attributes(facts: dict[str, Any]) -> dict[str, Any]:
     if "single_output" in facts:
         attributes["single_output_"] = facts["single_output"]
         attributes["target_scale_"] = TargetScale.from_dict(facts["target_scale"])
+        attributes["bypass_"] = None if facts["bypass"] is None else Bypass.from_dict(facts["bypass"])
     return attributes
 
 

@@ -198,7 +198,7 @@ class SimulatedColumns:
         if witnesses.every_step != problem.every_step:
             raise ValueError("witnesses must be read at the steps of the problem's rows: their every_step is another")
         begun = time.perf_counter()
-        dictionary = build_dictionary(witnesses, problem.source, observer.simulated)
+        dictionary = problem.dictionary(witnesses, observer.simulated)
         seconds = time.perf_counter() - begun
         if dictionary.columns.shape[1] == 0:
             warn(

@@ -11,7 +11,6 @@ from torch import Tensor
 from convexsnn.bounds import check_provable, prove_again
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate, certify
-from convexsnn.dictionary import build_dictionary
 from convexsnn.global_bound import GlobalBound
 from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram
@@ -86,7 +85,7 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
         problems.append("the stored row_weights do not sum to one")
     if problems:
         return Verification(None, tuple(problems))
-    dictionary = build_dictionary(trained.witnesses, problem.source)
+    dictionary = problem.dictionary(trained.witnesses)
     W = dictionary.to_columns(trained.W)
     try:
         problem = replace(problem, row_weights=trained.row_weights)
@@ -131,7 +130,20 @@ def _with_bounds(
 
 def _differences(stored: Certificate, now: Certificate, dtype: torch.dtype) -> list[str]:
     """What the stored certificate claims and the recomputed one does not."""
-    facts = ("loss", "penalty", "n", "P", "C", "support", "nonzeros", "dtype", "scope", "heads", "rounding")
+    facts = (
+        "loss",
+        "penalty",
+        "n",
+        "P",
+        "C",
+        "support",
+        "nonzeros",
+        "dtype",
+        "scope",
+        "heads",
+        "rounding",
+        "free_intercept",
+    )
     problems = [
         f"the certificate says {name} = {getattr(stored, name)!r}, recomputed: {getattr(now, name)!r}"
         for name in facts

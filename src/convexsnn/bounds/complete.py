@@ -25,7 +25,7 @@ from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Neuron, Threshold, lif
 from convexsnn.penalties import require_norm
 from convexsnn.prefixes import equal_prefixes
-from convexsnn.program import ConvexProgram
+from convexsnn.program import ConvexProgram, check_penalised
 from convexsnn.readouts import Spike
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import simulate
@@ -57,6 +57,7 @@ def complete_network(program: ConvexProgram, sequences: Sequences, every_step: b
     """
     check_choice("kind", kind, KINDS)
     norm = require_norm(program.penalty, "a network that reaches the universal bound")
+    check_penalised(program, "a network that reaches the universal bound")
     if norm.exponent(program.n_outputs) != 1.0:
         raise ValueError("program must have the l1 penalty, or one output: otherwise the bound is not reached")
     groups = equal_prefixes(sequences, every_step=every_step)

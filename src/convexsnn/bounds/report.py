@@ -69,7 +69,8 @@ def universal_certificate(
     boxed = BOXED_FAMILY.format(f"{cap!r}".removesuffix(".0"))
     family = (universal.FAMILY if hidden.readout.bits else boxed) + (CAUSAL if hidden.every_step else "")
     value, kappa = stated(bound.bound, bound.kappa)
-    return GlobalBound(value, "universal", family, kappa, primal, universal.ASSUMPTIONS)
+    assumptions = universal.ASSUMPTIONS + ((universal.FREE,) if program.free_intercept else ())
+    return GlobalBound(value, "universal", family, kappa, primal, assumptions)
 
 
 def arrangement_certificate(

@@ -29,6 +29,7 @@ FAMILY = (
     "equal inputs alike"
 )
 ASSUMPTIONS = ("the objective has the same rho for every network", "float64 arithmetic")
+FREE = "no network pays for an intercept"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +105,11 @@ def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
     """The candidate put into the domain of F* and scaled as well as can be."""
     U = program.in_domain(U)
     kappa = grouped_kappa(program, U, groups)
-    U = best_scaling(program, U, kappa)
-    return Universal(enclose_dual(program, U, 1.0), U, kappa)
+    U, within = best_scaling(program, U, kappa), 1.0
+    if program.free_intercept:  # what scaling has rounded, balance takes out, which may add to D^T U
+        U = program.in_domain(U)
+        within = grouped_kappa(program, U, groups)
+    return Universal(enclose_dual(program, U, within), U, kappa)
 
 
 def best_scaling(program: ConvexProgram, U: Tensor, kappa: float) -> Tensor:

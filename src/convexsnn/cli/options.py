@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -121,6 +121,8 @@ class ProgramOptions:
         is then trained on all of them at the picked beta.
     intercept : bool, optional
         The output also reads a neuron that always fires. This is the default with --regression only.
+    free_intercept : bool
+        The weight of that neuron is not penalised.
     tol : float
         The output weights are certified to this relative duality gap.
     max_iter : int
@@ -137,6 +139,7 @@ class ProgramOptions:
     columns: int | None = None
     validation_fraction: float = 0.2
     intercept: Annotated[bool | None, Parameter(negative="--no-intercept", show_default=False)] = None
+    free_intercept: Annotated[bool, Parameter(negative="")] = False
     tol: float = 1e-6
     max_iter: int = 1000
 
@@ -146,8 +149,18 @@ class ProgramOptions:
         check_choice("penalty", self.penalty, ["auto", *OFFERED["penalties"]])
         Regularisation.read(0.1 if self.betas == "auto" else self.betas, self.rho, self.columns)
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)
+        if self.free_intercept and self.intercept is False:
+            raise ValueError("--free-intercept goes with an intercept, not with --no-intercept")
         check_real("tol", self.tol, 0.0, open_minimum=True)
         check_integer("max_iter", self.max_iter)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The settings of an estimator; without `intercept` where its default is meant."""
+        chosen = {"intercept": "free" if self.free_intercept else self.intercept}
+        left_out = {"free_intercept"} | ({"intercept"} if chosen["intercept"] is None else set())
+        settings = vars(self) | chosen | {"beta": self.betas, "output_weights": list(self.output_weights) or None}
+        return {name: value for name, value in settings.items() if name not in left_out}
 
     @property
     def betas(self) -> float | str | list[float | str]:

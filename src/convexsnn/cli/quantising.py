@@ -135,12 +135,15 @@ def _with_network(estimator: Estimator, network: Network, problem: Problem) -> E
         "classes_",
         "single_output_",
         "target_scale_",
+        "bypass_",
         "beta_",
     ):
         if hasattr(estimator, name):
             setattr(result, name, getattr(estimator, name))
     result.path_, result.history_, result.stopped_ = [], [], None
-    source = SimulatedColumns.of(replace(problem, intercept=False), network.hidden, SolverOptions(estimator.tol))
+    source = SimulatedColumns.of(
+        replace(problem, intercept=False, free_intercept=False), network.hidden, SolverOptions(estimator.tol)
+    )
     W = source.dictionary.to_columns(network.W)
     solution = Solution(
         W=W,

@@ -9,7 +9,9 @@ import torch
 from sklearn.utils import check_random_state
 
 from convexsnn.batches import Batches
-from convexsnn.checks import check_integer
+from convexsnn.checks import check_flag, check_integer
+
+FREE = "free"
 
 
 def check_device(device: Any) -> None:
@@ -20,6 +22,21 @@ def check_device(device: Any) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"device {device!r} is not to be had here: {str(error).splitlines()[0]}") from error
+
+
+def is_free(intercept: Any) -> bool:
+    """Whether the setting `intercept` says that its weight is not penalised."""
+    return isinstance(intercept, str) and intercept == FREE
+
+
+def check_intercept(intercept: Any) -> None:
+    """ValueError unless it is True, False or "free"."""
+    if is_free(intercept):
+        return
+    try:
+        check_flag("intercept", intercept)
+    except ValueError:
+        raise ValueError(f"intercept must be True, False or {FREE!r}, not {intercept!r}") from None
 
 
 def seed_of(random_state: Any) -> int:

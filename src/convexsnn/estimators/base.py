@@ -18,7 +18,7 @@ from convexsnn import fitting
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
-from convexsnn.estimators.arguments import check_device, labels_beside, pair_of, seed_of
+from convexsnn.estimators.arguments import check_device, check_intercept, is_free, labels_beside, pair_of, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real
 from convexsnn.estimators.targets import spread_weights
@@ -64,7 +64,7 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
         columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
-        intercept: bool = False,
+        intercept: bool | str = False,
         timesteps: int = 8,
         target: str | None = None,
         missing: str = "refuse",
@@ -156,8 +156,9 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
         check_choice("missing", self.missing, MISSING)
         self.recipe.regularisation(self.rho)
         self._options()
-        for flag in ("per_step", "intercept", "verbose"):
+        for flag in ("per_step", "verbose"):
             check_flag(flag, getattr(self, flag))
+        check_intercept(self.intercept)
         check_integer("timesteps", self.timesteps)
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)
         check_device(self.device)
@@ -245,6 +246,7 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
             torch.from_numpy(row_weights),
             every_step=bool(self.per_step),
             intercept=bool(self.intercept),
+            free_intercept=is_free(self.intercept),
             score=self.score_function,
             score_weights=torch.from_numpy(scored),
         )
@@ -331,6 +333,7 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
             weights,
             every_step=bool(self.per_step),
             intercept=bool(self.intercept),
+            free_intercept=is_free(self.intercept),
             score=self.score_function,
         )
 

@@ -120,8 +120,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         betas whose mean score is within one standard error of the best, that of the smallest loss is picked.
     per_step : bool
         Each step of each sequence has a label, instead of each sequence.
-    intercept : bool
-        The output also reads a neuron that always fires. Its weight is penalised like any other.
+    intercept : bool or "free"
+        The output also reads a neuron that always fires. Its weight is penalised like any other, or with "free" not at
+        all. A search, and the family exact, do not know "free".
     timesteps : int
         A 2-D X is shown for this many steps as constant current, at least 1.
     target : {"torch", "snntorch", "spikingjelly", "norse", "nir"}, optional
@@ -202,7 +203,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
-        intercept: bool = False,
+        intercept: bool | str = False,
         timesteps: int = 8,
         target: str | None = None,
         missing: str = "refuse",

@@ -12,9 +12,10 @@ from sklearn.metrics import r2_score
 from torch import Tensor
 
 from convexsnn.caller import isolated
-from convexsnn.checks import check_choice
+from convexsnn.checks import check_choice, check_integer
 from convexsnn.estimators.arguments import labels_beside
 from convexsnn.estimators.base import SpikingEstimator
+from convexsnn.estimators.bypass import Bypass
 from convexsnn.estimators.recipe import AUTO, Usual
 from convexsnn.estimators.target_scale import TargetScale
 from convexsnn.estimators.targets import real_targets, sequence_weights, spread_weights, weighty
@@ -24,7 +25,7 @@ from convexsnn.losses import LOSSES, Loss
 from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
 from convexsnn.ranks import Ranks
-from convexsnn.sequences import SequenceSource
+from convexsnn.sequences import SequenceSource, in_memory
 from convexsnn.validation import RSquared
 
 
@@ -46,16 +47,22 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         there, which is no spike; the 200 neurons of the largest weights are kept. Other data are left to a search.
     loss : {"auto", "squared"}
         "auto" is squared.
-    intercept : bool
-        Add an always-firing neuron. The mean of the targets is part of its weight, unpenalised; what is learned beside
-        it is penalised like any other weight. Readouts that count spikes do not read it: with them, leave it out.
+    intercept : bool or "free"
+        Add an always-firing neuron. The mean of the targets is part of its weight, unpenalised. What is learned beside
+        it is penalised like any other weight, or with "free" not at all. Readouts that count spikes do not read it:
+        with them, leave it out.
     rho, validation_fraction, per_step, timesteps, target, missing
         As in `SpikingClassifier`; held out sequences are not stratified.
+    bypass : int
+        The network learns what a linear regression on the features at this many last steps leaves. Neurons that never
+        spike add the regression to its outputs, by their membranes. Certificates are about what is left. 0 is none.
     tol, max_iter, device, random_state, verbose
         As in `SpikingClassifier`.
 
     Attributes
     ----------
+    bypass_ : Bypass or None
+        The linear regression.
     target_scale_ : TargetScale
         The unit and the zero of each output in the program.
     network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_, history_, stopped_
@@ -87,10 +94,11 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         columns: int | None = None,
         validation_fraction: float = 0.2,
         per_step: bool = False,
-        intercept: bool = True,
+        intercept: bool | str = True,
         timesteps: int = 8,
         target: str | None = None,
         missing: str = "refuse",
+        bypass: int = 0,
         tol: float = 1e-6,
         max_iter: int = 1000,
         device: str = "cpu",
@@ -116,6 +124,12 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             random_state=random_state,
             verbose=verbose,
         )
+        self.bypass = bypass
+
+    def check_settings(self) -> None:
+        """Raise on any bad setting that does not depend on the data, before work is done on it."""
+        super().check_settings()
+        check_integer("bypass", self.bypass, minimum=0)
 
     @isolated
     @watched
@@ -161,7 +175,10 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         self.single_output_ = values.ndim == 1
         weights = sequence_weights(sample_weight, sequences)
         weights, sequences, values = weighty(weights, sequences, values, per_step=self.per_step)
-        self.target_scale_ = self._scale_of(values, spread_weights(weights, sequences, self.per_step))
+        of_rows = spread_weights(weights, sequences, self.per_step)
+        self.bypass_ = self._bypass_of(sequences, values, of_rows) if self.bypass else None
+        values = self._left(values, sequences)
+        self.target_scale_ = self._scale_of(values, of_rows)
         self._train(
             self._problem(sequences, self.target_scale_.scaled(values), weights),
             validation,
@@ -171,13 +188,31 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         )
         return self
 
+    def _bypass_of(self, sequences: SequenceSource, values: np.ndarray, weights: np.ndarray) -> Bypass:
+        """The linear regression of values (rows, C), or (rows,), on the last steps of the sequences."""
+        return Bypass.of(
+            in_memory(sequences), values.reshape(len(values), -1), weights, self.bypass,
+            per_step=bool(self.per_step), centred=bool(self.intercept),
+        )  # fmt: skip
+
+    def _left(self, values: np.ndarray, sequences: SequenceSource) -> np.ndarray:
+        """What the linear regression leaves of values (rows, C), or (rows,)."""
+        if self.bypass_ is None:
+            return values
+        outputs = self.bypass_.outputs(in_memory(sequences), per_step=bool(self.per_step))
+        if values.size != outputs.size:
+            own = values.size // len(outputs)
+            raise ValueError(f"y has {own} outputs, but y in fit has {outputs.shape[1]} outputs")
+        return values - outputs.reshape(values.shape)
+
     def _scale_of(self, values: np.ndarray, weights: np.ndarray) -> TargetScale:
         """The scale of targets, which is centred where the network has an always-firing neuron to add the mean back."""
         return TargetScale.of(values.reshape(len(values), -1), weights, centred=bool(self.intercept))
 
     def _answering(self, network: Network) -> Network:
         """See `SpikingEstimator`: in the units of y."""
-        return self.target_scale_.unfolded(network)
+        answering = self.target_scale_.unfolded(network)
+        return answering if self.bypass_ is None else self.bypass_.added_to(answering)
 
     @property
     def usual(self) -> Usual:
@@ -197,7 +232,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         return RSquared()
 
     def _targets(self, y: Any, sequences: SequenceSource) -> Tensor:
-        return self.target_scale_.scaled(real_targets(y, sequences, self.per_step, type(self).__name__))
+        values = real_targets(y, sequences, self.per_step, type(self).__name__)
+        return self.target_scale_.scaled(self._left(values, sequences))
 
     @isolated
     def predict(self, X: Any, *, lengths: Any = None) -> Any:

@@ -75,7 +75,8 @@ def bound_network(
     same = replace(problem.at(certificate.rho), row_weights=trained.row_weights)
     task = FamilyProgram(same, family, options, observer or Observer())
     bound, U = (_by_enumeration if how.method == "arrangement" else _by_pricing)(task, trained, how)
-    known = [before.value for before in (certificate.family_bound, certificate.global_bound) if before is not None]
+    stored = [before for before in (certificate.family_bound, certificate.global_bound) if before is not None]
+    known = [before.value for before in stored if before.method == "universal" or before.leaks == bound.leaks]
     # The universal bound covers more networks, so of two that are equal it says more.
     if known and not bound.value > max(known) * (1.0 + options.tol / 10):
         return trained

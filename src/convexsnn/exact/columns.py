@@ -16,6 +16,7 @@ from convexsnn.exact.training import enumerate_patterns_of, solve_exactly
 from convexsnn.observer import Observer
 from convexsnn.penalties import require_norm
 from convexsnn.problem import Problem
+from convexsnn.program import check_penalised
 from convexsnn.simulation import scores
 from convexsnn.solvers.base import SolverOptions, Status
 from convexsnn.training import Trained, path_of_rhos
@@ -54,6 +55,7 @@ class ExactColumns:
 
     def __post_init__(self) -> None:
         require_norm(self.problem.penalty, TRAINING)
+        check_penalised(self.problem, TRAINING)
 
     @cached_property
     def arrangement(self) -> Arrangement | None:

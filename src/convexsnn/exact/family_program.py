@@ -16,6 +16,7 @@ from convexsnn.network import Hidden
 from convexsnn.observer import Observer
 from convexsnn.penalties import require_norm
 from convexsnn.problem import Problem
+from convexsnn.program import check_penalised
 from convexsnn.reconstruction import reconstruct
 from convexsnn.solvers import solver_for
 from convexsnn.solvers.base import Solution, SolverOptions, Status
@@ -56,6 +57,7 @@ class FamilyProgram:
 
     def __post_init__(self) -> None:
         require_norm(self.problem.penalty, TRAINING)
+        check_penalised(self.problem, TRAINING)
 
     def solve(self, columns: Columns, tol: float) -> Solution:
         """A solution of the program over these columns."""

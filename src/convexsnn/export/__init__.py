@@ -1,6 +1,7 @@
 """Networks of ours in the terms of other libraries, spike for spike, and back; each target has its file."""
 
 from convexsnn.export.norse import to_norse
+from convexsnn.export.onnx_file import to_onnx
 from convexsnn.export.plain_torch import from_torch, to_torch
 from convexsnn.export.read_nir import from_nir
 from convexsnn.export.snntorch import to_snntorch
@@ -14,6 +15,7 @@ __all__ = [
     "from_torch",
     "to_nir",
     "to_norse",
+    "to_onnx",
     "to_snntorch",
     "to_spikingjelly",
     "to_torch",

@@ -12,6 +12,7 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
+        extra = "onnx" if package.startswith("onnx") else "interop"
         raise ImportError(
-            f"this needs the package {package}: pip install {package}, or pip install 'convexsnn[interop]' ({error})"
+            f"this needs the package {package}: pip install {package}, or pip install 'convexsnn[{extra}]' ({error})"
         ) from error

@@ -30,8 +30,9 @@ class Target:
     readouts : tuple of str
     positive : tuple of str
         With these resets, thresholds must be more than 0.
-    few_leaks : bool
-        Leaks 1 - 2**-k suit it: it multiplies its input by 1 - leak, or has a module for each leak.
+    leaks : {"any", "dyadic", "one"}
+        What suits it where leaks are chosen. Leaks 1 - 2**-k (dyadic) suit a target that multiplies its input by
+        1 - leak, or has a module for each leak. One leak suits a target whose readers take one for each layer.
     leak_one : bool
         Whether a leak may be 1.
     dtype : str, optional
@@ -42,7 +43,7 @@ class Target:
     resets: tuple[str, ...] = RESETS
     readouts: tuple[str, ...] = tuple(READOUTS)
     positive: tuple[str, ...] = ()
-    few_leaks: bool = False
+    leaks: Literal["any", "dyadic", "one"] = "any"
     leak_one: bool = True
     dtype: str | None = None
 
@@ -50,8 +51,8 @@ class Target:
 TARGETS: dict[str, Target] = {
     "torch": Target(to_torch),
     "snntorch": Target(to_snntorch, positive=("soft", "delayed")),
-    "spikingjelly": Target(to_spikingjelly, ("soft", "hard"), few_leaks=True),
-    "norse": Target(to_norse, positive=("delayed",), few_leaks=True, leak_one=False),
-    "nir": Target(to_nir, ("hard", "none"), ("spike", "count"), few_leaks=True, leak_one=False, dtype="float32"),
+    "spikingjelly": Target(to_spikingjelly, ("soft", "hard"), leaks="dyadic"),
+    "norse": Target(to_norse, positive=("delayed",), leaks="dyadic", leak_one=False),
+    "nir": Target(to_nir, ("hard", "none"), ("spike", "count"), leaks="one", leak_one=False, dtype="float32"),
 }
 """The targets by name."""

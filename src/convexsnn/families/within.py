@@ -18,6 +18,9 @@ from convexsnn.network import Network
 from convexsnn.neurons.lif import MOST_DYADIC
 from convexsnn.readouts import as_readout
 
+# The leak of all neurons of a search, for a target of one leak a layer.
+ONE_LEAK = 15 / 16
+
 
 def within(family: WitnessFamily, name: str | None, *, usual: bool = False) -> WitnessFamily:
     """The family with settings that a target can express.
@@ -91,6 +94,13 @@ def _readouts(family: Any, target: Target) -> tuple[str, ...]:
     return held if "several" in target.readouts else held[:1]
 
 
+def _leak(family: Any, target: Target) -> float | None:
+    """None is for a search to choose."""
+    if family.leak is None:
+        return None if target.leaks != "one" or family.dyadic_leaks else ONE_LEAK
+    return MOST_DYADIC if family.leak == 1.0 and not target.leak_one else family.leak
+
+
 # The nearest to a setting that a target can express.
 NEAREST: dict[str, Callable[[Any, Target], Any]] = {
     "reset": _reset,
@@ -99,9 +109,9 @@ NEAREST: dict[str, Callable[[Any, Target], Any]] = {
     "readouts": _readouts,
     "windows": lambda family, target: family.windows if "windows" in target.readouts else (),
     "choose_windows": lambda family, target: family.choose_windows and "windows" in target.readouts,
-    "leak": lambda family, target: MOST_DYADIC if family.leak == 1.0 and not target.leak_one else family.leak,
-    "dyadic_leaks": lambda family, target: family.dyadic_leaks or (target.few_leaks and family.leak is None),
+    "leak": _leak,
+    "dyadic_leaks": lambda family, target: family.dyadic_leaks or (target.leaks == "dyadic" and family.leak is None),
     "leak_grid": lambda family, target: tuple(own for own in family.leak_grid if own < 1.0 or target.leak_one),
-    "learn_leak": lambda family, target: family.learn_leak and not target.few_leaks,
+    "learn_leak": lambda family, target: family.learn_leak and target.leaks == "any",
     "dtype": lambda family, target: target.dtype or family.dtype,
 }

@@ -11,6 +11,7 @@ from convexsnn.losses.cross_entropy import CrossEntropy, check_heads, head_block
 from convexsnn.losses.hinge import Hinge, is_hinge
 from convexsnn.losses.logistic import Logistic
 from convexsnn.losses.protocol import (
+    BalancedLoss,
     DirectedLoss,
     Head,
     Loss,
@@ -23,6 +24,7 @@ from convexsnn.losses.squared import Squared
 
 __all__ = [
     "LOSSES",
+    "BalancedLoss",
     "CrossEntropy",
     "DirectedLoss",
     "Head",

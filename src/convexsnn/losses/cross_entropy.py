@@ -12,6 +12,7 @@ from torch import Tensor
 
 from convexsnn.checks import check_integer, check_real
 from convexsnn.errorfree import UNIT, two_sum
+from convexsnn.losses.balance import balanced_probabilities
 from convexsnn.losses.coding import entropy_margin, one_hot
 from convexsnn.losses.protocol import Head, TargetKind
 from convexsnn.row_matrices import RowMatrices
@@ -127,6 +128,10 @@ class CrossEntropy:
                 rest = rest + lost
             parts.append(-(total + rest).unsqueeze(1) * y)
         return torch.cat(parts, dim=1)
+
+    def balanced(self, U: Tensor, Y: Tensor, weights: Tensor) -> Tensor:
+        """See `BalancedLoss`."""
+        return torch.cat([balanced_probabilities(u, y, w * weights) for w, u, y in self._blocks(U, Y)], dim=1)
 
     def excess(self, V: Tensor, Y: Tensor) -> float:
         """The largest sum of the probabilities of the classes other than the label."""

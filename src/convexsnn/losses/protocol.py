@@ -15,6 +15,7 @@ from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from convexsnn.losses.balance import balanced_entries
 from convexsnn.row_matrices import RowMatrices
 
 TargetKind = Literal["classes", "reals"]
@@ -107,6 +108,19 @@ class DirectedLoss(Loss, Protocol):
 
 
 @runtime_checkable
+class BalancedLoss(Loss, Protocol):
+    """A loss whose dual vectors can be made to sum to zero in each output, as a free intercept needs."""
+
+    def balanced(self, U: Tensor, Y: Tensor, weights: Tensor) -> Tensor:
+        """A point of the domain of F* near its point U (n, C) whose columns sum to zero exactly; U where it is one.
+
+        The entries of a row that the domain determines from others are those that it determines (`completion`). The
+        weights (n,) are those of the rows.
+        """
+        ...
+
+
+@runtime_checkable
 class PiecewiseLinearLoss(Loss, Protocol):
     """A loss that is piecewise linear in the margins y s, with y = +-1, and the sum of this over the outputs.
 
@@ -154,3 +168,7 @@ class SumOverOutputs:
     def excess(self, V: Tensor, Y: Tensor) -> float:  # noqa: ARG002
         """1."""
         return 1.0
+
+    def balanced(self, U: Tensor, Y: Tensor, weights: Tensor) -> Tensor:  # noqa: ARG002 - the domain holds 0 and U
+        """See `BalancedLoss`."""
+        return balanced_entries(U)

@@ -69,7 +69,9 @@ def _settings(header: dict[str, Any]) -> dict[str, Any]:
     parameters = header["parameters"]
     rounding = "estimated" if header["certificate"].get("rounding") == "estimated" else "bounded"
     arithmetic = {"dtype": "float64", "rounding": rounding}
-    return {"loss": parameters["loss"], "penalty": parameters["penalty"], "scope": "dictionary"} | arithmetic
+    program = {"loss": parameters["loss"], "penalty": parameters["penalty"]}
+    free = {"free_intercept": parameters["intercept"] == "free"}
+    return program | free | {"scope": "dictionary"} | arithmetic
 
 
 def margin_problems(header: dict[str, Any], margin: float, unit: float) -> list[str]:

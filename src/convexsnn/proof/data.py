@@ -86,6 +86,8 @@ def _flatten(y: Any, lengths: np.ndarray) -> np.ndarray:
 
 def _targets(labels: np.ndarray, header: dict[str, Any]) -> np.ndarray:
     if header["estimator"] == "SpikingRegressor":
+        if header["fitted"]["bypass"] is not None:
+            raise ValueError("there is no exact proof of a fit with a bypass, whose targets are less a rounded product")
         scale = {name: np.array(values) for name, values in header["fitted"]["target_scale"].items()}
         return (labels.astype(np.float64).reshape(len(labels), -1) - scale["offset"]) / scale["unit"]
     classes = header["fitted"]["classes"]

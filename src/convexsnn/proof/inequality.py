@@ -44,6 +44,8 @@ class ExactProgram:
     rho : Fraction
     heads : tuple of LossHead
         Of cross entropy; one of all outputs where there is one.
+    free : int or None
+        The column of ones whose weights are not penalised: the intercept. The dual vector must then sum to zero.
     """
 
     columns: np.ndarray
@@ -53,6 +55,7 @@ class ExactProgram:
     penalty: str
     rho: Fraction
     heads: tuple[LossHead, ...]
+    free: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ def _with_equal_columns_as_one(program: ExactProgram, W: np.ndarray) -> tuple[Ex
         raise ValueError("W must have weight on one of equal columns only, as the penalty is ridge")
     merged = np.zeros((columns.shape[1], W.shape[1]))
     merged[column_of[used]] = W[used]
-    return replace(program, columns=columns), merged
+    free = None if program.free is None else int(column_of[program.free])
+    return replace(program, columns=columns, free=free), merged
 
 
 def primal_bound(program: ExactProgram, W: np.ndarray) -> Fraction:
@@ -126,7 +130,8 @@ def primal_bound(program: ExactProgram, W: np.ndarray) -> Fraction:
     S = Dyadic(scores, shift + own)
     a = _row_integers(program.row_weights)
     data = LOSSES[program.loss].value(S, Dyadic.of(program.targets), a, program.heads) / int(a.sum())
-    return data + program.rho * _penalty_up(weights, shift, program.penalty)
+    penalised = weights if program.free is None else np.delete(weights, program.free, axis=0)
+    return data + program.rho * _penalty_up(penalised, shift, program.penalty)
 
 
 def dual_bound(program: ExactProgram, U: np.ndarray) -> Fraction:
@@ -134,6 +139,8 @@ def dual_bound(program: ExactProgram, U: np.ndarray) -> Fraction:
     a = _row_integers(program.row_weights)
     total, loss, Y = int(a.sum()), LOSSES[program.loss], Dyadic.of(program.targets)
     V = loss.to_domain(_on_grid(U, a, total), Y, program.heads)
+    if program.free is not None and (a[:, None] * V.integers).sum(axis=0).any():
+        raise ValueError("U must sum to zero in each output, as the intercept is free, and rows must weigh the same")
     products, own = integer_product(program.columns.T, a[:, None] * V.integers)  # total * 2**(shift + own) * D^T U
     unit = total * (1 << (V.shift + own))
     if program.penalty == "ridge":  # every U is feasible, at the cost of |D^T U|^2 / (2 rho)
@@ -199,6 +206,8 @@ def _check(program: ExactProgram, W: np.ndarray, U: np.ndarray) -> None:
             raise ValueError(f"{name} must be finite float64")
     if program.columns.dtype not in (np.bool_, np.float64) or not np.isfinite(program.columns).all():
         raise ValueError(f"columns must be bool or finite float64, got {program.columns.dtype}")
+    if program.free is not None and not (program.columns[:, program.free] == 1).all():
+        raise ValueError(f"column {program.free}, of the free intercept, must be ones")
     if not (program.row_weights > 0).all():
         raise ValueError("row_weights must be positive")
     if program.rho <= 0:

@@ -15,7 +15,7 @@ from .decimals import decimal_text
 from .folder import folder_problems
 from .inequality import ExactProgram, Proof, primal_bound, prove
 from .losses import LossHead
-from .model import DamagedModelError, Model, read_model
+from .model import DamagedModelError, Model, StoredHidden, read_model
 from .simulation import Spikes, simulate_exactly
 
 MODEL = "model.safetensors"
@@ -99,7 +99,7 @@ def _verify(model: Model, rows: ProgramRows, problems: list[str]) -> ExactVerifi
         if hidden.n_features != rows.values.shape[2]:
             raise ValueError(f"X has {rows.values.shape[2]} features, the network {hidden.n_features}")
     spikes, own = (simulate_exactly(hidden, rows.values, rows.lengths) for hidden in (model.witnesses, model.network))
-    program = _program(header, spikes, rows, tensors["row_weights"])
+    program = _program(header, spikes, rows, tensors["row_weights"], model.witnesses)
     proof = prove(program, tensors["W"], tensors["U"])
     if header["data_digest"] != rows.digest():
         problems.append("the data are not those the model was trained on (their SHA-256 differs)")
@@ -111,7 +111,8 @@ def _verify(model: Model, rows: ProgramRows, problems: list[str]) -> ExactVerifi
     if abs(float(tensors["row_weights"].sum()) - 1.0) > 1e-9:
         problems.append("the row weights do not sum to one")
     problems += claims.weight_problems(header, bool((tensors["row_weights"] == tensors["row_weights"][0]).all()))
-    problems += _network_problems(program, proof, own, tensors["network.W"])
+    of_network = replace(program, columns=own.columns, free=_free_column(header, model.network, own))
+    problems += _network_problems(of_network, proof, tensors["network.W"])
     trusted = _trusted(spikes, own, tensors["row_weights"])
     for name, networks in (("family_bound", "networks of its family"), ("global_bound", "networks of any kind")):
         if header["certificate"].get(name) is not None:
@@ -119,9 +120,14 @@ def _verify(model: Model, rows: ProgramRows, problems: list[str]) -> ExactVerifi
     return ExactVerification(proof, tuple(problems), tuple(trusted), spikes.undecided + own.undecided)
 
 
-def _program(header: dict[str, Any], spikes: Spikes, rows: ProgramRows, row_weights: np.ndarray) -> ExactProgram:
+def _program(
+    header: dict[str, Any], spikes: Spikes, rows: ProgramRows, row_weights: np.ndarray, witnesses: StoredHidden
+) -> ExactProgram:
     certificate = header["certificate"]
     heads = _stored_heads(header) or (LossHead(slice(0, rows.targets.shape[1])),)
+    free = _free_column(header, witnesses, spikes)
+    if certificate.get("free_intercept", False) and free is None:
+        raise ValueError("the certificate has a free intercept, but no neuron at the end of the witnesses always fires")
     return ExactProgram(
         columns=spikes.columns,
         targets=rows.targets,
@@ -130,7 +136,19 @@ def _program(header: dict[str, Any], spikes: Spikes, rows: ProgramRows, row_weig
         penalty=certificate["penalty"],
         rho=Fraction(certificate["rho"]),
         heads=heads,
+        free=free,
     )
+
+
+def _free_column(header: dict[str, Any], hidden: StoredHidden, spikes: Spikes) -> int | None:
+    """The column of the intercept where it is free: of the last branch, where that fires whatever it sees."""
+    if not header["certificate"].get("free_intercept", False) or not hidden.branches:
+        return None
+    first, last = hidden.branches[-1].layers[0], hidden.branches[-1].layers[-1]
+    if first is not last or last.m > 1 or last.weight.any():
+        return None
+    own = range(hidden.n_last - hidden.readout.parts, hidden.n_last)
+    return next((j for j in own if (spikes.columns[:, j] == 1).all()), None)
 
 
 def _stored_heads(header: dict[str, Any]) -> tuple[LossHead, ...]:
@@ -157,11 +175,11 @@ def _facts(program: ExactProgram, W: np.ndarray) -> dict[str, Any]:
     return {"n": n, "P": distinct, "C": C, "support": support, "nonzeros": nonzeros}
 
 
-def _network_problems(program: ExactProgram, proof: Proof, own: Spikes, W: np.ndarray) -> list[str]:
-    """Whether the stored network, run anew, attains exactly the proved objective."""
-    if W.shape != (own.columns.shape[1], program.targets.shape[1]):
+def _network_problems(program: ExactProgram, proof: Proof, W: np.ndarray) -> list[str]:
+    """Whether the stored network, run anew, attains exactly the proved objective; the columns are its own."""
+    if W.shape != (program.columns.shape[1], program.targets.shape[1]):
         return [f"the stored network.W has shape {W.shape}"]
-    reached = primal_bound(replace(program, columns=own.columns), W)
+    reached = primal_bound(program, W)
     if reached == proof.primal:
         return []
     return [f"the stored network has objective {float(reached)!r}, the convex program {float(proof.primal)!r}"]

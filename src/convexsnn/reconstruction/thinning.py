@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convexsnn.caller import isolated
 from convexsnn.penalties import require_norm
-from convexsnn.program import ConvexProgram
+from convexsnn.program import ConvexProgram, check_penalised
 
 # Singular values, relative to the largest, that are taken for zero; and the rise of the objective that is rounding.
 RANK = 1e-10
@@ -57,6 +57,7 @@ def thin(program: ConvexProgram, W: Tensor) -> Thinned:
     theory.md section 6; Caratheodory's theorem for cones.
     """
     given = W.to(torch.float64)
+    check_penalised(program, "thinning")
     if tuple(given.shape) != (program.n_columns, program.n_outputs) or not bool(torch.isfinite(given).all()):
         raise ValueError(f"W must be finite, of shape ({program.n_columns}, {program.n_outputs})")
     used = torch.nonzero(given.any(dim=1)).flatten()

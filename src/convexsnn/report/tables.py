@@ -78,7 +78,7 @@ def training(contents: PageContents) -> Lines:
         ("hidden neurons sampled or found", number(trained.witnesses.n_neurons)),
         ("network kept", (shape if layers else "no neurons") + (", ..." if len(layers) > 6 else "")),
         ("readout", f"{hidden.readout}, {'every step' if hidden.every_step else 'last step'}"),
-        ("loss, penalty", f"{estimator.certificate_.loss_name}, {estimator.certificate_.penalty}"),
+        ("loss, penalty", f"{estimator.certificate_.loss_name}, {estimator.certificate_.penalty_name}"),
         ("beta", number(estimator.beta_)),
         ("solver", f"{trained.solver}, {trained.n_iter} iterations: {trained.status.value}"),
         ("search ended", estimator.stopped_ or ""),
@@ -108,7 +108,7 @@ def certificate(claim: Certificate) -> Lines:
     rows += [
         ("scope", claim.scope),
         ("loss", claim.loss_name),
-        ("penalty", claim.penalty),
+        ("penalty", claim.penalty_name),
         ("rho", number(claim.rho)),
         ("arithmetic", claim.dtype),
         ("objective (primal)", f"{claim.primal:.12g}"),

@@ -63,7 +63,7 @@ def enclose_primal(program: ConvexProgram, W: Tensor) -> Bound:
     rows, margins = _values(program.loss, S, program.targets)
     data, margin = _weighted(program, rows), _weighted(program, margins)
     short = min(1.0, _total(program.row_weights))
-    penalty = program.rho * float(program.penalty.value(W))
+    penalty = program.rho * float(program.penalty.value(program.penalised(W)))
     count = int((W != 0).sum()) + 16
     return Bound(data / short + penalty, 4.0 * (margin + UNIT * (8.0 * data + count * penalty)))
 

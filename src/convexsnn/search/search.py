@@ -18,6 +18,7 @@ from convexsnn.penalties import require_norm
 from convexsnn.prefixes import prefixes_of
 from convexsnn.problem import Problem
 from convexsnn.ranks import Ranks, check_alike
+from convexsnn.program import check_penalised
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.search.checkpoint import read_state, search_identity, write_state
@@ -90,6 +91,7 @@ def search(
     ranks = problem.ranks
     if settings.seconds is not None and ranks.size > 1:
         raise ValueError("seconds go by the clock of one process: limit a search on several by effort or rounds")
+    check_penalised(problem, SEARCHING)
     given = _given(settings, problem, given)
     view = problem.view(standardise=settings.standardise, centred=settings.delays == (0,))
     view = replace(view, delays=settings.delays)

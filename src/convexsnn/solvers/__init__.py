@@ -7,18 +7,18 @@ from torch import Tensor
 from convexsnn.caller import isolated, paced
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
-from convexsnn.solvers.base import Callback, Progress, Solution, Solver, SolverOptions, Status
+from convexsnn.solvers.base import Callback, Progress, Solution, Solver, SolverOptions, Status, first_solver
 from convexsnn.solvers.elastic.solver import ElasticNewton
+from convexsnn.solvers.free_intercept import FreeIntercept
 from convexsnn.solvers.hinge.cone import HingeCone
 from convexsnn.solvers.hinge.linear import HingeLinear
-from convexsnn.solvers.needs import describe_program, unmet
 from convexsnn.solvers.newton.solver import SemismoothNewton
 from convexsnn.solvers.ridge import RidgeClosedForm
 
 __all__ = ["SOLVERS", "Callback", "Progress", "Solution", "Solver", "SolverOptions", "Status", "solve", "solver_for"]
 
-# In order of preference.
-SOLVERS: tuple[Solver, ...] = (
+# In order of preference; the intercept of their programs is penalised.
+_PENALISED: tuple[Solver, ...] = (
     HingeLinear(),
     HingeCone(),
     ActiveSetNewton(),
@@ -26,6 +26,7 @@ SOLVERS: tuple[Solver, ...] = (
     ElasticNewton(),
     RidgeClosedForm(),
 )
+SOLVERS: tuple[Solver, ...] = (*_PENALISED, FreeIntercept(_PENALISED))
 
 
 def solver_for(program: ConvexProgram) -> Solver:
@@ -36,13 +37,7 @@ def solver_for(program: ConvexProgram) -> Solver:
     ValueError
         Where there is none: says what each of them misses.
     """
-    missing = {}
-    for solver in SOLVERS:
-        missing[solver.name] = unmet(solver.needs, program)
-        if not missing[solver.name]:
-            return solver
-    reasons = "; ".join(f"{name} needs {' and '.join(words)}" for name, words in missing.items())
-    raise ValueError(f"no solver takes {describe_program(program)}: {reasons}")
+    return first_solver(SOLVERS, program)
 
 
 @isolated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Protocol
@@ -14,7 +14,7 @@ from torch import Tensor
 from convexsnn.certificate import Certificate, certify_feasible, relative_gap
 from convexsnn.checks import check_integer, check_real
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.needs import Need
+from convexsnn.solvers.needs import Need, describe_program, unmet
 
 
 class Status(Enum):
@@ -108,6 +108,17 @@ class Solver(Protocol):
     def solve(
         self, program: ConvexProgram, options: SolverOptions, W0: Tensor | None = None, prepared: Any = None
     ) -> Solution: ...
+
+
+def first_solver(solvers: Sequence[Solver], program: ConvexProgram) -> Solver:
+    """The first solver whose needs the program meets; ValueError where there is none, with what each of them misses."""
+    missing = {}
+    for solver in solvers:
+        missing[solver.name] = unmet(solver.needs, program)
+        if not missing[solver.name]:
+            return solver
+    reasons = "; ".join(f"{name} needs {' and '.join(words)}" for name, words in missing.items())
+    raise ValueError(f"no solver takes {describe_program(program)}: {reasons}")
 
 
 @dataclass

@@ -26,6 +26,12 @@ class Need:
     met: Callable[[ConvexProgram], bool]
 
 
+PENALISED = Need("an intercept that is penalised", lambda program: not program.free_intercept)
+FREE = Need("an intercept that is free", lambda program: program.free_intercept)
+COLUMN_OF_ONES = Need(
+    "a column of ones, where the intercept is free",
+    lambda program: not program.free_intercept or program.free_column is not None,
+)
 HINGE = Need("the loss max(0, 1 - y s)", lambda program: is_hinge(program.loss))
 SMOOTH_LOSS = Need("a smooth loss such as squared or logistic", lambda program: isinstance(program.loss, SmoothLoss))
 ABSOLUTE_PENALTY = Need("the l1 penalty, or one output", lambda program: _exponent(program) == 1.0)
@@ -60,4 +66,5 @@ def check_needs(name: str, needs: tuple[Need, ...], program: ConvexProgram) -> N
 def describe_program(program: ConvexProgram) -> str:
     """The kind of program, in words."""
     outputs = "1 output" if program.n_outputs == 1 else f"{program.n_outputs} outputs"
-    return f"loss {program.loss.name!r} with penalty {program.penalty.name!r} and {outputs}"
+    free = ", with a free intercept" if program.free_intercept else ""
+    return f"loss {program.loss.name!r} with penalty {program.penalty.name!r} and {outputs}{free}"

@@ -19,6 +19,8 @@ from convexsnn.solvers.base import Solution, SolverOptions, Status
 
 # With a penalty under which W = 0 is never optimal a path has so many rhos, each half of the one before.
 HALVINGS = 24
+# To this the program of a free intercept alone is solved.
+LEVEL_TOL = 1e-9
 
 
 def solve_path(
@@ -80,9 +82,16 @@ def largest_rho(program: ConvexProgram) -> float:
     order in W, so both have the same subdifferential at zero, B = {G : N*(G) <= 1}. Hence that of the program is
     D^T grad F(0) + rho B. As B = -B, it holds 0 if and only if N*(D^T grad F(0)) <= rho. It is 0 when W = 0 is optimal
     for every rho.
+
+    With a free intercept, all other weights are zero. The gradient is then the dual vector of the program that has the
+    column of ones alone.
     """
     norm = norm_below(program.penalty, "a rho for which W = 0 is optimal")
     gradient = program.data_gradient(torch.zeros_like(program.targets))
+    if program.free_column is not None:
+        ones = torch.tensor([program.free_column], device=program.columns.device)
+        alone = replace(program, columns=program.columns.take(ones))
+        gradient = solver_for(alone).solve(alone, SolverOptions(LEVEL_TOL)).U
     return float(norm.dual_norm(program.columns.rmatmul(gradient)))
 
 

@@ -2,7 +2,8 @@
 
 from convexsnn.witnesses.architecture import Architecture
 from convexsnn.witnesses.batch_norm import fold_batch_norms
-from convexsnn.witnesses.constant import with_constant, with_offset
+from convexsnn.witnesses.bypass import with_bypass
+from convexsnn.witnesses.constant import constant_place, with_constant, with_offset
 from convexsnn.witnesses.gaussian import gaussian
 from convexsnn.witnesses.heterogeneous import Heterogeneity, diversify, heterogeneous
 from convexsnn.witnesses.input_view import InputView
@@ -16,6 +17,7 @@ __all__ = [
     "InputView",
     "ReservoirGrid",
     "TunedReservoir",
+    "constant_place",
     "diversify",
     "fold_batch_norms",
     "gaussian",
@@ -23,6 +25,7 @@ __all__ = [
     "mix",
     "pretrained",
     "tune_reservoir",
+    "with_bypass",
     "with_constant",
     "with_offset",
 ]

@@ -18,7 +18,7 @@ from convexsnn.simulation import simulate
 def with_constant(hidden: Hidden) -> Hidden:
     """`hidden` with one more branch, of one neuron that reads 1 at every step whatever the input.
 
-    Its weight is the intercept, penalised like every other (theory.md section 2).
+    Its weight is the intercept. It is penalised like every other (theory.md section 2), or free (section 7).
 
     Raises
     ------
@@ -48,13 +48,25 @@ def with_offset(network: Network, offset: Tensor) -> Network:
         As of `with_constant`.
     """
     hidden, W = network.hidden, network.W
-    bare = replace(hidden, branches=hidden.branches[:-1])
-    if not hidden.branches or not with_constant(bare).equals(hidden):
-        bare, hidden = hidden, with_constant(hidden)
+    place = constant_place(hidden)
+    if place is None:
+        hidden = with_constant(hidden)
         W = torch.cat([W, W.new_zeros(hidden.n_last - len(W), W.shape[1])])
+        place = constant_place(hidden)
+    assert place is not None
     weights = W.clone()
-    weights[bare.n_last + _part_of_one(bare, hidden.branches[-1])] += offset
+    weights[place] += offset
     return Network(hidden, weights)
+
+
+def constant_place(hidden: Hidden) -> int | None:
+    """Which output of the last layers is the 1 of an always-firing neuron at the end; None where there is none."""
+    if not hidden.branches:
+        return None
+    bare = without_constant(hidden)
+    if not with_constant(bare).equals(hidden):
+        return None
+    return bare.n_last + _part_of_one(bare, hidden.branches[-1])
 
 
 def _part_of_one(hidden: Hidden, constant: Branch) -> int:

@@ -56,6 +56,8 @@ class Root:
 
     def sign(self, p: Polynomial, side: int, end: float = 0.0) -> int | None:
         """The sign of p at the root, or on all between it and `end`, open at the root; None as in `certain_sign`."""
+        if not any(p):
+            return 0
         key = (p, side, end)
         if key not in self._signs:
             self._signs[key] = self._at(p) if side == AT else self._beside(p, side, end)
@@ -93,7 +95,7 @@ class Root:
 
     def _at(self, p: Polynomial) -> int | None:
         k, q = self._without(p)
-        if k or not any(p):
+        if k:
             return 0
         for _ in range(HALVINGS):
             sign = certain_sign(q, self.low, self.high)
@@ -103,8 +105,6 @@ class Root:
         return None
 
     def _beside(self, p: Polynomial, side: int, end: float) -> int | None:
-        if not any(p):
-            return 0
         k, q = self._without(p)
         m = self.m
         self._at(q)  # which narrows the interval until q has one sign there, and may shorten m

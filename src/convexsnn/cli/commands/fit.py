@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -67,11 +67,7 @@ def fit(
     """
     del config  # what it says is in the options already
     source, program, settings = source or DataOptions(), program or ProgramOptions(), settings or WitnessOptions()
-    parameters: dict[str, Any] = vars(program) | {"beta": program.betas, "random_state": seed}
-    parameters |= {"missing": missing, "target": target, "device": device}
-    if program.intercept is None:
-        del parameters["intercept"]
-    parameters["output_weights"] = list(program.output_weights) or None
+    parameters = program.parameters | {"missing": missing, "target": target, "device": device, "random_state": seed}
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights goes with classes, not with --regression")
     if out.exists() and not out.is_dir():

@@ -16,7 +16,7 @@ from convexsnn.solvers.active_set.curvature_store import CurvatureStore
 from convexsnn.solvers.active_set.dense_model import DenseModel
 from convexsnn.solvers.active_set.descent import Descent, Point
 from convexsnn.solvers.base import Journal, Solution, SolverOptions, Status, conclude
-from convexsnn.solvers.needs import ABSOLUTE_PENALTY, SMOOTH_LOSS, SUM_OF_NORMS, Need, check_needs
+from convexsnn.solvers.needs import ABSOLUTE_PENALTY, PENALISED, SMOOTH_LOSS, SUM_OF_NORMS, Need, check_needs
 from convexsnn.solvers.newton.solver import SemismoothNewton
 from convexsnn.solvers.outputs import join_outputs, output_of, output_program
 
@@ -38,7 +38,7 @@ class ActiveSetNewton:
     """
 
     name: ClassVar[str] = "active_set_newton"
-    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, SUM_OF_NORMS)
+    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, SUM_OF_NORMS, PENALISED)
 
     def prepare(self, program: ConvexProgram) -> ActiveSetShared:
         """The curvature matrix of single outputs, and where each part was left."""

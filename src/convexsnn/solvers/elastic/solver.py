@@ -12,7 +12,7 @@ from convexsnn.penalties import Elastic
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
 from convexsnn.solvers.elastic.step import ElasticStep
-from convexsnn.solvers.needs import ELASTIC_PENALTY, SMOOTH_LOSS, Need, check_needs
+from convexsnn.solvers.needs import ELASTIC_PENALTY, PENALISED, SMOOTH_LOSS, Need, check_needs
 from convexsnn.solvers.newton.columns import ScaledColumns
 from convexsnn.solvers.working_set import solve_by_working_set
 
@@ -38,7 +38,7 @@ class ElasticNewton:
     """
 
     name: ClassVar[str] = "elastic_newton"
-    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, ELASTIC_PENALTY)
+    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, ELASTIC_PENALTY, PENALISED)
 
     def prepare(self, program: ConvexProgram) -> ScaledColumns | None:
         """The columns as floats, where all of them are solved for at once."""

@@ -14,7 +14,7 @@ from convexsnn.solvers.hinge.cone_interior import ConeInteriorPoint
 from convexsnn.solvers.hinge.interior_rounds import InteriorMaster
 from convexsnn.solvers.hinge.linear import HingeShared
 from convexsnn.solvers.merge_rows import equal_rows, merge_rows
-from convexsnn.solvers.needs import EUCLIDEAN_PENALTY, HINGE, Need, check_needs
+from convexsnn.solvers.needs import EUCLIDEAN_PENALTY, HINGE, PENALISED, Need, check_needs
 
 
 class HingeCone:
@@ -24,7 +24,7 @@ class HingeCone:
     """
 
     name: ClassVar[str] = "hinge_cone"
-    needs: ClassVar[tuple[Need, ...]] = (HINGE, EUCLIDEAN_PENALTY)
+    needs: ClassVar[tuple[Need, ...]] = (HINGE, EUCLIDEAN_PENALTY, PENALISED)
 
     def prepare(self, program: ConvexProgram) -> HingeShared:
         """Which rows of the dictionary are equal."""

@@ -19,7 +19,7 @@ from convexsnn.solvers.hinge.interior_rounds import InteriorMaster
 from convexsnn.solvers.hinge.linear_interior import LinearInteriorPoint
 from convexsnn.solvers.hinge.simplex import HingeLP
 from convexsnn.solvers.merge_rows import equal_rows, merge_rows
-from convexsnn.solvers.needs import ABSOLUTE_PENALTY, HINGE, Need, check_needs
+from convexsnn.solvers.needs import ABSOLUTE_PENALTY, HINGE, PENALISED, Need, check_needs
 from convexsnn.solvers.outputs import join_outputs, output_of, output_program
 
 # Rows times squared columns up to which an interior point iteration over all columns costs little.
@@ -48,7 +48,7 @@ class HingeLinear:
     """
 
     name: ClassVar[str] = "hinge_interior"
-    needs: ClassVar[tuple[Need, ...]] = (HINGE, ABSOLUTE_PENALTY)
+    needs: ClassVar[tuple[Need, ...]] = (HINGE, ABSOLUTE_PENALTY, PENALISED)
 
     def prepare(self, program: ConvexProgram) -> HingeShared:
         """Which rows of the dictionary are equal, and which columns each output was last found to be near."""

@@ -15,7 +15,7 @@ from convexsnn.solvers.column_generation import generate_columns
 from convexsnn.solvers.hinge.certified import CertifiedPoint
 from convexsnn.solvers.hinge.restricted_lp import RestrictedLP
 from convexsnn.solvers.merge_rows import equal_rows, merge_rows
-from convexsnn.solvers.needs import ABSOLUTE_PENALTY, HINGE, Need, check_needs
+from convexsnn.solvers.needs import ABSOLUTE_PENALTY, HINGE, PENALISED, Need, check_needs
 from convexsnn.solvers.outputs import join_outputs, output_of, output_program
 
 # Columns in the first restricted program. Small first rounds are what makes the dual simplex method cheaper than one
@@ -42,7 +42,7 @@ class HingeLP:
     """
 
     name: ClassVar[str] = "hinge_lp"
-    needs: ClassVar[tuple[Need, ...]] = (HINGE, ABSOLUTE_PENALTY)
+    needs: ClassVar[tuple[Need, ...]] = (HINGE, ABSOLUTE_PENALTY, PENALISED)
 
     def prepare(self, program: ConvexProgram) -> None:
         """Nothing."""

@@ -12,7 +12,7 @@ from convexsnn.penalties import norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.base import Best, Journal, Solution, SolverOptions, Status, conclude
-from convexsnn.solvers.needs import NORM_WITH_JACOBIAN, SMOOTH_LOSS, Need, check_needs
+from convexsnn.solvers.needs import NORM_WITH_JACOBIAN, PENALISED, SMOOTH_LOSS, Need, check_needs
 from convexsnn.solvers.newton.columns import DENSE_BYTES, ScaledColumns, normalised
 from convexsnn.solvers.newton.proximal_step import DualPoint, ProximalStep
 from convexsnn.solvers.newton.system import Preconditioner
@@ -46,7 +46,7 @@ class SemismoothNewton:
     """
 
     name: ClassVar[str] = "semismooth_newton"
-    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, NORM_WITH_JACOBIAN)
+    needs: ClassVar[tuple[Need, ...]] = (SMOOTH_LOSS, NORM_WITH_JACOBIAN, PENALISED)
 
     def prepare(self, program: ConvexProgram) -> Preconditioner | None:
         """The normalised columns and the factors over them, where the columns fit in `DENSE_BYTES`."""
