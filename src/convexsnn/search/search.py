@@ -17,8 +17,8 @@ from convexsnn.network import Hidden
 from convexsnn.penalties import require_norm
 from convexsnn.prefixes import prefixes_of
 from convexsnn.problem import Problem
-from convexsnn.ranks import Ranks, check_alike
 from convexsnn.program import check_penalised
+from convexsnn.ranks import Ranks, check_alike
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.search.checkpoint import read_state, search_identity, write_state
