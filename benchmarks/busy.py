@@ -51,7 +51,7 @@ def main() -> int:
     processors = set(sorted(os.sched_getaffinity(0))[: options.processors])
     worst = 0.0
     for name, command in (
-        ("command line", [sys.executable, "-m", "convexsnn.cli", *FIT.split(), "--force", "--out"]),
+        ("command line", [sys.executable, "-m", "convexsnn", *FIT.split(), "--force", "--out"]),
         ("library", [sys.executable, "-c", LIBRARY]),
     ):
         with tempfile.TemporaryDirectory() as folder:

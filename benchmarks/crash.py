@@ -352,7 +352,7 @@ def kills(root: Path, only: str, runs: int) -> int:
         copied(old, root / "here")
         arguments = {"fit, new folder": FIT, "search, new folder": SEARCH}.get(scenario.name, [*FIT, "--force"])
         process = subprocess.Popen(
-            [sys.executable, "-m", "convexsnn.cli", *arguments],
+            [sys.executable, "-m", "convexsnn", *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -10,6 +10,7 @@ from convexsnn import Exact, Gaussian, Kernels, Reservoir, SpikingClassifier, Sp
 from convexsnn.dictionary import build_dictionary
 from convexsnn.prefixes import equal_prefixes
 from convexsnn.sequences import as_sequences
+from convexsnn.verification import verify
 from convexsnn.witnesses import Architecture, gaussian
 
 SMALL = Gaussian(depth=2, branches=1, last=40)
@@ -53,6 +54,7 @@ def test_a_fit_from_batches_is_that_from_the_whole_array(loss, per_step):
     np.testing.assert_array_equal(whole.predict(X), again.predict(batches))
     assert again.score(batches) == whole.score(X, y)
     assert again.problem(batches).objective(again.network_) == whole.problem(X, y).objective(whole.network_)
+    assert verify(whole.trained_, whole.certificate_, whole.problem(batches)).problems == ()
 
 
 def test_sequences_of_unequal_length_are_padded_to_the_longest_of_all():

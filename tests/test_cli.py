@@ -537,7 +537,7 @@ def test_predict_refuses_bad_models_and_inputs(trained, tmp_path, capsys):
 
 
 def test_as_a_process_quiet_and_with_json_on_standard_output(tmp_path):
-    command = [sys.executable, "-m", "convexsnn.cli", "fit", *XOR, *SMALL, "--out", str(tmp_path / "m"), "--json"]
+    command = [sys.executable, "-m", "convexsnn", "fit", *XOR, *SMALL, "--out", str(tmp_path / "m"), "--json"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""

@@ -1,10 +1,5 @@
 """Rows of columns on several ranks: the same products, steps and certificates for every number of ranks."""
 
-import subprocess
-import sys
-import threading
-from dataclasses import dataclass
-
 import pytest
 import torch
 
@@ -12,45 +7,12 @@ from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
 from convexsnn.program import ConvexProgram, uniform_weights
-from convexsnn.sharded import PARTS, Alone, ShardedColumns, rows_of_rank
+from convexsnn.ranks import Alone
+from convexsnn.sharded import PARTS, ShardedColumns, rows_of_rank
 from convexsnn.solvers import solve
+from ranks import on_processes, on_threads
 
 N, P, C = 101, 12, 3
-
-
-@dataclass
-class Threads:
-    """Ranks that are threads of one process."""
-
-    rank: int
-    size: int
-    barrier: threading.Barrier
-    shown: dict
-
-    def add_up(self, tensor):
-        self.shown[self.rank] = tensor.clone()
-        self.barrier.wait(30)
-        tensor.copy_(sum(self.shown[rank] for rank in range(self.size)))
-        self.barrier.wait(30)
-
-
-def on_ranks(size, work):
-    """What `work` returns on each of `size` ranks."""
-    barrier, shown, results = threading.Barrier(size), {}, {}
-
-    def run(rank):
-        try:
-            results[rank] = work(Threads(rank, size, barrier, shown))
-        except BaseException:
-            barrier.abort()
-            raise
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [results[rank] for rank in range(size)]
 
 
 def draw():
@@ -88,7 +50,7 @@ def test_products_are_those_of_one_rank(size):
         )
 
     alone = work(Alone())
-    for result in on_ranks(size, work):
+    for result in on_threads(size, work):
         assert all(map(torch.equal, result, alone))
     whole = plain_of(bits)
     plain = whole.matmul(W), whole.rmatmul(U), whole.squares(U[:, 0].abs()), whole.take(index).dense(), None
@@ -116,7 +78,7 @@ def test_solutions_and_certificates_are_those_of_one_rank(loss, penalty):
     alone = work(Alone())
     assert alone.certificate.holds(1e-6)
     for size in (2, 3, 4):
-        for result in on_ranks(size, work):
+        for result in on_threads(size, work):
             assert result.certificate == alone.certificate
             assert torch.equal(result.W, alone.W)
             assert torch.equal(result.U, alone.U)
@@ -134,32 +96,16 @@ def test_refusals():
         ShardedColumns(columns, N, Alone(0, PARTS + 1))
 
 
-PROCESS = """
-import sys
-import torch, torch.distributed as dist
-sys.path.insert(0, sys.argv[3])
-from test_sharded import draw, sharded, torch
-from convexsnn.sharded import ProcessGroup
-rank, file = int(sys.argv[1]), sys.argv[2]
-dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-columns = sharded(draw()[0], ProcessGroup())
-g = torch.Generator().manual_seed(1)
-W = torch.randn(12, 3, generator=g, dtype=torch.float64)
-scores = columns.matmul(W)
-torch.save((scores, columns.rmatmul(scores), columns.take(torch.tensor([3, 0])).dense()), f"{file}.{rank}")
-dist.destroy_process_group()
-"""
-
-
-def test_two_processes_of_torch_distributed(tmp_path):
+def test_two_processes_of_torch_distributed():
     """The same through gloo, each rank a process of its own."""
-    file, here = tmp_path / "meeting", __file__.rsplit("/", 1)[0]
-    command = [sys.executable, "-c", PROCESS]
-    running = [subprocess.Popen([*command, str(rank), str(file), here]) for rank in range(2)]
-    assert [process.wait(120) for process in running] == [0, 0]
-    columns = sharded(draw()[0], Alone())
-    W = torch.randn(P, C, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    scores = columns.matmul(W)
-    expected = scores, columns.rmatmul(scores), columns.take(torch.tensor([3, 0])).dense()
-    for rank in range(2):
-        assert all(map(torch.equal, torch.load(f"{file}.{rank}"), expected))
+    g = torch.Generator().manual_seed(1)
+    W = torch.randn(P, C, generator=g, dtype=torch.float64)
+
+    def work(ranks):
+        columns = sharded(draw()[0], ranks)
+        scores = columns.matmul(W)
+        return scores, columns.rmatmul(scores), columns.take(torch.tensor([3, 0])).dense()
+
+    expected = work(Alone())
+    for result in on_processes(2, work):
+        assert all(map(torch.equal, result, expected))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -54,6 +54,8 @@ class Batches(SequenceSource):
     columns_in : Path, optional
         The folder in which the columns of a dictionary are kept, in a file without a name. None keeps them in memory.
     """
+
+    kept: ClassVar[str] = "read in batches"
 
     read: Callable[[], Iterable[Any]]
     first: Sequences

@@ -1,9 +1,9 @@
 """The columns of a dictionary, and the only products the convex program needs of them.
 
 A dictionary may have far more entries than fit in memory as floats, so 0/1 columns are kept at one bit an entry and
-unpacked block by block. All classes have the same interface: ``shape``, ``device``, ``matmul``, ``rmatmul``,
-``squares``, ``dense``, ``take``, ``rows``, ``between``; and ``largest`` and ``slices`` for products without rounding
-(`rounding`).
+unpacked block by block. All classes have the same interface: ``shape``, ``device``, ``binary``, ``ranks``, ``matmul``,
+``rmatmul``, ``squares``, ``dense``, ``take``, ``rows``, ``between``; and ``largest`` and ``slices`` for products
+without rounding (`rounding`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.errorfree import limbs
+from convexsnn.ranks import Alone, Ranks
 
 # Entries unpacked at a time. On a CPU 2**17 float64 (1 MiB) stay in cache, and their buffer is used again: products
 # with blocks of 2**23 entries were measured to be ten times slower, nearly all of it in fresh pages of memory.
@@ -28,12 +29,24 @@ _Chosen = TypeVar("_Chosen", Tensor, slice)
 
 
 class Columns(Protocol):
-    """An ``(n, P)`` matrix known through its products."""
+    """An ``(n, P)`` matrix known through its products.
+
+    Attributes
+    ----------
+    binary : bool
+        Whether all entries are 0 or 1.
+    ranks : Ranks
+        The processes that hold the rows, each of which may do a share of the work.
+    """
 
     @property
     def shape(self) -> tuple[int, int]: ...
     @property
     def device(self) -> torch.device: ...
+    @property
+    def binary(self) -> bool: ...
+    @property
+    def ranks(self) -> Ranks: ...
     def matmul(self, W: Tensor) -> Tensor: ...
     def rmatmul(self, U: Tensor) -> Tensor: ...
     def squares(self, weights: Tensor) -> Tensor: ...
@@ -80,6 +93,16 @@ class BitColumns:
     @property
     def device(self) -> torch.device:
         return self.packed.device
+
+    @property
+    def binary(self) -> bool:
+        """Whether all entries are 0 or 1."""
+        return True
+
+    @property
+    def ranks(self) -> Ranks:
+        """All rows are here."""
+        return Alone()
 
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """All entries as an ``(n, P)`` tensor of `dtype`; only for dictionaries that fit in memory as floats."""
@@ -156,6 +179,16 @@ class RealColumns:
     def device(self) -> torch.device:
         return self.values.device
 
+    @property
+    def binary(self) -> bool:
+        """Whether all entries are 0 or 1."""
+        return False
+
+    @property
+    def ranks(self) -> Ranks:
+        """All rows are here."""
+        return Alone()
+
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """All entries as an ``(n, P)`` tensor of `dtype`."""
         return self.values.to(dtype).T
@@ -220,6 +253,16 @@ class PlaneColumns:
     @property
     def device(self) -> torch.device:
         return self.packed.device
+
+    @property
+    def binary(self) -> bool:
+        """Whether all entries are 0 or 1."""
+        return False
+
+    @property
+    def ranks(self) -> Ranks:
+        """All rows are here."""
+        return Alone()
 
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """All entries as an ``(n, P)`` tensor of `dtype`."""

@@ -14,8 +14,10 @@ from convexsnn.caller import isolated, paced
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_rows
 from convexsnn.mapped import allocated
 from convexsnn.network import Hidden
+from convexsnn.ranks import Ranks, gathered
 from convexsnn.sequences import SequenceSource
-from convexsnn.simulation import Simulation, simulate_chunks
+from convexsnn.sharded import ShardedColumns, ShardedSequences, rows_of_rank, whole
+from convexsnn.simulation import Simulation, simulate_held
 
 # Bytes of rows compared at a time when equal ones are looked for.
 BLOCK_BYTES = 2**24
@@ -88,22 +90,43 @@ def build_dictionary(
     hidden : Hidden
         The witnesses.
     sequences : SequenceSource
-        n sequences; simulated in chunks of bounded memory. `Batches` say where the columns are kept.
+        n sequences; simulated in chunks of bounded memory. `Batches` say where the columns are kept. `ShardedSequences`
+        are simulated by all ranks, each its rows, and the columns stay there.
     on_chunk : callable, optional
         Called with (rows done, rows in all) after each chunk.
     """
     total = sequences.rows(hidden.every_step)
+    if not isinstance(sequences, ShardedSequences):
+        stored, seen = _simulated(hidden, sequences, total, on_chunk)
+        neuron_of, column_of = distinct_rows(stored)
+        return Dictionary(_kept(stored, neuron_of, total), neuron_of, column_of, seen.margin, int(seen.fired.sum()))
+    ranks, held = sequences.ranks, rows_of_rank(total, sequences.ranks)
+    stored, seen = _simulated(hidden, sequences, held.stop - held.start, on_chunk)
+    neuron_of, column_of = _distinct_on(ranks, stored)
+    columns = ShardedColumns(_kept(stored, neuron_of, held.stop - held.start), total, ranks)
+    margin = float(gathered(torch.tensor(seen.margin, dtype=torch.float64), ranks).min())
+    fired = gathered(seen.fired.to(torch.uint8), ranks).any(dim=0)
+    return Dictionary(columns, neuron_of, column_of, margin, int(fired.sum()))
+
+
+def _simulated(
+    hidden: Hidden, sequences: SequenceSource, rows: int, on_chunk: Callable[[int, int], None] | None
+) -> tuple[Tensor, _Seen]:
+    """The columns of all last-layer neurons, each a row of bytes or of numbers, and what was noted on the way."""
     seen = _Seen(torch.zeros(len(hidden.branches), dtype=torch.bool, device=hidden.device))
-    parts = (part.features for part in _watch(simulate_chunks(hidden, sequences), seen, total, on_chunk))
-    bits = hidden.readout.bits
-    width, dtype = (-(-total // 8), torch.uint8) if bits else (total, torch.float64)
-    folder = sequences.columns_in if isinstance(sequences, Batches) else None
+    parts = (part.features for part in _watch(simulate_held(hidden, sequences), seen, rows, on_chunk))
+    bits, source = hidden.readout.bits, whole(sequences)
+    width, dtype = (-(-rows // 8), torch.uint8) if bits else (rows, torch.float64)
+    folder = source.columns_in if isinstance(source, Batches) else None
     stored = allocated((hidden.n_last, width), dtype, hidden.device, folder)
     (_pack_rows if bits else _real_rows)(parts, stored)
-    neuron_of, column_of = distinct_rows(stored)
+    return stored, seen
+
+
+def _kept(stored: Tensor, neuron_of: Tensor, rows: int) -> BitColumns | RealColumns:
+    """The columns of the neurons that `neuron_of` names, in the place of all."""
     kept = _moved_up(stored, neuron_of)
-    columns = BitColumns(kept, total) if bits else RealColumns(kept)
-    return Dictionary(columns, neuron_of, column_of, seen.margin, int(seen.fired.sum()))
+    return BitColumns(kept, rows) if stored.dtype == torch.uint8 else RealColumns(kept)
 
 
 @dataclass(eq=False)
@@ -186,6 +209,13 @@ def distinct_rows(stored: Tensor) -> tuple[Tensor, Tensor]:
     position[order] = np.arange(len(order))
     as_tensor = lambda a: torch.from_numpy(a).to(stored.device)  # noqa: E731
     return as_tensor(first[order]), as_tensor(position[group])
+
+
+def _distinct_on(ranks: Ranks, stored: Tensor) -> tuple[Tensor, Tensor]:
+    """`distinct_rows` of rows whose entries are spread over ranks: they are equal where they are so on every rank."""
+    silent = torch.full((len(stored),), -1, dtype=torch.int64, device=stored.device)
+    own = distinct_rows(stored)[1] if stored.shape[1] else silent  # a rank may have no rows
+    return distinct_rows(gathered(own + 1, ranks).T.contiguous())
 
 
 def _blocks(raw: np.ndarray, first: int = 0) -> Iterator[tuple[int, int]]:

@@ -16,6 +16,7 @@ from convexsnn.regularisation import Regularisation
 from convexsnn.search.state import SEARCHING
 from convexsnn.selection import Fitted, train_path
 from convexsnn.sequences import Sequences
+from convexsnn.sharded import ShardedSequences
 from convexsnn.solvers import Status
 from convexsnn.splits import fold_count, folds_of, held_out, strata
 from convexsnn.training import ColumnSource, SimulatedColumns
@@ -59,7 +60,7 @@ def fit(
     """
     run = run or Run()
     check_checkpoint(family, run)
-    check_batches(family, problem)
+    check_source(family, problem)
     family.check(every_step=problem.every_step, device=run.device)
     if family.searches:
         require_norm(problem.penalty, SEARCHING)
@@ -97,14 +98,20 @@ def _limited(source: ColumnSource, family: WitnessFamily, regularisation: Regula
     return Elimination(source, regularisation, family.n_last_of).of(fitted)
 
 
-def check_batches(family: WitnessFamily, problem: Problem) -> None:
-    """Raise ValueError where sequences are read in batches, and the family needs all of them in memory."""
-    if not family.batchwise and not isinstance(problem.sequences, Sequences):
-        known = ", ".join(sorted(name for name, kind in FAMILIES.items() if kind.batchwise))
-        raise ValueError(
-            f"witnesses={family.name!r} needs all sequences in memory, and X is read in batches: use one of {known}, "
-            "or pass X as one array"
-        )
+def check_source(family: WitnessFamily, problem: Problem) -> None:
+    """Raise ValueError where the family needs all sequences in the memory of one process, and they are not there."""
+    source = problem.source
+    if family.batchwise or isinstance(source, Sequences):
+        return
+    spread = isinstance(source, ShardedSequences)
+    if spread and family.shared and isinstance(source.whole, Sequences):
+        return
+    kinds = [kind for kind in FAMILIES.values() if kind.batchwise or (spread and kind.shared)]
+    known = ", ".join(sorted(kind.name for kind in kinds))
+    raise ValueError(
+        f"witnesses={family.name!r} needs all sequences in memory, and X is {source.kept}: use one of {known}, or "
+        f"{'work in one process' if spread else 'pass X as one array'}"
+    )
 
 
 def check_checkpoint(family: WitnessFamily, run: Run) -> None:

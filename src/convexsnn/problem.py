@@ -22,8 +22,10 @@ from convexsnn.network import Hidden, Network
 from convexsnn.penalties import Penalty, PenaltyAboveNorm, Ridge
 from convexsnn.prefixes import equal_prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.ranks import Alone, Ranks
 from convexsnn.regularisation import check_rho
 from convexsnn.sequences import Sequences, SequenceSource, in_memory
+from convexsnn.sharded import ShardedSequences, whole
 from convexsnn.simulation import scores
 from convexsnn.validation import Score, Validation
 from convexsnn.witnesses import constant_place
@@ -147,6 +149,14 @@ class Problem:
         rest, part = self.take(~held), self.take(held)
         return replace(rest, validation=part.scored)
 
+    def over(self, ranks: Ranks | None) -> Problem:
+        """The problem whose rows, and those of the validation data, are spread over ranks; None changes nothing."""
+        if ranks is None:
+            return self
+        held = self.validation
+        spread = None if held is None else replace(held, source=ShardedSequences(held.source, ranks))
+        return replace(self, sequences=ShardedSequences(self.source, ranks), validation=spread)
+
     def seen(self, view: InputView) -> Problem:
         """The problem with all input, also that of validation, as it is seen; ValueError where it is not in memory."""
         if view.plain:
@@ -174,7 +184,12 @@ class Problem:
     @property
     def input(self) -> Sequences:
         """The sequences, for what needs all of them at once; ValueError where they are not in memory."""
-        return in_memory(self.source)
+        return in_memory(whole(self.source))
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes over which rows are spread."""
+        return self.source.ranks if isinstance(self.source, ShardedSequences) else Alone()
 
     @property
     def n_outputs(self) -> int:
@@ -199,7 +214,7 @@ class Problem:
     @cached_property
     def groups(self) -> Tensor:
         """The same number for rows of equal input, which every network answers alike; int64 of shape (rows,)."""
-        return equal_prefixes(self.source, every_step=self.every_step)
+        return equal_prefixes(whole(self.source), every_step=self.every_step)
 
     def merged_rows(self, dtype: torch.dtype) -> MergedRows:
         """Rows of equal input and equal target as one of their total weight, with the prefixes that they end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,9 +24,12 @@ class SequenceSource(ABC):
     ----------
     lengths : int64 tensor of shape (n,)
         Steps of each sequence, at least 1.
+    kept : str
+        How the sequences are kept, in words.
     """
 
     lengths: Tensor
+    kept: ClassVar[str]
 
     @property
     @abstractmethod
@@ -80,6 +83,8 @@ class Sequences(SequenceSource):
     lengths : int64 tensor of shape (n,)
         Steps of each sequence, between 1 and T. Steps beyond are never shown to the network.
     """
+
+    kept: ClassVar[str] = "in memory"
 
     values: Tensor
     lengths: Tensor
@@ -179,9 +184,9 @@ def as_sequences(
 
 
 def in_memory(source: SequenceSource) -> Sequences:
-    """The sequences, for what needs all of them at once; ValueError where they are read in batches."""
+    """The sequences, for what needs all of them at once; ValueError where they are kept in another way."""
     if not isinstance(source, Sequences):
-        raise ValueError("this needs all sequences in memory, and they are read in batches: pass X as one array")
+        raise ValueError(f"this needs all sequences in memory, and they are {source.kept}: pass X as one array")
     return source
 
 

@@ -1,79 +1,29 @@
-"""Columns whose rows are spread over processes of torch.distributed, with the same products for every number of them.
+"""Sequences and columns whose rows are spread over processes, with the same results for every number of them.
 
-All processes (ranks) run the same program on the same weights and dual vectors, and each holds the bits of its own rows
-only. A product with all columns is made of `PARTS` parts of the rows, whatever the number of ranks, and these are
-summed in their order. So solvers take the same steps, and certificates are the same, for every number of ranks on
-machines with the same arithmetic.
+All processes (ranks) run the same program on the same weights and dual vectors. Each simulates the sequences of its own
+rows, and holds the columns' entries in these rows only. A product with all columns is made of `PARTS` parts of the
+rows, whatever the number of ranks, and these are summed in their order. So solvers take the same steps, and
+certificates are the same, for every number of ranks on machines with the same arithmetic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import ClassVar
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from convexsnn.columns import BitColumns, Slice
+from convexsnn.columns import BitColumns, Columns, RealColumns, Slice
+from convexsnn.errorfree import limbs
+from convexsnn.ranks import Alone, Ranks, gathered
+from convexsnn.sequences import Sequences, SequenceSource
 
 # Parts of the rows that are summed one after the other: the most ranks that there can be. 2, 3, 4, 6 and 12 ranks have
 # equally many each.
 PARTS = 12
-
-
-class Ranks(Protocol):
-    """The processes that hold the rows of one matrix, seen from one of them.
-
-    Attributes
-    ----------
-    rank : int
-        The number of this process, from 0.
-    size : int
-        How many there are.
-    """
-
-    @property
-    def rank(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    def add_up(self, tensor: Tensor) -> None:
-        """Put the sum over all ranks in the place of `tensor`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Alone:
-    """One process that holds all rows."""
-
-    rank: int = 0
-    size: int = 1
-
-    def add_up(self, tensor: Tensor) -> None:
-        """There is nothing to add."""
-
-
-@dataclass(frozen=True)
-class ProcessGroup:
-    """The processes of a group of torch.distributed, such as those that torchrun starts; None is all of them."""
-
-    group: dist.ProcessGroup | None = None
-
-    @property
-    def rank(self) -> int:
-        """The number of this process in the group."""
-        return dist.get_rank(self.group)
-
-    @property
-    def size(self) -> int:
-        """How many processes the group has."""
-        return dist.get_world_size(self.group)
-
-    def add_up(self, tensor: Tensor) -> None:
-        """See `Ranks`."""
-        dist.all_reduce(tensor, group=self.group)
 
 
 def rows_of_rank(n: int, ranks: Ranks) -> slice:
@@ -94,30 +44,92 @@ def _parts_of(ranks: Ranks) -> range:
     return range(PARTS * ranks.rank // ranks.size, PARTS * (ranks.rank + 1) // ranks.size)
 
 
-@dataclass(frozen=True)
-class ShardedColumns:
-    """0/1 columns of which each rank holds some rows. Every rank must ask for the same products in the same order.
-
-    Weights (P, C), scores (n, C) and dual vectors (n, C) are whole on every rank. A solver that asks for the entries of
-    some columns gets them all on every rank, at one bit an entry on the way.
+@dataclass(frozen=True, eq=False)
+class ShardedSequences(SequenceSource):
+    """Sequences that every rank can read, of which each simulates those of its own rows.
 
     Attributes
     ----------
-    own : BitColumns of shape (rows of this rank, P)
+    whole : SequenceSource
+        All of them.
+    ranks : Ranks
+    """
+
+    kept: ClassVar[str] = "spread over processes"
+
+    whole: SequenceSource
+    ranks: Ranks
+
+    @property
+    def lengths(self) -> Tensor:  # type: ignore[override] - those of the whole
+        """Steps of each sequence: int64 tensor of shape (n,)."""
+        return self.whole.lengths
+
+    @property
+    def n_steps(self) -> int:
+        """T, the length of the longest sequence."""
+        return self.whole.n_steps
+
+    @property
+    def n_features(self) -> int:
+        """d, the number of input features."""
+        return self.whole.n_features
+
+    @property
+    def sample(self) -> Sequences:
+        """The same on every rank."""
+        return self.whole.sample
+
+    def chunks(self, size: int) -> Iterator[Sequences]:
+        """All sequences, on every rank; see `SequenceSource`."""
+        return self.whole.chunks(size)
+
+    def take(self, index: Tensor | slice) -> ShardedSequences:
+        """The sequences named by `index`, of which each rank simulates other ones than before."""
+        return ShardedSequences(self.whole.take(index), self.ranks)
+
+    def held(self, every_step: bool) -> slice:
+        """The rows that this rank simulates."""
+        return rows_of_rank(self.rows(every_step), self.ranks)
+
+    def joined(self, own: Tensor, every_step: bool) -> Tensor:
+        """What all ranks computed of their rows, (rows, ...) on every rank, from the same of the own rows."""
+        every = own.new_zeros(self.rows(every_step), *own.shape[1:])
+        every[self.held(every_step)] = own
+        self.ranks.add_up(every)
+        return every
+
+
+def whole(sequences: SequenceSource) -> SequenceSource:
+    """All sequences, also of those that are spread over ranks."""
+    return sequences.whole if isinstance(sequences, ShardedSequences) else sequences
+
+
+@dataclass(frozen=True)
+class ShardedColumns:
+    """Columns of which each rank holds some rows. Every rank must ask for the same products in the same order.
+
+    Weights (P, C), scores (n, C) and dual vectors (n, C) are whole on every rank. A solver that asks for the entries of
+    some columns gets them all on every rank, 0/1 entries at one bit each on the way.
+
+    Attributes
+    ----------
+    own : BitColumns or RealColumns of shape (rows of this rank, P)
         The rows that `rows_of_rank` names.
     n : int
         Rows of all ranks.
     ranks : Ranks
     """
 
-    own: BitColumns
+    own: Columns
     n: int
     ranks: Ranks = field(default_factory=Alone)
 
     def __post_init__(self) -> None:
-        held, rank = rows_of_rank(self.n, self.ranks), self.ranks.rank
-        if self.own.n != held.stop - held.start:
-            raise ValueError(f"own must hold rows {held.start} to {held.stop} on rank {rank}, got {self.own.n} rows")
+        held, rank, found = rows_of_rank(self.n, self.ranks), self.ranks.rank, self.own.shape[0]
+        if found != held.stop - held.start:
+            raise ValueError(f"own must hold rows {held.start} to {held.stop} on rank {rank}, got {found} rows")
+        _stored(self.own)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -127,22 +139,34 @@ class ShardedColumns:
     def device(self) -> torch.device:
         return self.own.device
 
+    @property
+    def binary(self) -> bool:
+        """Whether all entries are 0 or 1."""
+        return self.own.binary
+
     def take(self, index: Tensor) -> ShardedColumns:
         """The columns named by `index` (int64 tensor), in that order."""
-        return ShardedColumns(self.own.take(index), self.n, self.ranks)
+        return replace(self, own=self.own.take(index))
 
-    def between(self, start: int, stop: int) -> BitColumns:
-        """The rows from `start`, a multiple of 8, to before `stop`, at most n, of all ranks: a sum of (P, bytes)."""
-        packed = self.own.packed.new_zeros(self.shape[1], -(-(stop - start) // 8))
+    def holding(self, whole: Columns) -> ShardedColumns:
+        """Other columns of as many rows, all of which are here, as if each rank held its own rows only."""
+        held = rows_of_rank(self.n, self.ranks)
+        return replace(self, own=whole.between(held.start, held.stop))
+
+    def between(self, start: int, stop: int) -> Columns:
+        """The rows from `start`, a multiple of 8, to before `stop`, at most n, of all ranks."""
+        per_unit = 8 if self.binary else 1  # rows in a byte, or in a number
+        values = _stored(self.own).new_zeros(self.shape[1], -(-(stop - start) // per_unit))
         held = rows_of_rank(self.n, self.ranks)
         first, last = max(start, held.start), min(stop, held.stop)
         if first < last:
-            mine = self.own.between(first - held.start, last - held.start).packed
-            packed[:, (first - start) // 8 : (first - start) // 8 + mine.shape[1]] = mine
-        self.ranks.add_up(packed)
-        return BitColumns(packed, stop - start)
+            mine = _stored(self.own.between(first - held.start, last - held.start))
+            begun = (first - start) // per_unit
+            values[:, begun : begun + mine.shape[1]] = mine
+        self.ranks.add_up(values)
+        return BitColumns(values, stop - start) if self.binary else RealColumns(values)
 
-    def rows(self, index: Tensor) -> BitColumns:
+    def rows(self, index: Tensor) -> Columns:
         """The rows named by `index` (int64 tensor), in that order, on every rank."""
         return self.between(0, self.n).rows(index)
 
@@ -153,11 +177,25 @@ class ShardedColumns:
     @property
     def largest(self) -> float:
         """An upper bound of all absolute entries."""
-        return 1.0
+        if self.binary:
+            return 1.0
+        return float(gathered(torch.tensor(self.own.largest, dtype=torch.float64), self.ranks).max())
 
-    def slices(self, bits: int) -> Iterator[Slice]:  # noqa: ARG002 - one bit an entry is short enough
-        """The columns themselves."""
-        yield Slice(1.0, self, 1, 0)  # type: ignore[arg-type] - rows of it are plain columns
+    def slices(self, bits: int) -> Iterator[Slice]:
+        """The columns themselves where one bit an entry is short enough; else parts of `bits` bits, see `limbs`."""
+        if self.binary:
+            yield Slice(1.0, self, 1, 0)
+            return
+        values = _stored(self.own)
+        parts, place = limbs(values, self.largest, bits), 0
+        while True:
+            part = next(parts, None)
+            # Entries of other ranks may have more bits than the own ones.
+            if not bool(gathered(torch.tensor(part is not None, dtype=torch.uint8), self.ranks).any()):
+                return
+            limb = torch.zeros_like(values) if part is None else part[0]
+            yield Slice(1.0, replace(self, own=RealColumns(limb)), bits, place)
+            place += bits
 
     def matmul(self, W: Tensor) -> Tensor:
         """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Ranks add up (n, C) numbers."""
@@ -169,20 +207,23 @@ class ShardedColumns:
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`. Ranks add up (PARTS, P, C) numbers."""
-        sums = U.new_zeros(PARTS, self.shape[1], U.shape[1])
+        return self._summed(lambda part, rows: part.rmatmul(U[rows]), U.new_zeros(self.shape[1], U.shape[1]))
+
+    def squares(self, weights: Tensor) -> Tensor:
+        """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
+        return self._summed(lambda part, rows: part.squares(weights[rows]), weights.new_zeros(self.shape[1]))
+
+    def _summed(self, of_part: Callable[[Columns, slice], Tensor], total: Tensor) -> Tensor:
+        """The sum over the parts of all ranks of what `of_part` makes of columns and their rows, added to `total`."""
+        sums = total.new_zeros(PARTS, *total.shape)
         for number, rows, part in self._own_parts():
-            sums[number] = part.rmatmul(U[rows])
+            sums[number] = of_part(part, rows)
         self.ranks.add_up(sums)
-        total = U.new_zeros(self.shape[1], U.shape[1])
         for part in sums:
             total += part
         return total
 
-    def squares(self, weights: Tensor) -> Tensor:
-        """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
-        return self.rmatmul(weights.unsqueeze(1)).squeeze(1)
-
-    def _own_parts(self) -> Iterator[tuple[int, slice, BitColumns]]:
+    def _own_parts(self) -> Iterator[tuple[int, slice, Columns]]:
         """The number of each part of this rank, its rows among all, and its columns."""
         bounds = list(pairwise(_bounds(self.n)))
         begun = rows_of_rank(self.n, self.ranks).start
@@ -190,3 +231,14 @@ class ShardedColumns:
             start, stop = bounds[number]
             if start < stop:
                 yield number, slice(start, stop), self.own.between(start - begun, stop - begun)
+
+
+def _stored(columns: Columns) -> Tensor:
+    """Bits or numbers as they lie in memory, a row a column; ValueError for columns that cannot be spread."""
+    match columns:
+        case BitColumns():
+            return columns.packed
+        case RealColumns():
+            return columns.values
+        case _:
+            raise ValueError(f"own must be BitColumns or RealColumns, got {type(columns).__name__}")

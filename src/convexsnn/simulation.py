@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from convexsnn.network import Hidden, Layer, Network
 from convexsnn.neurons import NeuronState
 from convexsnn.readouts import Accumulated, LastLayer
 from convexsnn.sequences import Sequences, SequenceSource
+from convexsnn.sharded import ShardedSequences
 
 # Floats of state and current held at a time by `simulate_chunks`: 2**20 float64 are 8 MiB, which stay in cache
 # (chunks ten times larger were measured to be two to three times slower on a CPU).
@@ -247,19 +248,50 @@ def _simulate_whole(hidden: Hidden, sequences: Sequences) -> Simulation:
 
 def simulate_chunks(hidden: Hidden, sequences: SequenceSource) -> Iterator[Simulation]:
     """Like `simulate`, in chunks of sequences that bound the memory; concatenated features are those of `simulate`."""
+    for chunk in sequences.chunks(_chunk_size(hidden, sequences)):
+        yield simulate(hidden, chunk)
+
+
+def simulate_rows(hidden: Hidden, sequences: SequenceSource, rows: slice) -> Iterator[Simulation]:
+    """Those chunks of `simulate_chunks` that have any of some rows, with the features of these rows alone.
+
+    As chunks are the same whichever rows are asked for, so are the features, to the last bit.
+    """
+    if rows.start == rows.stop:
+        return
+    counts = sequences.lengths if hidden.every_step else torch.ones_like(sequences.lengths)
+    ends, size = counts.cumsum(0), _chunk_size(hidden, sequences)
+    first, last = torch.searchsorted(ends, ends.new_tensor([rows.start, rows.stop - 1]), right=True).tolist()
+    first = first // size * size
+    begun = int(ends[first - 1]) if first else 0
+    for part in simulate_chunks(hidden, sequences.take(slice(first, (last // size + 1) * size))):
+        features = part.features[max(0, rows.start - begun) : rows.stop - begun]
+        begun += len(part.features)
+        yield replace(part, features=features)
+
+
+def simulate_held(hidden: Hidden, sequences: SequenceSource) -> Iterator[Simulation]:
+    """Like `simulate_chunks`; of sequences that are spread over ranks, for the rows of this rank alone."""
+    if isinstance(sequences, ShardedSequences):
+        return simulate_rows(hidden, sequences.whole, sequences.held(hidden.every_step))
+    return simulate_chunks(hidden, sequences)
+
+
+def _chunk_size(hidden: Hidden, sequences: SequenceSource) -> int:
+    """Sequences that are simulated at a time."""
     steps = sequences.n_steps if hidden.every_step else 1
     floats = max(1, 4 * hidden.n_neurons + steps * hidden.n_last)
-    size = max(1, CHUNK_FLOATS // floats, min(LEAST_SEQUENCES, MOST_FLOATS // floats))
-    for chunk in sequences.chunks(size):
-        yield simulate(hidden, chunk)
+    return max(1, CHUNK_FLOATS // floats, min(LEAST_SEQUENCES, MOST_FLOATS // floats))
 
 
 @isolated
 @paced(lambda network, sequences: len(sequences) * network.hidden.n_neurons)
 def scores(network: Network, sequences: SequenceSource) -> Tensor:
     """f(x) for every row: float64 tensor of shape (rows, C)."""
-    W = network.W.to(torch.float64)
-    return torch.cat([part.features.to(torch.float64) @ W for part in simulate_chunks(network.hidden, sequences)])
+    W, hidden = network.W.to(torch.float64), network.hidden
+    parts = [part.features.to(torch.float64) @ W for part in simulate_held(hidden, sequences)]
+    own = torch.cat(parts) if parts else W.new_zeros(0, W.shape[1])
+    return sequences.joined(own, hidden.every_step) if isinstance(sequences, ShardedSequences) else own
 
 
 def check_features(hidden: Hidden, sequences: Sequences) -> None:

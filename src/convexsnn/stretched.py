@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.columns import Columns, Slice
+from convexsnn.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,16 @@ class StretchedColumns:
     @property
     def device(self) -> torch.device:
         return self.columns.device
+
+    @property
+    def binary(self) -> bool:
+        """Whether all entries are 0 or 1."""
+        return False
+
+    @property
+    def ranks(self) -> Ranks:
+        """Those of D."""
+        return self.columns.ranks
 
     def matmul(self, W: Tensor) -> Tensor:
         """``D diag(scale) @ W`` for `W` of shape (P, C); shape (n, C)."""

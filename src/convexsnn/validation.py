@@ -14,6 +14,7 @@ from torch import Tensor
 from convexsnn.labels import decide
 from convexsnn.losses import Head
 from convexsnn.sequences import Sequences, SequenceSource, in_memory
+from convexsnn.sharded import whole
 
 
 class Score(Protocol):
@@ -88,7 +89,7 @@ class Validation:
     @property
     def sequences(self) -> Sequences:
         """The sequences, for what needs all of them at once; ValueError where they are not in memory."""
-        return in_memory(self.source)
+        return in_memory(whole(self.source))
 
     def score_of(self, S: Tensor) -> float:
         """The score of outputs S (rows, C), on the CPU."""

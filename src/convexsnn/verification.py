@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convexsnn.bounds import prove_again
+from convexsnn.bounds import check_provable, prove_again
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate, certify
 from convexsnn.global_bound import GlobalBound
@@ -57,8 +57,16 @@ def verify(trained: Trained, stored: Certificate, problem: Problem) -> Verificat
     stored : Certificate
         The claim to check.
     problem : Problem
-        The training data, with the rho of the estimator's settings; the row weights are those of `trained`.
+        The training data, with the rho of the estimator's settings; the row weights are those of `trained`. They may be
+        read in batches, or be spread over ranks (`Problem.over`), each of which then makes this call.
+
+    Raises
+    ------
+    ValueError
+        When the data are not in the memory of one process, and the claimed bound needs all of them there.
     """
+    if stored.family_bound is not None:
+        check_provable(stored.family_bound, problem.source)
     rows, outputs = problem.targets.shape
     expected = {"W": (trained.witnesses.n_last, outputs), "U": (rows, outputs), "row_weights": (rows,)}
     if trained.family_dual is not None:
@@ -110,7 +118,7 @@ def _with_bounds(
     def again(claim: GlobalBound | None, U: Tensor) -> GlobalBound | None:
         if claim is None:
             return None
-        return prove_again(claim, program, problem.groups, trained.witnesses, problem.input, U, certificate.primal)
+        return prove_again(claim, program, problem.groups, trained.witnesses, problem.source, U, certificate.primal)
 
     certificate = certificate.with_global_bound(again(stored.global_bound, trained.U))
     bound = again(stored.family_bound, trained.U if trained.family_dual is None else trained.family_dual)

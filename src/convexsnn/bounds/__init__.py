@@ -7,6 +7,7 @@ from convexsnn.bounds.pricing.oracle import ExactPricing, exact_oracle
 from convexsnn.bounds.pricing.priced_cells import FamilyCells
 from convexsnn.bounds.report import (
     arrangement_certificate,
+    check_provable,
     pricing_bound,
     pricing_certificate,
     prove_again,
@@ -23,6 +24,7 @@ __all__ = [
     "Unit",
     "Universal",
     "arrangement_certificate",
+    "check_provable",
     "enumerate_family",
     "enumeration_cost",
     "exact_oracle",

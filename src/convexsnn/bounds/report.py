@@ -20,7 +20,7 @@ from convexsnn.network import Hidden
 from convexsnn.penalties import require_norm
 from convexsnn.program import ConvexProgram
 from convexsnn.rounding import Bound, dictionary_kappa, enclose_dual, grouped_kappa, pattern_kappa
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import Sequences, SequenceSource, in_memory
 
 # What networks with a label at every step must be for equal beginnings to be answered alike.
 CAUSAL = ", and answer at a step by what they have seen up to it"
@@ -129,12 +129,21 @@ def pricing_bound(family: NetworkFamily, bound: Bound, kappa: float, primal: flo
     return GlobalBound(value, "pricing", str(family), kappa, primal, ASSUMPTIONS, leaks=family.leaks)
 
 
+def check_provable(claim: GlobalBound, sequences: SequenceSource) -> None:
+    """Raise ValueError where `prove_again` needs sequences in memory that are kept in another way."""
+    if claim.method != "universal" and not isinstance(sequences, Sequences):
+        raise ValueError(
+            f"the bound by {claim.method} looks at all sequences at once, and X is {sequences.kept}: verify it in one "
+            "process, with X as one array"
+        )
+
+
 def prove_again(
     claim: GlobalBound,
     program: ConvexProgram,
     groups: Tensor,
     witnesses: Hidden,
-    sequences: Sequences,
+    sequences: SequenceSource,
     U: Tensor,
     primal: float,
 ) -> GlobalBound | None:
@@ -149,9 +158,10 @@ def prove_again(
         family = _family_of(witnesses, claim.leaks, intercept=True)
     if str(family) != claim.family or witnesses.dtype != torch.float64:
         return None
+    whole = in_memory(sequences)
     if claim.method == "pricing":
-        return pricing_certificate(program, groups, family, sequences, U, primal, proved)
-    arrangement = enumerate_family(family, sequences, limit=VERIFIED_LIMIT)
+        return pricing_certificate(program, groups, family, whole, U, primal, proved)
+    arrangement = enumerate_family(family, whole, limit=VERIFIED_LIMIT)
     return arrangement_certificate(program, groups, arrangement, U, primal, proved)
 
 

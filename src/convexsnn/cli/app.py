@@ -5,13 +5,16 @@ Nothing here needs torch: help, and errors of arguments, are there at once.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import warnings
 from importlib.metadata import version
 from typing import Any
 
 from cyclopts import App, CycloptsError
 
-from convexsnn.cli import INTERRUPTED, output
+from convexsnn.cli import INTERRUPTED, output, torchrun
 from convexsnn.cli.commands.bench import ablation, paper
 from convexsnn.cli.commands.bound import bound
 from convexsnn.cli.commands.export import export
@@ -40,11 +43,17 @@ for command in (paper, ablation):
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    with warnings.catch_warnings():
+    """Run the command line; returns the exit status. Of several processes that torchrun starts one prints."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
         warnings.showwarning = _show_warning
+        if not torchrun.speaks():
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            warnings.showwarning = _keep_silent
         try:
-            return int(app(arguments, exit_on_error=False, print_error=True, result_action="return_value") or 0)
+            torchrun.check_command(sys.argv[1:] if arguments is None else arguments)
+            told = torchrun.speaks()
+            return int(app(arguments, exit_on_error=False, print_error=told, result_action="return_value") or 0)
         except CycloptsError:
             return 2  # cyclopts has printed what was wrong
         except KeyboardInterrupt as interrupt:
@@ -54,8 +63,13 @@ def run(arguments: list[str] | None = None) -> int:
             reason = f"out of memory: ask for less data or fewer neurons ({error})"
         except (ValueError, TypeError, OSError, RuntimeError, ArithmeticError, ImportError) as error:
             reason = str(error)
-    output.say(reason, head="error:", style="bold red", to=output.stderr)
+    if torchrun.first_to_say():
+        output.say(reason, head="error:", style="bold red", to=output.stderr)
     return 2
+
+
+def _keep_silent(*_: Any) -> None:
+    """What another process says."""
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:

@@ -29,6 +29,7 @@ from convexsnn.cli.reporting import PAGE
 from convexsnn.cli.targets import is_page
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
 from convexsnn.metrics import closed_loop_scores, fit_metrics, shown_bound, split_scores
+from convexsnn.ranks import Ranks, check_alike
 from convexsnn.reading import DamagedFileError
 from convexsnn.search import SearchSettings
 from convexsnn.search.state import INTERRUPTED
@@ -37,11 +38,19 @@ from convexsnn.storage import describe_parameters, model_bytes, read_header
 
 
 def fit(
-    data: DataSet, parameters: dict[str, Any], settings: str, out: Path, *, regression: bool, force: bool
+    data: DataSet,
+    parameters: dict[str, Any],
+    settings: str,
+    out: Path,
+    *,
+    regression: bool,
+    force: bool,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Train on `data`, score all its splits, write the files; returns certificate, metrics and path.
 
-    `settings` is the TOML file from which the fit can be repeated.
+    `settings` is the TOML file from which the fit can be repeated. Of several ranks, all of which make this call, the
+    first looks at the folder, scores and writes. The others return no metrics.
 
     Raises
     ------
@@ -52,20 +61,35 @@ def fit(
     KeyboardInterrupt
         When Ctrl-C came before there was anything to write; says what there is.
     """
-    check_out(out)
+    writes = ranks is None or ranks.rank == 0
+    if writes:
+        check_out(out)
     estimator: Estimator = (SpikingRegressor if regression else SpikingClassifier)(**parameters)
     estimator.check_settings()
     estimator.set_params(**vars(estimator.recipe_for(data.train.X)))
     check_splits(data, estimator)
     extra = {"source": data.source, "data_sha256": digest_of(data)}
-    if not force:
+    if writes and not force:
         _check_own(out, estimator, extra)
     start = time.perf_counter()
-    _train(estimator, data, out)
-    seconds = time.perf_counter() - start
+    if ranks is not None:
+        check_alike(_json([extra, describe_parameters(estimator)]), "the data and the options", ranks)
+    _train(estimator, data, out, ranks)
+    if ranks is not None:
+        solution = b"".join(part.numpy().tobytes() for part in (estimator.trained_.W, estimator.trained_.U))
+        check_alike(solution, "the solution (so machines must be of one kind)", ranks)
     report = describe_fit(estimator)
-    files = {MODEL: model_bytes(estimator, extra), CERTIFICATE: estimator.certificate_.to_json().encode()}
-    files[SETTINGS] = settings.encode()
+    if writes:
+        seconds, told = time.perf_counter() - start, {SETTINGS: settings.encode(), MODEL: model_bytes(estimator, extra)}
+        report["metrics"] = _score_and_write(estimator, data, out, report, told, seconds)
+    return report
+
+
+def _score_and_write(
+    estimator: Estimator, data: DataSet, out: Path, report: dict[str, Any], files: dict[str, bytes], seconds: float
+) -> dict[str, Any]:
+    """Put `files` and the others in place; returns the metrics. The network is written also where scores fail."""
+    files |= {CERTIFICATE: estimator.certificate_.to_json().encode()}
     files |= {name: _json(report[key]) for name, key in ((PATH, "path"), (HISTORY, "search")) if key in report}
     try:
         scores = collect_scores(estimator, data)
@@ -76,9 +100,9 @@ def fit(
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"; the network is in {out}, without its scores") from None
         raise
-    report["metrics"] = collect_metrics(estimator, data, seconds, scores)
-    _write(out, files | {METRICS: _json(report["metrics"])}, report)
-    return report
+    metrics = collect_metrics(estimator, data, seconds, scores)
+    _write(out, files | {METRICS: _json(metrics)}, report)
+    return metrics
 
 
 def describe_fit(estimator: Estimator) -> dict[str, Any]:
@@ -107,24 +131,26 @@ def digest_of(data: DataSet) -> str:
     return digest.hexdigest()
 
 
-def _train(estimator: Estimator, data: DataSet, out: Path) -> None:
+def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) -> None:
     """Fit on the training data; the validation data take part where there is something to choose."""
     family, several = estimator.family, estimator.recipe.regularisation(estimator.rho).several
     # At its end a search leaves out columns as long as the validation score does not fall.
     split = data.splits.get("val") if several or family.searches else None
     validation = None if split is None else (split.X, split.y)
     checkpoint = out / CHECKPOINT if family.searches else None
-    if checkpoint is not None:
+    keeps = checkpoint is not None and (ranks is None or ranks.rank == 0)
+    if keeps:
         out.mkdir(parents=True, exist_ok=True)
     try:
         with showing.progress(estimator.tol) as observer:
-            estimator.fit(data.train.X, data.train.y, validation=validation, observer=observer, checkpoint=checkpoint)
+            how = {"observer": observer, "checkpoint": checkpoint, "ranks": ranks}
+            estimator.fit(data.train.X, data.train.y, validation=validation, **how)
     except KeyboardInterrupt:
         if checkpoint is not None and checkpoint.exists():
             raise KeyboardInterrupt(f"; {checkpoint} is kept: the same command goes on from there") from None
         raise KeyboardInterrupt("; nothing was written") from None
     finally:
-        if checkpoint is not None and not any(out.iterdir()):
+        if keeps and not any(out.iterdir()):
             out.rmdir()
 
 

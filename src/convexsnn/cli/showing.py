@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from convexsnn.cli.output import say, stderr, stdout
+from convexsnn.cli.torchrun import speaks
 from convexsnn.observer import Observer
 from convexsnn.progress import bars
 from convexsnn.solvers import Status
@@ -32,7 +33,7 @@ def proof_facts(exact: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def progress(tol: float) -> Iterator[Observer]:
     """An observer that shows bars on a terminal (standard error) and is quiet otherwise."""
-    if not stderr.is_terminal:
+    if not (stderr.is_terminal and speaks()):
         yield Observer()
         return
     with bars(tol, stderr) as observer:

@@ -10,23 +10,29 @@ from typing import Any
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet
-from convexsnn.cli.folder import PROOF, folder_problems, model_file
+from convexsnn.cli.folder import PROOF, folder_problems, model_file, sweep_first
 from convexsnn.cli.loading import OtherDataError, load_fit_data
 from convexsnn.cli.options import FitData
 from convexsnn.estimators import Estimator
 from convexsnn.estimators.rechecking import failed, recheck
 from convexsnn.proof import verify_exactly
+from convexsnn.ranks import Ranks
 from convexsnn.reading import DamagedFileError
 from convexsnn.storage import load_model
 from convexsnn.words import check_proof_of
 
 
-def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -> dict[str, Any]:
+def verify(
+    model: Path, source: FitData, *, exact: bool, strict: bool = False, ranks: Ranks | None = None
+) -> dict[str, Any]:
     """Recompute a stored certificate; the report says whether it holds and why not.
 
     With `exact`, beside it under "exact" a proof that shares no code with this; both must hold. With `strict` every
-    spike must be decided by more than its rounding.
+    spike must be decided by more than its rounding. Of several ranks, all of which make this call, each simulates a
+    share of the sequences.
     """
+    if ranks is not None:
+        sweep_first(model, ranks)
     try:
         estimator, extra = load_model(model_file(model))
     except DamagedFileError as error:
@@ -37,7 +43,7 @@ def verify(model: Path, source: FitData, *, exact: bool, strict: bool = False) -
     except OtherDataError as error:
         return failed(str(error))
     problems += _proof_problems(model, estimator)
-    report = recheck(estimator, data.train.X, data.train.y)
+    report = recheck(estimator, data.train.X, data.train.y, ranks)
     report |= {"holds": report["holds"] and not problems, "problems": [*problems, *report["problems"]]}
     return report | _prove(model, data, report, strict=strict) if exact or strict else report
 

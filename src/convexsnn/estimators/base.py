@@ -31,6 +31,7 @@ from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
 from convexsnn.problem import Problem
+from convexsnn.ranks import Ranks
 from convexsnn.search import Round
 from convexsnn.selection import PathPoint
 from convexsnn.sequences import SequenceSource
@@ -194,6 +195,7 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
         validation: Any,
         observer: Observer | None,
         checkpoint: str | Path | None,
+        ranks: Ranks | None,
     ) -> None:
         """Train on a problem whose rho is still to be chosen, and keep what came of it."""
         if validation is not None:
@@ -201,7 +203,8 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
         run = Run(seed_of(self.random_state), self.device, self._options(), observer or Observer(), checkpoint)
         regularisation = self.recipe.regularisation(self.rho)
         self.recipe_ = replace(self.recipe, witnesses=self.family.suited(problem, run))
-        fitted = fitting.fit(problem, self.family, regularisation, run, validation_fraction=self.validation_fraction)
+        share = self.validation_fraction
+        fitted = fitting.fit(problem.over(ranks), self.family, regularisation, run, validation_fraction=share)
         self.beta_, self.path_ = fitted.beta, list(fitted.path)
         self.history_, self.stopped_ = list(fitted.history), fitted.stopped
         self.adopt(fitted.trained)

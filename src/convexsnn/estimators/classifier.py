@@ -35,6 +35,7 @@ from convexsnn.losses import LOSSES, Head, Loss, ProbabilisticLoss, loss_of
 from convexsnn.network import Hidden
 from convexsnn.notices import warn
 from convexsnn.observer import Observer
+from convexsnn.ranks import Ranks
 from convexsnn.sequences import SequenceSource
 from convexsnn.validation import Accuracy
 
@@ -248,6 +249,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         validation: Any = None,
         observer: Observer | None = None,
         checkpoint: str | Path | None = None,
+        ranks: Ranks | None = None,
     ) -> SpikingClassifier:
         """Find hidden neurons, solve for their readout, certify it, and reconstruct the network.
 
@@ -268,6 +270,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             It is told of the progress.
         checkpoint : path, optional
             The file of a search, written after every round. A killed fit goes on from it to the same result.
+        ranks : Ranks, optional
+            Processes that all make this same call, such as `ProcessGroup()` under torchrun. Each simulates a share of
+            the sequences, and all come to the same fit.
 
         Raises
         ------
@@ -283,7 +288,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             raise ValueError("sample_weight leaves only one class: give sequences of two classes a positive weight")
         self._note_classes(kept, sequences)
         balance = balance_of(self.class_weight, kept, self.classes_)
-        self._train(self._problem(sequences, self._encode(kept), weights, balance), validation, observer, checkpoint)
+        self._train(
+            self._problem(sequences, self._encode(kept), weights, balance), validation, observer, checkpoint, ranks
+        )
         return self
 
     def _note_classes(self, labels: np.ndarray, sequences: SequenceSource) -> None:

@@ -8,24 +8,31 @@ from typing import Any
 import torch
 
 from convexsnn.estimators.base import SpikingEstimator
+from convexsnn.ranks import LostRankError, Ranks
 from convexsnn.verification import verify
 
 OTHER_DATA = "the data are not those the model was trained on (their SHA-256 differs)"
 
 
-def recheck(estimator: SpikingEstimator, X: Any, y: Any) -> dict[str, Any]:
+def recheck(estimator: SpikingEstimator, X: Any, y: Any, ranks: Ranks | None = None) -> dict[str, Any]:
     """Compute the certificate of an estimator anew on its training data; the report says whether it holds and why not.
 
-    The hidden neurons are simulated again. Objective and bound come from the kept weights and dual vector alone.
+    The hidden neurons are simulated again. Objective and bound come from the kept weights and dual vector alone. Of
+    several ranks, all of which make this call, each simulates a share of the sequences; what fails on one is an error.
     """
     problems, stored = [], estimator.trained_.certificate
     try:
         problem = estimator.problem(X, y)
         if problem.data_digest != estimator.trained_.data_digest:
             problems.append(OTHER_DATA)
-        outcome = verify(estimator.trained_, stored, problem)
+        outcome = verify(estimator.trained_, stored, problem.over(ranks))
+    except LostRankError:
+        raise
     except (ValueError, TypeError, RuntimeError, IndexError, ArithmeticError) as error:
-        return failed(f"the stored model cannot be run on these data: {error}")
+        reason = f"the stored model cannot be run on these data: {error}"
+        if ranks is not None:  # the others wait for what this one was to compute, until it ends
+            raise ValueError(reason) from error
+        return failed(reason)
     weights = estimator.trained_.row_weights
     recomputed = outcome.recomputed
     return {

@@ -24,6 +24,7 @@ from convexsnn.families import Kernels, WitnessFamily
 from convexsnn.losses import LOSSES, Loss
 from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
+from convexsnn.ranks import Ranks
 from convexsnn.sequences import SequenceSource, in_memory
 from convexsnn.validation import RSquared
 
@@ -142,6 +143,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         validation: Any = None,
         observer: Observer | None = None,
         checkpoint: str | Path | None = None,
+        ranks: Ranks | None = None,
     ) -> SpikingRegressor:
         """Find hidden neurons, solve for their readout, certify it, and reconstruct the network.
 
@@ -159,6 +161,8 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         observer : Observer, optional
         checkpoint : path, optional
             The file of a search, as in `SpikingClassifier.fit`.
+        ranks : Ranks, optional
+            Processes that share the work, as in `SpikingClassifier.fit`.
 
         Raises
         ------
@@ -176,7 +180,11 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         values = self._left(values, sequences)
         self.target_scale_ = self._scale_of(values, of_rows)
         self._train(
-            self._problem(sequences, self.target_scale_.scaled(values), weights), validation, observer, checkpoint
+            self._problem(sequences, self.target_scale_.scaled(values), weights),
+            validation,
+            observer,
+            checkpoint,
+            ranks,
         )
         return self
 

@@ -61,6 +61,11 @@ class Mixture(WitnessFamily):
         return all(part.batchwise for part in self.parts)
 
     @property
+    def shared(self) -> bool:  # type: ignore[override] - as its parts are
+        """Whether processes can share the work of every part."""
+        return all(part.batchwise or part.shared for part in self.parts)
+
+    @property
     def n_last(self) -> int:
         """P_last in rho = beta / sqrt(P_last): that of the search, or the neurons of all parts."""
         *_, last = self.parts

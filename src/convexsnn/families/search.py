@@ -25,6 +25,7 @@ class Search(WitnessFamily, SearchSettings):
 
     name: ClassVar[str] = "search"
     searches: ClassVar[bool] = True
+    shared: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         SearchSettings.__post_init__(self)

@@ -18,6 +18,7 @@ from convexsnn.penalties import require_norm
 from convexsnn.prefixes import prefixes_of
 from convexsnn.problem import Problem
 from convexsnn.program import check_penalised
+from convexsnn.ranks import Ranks, check_alike
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.search.checkpoint import read_state, search_identity, write_state
@@ -59,7 +60,8 @@ def search(
     ----------
     problem : Problem
         What is to be learned. Its validation data are scored after each round for the record. At the end columns are
-        left out as long as this score does not fall (`slim`).
+        left out as long as this score does not fall (`slim`). Where its rows are spread over ranks (`Problem.over`),
+        all of which make this call, each runs a share of the branches, and all find the same network.
     settings : SearchSettings, optional
     seed : int
     given : Hidden, optional
@@ -67,7 +69,7 @@ def search(
     on_round : callable (Round), optional
     checkpoint : path, optional
         A file written after every round. When it is there already, the search goes on from it and ends as an
-        uninterrupted one would have.
+        uninterrupted one would have, on any number of ranks. The first of them writes.
     device : str or torch.device
         Where branches are scored, the "cpu" or a GPU. All else is done on the CPU.
 
@@ -86,12 +88,15 @@ def search(
     check_oracles(settings)
     check_integer("seed", seed, minimum=0)
     require_norm(problem.penalty, SEARCHING)
+    ranks = problem.ranks
+    if settings.seconds is not None and ranks.size > 1:
+        raise ValueError("seconds go by the clock of one process: limit a search on several by effort or rounds")
     check_penalised(problem, SEARCHING)
     given = _given(settings, problem, given)
     view = problem.view(standardise=settings.standardise, centred=settings.delays == (0,))
     view = replace(view, delays=settings.delays)
     given = given if view.plain else view.blind(given)
-    task = _task(problem.seen(view), settings, torch.device(device))
+    task = _task(problem.seen(view), settings, torch.device(device), ranks)
     of = "" if checkpoint is None else search_identity(task, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
         with resuming():
@@ -99,6 +104,7 @@ def search(
     else:
         random = torch.Generator().manual_seed(seed).get_state()
         state = begin(task, _first(task, given), random)
+    check_alike(state.random.numpy().tobytes(), "the state that the search goes on from", ranks)
     # Seconds are counted over all sittings.
     started = time.perf_counter() - state.history[-1].seconds
     try:
@@ -115,7 +121,7 @@ def search(
                 if not is_worth_another(task, state) or not (first := _first(task, given)).is_blank:
                     break
                 state = begin_again(task, first, state, started)
-            if checkpoint is not None:
+            if checkpoint is not None and ranks.rank == 0:
                 write_state(checkpoint, state, of)
             _tell(on_round, state)
         pool = chosen(task, together(task, state.settled), seed)
@@ -157,14 +163,14 @@ def _given(settings: SearchSettings, problem: Problem, given: Hidden | None) -> 
     return given
 
 
-def _task(problem: Problem, settings: SearchSettings, device: torch.device) -> SearchTask:
+def _task(problem: Problem, settings: SearchSettings, device: torch.device, ranks: Ranks) -> SearchTask:
     architecture = settings.architecture(problem.input.n_features, every_step=problem.every_step)
     rows = problem.merged_rows(architecture.torch_dtype)
     scale = input_scale(rows.exact, settings.threshold if settings.neuron == "lif" else 1.0)
     variation = Variation(architecture, settings.width, scale, settings.free_leak, settings.dyadic_leaks)
     effort = Effort.of(settings, rows.exact, architecture.depth - 1, device)
     held = None
-    runner = BranchRunner(rows.fast, architecture.read_by, architecture.torch_dtype, device)
+    runner = BranchRunner(rows.fast, architecture.read_by, architecture.torch_dtype, device, ranks)
     if problem.validation is not None:
         shown = prefixes_of(problem.validation.sequences, every_step=problem.every_step)
         held = Held(problem.validation, runner.over(shown))

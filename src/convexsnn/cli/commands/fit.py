@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from convexsnn.cli import INTERRUPTED, output
+from convexsnn.cli import INTERRUPTED, output, torchrun
 from convexsnn.cli.options import DataOptions, Force, Json, ProgramOptions
 from convexsnn.cli.settings_file import settings_text
 from convexsnn.cli.starting import loading
@@ -35,6 +35,7 @@ def fit(
 
     Several betas add path.json. A search adds history.json, and keeps its state in search.safetensors, from which a
     killed fit goes on. until-proved keeps that of its rounds in rounds.safetensors.
+    `torchrun --nproc-per-node 2 -m convexsnn fit` shares the work among processes.
 
     Parameters
     ----------
@@ -76,6 +77,8 @@ def fit(
     source.check(seed)
     if until_proved and (source.task is None or source.factored or regression):
         raise ValueError("--until-proved goes with --task, without --factored and --regression")
+    if torchrun.launched() and (until_proved or device != "cpu"):
+        raise ValueError("--until-proved and --device go with one process: start it without torchrun")
     with loading():
         from convexsnn.cli import fitting, proving
         from convexsnn.cli.loading import load_data
@@ -88,7 +91,10 @@ def fit(
     else:
         data = load_data(source, seed)
         parameters |= {"per_step": data.per_step} | ({} if data.timesteps is None else {"timesteps": data.timesteps})
-        report = fitting.fit(data, parameters, told, out, regression=regression, force=force)
+        with torchrun.joined() as ranks:
+            report = fitting.fit(data, parameters, told, out, regression=regression, force=force, ranks=ranks)
+    if not torchrun.speaks():
+        return 0
     if json:
         output.print_json(report)
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from convexsnn.cli import output
+from convexsnn.cli import output, torchrun
 from convexsnn.cli.options import FitData, Json, check_model
 from convexsnn.cli.starting import loading
 
@@ -23,7 +23,7 @@ def verify(
     """Check a certificate anew: simulate the witnesses and recompute primal and dual from the stored vectors.
 
     Exits 1, with the reason, when the stored certificate does not hold. A task is loaded with the settings with which
-    the model was trained.
+    the model was trained. `torchrun --nproc-per-node 2 -m convexsnn verify` shares the work among processes.
 
     Parameters
     ----------
@@ -38,9 +38,12 @@ def verify(
     check_model(model)
     source = source or FitData()
     source.check()
+    if torchrun.launched() and (exact or strict):
+        raise ValueError("--exact and --strict prove in one process: start them without torchrun")
     with loading():
         from convexsnn.cli import verifying
-    report = verifying.verify(model, source, exact=exact, strict=strict)
+    with torchrun.joined() as ranks:
+        report = verifying.verify(model, source, exact=exact, strict=strict, ranks=ranks)
     if json:
         output.print_json(report)
     else:

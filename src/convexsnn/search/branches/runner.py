@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.prefixes import Prefixes
+from convexsnn.ranks import Alone, Ranks, made_in_shares
 from convexsnn.readouts import Readout
 from convexsnn.search.branches import simulator
 from convexsnn.search.branches.fused import running
@@ -35,12 +36,15 @@ class BranchRunner:
         Arithmetic of readouts over time: that of the network to be.
     device : torch.device
         Where branches are scored. Populations come from the CPU, and scores go back to it.
+    ranks : Ranks
+        Processes each of which runs a share of the branches, over all rows.
     """
 
     prefixes: Prefixes
     readout: Readout
     dtype: torch.dtype = torch.float64
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    ranks: Ranks = field(default_factory=Alone)
 
     @cached_property
     def tiles(self) -> Tiles:
@@ -58,7 +62,7 @@ class BranchRunner:
 
     def over(self, prefixes: Prefixes) -> BranchRunner:
         """Over other sequences, on the CPU."""
-        return BranchRunner(prefixes, self.readout, self.dtype)
+        return BranchRunner(prefixes, self.readout, self.dtype, ranks=self.ranks)
 
     def counted(self, U: Tensor) -> list[Tensor]:
         """What one spike after each prefix counts in d^T U, for U of shape (rows, C): see `reading.counted`."""
@@ -66,6 +70,11 @@ class BranchRunner:
 
     def correlate(self, population: Population, counts: list[Tensor]) -> Tensor:
         """d^T U of every column of the last layers, (B, m * parts, C), from what `counted` gives for U."""
+        return made_in_shares(
+            len(population), lambda share: self._correlate(population.take(share), counts), self.ranks
+        )
+
+    def _correlate(self, population: Population, counts: list[Tensor]) -> Tensor:
         if self.device.type != "cpu":
             there = population.map(lambda tensor: tensor.to(self.device))
             return simulator.correlate(there, self._there, counts).to(population.device)
@@ -75,6 +84,11 @@ class BranchRunner:
 
     def columns(self, population: Population, owner: Tensor, column: Tensor) -> Tensor:
         """Chosen columns of the last layers, (P, rows): see `simulator.columns`."""
+        return made_in_shares(
+            len(owner), lambda share: self._columns(population, owner[share], column[share]), self.ranks
+        )
+
+    def _columns(self, population: Population, owner: Tensor, column: Tensor) -> Tensor:
         if not running.knows(population):
             return simulator.columns(population, owner, column, self.prefixes)
         if at_last_step(self.readout):

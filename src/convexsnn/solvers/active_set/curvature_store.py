@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convexsnn.columns import BitColumns, Columns
+from convexsnn.columns import Columns
+from convexsnn.ranks import dealt
 from convexsnn.row_matrices import RowMatrices
 
 # Columns unpacked at a time: at most so many, which leaves out nearly half of a symmetric product, and entries.
@@ -18,7 +19,8 @@ class CurvatureStore:
     """D^T diag(h) D over columns that are asked for, kept for as long as h does not change.
 
     For the squared loss h never changes, so one store serves every output and every rho of a program. 0/1 columns on
-    many rows are multiplied in float32. Relative to its largest entry, a constant h is one, and the matrix exact.
+    many rows are multiplied in float32. Relative to its largest entry, a constant h is one, and the matrix exact. Where
+    rows are spread over ranks, each rank multiplies some blocks of columns.
     """
 
     def __init__(self, columns: Columns) -> None:
@@ -31,7 +33,7 @@ class CurvatureStore:
         """The float64 matrix (k, k) for columns `index` (int64, distinct) and curvatures h, a diagonal (n, 1)."""
         h = curvature.diagonal[:, 0]
         n, count = self._columns.shape
-        small = n * len(index) <= SMALL_ENTRIES or not isinstance(self._columns, BitColumns)
+        small = n * len(index) <= SMALL_ENTRIES or not self._columns.binary
         dtype = torch.float64 if small else torch.float32
         if dtype != self._matrix.dtype or not torch.equal(h, self._h):
             self._h, self._held, self._matrix = h, index[:0], h.new_zeros(0, 0, dtype=dtype)
@@ -44,19 +46,25 @@ class CurvatureStore:
     def _append(self, new: Tensor) -> None:
         if not len(new):
             return
-        before, held = len(self._held), torch.cat([self._held, new])
-        matrix = self._matrix.new_empty(len(held), len(held))
-        matrix[:before, :before] = self._matrix
+        held = torch.cat([self._held, new])
+        before, k = len(self._held), len(held)
+        matrix = self._matrix.new_zeros(k, k)
         relative = (self._h / self._h.max()).to(matrix.dtype)
         size = max(1, min(BLOCK_COLUMNS, BLOCK_ENTRIES // max(1, len(relative))))
-        for start in range(before, len(held), size):
+        tiles = [(start, other) for start in range(before, k, size) for other in range(0, min(start + size, k), size)]
+        own = {tiles[i] for i in dealt([1.0] * len(tiles), self._columns.ranks)}
+        for start in range(before, k, size):
             rows = slice(start, start + size)
             weighted = self._rows(held[rows]).mul_(relative)
-            for other in range(0, min(start + size, len(held)), size):
+            for other in range(0, min(start + size, k), size):
                 columns = slice(other, min(other + size, start + size))
-                part = weighted @ self._rows(held[columns]).T
-                matrix[rows, columns] = part
-                matrix[columns, rows] = part.T
+                factor = self._rows(held[columns])  # every rank asks for the same entries
+                if (start, other) in own:
+                    part = weighted @ factor.T
+                    matrix[rows, columns] = part
+                    matrix[columns, rows] = part.T
+        self._columns.ranks.add_up(matrix)
+        matrix[:before, :before] = self._matrix
         self._held, self._matrix = held, matrix
 
     def _rows(self, index: Tensor) -> Tensor:

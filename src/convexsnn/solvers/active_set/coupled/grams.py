@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from convexsnn.ranks import dealt
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
 from convexsnn.solvers.active_set.coupled.unpacked import UnpackedColumns
 
@@ -22,11 +23,15 @@ class Gram(NamedTuple):
 
 
 def grams_of(quadratic: Quadratic) -> list[Gram]:
-    """One for each output, over the entries that may change."""
-    grams = []
-    for h, used in zip(quadratic.curvature.own.unbind(dim=1), quadratic.used.unbind(dim=1), strict=True):
-        index = torch.nonzero(used).flatten()
-        grams.append(Gram(index, _weighted_gram(quadratic.columns, index, h)))
+    """One for each output, over the entries that may change. Of several ranks each makes those of some outputs."""
+    columns, ranks = quadratic.columns, quadratic.columns.ranks
+    indices = [torch.nonzero(used).flatten() for used in quadratic.used.unbind(dim=1)]
+    own, grams = dealt([len(index) ** 2 for index in indices], ranks), []
+    for output, (index, h) in enumerate(zip(indices, quadratic.curvature.own.unbind(dim=1), strict=True)):
+        mine = output in own
+        matrix = _weighted_gram(columns, index, h) if mine else h.new_zeros(len(index), len(index))
+        ranks.add_up(matrix)
+        grams.append(Gram(index, matrix))
     return grams
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convexsnn.columns import BitColumns, Columns
+from convexsnn.columns import Columns, RealColumns
+from convexsnn.sharded import ShardedColumns
 
 # Up to so many numbers, products are in float64: they cost little there.
 SMALL_ENTRIES = 2**18
@@ -16,32 +17,40 @@ UNPACKED_ENTRIES = 2**27
 class UnpackedColumns:
     """A few columns of a dictionary. 0/1 columns on many rows are multiplied in float32, where each of them is exact.
 
+    Where rows are spread over ranks, every rank has all rows of these few, and products are still shared.
+
     Attributes
     ----------
     dtype : torch.dtype
         Of the products.
+    ranks : Ranks
     """
 
     def __init__(self, columns: Columns) -> None:
         n, count = columns.shape
-        small = n * count <= SMALL_ENTRIES or not isinstance(columns, BitColumns)
-        self.dtype = torch.float64 if small else torch.float32
-        self._columns = columns
+        small = n * count <= SMALL_ENTRIES or not columns.binary
+        self.dtype, self.ranks = torch.float64 if small else torch.float32, columns.ranks
+        self._columns, self._whole = columns, columns.between(0, n)
         # One row a column.
-        self._kept = columns.dense(self.dtype).T.contiguous() if n * count <= UNPACKED_ENTRIES else None
+        self._kept = self._whole.dense(self.dtype).T.contiguous() if n * count <= UNPACKED_ENTRIES else None
+        if isinstance(columns, ShardedColumns) and self._kept is not None:
+            self._columns = columns.holding(RealColumns(self._kept))
 
     def matmul(self, X: Tensor) -> Tensor:
         """D X for X of shape (k, C), in `dtype`; shape (n, C), laid out output by output."""
         X = X.to(self.dtype)
-        return self._columns.matmul(X).T.contiguous().T if self._kept is None else (X.T @ self._kept).T
+        if self._kept is None or isinstance(self._columns, ShardedColumns):
+            return self._columns.matmul(X).T.contiguous().T
+        return (X.T @ self._kept).T
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """D^T U in float64, for U of shape (n, C) in `dtype`."""
-        product = self._columns.rmatmul(U) if self._kept is None else self._kept @ U
-        return product.to(torch.float64)
+        if self._kept is None or isinstance(self._columns, ShardedColumns):
+            return self._columns.rmatmul(U).to(torch.float64)
+        return (self._kept @ U).to(torch.float64)
 
     def rows(self, index: Tensor) -> Tensor:
         """The columns named by `index`, as rows (len(index), n) in `dtype`."""
         if self._kept is None:
-            return self._columns.take(index).dense(self.dtype).T
+            return self._whole.take(index).dense(self.dtype).T
         return self._kept if len(index) == len(self._kept) else self._kept[index]

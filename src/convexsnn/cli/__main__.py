@@ -1,5 +1,0 @@
-"""``python -m convexsnn.cli``."""
-
-from convexsnn.cli import main
-
-main()
