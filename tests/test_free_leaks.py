@@ -148,7 +148,7 @@ def test_the_bound_of_a_network_over_more_leaks():
     wide = model.tighten_bound(X, y, how, leaks=(0.0, 1.0))
     assert wide.leaks == (0.0, 1.0)
     assert "leak 0.0 to 1.0, each its own" in wide.family
-    assert model.verify(X, y).problems == ()
+    assert verify(model.trained_, model.certificate_, model.problem(X, y)).problems == ()
     with pytest.raises(ValueError, match="leaks must include those of the neurons"):
         model.tighten_bound(X, y, how, leaks=(0.0, 0.5))
     with pytest.raises(ValueError, match="need method 'pricing'"):
