@@ -114,7 +114,7 @@ LABELS = {
     "few weights": ({"sample_weight": np.ones(3)}, "sample_weight.shape"),
     "no weight": ({"sample_weight": np.zeros(12)}, "[Ss]ample.weight"),
     "weights of one class": ({"sample_weight": Y}, "sample_weight leaves only one class: give"),
-    "a validation of one": ({"validation": X}, r"validation must be a pair \(X_val, y_val\)"),
+    "a validation of one": ({"validation": X}, r"validation must be a pair \(X, y\)"),
     "a validation of other features": ({"validation": (X[:, :, :1], Y)}, "validation: X has 1 features"),
     "a validation of other labels": ({"validation": (X, Y + 5)}, "validation: y holds labels that were not seen"),
     "a validation of words": ({"validation": (X, Y.astype(str))}, "validation: y holds text such as.*convert it"),

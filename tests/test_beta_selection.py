@@ -224,7 +224,7 @@ X3, Y3 = bits(n=20)
 @pytest.mark.parametrize(
     ("validation", "message"),
     [
-        (X3, r"validation must be a pair \(X_val, y_val\)"),
+        (X3, r"validation must be a pair \(X, y\)"),
         ((X3,), "validation must be a pair"),
         ((X3[:, :, :1], Y3), "validation: X has 1 features"),
         ((X3, Y3[:5]), "validation: Found input variables with inconsistent numbers of samples"),

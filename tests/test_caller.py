@@ -305,7 +305,7 @@ def test_every_public_function_that_computes_is_tried():
     import convexsnn.surrogate
     import convexsnn.witnesses
 
-    others = ("polish", "check_cost", "separate")  # its own way; no tensors
+    others = ("polish", "check_cost", "separate", "permutation_importance")  # its own way; no tensors; by predict
     rooms = (convexsnn, convexsnn.exact, convexsnn.export, convexsnn.reconstruction, convexsnn.surrogate)
     for room in (*rooms, convexsnn.witnesses):
         for name in room.__all__:

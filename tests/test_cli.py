@@ -330,7 +330,7 @@ def test_ctrl_c_is_said_and_exits_with_130(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("convexsnn.training.build_dictionary", interrupt)
+        patch.setattr("convexsnn.problem.build_dictionary", interrupt)
         assert fit(tmp_path / "m", *XOR) == 130
     assert "interrupted; nothing was written" in capsys.readouterr().err
     interrupt_run(monkeypatch, 1)

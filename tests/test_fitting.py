@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import convexsnn.bounds.report
+import convexsnn.problem
 import convexsnn.training
 from convexsnn import Exact, Gaussian, Search, SpikingClassifier, SpikingRegressor, Surrogate
 from convexsnn.exact import ExactSettings, bound_network

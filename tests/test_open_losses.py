@@ -71,8 +71,7 @@ def test_a_new_smooth_loss_is_solved(loss, penalty, classes, level, monkeypatch)
     program = draw(loss, penalty, classes=classes, level=level)
     value, options = reference_value(program), SolverOptions(tol=1e-7)
     by_preference, semismooth = solve(program, options), SemismoothNewton().solve(program, options)
-    absolute = penalty.exponent(program.n_outputs) == 1.0
-    assert by_preference.solver == ("active_set_newton" if absolute else "semismooth_newton")
+    assert by_preference.solver == "active_set_newton"
     monkeypatch.setattr("convexsnn.solvers.newton.solver.DENSE_BYTES", 0)
     monkeypatch.setattr(working_set, "FIRST_COLUMNS", 4)
     for solution in (by_preference, semismooth, SemismoothNewton().solve(program, options)):
@@ -112,10 +111,11 @@ def test_a_loss_without_a_solver_is_refused_by_name():
         r"no solver takes loss 'absolute' with penalty 'group' and 3 outputs: "
         r"hinge_interior needs the loss max\(0, 1 - y s\) and the l1 penalty, or one output; "
         r"hinge_cone needs the loss max\(0, 1 - y s\); "
-        r"active_set_newton needs a smooth loss such as squared or logistic and the l1 penalty, or one output; "
+        r"active_set_newton needs a smooth loss such as squared or logistic and the l1 or the group penalty; "
         r"semismooth_newton needs a smooth loss such as squared or logistic; "
         r"elastic_newton needs a smooth loss such as squared or logistic and the elastic penalty; "
-        r"ridge_closed_form needs the squared loss and the ridge penalty"
+        r"ridge_closed_form needs the squared loss and the ridge penalty; "
+        r"free_intercept needs an intercept that is free"
     )
     with pytest.raises(ValueError, match=f"^{message}$"):
         solver_for(program)

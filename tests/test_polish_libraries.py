@@ -17,7 +17,7 @@ def test_an_exported_network_of_ours():
     module = to_torch(draw("soft", dyadic=False))
     X = inputs(dyadic=False)
     y = torch.from_numpy(np.random.default_rng(0).integers(3, size=X.shape[1]))
-    result = polish(module, [(X, y)], spikes="branches.1.layers.1.cell", readout="output", time="first", beta=0.01)
+    result = polish(module, [(X, y)], spikes="branches.0.layers.1.cell", readout="output", time="first", beta=0.01)
     assert result.certificate.holds(1e-6)
 
 

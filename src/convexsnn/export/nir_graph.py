@@ -14,7 +14,7 @@ def is_graph(node: Any) -> bool:
 DEEPEST = 32
 
 
-def flattened(graph: Any, depth: int = 0) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def flat_graph(graph: Any, depth: int = 0) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """All nodes of a graph by name, and its edges; those of a graph within it are named "outer.inner".
 
     Raises
@@ -33,7 +33,7 @@ def flattened(graph: Any, depth: int = 0) -> tuple[dict[str, Any], list[tuple[st
         if not is_graph(node):
             nodes[name] = node
             continue
-        inner, within = flattened(node, depth + 1)
+        inner, within = flat_graph(node, depth + 1)
         nodes |= {f"{name}.{own}": part for own, part in inner.items() if kind_of(part) not in ("Input", "Output")}
         edges = _joined(edges, within, name, inner)
     return nodes, edges

@@ -14,7 +14,7 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_flag, check_real
 from convexsnn.export.nir_file import node_array, read_nir_file
-from convexsnn.export.nir_graph import flattened, is_graph, kind_of
+from convexsnn.export.nir_graph import flat_graph, is_graph, kind_of
 from convexsnn.export.write_nir import DT
 from convexsnn.network import Branch, Hidden, Layer, Network
 from convexsnn.neurons import LIF, Neuron, Reset, Synaptic
@@ -127,7 +127,7 @@ class _Reader:
     """A graph's nodes and edges by name, and how to read them."""
 
     def __init__(self, graph: Any, dt: float, dtype: torch.dtype) -> None:
-        self.nodes, self.edges = flattened(graph)
+        self.nodes, self.edges = flat_graph(graph)
         self.dt, self.dtype = dt, dtype
         self.sum_bias: Tensor | float = 0.0
         known = {*WEIGHTS, *NEURONS, "Threshold", "Delay", "I", "Input", "Output"}

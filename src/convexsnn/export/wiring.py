@@ -22,6 +22,7 @@ from typing import List, Optional, Tuple, cast  # noqa: UP035 - TorchScript read
 import torch
 from torch import Tensor, nn
 
+from convexsnn.block_linear import BlockLinear
 from convexsnn.checks import check_flag
 from convexsnn.export.chains import Chain, blocks_of, chains_of
 from convexsnn.export.readers import Reader, reader_of
@@ -36,25 +37,6 @@ WIDEST = 1024
 
 MakeCell = Callable[[Layer], nn.Module]
 """From a layer (in the dtype of the export) to the target's cell."""
-
-
-class BlockLinear(nn.Linear):
-    """`nn.Linear` of which only the weights within blocks are used and trained; all others are zero.
-
-    Attributes
-    ----------
-    inside : tensor of the shape of the weight
-        1 within the blocks, and 0 between them.
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, inside: Tensor) -> None:
-        n_in, m = weight.shape
-        super().__init__(n_in, m, bias=bias is not None, dtype=weight.dtype, device=weight.device)
-        self.register_buffer("inside", inside.T.to(weight), persistent=False)
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as torch names it
-        """The product with the blocks."""
-        return nn.functional.linear(input, self.weight * self.inside, self.bias)  # type: ignore[operator]
 
 
 class ExportedLayer(nn.Module):

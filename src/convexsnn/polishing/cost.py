@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convexsnn.block_linear import BlockLinear
 from convexsnn.cost import Cost, Tally, is_binary
 from convexsnn.polishing.batches import Rows
 from convexsnn.polishing.context import as_it_was
@@ -61,11 +62,10 @@ def module_cost(module: nn.Module, loader: Iterable[Any], *, run: RunModule | No
         finally:
             for hook in hooks:
                 hook.remove()
-    weights = [layer.weight for layer in layers]
     return tally.cost(
         neurons=sum(sizes.values()),
-        synapses=sum(int((weight != 0).sum()) for weight in weights),
-        connections=sum(weight.numel() for weight in weights),
+        synapses=sum(int((layer.weight != 0).sum()) for layer in layers),
+        connections=sum(int(_present(layer).sum()) for layer in layers),
         inferences=inferences,
     )
 
@@ -95,8 +95,13 @@ def _operate(tally: Tally, layer: nn.Module, given: Tensor) -> None:
         options = (layer.stride, layer.padding, layer.dilation, layer.groups)
         ahead = lambda x, w: convolve(x, w, None, *options)  # noqa: E731
     effective = float(ahead(active, connected).sum(dtype=torch.float64))
-    dense = float(ahead(torch.ones_like(active), torch.ones_like(connected)).sum(dtype=torch.float64))
+    dense = float(ahead(torch.ones_like(active), _present(layer).to(given.dtype)).sum(dtype=torch.float64))
     tally.operate(effective, dense, binary=is_binary(given))
+
+
+def _present(layer: nn.Module) -> Tensor:
+    """Where the weight of a layer has a connection: between blocks there are none."""
+    return layer.inside if isinstance(layer, BlockLinear) else torch.ones_like(layer.weight)  # type: ignore[arg-type]
 
 
 def _spike(tally: Tally, sizes: dict[Any, int], part: nn.Module, out: Any) -> None:

@@ -1,9 +1,9 @@
 """Forms and rays that move with the leak, in compiled code: signs and meeting points that are certain on an interval.
 
-A region is of all leaks of an interval, and its facets meet alike for each of them: rays and forms are vectors of
-polynomials (`polynomials`). A span says which leaks: the leak is base +- x, and x lies in [low, high], or in (0, high]
-for low = 0. Two more numbers are an interval on which orientation is told: a point in the region, or, for a single leak
-that is no float, an interval around it.
+A region is of all leaks of an interval, and its facets meet alike for each of them. Rays and forms are vectors of
+polynomials (`polynomials`). A span says which leaks. The leak is base +- x, and x lies in [low, high], or in (0, high]
+for low = 0. Two more numbers of the span are an interval on which orientation is told. It is a point in the region. For
+a single leak that is no float, it is an interval around it.
 """
 
 # Numbers of arrays are numbers in compiled code, which has other signatures.
@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from convexsnn.bounds.cells.cones import ONE, Cones, FormTable
-from convexsnn.bounds.cells.polynomials import cofactors, enter_values, product, sign_on
+from convexsnn.bounds.cells.polynomials import cofactors, enter_values, multiplied, sign_on
 from convexsnn.compiling import cached
 
 # The error of a ray of which nothing is known: its signs are left to integers.
@@ -39,7 +39,7 @@ def moving_signs(cones: Cones, table: FormTable, span: NDArray, state: NDArray, 
     p, room = np.empty(K + N), np.empty(K + N)
     for b in range(len(state)):
         for i in range(cones.rays[b], cones.rays[b + 1]):
-            error = product(table.form[state[b]], table.error[state[b]], cones.ray[i], r, p)
+            error = multiplied(table.form[state[b]], table.error[state[b]], cones.ray[i], r, p)
             signs[i] = sign_on(p, K + N - 1, error, span[b, 0], span[b, 1], room)
     return signs
 
@@ -50,7 +50,7 @@ def moving_products(cones: Cones, table: FormTable, state: NDArray, rays: NDArra
     K, N = lengths(cones, table, r)
     out = np.empty((len(rays), K + N))
     for k in range(len(rays)):
-        out[k, K + N - 1] = product(table.form[state[k]], table.error[state[k]], cones.ray[rays[k]], r, out[k])
+        out[k, K + N - 1] = multiplied(table.form[state[k]], table.error[state[k]], cones.ray[rays[k]], r, out[k])
     return out
 
 
@@ -95,7 +95,7 @@ def _side(table: FormTable, cones: Cones, b: int, both: np.uint64, span: NDArray
     for k in range(cones.facets[b + 1] - cones.facets[b]):
         if not both & (ONE << np.uint64(k)):
             code = cones.facet[cones.facets[b] + k]
-            error = product(table.form[code >> 1], table.error[code >> 1], ray, r, p)
+            error = multiplied(table.form[code >> 1], table.error[code >> 1], ray, r, p)
             sign = sign_on(p, K + N - 1, error, span[2], span[3], room)
             if abs(sign) == 1:
                 return -sign if code & 1 else sign
@@ -141,7 +141,7 @@ def moving_balance(cones: Cones, b: int, table: FormTable, state: int, span: NDA
         K, N = lengths(cones, table, r)
         p, room = np.empty(K + N), np.empty(K + N)
         for i in range(cones.rays[b], cones.rays[b + 1]):
-            error = product(table.form[state], table.error[state], cones.ray[i], r, p)
+            error = multiplied(table.form[state], table.error[state], cones.ray[i], r, p)
             if sign_on(p, K + N - 1, error, span[0], span[1], room) != wanted:
                 sure = False
                 break

@@ -23,7 +23,7 @@ DOUBTFUL, CHANGING = 2, 3
 
 
 @njit(nogil=True)
-def product(form: NDArray, form_error: float, ray: NDArray, r: int, out: NDArray) -> float:
+def multiplied(form: NDArray, form_error: float, ray: NDArray, r: int, out: NDArray) -> float:
     """Enter the polynomial form @ ray; the error of it."""
     K, N = form.shape[0] // r, (ray.shape[0] - 1) // r
     out[: K + N - 1] = 0.0
