@@ -253,10 +253,10 @@ def test_the_command_line_trains_verifies_and_refuses(tmp_path, capsys):
 SHAPE = ("depth", "last", "neuron", "leak", "threshold", "reset", "recurrent", "bias", "readout")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(PAIRS), st.sampled_from(sorted(KINDS)), st.booleans())
 def test_no_bound_is_above_any_objective_found(seed, pair, kind, every_step):
-    """200 random problems: the universal bound, and that of all patterns, against a search and surrogate gradients."""
+    """Random problems: the universal bound, and that of all patterns, against a search and surrogate gradients."""
     loss, penalty = pair
     sequences = draw_sequences(5, 2, 2, seed=seed)
     shape = {"depth": 2, "branches": 2, "hidden": 2, "last": 2, "leak": 0.9, "readout": "spike"} | KINDS[kind]

@@ -45,7 +45,8 @@ def counted(monkeypatch):
         return build_dictionary(witnesses, sequences, *arguments)
 
     monkeypatch.setattr(convexsnn.bounds.report, "universal_bound", count_bound)
-    monkeypatch.setattr(convexsnn.training, "build_dictionary", count_simulation)
+    for caller in (convexsnn.problem, convexsnn.training):
+        monkeypatch.setattr(caller, "build_dictionary", count_simulation)
     return bounds, simulated
 
 

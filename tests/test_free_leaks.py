@@ -69,7 +69,7 @@ def test_cells_are_those_of_neurons_and_none_is_missed():
                     met = tree.with_leak(cutting.leak_of(regions, k)).along(train)
                     forms = tree.with_leak(0.5).dynamics.in_floats(met)
                     assert _can_be_met(forms, met.bits)
-    for _ in range(2000):
+    for _ in range(600):
         leak = float(random.choice([random.uniform(0.01, 0.99), 0.5, 0.25, 0.618033988749895]))
         w = [Fraction(round(v * 64), 64) for v in random.normal(size=2) * 2]
         assert column(replace(FREE, leak=leak, leak_to=None), cells.family, sequences, [*w, Fraction(1)]) in columns

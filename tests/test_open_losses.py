@@ -111,7 +111,7 @@ def test_a_loss_without_a_solver_is_refused_by_name():
         r"no solver takes loss 'absolute' with penalty 'group' and 3 outputs: "
         r"hinge_interior needs the loss max\(0, 1 - y s\) and the l1 penalty, or one output; "
         r"hinge_cone needs the loss max\(0, 1 - y s\); "
-        r"active_set_newton needs a smooth loss such as squared or logistic and the l1 or the group penalty; "
+        r"active_set_newton needs a smooth loss such as squared or logistic; "
         r"semismooth_newton needs a smooth loss such as squared or logistic; "
         r"elastic_newton needs a smooth loss such as squared or logistic and the elastic penalty; "
         r"ridge_closed_form needs the squared loss and the ridge penalty; "

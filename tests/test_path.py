@@ -195,7 +195,8 @@ def test_the_witnesses_are_simulated_once(monkeypatch):
         calls.append(1)
         return build_dictionary(*arguments)
 
-    monkeypatch.setattr("convexsnn.problem.build_dictionary", counting)
+    for caller in ("problem", "training"):
+        monkeypatch.setattr(f"convexsnn.{caller}.build_dictionary", counting)
     drawn_path([1.0, 0.3, 0.1])
     assert len(calls) == 2  # training and validation
 

@@ -16,6 +16,7 @@ from convexsnn.polishing.head import OutputMap
 from convexsnn.proof.inequality import ExactProgram, prove
 from convexsnn.proof.losses import LossHead
 from convexsnn.rounding import exact_product, exact_sums, exact_transposed
+from convexsnn.solvers import SolverOptions
 from convexsnn.verification import verify
 from helpers import NORMS, draw_program
 from independent import Program, norm, rational, real
@@ -156,6 +157,6 @@ def test_verify_refuses_no_honest_regression(scale, penalty):
 @pytest.mark.parametrize("rho", [1e-12, 1e-6, 1e6])
 def test_the_bound_of_a_solution_is_not_above_what_rationals_prove(loss, rho):
     program = draw_program(loss, "l1", n=14, P=6, seed=3, rho=rho)
-    solution = solve(program)
+    solution = solve(program, SolverOptions(max_iter=100))
     proof = prove(_exact(program), solution.W.numpy(), solution.U.numpy())
     assert Fraction(solution.certificate.dual) <= proof.dual + abs(proof.dual) * Fraction(1, 10**17)

@@ -15,6 +15,7 @@ from convexsnn.bounds.report import priced_kappa
 from convexsnn.bounds.universal import best_scaling
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.dictionary import build_dictionary
+from convexsnn.exact.drawn import drawn_neurons
 from convexsnn.exact.family_program import TRAINING, FamilyProgram, with_branches
 from convexsnn.network import Hidden
 from convexsnn.penalties import require_norm
@@ -24,7 +25,7 @@ from convexsnn.solvers.column_generation import generate_columns
 from convexsnn.training import Trained
 
 # Patterns added a round, at most.
-ADDED = 16
+ADDED = 256
 # Share of the time for the pricing of the first rounds: good patterns are found long before it is proved that there are
 # no better ones. It grows by this factor whenever none is found.
 FIRST_SHARE, GROWTH = 1 / 20, 4.0
@@ -113,6 +114,7 @@ class _FamilyMaster:
         self.U, self.bound = universal.U, universal.bound
         self.kappa = grouped_kappa(self._bare, self.U, task.problem.groups)
         self.hidden, self.solving = task.family.simplest(), 0.0
+        self.hidden = with_branches(self.hidden, drawn_neurons(task), constant=task.family.constant)
         self._unrealised = torch.zeros(0, len(task.problem.targets), dtype=torch.bool)
         self._extend(start, self._unrealised)
 

@@ -38,6 +38,7 @@ def reconstruct(hidden: Hidden, dictionary: Dictionary, W: Tensor, silent: Count
     return cut_down(hidden, dictionary.to_neurons(W), silent)
 
 
+@isolated
 def cut_down(hidden: Hidden, W: Tensor, silent: Counts | None = None) -> Network:
     """The network of `hidden` and output weights W (P_last, C), cut down to the neurons that these need.
 

@@ -59,6 +59,7 @@ def with_offset(network: Network, offset: Tensor) -> Network:
     return Network(hidden, weights)
 
 
+@isolated
 def constant_place(hidden: Hidden) -> int | None:
     """Which output of the last layers is the 1 of an always-firing neuron at the end; None where there is none."""
     if not hidden.branches:
