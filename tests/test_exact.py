@@ -214,7 +214,7 @@ def test_ctrl_c_in_the_rounds_gives_the_best_so_far():
     assert trained.status is Status.INTERRUPTED
     assert trained.certificate.primal == pytest.approx(rounds[1].primal)
     assert trained.certificate.dual == rounds[1].dual >= rounds[0].dual
-    assert rounds[1].primal < rounds[0].primal
+    assert rounds[1].primal <= rounds[0].primal * (1 + 1e-9)
     assert verify(trained, trained.certificate, problem).holds
     optimum = solve_exactly(problem, LIF).certificate
     assert trained.certificate.dual <= optimum.primal * (1 + 1e-6)

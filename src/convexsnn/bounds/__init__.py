@@ -3,6 +3,7 @@
 from convexsnn.bounds.family import NetworkFamily, Unit
 from convexsnn.bounds.patterns.arrangement import Arrangement, enumerate_family
 from convexsnn.bounds.patterns.cost import EnumerationCost, enumeration_cost
+from convexsnn.bounds.patterns.witness import rounding_of
 from convexsnn.bounds.pricing.oracle import ExactPricing, exact_oracle
 from convexsnn.bounds.pricing.priced_cells import FamilyCells
 from convexsnn.bounds.report import (
@@ -31,6 +32,7 @@ __all__ = [
     "pricing_bound",
     "pricing_certificate",
     "prove_again",
+    "rounding_of",
     "universal_bound",
     "universal_certificate",
 ]

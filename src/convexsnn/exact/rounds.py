@@ -25,7 +25,7 @@ from convexsnn.solvers.column_generation import generate_columns
 from convexsnn.training import Trained
 
 # Patterns added a round, at most.
-ADDED = 64
+ADDED = 256
 # Share of the time for the pricing of the first rounds: good patterns are found long before it is proved that there are
 # no better ones. It grows by this factor whenever none is found.
 FIRST_SHARE, GROWTH = 1 / 20, 4.0

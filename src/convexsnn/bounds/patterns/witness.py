@@ -54,6 +54,17 @@ def run_in_floats(dynamics: Dynamics, p: Floats, sequences: Sequences) -> tuple[
         return None
 
 
+def rounding_of(p: Floats, largest: float, threshold: float, steps: int) -> float:
+    """No potential that float64 computes of neurons of parameters (r, m) is off by more than this.
+
+    `largest` is the size of the largest input, and `threshold` that of the neurons' threshold.
+    """
+    # No potential, nor any sum on its way, is larger than `size`.
+    size = steps * (float(np.abs(p).sum(axis=0).max(initial=0.0)) * largest + threshold)
+    terms = 4.0 * steps * (len(p) + 8)
+    return size * terms * float(np.finfo(np.float64).eps)
+
+
 def _right(dynamics: Dynamics, p: Floats, sequences: Sequences, column: Tensor) -> Branch | None:
     """The branch of one neuron of parameters (r, 1) if it gives the column."""
     return branch_of(dynamics, p) if bool(_which(dynamics, p, sequences, column)[0]) else None

@@ -18,7 +18,7 @@ from convexsnn.bounds.cells.tree import DecisionTree
 from convexsnn.bounds.family import NetworkFamily, Unit
 from convexsnn.bounds.patterns.dynamics import Dynamics
 from convexsnn.bounds.patterns.moving import MovingDynamics
-from convexsnn.bounds.patterns.witness import run_in_floats
+from convexsnn.bounds.patterns.witness import rounding_of, run_in_floats
 from convexsnn.neurons import LIF
 from convexsnn.penalties import Norm
 from convexsnn.rationals import Floats
@@ -143,10 +143,7 @@ class PricedCells:
         branch, found = run
         neuron, steps = branch.last.neuron, self._cells.sequences.n_steps
         threshold = float(neuron.threshold.abs().max()) if isinstance(neuron, LIF) and p.size else 0.0
-        # No potential, nor any sum on its way, is larger than `size`.
-        size = steps * (float(np.abs(p).sum(axis=0).max(initial=0.0)) * self._cells.largest + threshold)
-        terms = 4.0 * steps * (len(p) + 8)
-        certain = float(found.margin) > size * terms * float(np.finfo(np.float64).eps)
+        certain = float(found.margin) > rounding_of(p, self._cells.largest, threshold, steps)
         return found.features.numpy() if certain else None
 
     def _norms(self, sizes: Floats) -> Floats:
