@@ -31,6 +31,15 @@ def lengths(cones: Cones, table: FormTable, r: int) -> tuple[int, int]:
     return table.form.shape[1] // r, (cones.ray.shape[1] - 1) // r
 
 
+@njit(nogil=True)
+def _sign(
+    table: FormTable, state: int, ray: NDArray, low: float, high: float, r: int, p: NDArray, room: NDArray
+) -> int:
+    """The sign of a state's form on a ray, on an interval; `p` and `room` have space for their product."""
+    error = multiplied(table.form[state], table.error[state], ray, r, p)
+    return sign_on(p, len(p) - 1, error, low, high, room)
+
+
 @cached
 def moving_signs(cones: Cones, table: FormTable, span: NDArray, state: NDArray, r: int) -> NDArray:
     """The sign of a form on the rays of each region, on all of its span; see `polynomials.sign_on`."""
@@ -39,8 +48,7 @@ def moving_signs(cones: Cones, table: FormTable, span: NDArray, state: NDArray, 
     p, room = np.empty(K + N), np.empty(K + N)
     for b in range(len(state)):
         for i in range(cones.rays[b], cones.rays[b + 1]):
-            error = multiplied(table.form[state[b]], table.error[state[b]], cones.ray[i], r, p)
-            signs[i] = sign_on(p, K + N - 1, error, span[b, 0], span[b, 1], room)
+            signs[i] = _sign(table, state[b], cones.ray[i], span[b, 0], span[b, 1], r, p, room)
     return signs
 
 
@@ -95,8 +103,7 @@ def _side(table: FormTable, cones: Cones, b: int, both: np.uint64, span: NDArray
     for k in range(cones.facets[b + 1] - cones.facets[b]):
         if not both & (ONE << np.uint64(k)):
             code = cones.facet[cones.facets[b] + k]
-            error = multiplied(table.form[code >> 1], table.error[code >> 1], ray, r, p)
-            sign = sign_on(p, K + N - 1, error, span[2], span[3], room)
+            sign = _sign(table, code >> 1, ray, span[2], span[3], r, p, room)
             if abs(sign) == 1:
                 return -sign if code & 1 else sign
     return 0
@@ -141,8 +148,7 @@ def moving_balance(cones: Cones, b: int, table: FormTable, state: int, span: NDA
         K, N = lengths(cones, table, r)
         p, room = np.empty(K + N), np.empty(K + N)
         for i in range(cones.rays[b], cones.rays[b + 1]):
-            error = multiplied(table.form[state], table.error[state], cones.ray[i], r, p)
-            if sign_on(p, K + N - 1, error, span[0], span[1], room) != wanted:
+            if _sign(table, state, cones.ray[i], span[0], span[1], r, p, room) != wanted:
                 sure = False
                 break
         if sure:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from convexsnn.bounds.cells.cones import Cones
 from convexsnn.bounds.cells.cutting import cut_cones
-from convexsnn.bounds.cells.deciding import Open, Standing, Weights, decide_further
+from convexsnn.bounds.cells.deciding import Open, Standing, Weights
 from convexsnn.bounds.cells.exact_products import ExactProducts
 from convexsnn.bounds.cells.moving import moving_signs
 from convexsnn.bounds.cells.polynomials import CHANGING, DOUBTFUL
-from convexsnn.bounds.cells.regions import Regions, decided, places_of, starting_orthants
+from convexsnn.bounds.cells.regions import Regions, advanced, decided, places_of, starting_orthants
 from convexsnn.bounds.cells.roots import ABOVE, AT, BELOW, Roots, certain_sign
 from convexsnn.bounds.cells.states import States
 from convexsnn.rationals import Floats
@@ -254,12 +254,7 @@ class MovingCutting:
 
     def _advanced(self, cones: Cones, opened: Open, regions: MovingRegions) -> MovingRegions:
         """What regions are whose geometry and decisions became others."""
-        while True:
-            table = self.states.table()
-            opened, standing = decide_further(cones, opened, table, self.weights, regions.span, self.states.r)
-            if not standing.waiting.any():
-                return replace(regions, still=Regions(cones, opened, standing))
-            self.states.make_waiting(opened.entry)
+        return replace(regions, still=advanced(self.states, self.weights, cones, opened, regions.span))
 
 
 def _middles(cones: Cones, x: Floats, r: int) -> Floats:

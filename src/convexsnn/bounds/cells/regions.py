@@ -90,7 +90,7 @@ class Cutting:
 
     def start(self) -> Regions:
         """All parameters."""
-        return self._advanced(*starting_orthants(self.states, self.weights))
+        return advanced(self.states, self.weights, *starting_orthants(self.states, self.weights))
 
     def cut(self, regions: Regions) -> tuple[Regions, NDArray[np.int64]]:
         """The parts of regions, all of which have something to decide, and which region each is a part of."""
@@ -99,7 +99,8 @@ class Cutting:
         signs = signs_of(cones, table.form, chosen)
         self.exact.fill(cones, chosen, signs)
         parts, origin, fires = cut_cones(cones, table, chosen, signs)
-        return self._advanced(parts, decided(regions, origin, fires, table, self.weights)), origin
+        opened = decided(regions, origin, fires, table, self.weights)
+        return advanced(self.states, self.weights, parts, opened), origin
 
     def neurons(self, regions: Regions) -> NDArray[np.float64]:
         """Parameters of a neuron in the middle of each region: (r, B)."""
@@ -109,16 +110,16 @@ class Cutting:
         """The leak of a region."""
         return self.states.tree.dynamics.unit.leak
 
-    def _advanced(self, cones: Cones, opened: Open) -> Regions:
-        opened, standing = decide_further(cones, opened, self.states.table(), self.weights)
-        regions = Regions(cones, opened, standing)
-        while True:
-            waiting = np.flatnonzero(regions.standing.waiting)
-            if not len(waiting):
-                return regions
-            self.states.make_waiting(regions.open.entry)
-            opened, standing = decide_further(regions.cones, regions.open, self.states.table(), self.weights)
-            regions = Regions(regions.cones, opened, standing)
+
+def advanced(
+    states: States, weights: Weights, cones: Cones, opened: Open, span: NDArray[np.float64] | None = None
+) -> Regions:
+    """What regions are whose geometry and decisions became others; `span` as in `cut_cones`."""
+    while True:
+        opened, standing = decide_further(cones, opened, states.table(), weights, span, states.r)
+        if not standing.waiting.any():
+            return Regions(cones, opened, standing)
+        states.make_waiting(opened.entry)
 
 
 def starting_orthants(states: States, weights: Weights) -> tuple[Cones, Open]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexsnn.bounds.cells.cones import FormTable
+from convexsnn.bounds.cells.polynomials import ROUNDING
 from convexsnn.bounds.cells.tree import DecisionTree, Numbers
 from convexsnn.rationals import Floats, Integers, bit_length, primitive
 
@@ -18,8 +19,6 @@ Line = tuple[int, ...]
 
 # A form of integers of so many bits is given to compiled code as it is: sums of products of three are integers too.
 WHOLE_BITS = 17
-# Half a unit in the last place of 1, and a little.
-ROUNDING = 1.01 * 2.0**-53
 
 
 class States:
