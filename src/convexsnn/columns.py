@@ -71,8 +71,22 @@ class Slice(NamedTuple):
     place: int
 
 
+class _AllRows:
+    """Columns with real entries, unless a kind says otherwise, of which this process has all rows."""
+
+    @property
+    def binary(self) -> bool:
+        """Whether all entries are 0 or 1."""
+        return False
+
+    @property
+    def ranks(self) -> Ranks:
+        """The one process that has them."""
+        return Alone()
+
+
 @dataclass(frozen=True)
-class BitColumns:
+class BitColumns(_AllRows):
     """0/1 columns at one bit an entry.
 
     Attributes
@@ -86,13 +100,14 @@ class BitColumns:
     packed: Tensor
     n: int
 
+    @classmethod
+    def of(cls, bits: Tensor) -> BitColumns:
+        """From a bool tensor of shape (P, n), a row a column."""
+        return cls(pack_bits(bits), bits.shape[1])
+
     @property
     def shape(self) -> tuple[int, int]:
         return self.n, self.packed.shape[0]
-
-    @property
-    def device(self) -> torch.device:
-        return self.packed.device
 
     @property
     def binary(self) -> bool:
@@ -100,9 +115,8 @@ class BitColumns:
         return True
 
     @property
-    def ranks(self) -> Ranks:
-        """All rows are here."""
-        return Alone()
+    def device(self) -> torch.device:
+        return self.packed.device
 
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """All entries as an ``(n, P)`` tensor of `dtype`; only for dictionaries that fit in memory as floats."""
@@ -160,7 +174,7 @@ class BitColumns:
 
 
 @dataclass(frozen=True)
-class RealColumns:
+class RealColumns(_AllRows):
     """Real-valued columns (the analog membrane readout), stored as they are.
 
     Attributes
@@ -178,16 +192,6 @@ class RealColumns:
     @property
     def device(self) -> torch.device:
         return self.values.device
-
-    @property
-    def binary(self) -> bool:
-        """Whether all entries are 0 or 1."""
-        return False
-
-    @property
-    def ranks(self) -> Ranks:
-        """All rows are here."""
-        return Alone()
 
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """All entries as an ``(n, P)`` tensor of `dtype`."""
@@ -230,7 +234,7 @@ class RealColumns:
 
 
 @dataclass(frozen=True)
-class PlaneColumns:
+class PlaneColumns(_AllRows):
     """Columns that are weighted sums of few 0/1 columns, such as spike counts: one bit an entry and plane.
 
     Attributes
@@ -253,16 +257,6 @@ class PlaneColumns:
     @property
     def device(self) -> torch.device:
         return self.packed.device
-
-    @property
-    def binary(self) -> bool:
-        """Whether all entries are 0 or 1."""
-        return False
-
-    @property
-    def ranks(self) -> Ranks:
-        """All rows are here."""
-        return Alone()
 
     def dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """All entries as an ``(n, P)`` tensor of `dtype`."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convexsnn.bounds import NetworkFamily, Unit, rounding_of
-from convexsnn.dictionary import build_dictionary
+from convexsnn.dictionary import Dictionary, build_dictionary
 from convexsnn.exact.family_program import TRAINING, FamilyProgram
 from convexsnn.network import Hidden
 from convexsnn.penalties import require_norm
@@ -38,19 +38,24 @@ def drawn_neurons(task: FamilyProgram) -> Hidden:
     shown = sequences.values[sequences.shown].to(torch.float64).square().mean(dim=0).sqrt()
     sizes = torch.where(shown > 0.0, shown, 1.0).numpy()
     drawn = [_parameters(unit, sizes, random) for unit in family.units]
-    try:
-        dictionary = build_dictionary(_hidden(family, drawn), sequences)
-    except ValueError:  # weights or potentials beyond the range of float64
-        return replace(family.simplest(), branches=())
-    if dictionary.spike_margin <= max(
-        _rounding(unit, p, sequences) for unit, p in zip(family.units, drawn, strict=True)
-    ):
+    dictionary = _certain_columns(family, drawn, sequences)
+    if dictionary is None:
         return replace(family.simplest(), branches=())
     U = task.solve(dictionary.columns, TOL).U
     worth = require_norm(task.problem.penalty, TRAINING).row_norms(dictionary.columns.rmatmul(U))
     kept = torch.zeros(len(drawn) * DRAWN, dtype=torch.bool)
     kept[dictionary.neuron_of[worth.topk(min(KEPT, len(worth))).indices]] = True
     return _hidden(family, [p[:, own] for p, own in zip(drawn, kept.split(DRAWN), strict=True)], alone=True)
+
+
+def _certain_columns(family: NetworkFamily, parameters: Sequence[Tensor], sequences: Sequences) -> Dictionary | None:
+    """The columns of neurons of each kind; None where rounding could decide a spike, or numbers are out of range."""
+    try:
+        dictionary = build_dictionary(_hidden(family, parameters), sequences)
+    except ValueError:  # weights or potentials beyond the range of float64
+        return None
+    off = max(_rounding(unit, p, sequences) for unit, p in zip(family.units, parameters, strict=True))
+    return dictionary if dictionary.spike_margin > off else None
 
 
 def _hidden(family: NetworkFamily, parameters: Sequence[Tensor], *, alone: bool = False) -> Hidden:
@@ -65,6 +70,7 @@ def _hidden(family: NetworkFamily, parameters: Sequence[Tensor], *, alone: bool 
 
 
 def _rounding(unit: Unit, p: Tensor, sequences: Sequences) -> float:
+    """See `rounding_of`."""
     scale, largest = abs(unit.threshold) if unit.has_threshold else 1.0, float(sequences.values.abs().max())
     return rounding_of(scale * p.numpy(), largest, abs(unit.threshold), sequences.n_steps)
 

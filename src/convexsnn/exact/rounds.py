@@ -13,7 +13,7 @@ from convexsnn.bounds import ExactPricing, FamilyCells, exact_oracle, pricing_bo
 from convexsnn.bounds.pricing.branch_and_bound import ROOM
 from convexsnn.bounds.report import priced_kappa
 from convexsnn.bounds.universal import best_scaling
-from convexsnn.columns import BitColumns, pack_bits
+from convexsnn.columns import BitColumns
 from convexsnn.dictionary import build_dictionary
 from convexsnn.exact.drawn import drawn_neurons
 from convexsnn.exact.family_program import TRAINING, FamilyProgram, with_branches
@@ -113,8 +113,8 @@ class _FamilyMaster:
         universal = universal_bound(self._bare, task.problem.groups)
         self.U, self.bound = universal.U, universal.bound
         self.kappa = grouped_kappa(self._bare, self.U, task.problem.groups)
-        self.hidden, self.solving = task.family.simplest(), 0.0
-        self.hidden = with_branches(self.hidden, drawn_neurons(task), constant=task.family.constant)
+        self.hidden = with_branches(task.family.simplest(), drawn_neurons(task), constant=task.family.constant)
+        self.solving = 0.0
         self._unrealised = torch.zeros(0, len(task.problem.targets), dtype=torch.bool)
         self._extend(start, self._unrealised)
 
@@ -169,7 +169,7 @@ class _FamilyMaster:
         if len(self._unrealised):
             # The bound is over all neurons in exact arithmetic, so its dual vector has to know these too.
             bits = torch.cat([dictionary.columns.dense().T > 0.0, self._unrealised])
-            both = task.solve(BitColumns(pack_bits(bits), bits.shape[1]), task.options.tol / 10)
+            both = task.solve(BitColumns.of(bits), task.options.tol / 10)
             self.candidate = both.U
             self.solving += both.seconds
 
@@ -179,7 +179,7 @@ class _FamilyMaster:
         if pricing.best > 1.0 + 1e-9:
             columns.append(build_dictionary(pricing.witnesses, self._task.problem.input).columns)
         if len(pricing.unrealised):
-            columns.append(BitColumns(pack_bits(pricing.unrealised), pricing.unrealised.shape[1]))
+            columns.append(BitColumns.of(pricing.unrealised))
         return any(float(norm.dual_norm(own.rmatmul(U))) > self._bare.rho * (1.0 + 1e-9) for own in columns)
 
     def _priced(self, U: Tensor, time_limit: float) -> ExactPricing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convexsnn.columns import BitColumns, RealColumns, pack_bits, unpack_bits
+from convexsnn.columns import BitColumns, RealColumns, unpack_bits
 
 Kept = BitColumns | RealColumns
 """0/1 columns, or those of a readout over time."""
@@ -14,7 +14,7 @@ Kept = BitColumns | RealColumns
 def kept(patterns: Tensor) -> Kept:
     """Columns as they are kept, from a bool or float64 tensor of shape (P, rows)."""
     if patterns.dtype is torch.bool:
-        return BitColumns(pack_bits(patterns), patterns.shape[1])
+        return BitColumns.of(patterns)
     return RealColumns(patterns)
 
 

@@ -94,7 +94,7 @@ class Descent:
         while self.best.relative_gap > tol:
             if journal.full:
                 return Status.MAX_ITER
-            if max(idle - PATIENCE, steps - MOST_STEPS) >= 0 or self._damping > LARGEST or self._model.exhausted:
+            if idle >= PATIENCE or steps >= MOST_STEPS or self._damping > LARGEST or self._model.exhausted:
                 return Status.STALLED
             primal, gap = self.best.primal, self.best.relative_gap
             self._level = max(self._program.rho, self._level / RELAXATION)

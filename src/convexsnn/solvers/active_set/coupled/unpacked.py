@@ -33,21 +33,23 @@ class UnpackedColumns:
         self._columns, self._whole = columns, columns.between(0, n)
         # One row a column.
         self._kept = self._whole.dense(self.dtype).T.contiguous() if n * count <= UNPACKED_ENTRIES else None
+        # Products are made of this; without it, of the columns, which may be spread over ranks.
+        self._factor = None if isinstance(columns, ShardedColumns) else self._kept
         if isinstance(columns, ShardedColumns) and self._kept is not None:
             self._columns = columns.holding(RealColumns(self._kept))
 
     def matmul(self, X: Tensor) -> Tensor:
         """D X for X of shape (k, C), in `dtype`; shape (n, C), laid out output by output."""
         X = X.to(self.dtype)
-        if self._kept is None or isinstance(self._columns, ShardedColumns):
-            return self._columns.matmul(X).T.contiguous().T
-        return (X.T @ self._kept).T
+        if self._factor is not None:
+            return (X.T @ self._factor).T
+        return self._columns.matmul(X).T.contiguous().T
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """D^T U in float64, for U of shape (n, C) in `dtype`."""
-        if self._kept is None or isinstance(self._columns, ShardedColumns):
-            return self._columns.rmatmul(U).to(torch.float64)
-        return (self._kept @ U).to(torch.float64)
+        if self._factor is not None:
+            return (self._factor @ U).to(torch.float64)
+        return self._columns.rmatmul(U).to(torch.float64)
 
     def rows(self, index: Tensor) -> Tensor:
         """The columns named by `index`, as rows (len(index), n) in `dtype`."""
