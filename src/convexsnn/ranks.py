@@ -80,12 +80,22 @@ def check_alike(content: bytes, what: str, ranks: Ranks) -> None:
         raise ValueError(f"{what} must be the same in every process, but differs in {others} from that in 0")
 
 
-def gathered(tensor: Tensor, ranks: Ranks) -> Tensor:
-    """The tensors of all ranks, which are of one shape, one after the other: shape (size, ...)."""
-    every = tensor.new_zeros(ranks.size, *tensor.shape)
-    every[ranks.rank] = tensor
+def wait(ranks: Ranks) -> None:
+    """Go on when all ranks have come here; LostRankError where one has ended."""
+    ranks.add_up(torch.zeros(1))
+
+
+def put_together(own: Tensor, place: slice, count: int, ranks: Ranks) -> Tensor:
+    """A tensor of `count` rows, of which every rank has those of its own `place`; all get the whole."""
+    every = own.new_zeros(count, *own.shape[1:])
+    every[place] = own
     ranks.add_up(every)
     return every
+
+
+def gathered(tensor: Tensor, ranks: Ranks) -> Tensor:
+    """The tensors of all ranks, which are of one shape, one after the other: shape (size, ...)."""
+    return put_together(tensor.unsqueeze(0), slice(ranks.rank, ranks.rank + 1), ranks.size, ranks)
 
 
 def made_in_shares(count: int, of_share: Callable[[slice], Tensor], ranks: Ranks) -> Tensor:
@@ -97,14 +107,9 @@ def made_in_shares(count: int, of_share: Callable[[slice], Tensor], ranks: Ranks
         return of_share(slice(0, count))
     share = slice(count * ranks.rank // ranks.size, count * (ranks.rank + 1) // ranks.size)
     own = of_share(share)
-    every = own.new_zeros(count, *own.shape[1:])
-    every[share] = own
-    if every.dtype == torch.bool:  # which nothing adds up
-        every = every.to(torch.uint8)
-        ranks.add_up(every)
-        return every > 0
-    ranks.add_up(every)
-    return every
+    if own.dtype == torch.bool:  # which nothing adds up
+        return put_together(own.to(torch.uint8), share, count, ranks) > 0
+    return put_together(own, share, count, ranks)
 
 
 def dealt(costs: Sequence[float], ranks: Ranks) -> list[int]:

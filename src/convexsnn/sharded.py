@@ -18,7 +18,7 @@ from torch import Tensor
 
 from convexsnn.columns import BitColumns, Columns, RealColumns, Slice
 from convexsnn.errorfree import limbs
-from convexsnn.ranks import Alone, Ranks, gathered
+from convexsnn.ranks import Alone, Ranks, gathered, put_together
 from convexsnn.sequences import Sequences, SequenceSource
 
 # Parts of the rows that are summed one after the other: the most ranks that there can be. 2, 3, 4, 6 and 12 ranks have
@@ -94,10 +94,7 @@ class ShardedSequences(SequenceSource):
 
     def joined(self, own: Tensor, every_step: bool) -> Tensor:
         """What all ranks computed of their rows, (rows, ...) on every rank, from the same of the own rows."""
-        every = own.new_zeros(self.rows(every_step), *own.shape[1:])
-        every[self.held(every_step)] = own
-        self.ranks.add_up(every)
-        return every
+        return put_together(own, self.held(every_step), self.rows(every_step), self.ranks)
 
 
 def whole(sequences: SequenceSource) -> SequenceSource:

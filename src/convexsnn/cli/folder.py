@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from convexsnn.estimators import Estimator
 from convexsnn.files import check_replaceable, replace_folder, sweep
 from convexsnn.proof import SEALED, SUMS, content_problems, sum_problems
-from convexsnn.ranks import Ranks
+from convexsnn.ranks import Ranks, wait
 from convexsnn.storage import load_model, read_header
 
 MODEL, CERTIFICATE, METRICS, PATH = "model.safetensors", "certificate.json", "metrics.json", "path.json"
@@ -39,7 +37,7 @@ def sweep_first(model: Path, ranks: Ranks) -> None:
     """Have the first of several ranks put right what a killed run left of a folder, before the others look at it."""
     if ranks.rank == 0:
         model_file(model)
-    ranks.add_up(torch.zeros(1))
+    wait(ranks)
 
 
 def read_model(model: Path) -> tuple[Estimator, dict[str, Any]]:

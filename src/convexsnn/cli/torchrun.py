@@ -66,17 +66,16 @@ def joined() -> Iterator[Ranks | None]:
     if not launched():
         yield None
         return
-    import torch
     import torch.distributed as dist
 
-    from convexsnn.ranks import LostRankError, ProcessGroup
+    from convexsnn.ranks import LostRankError, ProcessGroup, wait
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     dist.init_process_group("gloo")
     try:
         yield ProcessGroup()
-        ProcessGroup().add_up(torch.zeros(1))  # none ends before all have done their work
+        wait(ProcessGroup())  # none ends before all have done their work
     except LostRankError as error:
         raise LostRankError(STOPPED) from error
     dist.destroy_process_group()
