@@ -7,21 +7,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from polish_architectures import ARCHITECTURES
-from polish_safety import digits, try_one
+from polish_cases import improved_or_refused
+from polish_safety import digits
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_public_architectures(name):
-    case = ARCHITECTURES[name]
-    try:
-        result, objectives, _, _ = try_one(case, digits(60), 0)
-    except ImportError as error:
-        pytest.skip(str(error))
-    if case.refused is not None:
-        assert isinstance(result, ValueError)
-        assert case.refused in str(result)
-        return
-    assert not isinstance(result, ValueError), result
-    assert result.improved
-    assert objectives[1] < objectives[0]
+    improved_or_refused(ARCHITECTURES[name], digits(60), 0)
