@@ -130,8 +130,8 @@ def pricing_bound(family: NetworkFamily, bound: Bound, kappa: float, primal: flo
 
 
 def check_provable(claim: GlobalBound, sequences: SequenceSource) -> None:
-    """Raise ValueError where `prove_again` needs sequences in memory that are kept in another way."""
-    if claim.method != "universal" and not isinstance(sequences, Sequences):
+    """Raise ValueError where `prove_again` needs, for a family's bound, sequences in memory that are kept elsewhere."""
+    if not isinstance(sequences, Sequences):
         raise ValueError(
             f"the bound by {claim.method} looks at all sequences at once, and X is {sequences.kept}: verify it in one "
             "process, with X as one array"

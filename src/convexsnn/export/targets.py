@@ -15,8 +15,6 @@ from convexsnn.network import Network
 from convexsnn.neurons import RESETS
 from convexsnn.readouts import READOUTS
 
-TargetName = Literal["torch", "snntorch", "spikingjelly", "norse", "nir"]
-
 
 @dataclass(frozen=True)
 class Target:

@@ -252,6 +252,7 @@ def wire(
     ValueError
         When the network has no neurons, or a readout that exported modules do not know.
     """
+    check_flag("batch_first", batch_first)
     hidden = check_neurons(network)
     bump = surrogate or SurrogateShape()
 
@@ -272,7 +273,6 @@ def wire(
         for chain in chains
     ]
     output = linear_of(torch.cat([chain.W for chain in chains]).to(hidden.dtype), None)
-    check_flag("batch_first", batch_first)
     reading = {"readout": hidden.readout, "every_step": hidden.every_step}
     return ExportedNetwork(branches, output, **reading, batch_first=batch_first)
 

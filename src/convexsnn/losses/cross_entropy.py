@@ -23,8 +23,8 @@ class CrossEntropy:
     """Softmax cross entropy, y one-hot; with v = p - y, p in the simplex, the conjugate is sum_c p_c log p_c.
 
     With several `heads` the scores are that many blocks, and the loss is the weighted sum of one softmax cross entropy
-    a block. As (w f)*(v) = w f*(v / w), and the conjugate of a sum over separate variables is the sum of the
-    conjugates, the conjugate is sum_h w_h sum_c p_hc log p_hc with v_h = w_h (p_h - y_h).
+    a block. The conjugate of a sum over separate variables is the sum of the conjugates, and (w f)*(v) = w f*(v / w).
+    So the conjugate is sum_h w_h sum_c p_hc log p_hc with v_h = w_h (p_h - y_h).
 
     Attributes
     ----------
