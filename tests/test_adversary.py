@@ -34,8 +34,3 @@ def test_neurons_whose_spikes_hang_on_rounding_are_no_neurons_of_the_family():
 def test_regions_whose_middles_are_all_beyond_the_range_of_floats():
     """No neuron was left to be run, and the simulation of none failed."""
     assert attack(3827).wrong == ()
-
-
-def test_a_neuron_that_always_fires_has_no_leak_of_the_range():
-    """Its leak of 0 was taken for one that the range of leaks, from 0.9, should hold: the bound was not proved again."""
-    assert attack(400106).wrong == ()
