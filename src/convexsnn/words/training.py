@@ -50,13 +50,14 @@ class Taught:
 def going_on(before: SpikingClassifier) -> WitnessFamily:
     """The witness family of a fitted classifier, to train it again; a search begins with the neurons that it has.
 
-    Words that were answered wrong ask for few more neurons, which are found much sooner than all anew.
+    Words that were answered wrong ask for few more neurons, which are found much sooner than all anew. Where that was
+    not enough, the next search begins from nothing.
     """
     family, hidden = before.family, before.network_.hidden
     parts = family.parts if isinstance(family, Mixture) else (family,)
     if not isinstance(parts[-1], Search) or not hidden.branches:
         return family
-    return Given(layers=hidden) + parts[-1]
+    return parts[-1] if isinstance(parts[0], Given) else Given(layers=hidden) + parts[-1]
 
 
 def train_until_proved(
