@@ -76,7 +76,8 @@ def fit(
         check_alike(_json([extra, describe_parameters(estimator)]), "the data and the options", ranks)
     _train(estimator, data, out, ranks)
     if ranks is not None:
-        solution = b"".join(part.numpy().tobytes() for part in (estimator.trained_.W, estimator.trained_.U))
+        each = [member.trained_ for member in _fits_of(estimator)]
+        solution = b"".join(part.numpy().tobytes() for own in each for part in (own.W, own.U))
         check_alike(solution, "the solution (so machines must be of one kind)", ranks)
     report = describe_fit(estimator)
     if writes:
@@ -89,7 +90,7 @@ def _score_and_write(
     estimator: Estimator, data: DataSet, out: Path, report: dict[str, Any], files: dict[str, bytes], seconds: float
 ) -> dict[str, Any]:
     """Put `files` and the others in place; returns the metrics. The network is written also where scores fail."""
-    files |= {CERTIFICATE: estimator.certificate_.to_json().encode()}
+    files |= {CERTIFICATE: _json(report["certificate"])}
     files |= {name: _json(report[key]) for name, key in ((PATH, "path"), (HISTORY, "search")) if key in report}
     try:
         scores = collect_scores(estimator, data)
@@ -106,7 +107,11 @@ def _score_and_write(
 
 
 def describe_fit(estimator: Estimator) -> dict[str, Any]:
-    """What the files say, but for the scores."""
+    """What the files say, but for the scores; of the mean of several fits the certificate of each."""
+    if estimator.members_:
+        own = [describe_fit(member) for member in estimator.members_]
+        certificate = {"members": [part["certificate"] for part in own]}
+        return {"certificate": certificate, "interrupted": any(part["interrupted"] for part in own)}
     report: dict[str, Any] = {"certificate": json.loads(estimator.certificate_.to_json())}
     if estimator.recipe.regularisation(estimator.rho).several:
         points = [point.to_dict() | {"picked": point.beta == estimator.beta_} for point in estimator.path_]
@@ -118,6 +123,11 @@ def describe_fit(estimator: Estimator) -> dict[str, Any]:
         report["search"] = {"stopped": estimator.stopped_, "rounds": rounds}
     statuses = {estimator.trained_.status, *(point.status for point in estimator.path_)}
     return report | {"interrupted": Status.INTERRUPTED in statuses or estimator.stopped_ == INTERRUPTED}
+
+
+def _fits_of(estimator: Estimator) -> tuple[Estimator, ...]:
+    """The fits that there are certificates of: the members of a mean, or the one fit itself."""
+    return estimator.members_ or (estimator,)
 
 
 def digest_of(data: DataSet) -> str:
@@ -137,7 +147,7 @@ def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) 
     # At its end a search leaves out columns as long as the validation score does not fall.
     split = data.splits.get("val") if several or family.searches else None
     validation = None if split is None else (split.X, split.y)
-    checkpoint = out / CHECKPOINT if family.searches else None
+    checkpoint = out / CHECKPOINT if family.searches and estimator.members == 1 else None
     keeps = checkpoint is not None and (ranks is None or ranks.rank == 0)
     if keeps:
         out.mkdir(parents=True, exist_ok=True)
@@ -205,15 +215,22 @@ def collect_metrics(estimator: Estimator, data: DataSet, seconds: float, scores:
     return metrics | {"unseen_share": data.unseen_share}
 
 
+def _certificates(stored: dict[str, Any]) -> dict[str, Any]:
+    """Certificates by the name under which they are printed: that of the fit, or those of the members."""
+    if "members" not in stored:
+        return {"Certificate": stored}
+    return {f"Certificate of member {k}; the mean has none": own for k, own in enumerate(stored["members"])}
+
+
 def print_report(report: dict[str, Any], out: Path) -> None:
     """The certificate and the metrics as tables."""
-    certificate = Certificate.from_json(json.dumps(report["certificate"]))
     metrics = report["metrics"]
     if "search" in report:
         showing.print_search(report["search"])
     if "path" in report:
         showing.print_path(report["path"])
-    output.print_facts("Certificate", certificate.facts())
+    for which, own in _certificates(report["certificate"]).items():
+        output.print_facts(which, Certificate.from_json(json.dumps(own)).facts())
     facts: dict[str, Any] = {}
     for split in ("train", "val", "test", "closed_loop"):
         for name, value in metrics.get(split, {}).items():

@@ -15,6 +15,7 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.arguments import labels_beside
+from convexsnn.estimators.averaging import with_members
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.classes import (
     Classes,
@@ -213,6 +214,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         output_weights: Sequence[float] | None = None,
         device: str = "cpu",
         random_state: Any = None,
+        members: int = 1,
         verbose: bool = False,
     ) -> None:
         super().__init__(
@@ -232,6 +234,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             max_iter=max_iter,
             device=device,
             random_state=random_state,
+            members=members,
             verbose=verbose,
         )
         self.class_weight = class_weight
@@ -239,6 +242,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
 
     @isolated
     @with_observers
+    @with_members
     def fit(
         self,
         X: Any,

@@ -14,6 +14,7 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_integer
 from convexsnn.estimators.arguments import labels_beside
+from convexsnn.estimators.averaging import with_members
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.bypass import Bypass
 from convexsnn.estimators.recipe import AUTO, Usual
@@ -103,6 +104,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         max_iter: int = 1000,
         device: str = "cpu",
         random_state: Any = None,
+        members: int = 1,
         verbose: bool = False,
     ) -> None:
         super().__init__(
@@ -122,6 +124,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             max_iter=max_iter,
             device=device,
             random_state=random_state,
+            members=members,
             verbose=verbose,
         )
         self.bypass = bypass
@@ -133,6 +136,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
     @isolated
     @with_observers
+    @with_members
     def fit(
         self,
         X: Any,
