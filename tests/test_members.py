@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
 
 from convexsnn import SpikingClassifier, SpikingRegressor
-from convexsnn.cli import app
-from convexsnn.cost import inference_cost
 from convexsnn.estimators import average
 from convexsnn.estimators.rechecking import recheck
 from convexsnn.export import to_torch

@@ -76,8 +76,8 @@ def fit(
         check_alike(_json([extra, describe_parameters(estimator)]), "the data and the options", ranks)
     _train(estimator, data, out, ranks)
     if ranks is not None:
-        each = [member.trained_ for member in _fits_of(estimator)]
-        solution = b"".join(part.numpy().tobytes() for own in each for part in (own.W, own.U))
+        tensors = [tensor for own in estimator.fits for tensor in (own.trained_.W, own.trained_.U)]
+        solution = b"".join(tensor.numpy().tobytes() for tensor in tensors)
         check_alike(solution, "the solution (so machines must be of one kind)", ranks)
     report = describe_fit(estimator)
     if writes:
@@ -123,11 +123,6 @@ def describe_fit(estimator: Estimator) -> dict[str, Any]:
         report["search"] = {"stopped": estimator.stopped_, "rounds": rounds}
     statuses = {estimator.trained_.status, *(point.status for point in estimator.path_)}
     return report | {"interrupted": Status.INTERRUPTED in statuses or estimator.stopped_ == INTERRUPTED}
-
-
-def _fits_of(estimator: Estimator) -> tuple[Estimator, ...]:
-    """The fits that there are certificates of: the members of a mean, or the one fit itself."""
-    return estimator.members_ or (estimator,)
 
 
 def digest_of(data: DataSet) -> str:
@@ -247,6 +242,8 @@ def print_report(report: dict[str, Any], out: Path) -> None:
         f"(dense {metrics['dense_operations']:.0f})",
         "seconds": ", ".join(f"{name} {value:.2f}" for name, value in metrics["seconds"].items()),
     }
+    if metrics["silent_neurons"]:
+        facts["never spiking"] = f"{metrics['silent_neurons']} of the neurons, which pass the input on"
     if facts["test sequences not seen in training"] is None:
         del facts["test sequences not seen in training"]
     output.print_facts("Network", facts)

@@ -30,7 +30,7 @@ from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
 from convexsnn.problem import Problem
 from convexsnn.ranks import Ranks
-from convexsnn.sequences import SequenceSource
+from convexsnn.sequences import Sequences, SequenceSource
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
 from convexsnn.validation import Score, Validation
@@ -146,6 +146,10 @@ class SpikingEstimator(InputReader, Results, WithCallbacks, ABC):
     @abstractmethod
     def _targets(self, y: Any, sequences: SequenceSource) -> Tensor:
         """`y` as the fitted estimator's program has it, (rows, C)."""
+
+    def beside(self, sequences: Sequences) -> Tensor:  # noqa: ARG002 - most have nothing
+        """What there is beside the program, to be added to its targets and outputs: float64 (rows, C), or a zero."""
+        return torch.zeros((), dtype=torch.float64)
 
     def score_outputs(self, targets: Tensor, S: Tensor) -> float:
         """What `score` says of outputs S (rows, C), where the targets, as `problem` has them, are (rows, C)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from torch import Tensor
@@ -26,7 +27,7 @@ from convexsnn.losses import LOSSES, Loss
 from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
 from convexsnn.ranks import Ranks
-from convexsnn.sequences import SequenceSource, in_memory
+from convexsnn.sequences import Sequences, SequenceSource, in_memory
 from convexsnn.validation import RSquared
 
 
@@ -208,6 +209,13 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             own = values.size // len(outputs)
             raise ValueError(f"y has {own} outputs, but y in fit has {outputs.shape[1]} outputs")
         return values - outputs.reshape(values.shape)
+
+    def beside(self, sequences: Sequences) -> Tensor:
+        """See `SpikingEstimator`: the linear regression, in the units of the program."""
+        if self.bypass_ is None:
+            return super().beside(sequences)
+        outputs = torch.from_numpy(self.bypass_.outputs(sequences, per_step=bool(self.per_step)))
+        return outputs / torch.tensor(self.target_scale_.unit, dtype=torch.float64)
 
     def _scale_of(self, values: np.ndarray, weights: np.ndarray) -> TargetScale:
         """The scale of targets, which is centred where the network has an always-firing neuron to add the mean back."""

@@ -97,6 +97,11 @@ class Results(ABC):
                 setattr(self, name, first[name])
         self.members_, self.network_ = tuple(members), network
 
+    @property
+    def fits(self) -> tuple[Self, ...]:
+        """The fits that there are certificates of: the members of a mean, or this one alone."""
+        return self.members_ or (self,)
+
     def check_one_fit(self, what: str) -> None:
         """ValueError naming what is asked for, where the network is the mean of several fits."""
         if self.members_:

@@ -20,8 +20,8 @@ SEALED = (CERTIFICATE, HISTORY, METRICS, "model.safetensors", PATH, PROOF, QUANT
 # What metrics.json says, and what it says of each split, of the times and of the counts.
 METRIC_KEYS = re.compile(
     "train|val|test|closed_loop|n|seconds|beta|objective|relative_gap|certified|status|solver|n_iter|P_last|columns|"
-    "members|unseen_share|test_error_bound|neurons|synapses|connection_sparsity|activation_sparsity|spikes_per_inference|"
-    "effective_acs|effective_macs|dense_operations"
+    "members|unseen_share|test_error_bound|neurons|silent_neurons|synapses|connection_sparsity|activation_sparsity|"
+    "spikes_per_inference|effective_acs|effective_macs|dense_operations"
 )
 NESTED_KEYS = {
     **dict.fromkeys(
