@@ -58,7 +58,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
     bypass : int
         The network learns what a linear regression on the features at this many last steps leaves. Neurons that never
         spike add the regression to its outputs, by their membranes. Certificates are about what is left. 0 is none.
-    tol, max_iter, device, random_state, verbose
+    tol, max_iter, device, random_state, members, verbose
         As in `SpikingClassifier`.
 
     Attributes
@@ -67,7 +67,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         The linear regression.
     target_scale_ : TargetScale
         The unit and the zero of each output in the program.
-    network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_, history_, stopped_
+    network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_, history_, stopped_, members_
         As in `SpikingClassifier`.
 
     References

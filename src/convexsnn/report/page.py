@@ -68,7 +68,7 @@ def render(contents: PageContents) -> str:
         certificate=tables.certificates(estimator),
         certified=all(fit.certificate_.holds(estimator.tol) for fit in estimator.fits),
         tol=estimator.tol,
-        proved=tables.proved(estimator),
+        proved=tables.what_is_proved(estimator),
         scores=tables.score_lines(contents.metrics),
         cost=tables.cost(contents.metrics),
         path=tables.path(estimator),

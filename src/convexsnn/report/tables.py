@@ -120,7 +120,7 @@ def _listed(classes: Any) -> str:
     return text if len(classes) <= MOST_CLASSES else f"{text}, ... ({len(classes)} classes)"
 
 
-def proved(estimator: Estimator) -> str:
+def what_is_proved(estimator: Estimator) -> str:
     """In words, what the certificates say."""
     texts = list(dict.fromkeys(PROVED[fit.certificate_.scope] for fit in estimator.fits))
     return " ".join([f"The network is {OF_MEAN}", *texts] if estimator.members_ else texts)
