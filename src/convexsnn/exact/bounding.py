@@ -64,7 +64,7 @@ def bound_network(
     if problem.data_digest != trained.data_digest:
         raise ValueError("X and y must be those that the network was trained on: their SHA-256 differs")
     family, dtype = NetworkFamily.of(trained.witnesses, intercept=problem.intercept), trained.witnesses.dtype
-    family.check_enumerable()
+    (family.check_enumerable if how.method == "arrangement" else family.check_priceable)()
     if leaks is not None:
         family = family.with_leaks(*leaks)
     if dtype != torch.float64:
