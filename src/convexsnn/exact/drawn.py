@@ -21,7 +21,7 @@ from convexsnn.sequences import Sequences
 # Neurons of each kind that are drawn.
 DRAWN = 4096
 # Of two layers, so many last-layer neurons read the same first layer.
-SHARING = 16
+SHARING = 64
 # A weight times the size of its feature is normal, times two to a power between these.
 POWERS = (-2.0, 2.0)
 # Half of free leaks are uniform. The others come near the largest, by two to powers down to this.

@@ -34,32 +34,51 @@ class Rows:
 
     Attributes
     ----------
+    sequences : Sequences
+        The distinct ones.
+    prefix : int64 array
+        A number for each step of these sequences, equal where the prefixes are.
     of_row : int64 array of shape (rows,)
         The prefix after which each row of the dictionary is read.
+    kept : int64 array
+        The rows of the dictionary that are those of the distinct sequences.
     steps : int64 array of shape (R, T)
-        The rows, at every step of all sequences, that lead to each of R prefixes; -1 beyond its length.
+        The steps, counted over all of `sequences`, of each of R prefixes that are read; -1 beyond its length.
     """
 
+    sequences: Sequences
+    prefix: Numbers
     of_row: Numbers
+    kept: Numbers
     steps: Numbers
 
     @classmethod
     def of(cls, sequences: Sequences, *, every_step: bool) -> Rows:
         """Of sequences whose last steps, or all, are read."""
-        lengths = sequences.lengths.numpy()
-        ends = np.cumsum(lengths)
-        prefix = equal_prefixes(sequences, every_step=every_step).numpy()
-        _, place, of_row = np.unique(prefix, return_index=True, return_inverse=True)
-        read = np.arange(ends[-1]) if every_step else ends - 1
+        same = equal_prefixes(sequences, every_step=False).numpy()
+        _, kept, which = np.unique(same, return_index=True, return_inverse=True)
+        distinct = sequences.take(torch.from_numpy(kept))
+        lengths, ends = distinct.lengths.numpy(), np.cumsum(distinct.lengths.numpy())
+        begins, read = ends - lengths, ends[which] - 1
+        if every_step:
+            read = _runs(begins[which], lengths[which])
+            all_lengths = sequences.lengths.numpy()
+            kept = _runs((np.cumsum(all_lengths) - all_lengths)[kept], lengths)
+        prefix = equal_prefixes(distinct, every_step=True).numpy()
+        _, place, of_row = np.unique(prefix[read], return_index=True, return_inverse=True)
         end = read[place]
-        begin = (ends - lengths)[np.searchsorted(ends, end, side="right")]
-        steps = begin[:, None] + np.arange(lengths.max())
-        return cls(of_row, np.where(steps <= end[:, None], steps, -1))
+        steps = begins[np.searchsorted(ends, end, side="right")][:, None] + np.arange(lengths.max())
+        return cls(distinct, prefix, of_row, kept, np.where(steps <= end[:, None], steps, -1))
 
     @property
     def lengths(self) -> Numbers:
         """Steps of each prefix, (R,)."""
         return (self.steps >= 0).sum(axis=1)
+
+
+def _runs(begins: Numbers, lengths: Numbers) -> Numbers:
+    """Numbers from each begin on, so many, one run behind the other."""
+    return np.concatenate([np.arange(begin, begin + k) for begin, k in zip(begins, lengths, strict=True)])
 
 
 class Words:
@@ -108,8 +127,8 @@ class Trains:
     tree : Decisions
         Says what `trains` of the patterns are.
     patterns : Patterns
-    bits : uint8 array of shape (K, rows at every step)
-        Their spikes.
+    bits : uint8 array of shape (K, steps)
+        Their spikes at all steps of the distinct sequences.
     clusters : Clusters
         Of their codes on the prefixes that are read.
     """
@@ -120,8 +139,9 @@ class Trains:
     clusters: Clusters
 
     @classmethod
-    def of(cls, unit: Unit, sequences: Sequences, rows: Rows) -> Trains:
+    def of(cls, unit: Unit, rows: Rows) -> Trains:
         """List them; ValueError where there are too many."""
+        sequences = rows.sequences
         family = NetworkFamily(sequences.n_features, (unit,), every_step=True)
         way = enumeration_of(unit, family, sequences)
         _check_count(way, "spike trains of a first-layer neuron")
@@ -130,9 +150,7 @@ class Trains:
         codes = np.zeros((len(bits), len(rows.steps)), dtype=np.int16)
         for step in rows.steps.T:
             codes = np.where(step >= 0, 2 * codes + bits[:, step], codes)
-        _, once, prefix = np.unique(
-            equal_prefixes(sequences, every_step=True).numpy(), return_index=True, return_inverse=True
-        )
+        _, once, prefix = np.unique(rows.prefix, return_index=True, return_inverse=True)
         through = np.bincount(prefix[rows.steps[rows.steps >= 0]], minlength=len(once)).astype(np.float64)
         return cls(way.tree, patterns, bits, _tree(bits[:, once], codes.astype(np.int16), through + 1.0))
 

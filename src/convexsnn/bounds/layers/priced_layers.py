@@ -46,8 +46,8 @@ class LayeredCells:
         self.rows = Rows.of(sequences, every_step=family.every_step)
         self.words = Words(self.rows.lengths, family.below.width)
         self.functions = tuple(Functions.of(unit, family.readout, self.words) for unit in family.units)
-        self.trains = Trains.of(family.below.unit, sequences, self.rows)
-        self.realising = Realising(family, sequences, self.trains)
+        self.trains = Trains.of(family.below.unit, self.rows)
+        self.realising = Realising(family, self.rows, self.trains)
 
     def priced(self, U: Floats, penalty: Norm) -> list[PricedLayers]:
         """Each kind of last-layer neurons, priced by a dual vector (rows, C) and the row norm of the penalty."""
@@ -117,7 +117,7 @@ class PricedLayers:
 
     def branch(self, found: Found) -> Branch | None:
         """Two layers that give a pattern in float64; None where none were found."""
-        return self._cells.realising.branch(self._functions, found.members, torch.from_numpy(found.column))
+        return self._cells.realising.branch(self._functions, found.members, found.column)
 
     def _column(self, members: tuple[int, ...]) -> NDArray[np.bool_]:
         bits, rows = self._cells.trains.bits, self._cells.rows

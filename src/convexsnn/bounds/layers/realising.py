@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from convexsnn.bounds.cells.tree import DecisionTree
 from convexsnn.bounds.family import NetworkFamily
-from convexsnn.bounds.layers.listing import Functions, Trains
+from convexsnn.bounds.layers.listing import Functions, Rows, Trains
 from convexsnn.bounds.patterns.witness import find_branch
 from convexsnn.network import Branch, Layer
 from convexsnn.sequences import Sequences
@@ -22,16 +22,16 @@ class Realising:
     Parameters
     ----------
     family : NetworkFamily
-    sequences : Sequences
+    rows : Rows
     trains : Trains
         Of the first layer. The neuron found for each is kept.
     """
 
-    def __init__(self, family: NetworkFamily, sequences: Sequences, trains: Trains) -> None:
-        self._family, self._sequences, self._trains = family, sequences, trains
+    def __init__(self, family: NetworkFamily, rows: Rows, trains: Trains) -> None:
+        self._family, self._rows, self._trains = family, rows, trains
         self._neurons: dict[int, Branch | None] = {}
 
-    def branch(self, functions: Functions, members: tuple[int, ...], column: Tensor) -> Branch | None:
+    def branch(self, functions: Functions, members: tuple[int, ...], column: NDArray[np.bool_]) -> Branch | None:
         """A branch that gives the column (rows,), for the numbers of a function and of trains; None where none does."""
         below = [self._neuron(train) for train in members[1:]]
         if any(neuron is None for neuron in below):
@@ -42,14 +42,14 @@ class Realising:
         above = NetworkFamily(len(below), units, readout=family.readout, every_step=family.every_step)
         tree = DecisionTree.of(functions.unit, above, spikes)
         decided = tree.along(functions.along(tree, members[0]))
-        last = find_branch(tree.dynamics, decided, spikes, column)
+        last = find_branch(tree.dynamics, decided, spikes, torch.from_numpy(column[self._rows.kept]))
         return None if last is None else replace(last, layers=(first, *last.layers))
 
     def _neuron(self, train: int) -> Branch | None:
         if train not in self._neurons:
             tree, column = self._trains.tree, torch.from_numpy(self._trains.bits[train].astype(bool))
             conditions = tree.along(self._trains.patterns.trains[train])
-            self._neurons[train] = find_branch(tree.dynamics, conditions, self._sequences, column)
+            self._neurons[train] = find_branch(tree.dynamics, conditions, self._rows.sequences, column)
         return self._neurons[train]
 
     def _side_by_side(self, layers: list[Layer]) -> Layer:
@@ -62,7 +62,7 @@ class Realising:
 
     def _spikes(self, trains: tuple[int, ...]) -> Sequences:
         """What the first layer sends to the last one."""
-        sequences = self._sequences
+        sequences = self._rows.sequences
         values = torch.zeros(len(sequences), sequences.n_steps, len(trains), dtype=torch.float64)
         values[sequences.shown] = torch.from_numpy(self._trains.bits[list(trains)].T.astype(np.float64))
         return Sequences(values, sequences.lengths)
