@@ -5,7 +5,7 @@
 
 First-last XOR of T one-hot bits (2000 rows, leak 0.99, soft reset, hinge loss) is solved over all cells of parameters.
 Sequences of real numbers (n,T,d; leak 0.9, random labels) are solved by column generation, in so many seconds. With
---two-layers (w,T of XOR) and --two-layers-real (w,n,T,d) every last neuron reads a first layer of w neurons of its own;
+--two-layers (w,T of XOR, equal sequences as one of their weight) and --two-layers-real (w,n,T,d) every last neuron reads a first layer of w neurons of its own;
 what pricing lists is printed before each of these rows.
 """
 
@@ -89,6 +89,7 @@ def row(
         print(f"{name}: {trains} spike trains, {functions} functions, {tuples:.1e} pairs of layers", flush=True)
     targets = LOSSES["hinge"].encode(torch.from_numpy(labels), 2)
     problem = Problem(X, targets, LOSSES["hinge"], PENALTIES["l1"], rho)
+    problem = problem.merged_sequences if below else problem
     begun, worked = time.perf_counter(), time.process_time()
     certificate = solve_exactly(problem, family, how).certificate
     worked, begun = time.process_time() - worked, time.perf_counter() - begun

@@ -41,7 +41,8 @@ def bound_network(
     Parameters
     ----------
     trained : Trained
-        Of one hidden layer of neurons that do not feed one another, in float64.
+        Of one hidden layer of neurons that do not feed one another, in float64. For "pricing" also of two, the first of
+        one to three neurons a branch.
     problem : Problem
         On which it was trained. With an intercept, the last branch of the witnesses is the always-firing neuron.
     how : ExactSettings, optional
