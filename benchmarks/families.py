@@ -5,8 +5,8 @@
 
 First-last XOR of T one-hot bits (2000 rows, leak 0.99, soft reset, hinge loss) is solved over all cells of parameters.
 Sequences of real numbers (n,T,d; leak 0.9, random labels) are solved by column generation, in so many seconds. With
---two-layers (w,T of XOR, equal sequences as one of their weight) and --two-layers-real (w,n,T,d) every last neuron reads a first layer of w neurons of its own;
-what pricing lists is printed before each of these rows.
+--two-layers (w,T of XOR) and --two-layers-real (w,n,T,d) every last neuron reads a first layer of w neurons of its own.
+There equal sequences are taken as one of their weight, and what pricing lists is printed before each row.
 """
 
 from __future__ import annotations
