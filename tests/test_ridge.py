@@ -20,7 +20,7 @@ from convexsnn.penalties import PENALTIES, Ridge, norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers import Status, solve
 from convexsnn.solvers.path import halved_rhos, solve_path
-from convexsnn.solvers.ridge import Spectrum
+from convexsnn.solvers.spectrum import Spectrum
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 
@@ -76,7 +76,7 @@ def test_leaving_out_is_what_solving_without_the_row_gives(n, count, outputs, se
 
 def test_of_equal_losses_the_largest_rho_is_picked():
     program = replace(make(), targets=torch.zeros(25, 2, dtype=torch.float64))
-    assert Spectrum.of(program).least_loss([1.0, 3.0, 2.0]) == 1
+    assert Spectrum.of(program).least_left_out([1.0, 3.0, 2.0]).place == 1
 
 
 def test_one_decomposition_serves_a_path():

@@ -17,7 +17,7 @@ from convexsnn.regularisation import Regularisation
 from convexsnn.selection import Fitted, betas_of, point_of
 from convexsnn.solvers import solve
 from convexsnn.solvers.base import Status
-from convexsnn.solvers.ridge import Spectrum
+from convexsnn.solvers.spectrum import Spectrum
 from convexsnn.training import SimulatedColumns
 
 # The columns that a round keeps, as a share of those in use.
@@ -113,7 +113,7 @@ class Elimination:
         rhos = {self.regularisation.rho_of(one, n_last): one for one in self._betas}
         candidates = [rho for rho in rhos if rho >= least] or [max(rhos)]
         spectrum = Spectrum.of(program)
-        rho = candidates[spectrum.least_loss(candidates)]
+        rho = candidates[spectrum.least_left_out(candidates).place]
         return rhos[rho], solved(program, rho, source.options, spectrum).W
 
     def _witnesses(self, kept: Tensor, W: Tensor) -> tuple[Hidden, Tensor]:
