@@ -5,9 +5,9 @@
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
 random split for each seed. ``--data mnist-1d mnist-6000 mnist-all mnist-permuted fashion-mnist-all`` has more: images
-row by row, all of them or nearly so, or pixel by pixel in a random order. Prints a Markdown table: test accuracy in per cent,
-mean and standard deviation over seeds, with the columns in use and the seconds of processor time of the fit. A method
-whose package is not installed says so. One thread: set OMP_NUM_THREADS=1.
+row by row, all of them or nearly so, or pixel by pixel in a random order. Prints a Markdown table: test accuracy in per
+cent, mean and standard deviation over seeds, with the columns in use and the seconds of processor time of the fit. A
+method whose package is not installed says so. One thread: set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
