@@ -46,8 +46,9 @@ class Elimination:
     n_last_of : callable
         P_last in rho = beta / sqrt(P_last) for some witnesses (`WitnessFamily.n_last_of`).
     seed : int, optional
-        Few sequences say little of a neuron. With a seed they are joined by made-up ones, whose targets are the
-        answers of the fit with all columns (`made_up_for`). These only say which neurons are left out.
+        Few sequences say little of a neuron. With a seed they are joined by made-up ones (`made_up_for`), and neurons
+        are left out so that the rest answers to all of them as the fit with all columns does. Then the weights are
+        solved for on the real sequences alone. It is done where fewer columns are allowed than there are sequences.
 
     References
     ----------
@@ -85,7 +86,7 @@ class Elimination:
 
     def _narrowed(self, trained: Trained, beta: float, most: int) -> tuple[Tensor, float, Tensor]:
         """At most so many columns, the beta for them, and their weights."""
-        source, program, least = self.source, self._with_made_up(trained), trained.certificate.rho
+        source, program, least = self.source, self._with_made_up(trained, most), trained.certificate.rho
         kept, W = torch.arange(program.n_columns), source.dictionary.to_columns(trained.W)
         if joined := program is not source.program:
             beta, W = self._solved(program, kept, beta, 0.0, W)
@@ -98,19 +99,20 @@ class Elimination:
             beta, W = self._solved(source.program, kept, beta, trained.certificate.rho, W)
         return kept, beta, W
 
-    def _with_made_up(self, trained: Trained) -> ConvexProgram:
-        """The program with rows for made-up sequences, where there are any."""
+    def _with_made_up(self, trained: Trained, most: int) -> ConvexProgram:
+        """The program itself; where sequences are made up, that of answering like the fit, to these as well."""
         source, program = self.source, self.source.program
-        generator = None if self.seed is None else torch.Generator().manual_seed(self.seed)
-        made_up = None if generator is None else made_up_for(source.problem.input, generator)
+        if self.seed is None or most >= program.n_rows:
+            return program
+        made_up = made_up_for(source.problem.input, torch.Generator().manual_seed(self.seed))
         if made_up is None:
             return program
         made_up = made_up.to(source.witnesses.device, source.witnesses.dtype)
         features = torch.cat([part.features.to(torch.float64) for part in simulate_chunks(source.witnesses, made_up)])
         columns = torch.cat([program.columns.dense(), features[:, source.dictionary.neuron_of]])
-        targets = torch.cat([program.targets, features @ trained.W.to(features.device)])
+        answers = columns @ source.dictionary.to_columns(trained.W).to(columns.device)
         weights = joined_weights(program.row_weights, len(made_up))
-        return replace(program, columns=RealColumns(columns.T.contiguous()), targets=targets, row_weights=weights)
+        return replace(program, columns=RealColumns(columns.T.contiguous()), targets=answers, row_weights=weights)
 
     @cached_property
     def _betas(self) -> tuple[float, ...]:
