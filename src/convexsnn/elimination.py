@@ -18,6 +18,8 @@ from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction.pruning import keep_neurons
 from convexsnn.regularisation import Regularisation
 from convexsnn.selection import Fitted, betas_of, point_of
+from convexsnn.sequences import Sequences
+from convexsnn.sharded import whole
 from convexsnn.simulation import simulate_chunks
 from convexsnn.solvers import solve
 from convexsnn.solvers.base import Status
@@ -48,7 +50,8 @@ class Elimination:
     seed : int, optional
         Few sequences say little of a neuron. With a seed they are joined by made-up ones (`made_up_for`), and neurons
         are left out so that the rest answers to all of them as the fit with all columns does. Then the weights are
-        solved for on the real sequences alone. It is done where fewer columns are allowed than there are sequences.
+        solved for on the real sequences and their own targets. It is done where fewer columns are allowed than there
+        are sequences.
 
     References
     ----------
@@ -86,7 +89,7 @@ class Elimination:
 
     def _narrowed(self, trained: Trained, beta: float, most: int) -> tuple[Tensor, float, Tensor]:
         """At most so many columns, the beta for them, and their weights."""
-        source, program, least = self.source, self._with_made_up(trained, most), trained.certificate.rho
+        source, program, least = self.source, self._answering(trained, most), trained.certificate.rho
         kept, W = torch.arange(program.n_columns), source.dictionary.to_columns(trained.W)
         if joined := program is not source.program:
             beta, W = self._solved(program, kept, beta, 0.0, W)
@@ -99,18 +102,19 @@ class Elimination:
             beta, W = self._solved(source.program, kept, beta, trained.certificate.rho, W)
         return kept, beta, W
 
-    def _with_made_up(self, trained: Trained, most: int) -> ConvexProgram:
-        """The program itself; where sequences are made up, that of answering like the fit, to these as well."""
+    def _answering(self, trained: Trained, most: int) -> ConvexProgram:
+        """The program itself; where sequences are made up, that of answering to all of them as the fit does."""
         source, program = self.source, self.source.program
         if self.seed is None or most >= program.n_rows:
             return program
-        made_up = made_up_for(source.problem.input, torch.Generator().manual_seed(self.seed))
+        given, generator = whole(source.problem.source), torch.Generator().manual_seed(self.seed)
+        made_up = made_up_for(given, generator) if isinstance(given, Sequences) else None
         if made_up is None:
             return program
         made_up = made_up.to(source.witnesses.device, source.witnesses.dtype)
         features = torch.cat([part.features.to(torch.float64) for part in simulate_chunks(source.witnesses, made_up)])
         columns = torch.cat([program.columns.dense(), features[:, source.dictionary.neuron_of]])
-        answers = columns @ source.dictionary.to_columns(trained.W).to(columns.device)
+        answers = columns @ source.dictionary.to_columns(trained.W)
         weights = joined_weights(program.row_weights, len(made_up))
         return replace(program, columns=RealColumns(columns.T.contiguous()), targets=answers, row_weights=weights)
 
@@ -137,12 +141,12 @@ class Elimination:
         return group, W.new_zeros(len(sizes)).index_add_(0, group, W.square().sum(dim=1)), sizes
 
     def _solved(
-        self, whole: ConvexProgram, kept: Tensor, beta: float, least: float, start: Tensor
+        self, over_all: ConvexProgram, kept: Tensor, beta: float, least: float, start: Tensor
     ) -> tuple[float, Tensor]:
         """The beta, and the weights, of a program on the columns `kept`, where rho should not be below `least`."""
         source = self.source
         n_last = self.n_last_of(self._witnesses(kept, start)[0])
-        program = replace(whole, columns=whole.columns.take(kept))
+        program = replace(over_all, columns=over_all.columns.take(kept))
         if not source.problem.leaves_one_out:
             own = replace(program, rho=self.regularisation.rho_of(beta, n_last))
             return beta, solve(own, source.options, start).W

@@ -99,9 +99,8 @@ def _limited(
         if not regularisation.allows(fitted.trained.certificate.support):
             warn(f"the network reads more than columns={regularisation.columns}: exact training leaves none out")
         return fitted
-    problem = source.problem
-    made_up = family.real_numbers and problem.leaves_one_out and isinstance(problem.source, Sequences)
-    return Elimination(source, regularisation, family.n_last_of, run.seed if made_up else None).of(fitted)
+    seed = run.seed if family.real_numbers and source.problem.leaves_one_out else None
+    return Elimination(source, regularisation, family.n_last_of, seed).of(fitted)
 
 
 def check_source(family: WitnessFamily, problem: Problem) -> None:

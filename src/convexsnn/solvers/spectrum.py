@@ -59,7 +59,7 @@ class Intercept:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class RowBlocks:
     """A, the columns times the roots of the row weights, as blocks of rows that are made when they are asked for.
 
     With a free intercept the columns are less their means.
@@ -131,7 +131,7 @@ class Spectrum:
 
     Attributes
     ----------
-    rows : Rows
+    rows : RowBlocks
         A, of shape (n, P).
     B : float64 tensor of shape (n, C)
         The targets times the roots of the row weights.
@@ -145,7 +145,7 @@ class Spectrum:
         Where it is free.
     """
 
-    rows: Rows
+    rows: RowBlocks
     B: Tensor
     values: Tensor
     vectors: Tensor
@@ -159,7 +159,7 @@ class Spectrum:
         held = least * program.n_columns if program.n_rows <= program.n_columns else 0
         check_memory("columns for the ridge penalty take", 8 * (held + 3 * least**2))
         root, B, intercept = program.row_weights.sqrt().unsqueeze(1), program.targets, Intercept.of(program)
-        rows = Rows(program.columns, root, None if intercept is None else intercept.means)
+        rows = RowBlocks(program.columns, root, None if intercept is None else intercept.means)
         if intercept is not None:
             B = B - intercept.targets
         gram, moments = _products(rows, root * B)
@@ -219,7 +219,7 @@ class Spectrum:
         return self.rows.whole.T @ self.vectors if self.rows.by_rows else self.vectors
 
 
-def _products(rows: Rows, B: Tensor) -> tuple[Tensor, Tensor]:
+def _products(rows: RowBlocks, B: Tensor) -> tuple[Tensor, Tensor]:
     """A A^T and B, or A^T A and A^T B where A has more rows than columns."""
     if rows.by_rows:
         return rows.whole @ rows.whole.T, B
