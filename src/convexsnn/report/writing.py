@@ -61,13 +61,14 @@ def verdict_on(estimator: Estimator, train: Split | None) -> Verdict:
     if train is None:
         return None, ("Checking needs the training data.",)
     outcome = recheck(estimator, train.X, train.y)
-    if OTHER_DATA in outcome["problems"]:
+    if any(problem.endswith(OTHER_DATA) for problem in outcome["problems"]):
         return None, ("The data shown here are not those that the model was trained on (their SHA-256 differs).",)
     if not outcome["holds"]:
         return False, tuple(f"Does not hold: {problem}." for problem in outcome["problems"])
-    again = outcome["recomputed"]
+    each = [own["recomputed"] for own in outcome.get("members", [outcome])]
+    values = "; ".join(f"objective {again['primal']:.12g} and lower bound {again['dual']:.12g}" for again in each)
     return True, (
         "Checked for this page: the hidden neurons were simulated anew on the training data, and the stored weights "
-        f"and dual vector give objective {again['primal']:.12g} and lower bound {again['dual']:.12g} in float64. "
+        f"and dual vector give {values} in float64.",
         "A proof in exact arithmetic: convexsnn verify --exact.",
     )
