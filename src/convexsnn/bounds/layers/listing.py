@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from convexsnn.bounds.cells.tree import DecisionTree
 from convexsnn.bounds.family import NetworkFamily, Unit
 from convexsnn.bounds.layers.clusters import Clusters, clustered
+from convexsnn.bounds.patterns.dynamics import Dynamics
 from convexsnn.bounds.patterns.enumerate import Patterns
 from convexsnn.bounds.patterns.enumerations import ByCells, Decisions, Enumeration, enumeration_of
 from convexsnn.prefixes import equal_prefixes
@@ -171,7 +172,7 @@ class Functions:
     """
 
     unit: Unit
-    tree: DecisionTree
+    tree: DecisionTree[Dynamics]
     patterns: Patterns
     bits: NDArray[np.uint8]
     clusters: Clusters
@@ -193,7 +194,7 @@ class Functions:
         bits = np.unpackbits(patterns.columns, axis=1, count=total)
         return cls(unit, tree, patterns, bits, _tree(bits, bits.astype(np.int16), np.ones(total)))
 
-    def along(self, tree: DecisionTree, k: int) -> NDArray[np.uint8]:
+    def along(self, tree: DecisionTree[Dynamics], k: int) -> NDArray[np.uint8]:
         """What function number k decides on a tree of some of the words, packed as `DecisionTree.along` has it."""
         bits, places = np.unpackbits(self.patterns.trains[k], count=self.tree.n_nodes), list[int]()
         for own in zip(*_steps(tree), strict=True):
@@ -205,7 +206,7 @@ class Functions:
         return {own: k for k, own in enumerate(zip(*_steps(self.tree), strict=True))}
 
 
-def _steps(tree: DecisionTree) -> tuple[list[int], list[tuple[bool, ...]], list[bool]]:
+def _steps(tree: DecisionTree[Dynamics]) -> tuple[list[int], list[tuple[bool, ...]], list[bool]]:
     """Of each node its parent, the spikes that it sees, and whether it reads the membrane."""
     return tree.parent.tolist(), [tuple(x) for x in (tree.x != 0).tolist()], tree.reads.tolist()
 
