@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.tree import DecisionTree
+from convexsnn.bounds.cells.tree import DecisionTree, Numbers
 from convexsnn.bounds.family import NetworkFamily, Unit
 from convexsnn.bounds.layers.clusters import Clusters, clustered
 from convexsnn.bounds.patterns.dynamics import Dynamics
@@ -21,8 +21,6 @@ from convexsnn.rationals import Floats
 from convexsnn.readouts import Readout
 from convexsnn.sequences import Sequences
 
-Numbers = NDArray[np.int64]
-
 # Spike trains of one neuron, and functions of the words of all: more of them are not listed.
 MOST = 400_000
 # Numbers of the clusters' codes, and words of spikes.
@@ -30,7 +28,7 @@ MOST_CODES, MOST_WORDS = 2**28, 2**14
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ReadPrefixes:
     """What is read: distinct prefixes of the sequences.
 
     Attributes
@@ -54,7 +52,7 @@ class Rows:
     steps: Numbers
 
     @classmethod
-    def of(cls, sequences: Sequences, *, every_step: bool) -> Rows:
+    def of(cls, sequences: Sequences, *, every_step: bool) -> ReadPrefixes:
         """Of sequences whose last steps, or all, are read."""
         same = equal_prefixes(sequences, every_step=False).numpy()
         _, kept, which = np.unique(same, return_index=True, return_inverse=True)
@@ -140,7 +138,7 @@ class Trains:
     clusters: Clusters
 
     @classmethod
-    def of(cls, unit: Unit, rows: Rows) -> Trains:
+    def of(cls, unit: Unit, rows: ReadPrefixes) -> Trains:
         """List them; ValueError where there are too many."""
         sequences = rows.sequences
         family = NetworkFamily(sequences.n_features, (unit,), every_step=True)
