@@ -25,15 +25,24 @@ def with_constant(hidden: Hidden) -> Hidden:
     ValueError
         When no part of the network's readout reads 1 of such a neuron, as none that counts spikes does.
     """
+    return _extended(hidden)[0]
+
+
+def _extended(hidden: Hidden) -> tuple[Hidden, int]:
+    """`hidden` with an always-firing neuron, and which output of the last layers is its 1."""
+    constant = _constant(hidden)
+    place = hidden.n_last + _part_of_one(hidden, constant)
+    return replace(hidden, branches=(*hidden.branches, constant)), place
+
+
+def _constant(hidden: Hidden) -> Branch:
     # leak 0, no reset, bias 1 = threshold: v = 1 at every step, so spike, membrane and analog readouts all give 1.
     layer = Layer(
         weight=torch.zeros(hidden.n_features, 1, dtype=hidden.dtype),
         neuron=lif(1, 0.0, 1.0, "none", hidden.dtype),
         bias=torch.ones(1, dtype=hidden.dtype),
     )
-    constant = Branch((layer,))
-    _part_of_one(hidden, constant)
-    return replace(hidden, branches=(*hidden.branches, constant.to(hidden.device)))
+    return Branch((layer,)).to(hidden.device)
 
 
 @isolated
@@ -50,10 +59,8 @@ def with_offset(network: Network, offset: Tensor) -> Network:
     hidden, W = network.hidden, network.W
     place = constant_place(hidden)
     if place is None:
-        hidden = with_constant(hidden)
+        hidden, place = _extended(hidden)
         W = torch.cat([W, W.new_zeros(hidden.n_last - len(W), W.shape[1])])
-        place = constant_place(hidden)
-    assert place is not None
     weights = W.clone()
     weights[place] += offset
     return Network(hidden, weights)
@@ -65,7 +72,7 @@ def constant_place(hidden: Hidden) -> int | None:
     if not hidden.branches:
         return None
     bare = without_constant(hidden)
-    if not with_constant(bare).equals(hidden):
+    if not replace(bare, branches=(*bare.branches, _constant(hidden))).equals(hidden):
         return None
     return bare.n_last + _part_of_one(bare, hidden.branches[-1])
 

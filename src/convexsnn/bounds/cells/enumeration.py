@@ -11,6 +11,7 @@ from convexsnn.bounds.cells.deciding import Weights
 from convexsnn.bounds.cells.regions import Cutting, Regions
 from convexsnn.bounds.cells.states import States
 from convexsnn.bounds.cells.tree import DecisionTree
+from convexsnn.bounds.patterns.dynamics import Dynamics
 from convexsnn.bounds.patterns.enumerate import Patterns
 
 # Regions cut at once; more of them wait.
@@ -30,7 +31,7 @@ class CellEnumeration:
         Says what the decisions of a pattern are.
     """
 
-    def __init__(self, tree: DecisionTree) -> None:
+    def __init__(self, tree: DecisionTree[Dynamics]) -> None:
         self.tree = tree
 
     def _cutting(self) -> Cutting:

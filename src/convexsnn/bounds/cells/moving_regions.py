@@ -21,6 +21,7 @@ from convexsnn.bounds.cells.polynomials import CHANGING, DOUBTFUL
 from convexsnn.bounds.cells.regions import Regions, advanced, decided, places_of, starting_orthants
 from convexsnn.bounds.cells.roots import ABOVE, AT, BELOW, Roots, certain_sign
 from convexsnn.bounds.cells.states import States
+from convexsnn.bounds.patterns.moving import MovingDynamics
 from convexsnn.rationals import Floats
 from convexsnn.rationals.polynomials import Polynomial
 
@@ -110,7 +111,10 @@ class MovingCutting:
 
     def __init__(self, states: States, weights: Weights, reach: tuple[float, float]) -> None:
         self.states, self.weights, self._reach = states, weights, reach
-        self._roots, self._products = Roots(), ExactProducts(states)
+        self._roots, self._products, dynamics = Roots(), ExactProducts(states), states.tree.dynamics
+        if not isinstance(dynamics, MovingDynamics):
+            raise TypeError("states must be of forms that move with the leak")
+        self._leak_at = dynamics.leak_at
 
     def start(self) -> MovingRegions:
         """All parameters, and all leaks: as orthants, for the leaks within the range and those at its ends."""
@@ -150,8 +154,7 @@ class MovingCutting:
     def neurons(self, regions: MovingRegions) -> Floats:
         """Parameters of a neuron in the middle of each region, with its leak as the last: (r + 1, B)."""
         p = self.states.parameters(_middles(regions.still.cones, regions.x, self.states.r))
-        dynamics = self.states.tree.dynamics
-        return np.concatenate([p, [[dynamics.leak_at(x) for x in regions.x.tolist()]]])
+        return np.concatenate([p, [[self._leak_at(x) for x in regions.x.tolist()]]])
 
     def leak_of(self, regions: MovingRegions, k: int) -> float:
         """A leak of a region, of few digits where the region is of several."""
@@ -162,7 +165,7 @@ class MovingCutting:
                 if low + (x - low) / 2 < short < high - (high - x) / 2:
                     x = short
                     break
-        return self.states.tree.dynamics.leak_at(x)
+        return self._leak_at(x)
 
     def _whole(self) -> list[Span]:
         """All leaks: those within the range, and those at its ends but 0."""

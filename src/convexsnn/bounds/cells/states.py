@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from convexsnn.bounds.cells.cones import FormTable
 from convexsnn.bounds.cells.polynomials import ROUNDING
 from convexsnn.bounds.cells.tree import DecisionTree, Numbers
+from convexsnn.bounds.patterns.dynamics import Steps
 from convexsnn.rationals import Floats, Integers, bit_length, primitive
 
 Line = tuple[int, ...]
@@ -33,7 +34,7 @@ class States:
         Parameters.
     """
 
-    def __init__(self, tree: DecisionTree) -> None:
+    def __init__(self, tree: DecisionTree[Steps]) -> None:
         self.tree, self.r = tree, tree.dynamics.n_parameters
         width = self.r * tree.dynamics.length
         self._scales = np.tile(_scales(tree), tree.dynamics.length)
@@ -132,7 +133,7 @@ class States:
         return side * (self._numbers[line] + 1)
 
 
-def _scales(tree: DecisionTree) -> Integers:
+def _scales(tree: DecisionTree[Steps]) -> Integers:
     """Powers of two that make the coefficients of all parameters alike in size: (r,)."""
     d = tree.dynamics.family.n_features
     lengths = [max(1, bit_length(tree.x[:, k])) for k in range(d)] + [1] * (tree.dynamics.n_parameters - d)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from convexsnn.bounds.family import NetworkFamily, Unit
-from convexsnn.bounds.patterns.dynamics import Bits, Conditions, Dynamics
-from convexsnn.bounds.patterns.moving import MovingDynamics
+from convexsnn.bounds.patterns.dynamics import Bits, Conditions, Dynamics, Steps
 from convexsnn.bounds.patterns.trees import Inputs, distinct_inputs
 from convexsnn.prefixes import equal_prefixes
 from convexsnn.rationals import Floats, Integers
@@ -20,8 +19,12 @@ from convexsnn.sequences import Sequences
 Numbers = NDArray[np.int64]
 
 
+S = TypeVar("S", bound=Steps, covariant=True)
+Other = TypeVar("Other", bound=Steps)
+
+
 @dataclass(frozen=True, eq=False)
-class DecisionTree:
+class DecisionTree(Generic[S]):
     """The decisions of one unit: whether it fires after each prefix, and the bits that are read of its membrane.
 
     Nodes are numbered level by level, so that the children of a node follow one another. A node that reads the membrane
@@ -29,7 +32,7 @@ class DecisionTree:
 
     Attributes
     ----------
-    dynamics : Dynamics or MovingDynamics
+    dynamics : Steps
     x : integer array of shape (N, d)
         The last step of each node's prefix.
     t : int64 array of shape (N,)
@@ -44,7 +47,7 @@ class DecisionTree:
         The node whose decision each dictionary row reads.
     """
 
-    dynamics: Any
+    dynamics: S
     x: Integers
     t: Numbers
     parent: Numbers
@@ -63,7 +66,7 @@ class DecisionTree:
         return int((self.parent < 0).sum())
 
     @classmethod
-    def of(cls, unit: Unit, family: NetworkFamily, sequences: Sequences) -> DecisionTree:
+    def of(cls, unit: Unit, family: NetworkFamily, sequences: Sequences) -> DecisionTree[Dynamics]:
         """The tree of the prefixes that a family's rows depend on."""
         inputs = distinct_inputs(unit, family, sequences)
         dynamics = Dynamics.of(unit, family, inputs.values)
@@ -76,12 +79,17 @@ class DecisionTree:
         children = np.bincount(parent[parent >= 0], minlength=len(order))
         first = np.concatenate([[0], np.cumsum(children)]) + int((parent < 0).sum())
         i, t = where[order].T
-        return cls(dynamics, dynamics.values[i, t], t, parent, first, reads, place[int(family.reads_membrane), read])
+        rows = place[int(family.reads_membrane), read]
+        return DecisionTree(dynamics, dynamics.values[i, t], t, parent, first, reads, rows)
 
-    def with_leak(self, leak: float) -> DecisionTree:
+    def with_leak(self, leak: float) -> DecisionTree[Dynamics]:
         """The same decisions of neurons of one leak."""
-        dynamics = self.dynamics.still if isinstance(self.dynamics, MovingDynamics) else self.dynamics
-        return replace(self, dynamics=dynamics.with_leak(leak))
+        return self.with_dynamics(self.dynamics.with_leak(leak))
+
+    def with_dynamics(self, dynamics: Other) -> DecisionTree[Other]:
+        """The same decisions of neurons of other steps."""
+        own = {name: getattr(self, name) for name in ("x", "t", "parent", "first", "reads", "rows")}
+        return DecisionTree(dynamics, **own)
 
     def sums_below(self, own: Floats) -> Floats:
         """The sums of `own` (N, C) over each node and all below it: (N, C)."""
@@ -98,7 +106,7 @@ class DecisionTree:
         np.add.at(total, self.rows, U)
         return total
 
-    def along(self, train: NDArray[np.uint8]) -> Conditions:
+    def along(self: DecisionTree[Dynamics], train: NDArray[np.uint8]) -> Conditions:
         """What a neuron meets whose decisions on all nodes are these bits, packed by `numpy.packbits`."""
         bits = np.unpackbits(train, count=self.n_nodes).astype(bool)
         dynamics, forms = self.dynamics, []

@@ -10,17 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.tree import DecisionTree
+from convexsnn.bounds.cells.tree import DecisionTree, Numbers
 from convexsnn.bounds.family import NetworkFamily, Unit
 from convexsnn.bounds.layers.clusters import Clusters, clustered
+from convexsnn.bounds.patterns.dynamics import Dynamics
 from convexsnn.bounds.patterns.enumerate import Patterns
 from convexsnn.bounds.patterns.enumerations import ByCells, Decisions, Enumeration, enumeration_of
 from convexsnn.prefixes import equal_prefixes
 from convexsnn.rationals import Floats
 from convexsnn.readouts import Readout
 from convexsnn.sequences import Sequences
-
-Numbers = NDArray[np.int64]
 
 # Spike trains of one neuron, and functions of the words of all: more of them are not listed.
 MOST = 400_000
@@ -29,7 +28,7 @@ MOST_CODES, MOST_WORDS = 2**28, 2**14
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ReadPrefixes:
     """What is read: distinct prefixes of the sequences.
 
     Attributes
@@ -53,7 +52,7 @@ class Rows:
     steps: Numbers
 
     @classmethod
-    def of(cls, sequences: Sequences, *, every_step: bool) -> Rows:
+    def of(cls, sequences: Sequences, *, every_step: bool) -> ReadPrefixes:
         """Of sequences whose last steps, or all, are read."""
         same = equal_prefixes(sequences, every_step=False).numpy()
         _, kept, which = np.unique(same, return_index=True, return_inverse=True)
@@ -139,7 +138,7 @@ class Trains:
     clusters: Clusters
 
     @classmethod
-    def of(cls, unit: Unit, rows: Rows) -> Trains:
+    def of(cls, unit: Unit, rows: ReadPrefixes) -> Trains:
         """List them; ValueError where there are too many."""
         sequences = rows.sequences
         family = NetworkFamily(sequences.n_features, (unit,), every_step=True)
@@ -171,7 +170,7 @@ class Functions:
     """
 
     unit: Unit
-    tree: DecisionTree
+    tree: DecisionTree[Dynamics]
     patterns: Patterns
     bits: NDArray[np.uint8]
     clusters: Clusters
@@ -193,7 +192,7 @@ class Functions:
         bits = np.unpackbits(patterns.columns, axis=1, count=total)
         return cls(unit, tree, patterns, bits, _tree(bits, bits.astype(np.int16), np.ones(total)))
 
-    def along(self, tree: DecisionTree, k: int) -> NDArray[np.uint8]:
+    def along(self, tree: DecisionTree[Dynamics], k: int) -> NDArray[np.uint8]:
         """What function number k decides on a tree of some of the words, packed as `DecisionTree.along` has it."""
         bits, places = np.unpackbits(self.patterns.trains[k], count=self.tree.n_nodes), list[int]()
         for own in zip(*_steps(tree), strict=True):
@@ -205,7 +204,7 @@ class Functions:
         return {own: k for k, own in enumerate(zip(*_steps(self.tree), strict=True))}
 
 
-def _steps(tree: DecisionTree) -> tuple[list[int], list[tuple[bool, ...]], list[bool]]:
+def _steps(tree: DecisionTree[Dynamics]) -> tuple[list[int], list[tuple[bool, ...]], list[bool]]:
     """Of each node its parent, the spikes that it sees, and whether it reads the membrane."""
     return tree.parent.tolist(), [tuple(x) for x in (tree.x != 0).tolist()], tree.reads.tolist()
 

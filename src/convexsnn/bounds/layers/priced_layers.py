@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from convexsnn.bounds.cells.tree import Numbers
 from convexsnn.bounds.family import NetworkFamily
-from convexsnn.bounds.layers.listing import Functions, Numbers, Rows, Trains, Words
+from convexsnn.bounds.layers.listing import Functions, ReadPrefixes, Trains, Words
 from convexsnn.bounds.layers.realising import Realising
 from convexsnn.bounds.layers.tuples import Read, Tuples, bounded, split
 from convexsnn.bounds.pricing.protocol import Found
@@ -25,7 +26,7 @@ class LayeredCells:
     Attributes
     ----------
     family : NetworkFamily
-    rows : Rows
+    rows : ReadPrefixes
     words : Words
     trains : Trains
         Spike trains of single neurons of the first layer.
@@ -43,7 +44,7 @@ class LayeredCells:
         family.check_priceable()
         assert family.below is not None
         self.family, sequences = family, sequences.to(torch.device("cpu"), torch.float64)
-        self.rows = Rows.of(sequences, every_step=family.every_step)
+        self.rows = ReadPrefixes.of(sequences, every_step=family.every_step)
         self.words = Words(self.rows.lengths, family.below.width)
         self.functions = tuple(Functions.of(unit, family.readout, self.words) for unit in family.units)
         self.trains = Trains.of(family.below.unit, self.rows)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convexsnn.bounds.cells.tree import DecisionTree
 from convexsnn.bounds.family import NetworkFamily
-from convexsnn.bounds.layers.listing import Functions, Rows, Trains
+from convexsnn.bounds.layers.listing import Functions, ReadPrefixes, Trains
 from convexsnn.bounds.patterns.witness import find_branch
 from convexsnn.network import Branch, Layer
 from convexsnn.sequences import Sequences
@@ -22,12 +22,12 @@ class Realising:
     Parameters
     ----------
     family : NetworkFamily
-    rows : Rows
+    rows : ReadPrefixes
     trains : Trains
         Of the first layer. The neuron found for each is kept.
     """
 
-    def __init__(self, family: NetworkFamily, rows: Rows, trains: Trains) -> None:
+    def __init__(self, family: NetworkFamily, rows: ReadPrefixes, trains: Trains) -> None:
         self._family, self._rows, self._trains = family, rows, trains
         self._neurons: dict[int, Branch | None] = {}
 

@@ -11,11 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convexsnn.bounds.cells.tree import Numbers
 from convexsnn.bounds.layers.clusters import Clusters
 from convexsnn.compiling import cached
 from convexsnn.rationals import Floats
-
-Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,7 +69,7 @@ class Enumeration(Protocol):
 class ByCells:
     """The cells of parameters in which a neuron decides alike; see `CellEnumeration`."""
 
-    def __init__(self, tree: DecisionTree) -> None:
+    def __init__(self, tree: DecisionTree[Dynamics]) -> None:
         self.tree = tree
         self._cells = CellEnumeration(tree)
 

@@ -7,7 +7,6 @@ integers as those of `dynamics` are, in the same units.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,12 +49,16 @@ class MovingDynamics:
         """The leak at x, rounded to a float."""
         return self.base + self.side * x
 
+    def with_leak(self, leak: float) -> Dynamics:
+        """The same neurons of one leak."""
+        return self.still.with_leak(leak)
+
     @property
     def moves(self) -> bool:
         """Whether forms move with the leak."""
         return True
 
-    @cached_property
+    @property
     def length(self) -> int:
         """Coefficients of each entry: the first potential has one, and each step adds one."""
         return self.still.values.shape[1]

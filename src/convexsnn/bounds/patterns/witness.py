@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.bounds.patterns.dynamics import Conditions, Dynamics
+from convexsnn.bounds.patterns.dynamics import Conditions, Dynamics, Steps
 from convexsnn.bounds.patterns.weights import candidates
 from convexsnn.network import Branch, Hidden
 from convexsnn.rationals import Floats
@@ -39,12 +39,12 @@ def find_branch(dynamics: Dynamics, conditions: Conditions, sequences: Sequences
     return None
 
 
-def branch_of(dynamics: Dynamics, p: Floats) -> Branch:
+def branch_of(dynamics: Steps, p: Floats) -> Branch:
     """The neurons of parameters (r, m) as one layer."""
     return dynamics.unit.branch(torch.from_numpy(p), dynamics.family.n_features, torch.float64)
 
 
-def run_in_floats(dynamics: Dynamics, p: Floats, sequences: Sequences) -> tuple[Branch, Simulation] | None:
+def run_in_floats(dynamics: Steps, p: Floats, sequences: Sequences) -> tuple[Branch, Simulation] | None:
     """The neurons of parameters (r, m) as one layer, and what they do; None beyond the range of float64."""
     family = dynamics.family
     try:

@@ -17,7 +17,7 @@ from convexsnn.bounds.cells.regions import Cutting, Regions
 from convexsnn.bounds.cells.states import States
 from convexsnn.bounds.cells.tree import DecisionTree
 from convexsnn.bounds.family import NetworkFamily, Unit
-from convexsnn.bounds.patterns.dynamics import Dynamics
+from convexsnn.bounds.patterns.dynamics import Steps
 from convexsnn.bounds.patterns.moving import MovingDynamics
 from convexsnn.bounds.patterns.witness import branch_of, find_branch, rounding_of, run_in_floats
 from convexsnn.bounds.pricing.protocol import Found
@@ -92,7 +92,7 @@ class PricedCells(Generic[R]):
     def __init__(
         self,
         cells: FamilyCells,
-        tree: DecisionTree,
+        tree: DecisionTree[Steps],
         cutting: Callable[[Weights], _Cutting[R]],
         U: Floats,
         penalty: Norm,
@@ -178,16 +178,16 @@ class PricedCells(Generic[R]):
         return self._penalty.row_norms(torch.from_numpy(sizes)).numpy()
 
 
-def _trees(unit: Unit, family: NetworkFamily, sequences: Sequences) -> list[DecisionTree]:
+def _trees(unit: Unit, family: NetworkFamily, sequences: Sequences) -> list[DecisionTree[Steps]]:
     """The decisions of a unit: for free leaks those at 0 and at 1, if these are free, and of leaks near either."""
     if unit.leak_to is None:
         return [DecisionTree.of(unit, family, sequences)]
     still = DecisionTree.of(replace(unit, leak_to=None), family, sequences)
-    dynamics: list[Dynamics | MovingDynamics] = []
-    dynamics += [still.dynamics.with_leak(end) for end in (0.0, 1.0) if end in (unit.leak, unit.leak_to)]
-    dynamics += [MovingDynamics.of(unit, still.dynamics, 0)] if unit.leak < BETWEEN else []
-    dynamics += [MovingDynamics.of(unit, still.dynamics, 1)] if unit.leak_to > BETWEEN else []
-    return [replace(still, dynamics=own) for own in dynamics]
+    bases = [base for base, near in ((0, unit.leak < BETWEEN), (1, unit.leak_to > BETWEEN)) if near]
+    return [
+        *(still.with_leak(end) for end in (0.0, 1.0) if end in (unit.leak, unit.leak_to)),
+        *(still.with_dynamics(MovingDynamics.of(unit, still.dynamics, base)) for base in bases),
+    ]
 
 
 def _cutting_of(states: States) -> Callable[[Weights], Any]:

@@ -42,7 +42,7 @@ class Found:
     members: tuple[int, ...] = ()
 
 
-class Batch(Protocol):
+class RegionBatch(Protocol):
     """A batch of B regions."""
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class Batch(Protocol):
         ...
 
 
-B = TypeVar("B", bound=Batch)
+B = TypeVar("B", bound=RegionBatch)
 
 
 class Pricing(Protocol[B]):
