@@ -178,8 +178,9 @@ class SpikingEstimator(InputReader, Results, WithCallbacks, ABC):
         run = Run(seed_of(self.random_state), self.device, self._options(), observer or Observer(), checkpoint)
         regularisation = self.recipe.regularisation(self.rho)
         self.recipe_ = replace(self.recipe, witnesses=self.family.suited(problem, run))
-        if any(is_auto(setting) for setting in (self.witnesses, self.loss, self.penalty, self.beta)):
-            run.observer.begin(f"chosen by the data: {self.recipe_}")
+        open_settings = any(map(is_auto, (self.witnesses, self.loss, self.penalty, self.beta)))
+        if open_settings and run.observer.chose is not None:
+            run.observer.chose(f"chosen by the data: {self.recipe_}")
         share = self.validation_fraction
         fitted = fitting.fit(problem.over(ranks), self.family, regularisation, run, validation_fraction=share)
         self.beta_, self.path_ = fitted.beta, list(fitted.path)
