@@ -121,7 +121,7 @@ def fitted(way: str, X: list[np.ndarray], y: np.ndarray, seed: int) -> SpikingCl
 
 def cell(name: str, way: str, splits: int) -> str:
     """A cell of the table."""
-    (X, y), _ = series.load(name, 0, None)
+    (X, y), _ = series.load(name, 0, {})
     scores, columns, seconds = [], [], []
     shuffled = StratifiedShuffleSplit(splits, test_size=0.4, random_state=0)
     for seed, (train, held) in enumerate(shuffled.split(np.zeros(len(y)), y)):

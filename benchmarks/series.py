@@ -1,6 +1,7 @@
 """Sequences of real numbers: kernels with a convex readout beside the usual classifiers of time series.
 
     python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few priced l1 search members
+                                [--seeds 3] [--mnist DIR] [--cost]
                                 searches delayed ridge dtw minirocket echo] [--seeds 3] [--mnist DIR] [--fashion DIR]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
@@ -17,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from convexsnn import Kernels, KernelSearch, Search, SpikingClassifier
+from convexsnn.cost import inference_cost
 from convexsnn.tasks import TaskSettings, load_task
 
 BUNDLED = ("ArrowHead", "GunPoint", "ItalyPowerDemand", "BasicMotions", "JapaneseVowels", "OSULeaf")
@@ -51,8 +54,23 @@ class Split(NamedTuple):
     y: np.ndarray
 
 
-Fitted = tuple[Callable[[list[np.ndarray]], np.ndarray], int | None]
-"""Predictions of sequences, and the columns in use."""
+class Size(NamedTuple):
+    """Columns in use, neurons, and what an inference costs; means over seeds are printed."""
+
+    columns: float
+    neurons: float
+    spikes: float
+    operations: float
+
+    @classmethod
+    def of(cls, model: SpikingClassifier, X: list[np.ndarray]) -> Size:
+        """Of a fitted model on some sequences."""
+        cost, columns = inference_cost(model.network_, model.sequences(X)), [f.certificate_.support for f in model.fits]
+        return cls(sum(columns), cost.neurons, cost.spikes_per_inference, cost.effective_acs + cost.effective_macs)
+
+
+Fitted = tuple[Callable[[list[np.ndarray]], np.ndarray], Callable[[list[np.ndarray]], Size] | None]
+"""Predictions of sequences, and for our own how large the network is."""
 
 
 Folders = dict[str, Path | None]
@@ -90,7 +108,7 @@ def ours(**settings: Any) -> Callable[[Split, int], Fitted]:
 
     def fit(train: Split, seed: int) -> Fitted:
         model = SpikingClassifier(**settings, random_state=seed).fit(train.X, train.y)
-        return model.predict, sum(fit.certificate_.support for fit in model.fits)
+        return model.predict, partial(Size.of, model)
 
     return fit
 
@@ -130,6 +148,12 @@ def minirocket(seed: int) -> Any:
     return MiniRocketClassifier(random_state=seed)
 
 
+def multirocket(seed: int) -> Any:
+    from aeon.classification.convolution_based import MultiRocketHydraClassifier
+
+    return MultiRocketHydraClassifier(random_state=seed)
+
+
 def echo(train: Split, seed: int) -> Fitted:
     """An echo state network of 500 units: the mean of its states and the last of them, read by ridge regression."""
     from reservoirpy.nodes import Reservoir
@@ -144,7 +168,7 @@ def echo(train: Split, seed: int) -> Fitted:
     return (lambda X: model.predict(states(X))), None
 
 
-NEEDED = {"dtw": "aeon", "minirocket": "aeon", "echo": "reservoirpy"}
+NEEDED = {"dtw": "aeon", "minirocket": "aeon", "multirocket": "aeon", "echo": "reservoirpy"}
 """The packages of methods of other make."""
 METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
     "default": ("default", ours()),
@@ -159,22 +183,24 @@ METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
     "ridge": ("ridge on raw numbers", on_arrays(ridge, flat=True)),
     "dtw": ("1-NN DTW", on_arrays(nearest, flat=False)),
     "minirocket": ("MiniRocket", on_arrays(minirocket, flat=False)),
+    "multirocket": ("MultiRocketHydra", on_arrays(multirocket, flat=False)),
     "echo": ("echo state network", echo),
 }
 
 
-def measure(name: str, method: Callable[[Split, int], Fitted], seeds: int, folders: Folders) -> str:
+def measure(name: str, method: Callable[[Split, int], Fitted], options: argparse.Namespace) -> str:
     """A cell of the table."""
-    accuracies, columns, seconds = [], [], []
-    for seed in range(seeds):
-        train, test = load(name, seed, folders)
+    accuracies, sizes, seconds = [], [], []
+    for seed in range(options.seeds):
+        train, test = load(name, seed, options.folders)
         begun = time.process_time()
-        predict, used = method(train, seed)
+        predict, size = method(train, seed)
         seconds.append(time.process_time() - begun)
         accuracies.append(100.0 * float(np.mean(predict(test.X) == test.y)))
-        columns.append(used)
-    of = "" if columns[0] is None else f"{np.mean([c for c in columns if c is not None]):.0f} columns, "
-    spread = f" ± {np.std(accuracies):.1f}" if seeds > 1 else ""
+        sizes += [] if size is None else [size(test.X)]
+    means = zip(Size._fields, np.mean(sizes, axis=0), strict=True) if sizes else ()
+    of = "".join(f"{mean:,.0f} {name}, " for name, mean in means if options.cost or name == "columns")
+    spread = f" ± {np.std(accuracies):.1f}" if options.seeds > 1 else ""
     return f"{np.mean(accuracies):.1f}{spread} ({of}{np.median(seconds):.1f} s)"
 
 
@@ -184,16 +210,17 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=DATA)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--cost", action="store_true", help="neurons, spikes and operations of our own")
     for task in ("mnist", "fashion"):
         parser.add_argument(f"--{task}", type=Path, help=f"folder of the four IDX files of {task}")
     options = parser.parse_args()
-    folders: Folders = {"mnist": options.mnist, "fashion-mnist": options.fashion}
+    options.folders = {"mnist": options.mnist, "fashion-mnist": options.fashion}
     warnings.simplefilter("ignore")
     print("| data | " + " | ".join(METHODS[method][0] for method in options.methods) + " |")
     print("|---" * (1 + len(options.methods)) + "|")
     for name in options.data:
         cells = [
-            measure(name, METHODS[method][1], options.seeds, folders)
+            measure(name, METHODS[method][1], options)
             if method not in NEEDED or find_spec(NEEDED[method])
             else f"{NEEDED[method]} is not installed"
             for method in options.methods

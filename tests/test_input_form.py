@@ -270,5 +270,6 @@ def test_input_far_from_the_range_of_training_is_warned_about_once():
     assert len(caught) == 1
     assert caught[0].filename == __file__
     constant = fit(np.concatenate([X, np.ones((30, 5, 1))], axis=2))
+    quietly(lambda: constant.predict(np.concatenate([X, np.full((30, 5, 1), 1.0 + 1e-13)], axis=2)))
     with pytest.warns(UserWarning, match="far from 1 to 1"):
         constant.predict(np.concatenate([X, np.zeros((30, 5, 1))], axis=2))

@@ -39,7 +39,8 @@ def test_verbose_shows_lines_where_there_is_no_terminal_and_changes_nothing(caps
     assert capsys.readouterr().err == ""
     loud = SpikingClassifier(**SMALL, beta=[1.0, 0.1], verbose=True).fit(X, y)
     shown = capsys.readouterr().err.splitlines()
-    assert shown[0] == "2 betas on all sequences"
+    assert shown[0] == "chosen by the data: gaussian, cross_entropy loss, l1 penalty, several betas"
+    assert shown[1] == "2 betas on all sequences"
     assert "fold 1 of 5" in shown
     assert any(line.startswith("solved: objective ") for line in shown)
     assert loud.certificate_ == quiet.certificate_

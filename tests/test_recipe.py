@@ -37,6 +37,15 @@ def test_the_family_depends_on_the_data(X, family):
     assert (recipe.loss, recipe.penalty, recipe.beta, recipe.columns) == expected
 
 
+def test_the_choice_is_told_where_something_was_left_open(capsys):
+    SpikingClassifier(witnesses=Kernels(last=40), random_state=0, verbose=True).fit(REAL, y)
+    told = "chosen by the data: kernels, squared loss, ridge penalty, several betas, at most 1000 columns"
+    assert told in " ".join(capsys.readouterr().err.split())
+    named = {"loss": "squared", "penalty": "ridge", "beta": 1.0}
+    SpikingClassifier(witnesses=Kernels(last=40), **named, random_state=0, verbose=True).fit(REAL, y)
+    assert "chosen by" not in capsys.readouterr().err
+
+
 def test_many_sequences_choose_their_windows_and_may_read_more_columns():
     steps = np.arange(10) / 10.0
     phase = RNG.random((2000, 1))

@@ -22,12 +22,15 @@ class Observer:
         It is told in words what is done next.
     searched : callable (convexsnn.search.Round), optional
         It is called after each round of a search.
+    chose : callable (str), optional
+        It is told in words what was chosen where the settings leave it to the data.
     """
 
     simulated: Callable[[int, int], None] | None = None
     solved: Callable[[Progress], None] | None = None
     began: Callable[[str], None] | None = None
     searched: Callable[[Any], None] | None = None
+    chose: Callable[[str], None] | None = None
 
     def begin(self, what: str) -> None:
         """Say what is done next."""

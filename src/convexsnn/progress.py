@@ -73,7 +73,7 @@ def bars(tol: float, console: Console) -> Iterator[Observer]:
             share = 0.0 if not math.isfinite(gap) else min(1.0, math.log(max(gap, tol)) / math.log(tol))
             drawn.update(solution, completed=max(0.0, share), detail=stage + _state(state))
 
-        yield Observer(simulated, solved, began, lambda entry: began(_round(entry)))
+        yield Observer(simulated, solved, began, lambda entry: began(_round(entry)), began)
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def lines(write: Callable[[str], None] | None = None) -> Iterator[Observer]:
         nonlocal last
         last = state
 
-    yield Observer(None, solved, began, lambda entry: began(_round(entry)))
+    yield Observer(None, solved, began, lambda entry: began(_round(entry)), began)
     finish()
 
 

@@ -19,7 +19,7 @@ from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
 from convexsnn.estimators.arguments import check_device, check_intercept, is_free, labels_beside, pair_of, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
-from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real
+from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real, is_auto
 from convexsnn.estimators.results import Results
 from convexsnn.estimators.targets import spread_weights
 from convexsnn.estimators.watching import WithCallbacks
@@ -178,6 +178,9 @@ class SpikingEstimator(InputReader, Results, WithCallbacks, ABC):
         run = Run(seed_of(self.random_state), self.device, self._options(), observer or Observer(), checkpoint)
         regularisation = self.recipe.regularisation(self.rho)
         self.recipe_ = replace(self.recipe, witnesses=self.family.suited(problem, run))
+        open_settings = any(map(is_auto, (self.witnesses, self.loss, self.penalty, self.beta)))
+        if open_settings and run.observer.chose is not None:
+            run.observer.chose(f"chosen by the data: {self.recipe_}")
         share = self.validation_fraction
         fitted = fitting.fit(problem.over(ranks), self.family, regularisation, run, validation_fraction=share)
         self.beta_, self.path_ = fitted.beta, list(fitted.path)

@@ -23,6 +23,8 @@ LONG, SMOOTH_TABLE = 16, 0.75
 
 # Beyond the range of training by more than this part of its width, what a network answers is guesswork.
 BEYOND = 0.25
+# A constant feature may differ from what it was by this part of its value, which is rounding.
+ROUNDING = 1e-9
 # Sequences that are looked at at a time, of those that are read in batches.
 SEEN = 4096
 
@@ -75,7 +77,8 @@ class Seen:
     def warn_of_range(self, sequences: Sequences) -> None:
         """One warning where values lie beyond the range of training by more than a quarter of its width."""
         low, high = np.array(self.low), np.array(self.high)
-        slack, shown = BEYOND * (high - low), sequences.shown
+        rounding = ROUNDING * np.maximum(np.abs(low), np.abs(high))
+        slack, shown = np.maximum(BEYOND * (high - low), rounding), sequences.shown
         least, most = torch.from_numpy(low - slack), torch.from_numpy(high + slack)
         out = (((sequences.values < least) | (sequences.values > most)) & shown[:, :, None]).sum(dim=(0, 1)).numpy()
         if not out.any():

@@ -102,6 +102,12 @@ class Recipe:
             limit,
         )
 
+    def __str__(self) -> str:
+        """The choice in words."""
+        betas = f"beta {self.beta}" if isinstance(self.beta, int | float) else "several betas"
+        limit = [] if self.columns is None else [f"at most {self.columns} columns"]
+        return ", ".join([self.witnesses.name, f"{self.loss} loss", f"{self.penalty} penalty", betas, *limit])
+
     def regularisation(self, rho: Any) -> Regularisation:
         """Of these betas, or of `rho`."""
         return Regularisation.read(self.beta, rho, self.columns)
