@@ -4,10 +4,10 @@
                                 searches delayed ridge dtw minirocket echo] [--seeds 3] [--mnist DIR] [--fashion DIR]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
-random split for each seed. ``--data mnist-1d mnist-6000 mnist-all mnist-permuted fashion-mnist-all`` has more: images
-row by row, all of them or nearly so, or pixel by pixel in a random order. Prints a Markdown table: test accuracy in per
-cent, mean and standard deviation over seeds, with the columns in use and the seconds of processor time of the fit. A
-method whose package is not installed says so. One thread: set OMP_NUM_THREADS=1.
+random split for each seed. Further data are those named in `TASKS`: images row by row, up to all of them, or pixel by
+pixel in a random order. Prints a Markdown table: test accuracy in per cent, mean and standard deviation over seeds,
+with the columns in use and the seconds of processor time of the fit. A method whose package is not installed says so.
+One thread: set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ BUNDLED = ("ArrowHead", "GunPoint", "ItalyPowerDemand", "BasicMotions", "Japanes
 DATA = (*BUNDLED, "PickupGestureWiimoteZ", "digits-100", "digits-1000")
 TASKS = {
     "mnist-1d": ("mnist-1d", TaskSettings()),
+    "mnist-1d-100": ("mnist-1d", TaskSettings(n_train=100)),
+    "mnist-100": ("mnist", TaskSettings(n_train=100, timesteps=28)),
     "mnist-6000": ("mnist", TaskSettings(n_train=6000, timesteps=28)),
     "mnist-all": ("mnist", TaskSettings(n_train=59_999, n_val=1, n_test=10_000, timesteps=28)),
     "mnist-permuted": ("mnist", TaskSettings(n_train=2000, timesteps=784, permute=True)),
