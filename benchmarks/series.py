@@ -40,7 +40,7 @@ TASKS = {
     "mnist-100": ("mnist", TaskSettings(n_train=100, timesteps=28)),
     "mnist-6000": ("mnist", TaskSettings(n_train=6000, timesteps=28)),
     "mnist-all": ("mnist", TaskSettings(n_train=59_999, n_val=1, n_test=10_000, timesteps=28)),
-    "mnist-permuted": ("mnist", TaskSettings(n_train=2000, timesteps=784, permute=True)),
+    "mnist-permuted": ("mnist", TaskSettings(n_train=6000, timesteps=784, permute=True)),
     "fashion-mnist-all": ("fashion-mnist", TaskSettings(n_train=59_800, n_val=1, n_test=9_900, timesteps=28)),
 }
 """Tasks and their settings."""
