@@ -1,14 +1,14 @@
 """Sequences of real numbers: kernels with a convex readout beside the usual classifiers of time series.
 
-    python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few priced l1 search members
-                                [--seeds 3] [--mnist DIR] [--cost]
-                                searches delayed ridge dtw minirocket echo] [--seeds 3] [--mnist DIR] [--fashion DIR]
+    python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few priced l1 windows-4
+                                windows-28 search members searches delayed ridge dtw minirocket echo]
+                                [--seeds 3] [--mnist DIR] [--fashion DIR] [--cost]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
-random split for each seed. ``--data mnist-1d mnist-6000 mnist-all mnist-permuted fashion-mnist-all`` has more: images
-row by row, all of them or nearly so, or pixel by pixel in a random order. Prints a Markdown table: test accuracy in per
-cent, mean and standard deviation over seeds, with the columns in use and the seconds of processor time of the fit. A
-method whose package is not installed says so. One thread: set OMP_NUM_THREADS=1.
+random split for each seed. Further data are those named in `TASKS`: images row by row, up to all of them, or pixel by
+pixel in a random order. Prints a Markdown table: test accuracy in per cent, mean and standard deviation over seeds,
+with the columns in use and the seconds of processor time of the fit. A method whose package is not installed says so.
+One thread: set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ BUNDLED = ("ArrowHead", "GunPoint", "ItalyPowerDemand", "BasicMotions", "Japanes
 DATA = (*BUNDLED, "PickupGestureWiimoteZ", "digits-100", "digits-1000")
 TASKS = {
     "mnist-1d": ("mnist-1d", TaskSettings()),
+    "mnist-1d-100": ("mnist-1d", TaskSettings(n_train=100)),
+    "mnist-100": ("mnist", TaskSettings(n_train=100, timesteps=28)),
     "mnist-6000": ("mnist", TaskSettings(n_train=6000, timesteps=28)),
     "mnist-all": ("mnist", TaskSettings(n_train=59_999, n_val=1, n_test=10_000, timesteps=28)),
-    "mnist-permuted": ("mnist", TaskSettings(n_train=2000, timesteps=784, permute=True)),
+    "mnist-permuted": ("mnist", TaskSettings(n_train=6000, timesteps=784, permute=True)),
     "fashion-mnist-all": ("fashion-mnist", TaskSettings(n_train=59_800, n_val=1, n_test=9_900, timesteps=28)),
 }
 """Tasks and their settings."""
@@ -113,6 +115,11 @@ def ours(**settings: Any) -> Callable[[Split, int], Fitted]:
     return fit
 
 
+def in_windows(count: int) -> Callable[[Split, int], Fitted]:
+    """A thousand kernels that are also read in windows, and none of their columns left out."""
+    return ours(witnesses=Kernels(last=1000, windows=(count,)), loss="squared", columns=1000 * (2 + count))
+
+
 def delayed(train: Split, seed: int) -> Fitted:
     """A search for neurons that see five steps, over an eighth of a sequence, and are read by their rates."""
     gap = max(1, int(np.median([len(x) for x in train.X])) // 32)
@@ -176,6 +183,8 @@ METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
     "few": ("at most 60 columns", ours(columns=60)),
     "priced": ("60 columns by `KernelSearch`", ours(witnesses=KernelSearch())),
     "l1": ("kernels, logistic + l1", ours(witnesses=Kernels(), loss="logistic", penalty="l1", beta="path")),
+    "windows-4": ("1000 kernels in 4 windows", in_windows(4)),
+    "windows-28": ("1000 kernels in 28 windows", in_windows(28)),
     "search": ("search", ours(witnesses="search")),
     "members": ("5 members of 200 columns", ours(columns=200, members=5)),
     "searches": ("search, 3 members", ours(witnesses="search", members=3)),

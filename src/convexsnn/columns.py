@@ -212,7 +212,7 @@ class RealColumns(_AllRows):
     @property
     def largest(self) -> float:
         """An upper bound of all absolute entries."""
-        return float(self.values.abs().max()) if self.values.numel() else 0.0
+        return max(map(abs, map(float, self.values.aminmax()))) if self.values.numel() else 0.0
 
     def slices(self, bits: int) -> Iterator[Slice]:
         """Parts of `bits` bits, the highest first; see `limbs`."""

@@ -39,13 +39,14 @@ def limbs(values: Tensor, largest: float, bits: int) -> Iterator[tuple[Tensor, i
     """Parts of `bits` bits that sum to `values` but for what lies DEPTH bits below `largest`, the highest part first.
 
     With each part comes its place: how many bits it lies below the first. Its entries are integers of that many bits
-    times one power of two, so that sums of them are exact in any order while they are below 2^53 of it.
+    times one power of two, so that sums of them are exact in any order while they are below 2^53 of it. All parts lie
+    in one buffer: a part is valid until the next.
     """
-    rest, exponent = values, math.frexp(largest)[1]
+    rest, limb, exponent = values.clone(), torch.empty_like(values), math.frexp(largest)[1]
     for place in range(0, DEPTH, bits):
         unit = math.ldexp(1.0, max(-1000, exponent - place - bits))
-        limb = torch.round(rest / unit) * unit
-        rest = rest - limb
+        torch.div(rest, unit, out=limb).round_().mul_(unit)
+        rest.sub_(limb)
         yield limb, place
         if not rest.any():
             return
