@@ -46,7 +46,7 @@ class Quadratic:
 
     def hessian(self, X: Tensor) -> Tensor:
         """H X for X of shape (k, C), in every entry of the columns in use."""
-        return self.columns.rmatmul(self.curvature.apply(self.columns.matmul(X)))
+        return self.columns.hessian(self.curvature, X)
 
     def go_towards(self, target: Tensor) -> None:
         """Go to `target` (k, C), or as far towards it as makes the model smaller."""
