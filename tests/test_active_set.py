@@ -16,7 +16,7 @@ from convexsnn.solvers import SolverOptions, Status, solve
 from convexsnn.solvers.active_set import curvature_store, dense_model, gram, pivoting
 from convexsnn.solvers.active_set.curvature_store import CurvatureStore
 from convexsnn.solvers.active_set.dense_model import DenseModel
-from convexsnn.solvers.active_set.descent import Descent, Point
+from convexsnn.solvers.active_set.descent import Descent
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Journal
 from convexsnn.solvers.hinge import linear
@@ -157,10 +157,8 @@ def test_where_the_loss_is_flat_steps_are_damped(seed: int) -> None:
     """A hundred times the optimal weights: without damping, models that fall without end stalled the method there."""
     program = draw_program("logistic", "l1", n=40, P=30, classes=2, rho=0.01, seed=seed)
     W = 100.0 * ActiveSetNewton().solve(program, SolverOptions()).W
-    scores = program.columns.matmul(W)
-    U = program.data_gradient(scores)
     descent, journal = Descent(program, DenseModel(CurvatureStore(program.columns)), None), Journal(SolverOptions())
-    descent.start_from(Point(W, scores, U, program.columns.rmatmul(U)))
+    descent.start_from(W, program.columns.matmul(W))
     assert descent.solve(journal, lambda: journal.record(descent.best.primal, descent.best.dual)) is Status.CONVERGED
 
 

@@ -186,9 +186,7 @@ class BitColumns(_AllRows):
         """How many rows to unpack at a time."""
         return BLOCK_ROWS if self.device.type == "cpu" and self.n > 2 * BLOCK_ROWS else self.n
 
-    def _unpacked(
-        self, blocks: Sequence[_Chosen], dtype: torch.dtype
-    ) -> Iterator[tuple[slice, _Chosen, Tensor]]:
+    def _unpacked(self, blocks: Sequence[_Chosen], dtype: torch.dtype) -> Iterator[tuple[slice, _Chosen, Tensor]]:
         """Rows, blocks of columns, and their entries, a row a column, which are valid until the next block."""
         height = self._block_rows
         size = min(block_columns(height, self.device), self.shape[1])
