@@ -2,8 +2,8 @@
 
 A dictionary may have far more entries than fit in memory as floats, so 0/1 columns are kept at one bit an entry and
 unpacked block by block. All classes have the same interface: ``shape``, ``device``, ``binary``, ``ranks``, ``matmul``,
-``rmatmul``, ``squares``, ``dense``, ``take``, ``rows``, ``between``, ``floats``, ``over_rows``; and ``largest`` and
-``slices`` for products without rounding (`rounding`).
+``rmatmul``, ``squares``, ``dense``, ``take``, ``rows``, ``between``, ``floats``, ``over_rows``, ``each_row``; and
+``largest`` and ``slices`` for products without rounding (`rounding`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from convexsnn.errorfree import limbs
 from convexsnn.ranks import Alone, Ranks
+from convexsnn.rowwise import by_rows
 
 # Entries unpacked at a time. On a CPU 2**17 float64 (1 MiB) stay in cache, and their buffer is used again: products
 # with blocks of 2**23 entries were measured to be ten times slower, nearly all of it in fresh pages of memory.
@@ -58,6 +59,7 @@ class Columns(Protocol):
     def between(self, start: int, stop: int) -> Columns: ...
     def floats(self, dtype: torch.dtype) -> Columns: ...
     def over_rows(self, of_part: OfPart, zero: Tensor) -> Tensor: ...
+    def each_row(self, of_part: OfPart) -> Tensor: ...
     @property
     def largest(self) -> float: ...
     def slices(self, bits: int) -> Iterator[Slice]: ...
@@ -99,6 +101,10 @@ class _AllRows:
     def over_rows(self: Columns, of_part: OfPart, zero: Tensor) -> Tensor:  # noqa: ARG002 - of other kinds
         """The sum, over parts of the rows, of what `of_part` makes of each: all rows are one part here."""
         return of_part(self, slice(0, self.shape[0]))
+
+    def each_row(self: Columns, of_part: OfPart) -> Tensor:
+        """What `of_part` makes of blocks of rows, a row a row, one below the other."""
+        return by_rows(lambda rows: of_part(self.between(rows.start, rows.stop), rows), self.shape[0])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 # The unit roundoff of float64.
@@ -44,8 +43,8 @@ def limbs(values: Tensor, largest: float, bits: int) -> Iterator[tuple[Tensor, i
     rest, exponent = values, math.frexp(largest)[1]
     for place in range(0, DEPTH, bits):
         unit = math.ldexp(1.0, max(-1000, exponent - place - bits))
-        limb = torch.round(rest / unit) * unit
-        rest = rest - limb
+        limb = (rest / unit).round_().mul_(unit)
+        rest = values - limb if place == 0 else rest.sub_(limb)
         yield limb, place
         if not rest.any():
             return

@@ -136,12 +136,15 @@ class ConvexProgram:
         G = self.columns.rmatmul(U.to(torch.float64)) if products is None else products
         return self.data_dual(U) - float(self.penalty.conjugate(G, self.rho))
 
-    def data_dual(self, U: Tensor) -> float:
-        """-F*(U) at U of shape (n, C), in float64; -inf outside F*'s domain. For norms it is all of the dual value."""
+    def data_dual(self, U: Tensor, times: float = 1.0) -> float:
+        """-F*(times * U) for U of shape (n, C), in float64; -inf outside F*'s domain.
+
+        For norms it is all of the dual value.
+        """
         w, Y = self.row_weights, self.targets
 
         def conjugate(rows: slice) -> Tensor:
-            return self.loss.conjugate(U[rows].to(torch.float64) / w[rows].unsqueeze(1), Y[rows])
+            return self.loss.conjugate(times * U[rows].to(torch.float64) / w[rows].unsqueeze(1), Y[rows])
 
         return -float(w @ by_rows(conjugate, self.n_rows))
 

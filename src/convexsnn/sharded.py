@@ -223,6 +223,13 @@ class ShardedColumns:
             total += part
         return total
 
+    def each_row(self, of_part: OfPart) -> Tensor:
+        """What `of_part` makes of blocks of rows, one below the other; each rank does those of its own rows."""
+        held = rows_of_rank(self.n, self.ranks)
+        parts = [part.each_row(_further(of_part, rows.start)) for _, rows, part in self._own_parts()]
+        own = torch.cat(parts) if parts else self.own.each_row(_further(of_part, held.start))
+        return put_together(own, held, self.n, self.ranks)
+
     def _own_parts(self) -> Iterator[tuple[int, slice, Columns]]:
         """The number of each part of this rank, its rows among all, and its columns."""
         bounds = list(pairwise(_bounds(self.n)))
@@ -231,6 +238,11 @@ class ShardedColumns:
             start, stop = bounds[number]
             if start < stop:
                 yield number, slice(start, stop), self.own.between(start - begun, stop - begun)
+
+
+def _further(of_part: OfPart, begun: int) -> OfPart:
+    """The same function for columns whose first row is another than it looks."""
+    return lambda part, rows: of_part(part, slice(rows.start + begun, rows.stop + begun))
 
 
 def _stored(columns: Columns) -> Tensor:

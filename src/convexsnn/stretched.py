@@ -81,6 +81,10 @@ class StretchedColumns:
         """The sum, over parts of the rows, of what `of_part` makes of each; the parts are those of D."""
         return self.columns.over_rows(lambda part, rows: of_part(StretchedColumns(part, self.scale), rows), zero)
 
+    def each_row(self, of_part: OfPart) -> Tensor:
+        """What `of_part` makes of blocks of rows, one below the other; the blocks are those of D."""
+        return self.columns.each_row(lambda part, rows: of_part(StretchedColumns(part, self.scale), rows))
+
     @property
     def largest(self) -> float:
         """An upper bound of all absolute entries."""

@@ -8,6 +8,7 @@ objective below `enclose_dictionary_dual(...).value - margin`. Row by row, losse
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convexsnn.columns import Columns
 from convexsnn.errorfree import UNIT
 from convexsnn.losses import DirectedLoss, Loss
 from convexsnn.penalties import Norm, norm_below
 from convexsnn.program import ConvexProgram
-from convexsnn.rounding.products import Product, exact_product, exact_sums, exact_transposed
+from convexsnn.rounding.products import Product, exact_product, exact_sums, exact_transposed, largest_of
+from convexsnn.rowwise import blocks_of_rows, by_rows
 
 # What is allowed for a loss without bounds of its own, in units of rounding of the largest number met in a row.
 ROUGH = 256.0
@@ -59,8 +62,11 @@ class Bound:
 def enclose_primal(program: ConvexProgram, W: Tensor) -> Bound:
     """The objective of weights W (P, C)."""
     W = W.to(torch.float64)
-    S = exact_product(program.columns, W)
-    rows, margins = _values(program.loss, S, program.targets)
+
+    def values(part: Columns, rows: slice) -> Tensor:
+        return torch.stack(_values(program.loss, exact_product(part, W), program.targets[rows]), dim=1)
+
+    rows, margins = program.columns.each_row(values).unbind(dim=1)
     data, margin = _weighted(program, rows), _weighted(program, margins)
     short = min(1.0, _total(program.row_weights))
     penalty = program.rho * float(program.penalty.value(program.penalised(W)))
@@ -75,8 +81,12 @@ def enclose_dual(program: ConvexProgram, U: Tensor, kappa: float) -> Bound:
     an objective below this: it holds for F + rho N, and Omega >= N. Entries that the domain determines from others,
     such as that of the label under cross entropy, are taken to be what they must be (`completion`).
     """
-    V = (U / program.row_weights.unsqueeze(1)) * _feasible_factor(program, U, kappa)
-    rows, margins = _conjugates(program.loss, V, program.targets)
+    factor, w = _feasible_factor(program, U, kappa), program.row_weights.unsqueeze(1)
+
+    def conjugates(rows: slice) -> Tensor:
+        return torch.stack(_conjugates(program.loss, (U[rows] / w[rows]) * factor, program.targets[rows]), dim=1)
+
+    rows, margins = by_rows(conjugates, program.n_rows).unbind(dim=1)
     value, margin = -_weighted(program, rows), _weighted(program, margins)
     over = max(1.0, _total(program.row_weights))
     return Bound(value / over, 4.0 * (margin + 8.0 * UNIT * abs(value)))
@@ -109,8 +119,13 @@ def grouped_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
     |d^T U| of an output is at most the larger of the sums of positive and of negative parts over the groups: each is
     attained by a pattern.
     """
-    sums = _completed(program, U, lambda part: exact_sums(part, groups))
-    caps = [max(_total_above(sums, c, 1.0), _total_above(sums, c, -1.0)) for c in range(U.shape[1])]
+    U = U.to(torch.float64)
+    every = [U] if (rest := completion(program, U)) is None else [U, rest]
+    largest, caps = [largest_of(part) for part in every], []
+    for c in range(U.shape[1]):
+        sums = [exact_sums(part[:, c : c + 1], groups, size) for part, size in zip(every, largest, strict=True)]
+        whole = sums[0] if rest is None else sums[0].plus(sums[1])
+        caps.append(max(_total_above(whole, 1.0), _total_above(whole, -1.0)))
     return _over_rho(program, float(_norm(program).row_norm_within(U.new_tensor(caps))))
 
 
@@ -123,7 +138,8 @@ def _feasible_factor(program: ConvexProgram, U: Tensor, kappa: float) -> float:
     """The largest t <= 1 with t kappa <= 1 for which t U, completed, lies in the domain of F*."""
     scale, loss = 1.0, program.loss
     if isinstance(loss, DirectedLoss):
-        scale = loss.excess(U / program.row_weights.unsqueeze(1), program.targets)
+        w, Y = program.row_weights.unsqueeze(1), program.targets
+        scale = max(loss.excess(U[rows] / w[rows], Y[rows]) for rows in blocks_of_rows(program.n_rows))
     return 1.0 / max(1.0, kappa, scale)
 
 
@@ -145,10 +161,10 @@ def _completed(program: ConvexProgram, U: Tensor, linear: Callable[[Tensor], Pro
     return linear(U) if rest is None else linear(U).plus(linear(rest))
 
 
-def _total_above(sums: Product, output: int, sign: float) -> float:
-    """An upper bound of the sum of the positive parts of sign * sums (m, C) in one column."""
-    parts = (sign * (sums.head + sums.tail)[:, output]).clamp(min=0.0) * (1.0 + 4.0 * UNIT) + sums.error[:, output]
-    return math.nextafter(math.fsum(parts.tolist()), math.inf)
+def _total_above(sums: Product, sign: float) -> float:
+    """An upper bound of the sum of the positive parts of sign * sums (m, 1)."""
+    parts = (sign * (sums.head + sums.tail)).clamp(min=0.0) * (1.0 + 4.0 * UNIT) + sums.error
+    return math.nextafter(_sum(parts.squeeze(1)), math.inf)
 
 
 def _norm(program: ConvexProgram) -> Norm:
@@ -162,8 +178,15 @@ def _over_rho(program: ConvexProgram, norm: float) -> float:
 
 def completion(program: ConvexProgram, U: Tensor) -> Tensor | None:
     """What U lacks to the exact domain of F*, (n, C); None where it lacks nothing."""
-    loss = program.loss
-    return loss.completion(U, program.targets) if isinstance(loss, DirectedLoss) else None
+    loss, whole = program.loss, None
+    if not isinstance(loss, DirectedLoss):
+        return None
+    for rows in blocks_of_rows(program.n_rows):
+        part = loss.completion(U[rows], program.targets[rows])
+        if part is not None:
+            whole = torch.zeros_like(U) if whole is None else whole
+            whole[rows] = part
+    return whole
 
 
 def _values(loss: Loss, S: Product, Y: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,9 +210,15 @@ def _largest(Y: Tensor) -> Tensor:
 
 def _weighted(program: ConvexProgram, rows: Tensor) -> float:
     """sum_i w_i r_i, rounded once beside the products."""
-    return math.fsum((program.row_weights * rows).tolist())
+    return _sum(program.row_weights * rows)
 
 
 def _total(row_weights: Tensor) -> float:
     """The sum of the row weights, rounded once."""
-    return math.fsum(row_weights.tolist())
+    return _sum(row_weights)
+
+
+def _sum(values: Tensor) -> float:
+    """The sum of values (n,), rounded once."""
+    blocks = blocks_of_rows(len(values))
+    return math.fsum(itertools.chain.from_iterable(values[block].tolist() for block in blocks))

@@ -52,12 +52,19 @@ def exact_transposed(columns: Columns, U: Tensor) -> Product:
     return _sum_of_slices(columns, U, n, count, lambda part, limb: part.rmatmul(limb))
 
 
-def exact_sums(values: Tensor, groups: Tensor) -> Product:
-    """The sums of the rows of `values` (n, C) over each group of `groups` (n,): shape (number of groups, C)."""
+def largest_of(values: Tensor) -> float:
+    """The largest absolute entry; 0 where there is none."""
+    return max(abs(float(values.min())), abs(float(values.max()))) if values.numel() else 0.0
+
+
+def exact_sums(values: Tensor, groups: Tensor, largest: float) -> Product:
+    """The sums of the rows of `values` (n, C) over each group of `groups` (n,): shape (number of groups, C).
+
+    `largest` is at least every absolute entry.
+    """
     values = values.to(torch.float64)
     head = values.new_zeros(int(groups.max()) + 1, values.shape[1])
     tail = torch.zeros_like(head)
-    largest = float(values.abs().max()) if values.numel() else 0.0
     if largest == 0.0:
         return Product(head, tail, tail.clone())
     for limb, _ in limbs(values, largest, 52 - len(values).bit_length()):
@@ -72,8 +79,8 @@ def _sum_of_slices(
     """The sum of the products of all slices, `terms` products an entry."""
     factor = factor.to(torch.float64)
     head = factor.new_zeros(rows, factor.shape[1])
-    tail, error = torch.zeros_like(head), torch.zeros_like(head)
-    largest = float(factor.abs().max()) if factor.numel() else 0.0
+    tail, error = torch.zeros_like(head), head.new_zeros(()).expand_as(head)
+    largest = largest_of(factor)
     if largest == 0.0:
         return Product(head, tail, error)
     spare = 52 - max(1, terms).bit_length()
@@ -81,11 +88,10 @@ def _sum_of_slices(
         for limb, place in limbs(factor, largest, spare - bits):
             if place + above > DEPTH:
                 break
-            product = times(part, limb)
-            scaled = weight * product
+            scaled = times(part, limb).mul_(weight)
             # A weight that is no power of two rounds once.
             if math.frexp(weight)[0] != 0.5:
-                error += scaled.abs() * (2.0 * UNIT)
+                error = error + scaled.abs() * (2.0 * UNIT)
             head, lost = two_sum(head, scaled)
             tail += lost
     reach = columns.largest * largest * terms

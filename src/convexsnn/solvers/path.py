@@ -67,6 +67,8 @@ def _points(
     prepared = solver.prepare(program)
     for rho in rhos:
         solution = solver.solve(replace(program, rho=rho), options, W, prepared)
+        if rho == rhos[-1]:
+            prepared = None  # what it holds of all rows is not needed any more
         yield solution
         if solution.status is Status.INTERRUPTED:
             return
