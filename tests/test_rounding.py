@@ -100,7 +100,7 @@ def test_sums_of_groups_are_right_to_the_last_digit_in_any_order(seed):
     values = torch.from_numpy(random.normal(size=(40, 2)) * 10.0 ** random.uniform(-9, 9, size=(40, 1)))
     groups = torch.unique(torch.from_numpy(random.integers(7, size=40)), return_inverse=True)[1]
     largest = float(values.abs().max())
-        sums, order = exact_sums(values, groups, largest), torch.from_numpy(random.permutation(40))
+    sums, order = exact_sums(values, groups, largest), torch.from_numpy(random.permutation(40))
     for g in range(int(groups.max()) + 1):
         for c in range(2):
             truth = sum(map(Fraction, values[groups == g, c].tolist()))

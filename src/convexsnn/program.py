@@ -12,7 +12,7 @@ from torch import Tensor
 from convexsnn.columns import Columns
 from convexsnn.losses import BalancedLoss, Loss
 from convexsnn.penalties import Penalty
-from convexsnn.rowwise import by_rows
+from convexsnn.rowwise import by_rows, with_rows
 
 # A dual vector that is scaled to be feasible is scaled by this much more, so that rounding does not undo it.
 SCALING_MARGIN = 1e-14
@@ -161,7 +161,7 @@ class ConvexProgram:
             projected = self.loss.project_dual(V, Y[rows])
             return torch.where(projected == V, U[rows], w * projected)
 
-        return self._balanced(by_rows(inside, self.n_rows))
+        return self._balanced(with_rows(U, inside))
 
     def _balanced(self, U: Tensor) -> Tensor:
         """U (n, C), in the domain of F*, as one whose columns sum to zero where the intercept is free."""

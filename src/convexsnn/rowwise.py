@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 # Rows of a block.
@@ -28,7 +29,12 @@ def by_rows(of_rows: Callable[[slice], Tensor], n: int) -> Tensor:
     return out
 
 
-def change_rows(values: Tensor, of_rows: Callable[[slice], Tensor]) -> None:
-    """Put what `of_rows` makes of each range of rows in the place of these rows of `values`."""
+def with_rows(values: Tensor, of_rows: Callable[[slice], Tensor]) -> Tensor:
+    """`by_rows` where most often nothing changes: `values` themselves, not a copy, where no row is another."""
+    out = values
     for rows in blocks_of_rows(len(values)):
-        values[rows] = of_rows(rows)
+        changed = of_rows(rows)
+        if not torch.equal(changed, values[rows]):
+            out = values.clone() if out is values else out
+            out[rows] = changed
+    return out

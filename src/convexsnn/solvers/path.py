@@ -64,11 +64,9 @@ def _points(
     program: ConvexProgram, rhos: Sequence[float], options: SolverOptions, W: Tensor | None
 ) -> Iterator[Solution]:
     solver = solver_for(program)
-    prepared = solver.prepare(program)
+    prepared = solver.prepare(program) if len(rhos) > 1 else None  # of all rows, as long as it is held
     for rho in rhos:
         solution = solver.solve(replace(program, rho=rho), options, W, prepared)
-        if rho == rhos[-1]:
-            prepared = None  # what it holds of all rows is not needed any more
         yield solution
         if solution.status is Status.INTERRUPTED:
             return
