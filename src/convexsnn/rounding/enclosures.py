@@ -120,12 +120,13 @@ def grouped_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
     attained by a pattern.
     """
     U = U.to(torch.float64)
-    every = [U] if (rest := completion(program, U)) is None else [U, rest]
-    largest, caps = [largest_of(part) for part in every], []
+    rest, caps = completion(program, U), []
+    sizes = largest_of(U), 0.0 if rest is None else largest_of(rest)
     for c in range(U.shape[1]):
-        sums = [exact_sums(part[:, c : c + 1], groups, size) for part, size in zip(every, largest, strict=True)]
-        whole = sums[0] if rest is None else sums[0].plus(sums[1])
-        caps.append(max(_total_above(whole, 1.0), _total_above(whole, -1.0)))
+        output = slice(c, c + 1)
+        sums = exact_sums(U[:, output], groups, sizes[0])
+        more = None if rest is None else exact_sums(rest[:, output], groups, sizes[1])
+        caps.append(max(_total_above(sums, more, 1.0), _total_above(sums, more, -1.0)))
     return _over_rho(program, float(_norm(program).row_norm_within(U.new_tensor(caps))))
 
 
@@ -161,10 +162,14 @@ def _completed(program: ConvexProgram, U: Tensor, linear: Callable[[Tensor], Pro
     return linear(U) if rest is None else linear(U).plus(linear(rest))
 
 
-def _total_above(sums: Product, sign: float) -> float:
-    """An upper bound of the sum of the positive parts of sign * sums (m, 1)."""
-    parts = (sign * (sums.head + sums.tail)).clamp(min=0.0) * (1.0 + 4.0 * UNIT) + sums.error
-    return math.nextafter(_sum(parts.squeeze(1)), math.inf)
+def _total_above(sums: Product, more: Product | None, sign: float) -> float:
+    """An upper bound of the sum of the positive parts of sign * (sums + more), of shape (m, 1)."""
+
+    def above(rows: slice) -> Tensor:
+        own = sums.rows(rows) if more is None else sums.rows(rows).plus(more.rows(rows))
+        return (sign * (own.head + own.tail)).clamp(min=0.0) * (1.0 + 4.0 * UNIT) + own.error
+
+    return math.nextafter(_sum(by_rows(above, len(sums.head)).squeeze(1)), math.inf)
 
 
 def _norm(program: ConvexProgram) -> Norm:

@@ -33,6 +33,10 @@ class Product:
     tail: Tensor
     error: Tensor
 
+    def rows(self, some: slice) -> Product:
+        """Some rows of it."""
+        return Product(self.head[some], self.tail[some], self.error[some])
+
     def plus(self, other: Product) -> Product:
         """The sum of two."""
         return Product(self.head, self.tail + other.head, self.error + other.tail.abs() + other.error)
@@ -110,9 +114,12 @@ def exact_sums(values: Tensor, groups: Tensor, largest: float) -> Product:
     if largest == 0.0:
         return Product(head, tail, tail.clone())
     for limb, _ in limbs(values, largest, 52 - len(values).bit_length()):
-        head, lost = two_sum(head, torch.zeros_like(head).index_add_(0, groups, limb))
-        tail += lost
-    return Product(head, tail, torch.full_like(head, largest * len(values) * 2.0 ** (8 - DEPTH)))
+        sums = torch.zeros_like(head).index_add_(0, groups, limb)
+        for rows in blocks_of_rows(len(head)):
+            head[rows], lost = two_sum(head[rows], sums[rows])
+            tail[rows] += lost
+    left_out = largest * len(values) * 2.0 ** (8 - DEPTH)
+    return Product(head, tail, head.new_full((), left_out).expand_as(head))
 
 
 class _Sums:

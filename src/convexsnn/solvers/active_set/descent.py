@@ -146,6 +146,8 @@ class Descent:
             return
         length, reached = self._search(point, working, after)
         if reached is not None:
+            del point, curvature  # which hold scores
+            self.point = None
             self._visit(*reached)
         if length < SHORT:
             self._damping = max(DAMPING, self._damping * DAMPING_FACTOR)
@@ -166,14 +168,13 @@ class Descent:
         """Go towards `after` as far as the objective falls enough: the share of the way, and what is there."""
         program, before = self._program, point.W.flatten()[working]
         change = after - before
-        scores = self._scores(working, change)
         value = float(program.data_term(point.scores)) + self._level * self._penalty(before)
         penalty = self._level * (self._penalty(after) - self._penalty(before))
         decrease = float(point.products.flatten()[working] @ change) + penalty
         length = 1.0
         for _ in range(HALVINGS):
             weights = after if length == 1.0 else before + length * change
-            reached = torch.mul(scores, length).add_(point.scores)
+            reached = self._scores(working, length * change).add_(point.scores)
             now = float(program.data_term(reached)) + self._level * self._penalty(weights)
             if now <= value + 1e-4 * length * decrease + 1e-14 * abs(value):
                 W = point.W.flatten().index_copy(0, working, weights).view_as(point.W)

@@ -24,13 +24,13 @@ class Gram(NamedTuple):
 
 def grams_of(quadratic: Quadratic) -> list[Gram]:
     """One for each output, over the entries that may change. Of several ranks each makes some tiles of them."""
-    columns, curvature = quadratic.columns, quadratic.curvature.own
+    columns, curvature = quadratic.columns, quadratic.curvature
     indices = [torch.nonzero(used).flatten() for used in quadratic.used.unbind(dim=1)]
-    grams = [Gram(index, curvature.new_zeros(len(index), len(index))) for index in indices]
+    grams = [Gram(index, curvature.diagonal.new_zeros(len(index), len(index))) for index in indices]
     asked = [(output, tile) for output, index in enumerate(indices) for tile in tiles(len(index))]
     for number in dealt([area(tile) for _, tile in asked], columns.ranks):
         output, (rows, others) = asked[number]
-        index, h = indices[output], curvature[:, output]
+        index, h = indices[output], curvature.own_of(output)
         left = columns.whole.take(index[rows])
         right = left if rows == others else columns.whole.take(index[others])
         part = weighted_gram(left, right, h, NEGLIGIBLE * float(h.max()))
