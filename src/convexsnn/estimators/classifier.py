@@ -15,6 +15,7 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.arguments import labels_beside
+from convexsnn.estimators.averaging import with_members
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.classes import (
     Classes,
@@ -23,6 +24,7 @@ from convexsnn.estimators.classes import (
     class_labels_of,
     distinct_classes,
     heads_of,
+    most_classes,
     read_output_weights,
     same_answers,
 )
@@ -44,12 +46,6 @@ def classifier_loss(name: Any, heads: tuple[Head, ...] = ()) -> Loss:
     """The loss of this name; ValueError unless it can learn classes."""
     known = [loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds]
     return loss_of(check_choice("loss", name, known), heads)
-
-
-def _most_classes(labels: np.ndarray) -> int:
-    """The classes of the output that has most."""
-    classes = distinct_classes(labels)
-    return max(map(len, classes)) if isinstance(classes, list) else len(classes)
 
 
 def _models_probabilities(estimator: SpikingClassifier) -> bool:
@@ -145,6 +141,9 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         The device on which the work is done, such as "cpu" or "cuda".
     random_state : int, RandomState or None
         The seed of the hidden weights, and of the held out sequences.
+    members : int
+        So many fits, with the seed `random_state` and those after it, become one network. Its outputs are the mean of
+        theirs. Each reads at most `columns` columns and has a certificate; of the mean nothing is proved.
     verbose : bool
         Show the progress of `fit` on standard error: bars on a terminal or in a notebook, otherwise lines. scikit-learn
         1.9 and later also has callbacks for it (`set_callbacks`): a fit is a task, its stages are the subtasks.
@@ -172,6 +171,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         One record for each round of the search; empty without a search.
     stopped_ : str or None
         Why the search ended.
+    members_ : tuple of SpikingClassifier
+        The fits of which the network is the mean, each with its certificate; empty where there is one fit.
 
     References
     ----------
@@ -213,6 +214,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         output_weights: Sequence[float] | None = None,
         device: str = "cpu",
         random_state: Any = None,
+        members: int = 1,
         verbose: bool = False,
     ) -> None:
         super().__init__(
@@ -232,6 +234,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             max_iter=max_iter,
             device=device,
             random_state=random_state,
+            members=members,
             verbose=verbose,
         )
         self.class_weight = class_weight
@@ -239,6 +242,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
 
     @isolated
     @with_observers
+    @with_members
     def fit(
         self,
         X: Any,
@@ -284,7 +288,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = sequence_weights(sample_weight, sequences)
         weights, sequences, kept = weighty(weights, sequences, labels, per_step=self.per_step)
-        if _most_classes(labels) >= 2 > _most_classes(kept):
+        if most_classes(labels) >= 2 > most_classes(kept):
             raise ValueError("sample_weight leaves only one class: give sequences of two classes a positive weight")
         self._note_classes(kept, sequences)
         balance = balance_of(self.class_weight, kept, self.classes_)
@@ -297,7 +301,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         """Set `classes_`; ValueError when there is nothing to tell apart, or the settings do not fit the outputs."""
         classes = distinct_classes(labels)
         several = isinstance(classes, list)
-        if _most_classes(labels) < 2:
+        if most_classes(labels) < 2:
             hint = "; for one label a step pass per_step=True" if several and not self.per_step else ""
             only = " in each output" if several else f": {classes[0]!r}"
             raise ValueError(f"{type(self).__name__} needs at least two classes, but y has one class{only}{hint}")

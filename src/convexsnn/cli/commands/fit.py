@@ -70,13 +70,15 @@ def fit(
     parameters = program.parameters | {"missing": missing, "target": target, "device": device, "random_state": seed}
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights goes with classes, not with --regression")
+    if not regression and parameters.pop("bypass"):
+        raise ValueError("--bypass goes with --regression, not with classes")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file: name a folder")
     given_options(witnesses, settings)
     program.check()
     source.check(seed)
-    if until_proved and (source.task is None or source.factored or regression):
-        raise ValueError("--until-proved goes with --task, without --factored and --regression")
+    if until_proved and (source.task is None or source.factored or regression or program.members > 1):
+        raise ValueError("--until-proved goes with --task, without --factored, --regression and --members")
     if torchrun.launched() and (until_proved or device != "cpu"):
         raise ValueError("--until-proved and --device go with one process: start it without torchrun")
     with loading():
