@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from scipy.optimize import minimize_scalar
@@ -86,10 +87,10 @@ def universal_bound(
         tried = _scaled(program, groups, U.cpu())
         if number == 0 and candidates:
             kappa = tried.kappa
-        if best is None or tried.value > best.value:
+        if best is None or tried.bound.below > best.bound.below:
             best = tried
     assert best is not None
-    return replace(best, kappa=kappa)
+    return Universal(best.bound, best.U * best.times, kappa)
 
 
 def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:
@@ -110,22 +111,36 @@ def _own_candidates(program: ConvexProgram, groups: Tensor) -> Iterator[Tensor]:
             yield capped_dual(program, groups, program.rho * C ** (-k / 6))
 
 
-def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
+class _Tried(NamedTuple):
+    """A candidate: the bound that `times` a dual vector U proves, and kappa of U."""
+
+    bound: Bound
+    U: Tensor
+    times: float
+    kappa: float
+
+
+def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> _Tried:
     """The candidate put into the domain of F* and scaled as well as can be."""
     U = program.in_domain(U)
     kappa = grouped_kappa(program, U, groups)
-    U, within = best_scaling(program, U, kappa), 1.0
+    times, within = _best_factor(program, U, kappa), 1.0
     if program.free_intercept:  # what scaling has rounded, balance takes out, which may add to D^T U
-        U = program.in_domain(U)
+        U, times = program.in_domain(U * times), 1.0
         within = grouped_kappa(program, U, groups)
-    return Universal(enclose_dual(program, U, within), U, kappa)
+    return _Tried(enclose_dual(program, U, within, times), U, times, kappa)
 
 
 def best_scaling(program: ConvexProgram, U: Tensor, kappa: float) -> Tensor:
     """U times the best t in [0, min(1, 1 / kappa)]; all of them are feasible where Omega*(d^T U) <= kappa rho."""
+    return U * _best_factor(program, U, kappa)
+
+
+def _best_factor(program: ConvexProgram, U: Tensor, kappa: float) -> float:
+    """That t."""
     largest = 1.0 if kappa <= 1.0 else 1.0 / kappa
     inner = minimize_scalar(lambda t: -program.data_dual(U, t), bounds=(0.0, largest), method="bounded")
-    return U * max(0.0, largest, float(inner.x), key=lambda t: program.data_dual(U, t))  # type: ignore[attr-defined]
+    return max(0.0, largest, float(inner.x), key=lambda t: program.data_dual(U, t))  # type: ignore[attr-defined]
 
 
 def without_columns(program: ConvexProgram) -> ConvexProgram:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
-class Part(NamedTuple):
+class RowsPart(NamedTuple):
     """Some sequences: values (n, T, d), zero beyond the end of each, lengths (n,), encoded targets (rows, C)."""
 
     values: np.ndarray
@@ -31,12 +31,12 @@ class ProgramRows:
     targets : float64 array of shape (rows, C)
     """
 
-    read: Callable[[], Iterable[Part]]
+    read: Callable[[], Iterable[RowsPart]]
     shape: tuple[int, int, int]
     lengths: np.ndarray
     targets: np.ndarray
 
-    def reading(self, digest: Any) -> Iterator[Part]:
+    def reading(self, digest: Any) -> Iterator[RowsPart]:
         """The parts, while the SHA-256 of all that is read goes into `digest`: so what is used is what is digested.
 
         It is that of values, lengths and targets, each after its dtype and shape.
@@ -78,7 +78,7 @@ def _streamed(batches: Callable[[], Iterable[Any]], y: Any, header: dict[str, An
     if y is not None:
         raise ValueError("y must be None where X is a function that gives batches (X, y)")
 
-    def read() -> Iterator[Part]:
+    def read() -> Iterator[RowsPart]:
         return (_read_part(*batch, header) for batch in batches())
 
     shapes, lengths, targets = [], [], []
@@ -92,7 +92,7 @@ def _streamed(batches: Callable[[], Iterable[Any]], y: Any, header: dict[str, An
     return ProgramRows(read, shape, np.concatenate(lengths), np.concatenate(targets))
 
 
-def _read_part(X: Any, y: Any, header: dict[str, Any]) -> Part:
+def _read_part(X: Any, y: Any, header: dict[str, Any]) -> RowsPart:
     parameters = header["parameters"]
     values, lengths = _sequences(X, int(parameters["timesteps"]))
     if parameters["missing"] == "carry":
@@ -101,7 +101,7 @@ def _read_part(X: Any, y: Any, header: dict[str, Any]) -> Part:
     rows = int(lengths.sum()) if parameters["per_step"] else len(lengths)
     if len(labels) != rows:
         raise ValueError(f"y has {len(labels)} labels, but X has {rows} rows")
-    return Part(np.ascontiguousarray(values), lengths, _targets(labels, header))
+    return RowsPart(np.ascontiguousarray(values), lengths, _targets(labels, header))
 
 
 def _sequences(X: Any, timesteps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -74,17 +74,19 @@ def enclose_primal(program: ConvexProgram, W: Tensor) -> Bound:
     return Bound(data / short + penalty, 4.0 * (margin + UNIT * (8.0 * data + count * penalty)))
 
 
-def enclose_dual(program: ConvexProgram, U: Tensor, kappa: float) -> Bound:
-    """-F*(t U) for a vector U (n, C) in the domain of F*, t the largest factor with t kappa <= 1 and t <= 1.
+def enclose_dual(program: ConvexProgram, U: Tensor, kappa: float, times: float = 1.0) -> Bound:
+    """-F*(t V) for V = times * U (n, C) in the domain of F*, t the largest factor with t kappa <= 1 and t <= 1.
 
-    Where `kappa` is an upper bound of N*(D^T U) / rho, with N the norm of the penalty, no weights on the columns have
+    Where `kappa` is an upper bound of N*(D^T V) / rho, with N the norm of the penalty, no weights on the columns have
     an objective below this: it holds for F + rho N, and Omega >= N. Entries that the domain determines from others,
     such as that of the label under cross entropy, are taken to be what they must be (`completion`).
     """
-    factor, w = _feasible_factor(program, U, kappa), program.row_weights.unsqueeze(1)
+    factor, w = _feasible_factor(program, U, kappa, times), program.row_weights.unsqueeze(1)
 
     def conjugates(rows: slice) -> Tensor:
-        return torch.stack(_conjugates(program.loss, (U[rows] / w[rows]) * factor, program.targets[rows]), dim=1)
+        return torch.stack(
+            _conjugates(program.loss, (U[rows] * times / w[rows]) * factor, program.targets[rows]), dim=1
+        )
 
     rows, margins = by_rows(conjugates, program.n_rows).unbind(dim=1)
     value, margin = -_weighted(program, rows), _weighted(program, margins)
@@ -135,12 +137,12 @@ def _product_sizes(program: ConvexProgram, U: Tensor) -> Tensor:
     return _completed(program, U, lambda part: exact_transposed(program.columns, part)).size
 
 
-def _feasible_factor(program: ConvexProgram, U: Tensor, kappa: float) -> float:
-    """The largest t <= 1 with t kappa <= 1 for which t U, completed, lies in the domain of F*."""
+def _feasible_factor(program: ConvexProgram, U: Tensor, kappa: float, times: float = 1.0) -> float:
+    """The largest t <= 1 with t kappa <= 1 for which t times U, completed, lies in the domain of F*."""
     scale, loss = 1.0, program.loss
     if isinstance(loss, DirectedLoss):
         w, Y = program.row_weights.unsqueeze(1), program.targets
-        scale = max(loss.excess(U[rows] / w[rows], Y[rows]) for rows in blocks_of_rows(program.n_rows))
+        scale = max(loss.excess(U[rows] * times / w[rows], Y[rows]) for rows in blocks_of_rows(program.n_rows))
     return 1.0 / max(1.0, kappa, scale)
 
 
