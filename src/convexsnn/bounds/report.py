@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds import universal
+from convexsnn.bounds.cells_of import cells_of
 from convexsnn.bounds.family import NetworkFamily
 from convexsnn.bounds.patterns.arrangement import ASSUMPTIONS, Arrangement, enumerate_family
 from convexsnn.bounds.pricing.oracle import exact_oracle
-from convexsnn.bounds.pricing.priced_cells import FamilyCells
 from convexsnn.bounds.universal import best_scaling, universal_bound, without_columns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.network import Hidden
@@ -106,7 +106,7 @@ def pricing_certificate(
     bare = without_columns(program)
     U = bare.in_domain(U.cpu())
     priced = exact_oracle(
-        U, FamilyCells(family, sequences), penalty=program.penalty, rho=program.rho, time_limit=time_limit
+        U, cells_of(family, sequences), penalty=program.penalty, rho=program.rho, time_limit=time_limit
     )
     kappa = priced_kappa(program, groups, U, priced.kappa)
     value, kappa = stated(_best_bound(bare, groups, U, kappa), kappa)
@@ -153,10 +153,8 @@ def prove_again(
     """
     if claim.method == "universal":
         return universal_certificate(program, groups, witnesses, sequences.n_steps, U, primal, proved)
-    family = _family_of(witnesses, claim.leaks, intercept=False)
-    if witnesses.branches and str(family) != claim.family:
-        family = _family_of(witnesses, claim.leaks, intercept=True)
-    if str(family) != claim.family or witnesses.dtype != torch.float64:
+    family = _family_of(witnesses, claim)
+    if family is None or witnesses.dtype != torch.float64:
         return None
     whole = in_memory(sequences)
     if claim.method == "pricing":
@@ -165,9 +163,17 @@ def prove_again(
     return arrangement_certificate(program, groups, arrangement, U, primal, proved)
 
 
-def _family_of(witnesses: Hidden, leaks: tuple[float, float] | None, *, intercept: bool) -> NetworkFamily:
-    family = NetworkFamily.of(witnesses, intercept=intercept)
-    return family if leaks is None else family.with_leaks(*leaks)
+def _family_of(witnesses: Hidden, claim: GlobalBound) -> NetworkFamily | None:
+    """The family that a claim is about, where it is one of the witnesses: the last of them may always fire."""
+    for intercept in (False, True) if witnesses.branches else (False,):
+        family = NetworkFamily.of(witnesses, intercept=intercept)
+        try:
+            family = family if claim.leaks is None else family.with_leaks(*claim.leaks)
+        except ValueError:  # a neuron has another leak, as one that always fires may
+            continue
+        if str(family) == claim.family:
+            return family
+    return None
 
 
 def _own_kappa(program: ConvexProgram, U: Tensor) -> float:

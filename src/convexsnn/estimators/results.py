@@ -125,7 +125,7 @@ class Results(ABC):
 
         Every fit has the universal bound, which holds for networks of any kind. This one holds for networks of one
         hidden layer with the neurons of the fit, in any number and with any weights. It is often far higher. A bound
-        that is no higher than one that is known is dropped.
+        that is no higher than one that is known is dropped. "pricing" covers two layers too, the first of few neurons.
 
         Parameters
         ----------
