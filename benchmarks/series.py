@@ -1,7 +1,7 @@
 """Sequences of real numbers: kernels with a convex readout beside the usual classifiers of time series.
 
     python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few priced l1 windows-4
-                                windows-28 search members searches delayed ridge dtw minirocket echo]
+                                windows-28 search members searches delayed ridge dtw minirocket multirocket echo]
                                 [--seeds 3] [--mnist DIR] [--fashion DIR] [--cost]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a

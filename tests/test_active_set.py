@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from convexsnn.columns import Columns
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import SolverOptions, Status, solve
-from convexsnn.solvers.active_set import curvature_store, dense_model, pivoting
+from convexsnn.solvers.active_set import curvature_store, dense_model, gram, pivoting
 from convexsnn.solvers.active_set.curvature_store import CurvatureStore
 from convexsnn.solvers.active_set.dense_model import DenseModel
-from convexsnn.solvers.active_set.descent import Descent, Point
+from convexsnn.solvers.active_set.descent import Descent
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Journal
 from convexsnn.solvers.hinge import linear
@@ -76,19 +77,19 @@ def test_an_indefinite_matrix_is_refused() -> None:
 
 @pytest.mark.parametrize("real", [False, True])
 def test_curvature_is_kept_until_it_changes(real: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curvature_store, "BLOCK_COLUMNS", 2)
+    monkeypatch.setattr(gram, "TILE_COLUMNS", 2)
     monkeypatch.setattr(curvature_store, "SMALL_ENTRIES", 0)
     columns = draw_program("logistic", "l1", n=30, P=12, real=real).columns
     store, D = CurvatureStore(columns), columns.dense()
     products = 0
-    rows = CurvatureStore._rows
+    here = CurvatureStore._here
 
-    def counted(self: CurvatureStore, index: Tensor) -> Tensor:
+    def counted(self: CurvatureStore, index: Tensor) -> Columns:
         nonlocal products
         products += 1
-        return rows(self, index)
+        return here(self, index)
 
-    monkeypatch.setattr(CurvatureStore, "_rows", counted)
+    monkeypatch.setattr(CurvatureStore, "_here", counted)
     h = torch.linspace(0.01, 0.2, 30, dtype=torch.float64)
     for index in ([5, 1, 7], [1, 2, 5, 9, 0], [9, 2], [3]):
         chosen = torch.tensor(index)
@@ -156,10 +157,8 @@ def test_where_the_loss_is_flat_steps_are_damped(seed: int) -> None:
     """A hundred times the optimal weights: without damping, models that fall without end stalled the method there."""
     program = draw_program("logistic", "l1", n=40, P=30, classes=2, rho=0.01, seed=seed)
     W = 100.0 * ActiveSetNewton().solve(program, SolverOptions()).W
-    scores = program.columns.matmul(W)
-    U = program.data_gradient(scores)
     descent, journal = Descent(program, DenseModel(CurvatureStore(program.columns)), None), Journal(SolverOptions())
-    descent.start_from(Point(W, scores, U, program.columns.rmatmul(U)))
+    descent.start_from(W, program.columns.matmul(W))
     assert descent.solve(journal, lambda: journal.record(descent.best.primal, descent.best.dual)) is Status.CONVERGED
 
 

@@ -1,5 +1,6 @@
 """The bench: every method on small cells, resumed after a kill, and its tables."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from convexsnn.bench import jobs as bench_jobs
 from convexsnn.bench import methods
 from convexsnn.bench.ablation import AXES, BASES, ablation_jobs, ablation_table
 from convexsnn.bench.cells import CELLS, Cell, choose_cells
-from convexsnn.bench.jobs import Job, run_jobs
+from convexsnn.bench.jobs import BACKENDS, Job, Workers, run_jobs
 from convexsnn.bench.paper import paper_jobs, paper_table
 from convexsnn.cli.app import run as command
 
@@ -19,7 +20,7 @@ SUMS = Cell("sums", "addition", 3, 3, 12, 24, "cross_entropy", (30, 30, 30), per
 
 def run_all(cell, folder, chosen=methods.METHODS, seeds=(0,)):
     work = paper_jobs([cell], chosen, seeds, "cpu", None)
-    return [row for outcome in run_jobs(work, methods.run_paper_job, folder, 1) for row in outcome.rows]
+    return [row for outcome in run_jobs(work, methods.run_paper_job, folder, Workers()) for row in outcome.rows]
 
 
 @pytest.fixture(autouse=True)
@@ -108,14 +109,14 @@ def test_damaged_and_foreign_job_files_are_not_believed(tmp_path):
     run = lambda settings, scratch: calls.append(settings) or [{"x": settings["x"]}]  # noqa: ARG005, E731
     job = Job("one", {"x": 1})
     path = tmp_path / f"{job.slug}.json"
-    assert [o.rows for o in run_jobs([job], run, tmp_path, 1)] == [[{"x": 1}]]
+    assert [o.rows for o in run_jobs([job], run, tmp_path, Workers())] == [[{"x": 1}]]
     path.write_text(path.read_text()[:-5])
-    assert [o.reused for o in run_jobs([job], run, tmp_path, 1)] == [False]
+    assert [o.reused for o in run_jobs([job], run, tmp_path, Workers())] == [False]
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"settings": {"x": 2}}))
-    assert [o.rows for o in run_jobs([job], run, tmp_path, 1)] == [[{"x": 1}]]
+    assert [o.rows for o in run_jobs([job], run, tmp_path, Workers())] == [[{"x": 1}]]
     assert len(calls) == 3
-    assert [o.reused for o in run_jobs([job], run, tmp_path, 1)] == [True]
+    assert [o.reused for o in run_jobs([job], run, tmp_path, Workers())] == [True]
 
 
 def square(settings, scratch):  # noqa: ARG001
@@ -124,12 +125,31 @@ def square(settings, scratch):  # noqa: ARG001
     return [{"x": settings["x"] ** 2}]
 
 
-def test_jobs_in_parallel_and_skipped_ones(tmp_path):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_jobs_in_parallel_and_skipped_ones(backend, tmp_path):
     work = [Job(f"job-{x}", {"x": x}) for x in range(5)]
-    outcomes = {o.job.settings["x"]: o for o in run_jobs(work, square, tmp_path, 2)}
+    with contextlib.ExitStack() as stack:
+        address = None
+        if backend == "dask":
+            distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+            cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+            address = stack.enter_context(cluster).scheduler_address
+        workers = Workers(2, backend, address)
+        outcomes = {o.job.settings["x"]: o for o in run_jobs(work, square, tmp_path, workers)}
     assert {x: o.rows for x, o in outcomes.items()} == {x: [] if x == 3 else [{"x": x * x}] for x in range(5)}
     assert outcomes[3].skipped == "no three"
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_workers_are_refused_where_they_cannot_be(monkeypatch):
+    with pytest.raises(ValueError, match="backend must be one of"):
+        Workers(2, "ray")
+    for backend, address in (("dask", None), ("loky", "tcp://localhost:1")):
+        with pytest.raises(ValueError, match="address names the scheduler of backend 'dask'"):
+            Workers(2, backend, address)
+    monkeypatch.setattr(bench_jobs, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match="backend 'dask' needs"):
+        Workers(2, "dask", "tcp://localhost:1")
 
 
 def test_the_table_compares_with_the_paper():

@@ -47,7 +47,7 @@ def draw_quadratic(units: Units, heads: tuple[Head, ...] = (), level: float = 0.
 
 def dense_hessian(quadratic: Quadratic) -> Tensor:
     """H as a matrix of the flattened entries (k * C, k * C)."""
-    D = quadratic.columns.matmul(torch.eye(COUNT, dtype=torch.float64))
+    D = quadratic.columns.whole.dense()
     h = torch.stack(
         [
             quadratic.curvature.apply(unit.expand(ROWS, OUTPUTS).contiguous())
@@ -69,7 +69,7 @@ def value_of(quadratic: Quadratic, x: Tensor) -> float:
 def test_products_and_blocks_are_those_of_the_hessian(
     heads: tuple[Head, ...], kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unpacked, "UNPACKED_ENTRIES", 2**27 if kept else 0)
+    monkeypatch.setattr(unpacked, "UNPACKED_NUMBERS", 2**25 if kept else 0)
     quadratic = draw_quadratic(EntryUnits(), heads)
     H = dense_hessian(quadratic)
     X = torch.randn(COUNT, OUTPUTS, dtype=torch.float64)

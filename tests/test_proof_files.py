@@ -52,6 +52,23 @@ def test_fits_of_every_loss_are_proved(tmp_path, loss, penalty, classes):
     assert "columns: nothing" in outcome.trusted[0]
 
 
+@pytest.mark.parametrize("sizes", [(60,), (1, 40, 19)])
+def test_proofs_read_data_in_batches(tmp_path, sizes):
+    X, y = draw_data()
+    model = SpikingClassifier(**SMALL).fit(X, y)
+    path, ends = save(model, tmp_path / "m.safetensors"), np.cumsum(sizes).tolist()
+
+    def read():
+        yield from ((X[end - size : end], y[end - size : end]) for size, end in zip(sizes, ends, strict=True))
+
+    outcome, whole = verify_exactly(path, read, None), verify_exactly(path, X, y)
+    assert outcome.holds
+    assert (outcome.proof.primal, outcome.proof.dual) == (whole.proof.primal, whole.proof.dual)
+    assert not verify_exactly(path, lambda: [(X[:30], y[:30]), (X[:30], y[:30])], None).holds
+    passes = iter([[(X, y)], [(X[::-1], y)]])
+    assert "SHA-256" in " ".join(verify_exactly(path, lambda: next(passes), None).problems)
+
+
 RNG = np.random.default_rng(1)
 RAGGED = [RNG.normal(size=(length, 2)) for length in RNG.integers(1, 5, size=30)]
 THRESHOLD = FAMILY.with_params(dtype="float32", neuron="threshold", recurrent=True, bias=True)

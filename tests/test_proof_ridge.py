@@ -57,4 +57,5 @@ def test_missing_values_are_carried_forward_from_the_mean_of_training():
     fitted = {"classes": [0, 1], "classes_dtype": "int64", "input": {"seen": seen}}
     X = np.array([[[np.nan], [2.0], [np.nan]], [[3.0], [np.nan], [4.0]]])
     rows = read_rows(X, [0, 1], {"parameters": parameters, "estimator": "SpikingClassifier", "fitted": fitted})
-    assert np.array_equal(rows.values[:, :, 0], [[0.25, 2.0, 2.0], [3.0, 3.0, 4.0]])
+    (part,) = rows.read()
+    assert np.array_equal(part.values[:, :, 0], [[0.25, 2.0, 2.0], [3.0, 3.0, 4.0]])

@@ -2,13 +2,13 @@
 
 A dictionary may have far more entries than fit in memory as floats, so 0/1 columns are kept at one bit an entry and
 unpacked block by block. All classes have the same interface: ``shape``, ``device``, ``binary``, ``ranks``, ``matmul``,
-``rmatmul``, ``squares``, ``dense``, ``take``, ``rows``, ``between``; and ``largest`` and ``slices`` for products
-without rounding (`rounding`).
+``rmatmul``, ``squares``, ``dense``, ``take``, ``rows``, ``between``, ``floats``, ``over_rows``, ``each_row``; and
+``largest`` and ``slices`` for products without rounding (`rounding`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -18,11 +18,14 @@ from torch import Tensor
 
 from convexsnn.errorfree import limbs
 from convexsnn.ranks import Alone, Ranks
+from convexsnn.rowwise import by_rows
 
 # Entries unpacked at a time. On a CPU 2**17 float64 (1 MiB) stay in cache, and their buffer is used again: products
 # with blocks of 2**23 entries were measured to be ten times slower, nearly all of it in fresh pages of memory.
 CPU_BLOCK_ENTRIES, BLOCK_ENTRIES = 2**17, 2**23
 LEAST_BLOCK_COLUMNS = 16
+# Where a CPU has more than twice as many rows, it goes over so many at a time, so that blocks stay in cache.
+BLOCK_ROWS = 2**12
 
 _Chosen = TypeVar("_Chosen", Tensor, slice)
 """Some columns: their numbers, or a range of them."""
@@ -54,9 +57,16 @@ class Columns(Protocol):
     def take(self, index: Tensor) -> Columns: ...
     def rows(self, index: Tensor) -> Columns: ...
     def between(self, start: int, stop: int) -> Columns: ...
+    def floats(self, dtype: torch.dtype) -> Columns: ...
+    def over_rows(self, of_part: OfPart, zero: Tensor) -> Tensor: ...
+    def each_row(self, of_part: OfPart) -> Tensor: ...
     @property
     def largest(self) -> float: ...
     def slices(self, bits: int) -> Iterator[Slice]: ...
+
+
+OfPart = Callable[[Columns, slice], Tensor]
+"""What is computed from columns of which some rows are here, and from the range of these rows."""
 
 
 class Slice(NamedTuple):
@@ -83,6 +93,18 @@ class _AllRows:
     def ranks(self) -> Ranks:
         """The one process that has them."""
         return Alone()
+
+    def floats(self: Columns, dtype: torch.dtype) -> RealColumns:
+        """The same columns, kept as numbers of `dtype`."""
+        return RealColumns(self.dense(dtype).T.contiguous())
+
+    def over_rows(self: Columns, of_part: OfPart, zero: Tensor) -> Tensor:  # noqa: ARG002 - of other kinds
+        """The sum, over parts of the rows, of what `of_part` makes of each: all rows are one part here."""
+        return of_part(self, slice(0, self.shape[0]))
+
+    def each_row(self: Columns, of_part: OfPart) -> Tensor:
+        """What `of_part` makes of blocks of rows, a row a row, one below the other."""
+        return by_rows(lambda rows: of_part(self.between(rows.start, rows.stop), rows), self.shape[0])
 
 
 @dataclass(frozen=True)
@@ -147,30 +169,40 @@ class BitColumns(_AllRows):
         """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Columns of weight zero are skipped."""
         used = torch.nonzero(W.any(dim=1)).flatten()
         out = W.new_zeros(self.n, W.shape[1])
-        for chosen, rows in self._unpacked(used.split(block_columns(self.n, self.device)), W.dtype):
-            out.addmm_(rows.T, W[chosen])
+        blocks = used.split(block_columns(self._block_rows, self.device))
+        for rows, chosen, entries in self._unpacked(blocks, W.dtype):
+            out[rows].addmm_(entries.T, W[chosen])
         return out
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`."""
-        out = U.new_empty(self.shape[1], U.shape[1])
-        size = block_columns(self.n, self.device)
+        out = U.new_zeros(self.shape[1], U.shape[1])
+        size = block_columns(self._block_rows, self.device)
         blocks = [slice(start, start + size) for start in range(0, len(out), size)]
-        for block, rows in self._unpacked(blocks, U.dtype):
-            torch.mm(rows, U, out=out[block])
+        for rows, block, entries in self._unpacked(blocks, U.dtype):
+            out[block].addmm_(entries, U[rows])
         return out
 
     def squares(self, weights: Tensor) -> Tensor:
         """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
         return self.rmatmul(weights.unsqueeze(1)).squeeze(1)
 
-    def _unpacked(self, blocks: Iterable[_Chosen], dtype: torch.dtype) -> Iterator[tuple[_Chosen, Tensor]]:
-        """Blocks of columns and their entries as rows, which are valid until the next block."""
-        size = min(block_columns(self.n, self.device), self.shape[1])
-        buffer = torch.empty(size, self.n, dtype=dtype, device=self.device)
-        for block in blocks:
-            packed = self.packed[block]
-            yield block, buffer[: len(packed)].copy_(unpack_bits(packed, self.n))
+    @property
+    def _block_rows(self) -> int:
+        """How many rows to unpack at a time."""
+        return BLOCK_ROWS if self.device.type == "cpu" and self.n > 2 * BLOCK_ROWS else self.n
+
+    def _unpacked(self, blocks: Sequence[_Chosen], dtype: torch.dtype) -> Iterator[tuple[slice, _Chosen, Tensor]]:
+        """Rows, blocks of columns, and their entries, a row a column, which are valid until the next block."""
+        height = self._block_rows
+        size = min(block_columns(height, self.device), self.shape[1])
+        buffer = torch.empty(size, height, dtype=dtype, device=self.device)
+        for start in range(0, self.n, max(1, height)):
+            rows = slice(start, min(self.n, start + height))
+            part = self.between(rows.start, rows.stop)
+            for block in blocks:
+                packed = part.packed[block]
+                yield rows, block, buffer[: len(packed), : part.n].copy_(unpack_bits(packed, part.n))
 
 
 @dataclass(frozen=True)

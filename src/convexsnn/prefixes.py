@@ -181,15 +181,16 @@ def _node_labels(sequences: Sequences, every_step: bool) -> NDArray[np.int64]:
 
 def _digests(sequences: SequenceSource, every_step: bool) -> NDArray[np.void]:
     """The SHA-256 of what has been seen at each row."""
-    digests = []
+    digests, row = np.empty(sequences.rows(every_step), dtype="V32"), 0
     for chunk in sequences.chunks(DIGESTED):
         values = chunk.values.numpy() + 0.0  # -0.0 becomes 0.0, which it equals
         for x, steps in zip(values, chunk.lengths.tolist(), strict=True):
             seen = hashlib.sha256()
             for part in x[:steps] if every_step else [x[:steps]]:
                 seen.update(part)
-                digests.append(seen.digest())
-    return np.frombuffer(b"".join(digests), dtype="V32")
+                digests[row] = seen.digest()
+                row += 1
+    return digests
 
 
 class _Level(NamedTuple):

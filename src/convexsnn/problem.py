@@ -24,6 +24,7 @@ from convexsnn.prefixes import equal_prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.ranks import Alone, Ranks
 from convexsnn.regularisation import check_rho
+from convexsnn.rowwise import by_rows
 from convexsnn.sequences import Sequences, SequenceSource, in_memory
 from convexsnn.sharded import ShardedSequences, whole
 from convexsnn.simulation import scores
@@ -298,7 +299,7 @@ class Problem:
         if network.hidden.every_step != self.every_step:
             raise ValueError("network must be read at the steps of the problem's rows: its every_step is another")
         S = scores(network, self.source).to(self.targets.device)
-        data = self.weights @ self.loss.value(S, self.targets)
+        data = self.weights @ by_rows(lambda rows: self.loss.value(S[rows], self.targets[rows]), len(S))
         return float(data + self.rho * self.penalty.value(self.penalised(network)))
 
     def penalised(self, network: Network) -> Tensor:

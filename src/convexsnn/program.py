@@ -12,6 +12,7 @@ from torch import Tensor
 from convexsnn.columns import Columns
 from convexsnn.losses import BalancedLoss, Loss
 from convexsnn.penalties import Penalty
+from convexsnn.rowwise import by_rows, with_rows
 
 # A dual vector that is scaled to be feasible is scaled by this much more, so that rounding does not undo it.
 SCALING_MARGIN = 1e-14
@@ -113,11 +114,13 @@ class ConvexProgram:
 
     def data_term(self, S: Tensor) -> Tensor:
         """F(S) for scores S = D W of shape (n, C)."""
-        return self.row_weights @ self.loss.value(S, self.targets)
+        Y = self.targets
+        return self.row_weights @ by_rows(lambda rows: self.loss.value(S[rows], Y[rows]), self.n_rows)
 
     def data_gradient(self, S: Tensor) -> Tensor:
         """A (sub)gradient of F at S, shape (n, C): the natural dual candidate for smooth losses."""
-        return self.row_weights.unsqueeze(1) * self.loss.gradient(S, self.targets)
+        w, Y = self.row_weights.unsqueeze(1), self.targets
+        return by_rows(lambda rows: w[rows] * self.loss.gradient(S[rows], Y[rows]), self.n_rows)
 
     def primal(self, W: Tensor) -> float:
         """The value of (P) at W of shape (P, C), in float64."""
@@ -133,21 +136,32 @@ class ConvexProgram:
         G = self.columns.rmatmul(U.to(torch.float64)) if products is None else products
         return self.data_dual(U) - float(self.penalty.conjugate(G, self.rho))
 
-    def data_dual(self, U: Tensor) -> float:
-        """-F*(U) at U of shape (n, C), in float64; -inf outside F*'s domain. For norms it is all of the dual value."""
-        w = self.row_weights
-        V = U.to(torch.float64) / w.unsqueeze(1)
-        return -float(w @ self.loss.conjugate(V, self.targets))
+    def data_dual(self, U: Tensor, times: float = 1.0) -> float:
+        """-F*(times * U) for U of shape (n, C), in float64; -inf outside F*'s domain.
+
+        For norms it is all of the dual value.
+        """
+        w, Y = self.row_weights, self.targets
+
+        def conjugate(rows: slice) -> Tensor:
+            return self.loss.conjugate(times * U[rows].to(torch.float64) / w[rows].unsqueeze(1), Y[rows])
+
+        return -float(w @ by_rows(conjugate, self.n_rows))
 
     def in_domain(self, U: Tensor) -> Tensor:
         """A point of the domain of F* near `U` (n, C), float64.
 
         What is inside comes back as it is, bit for bit, so that a certificate can be computed again from it.
         """
-        w = self.row_weights.unsqueeze(1)
-        V = U / w
-        projected = self.loss.project_dual(V, self.targets)
-        return self._balanced(torch.where(projected == V, U, w * projected))
+        weights, Y = self.row_weights.unsqueeze(1), self.targets
+
+        def inside(rows: slice) -> Tensor:
+            w = weights[rows]
+            V = U[rows] / w
+            projected = self.loss.project_dual(V, Y[rows])
+            return torch.where(projected == V, U[rows], w * projected)
+
+        return self._balanced(with_rows(U, inside))
 
     def _balanced(self, U: Tensor) -> Tensor:
         """U (n, C), in the domain of F*, as one whose columns sum to zero where the intercept is free."""

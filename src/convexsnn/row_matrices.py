@@ -33,6 +33,11 @@ class RowMatrices(NamedTuple):
         """The diagonal entries of the matrices, shape (rows, C)."""
         return self.diagonal if self.vector is None else self.diagonal - self.vector**2
 
+    def own_of(self, output: int) -> Tensor:
+        """The same of one output, shape (rows,)."""
+        own = self.diagonal[:, output]
+        return own if self.vector is None else own - self.vector[:, output] ** 2
+
     def apply(self, X: Tensor) -> Tensor:
         """Row i of the result is the matrix of row i times X_i, for X of shape (rows, C)."""
         diagonal, vector, blocks = self

@@ -8,7 +8,7 @@ certificates are the same, for every number of ranks on machines with the same a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import ClassVar
@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from convexsnn.columns import BitColumns, Columns, RealColumns, Slice
+from convexsnn.columns import BitColumns, Columns, OfPart, RealColumns, Slice
 from convexsnn.errorfree import limbs
 from convexsnn.ranks import Alone, Ranks, gathered, put_together
 from convexsnn.sequences import Sequences, SequenceSource
@@ -145,10 +145,9 @@ class ShardedColumns:
         """The columns named by `index` (int64 tensor), in that order."""
         return replace(self, own=self.own.take(index))
 
-    def holding(self, whole: Columns) -> ShardedColumns:
-        """Other columns of as many rows, all of which are here, as if each rank held its own rows only."""
-        held = rows_of_rank(self.n, self.ranks)
-        return replace(self, own=whole.between(held.start, held.stop))
+    def floats(self, dtype: torch.dtype) -> ShardedColumns:
+        """The same columns, of which each rank keeps its own rows as numbers of `dtype`."""
+        return replace(self, own=RealColumns(self.own.dense(dtype).T.contiguous()))
 
     def between(self, start: int, stop: int) -> Columns:
         """The rows from `start`, a multiple of 8, to before `stop`, at most n, of all ranks."""
@@ -204,21 +203,32 @@ class ShardedColumns:
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`. Ranks add up (PARTS, P, C) numbers."""
-        return self._summed(lambda part, rows: part.rmatmul(U[rows]), U.new_zeros(self.shape[1], U.shape[1]))
+        return self.over_rows(lambda part, rows: part.rmatmul(U[rows]), U.new_zeros(self.shape[1], U.shape[1]))
 
     def squares(self, weights: Tensor) -> Tensor:
         """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
-        return self._summed(lambda part, rows: part.squares(weights[rows]), weights.new_zeros(self.shape[1]))
+        return self.over_rows(lambda part, rows: part.squares(weights[rows]), weights.new_zeros(self.shape[1]))
 
-    def _summed(self, of_part: Callable[[Columns, slice], Tensor], total: Tensor) -> Tensor:
-        """The sum over the parts of all ranks of what `of_part` makes of columns and their rows, added to `total`."""
-        sums = total.new_zeros(PARTS, *total.shape)
+    def over_rows(self, of_part: OfPart, zero: Tensor) -> Tensor:
+        """The sum, over `PARTS` parts of the rows, of what `of_part` makes of each, of the shape and type of `zero`.
+
+        Each rank computes that of its own parts. Ranks add up PARTS tensors of that shape.
+        """
+        sums = zero.new_zeros(PARTS, *zero.shape)
         for number, rows, part in self._own_parts():
             sums[number] = of_part(part, rows)
         self.ranks.add_up(sums)
+        total = torch.zeros_like(zero)
         for part in sums:
             total += part
         return total
+
+    def each_row(self, of_part: OfPart) -> Tensor:
+        """What `of_part` makes of blocks of rows, one below the other; each rank does those of its own rows."""
+        held = rows_of_rank(self.n, self.ranks)
+        parts = [part.each_row(_further(of_part, rows.start)) for _, rows, part in self._own_parts()]
+        own = torch.cat(parts) if parts else self.own.each_row(_further(of_part, held.start))
+        return put_together(own, held, self.n, self.ranks)
 
     def _own_parts(self) -> Iterator[tuple[int, slice, Columns]]:
         """The number of each part of this rank, its rows among all, and its columns."""
@@ -228,6 +238,11 @@ class ShardedColumns:
             start, stop = bounds[number]
             if start < stop:
                 yield number, slice(start, stop), self.own.between(start - begun, stop - begun)
+
+
+def _further(of_part: OfPart, begun: int) -> OfPart:
+    """The same function for columns whose first row is another than it looks."""
+    return lambda part, rows: of_part(part, slice(rows.start + begun, rows.stop + begun))
 
 
 def _stored(columns: Columns) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convexsnn.columns import Columns, Slice
+from convexsnn.columns import Columns, OfPart, Slice
 from convexsnn.ranks import Ranks
 
 
@@ -72,6 +72,18 @@ class StretchedColumns:
     def between(self, start: int, stop: int) -> StretchedColumns:
         """The rows from `start` to before `stop`; no copy."""
         return StretchedColumns(self.columns.between(start, stop), self.scale)
+
+    def floats(self, dtype: torch.dtype) -> StretchedColumns:
+        """The same columns, of which D is kept as numbers of `dtype`."""
+        return StretchedColumns(self.columns.floats(dtype), self.scale)
+
+    def over_rows(self, of_part: OfPart, zero: Tensor) -> Tensor:
+        """The sum, over parts of the rows, of what `of_part` makes of each; the parts are those of D."""
+        return self.columns.over_rows(lambda part, rows: of_part(StretchedColumns(part, self.scale), rows), zero)
+
+    def each_row(self, of_part: OfPart) -> Tensor:
+        """What `of_part` makes of blocks of rows, one below the other; the blocks are those of D."""
+        return self.columns.each_row(lambda part, rows: of_part(StretchedColumns(part, self.scale), rows))
 
     @property
     def largest(self) -> float:

@@ -7,18 +7,22 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 
+from convexsnn.checks import check_choice, check_integer
 from convexsnn.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
 TableRows = list[dict[str, Any]]
+# Those of joblib that give outcomes as they come; dask is a cluster, of this machine or of many.
+BACKENDS = ("loky", "threading", "dask")
 
 
 class JobSkippedError(ValueError):
@@ -57,8 +61,56 @@ class JobOutcome:
     reused: bool = False
 
 
+@dataclass(frozen=True)
+class Workers:
+    """Who runs the jobs.
+
+    Attributes
+    ----------
+    count : int
+        So many run at once; with more than one, each has one thread. A cluster runs as many as it has workers.
+    backend : str
+        How joblib starts them, one of `BACKENDS`.
+    address : str, optional
+        Of the scheduler of the cluster, which backend "dask" needs and no other takes.
+
+    Raises
+    ------
+    ValueError
+        When a setting is out of range, or the cluster's library is not installed.
+    """
+
+    count: int = 1
+    backend: str = "loky"
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        check_integer("jobs", self.count)
+        check_choice("backend", self.backend, BACKENDS)
+        if (self.backend == "dask") != (self.address is not None):
+            raise ValueError("address names the scheduler of backend 'dask': pass both, or neither")
+        if self.backend == "dask" and find_spec("distributed") is None:
+            raise ValueError("backend 'dask' needs dask.distributed: pip install 'dask[distributed]'")
+
+    @property
+    def alone(self) -> bool:
+        """Whether the jobs run one after the other, in this process."""
+        return self.count == 1 and self.backend != "dask"
+
+    def outcomes(self, calls: Iterator[Any]) -> Iterator[JobOutcome]:
+        """Those of joblib's delayed calls, as they come."""
+        if self.backend == "dask":
+            from distributed import Client
+
+            with Client(self.address), parallel_config(backend="dask"):
+                yield from Parallel(n_jobs=-1, return_as="generator_unordered")(calls)  # type: ignore[misc]
+            return
+        workers = Parallel(n_jobs=self.count, backend=self.backend, return_as="generator_unordered")
+        yield from workers(calls)  # type: ignore[misc]
+
+
 def run_jobs(
-    jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], TableRows], folder: Path, parallel: int
+    jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], TableRows], folder: Path, workers: Workers
 ) -> Iterator[JobOutcome]:
     """Outcomes as they come: first those whose files are in `folder`, then the others as they are run.
 
@@ -69,8 +121,8 @@ def run_jobs(
         At the top level of a module, as it may be called in other processes. What it writes under the scratch path
         outlives a kill, so that it can go on; it is removed when the job is done.
     folder : Path
-    parallel : int
-        Processes; with more than one, each uses one thread.
+    workers : Workers
+        They read and write the files of `folder`, so a cluster of several machines must share it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = []
@@ -80,11 +132,10 @@ def run_jobs(
             missing.append(job)
         else:
             yield JobOutcome(job, rows, reused=True)
-    if parallel == 1:
+    if workers.alone:
         yield from (_run(job, run, folder, one_thread=False) for job in missing)
     else:
-        calls = (delayed(_run)(job, run, folder, one_thread=True) for job in missing)
-        yield from Parallel(n_jobs=parallel, return_as="generator_unordered")(calls)  # type: ignore[misc]
+        yield from workers.outcomes(delayed(_run)(job, run, folder, one_thread=True) for job in missing)
 
 
 def mean_and_spread(values: Sequence[float]) -> str:

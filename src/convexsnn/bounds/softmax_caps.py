@@ -10,6 +10,7 @@ from scipy.special import logsumexp, softmax
 from torch import Tensor
 
 from convexsnn.bounds.rows import sum_groups
+from convexsnn.rowwise import blocks_of_rows, by_rows
 
 # Steps of the search over caps, and halvings of the interval of each group's log-partition.
 STEPS, HALVINGS = 200, 55
@@ -22,7 +23,9 @@ ENTRIES = 2**15
 
 def softmax_dual(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Tensor:
     """The dual vector (rows, C) of the universal program; arguments as of `softmax_scores`."""
-    return weights.unsqueeze(1) * (torch.softmax(softmax_scores(Y, weights, groups, rho), dim=1) - Y)
+    scores, which = _distinct_scores(Y, weights, groups, rho)
+    w = weights.unsqueeze(1)
+    return by_rows(lambda rows: w[rows] * (torch.softmax(scores[which[rows]], dim=1) - Y[rows]), len(Y))
 
 
 def softmax_scores(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Tensor:
@@ -40,9 +43,15 @@ def softmax_scores(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Te
     groups : int64 tensor of shape (rows,)
     rho : float
     """
+    scores, which = _distinct_scores(Y, weights, groups, rho)
+    return scores[which]
+
+
+def _distinct_scores(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> tuple[Tensor, Tensor]:
+    """The same, as few distinct rows of scores and which of them each row has, (rows,)."""
     w = weights.unsqueeze(1)
     total = sum_groups(w, groups)
-    mixtures, inverse = _distinct((sum_groups(w * Y, groups) / total).numpy())
+    mixtures, inverse = _distinct(sum_groups(w * Y, groups).div_(total).numpy())
     if mixtures.size > ENTRIES:
         mixtures, inverse = _distinct(Y.numpy())
         total, groups = w, torch.arange(len(Y))
@@ -62,13 +71,18 @@ def softmax_scores(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Te
     start, positive = np.zeros(2 * C), [(0, None)] * 2 * C
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=positive, options=options)
     scores = best_scores(mixtures, found.x[:C], found.x[C:])
-    return torch.from_numpy(scores[inverse])[groups]
+    return torch.from_numpy(scores), torch.from_numpy(inverse)[groups]
 
 
 def _distinct(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The distinct rows up to rounding, and which of them each row is."""
-    distinct, inverse = np.unique(np.round(rows, 14), axis=0, return_inverse=True)
-    return np.asarray(distinct, dtype=np.float64), inverse.reshape(-1)
+    found, places = [], []
+    for block in blocks_of_rows(len(rows)):
+        distinct, inverse = np.unique(np.round(rows[block], 14), axis=0, return_inverse=True)
+        places.append(inverse.reshape(-1) + sum(map(len, found)))
+        found.append(distinct)
+    distinct, merged = np.unique(np.concatenate(found), axis=0, return_inverse=True)
+    return np.asarray(distinct, dtype=np.float64), merged.reshape(-1)[np.concatenate(places)]
 
 
 def best_scores(mixtures: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

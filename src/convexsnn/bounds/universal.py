@@ -11,8 +11,11 @@ Omega >= N, no network has an objective F + rho Omega below its F + rho N, and t
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from scipy.optimize import minimize_scalar
@@ -79,10 +82,15 @@ def universal_bound(
         over a box is largest at a corner.
     """
     program, groups = without_columns(_of_patterns(program, largest)), groups.cpu()
-    tried = [_scaled(program, groups, U.cpu()) for U in candidates]
-    kappa = tried[0].kappa if tried else 0.0
-    tried += [_scaled(program, groups, U) for U in _own_candidates(program, groups)]
-    return replace(max(tried, key=lambda bound: bound.value), kappa=kappa)
+    best, kappa = None, 0.0
+    for number, U in enumerate(itertools.chain(candidates, _own_candidates(program, groups))):
+        tried = _scaled(program, groups, U.cpu())
+        if number == 0 and candidates:
+            kappa = tried.kappa
+        if best is None or tried.bound.below > best.bound.below:
+            best = tried
+    assert best is not None
+    return Universal(best.bound, best.U * best.times, kappa)
 
 
 def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:
@@ -90,33 +98,49 @@ def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:
     return program if largest == 1.0 else replace(program, rho=math.nextafter(program.rho / largest, 0.0))
 
 
-def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Tensor]:
+def _own_candidates(program: ConvexProgram, groups: Tensor) -> Iterator[Tensor]:
     """Dual vectors to try beside those that are given."""
     C = program.n_outputs
     if not has_caps(program.loss):
-        return [program.data_gradient(torch.zeros_like(program.targets))]
-    if norm_below(program.penalty, "the universal bound").exponent(C) == 1.0:
-        return [capped_dual(program, groups, program.rho)]
-    # Vectors of max(P_c, N_c) <= r have a root of squares of at most sqrt(C) r, and may have one of r.
-    return [capped_dual(program, groups, program.rho * C ** (-k / 6)) for k in range(4)]
+        yield program.data_gradient(torch.zeros_like(program.targets))
+    elif norm_below(program.penalty, "the universal bound").exponent(C) == 1.0:
+        yield capped_dual(program, groups, program.rho)
+    else:
+        # Vectors of max(P_c, N_c) <= r have a root of squares of at most sqrt(C) r, and may have one of r.
+        for k in range(4):
+            yield capped_dual(program, groups, program.rho * C ** (-k / 6))
 
 
-def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> Universal:
+class _Tried(NamedTuple):
+    """A candidate: the bound that `times` a dual vector U proves, and kappa of U."""
+
+    bound: Bound
+    U: Tensor
+    times: float
+    kappa: float
+
+
+def _scaled(program: ConvexProgram, groups: Tensor, U: Tensor) -> _Tried:
     """The candidate put into the domain of F* and scaled as well as can be."""
     U = program.in_domain(U)
     kappa = grouped_kappa(program, U, groups)
-    U, within = best_scaling(program, U, kappa), 1.0
+    times, within = _best_factor(program, U, kappa), 1.0
     if program.free_intercept:  # what scaling has rounded, balance takes out, which may add to D^T U
-        U = program.in_domain(U)
+        U, times = program.in_domain(U * times), 1.0
         within = grouped_kappa(program, U, groups)
-    return Universal(enclose_dual(program, U, within), U, kappa)
+    return _Tried(enclose_dual(program, U, within, times), U, times, kappa)
 
 
 def best_scaling(program: ConvexProgram, U: Tensor, kappa: float) -> Tensor:
     """U times the best t in [0, min(1, 1 / kappa)]; all of them are feasible where Omega*(d^T U) <= kappa rho."""
+    return U * _best_factor(program, U, kappa)
+
+
+def _best_factor(program: ConvexProgram, U: Tensor, kappa: float) -> float:
+    """That t."""
     largest = 1.0 if kappa <= 1.0 else 1.0 / kappa
-    inner = minimize_scalar(lambda t: -program.data_dual(t * U), bounds=(0.0, largest), method="bounded")
-    return U * max(0.0, largest, float(inner.x), key=lambda t: program.data_dual(t * U))  # type: ignore[attr-defined]
+    inner = minimize_scalar(lambda t: -program.data_dual(U, t), bounds=(0.0, largest), method="bounded")
+    return max(0.0, largest, float(inner.x), key=lambda t: program.data_dual(U, t))  # type: ignore[attr-defined]
 
 
 def without_columns(program: ConvexProgram) -> ConvexProgram:

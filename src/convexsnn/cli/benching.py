@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from convexsnn.bench.ablation import AXES, BASES, ablation_jobs, ablation_table, plot_ablations, run_ablation_job
 from convexsnn.bench.cells import choose_cells
-from convexsnn.bench.jobs import Job, TableRows, run_jobs
+from convexsnn.bench.jobs import Job, TableRows, Workers, run_jobs
 from convexsnn.bench.methods import METHODS, run_paper_job
 from convexsnn.bench.paper import paper_jobs, paper_table
 from convexsnn.checks import check_choice, check_integer
@@ -33,10 +33,11 @@ def paper(
     small: bool,
 ) -> dict[str, Any]:
     """Run the paper's cells and write paper.json and paper.md."""
+    workers = Workers(runs.jobs, runs.backend, runs.address)
     chosen = choose_cells(tuple(cells), small=small)
     wanted = tuple(check_choice("methods", method, METHODS) for method in methods) or METHODS
     work = paper_jobs(chosen, wanted, _seeds(runs.seeds, small=small), runs.device, runs.data_dir)
-    rows, skipped = _run(work, run_paper_job, out, runs.jobs)
+    rows, skipped = _run(work, run_paper_job, out, workers)
     kept = [row for row in rows if row["method"] in wanted]
     return _write(out, "paper", kept, skipped, paper_table(kept, wanted))
 
@@ -50,12 +51,13 @@ def ablation(
     plots: bool,
 ) -> dict[str, Any]:
     """Run ablations and write ablation.json, ablation.md and the plots."""
+    workers = Workers(runs.jobs, runs.backend, runs.address)
     check_choice("base", base, BASES)
     chosen = [check_choice("axes", axis, AXES) for axis in axes] or list(AXES)
     if plots and find_spec("matplotlib") is None:
         raise ValueError("plots need matplotlib: pip install 'convexsnn[plot]', or pass --no-plots")
     work = ablation_jobs(base, chosen, _seeds(runs.seeds, small=False), runs.device, runs.data_dir)
-    rows, skipped = _run(work, run_ablation_job, out, runs.jobs)
+    rows, skipped = _run(work, run_ablation_job, out, workers)
     report = _write(out, "ablation", rows, skipped, ablation_table(rows))
     return report | {"plots": [str(path) for path in plot_ablations(rows, out)] if plots else []}
 
@@ -64,9 +66,8 @@ def _seeds(seeds: Sequence[int], *, small: bool) -> tuple[int, ...]:
     return tuple(check_integer("seeds", seed, minimum=0) for seed in seeds) or ((0,) if small else (0, 1, 2))
 
 
-def _run(jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], TableRows], out: Path, parallel: int) -> tuple:
+def _run(jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], TableRows], out: Path, workers: Workers) -> tuple:
     """The rows in the order of the jobs, and why some were skipped."""
-    check_integer("jobs", parallel)
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file: name a folder")
     rows: dict[str, TableRows] = {}
@@ -74,7 +75,7 @@ def _run(jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], TableRows], 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=output.stderr, transient=True, disable=not output.stderr.is_terminal) as bars:
         bar = bars.add_task("bench", total=len(jobs))
-        for outcome in run_jobs(jobs, run, out / "jobs", parallel):
+        for outcome in run_jobs(jobs, run, out / "jobs", workers):
             rows[outcome.job.slug] = outcome.rows
             if outcome.skipped is not None:
                 skipped[outcome.job.name] = outcome.skipped

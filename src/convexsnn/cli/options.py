@@ -189,7 +189,11 @@ class RunOptions:
         A run is made with this seed; the option may be given several times. Without it the seeds are 0, 1 and 2, or 0
         for small cells.
     jobs : int
-        This many processes run at once. With more than one, each has one thread.
+        This many run at once. With more than one, each has one thread.
+    backend : str
+        How they are started: loky, threading or dask. Dask runs them on a cluster.
+    address : str, optional
+        The scheduler of the cluster, such as tcp://10.0.0.1:8786. Its workers must see the folder of --out.
     device : str
         The work is done on this device: cpu, cuda, ...
     data_dir : Path, optional
@@ -198,6 +202,8 @@ class RunOptions:
 
     seeds: Annotated[tuple[int, ...], Parameter(negative="")] = ()
     jobs: int = 1
+    backend: str = "loky"
+    address: str | None = None
     device: str = "cpu"
     data_dir: Path | None = None
 

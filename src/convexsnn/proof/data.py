@@ -2,47 +2,97 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True, eq=False)
-class ProgramRows:
-    """Sequences and encoded targets.
-
-    Attributes
-    ----------
-    values : float64 array of shape (n, T, d), zero beyond the end of a sequence
-    lengths : int64 array of shape (n,)
-    targets : float64 array of shape (rows, C)
-    """
+class RowsPart(NamedTuple):
+    """Some sequences: values (n, T, d), zero beyond the end of each, lengths (n,), encoded targets (rows, C)."""
 
     values: np.ndarray
     lengths: np.ndarray
     targets: np.ndarray
 
-    def digest(self) -> str:
-        """SHA-256 of the three arrays, each after its dtype and shape."""
-        sha = hashlib.sha256()
-        for array in (self.values, self.lengths, self.targets):
-            array = np.ascontiguousarray(array)
-            sha.update(f"{array.dtype.str}{array.shape}".encode())
-            sha.update(array.tobytes())
-        return sha.hexdigest()
+
+@dataclass(frozen=True, eq=False)
+class ProgramRows:
+    """Sequences, which are read part by part, and encoded targets.
+
+    Attributes
+    ----------
+    read : callable
+        Gives the parts, from the first on at every call.
+    shape : tuple of int
+        n, T and d: the sequences, their most steps, and the features.
+    lengths : int64 array of shape (n,)
+    targets : float64 array of shape (rows, C)
+    """
+
+    read: Callable[[], Iterable[RowsPart]]
+    shape: tuple[int, int, int]
+    lengths: np.ndarray
+    targets: np.ndarray
+
+    def reading(self, digest: Any) -> Iterator[RowsPart]:
+        """The parts, while the SHA-256 of all that is read goes into `digest`: so what is used is what is digested.
+
+        It is that of values, lengths and targets, each after its dtype and shape.
+        """
+        digest.update(f"{np.dtype(np.float64).str}{self.shape}".encode())
+        lengths = []
+        for part in self.read():
+            digest.update(self._padded(part.values).tobytes())
+            lengths.append(part.lengths)
+            yield part
+        for array in (np.concatenate(lengths), self.targets):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+
+    def _padded(self, values: np.ndarray) -> np.ndarray:
+        n, steps, features = values.shape
+        if steps == self.shape[1]:
+            return values
+        return np.concatenate([values, np.zeros((n, self.shape[1] - steps, features))], axis=1)
 
 
 def read_rows(X: Any, y: Any, header: dict[str, Any]) -> ProgramRows:
     """X (n, T, d), a list of (T_i, d), or (n, d), and labels y, as the model of this header was trained on them.
+
+    X may also be a function that gives batches (X, y), of which one is in memory at a time; then y is None.
 
     Raises
     ------
     ValueError
         When the data do not fit one another or the model.
     """
+    if callable(X):
+        return _streamed(X, y, header)
+    part = _read_part(X, y, header)
+    return ProgramRows(lambda: [part], part.values.shape, part.lengths, part.targets)
+
+
+def _streamed(batches: Callable[[], Iterable[Any]], y: Any, header: dict[str, Any]) -> ProgramRows:
+    if y is not None:
+        raise ValueError("y must be None where X is a function that gives batches (X, y)")
+
+    def read() -> Iterator[RowsPart]:
+        return (_read_part(*batch, header) for batch in batches())
+
+    shapes, lengths, targets = [], [], []
+    for part in read():
+        shapes.append(part.values.shape)
+        lengths.append(part.lengths)
+        targets.append(part.targets)
+    if len({features for _, _, features in shapes}) != 1:
+        raise ValueError("X must give batches, all of the same number of features")
+    shape = sum(n for n, _, _ in shapes), max(steps for _, steps, _ in shapes), shapes[0][2]
+    return ProgramRows(read, shape, np.concatenate(lengths), np.concatenate(targets))
+
+
+def _read_part(X: Any, y: Any, header: dict[str, Any]) -> RowsPart:
     parameters = header["parameters"]
     values, lengths = _sequences(X, int(parameters["timesteps"]))
     if parameters["missing"] == "carry":
@@ -51,7 +101,7 @@ def read_rows(X: Any, y: Any, header: dict[str, Any]) -> ProgramRows:
     rows = int(lengths.sum()) if parameters["per_step"] else len(lengths)
     if len(labels) != rows:
         raise ValueError(f"y has {len(labels)} labels, but X has {rows} rows")
-    return ProgramRows(values, lengths, _targets(labels, header))
+    return RowsPart(np.ascontiguousarray(values), lengths, _targets(labels, header))
 
 
 def _sequences(X: Any, timesteps: int) -> tuple[np.ndarray, np.ndarray]:

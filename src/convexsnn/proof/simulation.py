@@ -8,6 +8,7 @@ bound is zero, so that exact ties count as decided. Other decisions are counted 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,16 @@ class Spikes:
     decisions: int
     undecided: int
     margin: float
+
+    @classmethod
+    def joined(cls, parts: Sequence[Spikes]) -> Spikes:
+        """Those of several parts of the sequences, one below the other."""
+        return cls(
+            np.concatenate([part.columns for part in parts]),
+            sum(part.decisions for part in parts),
+            sum(part.undecided for part in parts),
+            min(part.margin for part in parts),
+        )
 
 
 def simulate_exactly(hidden: StoredHidden, values: np.ndarray, lengths: np.ndarray) -> Spikes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -71,8 +72,9 @@ def verify_exactly(path: Path, X: Any, y: Any) -> ExactVerification:
     path : Path
         A folder that `convexsnn fit` wrote, or its model file alone.
     X : array of shape (n, T, d), list of n arrays of shape (T_i, d), or array of shape (n, d)
-        The training sequences.
-    y : labels, as they were given to `fit`
+        The training sequences. It may also be a function that gives batches (X, y), again at every call, of which one
+        is in memory at a time.
+    y : labels, as they were given to `fit`; None where X gives them
 
     References
     ----------
@@ -96,12 +98,15 @@ def _verify(model: Model, rows: ProgramRows, problems: list[str]) -> ExactVerifi
             raise ValueError(
                 "exact verification needs columns of spikes, not the analog readout; use verify without it"
             )
-        if hidden.n_features != rows.values.shape[2]:
-            raise ValueError(f"X has {rows.values.shape[2]} features, the network {hidden.n_features}")
-    spikes, own = (simulate_exactly(hidden, rows.values, rows.lengths) for hidden in (model.witnesses, model.network))
+        if hidden.n_features != rows.shape[2]:
+            raise ValueError(f"X has {rows.shape[2]} features, the network {hidden.n_features}")
+    digest, parts = hashlib.sha256(), []
+    for part in rows.reading(digest):
+        parts.append([simulate_exactly(h, part.values, part.lengths) for h in (model.witnesses, model.network)])
+    spikes, own = (Spikes.joined(found) for found in zip(*parts, strict=True))
     program = _program(header, spikes, rows, tensors["row_weights"], model.witnesses)
     proof = prove(program, tensors["W"], tensors["U"])
-    if header["data_digest"] != rows.digest():
+    if header["data_digest"] != digest.hexdigest():
         problems.append("the data are not those the model was trained on (their SHA-256 differs)")
     problems += claims.rho_problems(header, model.witnesses.n_last)
     facts = _facts(program, tensors["W"]) | {"heads": [[_width(h), float(h.weight)] for h in _stored_heads(header)]}

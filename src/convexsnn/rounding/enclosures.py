@@ -8,6 +8,7 @@ objective below `enclose_dictionary_dual(...).value - margin`. Row by row, losse
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convexsnn.columns import Columns
 from convexsnn.errorfree import UNIT
 from convexsnn.losses import DirectedLoss, Loss
 from convexsnn.penalties import Norm, norm_below
 from convexsnn.program import ConvexProgram
-from convexsnn.rounding.products import Product, exact_product, exact_sums, exact_transposed
+from convexsnn.rounding.products import Product, exact_product, exact_sums, exact_transposed, largest_of
+from convexsnn.rowwise import blocks_of_rows, by_rows
 
 # What is allowed for a loss without bounds of its own, in units of rounding of the largest number met in a row.
 ROUGH = 256.0
@@ -59,8 +62,11 @@ class Bound:
 def enclose_primal(program: ConvexProgram, W: Tensor) -> Bound:
     """The objective of weights W (P, C)."""
     W = W.to(torch.float64)
-    S = exact_product(program.columns, W)
-    rows, margins = _values(program.loss, S, program.targets)
+
+    def values(part: Columns, rows: slice) -> Tensor:
+        return torch.stack(_values(program.loss, exact_product(part, W), program.targets[rows]), dim=1)
+
+    rows, margins = program.columns.each_row(values).unbind(dim=1)
     data, margin = _weighted(program, rows), _weighted(program, margins)
     short = min(1.0, _total(program.row_weights))
     penalty = program.rho * float(program.penalty.value(program.penalised(W)))
@@ -68,15 +74,21 @@ def enclose_primal(program: ConvexProgram, W: Tensor) -> Bound:
     return Bound(data / short + penalty, 4.0 * (margin + UNIT * (8.0 * data + count * penalty)))
 
 
-def enclose_dual(program: ConvexProgram, U: Tensor, kappa: float) -> Bound:
-    """-F*(t U) for a vector U (n, C) in the domain of F*, t the largest factor with t kappa <= 1 and t <= 1.
+def enclose_dual(program: ConvexProgram, U: Tensor, kappa: float, times: float = 1.0) -> Bound:
+    """-F*(t V) for V = times * U (n, C) in the domain of F*, t the largest factor with t kappa <= 1 and t <= 1.
 
-    Where `kappa` is an upper bound of N*(D^T U) / rho, with N the norm of the penalty, no weights on the columns have
+    Where `kappa` is an upper bound of N*(D^T V) / rho, with N the norm of the penalty, no weights on the columns have
     an objective below this: it holds for F + rho N, and Omega >= N. Entries that the domain determines from others,
     such as that of the label under cross entropy, are taken to be what they must be (`completion`).
     """
-    V = (U / program.row_weights.unsqueeze(1)) * _feasible_factor(program, U, kappa)
-    rows, margins = _conjugates(program.loss, V, program.targets)
+    factor, w = _feasible_factor(program, U, kappa, times), program.row_weights.unsqueeze(1)
+
+    def conjugates(rows: slice) -> Tensor:
+        return torch.stack(
+            _conjugates(program.loss, (U[rows] * times / w[rows]) * factor, program.targets[rows]), dim=1
+        )
+
+    rows, margins = by_rows(conjugates, program.n_rows).unbind(dim=1)
     value, margin = -_weighted(program, rows), _weighted(program, margins)
     over = max(1.0, _total(program.row_weights))
     return Bound(value / over, 4.0 * (margin + 8.0 * UNIT * abs(value)))
@@ -109,8 +121,14 @@ def grouped_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
     |d^T U| of an output is at most the larger of the sums of positive and of negative parts over the groups: each is
     attained by a pattern.
     """
-    sums = _completed(program, U, lambda part: exact_sums(part, groups))
-    caps = [max(_total_above(sums, c, 1.0), _total_above(sums, c, -1.0)) for c in range(U.shape[1])]
+    U = U.to(torch.float64)
+    rest, caps = completion(program, U), []
+    sizes = largest_of(U), 0.0 if rest is None else largest_of(rest)
+    for c in range(U.shape[1]):
+        output = slice(c, c + 1)
+        sums = exact_sums(U[:, output], groups, sizes[0])
+        more = None if rest is None else exact_sums(rest[:, output], groups, sizes[1])
+        caps.append(max(_total_above(sums, more, 1.0), _total_above(sums, more, -1.0)))
     return _over_rho(program, float(_norm(program).row_norm_within(U.new_tensor(caps))))
 
 
@@ -119,11 +137,12 @@ def _product_sizes(program: ConvexProgram, U: Tensor) -> Tensor:
     return _completed(program, U, lambda part: exact_transposed(program.columns, part)).size
 
 
-def _feasible_factor(program: ConvexProgram, U: Tensor, kappa: float) -> float:
-    """The largest t <= 1 with t kappa <= 1 for which t U, completed, lies in the domain of F*."""
+def _feasible_factor(program: ConvexProgram, U: Tensor, kappa: float, times: float = 1.0) -> float:
+    """The largest t <= 1 with t kappa <= 1 for which t times U, completed, lies in the domain of F*."""
     scale, loss = 1.0, program.loss
     if isinstance(loss, DirectedLoss):
-        scale = loss.excess(U / program.row_weights.unsqueeze(1), program.targets)
+        w, Y = program.row_weights.unsqueeze(1), program.targets
+        scale = max(loss.excess(U[rows] * times / w[rows], Y[rows]) for rows in blocks_of_rows(program.n_rows))
     return 1.0 / max(1.0, kappa, scale)
 
 
@@ -145,10 +164,14 @@ def _completed(program: ConvexProgram, U: Tensor, linear: Callable[[Tensor], Pro
     return linear(U) if rest is None else linear(U).plus(linear(rest))
 
 
-def _total_above(sums: Product, output: int, sign: float) -> float:
-    """An upper bound of the sum of the positive parts of sign * sums (m, C) in one column."""
-    parts = (sign * (sums.head + sums.tail)[:, output]).clamp(min=0.0) * (1.0 + 4.0 * UNIT) + sums.error[:, output]
-    return math.nextafter(math.fsum(parts.tolist()), math.inf)
+def _total_above(sums: Product, more: Product | None, sign: float) -> float:
+    """An upper bound of the sum of the positive parts of sign * (sums + more), of shape (m, 1)."""
+
+    def above(rows: slice) -> Tensor:
+        own = sums.rows(rows) if more is None else sums.rows(rows).plus(more.rows(rows))
+        return (sign * (own.head + own.tail)).clamp(min=0.0) * (1.0 + 4.0 * UNIT) + own.error
+
+    return math.nextafter(_sum(by_rows(above, len(sums.head)).squeeze(1)), math.inf)
 
 
 def _norm(program: ConvexProgram) -> Norm:
@@ -162,8 +185,15 @@ def _over_rho(program: ConvexProgram, norm: float) -> float:
 
 def completion(program: ConvexProgram, U: Tensor) -> Tensor | None:
     """What U lacks to the exact domain of F*, (n, C); None where it lacks nothing."""
-    loss = program.loss
-    return loss.completion(U, program.targets) if isinstance(loss, DirectedLoss) else None
+    loss, whole = program.loss, None
+    if not isinstance(loss, DirectedLoss):
+        return None
+    for rows in blocks_of_rows(program.n_rows):
+        part = loss.completion(U[rows], program.targets[rows])
+        if part is not None:
+            whole = torch.zeros_like(U) if whole is None else whole
+            whole[rows] = part
+    return whole
 
 
 def _values(loss: Loss, S: Product, Y: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,9 +217,15 @@ def _largest(Y: Tensor) -> Tensor:
 
 def _weighted(program: ConvexProgram, rows: Tensor) -> float:
     """sum_i w_i r_i, rounded once beside the products."""
-    return math.fsum((program.row_weights * rows).tolist())
+    return _sum(program.row_weights * rows)
 
 
 def _total(row_weights: Tensor) -> float:
     """The sum of the row weights, rounded once."""
-    return math.fsum(row_weights.tolist())
+    return _sum(row_weights)
+
+
+def _sum(values: Tensor) -> float:
+    """The sum of values (n,), rounded once."""
+    blocks = blocks_of_rows(len(values))
+    return math.fsum(itertools.chain.from_iterable(values[block].tolist() for block in blocks))

@@ -11,15 +11,18 @@ Ozaki, Ogita, Oishi, Rump: Error-free transformations of matrix multiplication, 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from convexsnn.columns import Columns
 from convexsnn.errorfree import DEPTH, UNIT, limbs, two_sum
+from convexsnn.rowwise import blocks_of_rows
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class Product:
     head: Tensor
     tail: Tensor
     error: Tensor
+
+    def rows(self, some: slice) -> Product:
+        """Some rows of it."""
+        return Product(self.head[some], self.tail[some], self.error[some])
 
     def plus(self, other: Product) -> Product:
         """The sum of two."""
@@ -43,50 +50,101 @@ class Product:
 def exact_product(columns: Columns, W: Tensor) -> Product:
     """D W for weights W of shape (P, C): shape (n, C)."""
     n, count = columns.shape
-    return _sum_of_slices(columns, W, count, n, lambda part, limb: part.matmul(limb))
+    W = W.to(torch.float64)
+    sums, largest, spare = _Sums(W.new_zeros(n, W.shape[1])), largest_of(W), _spare(count)
+    if largest == 0.0:
+        return sums.within(0.0)
+    for weight, part, bits, above in columns.slices(spare // 2):
+        for limb, place in limbs(W, largest, spare - bits):
+            if place + above > DEPTH:
+                break
+            sums.add(part.matmul(limb), weight)
+    return sums.within(columns.largest * largest * count)
 
 
 def exact_transposed(columns: Columns, U: Tensor) -> Product:
-    """D^T U for U of shape (n, C): shape (P, C)."""
+    """D^T U for U of shape (n, C): shape (P, C).
+
+    Products with slices are exact, so it does not matter in which order those of blocks of rows are summed.
+    """
     n, count = columns.shape
-    return _sum_of_slices(columns, U, n, count, lambda part, limb: part.rmatmul(limb))
+    U = U.to(torch.float64)
+    zero = U.new_zeros(count, U.shape[1])
+    sums, largest, spare = _Sums(zero), largest_of(U), _spare(n)
+    if largest == 0.0:
+        return sums.within(0.0)
+    for weight, part, bits, above in columns.slices(spare // 2):
+        for number, place in enumerate(range(0, DEPTH, spare - bits)):
+            if place + above > DEPTH:
+                break
+            limb = partial(_limb_of, U, largest, spare - bits, number)
+            sums.add(part.over_rows(partial(_transposed, zero, limb), zero), weight)
+    return sums.within(columns.largest * largest * n)
 
 
-def exact_sums(values: Tensor, groups: Tensor) -> Product:
-    """The sums of the rows of `values` (n, C) over each group of `groups` (n,): shape (number of groups, C)."""
+def _limb_of(U: Tensor, largest: float, bits: int, number: int, rows: slice) -> Tensor | None:
+    """The limb of that number of some rows of U; None where all of it lies in those before."""
+    found = next(itertools.islice(limbs(U[rows], largest, bits), number, None), None)
+    return None if found is None else found[0]
+
+
+def _transposed(zero: Tensor, limb: Callable[[slice], Tensor | None], columns: Columns, rows: slice) -> Tensor:
+    """D^T times a limb, over the rows of these columns, which have other numbers in the limb."""
+    total = torch.zeros_like(zero)
+    for block in blocks_of_rows(rows.stop - rows.start):
+        part = limb(slice(rows.start + block.start, rows.start + block.stop))
+        if part is not None:
+            total += columns.between(block.start, block.stop).rmatmul(part)
+    return total
+
+
+def largest_of(values: Tensor) -> float:
+    """The largest absolute entry; 0 where there is none."""
+    return max(abs(float(values.min())), abs(float(values.max()))) if values.numel() else 0.0
+
+
+def exact_sums(values: Tensor, groups: Tensor, largest: float) -> Product:
+    """The sums of the rows of `values` (n, C) over each group of `groups` (n,): shape (number of groups, C).
+
+    `largest` is at least every absolute entry.
+    """
     values = values.to(torch.float64)
     head = values.new_zeros(int(groups.max()) + 1, values.shape[1])
     tail = torch.zeros_like(head)
-    largest = float(values.abs().max()) if values.numel() else 0.0
     if largest == 0.0:
         return Product(head, tail, tail.clone())
     for limb, _ in limbs(values, largest, 52 - len(values).bit_length()):
-        head, lost = two_sum(head, torch.zeros_like(head).index_add_(0, groups, limb))
-        tail += lost
-    return Product(head, tail, torch.full_like(head, largest * len(values) * 2.0 ** (8 - DEPTH)))
+        sums = torch.zeros_like(head).index_add_(0, groups, limb)
+        for rows in blocks_of_rows(len(head)):
+            head[rows], lost = two_sum(head[rows], sums[rows])
+            tail[rows] += lost
+    left_out = largest * len(values) * 2.0 ** (8 - DEPTH)
+    return Product(head, tail, head.new_full((), left_out).expand_as(head))
 
 
-def _sum_of_slices(
-    columns: Columns, factor: Tensor, terms: int, rows: int, times: Callable[[Columns, Tensor], Tensor]
-) -> Product:
-    """The sum of the products of all slices, `terms` products an entry."""
-    factor = factor.to(torch.float64)
-    head = factor.new_zeros(rows, factor.shape[1])
-    tail, error = torch.zeros_like(head), torch.zeros_like(head)
-    largest = float(factor.abs().max()) if factor.numel() else 0.0
-    if largest == 0.0:
-        return Product(head, tail, error)
-    spare = 52 - max(1, terms).bit_length()
-    for weight, part, bits, above in columns.slices(spare // 2):
-        for limb, place in limbs(factor, largest, spare - bits):
-            if place + above > DEPTH:
-                break
-            product = times(part, limb)
-            scaled = weight * product
-            # A weight that is no power of two rounds once.
-            if math.frexp(weight)[0] != 0.5:
-                error += scaled.abs() * (2.0 * UNIT)
-            head, lost = two_sum(head, scaled)
-            tail += lost
-    reach = columns.largest * largest * terms
-    return Product(head, tail, error + reach * 2.0 ** (8 - DEPTH))
+class _Sums:
+    """A sum of exact products, with what is lost in adding them."""
+
+    def __init__(self, head: Tensor) -> None:
+        """`head` is zero."""
+        self.head, self._tail = head, torch.zeros_like(head)
+        self._error: Tensor | float = 0.0
+
+    def add(self, product: Tensor, weight: float) -> None:
+        """Add weight times a product, which is changed."""
+        product.mul_(weight)
+        # A weight that is no power of two rounds once.
+        if math.frexp(weight)[0] != 0.5:
+            self._error = self._error + product.abs() * (2.0 * UNIT)
+        self.head, lost = two_sum(self.head, product)
+        self._tail += lost
+
+    def within(self, reach: float) -> Product:
+        """The sum, where terms left out are below a part of `reach`."""
+        left_out = torch.full_like(self.head, reach * 2.0 ** (8 - DEPTH))
+        return Product(self.head, self._tail, self._error + left_out)
+
+
+def _spare(terms: int) -> int:
+    """How many bits both factors may have together where so many products are summed."""
+    return 52 - max(1, terms).bit_length()

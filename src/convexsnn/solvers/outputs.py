@@ -25,5 +25,7 @@ def output_of(W: Tensor | None, c: int) -> Tensor | None:
 
 def join_outputs(parts: Sequence[Best]) -> Best:
     """The best point of the whole program, of those of its outputs."""
+    if len(parts) == 1:
+        return parts[0]
     W, U = torch.cat([part.W for part in parts], dim=1), torch.cat([part.U for part in parts], dim=1)
     return Best(W, U, sum(part.primal for part in parts), sum(part.dual for part in parts))

@@ -64,7 +64,7 @@ def _points(
     program: ConvexProgram, rhos: Sequence[float], options: SolverOptions, W: Tensor | None
 ) -> Iterator[Solution]:
     solver = solver_for(program)
-    prepared = solver.prepare(program)
+    prepared = solver.prepare(program) if len(rhos) > 1 else None  # of all rows, as long as it is held
     for rho in rhos:
         solution = solver.solve(replace(program, rho=rho), options, W, prepared)
         yield solution

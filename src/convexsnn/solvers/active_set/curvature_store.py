@@ -8,9 +8,8 @@ from torch import Tensor
 from convexsnn.columns import Columns
 from convexsnn.ranks import dealt
 from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers.active_set.gram import area, tiles, weighted_gram
 
-# Columns unpacked at a time: at most so many, which leaves out nearly half of a symmetric product, and entries.
-BLOCK_COLUMNS, BLOCK_ENTRIES = 256, 2**23
 # Up to so many entries of the columns in use, products are in float64: they cost little there.
 SMALL_ENTRIES = 2**18
 
@@ -50,22 +49,20 @@ class CurvatureStore:
         before, k = len(self._held), len(held)
         matrix = self._matrix.new_zeros(k, k)
         relative = (self._h / self._h.max()).to(matrix.dtype)
-        size = max(1, min(BLOCK_COLUMNS, BLOCK_ENTRIES // max(1, len(relative))))
-        tiles = [(start, other) for start in range(before, k, size) for other in range(0, min(start + size, k), size)]
-        own = {tiles[i] for i in dealt([1.0] * len(tiles), self._columns.ranks)}
-        for start in range(before, k, size):
-            rows = slice(start, start + size)
-            weighted = self._rows(held[rows]).mul_(relative)
-            for other in range(0, min(start + size, k), size):
-                columns = slice(other, min(other + size, start + size))
-                factor = self._rows(held[columns])  # every rank asks for the same entries
-                if (start, other) in own:
-                    part = weighted @ factor.T
-                    matrix[rows, columns] = part
-                    matrix[columns, rows] = part.T
+        asked = tiles(k, before)
+        own = dealt([area(tile) for tile in asked], self._columns.ranks)
+        left, begun = self._columns, -1
+        for number, (rows, columns) in enumerate(asked):
+            if rows.start != begun:
+                left, begun = self._here(held[rows]), rows.start
+            right = left if rows == columns else self._here(held[columns])  # every rank asks for the same columns
+            if number in own:
+                part = weighted_gram(left, right, relative)
+                matrix[rows, columns] = part
+                matrix[columns, rows] = part.T
         self._columns.ranks.add_up(matrix)
         matrix[:before, :before] = self._matrix
         self._held, self._matrix = held, matrix
 
-    def _rows(self, index: Tensor) -> Tensor:
-        return self._columns.take(index).dense(self._matrix.dtype).T.contiguous()
+    def _here(self, index: Tensor) -> Columns:
+        return self._columns.take(index).between(0, len(self._h))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from convexsnn.solvers.active_set.curvature_store import CurvatureStore
@@ -26,7 +27,7 @@ class DenseModel:
 
     def minimise(self, task: Task) -> Tensor | None:
         """The minimum; None, and a larger ridge from then on, where the matrix is not definite enough."""
-        H = self._store.matrix(task.entries, task.curvature)
+        H = self._store.matrix(task.entries, task.curvature(torch.float64))
         H.diagonal().mul_(1.0 + self._ridge)
         after = minimise_quadratic(H, H @ task.start - task.slope, task.level, task.start)
         factor = RIDGE_FACTOR if after is None else 1.0 / RIDGE_FACTOR

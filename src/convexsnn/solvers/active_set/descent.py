@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from functools import partial
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from convexsnn.losses import SmoothLoss
 from convexsnn.penalties import require_norm
 from convexsnn.program import ConvexProgram
-from convexsnn.row_matrices import RowMatrices
-from convexsnn.solvers.active_set.model import StepModel, Task
+from convexsnn.solvers.active_set.model import StepModel, Task, curvature_of
 from convexsnn.solvers.active_set.units import units_of
 from convexsnn.solvers.base import Best, Journal, Status
 
@@ -40,12 +39,18 @@ MOST_STEPS = 60
 
 @dataclass(frozen=True)
 class Point:
-    """Weights W (P, C), scores D W (n, C), the dual vector U = grad F there, and the products D^T U (P, C)."""
+    """Weights W (P, C), scores D W (n, C), and the products D^T U (P, C) with the dual vector U = grad F(D W)."""
 
     W: Tensor
     scores: Tensor
-    U: Tensor
     products: Tensor
+
+
+class _Reached(NamedTuple):
+    """Weights W (P, C) and scores D W (n, C)."""
+
+    W: Tensor
+    scores: Tensor
 
 
 class Descent:
@@ -76,16 +81,24 @@ class Descent:
 
     def begin(self) -> None:
         """Certify the first weights, or zero where that is better."""
-        self.start_from(self.point or self._point(self._start, self._program.columns.matmul(self._start)))
-        zero = torch.zeros_like(self._start)
-        scores = torch.zeros_like(self._program.targets)
-        if self.best.primal > float(self._program.data_term(scores)):
-            self.start_from(self._point(zero, scores))
+        program = self._program
+        if self.point is None:
+            self.start_from(self._start, program.columns.matmul(self._start))
+        else:
+            self._arrive(self.point, program.data_gradient(self.point.scores))
+            self._set_level()
+        scores = torch.zeros_like(program.targets)
+        if self.best.primal > float(program.data_term(scores)):
+            self.start_from(torch.zeros_like(self._start), scores)
 
-    def start_from(self, point: Point) -> None:
-        """Certify a point, from which the next step begins."""
-        self._arrive(point)
-        self._level = self._program.rho if bool(point.W.any()) else max(self._program.rho, self._largest)
+    def start_from(self, W: Tensor, scores: Tensor) -> None:
+        """Certify weights W (P, C) with these scores, from which the next step begins."""
+        self._visit(W, scores)
+        self._set_level()
+
+    def _set_level(self) -> None:
+        used = bool(cast(Point, self.point).W.any())
+        self._level = self._program.rho if used else max(self._program.rho, self._largest)
 
     def solve(self, journal: Journal, record: Callable[[], None]) -> Status:
         """Step until the gap is within the tolerance; `record` is called after each step, to note it in the journal."""
@@ -105,17 +118,17 @@ class Descent:
             record()
         return Status.CONVERGED
 
-    def _point(self, W: Tensor, scores: Tensor) -> Point:
-        """Price all columns at weights `W`, whose scores are given."""
+    def _visit(self, W: Tensor, scores: Tensor) -> None:
+        """Go to weights `W`, whose scores are given: price all columns there, and certify the point."""
         U = self._program.data_gradient(scores)
-        return Point(W, scores, U, self._program.columns.rmatmul(U))
+        self._arrive(Point(W, scores, self._program.columns.rmatmul(U)), U)
 
-    def _arrive(self, point: Point) -> None:
-        """Go to a point, and certify it."""
+    def _arrive(self, point: Point, U: Tensor) -> None:
+        """Go to a point, and certify it; its dual vector is scaled in place."""
         program, self.point = self._program, point
         self._largest = float(self._units.sizes(point.products).max()) if point.products.numel() else 0.0
         primal = float(program.data_term(point.scores)) + program.rho * self._penalty(point.W)
-        U = point.U / max(1.0, self._largest / program.rho)
+        U /= max(1.0, self._largest / program.rho)
         self.best.offer(point.W, primal, U, program.data_dual(U))
 
     def _penalty(self, values: Tensor) -> float:
@@ -127,26 +140,19 @@ class Descent:
         working = self._working_set(point)
         before, slope = point.W.flatten()[working], point.products.flatten()[working]
         accuracy = min(COARSEST, max(FINEST, ACCURACY * self.best.relative_gap))
-        curvature = self._curvature(point.scores)
+        curvature = partial(curvature_of, self._program, point.scores, self._damping)
         after = self._model.minimise(Task(working, before, slope, curvature, self._level, accuracy))
         if after is None:
             return
         length, reached = self._search(point, working, after)
         if reached is not None:
-            self._arrive(reached)
+            del point, curvature  # which hold scores
+            self.point = None
+            self._visit(*reached)
         if length < SHORT:
             self._damping = max(DAMPING, self._damping * DAMPING_FACTOR)
         else:
             self._damping = self._damping / DAMPING_FACTOR if self._damping > DAMPING / DAMPING_FACTOR else 0.0
-
-    def _curvature(self, scores: Tensor) -> RowMatrices:
-        """The damped Hessian of F at the scores (n, C), row by row."""
-        weights = self._program.row_weights.unsqueeze(1)
-        loss = cast(SmoothLoss, self._program.loss)
-        diagonal, vector, blocks = loss.curvature(scores, self._program.targets)
-        diagonal = weights * diagonal
-        damped = diagonal + self._damping * diagonal.max()
-        return RowMatrices(damped, None if vector is None else weights.sqrt() * vector, blocks)
 
     def _working_set(self, point: Point) -> Tensor:
         """The entries of the support and of the most violated units."""
@@ -158,22 +164,21 @@ class Descent:
         wanted[excess.topk(most).indices] = True
         return torch.nonzero(wanted.view_as(used).expand_as(point.W).flatten()).flatten()
 
-    def _search(self, point: Point, working: Tensor, after: Tensor) -> tuple[float, Point | None]:
-        """Go towards `after` as far as the objective falls enough: the share of the way, and the point (None at 0)."""
+    def _search(self, point: Point, working: Tensor, after: Tensor) -> tuple[float, _Reached | None]:
+        """Go towards `after` as far as the objective falls enough: the share of the way, and what is there."""
         program, before = self._program, point.W.flatten()[working]
         change = after - before
-        scores = self._scores(working, change)
         value = float(program.data_term(point.scores)) + self._level * self._penalty(before)
         penalty = self._level * (self._penalty(after) - self._penalty(before))
         decrease = float(point.products.flatten()[working] @ change) + penalty
         length = 1.0
         for _ in range(HALVINGS):
             weights = after if length == 1.0 else before + length * change
-            reached = point.scores + length * scores
+            reached = self._scores(working, length * change).add_(point.scores)
             now = float(program.data_term(reached)) + self._level * self._penalty(weights)
             if now <= value + 1e-4 * length * decrease + 1e-14 * abs(value):
                 W = point.W.flatten().index_copy(0, working, weights).view_as(point.W)
-                return length, self._point(W, reached)
+                return length, _Reached(W, reached)
             length /= 2.0
         return 0.0, None
 

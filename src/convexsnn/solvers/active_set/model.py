@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
+import torch
 from torch import Tensor
 
+from convexsnn.losses import SmoothLoss
+from convexsnn.program import ConvexProgram
 from convexsnn.row_matrices import RowMatrices
+from convexsnn.rowwise import blocks_of_rows
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,8 @@ class Task:
         Ascending places in the flattened weights (P, C): column * C + output.
     start, slope : float64 tensors of shape (k,)
         Their values, and the gradient of F(D W) there.
-    curvature : RowMatrices
-        The Hessian of F in the scores, of n rows.
+    curvature : callable
+        Gives the Hessian of F in the scores, of n rows, in an arithmetic.
     level : float
         The weight of the penalty.
     accuracy : float
@@ -31,7 +36,7 @@ class Task:
     entries: Tensor
     start: Tensor
     slope: Tensor
-    curvature: RowMatrices
+    curvature: Callable[[torch.dtype], RowMatrices]
     level: float
     accuracy: float
 
@@ -51,3 +56,24 @@ class StepModel(Protocol):
     def minimise(self, task: Task) -> Tensor | None:
         """Values (k,) of the entries at which the model is smaller; None where another try is needed."""
         ...
+
+
+def curvature_of(program: ConvexProgram, scores: Tensor, damping: float, dtype: torch.dtype) -> RowMatrices:
+    """The Hessian of F at the scores (n, C), row by row, with a share of its largest entry added to its diagonal.
+
+    It lies output by output in memory, as products with few outputs are fastest.
+    """
+    w, Y, loss = program.row_weights.unsqueeze(1), program.targets, cast(SmoothLoss, program.loss)
+    blocks = blocks_of_rows(len(scores))
+    added = 0.0
+    if damping > 0.0:
+        added = damping * max(float((w[b] * loss.curvature(scores[b], Y[b]).diagonal).max()) for b in blocks)
+    diagonal = torch.empty(scores.shape[1], len(scores), dtype=dtype, device=scores.device).T
+    vector, heads = None, ()
+    for rows in blocks:
+        own, shared, heads = loss.curvature(scores[rows], Y[rows])
+        diagonal[rows] = w[rows] * own + added
+        if shared is not None:
+            vector = torch.empty_like(diagonal) if vector is None else vector
+            vector[rows] = w[rows].sqrt() * shared
+    return RowMatrices(diagonal, vector, heads)

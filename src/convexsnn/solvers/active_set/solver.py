@@ -54,14 +54,15 @@ class ActiveSetNewton:
         """Solve `program` to ``options.tol``, from `W0` of shape (P, C) when given."""
         check_needs(self.name, self.needs, program)
         journal = Journal(options)
-        shared = self.prepare(program) if prepared is None else prepared
-        parts = _parts(program, W0, shared)
+        parts = _parts(program, W0, prepared or self.prepare(program))
         try:
             status = self._iterate(parts, journal)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        shared.left.update({c: part.point for c, part in enumerate(parts) if part.point is not None})
+        if prepared is not None:
+            prepared.left.update({c: part.point for c, part in enumerate(parts) if part.point is not None})
         best = join_outputs([part.best for part in parts])
+        del parts  # whose points need much memory
         if status is Status.STALLED:
             status = SemismoothNewton().improve(_plain(program), journal, best)
         return conclude(program, best.W, best.U, journal, status=status, solver=self.name)

@@ -80,13 +80,19 @@ def _shared(quadratic: Quadratic, active: Tensor, block: range) -> Coarse | None
 
 def _between(quadratic: Quadratic, columns: Tensor, active: Tensor, block: range) -> Tensor:
     """V^T H V = sum_c A_c D^T diag(a_c) D A_c - Q^T Q, A_c the columns that class c uses, Q = sum_c v_c D A_c."""
-    diagonal, vector, _ = quadratic.curvature
-    assert vector is not None
-    rows = quadratic.columns.rows(columns)
-    alone, total = rows.new_zeros(len(columns), len(columns)), torch.zeros_like(rows)
-    for c in block:
-        chosen = torch.nonzero(active[:, c]).flatten()
-        used = rows[chosen]
-        alone[chosen.unsqueeze(1), chosen] += (used * diagonal[:, c]) @ used.T
-        total[chosen] += used * vector[:, c]
-    return alone - total @ total.T + torch.diag(FLOOR * alone.diagonal())
+    places = [torch.nonzero(active[:, c]).flatten() for c in block]
+
+    def of_block(entries: Tensor, rows: slice) -> Tensor:
+        """The two terms."""
+        some, (diagonal, vector, _) = entries[columns], quadratic.curvature.rows(rows)
+        assert vector is not None
+        alone, total = some.new_zeros(len(columns), len(columns)), torch.zeros_like(some)
+        for c, chosen in zip(block, places, strict=True):
+            used = some[chosen]
+            alone[chosen.unsqueeze(1), chosen] += (used * diagonal[:, c]) @ used.T
+            total[chosen] += used * vector[:, c]
+        return torch.stack([alone, total @ total.T])
+
+    zero = torch.zeros(2, len(columns), len(columns), dtype=quadratic.columns.dtype, device=columns.device)
+    alone, shared = quadratic.columns.summed(of_block, zero)
+    return alone - shared + torch.diag(FLOOR * alone.diagonal())

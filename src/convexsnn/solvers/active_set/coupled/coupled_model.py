@@ -42,9 +42,10 @@ class CoupledModel:
                 place, values
             )
 
+        columns = UnpackedColumns(self._columns.take(chosen))
         quadratic = Quadratic(
-            UnpackedColumns(self._columns.take(chosen)),
-            task.curvature,
+            columns,
+            task.curvature(columns.dtype),
             self._units,
             task.level,
             spread(torch.ones_like(task.entries, dtype=torch.bool)),

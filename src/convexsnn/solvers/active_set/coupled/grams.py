@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convexsnn.ranks import dealt
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
-from convexsnn.solvers.active_set.coupled.unpacked import UnpackedColumns
+from convexsnn.solvers.active_set.gram import area, tiles, weighted_gram
 
 # Rows whose curvature is below this part of the largest are left out: blocks only show the way.
 NEGLIGIBLE = 0.01
@@ -23,21 +23,19 @@ class Gram(NamedTuple):
 
 
 def grams_of(quadratic: Quadratic) -> list[Gram]:
-    """One for each output, over the entries that may change. Of several ranks each makes those of some outputs."""
-    columns, ranks = quadratic.columns, quadratic.columns.ranks
+    """One for each output, over the entries that may change. Of several ranks each makes some tiles of them."""
+    columns, curvature = quadratic.columns, quadratic.curvature
     indices = [torch.nonzero(used).flatten() for used in quadratic.used.unbind(dim=1)]
-    own, grams = dealt([len(index) ** 2 for index in indices], ranks), []
-    for output, (index, h) in enumerate(zip(indices, quadratic.curvature.own.unbind(dim=1), strict=True)):
-        mine = output in own
-        matrix = _weighted_gram(columns, index, h) if mine else h.new_zeros(len(index), len(index))
-        ranks.add_up(matrix)
-        grams.append(Gram(index, matrix))
+    grams = [Gram(index, curvature.diagonal.new_zeros(len(index), len(index))) for index in indices]
+    asked = [(output, tile) for output, index in enumerate(indices) for tile in tiles(len(index))]
+    for number in dealt([area(tile) for _, tile in asked], columns.ranks):
+        output, (rows, others) = asked[number]
+        index, h = indices[output], curvature.own_of(output)
+        left = columns.whole.take(index[rows])
+        right = left if rows == others else columns.whole.take(index[others])
+        part = weighted_gram(left, right, h, NEGLIGIBLE * float(h.max()))
+        grams[output].matrix[rows, others] = part
+        grams[output].matrix[others, rows] = part.T
+    for gram in grams:
+        columns.ranks.add_up(gram.matrix)
     return grams
-
-
-def _weighted_gram(columns: UnpackedColumns, index: Tensor, h: Tensor) -> Tensor:
-    rows = columns.rows(index)
-    kept = torch.nonzero(h > NEGLIGIBLE * h.max()).flatten()
-    if 2 * len(kept) < len(h):
-        rows, h = rows.index_select(1, kept), h[kept]
-    return (rows * h) @ rows.T

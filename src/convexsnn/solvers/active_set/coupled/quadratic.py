@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from convexsnn.row_matrices import RowMatrices
@@ -39,14 +38,14 @@ class Quadratic:
         start: tuple[Tensor, Tensor],
     ) -> None:
         self.columns, self.units, self.level, self.used = columns, units, level, used
-        self.curvature = _by_output(curvature, columns.dtype)
+        self.curvature = curvature
         self.x, self.gradient = start
         self._start = start
         self._value = self._value_at(*start)
 
     def hessian(self, X: Tensor) -> Tensor:
         """H X for X of shape (k, C), in every entry of the columns in use."""
-        return self.columns.rmatmul(self.curvature.apply(self.columns.matmul(X)))
+        return self.columns.hessian(self.curvature, X)
 
     def go_towards(self, target: Tensor) -> None:
         """Go to `target` (k, C), or as far towards it as makes the model smaller."""
@@ -65,13 +64,3 @@ class Quadratic:
         before, slope = self._start
         smooth = 0.5 * float(((slope + gradient) * (x - before)).sum())
         return smooth + self.level * float(self.units.sizes(x).sum())
-
-
-def _by_output(matrices: RowMatrices, dtype: torch.dtype) -> RowMatrices:
-    """The same, laid out output by output in memory, as products with few outputs are fastest."""
-    diagonal, vector, blocks = matrices
-    return RowMatrices(_turned(diagonal, dtype), None if vector is None else _turned(vector, dtype), blocks)
-
-
-def _turned(X: Tensor, dtype: torch.dtype) -> Tensor:
-    return X.to(dtype).T.contiguous().T

@@ -1,58 +1,70 @@
-"""Columns in use as floats, and their products."""
+"""Columns in use, and their products with the curvature between them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from convexsnn.columns import Columns, RealColumns
-from convexsnn.sharded import ShardedColumns
+from convexsnn.columns import Columns
+from convexsnn.row_matrices import RowMatrices
+from convexsnn.solvers.active_set.gram import entries_between, row_blocks
 
 # Up to so many numbers, products are in float64: they cost little there.
 SMALL_ENTRIES = 2**18
-# Up to so many numbers stay unpacked; beyond, they are unpacked for each product, block by block.
-UNPACKED_ENTRIES = 2**27
+# Up to so many numbers stay unpacked. Beyond, a block of rows is unpacked for each product: bits are unpacked in cache
+# as fast as floats are read from memory, other columns are not.
+UNPACKED_BITS, UNPACKED_NUMBERS = 2**22, 2**25
+
+
+OfBlock = Callable[[Tensor, slice], Tensor]
+"""What is computed from the entries of some rows, a row a column (k, rows), and from the range of these rows."""
 
 
 class UnpackedColumns:
     """A few columns of a dictionary. 0/1 columns on many rows are multiplied in float32, where each of them is exact.
 
-    Where rows are spread over ranks, every rank has all rows of these few, and products are still shared.
+    Where rows are spread over ranks, each rank multiplies its own rows.
 
     Attributes
     ----------
     dtype : torch.dtype
         Of the products.
     ranks : Ranks
+    whole : Columns
+        The same columns with all rows, on every rank.
     """
 
     def __init__(self, columns: Columns) -> None:
         n, count = columns.shape
         small = n * count <= SMALL_ENTRIES or not columns.binary
         self.dtype, self.ranks = torch.float64 if small else torch.float32, columns.ranks
-        self._columns, self._whole = columns, columns.between(0, n)
-        # One row a column.
-        self._kept = self._whole.dense(self.dtype).T.contiguous() if n * count <= UNPACKED_ENTRIES else None
-        # Products are made of this; without it, of the columns, which may be spread over ranks.
-        self._factor = None if isinstance(columns, ShardedColumns) else self._kept
-        if isinstance(columns, ShardedColumns) and self._kept is not None:
-            self._columns = columns.holding(RealColumns(self._kept))
+        self._kept = n * count <= (UNPACKED_BITS if columns.binary else UNPACKED_NUMBERS)
+        self._columns = columns.floats(self.dtype) if self._kept else columns
+        self.whole = self._columns.between(0, n)
 
-    def matmul(self, X: Tensor) -> Tensor:
-        """D X for X of shape (k, C), in `dtype`; shape (n, C), laid out output by output."""
+    def summed(self, of_block: OfBlock, zero: Tensor) -> Tensor:
+        """The sum over blocks of rows of what `of_block` makes of each, of the shape and type of `zero`."""
+
+        def of_part(part: Columns, rows: slice) -> Tensor:
+            total = torch.zeros_like(zero)
+            for block in self._blocks(part):
+                entries = entries_between(part, block, self.dtype)
+                total += of_block(entries, slice(rows.start + block.start, rows.start + block.stop))
+            return total
+
+        return self._columns.over_rows(of_part, zero)
+
+    def hessian(self, curvature: RowMatrices, X: Tensor) -> Tensor:
+        """D^T h(D X) in float64, for X of shape (k, C) and h, a matrix a row in `dtype`."""
         X = X.to(self.dtype)
-        if self._factor is not None:
-            return (X.T @ self._factor).T
-        return self._columns.matmul(X).T.contiguous().T
 
-    def rmatmul(self, U: Tensor) -> Tensor:
-        """D^T U in float64, for U of shape (n, C) in `dtype`."""
-        if self._factor is not None:
-            return (self._factor @ U).to(torch.float64)
-        return self._columns.rmatmul(U).to(torch.float64)
+        def of_block(entries: Tensor, rows: slice) -> Tensor:
+            return entries @ curvature.rows(rows).apply((X.T @ entries).T)
 
-    def rows(self, index: Tensor) -> Tensor:
-        """The columns named by `index`, as rows (len(index), n) in `dtype`."""
-        if self._kept is None:
-            return self._whole.take(index).dense(self.dtype).T
-        return self._kept if len(index) == len(self._kept) else self._kept[index]
+        return self.summed(of_block, X).to(torch.float64)
+
+    def _blocks(self, part: Columns) -> list[slice]:
+        n, count = part.shape
+        return [slice(0, n)] if self._kept else row_blocks(n, count)

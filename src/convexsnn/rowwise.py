@@ -1,0 +1,40 @@
+"""Functions of many rows, computed block of rows by block, so that what they make on the way stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+# Rows of a block.
+ROWS = 2**16
+
+
+def blocks_of_rows(n: int) -> list[slice]:
+    """The rows from 0 to n, some at a time; one block of none where there are none."""
+    return [slice(start, min(n, start + ROWS)) for start in range(0, max(1, n), ROWS)]
+
+
+def by_rows(of_rows: Callable[[slice], Tensor], n: int) -> Tensor:
+    """What `of_rows` makes of each range of rows, a row a row, one below the other."""
+    blocks = blocks_of_rows(n)
+    first = of_rows(blocks[0])
+    if len(blocks) == 1:
+        return first
+    out = first.new_empty(n, *first.shape[1:])
+    out[blocks[0]] = first
+    for rows in blocks[1:]:
+        out[rows] = of_rows(rows)
+    return out
+
+
+def with_rows(values: Tensor, of_rows: Callable[[slice], Tensor]) -> Tensor:
+    """`by_rows` where most often nothing changes: `values` themselves, not a copy, where no row is another."""
+    out = values
+    for rows in blocks_of_rows(len(values)):
+        changed = of_rows(rows)
+        if not torch.equal(changed, values[rows]):
+            out = values.clone() if out is values else out
+            out[rows] = changed
+    return out
