@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from convexsnn import polish
 from convexsnn.columns import PlaneColumns, pack_bits
+from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
 from convexsnn.polishing import Pooling
 from convexsnn.polishing.storage import BitStore, RealStore
@@ -123,6 +124,29 @@ def test_an_optimal_readout_is_left_as_it_is():
     assert again.certificate.holds(1e-3)
     assert again.after.objective <= again.before.objective
     assert again.improved or torch.equal(weight, net.out.weight)
+
+
+def test_progress_is_shown_and_told_and_changes_nothing(capsys):
+    quiet, loud, rows, began, gaps = Net(), Net(), [], [], []
+    told = Observer(lambda *shown: rows.append(shown), lambda state: gaps.append(state.relative_gap), began.append)
+    result = polish(quiet, loader(), pooling="count", beta=[0.1, 0.01], validation=loader())
+    assert capsys.readouterr().err == ""
+    again = polish(loud, loader(), pooling="count", beta=[0.1, 0.01], validation=loader(), verbose=True, observer=told)
+    assert torch.equal(quiet.out.weight, loud.out.weight)
+    assert again.certificate == result.certificate
+    assert began == [
+        "record what the readout reads",
+        "beta 0.1 (1 of 2)",
+        "beta 0.01 (2 of 2)",
+        "run the module with its new weights",
+    ]
+    assert rows[0] == (16, 150)
+    assert rows[-1] == (150, 150)
+    assert gaps[-1] <= 1e-6
+    shown = capsys.readouterr().err.splitlines()
+    assert [line for line in shown if not line.startswith("solved: objective ")] == began
+    with pytest.raises(ValueError, match="verbose must be True or False"):
+        polish(loud, loader(), pooling="count", verbose="yes")
 
 
 def test_real_targets():

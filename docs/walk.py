@@ -1,0 +1,108 @@
+"""Walks the first hour of a newcomer with a clock: clone, environment, install, and the listings of a tutorial.
+
+    python docs/walk.py                                # `make demo`, and all tutorials
+    python docs/walk.py docs/tutorials/series.md       # one of them
+    python docs/walk.py --torch torch==2.13.0          # which torch is installed, such as one whose wheel is cached
+
+Each page is walked in a clone and in an environment of its own, which are removed afterwards. What is installed is what
+the first `sh` block of the page says. Its listings are then run by `docs/follow.py`. The commit is the one that is
+checked out; what is not committed is not walked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+INSTALL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+STATED = re.compile(r"first output after ([\d.]+) s")
+
+
+@dataclass
+class Walk:
+    """One clone in a folder, an environment beside it, and a clock that runs from the start of the clone."""
+
+    folder: Path
+    torch: str | None
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self.began
+
+    @property
+    def clone(self) -> Path:
+        """Where the clone is."""
+        return self.folder / "convexsnn"
+
+    def run(self, *command: str) -> str:
+        """What a command prints that is run in the clone, with its environment's programs first; it must succeed."""
+        environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        environment["PATH"] = f"{self.folder / 'venv' / 'bin'}{os.pathsep}{environment['PATH']}"
+        if self.torch is not None:
+            constraint = self.folder / "constraint.txt"
+            constraint.write_text(self.torch + "\n")
+            environment["PIP_CONSTRAINT"] = str(constraint)
+        done = subprocess.run(command, cwd=self.clone, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        return done.stdout
+
+    def begin(self) -> None:
+        """Clone."""
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.clone)], check=True)
+
+
+def walk_page(walk: Walk, page: Path) -> tuple[float, float, float]:
+    """Seconds until all is installed, until the first output, and until the end of the page."""
+    walk.begin()
+    subprocess.run([sys.executable, "-m", "venv", str(walk.folder / "venv")], check=True)
+    inside = walk.clone / page.relative_to(ROOT)
+    block = INSTALL.search(inside.read_text())
+    if block is None:
+        raise ValueError(f"{page.name} does not say what to install: it has no sh block")
+    walk.run("sh", "-ec", block[1])
+    installed = walk.seconds
+    stated = STATED.search(walk.run("python", "docs/follow.py", str(inside)))
+    if stated is None:
+        raise RuntimeError(f"{page.name} has no listing that prints anything")
+    return installed, installed + float(stated[1]), walk.seconds
+
+
+def walk_demo(walk: Walk) -> tuple[float, float, float]:
+    """The same of `make demo`, whose first output is its last."""
+    walk.begin()
+    walk.run("make", ".venv/.ready")
+    installed = walk.seconds
+    walk.run("make", "demo")
+    return installed, walk.seconds, walk.seconds
+
+
+def main() -> int:
+    """Walk, and print a line of a table for each."""
+    parser = argparse.ArgumentParser(description="Walk the first hour with a clock.")
+    parser.add_argument("pages", nargs="*", type=Path, help="tutorials; all and `make demo` by default")
+    parser.add_argument("--torch", help="a constraint on torch, such as torch==2.13.0")
+    settings = parser.parse_args()
+    print("| seconds since the clone began | all is installed | first result | end of the page |\n|---|---|---|---|")
+    for page in settings.pages or [None, *TUTORIALS]:
+        with tempfile.TemporaryDirectory() as folder:
+            walk = Walk(Path(folder), settings.torch)
+            times = walk_demo(walk) if page is None else walk_page(walk, page.resolve())
+        name = "`make demo`" if page is None else page.stem
+        print(f"| {name} | " + " | ".join(f"{seconds:.0f}" for seconds in times) + " |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
