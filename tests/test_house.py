@@ -30,7 +30,8 @@ ROOMS = [
     ["estimators"],
     ["aeon", "closed_loop", "forecasting", "importance", "members", "storage", "words"],
     ["metrics", "display"],
-    ["bench", "report"],
+    ["report"],
+    ["bench"],
     ["cli"],
 ]
 # Methods that hand over to a later room, which is imported when they are called.

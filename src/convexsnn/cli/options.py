@@ -67,7 +67,7 @@ class DataOptions:
     factored: Annotated[bool, Parameter(negative="")] = False
 
     def check(self, seed: int) -> None:
-        """Raise ValueError unless exactly one source is named, with no option that it does not heed."""
+        """Raise ValueError unless exactly one source is named, without options that this source does not use."""
         check_one_source(self.task, self.data)
         check_integer("--seed", seed, minimum=0)
         if self.task is not None:

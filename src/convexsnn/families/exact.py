@@ -17,9 +17,10 @@ from convexsnn.witnesses.architecture import NeuronKind
 
 @family
 class Exact(WitnessFamily, ExactSettings):
-    """All neurons of one kind: no network of one hidden layer of such neurons is better, and this is proved.
+    """All neurons of one kind. It is proved that no network with one hidden layer of such neurons is better.
 
-    For little data: what would cost too much is refused, with what it would cost. The certificate has scope "global".
+    This is for little data. A problem that would cost too much is refused, and the message says what it would cost. The
+    certificate has scope "global".
 
     Attributes
     ----------

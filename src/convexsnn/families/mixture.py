@@ -16,12 +16,12 @@ from convexsnn.witnesses import mix
 
 @family
 class Mixture(WitnessFamily):
-    """Families joined by ``+``: each samples its own neurons, and a search may go on from all of them.
+    """Families joined by ``+``. Each samples neurons of its own, and a search may start from all of them.
 
     Attributes
     ----------
     parts : tuple of WitnessFamily
-        Sampled families; the last may be a `Search`.
+        The families in their order. Only the last may be a `Search`.
     """
 
     name: ClassVar[str] = "mixture"

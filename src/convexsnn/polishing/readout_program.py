@@ -149,7 +149,7 @@ class ReadoutProgram:
         return f"of row {row} the pooled readout is {shown(S[row])}, the module's own output {shown(own[row])}"
 
     def beta_of_first_weight(self, candidate: Candidate) -> float:
-        """About the beta below which a solution of none but bias weights gets others."""
+        """About the beta below which other weights than those of the bias become nonzero."""
         norm = norm_below(self.penalty, "a beta at which weights appear")
         norms = norm.row_norms(self.dictionary.columns.rmatmul(candidate.solution.U))
         if self.bias:

@@ -66,7 +66,7 @@ def check_classes(labels: Tensor, outputs: int, *, allow_missing: bool) -> None:
         return
     present, classes = set(labels.unique().tolist()), 2 if outputs == 1 else outputs
     if len(present) == 1:
-        raise ValueError(f"labels are all of class {present.pop()}: there is nothing to tell apart")
+        raise ValueError(f"labels are all of class {present.pop()}: there must be at least two classes")
     missing = sorted(set(range(classes)) - present)
     if missing and not allow_missing:
         shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
