@@ -19,7 +19,7 @@ from convexsnn.bench.sections import Section
 from convexsnn.display.axes import legend_above
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.families import FAMILIES, WitnessFamily
-from convexsnn.report.table import Table
+from convexsnn.report.text_table import TextTable
 from convexsnn.tasks import TaskSettings, load_task
 
 
@@ -158,7 +158,7 @@ def ablation_sections(rows: Sequence[dict[str, Any]]) -> list[Section]:
         varied = {str(value): [row for row in own if row["value"] == value] for value in values}
         title = f"{base}: {axis}"
         head = (axis, "test %", "train %", "objective", "relative gap", "columns", "with weight", "seconds", "seeds")
-        table = Table(title, head, tuple(_line(value, chosen) for value, chosen in varied.items()))
+        table = TextTable(title, head, tuple(_line(value, chosen) for value, chosen in varied.items()))
         caption = f"Accuracy and relative gap on {base} for each value of {axis}"
         draw = lambda panels, axis=axis, varied=varied: _draw(panels, axis, varied)  # noqa: E731
         sections.append(Section(f"{base}-{axis}", title, (table,), draw, caption, (6.0, 5.0), panels=2))

@@ -15,7 +15,7 @@ from convexsnn.bench.jobs import Job, mean_and_spread
 from convexsnn.bench.methods import GROUPS
 from convexsnn.bench.sections import Section
 from convexsnn.display.axes import legend_above
-from convexsnn.report.table import Table
+from convexsnn.report.text_table import TextTable
 
 # The paper's figures are rounded to a tenth; below that a difference means nothing.
 ROUNDING = 0.1
@@ -60,7 +60,7 @@ def _section(cell: str, rows: list[dict[str, Any]], methods: Sequence[str]) -> S
     own = {method: chosen for method, chosen in own.items() if chosen}
     paper = CELLS[cell].paper if cell in CELLS else {}
     lines = tuple(_line(method, chosen, paper.get(method)) for method, chosen in own.items())
-    tables = (Table(cell, HEAD, lines), *_closed_loop_table(cell, own))
+    tables = (TextTable(cell, HEAD, lines), *_closed_loop_table(cell, own))
     caption = f"Test accuracy of each method on {cell}, with the standard deviation where there are several seeds"
     draw = lambda ax: _draw(ax, own, paper)  # noqa: E731
     return Section(cell, cell, tables, draw, caption, (6.0, 1.2 + 0.3 * len(own)))
@@ -93,7 +93,7 @@ def _tests(rows: list[dict[str, Any]]) -> list[float]:
     return [row["test"]["accuracy"] for row in rows]
 
 
-def _closed_loop_table(cell: str, own: dict[str, list[dict[str, Any]]]) -> list[Table]:
+def _closed_loop_table(cell: str, own: dict[str, list[dict[str, Any]]]) -> list[TextTable]:
     """Tokens and whole sequences right at each length, for tasks with feedback."""
     looped = {method: [row["closed_loop"] for row in rows if "closed_loop" in row] for method, rows in own.items()}
     looped = {method: chosen for method, chosen in looped.items() if chosen}
@@ -106,7 +106,7 @@ def _closed_loop_table(cell: str, own: dict[str, list[dict[str, Any]]]) -> list[
         for method, chosen in looped.items()
     ]
     head = ("method", *(f"{digits} digits" for digits in lengths))
-    return [Table(f"{cell}, closed loop: tokens / sequences right in percent", head, tuple(lines))]
+    return [TextTable(f"{cell}, closed loop: tokens / sequences right in percent", head, tuple(lines))]
 
 
 def _draw(ax: Any, own: dict[str, list[dict[str, Any]]], paper: dict[str, Figure]) -> None:

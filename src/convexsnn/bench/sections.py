@@ -9,8 +9,8 @@ from typing import Any
 
 from convexsnn.files import write_atomically
 from convexsnn.report.figures import image, picture
-from convexsnn.report.table import Table
 from convexsnn.report.tables_page import TablesSection, render_tables
+from convexsnn.report.text_table import TextTable
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Section:
     name : str
         The name of the plot's file, without its ending.
     title : str
-    tables : tuple of Table
+    tables : tuple of TextTable
     draw : callable
         It draws on matplotlib axes, or on an array of them where there are several panels.
     caption : str
@@ -35,7 +35,7 @@ class Section:
 
     name: str
     title: str
-    tables: tuple[Table, ...]
+    tables: tuple[TextTable, ...]
     draw: Callable[[Any], None]
     caption: str
     size: tuple[float, float]

@@ -80,8 +80,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     - For bits, symbols and everything else, `Search` looks for neurons that lower the objective. Some of its candidates
       are trained with surrogate gradients. All of them are judged by their true spikes.
 
-    A label may have several parts, such as a digit and a carry. The last axis of y then has one entry for each of these
-    H outputs. The loss is the weighted sum of one cross entropy for each output, and one network gives all answers.
+    A label may have several parts, such as a digit and a carry. The last axis of y then has an entry for each of the H
+    parts, and one network gives all answers. The loss is the weighted sum of their cross entropies.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     certificate_ : Certificate
         The objective of the network and a proved lower bound, as `Certificate` describes them.
     classes_ : array of shape (n_classes,)
-        The classes in ascending order. With several outputs it is a list of such arrays.
+        The classes in ascending order; with several outputs, a list of such arrays.
     n_iter_ : int
         The number of iterations of the solver.
     dual_gap_ : float

@@ -13,7 +13,7 @@ from convexsnn.families import Mixture
 from convexsnn.global_bound import BY_HEART, GlobalBound, shown_gap
 from convexsnn.metrics import shown_bound
 from convexsnn.report.contents import SHOWN, PageContents
-from convexsnn.report.table import Table
+from convexsnn.report.text_table import TextTable
 
 # Characters of a label, and classes, that a table shows.
 LONGEST_LABEL, MOST_CLASSES = 60, 40
@@ -169,7 +169,7 @@ def cost(metrics: Mapping[str, Any]) -> Lines:
     return [(text, form.format(metrics[name])) for name, (text, form) in names.items() if name in metrics]
 
 
-def path(estimator: Estimator) -> Table | None:
+def path(estimator: Estimator) -> TextTable | None:
     """One row for each beta that was compared; None where there was only one."""
     points = estimator.path_
     if len(points) < 2:
@@ -181,4 +181,4 @@ def path(estimator: Estimator) -> Table | None:
         own = point.certificate
         numbers = (f"{point.beta:.3g}", f"{own.primal:.6g}", f"{own.relative_gap:.1e}", str(point.support))
         rows.append((*numbers, *scored, "picked" if point.beta == estimator.beta_ else ""))
-    return Table("Path of betas", head, tuple(rows))
+    return TextTable("Path of betas", head, tuple(rows))

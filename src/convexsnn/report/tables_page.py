@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from convexsnn.report.figures import Picture
-from convexsnn.report.table import Table
 from convexsnn.report.templates import fill
+from convexsnn.report.text_table import TextTable
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class TablesSection:
     Attributes
     ----------
     title : str
-    tables : tuple of Table
+    tables : tuple of TextTable
     picture : Picture, optional
     """
 
     title: str
-    tables: tuple[Table, ...]
+    tables: tuple[TextTable, ...]
     picture: Picture | None = None
 
 

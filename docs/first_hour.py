@@ -1,12 +1,12 @@
-"""Walks the first hour of a newcomer with a clock: clone, environment, install, and the listings of a tutorial.
+"""Measures how long a newcomer waits: clone, environment, install, and the listings of a tutorial.
 
-    python docs/walk.py                                # `make demo`, and all tutorials
-    python docs/walk.py docs/tutorials/series.md       # one of them
-    python docs/walk.py --torch torch==2.13.0          # which torch is installed, such as one whose wheel is cached
+    python docs/first_hour.py                                # `make demo`, and all tutorials python docs/first_hour.py
+    docs/tutorials/series.md       # one of them python docs/first_hour.py --torch torch==2.13.0          # which torch
+    is installed, such as one whose wheel is cached
 
-Each page is walked in a clone and in an environment of its own, which are removed afterwards. What is installed is what
-the first `sh` block of the page says. Its listings are then run by `docs/follow.py`. The commit is the one that is
-checked out; what is not committed is not walked.
+Each page is followed in a clone and in an environment of its own, which are removed afterwards. What is installed is
+what the first `sh` block of the page says. Its listings are then run by `docs/follow.py`. The commit is the one that is
+checked out; what is not committed is not tried.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ STATED = re.compile(r"first output after ([\d.]+) s")
 
 
 @dataclass
-class Walk:
-    """One clone in a folder, an environment beside it, and a clock that runs from the start of the clone."""
+class Newcomer:
+    """A clone in a folder, an environment beside it, and a clock that starts with the clone."""
 
     folder: Path
     torch: str | None
@@ -63,42 +63,42 @@ class Walk:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.clone)], check=True)
 
 
-def walk_page(walk: Walk, page: Path) -> tuple[float, float, float]:
+def follow_page(newcomer: Newcomer, page: Path) -> tuple[float, float, float]:
     """Seconds until all is installed, until the first output, and until the end of the page."""
-    walk.begin()
-    subprocess.run([sys.executable, "-m", "venv", str(walk.folder / "venv")], check=True)
-    inside = walk.clone / page.relative_to(ROOT)
+    newcomer.begin()
+    subprocess.run([sys.executable, "-m", "venv", str(newcomer.folder / "venv")], check=True)
+    inside = newcomer.clone / page.relative_to(ROOT)
     block = INSTALL.search(inside.read_text())
     if block is None:
         raise ValueError(f"{page.name} does not say what to install: it has no sh block")
-    walk.run("sh", "-ec", block[1])
-    installed = walk.seconds
-    stated = STATED.search(walk.run("python", "docs/follow.py", str(inside)))
+    newcomer.run("sh", "-ec", block[1])
+    installed = newcomer.seconds
+    stated = STATED.search(newcomer.run("python", "docs/follow.py", str(inside)))
     if stated is None:
         raise RuntimeError(f"{page.name} has no listing that prints anything")
-    return installed, installed + float(stated[1]), walk.seconds
+    return installed, installed + float(stated[1]), newcomer.seconds
 
 
-def walk_demo(walk: Walk) -> tuple[float, float, float]:
+def run_demo(newcomer: Newcomer) -> tuple[float, float, float]:
     """The same of `make demo`, whose first output is its last."""
-    walk.begin()
-    walk.run("make", ".venv/.ready")
-    installed = walk.seconds
-    walk.run("make", "demo")
-    return installed, walk.seconds, walk.seconds
+    newcomer.begin()
+    newcomer.run("make", ".venv/.ready")
+    installed = newcomer.seconds
+    newcomer.run("make", "demo")
+    return installed, newcomer.seconds, newcomer.seconds
 
 
 def main() -> int:
-    """Walk, and print a line of a table for each."""
-    parser = argparse.ArgumentParser(description="Walk the first hour with a clock.")
+    """Measure, and print a line of a table for each."""
+    parser = argparse.ArgumentParser(description="Measure how long a newcomer waits.")
     parser.add_argument("pages", nargs="*", type=Path, help="tutorials; all and `make demo` by default")
     parser.add_argument("--torch", help="a constraint on torch, such as torch==2.13.0")
     settings = parser.parse_args()
     print("| seconds since the clone began | all is installed | first result | end of the page |\n|---|---|---|---|")
     for page in settings.pages or [None, *TUTORIALS]:
         with tempfile.TemporaryDirectory() as folder:
-            walk = Walk(Path(folder), settings.torch)
-            times = walk_demo(walk) if page is None else walk_page(walk, page.resolve())
+            newcomer = Newcomer(Path(folder), settings.torch)
+            times = run_demo(newcomer) if page is None else follow_page(newcomer, page.resolve())
         name = "`make demo`" if page is None else page.stem
         print(f"| {name} | " + " | ".join(f"{seconds:.0f}" for seconds in times) + " |", flush=True)
     return 0
