@@ -111,9 +111,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         beta / sqrt(P_last), where P_last is the number of neurons of the last layer.
     columns : int, optional
         The output reads at most this many columns. None sets no limit, except 1000 where "auto" is ridge. If there are
-        several betas, only those that need no more columns are compared. The ridge penalty gives weight to every
-        column. Then the columns with the smallest weights are removed step by step, and the other weights are computed
-        again after each step.
+        several betas, only those that need no more columns are compared. The ridge penalty gives weight to all columns,
+        so those with the smallest weights are removed step by step, and the other weights are computed again.
     validation_fraction : float
         The share of the sequences that is held out to compare several betas, where no validation data are given: above
         0 and below 1. These sequences are drawn at random. Classes keep their shares, except with per_step. The beta
@@ -129,13 +128,12 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     timesteps : int
         The number of steps for which each row of a 2-D X is shown as a constant input, at least 1.
     target : {"torch", "snntorch", "spikingjelly", "norse", "nir"}, optional
-        The network can be exported to this target of `convexsnn.export`. Where a default setting of the family is not
-        supported there, the nearest supported one is taken, and `recipe` says which. Where a setting that you gave is
-        not supported, it is an error. None sets no limit.
+        The network can be exported to this target of `convexsnn.export`. Default settings that are not supported there
+        give way to the nearest that are, as `recipe` says. A setting of yours that is not supported is an error.
     missing : {"refuse", "carry"}
         With "refuse", missing values (NaN) are an error. With "carry", each is replaced by the last known value of its
-        feature in the sequence. Where no value came before, and in a 2-D X, it is replaced by the mean of the feature
-        in training. An exported network does not replace missing values.
+        feature in the sequence. Where there is none, and in a 2-D X, it is replaced by the mean of the feature in
+        training. An exported network does not replace missing values.
     tol : float
         The relative duality gap to certify, more than 0.
     max_iter : int
@@ -150,15 +148,14 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     random_state : int, RandomState or None
         The seed from which hidden weights and held-out sequences are drawn.
     verbose : bool
-        Whether `fit` shows its progress on standard error. On a terminal and in a notebook these are bars, and
-        elsewhere lines of text. scikit-learn 1.9 and later also has callbacks (`set_callbacks`).
+        Whether `fit` shows its progress on standard error: as bars, or as lines of text where these cannot be drawn.
 
     Attributes
     ----------
     network_ : Network
         The trained network. It holds only the neurons that the output needs.
     certificate_ : Certificate
-        The objective of the network and a proved lower bound, as `Certificate` describes them.
+        The objective of the network, and a proved lower bound.
     classes_ : array of shape (n_classes,)
         The classes in ascending order; with several outputs, a list of such arrays.
     n_iter_ : int
@@ -172,13 +169,13 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     beta_ : float
         The picked beta.
     path_ : list of PathPoint
-        One record for each beta that was compared, from the largest to the smallest. A record has beta, train_score,
-        validation_score, support, seconds, status and certificate. The certificate is about the sequences that were not
-        held out. There is only one record where each sequence was left out in turn, and none in a quantised model.
+        One record for each beta that was compared, from the largest to the smallest, with scores, support and
+        certificate. The certificate is about the sequences that were not held out. There is only one record where each
+        sequence was left out in turn, and none in a quantised model.
     history_ : list of Round
-        One record for each round of the search. The list is empty without a search.
+        One record for each round of the search; empty without a search.
     stopped_ : str or None
-        The reason for which the search ended. It is None without a search.
+        The reason for which the search ended; None without a search.
 
     References
     ----------
