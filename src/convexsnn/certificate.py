@@ -136,7 +136,7 @@ class Certificate(WithFacts):
         return replace(self, spike_margin=spike_margin)
 
     def with_global_bound(self, global_bound: GlobalBound | None) -> Certificate:
-        """The same certificate with the universal bound; ValueError where that is above the objective."""
+        """The same certificate with the universal bound; ValueError where the bound is above the objective."""
         return replace(self, global_bound=global_bound)
 
     def with_family_bound(self, family_bound: GlobalBound | None) -> Certificate:

@@ -41,7 +41,7 @@ class Averaged(WithFacts):
 
     @property
     def certificates(self) -> tuple[Certificate, ...]:
-        """Of each member's own program."""
+        """The certificate of each member, about its own program."""
         return tuple(member.certificate_ for member in self.members)
 
     def predict(self, X: Any, *, lengths: Any = None) -> Any:

@@ -15,7 +15,7 @@ from convexsnn.report.text_table import TextTable
 
 @dataclass(frozen=True)
 class Section:
-    """Some tables that belong together, and a plot of them.
+    """Tables that belong together, and a plot of them.
 
     Attributes
     ----------

@@ -317,7 +317,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
 
     @property
     def _heads(self) -> tuple[Head, ...]:
-        """Of the fitted labels; () for one output, and before they are known."""
+        """The heads of the fitted labels; () for one output, and before labels are known."""
         return heads_of(self.classes_, self.output_weights) if hasattr(self, "classes_") else ()
 
     @property

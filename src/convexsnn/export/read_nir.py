@@ -358,11 +358,11 @@ class _Reader:
         return node_array(getattr(self.nodes[name], field), f"graph: {field} of {name}")
 
     def tensor(self, name: str, field: str) -> Tensor:
-        """The same in the dtype of the network."""
+        """The array as a tensor in the dtype of the network."""
         return torch.from_numpy(self.array(name, field)).to(self.dtype)
 
     def each(self, name: str, field: str, m: int) -> Tensor:
-        """The same for each of m neurons, (m,); one number may stand for all."""
+        """A tensor with a number for each of m neurons, (m,); one number may stand for all."""
         return self.spread(self.tensor(name, field), f"graph: {field} of {name}", m)
 
     @staticmethod

@@ -93,7 +93,7 @@ class Exact(WitnessFamily, ExactSettings):
         return NetworkFamily.of_architecture(shape, intercept=intercept)
 
     def networks_of(self, problem: Problem) -> NetworkFamily:
-        """The same, for a problem."""
+        """The networks of this family for a problem."""
         return self.networks(problem.input.n_features, every_step=problem.every_step, intercept=problem.intercept)
 
     def columns(self, problem: Problem, run: Run) -> ExactColumns:

@@ -83,7 +83,7 @@ class Mixture(WitnessFamily):
 
     @property
     def given(self) -> tuple[Hidden, ...]:
-        """Those of all parts, in their order."""
+        """The hidden layers that all parts hold as settings, in the order of the parts."""
         return tuple(layers for part in self.parts for layers in part.given)
 
     def check(self, *, every_step: bool, device: str = "cpu") -> None:

@@ -136,7 +136,7 @@ class ReadoutProgram:
         return certify(problem.program(self.dictionary.columns), self.dictionary.to_columns(weights), dual)
 
     def disagreement(self, own: Tensor, weights: Tensor, *, eps: float, terms: int, shifted: bool) -> str | None:
-        """Both numbers where the module's own outputs are not those of the program beyond rounding; else None."""
+        """Both numbers, where the module's outputs differ from the program's by more than rounding; else None."""
         S = self.scores(weights)
         size = _absolute(self.dictionary.columns).matmul(self.dictionary.to_columns(weights.abs()))
         size = size @ self.head.matrix.abs().T

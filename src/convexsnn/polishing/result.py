@@ -35,7 +35,7 @@ class Measured(NamedTuple):
 
 
 class PolishPoint(NamedTuple):
-    """One of several betas.
+    """What came of one of several betas.
 
     Attributes
     ----------

@@ -47,7 +47,7 @@ def picture(draw: Callable[[Any], Any], caption: str, *, size: tuple[float, floa
 
 
 def image(draw: Callable[[Any], Any], kind: str, *, size: tuple[float, float], panels: int = 1) -> bytes:
-    """The same as a file of this kind, "svg" or "png"."""
+    """What `draw` draws, as the bytes of a file of this kind: "svg" or "png"."""
     require_matplotlib("a picture")
     from matplotlib import rc_context
     from matplotlib.figure import Figure

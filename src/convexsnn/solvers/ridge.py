@@ -70,7 +70,7 @@ class Intercept:
 
     @classmethod
     def of(cls, program: ConvexProgram) -> Intercept | None:
-        """Of a program; None where its intercept is not free."""
+        """What a free intercept of a program adds; None where the intercept is not free."""
         w, column = program.row_weights, program.free_column
         if column is None:
             return None
@@ -115,7 +115,7 @@ class Spectrum:
 
     @classmethod
     def of(cls, program: ConvexProgram) -> Spectrum:
-        """Of the columns of a program; ValueError where they do not fit into memory as floats."""
+        """The decomposition of a program's columns; ValueError where they do not fit into memory as floats."""
         check_memory("columns for the ridge penalty take", 8 * (program.n_rows + program.n_columns) * program.n_columns)
         root = program.row_weights.sqrt().unsqueeze(1)
         A, B, intercept = program.columns.dense(), program.targets, Intercept.of(program)

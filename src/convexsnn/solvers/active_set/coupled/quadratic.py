@@ -68,7 +68,7 @@ class Quadratic:
 
 
 def _by_output(matrices: RowMatrices, dtype: torch.dtype) -> RowMatrices:
-    """The same, laid out output by output in memory, as products with few outputs are fastest."""
+    """The matrix, stored output by output, since products with few outputs are then fastest."""
     diagonal, vector, blocks = matrices
     return RowMatrices(_turned(diagonal, dtype), None if vector is None else _turned(vector, dtype), blocks)
 
