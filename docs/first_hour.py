@@ -6,7 +6,8 @@
 
 Each page is followed in a clone and in an environment of its own, which are removed afterwards. What is installed is
 what the first `sh` block of the page says. Its listings are then run by `docs/follow.py`. The commit is the one that is
-checked out; what is not committed is not tried.
+checked out; what is not committed is not tried. Each entry has seconds by the clock and, in brackets, seconds of
+processor time. On a machine that does other work only the latter say how long it takes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 INSTALL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-STATED = re.compile(r"first output after ([\d.]+) s")
+STATED = re.compile(r"first output after ([\d.]+) s \(([\d.]+) s of processor time\)")
+# Until all is installed, until the first output, and until the end; each by the clock and of processor time.
+Times = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
 
 @dataclass
@@ -33,12 +37,12 @@ class Newcomer:
 
     folder: Path
     torch: str | None
-    began: float = field(default_factory=time.perf_counter)
+    began: tuple[float, float] = field(default_factory=lambda: (time.perf_counter(), of_children()))
 
     @property
-    def seconds(self) -> float:
-        """Seconds since the beginning."""
-        return time.perf_counter() - self.began
+    def seconds(self) -> tuple[float, float]:
+        """Seconds since the beginning, by the clock and of processor time."""
+        return time.perf_counter() - self.began[0], of_children() - self.began[1]
 
     @property
     def clone(self) -> Path:
@@ -63,7 +67,13 @@ class Newcomer:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.clone)], check=True)
 
 
-def follow_page(newcomer: Newcomer, page: Path) -> tuple[float, float, float]:
+def of_children() -> float:
+    """Seconds of processor time of all commands that were run and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def follow_page(newcomer: Newcomer, page: Path) -> Times:
     """Seconds until all is installed, until the first output, and until the end of the page."""
     newcomer.begin()
     subprocess.run([sys.executable, "-m", "venv", str(newcomer.folder / "venv")], check=True)
@@ -76,10 +86,11 @@ def follow_page(newcomer: Newcomer, page: Path) -> tuple[float, float, float]:
     stated = STATED.search(newcomer.run("python", "docs/follow.py", str(inside)))
     if stated is None:
         raise RuntimeError(f"{page.name} has no listing that prints anything")
-    return installed, installed + float(stated[1]), newcomer.seconds
+    first = installed[0] + float(stated[1]), installed[1] + float(stated[2])
+    return installed, first, newcomer.seconds
 
 
-def run_demo(newcomer: Newcomer) -> tuple[float, float, float]:
+def run_demo(newcomer: Newcomer) -> Times:
     """The same of `make demo`, whose first output is its last."""
     newcomer.begin()
     newcomer.run("make", ".venv/.ready-demo")
@@ -100,7 +111,7 @@ def main() -> int:
             newcomer = Newcomer(Path(folder), settings.torch)
             times = run_demo(newcomer) if page is None else follow_page(newcomer, page.resolve())
         name = "`make demo`" if page is None else page.stem
-        print(f"| {name} | " + " | ".join(f"{seconds:.0f}" for seconds in times) + " |", flush=True)
+        print(f"| {name} | " + " | ".join(f"{clock:.0f} ({own:.0f})" for clock, own in times) + " |", flush=True)
     return 0
 
 

@@ -35,19 +35,19 @@ class Followed:
     """What came of a page.
 
     `text` is the page with the outputs as they are now, and `differences` says where these are not the page's own.
-    `printed_after` has the seconds from the start until each output.
+    `printed_after` has the seconds from the start until each output, by the clock and of processor time.
     """
 
     text: str
     differences: list[str]
-    printed_after: list[float]
+    printed_after: list[tuple[float, float]]
 
 
 def follow(page: Path, folder: Path) -> Followed:
     """Run the listings of `page` in `folder`, in which they may leave files."""
     names: dict[str, Any] = {}
     printed, differences, printed_after = "", [], []
-    began = time.perf_counter()
+    began = time.perf_counter(), time.process_time()
 
     def meet(block: re.Match) -> str:
         nonlocal printed
@@ -59,7 +59,7 @@ def follow(page: Path, folder: Path) -> Followed:
         else:
             printed = run_python(body, page, names) if kind == "python" else run_commands(body)
             if printed:
-                printed_after.append(time.perf_counter() - began)
+                printed_after.append((time.perf_counter() - began[0], time.process_time() - began[1]))
         return f"```{kind}\n{body}```"
 
     with contextlib.chdir(folder):
@@ -117,7 +117,8 @@ def main() -> int:
                     shutil.copy(picture, page.parent)
         print(*followed.differences, sep="\n", end="")
         if followed.printed_after:
-            print(f"{page.name}: first output after {followed.printed_after[0]:.1f} s")
+            clock, own = followed.printed_after[0]
+            print(f"{page.name}: first output after {clock:.1f} s ({own:.1f} s of processor time)")
         wrong |= bool(followed.differences) and not settings.write
     return int(wrong)
 
