@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+DEMO, TUTORIALS = Path("demo"), sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 INSTALL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STATED = re.compile(r"first output after ([\d.]+) s \(([\d.]+) s of processor time\)")
 # Until all is installed, until the first output, and until the end; each by the clock and of processor time.
@@ -102,15 +102,15 @@ def run_demo(newcomer: Newcomer) -> Times:
 def main() -> int:
     """Measure, and print a line of a table for each."""
     parser = argparse.ArgumentParser(description="Measure how long a newcomer waits.")
-    parser.add_argument("pages", nargs="*", type=Path, help="tutorials; all and `make demo` by default")
+    parser.add_argument("pages", nargs="*", type=Path, help="tutorials, or demo; all by default")
     parser.add_argument("--torch", help="a constraint on torch, such as torch==2.13.0")
     settings = parser.parse_args()
     print("| seconds since the clone began | all is installed | first result | end of the page |\n|---|---|---|---|")
-    for page in settings.pages or [None, *TUTORIALS]:
+    for page in settings.pages or [DEMO, *TUTORIALS]:
         with tempfile.TemporaryDirectory() as folder:
             newcomer = Newcomer(Path(folder), settings.torch)
-            times = run_demo(newcomer) if page is None else follow_page(newcomer, page.resolve())
-        name = "`make demo`" if page is None else page.stem
+            times = run_demo(newcomer) if page == DEMO else follow_page(newcomer, page.resolve())
+        name = "`make demo`" if page == DEMO else page.stem
         print(f"| {name} | " + " | ".join(f"{clock:.0f} ({own:.0f})" for clock, own in times) + " |", flush=True)
     return 0
 
