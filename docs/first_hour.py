@@ -1,8 +1,8 @@
 """Measures how long a newcomer waits: clone, environment, install, and the listings of a tutorial.
 
-    python docs/first_hour.py                                # `make demo`, and all tutorials python docs/first_hour.py
-    docs/tutorials/series.md       # one of them python docs/first_hour.py --torch torch==2.13.0          # which torch
-    is installed, such as one whose wheel is cached
+    python docs/first_hour.py                                # `make demo`, and all tutorials
+    python docs/first_hour.py docs/tutorials/series.md       # one of them; `demo` stands for `make demo`
+    python docs/first_hour.py --torch torch==2.13.0          # which torch is installed
 
 Each page is followed in a clone and in an environment of its own, which are removed afterwards. What is installed is
 what the first `sh` block of the page says. Its listings are then run by `docs/follow.py`. The commit is the one that is
