@@ -283,7 +283,7 @@ class _Reader:
             raise ValueError(f"graph: {name} ({kind}) stands where neurons ({', '.join(NEURONS)}) are needed")
         for rest in ("v_leak", "v_reset"):
             if getattr(node, rest, None) is not None and bool(self.tensor(name, rest).any()):
-                raise ValueError(f"graph: {name} has {rest} other than 0, which no neuron of ours has")
+                raise ValueError(f"graph: {name} has {rest} other than 0, which no neuron of convexsnn has")
         m = weight.shape[1]
         gain, leak = self.gain_and_leak(name, m)
         fires, reset = name, "none" if kind == "CubaLIF" else "hard"
