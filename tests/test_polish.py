@@ -126,6 +126,24 @@ def test_an_optimal_readout_is_left_as_it_is():
     assert again.improved or torch.equal(weight, net.out.weight)
 
 
+def test_a_pointwise_convolution_is_polished_like_the_linear_layer_that_it_is():
+    linear, pointwise = Net(), Net()
+    convolution = nn.Conv2d(30, 3, 1)
+    with torch.no_grad():
+        convolution.weight.copy_(linear.out.weight[:, :, None, None])
+        convolution.bias.copy_(linear.out.bias)
+    pointwise.out = nn.Sequential(nn.Unflatten(1, (30, 1, 1)), convolution, nn.Flatten())
+    before = copy.deepcopy(pointwise.state_dict())
+    result = polish(pointwise, loader(), pooling="count", beta=0.1)
+    expected = polish(linear, loader(), pooling="count", beta=0.1)
+    assert result.improved
+    assert result.certificate == expected.certificate
+    assert torch.equal(convolution.weight.flatten(1), linear.out.weight)
+    assert torch.equal(convolution.bias, linear.out.bias)
+    result.restore()
+    assert all(torch.equal(value, before[name]) for name, value in pointwise.state_dict().items())
+
+
 def test_progress_is_shown_and_told_and_changes_nothing(capsys):
     quiet, loud, rows, began, gaps = Net(), Net(), [], [], []
     told = Observer(lambda *shown: rows.append(shown), lambda state: gaps.append(state.relative_gap), began.append)

@@ -79,7 +79,7 @@ def polish(
         labels each time. y holds class indices (n,), or real targets (n,) or (n, C) for the squared loss. See `rows`
         for other batches.
     readout : str or Module, optional
-        The `nn.Linear` to solve for, or its name. None is the one Linear after the last spiking layer.
+        The `nn.Linear` or 1 x 1 convolution to solve for, or its name. None is the one after the last spiking layer.
     spikes : str or Module, optional
         The spiking layer that the readout reads, or its name. None is the last spiking layer of a known kind.
     time : {"steps", "first", "batch"}

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convexsnn.labels import decide
 from convexsnn.polishing.batches import Labels, read_labels
 from convexsnn.polishing.context import surroundings
+from convexsnn.polishing.layer import Readout
 from convexsnn.polishing.readout_program import Candidate, ReadoutProgram
 from convexsnn.polishing.record import Listened, Recorded, Showing, answers
 from convexsnn.polishing.result import Measured, Old, Polished, PolishPoint
@@ -198,9 +198,6 @@ class HeldOut:
         return float((decide(own) == self.labels.values).double().mean())
 
 
-@torch.no_grad()
-def _write(readout: nn.Linear, weights: Tensor) -> None:
+def _write(readout: Readout, weights: Tensor) -> None:
     """Weights (F or F + 1, C) into a readout; the last row is the bias, where it has one."""
-    readout.weight.copy_(weights[: readout.in_features].T)
-    if readout.bias is not None:
-        readout.bias.copy_(weights[-1])
+    readout.write(weights[: readout.in_features].T, weights[-1])
