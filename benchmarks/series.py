@@ -1,12 +1,13 @@
 """Sequences of real numbers: kernels with a convex readout beside the usual classifiers of time series.
 
-    python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few priced l1 search delayed
-                                ridge dtw minirocket echo] [--seeds 3] [--mnist DIR]
+    python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few priced l1 search members
+                                searches delayed ridge dtw minirocket echo] [--seeds 3] [--mnist DIR] [--fashion DIR]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
-random split for each seed. ``--data mnist-1d mnist-6000`` has more. Prints a Markdown table: test accuracy in per cent,
-mean and standard deviation over seeds, with the columns in use and the seconds of processor time of the fit. A method
-whose package is not installed says so. One thread: set OMP_NUM_THREADS=1.
+random split for each seed. ``--data mnist-1d mnist-6000 mnist-all mnist-permuted fashion-mnist-all`` has more: images
+row by row, all of them or nearly so, or pixel by pixel in a random order. Prints a Markdown table: test accuracy in per
+cent, mean and standard deviation over seeds, with the columns in use and the seconds of processor time of the fit. A
+method whose package is not installed says so. One thread: set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -32,7 +33,14 @@ from convexsnn.tasks import TaskSettings, load_task
 
 BUNDLED = ("ArrowHead", "GunPoint", "ItalyPowerDemand", "BasicMotions", "JapaneseVowels", "OSULeaf")
 DATA = (*BUNDLED, "PickupGestureWiimoteZ", "digits-100", "digits-1000")
-TASKS = {"mnist-1d": TaskSettings(), "mnist-6000": TaskSettings(n_train=6000, timesteps=28)}
+TASKS = {
+    "mnist-1d": ("mnist-1d", TaskSettings()),
+    "mnist-6000": ("mnist", TaskSettings(n_train=6000, timesteps=28)),
+    "mnist-all": ("mnist", TaskSettings(n_train=59_999, n_val=1, n_test=10_000, timesteps=28)),
+    "mnist-permuted": ("mnist", TaskSettings(n_train=2000, timesteps=784, permute=True)),
+    "fashion-mnist-all": ("fashion-mnist", TaskSettings(n_train=59_800, n_val=1, n_test=9_900, timesteps=28)),
+}
+"""Tasks and their settings."""
 ALPHAS = np.logspace(-3, 3, 10)
 
 
@@ -47,11 +55,15 @@ Fitted = tuple[Callable[[list[np.ndarray]], np.ndarray], int | None]
 """Predictions of sequences, and the columns in use."""
 
 
-def load(name: str, seed: int, mnist: Path | None) -> tuple[Split, Split]:
+Folders = dict[str, Path | None]
+"""Where the files of a task are; None where the task knows."""
+
+
+def load(name: str, seed: int, folders: Folders) -> tuple[Split, Split]:
     """Training and test data."""
     if name in TASKS:
-        settings = replace(TASKS[name], seed=seed, data_dir=mnist if name.startswith("mnist-6") else None)
-        task = load_task(name.removesuffix("-6000"), settings)
+        task_name, settings = TASKS[name]
+        task = load_task(task_name, replace(settings, seed=seed, data_dir=folders.get(task_name)))
         return Split(list(task.train.X), task.train.y), Split(list(task.test.X), task.test.y)
     if name.startswith("digits-"):
         X, y = load_digits(return_X_y=True)
@@ -78,7 +90,7 @@ def ours(**settings: Any) -> Callable[[Split, int], Fitted]:
 
     def fit(train: Split, seed: int) -> Fitted:
         model = SpikingClassifier(**settings, random_state=seed).fit(train.X, train.y)
-        return model.predict, model.certificate_.support
+        return model.predict, sum(fit.certificate_.support for fit in model.fits)
 
     return fit
 
@@ -141,6 +153,8 @@ METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
     "priced": ("60 columns by `KernelSearch`", ours(witnesses=KernelSearch())),
     "l1": ("kernels, logistic + l1", ours(witnesses=Kernels(), loss="logistic", penalty="l1", beta="path")),
     "search": ("search", ours(witnesses="search")),
+    "members": ("5 members of 200 columns", ours(columns=200, members=5)),
+    "searches": ("search, 3 members", ours(witnesses="search", members=3)),
     "delayed": ("search with delays, rates", delayed),
     "ridge": ("ridge on raw numbers", on_arrays(ridge, flat=True)),
     "dtw": ("1-NN DTW", on_arrays(nearest, flat=False)),
@@ -149,11 +163,11 @@ METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
 }
 
 
-def measure(name: str, method: Callable[[Split, int], Fitted], seeds: int, mnist: Path | None) -> str:
+def measure(name: str, method: Callable[[Split, int], Fitted], seeds: int, folders: Folders) -> str:
     """A cell of the table."""
     accuracies, columns, seconds = [], [], []
     for seed in range(seeds):
-        train, test = load(name, seed, mnist)
+        train, test = load(name, seed, folders)
         begun = time.process_time()
         predict, used = method(train, seed)
         seconds.append(time.process_time() - begun)
@@ -170,14 +184,16 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=DATA)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--mnist", type=Path, help="folder of the four IDX files, for mnist-6000")
+    for task in ("mnist", "fashion"):
+        parser.add_argument(f"--{task}", type=Path, help=f"folder of the four IDX files of {task}")
     options = parser.parse_args()
+    folders: Folders = {"mnist": options.mnist, "fashion-mnist": options.fashion}
     warnings.simplefilter("ignore")
     print("| data | " + " | ".join(METHODS[method][0] for method in options.methods) + " |")
     print("|---" * (1 + len(options.methods)) + "|")
     for name in options.data:
         cells = [
-            measure(name, METHODS[method][1], options.seeds, options.mnist)
+            measure(name, METHODS[method][1], options.seeds, folders)
             if method not in NEEDED or find_spec(NEEDED[method])
             else f"{NEEDED[method]} is not installed"
             for method in options.methods

@@ -17,7 +17,6 @@ from convexsnn.bounds.cells.tree import DecisionTree
 from convexsnn.bounds.patterns.enumerations import ByLines
 from convexsnn.bounds.patterns.trees import grow_trees
 from convexsnn.bounds.pricing.branch_and_bound import Goal, best_patterns
-from convexsnn.bounds.pricing.priced_cells import PricedCells
 from convexsnn.exact import solve_exactly
 from convexsnn.penalties import PENALTIES
 from convexsnn.sequences import as_sequences
@@ -84,7 +83,7 @@ def test_the_bound_holds_whenever_pricing_stops(seed, outputs, steps):
     except ValueError:
         return
     best = max([0.0, *penalty.row_norms(arrangement.columns.rmatmul(U)).tolist()])
-    cells = PricedCells(FamilyCells(family, problem.input), 0, U.numpy(), penalty)
+    cells = FamilyCells(family, problem.input).priced(U.numpy(), penalty)[0]
     stopped = best_patterns(cells, Goal(0.0, 1, 0.0))
     ended = best_patterns(cells, Goal(0.0, 1, math.inf))
     assert stopped.bound >= best * (1 - 1e-12)

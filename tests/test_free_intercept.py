@@ -26,7 +26,7 @@ from convexsnn.reconstruction.thinning import thin
 from convexsnn.rounding.products import exact_product, exact_transposed
 from convexsnn.solvers import SolverOptions, solve
 from convexsnn.solvers.path import largest_rho, solve_path
-from convexsnn.solvers.ridge import Spectrum
+from convexsnn.solvers.spectrum import Spectrum
 from convexsnn.storage import load_model, save_model
 from convexsnn.stretched import StretchedColumns
 from convexsnn.verification import verify

@@ -20,7 +20,7 @@ from convexsnn.bounds.cells.moving_regions import MovingCutting
 from convexsnn.bounds.cells.polynomials import sign_on
 from convexsnn.bounds.cells.roots import ABOVE, AT, BELOW, Root, Roots, certain_sign
 from convexsnn.bounds.pricing.branch_and_bound import Goal, best_patterns
-from convexsnn.bounds.pricing.priced_cells import PricedCells, _reach
+from convexsnn.bounds.pricing.priced_cells import _reach
 from convexsnn.exact import ExactSettings, bound_network, solve_exactly
 from convexsnn.global_bound import GlobalBound
 from convexsnn.penalties import PENALTIES
@@ -115,12 +115,12 @@ def test_pricing_finds_the_best_of_all_leaks(leak, leak_to):
     unit, sequences, random = replace(FREE, leak=leak, leak_to=leak_to), symbols(3), np.random.default_rng(1)
     U = random.normal(size=(8, 1))
     cells, norm = FamilyCells(NetworkFamily(2, (unit,)), sequences), PENALTIES["l1"]
-    ended = [best_patterns(PricedCells(cells, k, U, norm), Goal(0.0, 1, math.inf)) for k in range(len(cells.states))]
+    ended = [best_patterns(own, Goal(0.0, 1, math.inf)) for own in cells.priced(U, norm)]
     assert all(priced.finished for priced in ended)
     best = 0.0
     for fixed in np.linspace(leak, leak_to, 9):
         own = FamilyCells(NetworkFamily(2, (replace(FREE, leak=float(fixed), leak_to=None),)), sequences)
-        best = max(best, best_patterns(PricedCells(own, 0, U, norm), Goal(0.0, 1, math.inf)).bound)
+        best = max(best, best_patterns(own.priced(U, norm)[0], Goal(0.0, 1, math.inf)).bound)
     assert best * (1 - 1e-12) <= max(priced.bound for priced in ended) <= 1.5 * best
 
 

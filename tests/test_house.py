@@ -28,7 +28,7 @@ ROOMS = [
     ["elimination"],
     ["fitting"],
     ["estimators"],
-    ["aeon", "closed_loop", "forecasting", "importance", "members", "storage", "words"],
+    ["aeon", "closed_loop", "forecasting", "importance", "storage", "words"],
     ["metrics", "display"],
     ["report"],
     ["bench"],

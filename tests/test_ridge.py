@@ -15,12 +15,13 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from convexsnn import Kernels, SpikingClassifier, SpikingRegressor
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.families import Gaussian
+from convexsnn.kernel_search import made_up_for
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES, Ridge, norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers import Status, solve
 from convexsnn.solvers.path import halved_rhos, solve_path
-from convexsnn.solvers.ridge import Spectrum
+from convexsnn.solvers.spectrum import Spectrum
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 
@@ -76,7 +77,7 @@ def test_leaving_out_is_what_solving_without_the_row_gives(n, count, outputs, se
 
 def test_of_equal_losses_the_largest_rho_is_picked():
     program = replace(make(), targets=torch.zeros(25, 2, dtype=torch.float64))
-    assert Spectrum.of(program).least_loss([1.0, 3.0, 2.0]) == 1
+    assert Spectrum.of(program).least_left_out([1.0, 3.0, 2.0]).place == 1
 
 
 def test_one_decomposition_serves_a_path():
@@ -126,6 +127,39 @@ def test_few_columns_learn_what_many_do():
     (point,) = model.path_
     assert point.validation_score > 0.95
     assert point.certificate == model.certificate_
+
+
+def test_made_up_sequences_choose_neurons_where_fewer_columns_than_sequences_are_allowed(monkeypatch):
+    X, y = waves(40)
+    asked = []
+
+    def watched(sequences, generator):
+        asked.append(made_up_for(sequences, generator))
+        return asked[-1]
+
+    monkeypatch.setattr("convexsnn.elimination.made_up_for", watched)
+    SpikingClassifier(**SMALL, beta="path", columns=40).fit(X, y)
+    assert not asked
+    model = SpikingClassifier(**SMALL, beta="path", columns=10).fit(X, y)
+    assert [len(made_up) for made_up in asked] == [960]
+    assert model.certificate_.support <= 10
+    assert model.certificate_.relative_gap < 1e-9
+    assert len(model.trained_.U) == 40  # the program has the real sequences alone
+
+
+@pytest.mark.parametrize(("count", "outputs", "free"), [(20, 2, False), (40, 3, True)])
+def test_blocks_of_rows_give_what_all_rows_give(count, outputs, free, monkeypatch):
+    program = make(50, count, outputs)
+    ones = torch.ones(1, 50, dtype=torch.float64)
+    program = replace(program, columns=RealColumns(torch.cat([program.columns.dense().T, ones])), free_intercept=free)
+    outcomes = []
+    for floats in (2**25, 1):
+        monkeypatch.setattr("convexsnn.solvers.spectrum.BLOCK_FLOATS", floats)
+        spectrum = Spectrum.of(program)
+        outcomes.append((spectrum.weights(0.1), spectrum.left_out_residuals(0.1)))
+    assert len(spectrum.rows.ranges) == 7  # of eight rows each, the last of two
+    for whole, blocks in zip(*outcomes, strict=True):
+        assert torch.allclose(whole, blocks, atol=1e-10)
 
 
 @pytest.mark.parametrize(("penalty", "loss"), [("l1", "logistic"), ("group", "cross_entropy"), ("elastic", "squared")])

@@ -93,7 +93,7 @@ def test_regressors_and_labels_a_step_have_it_too():
 @pytest.mark.parametrize(
     ("neurons", "data", "how", "reason"),
     [
-        ({"depth": 3}, problem(), None, "more than one hidden layer: only the universal bound"),
+        ({"depth": 3}, problem(), None, "more than one hidden layer"),
         ({"recurrent": True}, problem(), None, "neurons feed one another"),
         ({"readout": "analog"}, problem(), None, "analog readout"),
         ({"dtype": "float32"}, problem(), None, "rounding gives patterns of its own"),

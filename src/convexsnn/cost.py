@@ -1,8 +1,9 @@
 """What a network costs to run, in NeuroBench's terms.
 
-Per inference means per sequence, all its steps together, averaged over sequences.A synaptic operation is effective when
-its weight and the activation that meets it are both nonzero. It is an accumulate (AC) where the activations are -1, 0
-or 1 only, such as spikes. Otherwise it is a multiply-accumulate (MAC). Biases and leaks are not counted.
+Per inference means per sequence, all its steps together, averaged over sequences. A synaptic operation is effective
+when its weight and the activation that meets it are both nonzero. It is an accumulate (AC) where the activations are
+-1, 0 or 1 only, such as spikes. Otherwise it is a multiply-accumulate (MAC). Biases and leaks are not counted. Neurons
+that can never spike work on the input itself, so all their connections count as MACs, whatever the input is.
 
 References
 ----------
@@ -19,7 +20,8 @@ import torch
 from torch import Tensor
 
 from convexsnn.caller import isolated
-from convexsnn.network import Layer, Network
+from convexsnn.network import Hidden, Layer, Network
+from convexsnn.readouts import Several
 from convexsnn.sequences import Sequences
 from convexsnn.simulation import LayerState, Simulation, simulate_chunks
 
@@ -32,12 +34,14 @@ class Cost:
     ----------
     neurons : int
         Hidden neurons.
+    silent_neurons : int
+        Those of them that can never spike, and pass the input on to the output (`SpikingRegressor`'s bypass).
     synapses : int
         Nonzero connections, readout included.
     connection_sparsity : float
         Share of connections that are zero; 0 for a network without any.
     activation_sparsity : float
-        Share of neurons and steps without a spike; 1 for a network without neurons.
+        Share of neurons and steps without a spike, among neurons that can spike; 1 for a network without any.
     spikes_per_inference : float
         Spikes of all hidden neurons, summed over the steps of a sequence, averaged over sequences.
     effective_acs, effective_macs : float
@@ -47,6 +51,7 @@ class Cost:
     """
 
     neurons: int
+    silent_neurons: int
     synapses: int
     connection_sparsity: float
     activation_sparsity: float
@@ -72,10 +77,11 @@ class Tally:
         self.macs += 0.0 if binary else effective
         self.dense += dense
 
-    def cost(self, *, neurons: int, synapses: int, connections: int, inferences: int) -> Cost:
+    def cost(self, *, neurons: int, synapses: int, connections: int, inferences: int, silent: int = 0) -> Cost:
         """The sums per inference."""
         return Cost(
             neurons=neurons,
+            silent_neurons=silent,
             synapses=synapses,
             connection_sparsity=1.0 - synapses / connections if connections else 0.0,
             activation_sparsity=1.0 - self.spikes / self.activations if self.activations else 1.0,
@@ -93,24 +99,44 @@ def inference_cost(network: Network, sequences: Sequences) -> Cost:
     sequences = sequences.to(hidden.device, hidden.dtype)
     tally, steps = Tally(), int(sequences.lengths.sum())
     binary = is_binary(sequences.values[sequences.shown])
+    rows = sequences.rows(hidden.every_step)
+    bits, silent = _columns_of(hidden)
     fan_out = (network.W != 0).sum(dim=1)
     for part in simulate_chunks(hidden, sequences):
         tally.spikes += part.n_spikes
         for layer, below, last in _fed_by_spikes(network, part):
             _count(tally, layer, below, last)
-        tally.operate(_dot((part.features != 0).sum(dim=0), fan_out), 0.0, binary=hidden.readout.bits)
+        used = (part.features != 0).sum(dim=0)
+        tally.operate(_dot(used, fan_out * (bits & ~silent)), 0.0, binary=True)
+        tally.operate(_dot(used, fan_out * ~(bits | silent)), 0.0, binary=False)
+    tally.operate(rows * _dot(silent, fan_out), 0.0, binary=False)
     for branch in hidden.branches:
         first = branch.layers[0]
-        tally.operate(_dot(_seen(sequences, first.delays), (first.weight != 0).sum(dim=1)), 0.0, binary=binary)
+        reached = (first.weight != 0).sum(dim=1)
+        if branch.silent:
+            tally.operate(float(steps * reached.sum()), 0.0, binary=False)
+        else:
+            tally.operate(_dot(_seen(sequences, first.delays), reached), 0.0, binary=binary)
     weights = [tensor for layer in hidden.layers() for tensor in (layer.weight, layer.recurrent) if tensor is not None]
-    tally.dense = float(
-        steps * sum(weight.numel() for weight in weights) + sequences.rows(hidden.every_step) * network.W.numel()
-    )
-    tally.activations = float(steps * hidden.n_neurons)
+    tally.dense = float(steps * sum(weight.numel() for weight in weights) + rows * network.W.numel())
+    tally.activations = float(steps * (hidden.n_neurons - hidden.n_silent))
     connections = sum(weight.numel() for weight in [*weights, network.W])
     return tally.cost(
-        neurons=hidden.n_neurons, synapses=network.n_synapses, connections=connections, inferences=len(sequences)
+        neurons=hidden.n_neurons,
+        silent=hidden.n_silent,
+        synapses=network.n_synapses,
+        connections=connections,
+        inferences=len(sequences),
     )
+
+
+def _columns_of(hidden: Hidden) -> tuple[Tensor, Tensor]:
+    """Which columns are bits, and which are of neurons that can never spike: two bool tensors of shape (P_last,)."""
+    each = hidden.readout.readouts if isinstance(hidden.readout, Several) else (hidden.readout,)
+    bits = torch.tensor([readout.bits for readout in each for _ in range(readout.parts)])
+    silent = torch.tensor([branch.silent for branch in hidden.branches for _ in range(branch.last.m)], dtype=torch.bool)
+    columns = bits.repeat(len(silent)), silent.repeat_interleave(hidden.readout.parts)
+    return columns[0].to(hidden.device), columns[1].to(hidden.device)
 
 
 def _seen(sequences: Sequences, delays: tuple[int, ...]) -> Tensor:

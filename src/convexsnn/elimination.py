@@ -9,16 +9,22 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from convexsnn.columns import RealColumns
+from convexsnn.kernel_search import joined_weights, made_up_for
 from convexsnn.leave_one_out import solved
 from convexsnn.network import Hidden
 from convexsnn.notices import warn
+from convexsnn.program import ConvexProgram
 from convexsnn.reconstruction.pruning import keep_neurons
 from convexsnn.regularisation import Regularisation
 from convexsnn.selection import Fitted, betas_of, point_of
+from convexsnn.sequences import Sequences
+from convexsnn.sharded import whole
+from convexsnn.simulation import simulate_chunks
 from convexsnn.solvers import solve
 from convexsnn.solvers.base import Status
-from convexsnn.solvers.ridge import Spectrum
-from convexsnn.training import SimulatedColumns
+from convexsnn.solvers.spectrum import Spectrum
+from convexsnn.training import SimulatedColumns, Trained
 
 # The columns that a round keeps, as a share of those in use.
 KEPT = 0.7
@@ -41,6 +47,11 @@ class Elimination:
         With the largest number of columns.
     n_last_of : callable
         P_last in rho = beta / sqrt(P_last) for some witnesses (`WitnessFamily.n_last_of`).
+    seed : int, optional
+        Few sequences say little of a neuron. With a seed they are joined by made-up ones (`made_up_for`), and neurons
+        are left out so that the rest answers to all of them as the fit with all columns does. Then the weights are
+        solved for on the real sequences and their own targets. It is done where fewer columns are allowed than there
+        are sequences.
 
     References
     ----------
@@ -50,6 +61,7 @@ class Elimination:
     source: SimulatedColumns
     regularisation: Regularisation
     n_last_of: Callable[[Hidden], int]
+    seed: int | None = None
 
     def of(self, fitted: Fitted) -> Fitted:
         """The fit with no more columns in use than are allowed; its program has the columns of kept neurons alone.
@@ -70,15 +82,41 @@ class Elimination:
             warn(f"the network reads more than columns={most}: neurons that feed one another are not left out")
             return fitted
         source.observer.begin(f"leaving out columns down to {most}")
-        kept, beta, least = torch.arange(source.program.n_columns), fitted.beta, trained.certificate.rho
-        W = source.dictionary.to_columns(trained.W)
-        while (support := int(W.any(dim=1).sum())) > most:
-            strongest = self._strongest(kept, W, max(most, int(KEPT * support)))
-            kept = kept[strongest]
-            beta, W = self._solved(kept, beta, least, W[strongest])
+        kept, beta, W = self._narrowed(trained, fitted.beta, most)
         fewer, fitted = self._concluded(fitted, kept, beta, W)
         # Columns that were equal to those of neurons now gone count as new ones.
         return replace(self, source=fewer).of(fitted)
+
+    def _narrowed(self, trained: Trained, beta: float, most: int) -> tuple[Tensor, float, Tensor]:
+        """At most so many columns, the beta for them, and their weights."""
+        source, program, least = self.source, self._answering(trained, most), trained.certificate.rho
+        kept, W = torch.arange(program.n_columns), source.dictionary.to_columns(trained.W)
+        if joined := program is not source.program:
+            beta, W = self._solved(program, kept, beta, 0.0, W)
+            least = self.regularisation.rho_of(beta, source.n_last)
+        while (support := int(W.any(dim=1).sum())) > most:
+            strongest = self._strongest(kept, W, max(most, int(KEPT * support)))
+            kept = kept[strongest]
+            beta, W = self._solved(program, kept, beta, least, W[strongest])
+        if joined:
+            beta, W = self._solved(source.program, kept, beta, trained.certificate.rho, W)
+        return kept, beta, W
+
+    def _answering(self, trained: Trained, most: int) -> ConvexProgram:
+        """The program itself; where sequences are made up, that of answering to all of them as the fit does."""
+        source, program = self.source, self.source.program
+        if self.seed is None or most >= program.n_rows:
+            return program
+        given, generator = whole(source.problem.source), torch.Generator().manual_seed(self.seed)
+        made_up = made_up_for(given, generator) if isinstance(given, Sequences) else None
+        if made_up is None:
+            return program
+        made_up = made_up.to(source.witnesses.device, source.witnesses.dtype)
+        features = torch.cat([part.features.to(torch.float64) for part in simulate_chunks(source.witnesses, made_up)])
+        columns = torch.cat([program.columns.dense(), features[:, source.dictionary.neuron_of]])
+        answers = columns @ source.dictionary.to_columns(trained.W)
+        weights = joined_weights(program.row_weights, len(made_up))
+        return replace(program, columns=RealColumns(columns.T.contiguous()), targets=answers, row_weights=weights)
 
     @cached_property
     def _betas(self) -> tuple[float, ...]:
@@ -102,18 +140,20 @@ class Elimination:
         sizes = torch.bincount(group)
         return group, W.new_zeros(len(sizes)).index_add_(0, group, W.square().sum(dim=1)), sizes
 
-    def _solved(self, kept: Tensor, beta: float, least: float, start: Tensor) -> tuple[float, Tensor]:
-        """The beta, and the weights, of the program on the columns `kept`, where rho should not be below `least`."""
+    def _solved(
+        self, over_all: ConvexProgram, kept: Tensor, beta: float, least: float, start: Tensor
+    ) -> tuple[float, Tensor]:
+        """The beta, and the weights, of a program on the columns `kept`, where rho should not be below `least`."""
         source = self.source
         n_last = self.n_last_of(self._witnesses(kept, start)[0])
-        program = replace(source.program, columns=source.program.columns.take(kept))
+        program = replace(over_all, columns=over_all.columns.take(kept))
         if not source.problem.leaves_one_out:
             own = replace(program, rho=self.regularisation.rho_of(beta, n_last))
             return beta, solve(own, source.options, start).W
         rhos = {self.regularisation.rho_of(one, n_last): one for one in self._betas}
         candidates = [rho for rho in rhos if rho >= least] or [max(rhos)]
         spectrum = Spectrum.of(program)
-        rho = candidates[spectrum.least_loss(candidates)]
+        rho = candidates[spectrum.least_left_out(candidates).place]
         return rhos[rho], solved(program, rho, source.options, spectrum).W
 
     def _witnesses(self, kept: Tensor, W: Tensor) -> tuple[Hidden, Tensor]:

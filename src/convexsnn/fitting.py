@@ -69,12 +69,14 @@ def fit(
     if choose and (family.label_free or family.priced_left_out) and problem.leaves_one_out:
         source = family.columns(problem, run)
         assert isinstance(source, SimulatedColumns)
-        return _limited(source, family, regularisation, leave_one_out(source, regularisation, run.observer))
+        return _limited(source, family, regularisation, run, leave_one_out(source, regularisation, run.observer))
     if choose and family.label_free and len(problem.source) <= FEW_SEQUENCES:
         folds = folds_of(strata(problem), fold_count(validation_fraction, len(problem.source)), run.seed)
         source = family.columns(problem, run)
         assert isinstance(source, SimulatedColumns)
-        return _limited(source, family, regularisation, cross_validate(source, regularisation, folds, run.observer))
+        return _limited(
+            source, family, regularisation, run, cross_validate(source, regularisation, folds, run.observer)
+        )
     if split := choose:
         training = problem.split(held_out(strata(problem), validation_fraction, run.seed))
         family.check_cost(problem)  # a refusal should not come after half of the work
@@ -86,16 +88,19 @@ def fit(
         rho = regularisation.rho_of(fitted.beta, source.n_last)
         (fit_on_all,) = source.fits([rho], fitted.trained.W)
         fitted = replace(fitted, trained=fit_on_all.conclude())
-    return _limited(source, family, regularisation, fitted)
+    return _limited(source, family, regularisation, run, fitted)
 
 
-def _limited(source: ColumnSource, family: WitnessFamily, regularisation: Regularisation, fitted: Fitted) -> Fitted:
+def _limited(
+    source: ColumnSource, family: WitnessFamily, regularisation: Regularisation, run: Run, fitted: Fitted
+) -> Fitted:
     """The fit with as many columns in use as are allowed."""
     if not isinstance(source, SimulatedColumns):
         if not regularisation.allows(fitted.trained.certificate.support):
             warn(f"the network reads more than columns={regularisation.columns}: exact training leaves none out")
         return fitted
-    return Elimination(source, regularisation, family.n_last_of).of(fitted)
+    seed = run.seed if family.real_numbers and source.problem.leaves_one_out else None
+    return Elimination(source, regularisation, family.n_last_of, seed).of(fitted)
 
 
 def check_source(family: WitnessFamily, problem: Problem) -> None:

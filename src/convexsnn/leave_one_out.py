@@ -9,7 +9,8 @@ from convexsnn.program import ConvexProgram
 from convexsnn.regularisation import Regularisation
 from convexsnn.selection import Fitted, betas_of, point_of
 from convexsnn.solvers.base import Solution, SolverOptions
-from convexsnn.solvers.ridge import RidgeClosedForm, Spectrum
+from convexsnn.solvers.ridge import RidgeClosedForm
+from convexsnn.solvers.spectrum import Spectrum
 from convexsnn.training import SimulatedColumns
 
 
@@ -35,14 +36,14 @@ def leave_one_out(source: SimulatedColumns, regularisation: Regularisation, obse
     rhos = [regularisation.rho_of(beta, source.n_last) for beta in betas]
     observer.begin(f"{len(betas)} betas, leaving out each sequence in turn")
     spectrum = Spectrum.of(source.program)
-    chosen = spectrum.least_loss(rhos)
-    fit = source.fit_of(solved(source.program, rhos[chosen], source.options, spectrum))
+    best = spectrum.least_left_out(rhos)
+    fit = source.fit_of(solved(source.program, rhos[best.place], source.options, spectrum))
     problem = source.problem
     root = problem.weights.sqrt().unsqueeze(1)
-    outputs = problem.targets - spectrum.left_out_residuals(rhos[chosen]).cpu() / root
+    outputs = problem.targets - best.residuals.cpu() / root
     score = problem.scored.score_of(outputs)
-    point = point_of(source, betas[chosen], fit, score)
-    return Fitted(fit.conclude(), betas[chosen], (point,), source.history, source.stopped)
+    point = point_of(source, betas[best.place], fit, score)
+    return Fitted(fit.conclude(), betas[best.place], (point,), source.history, source.stopped)
 
 
 def solved(program: ConvexProgram, rho: float, options: SolverOptions, spectrum: Spectrum) -> Solution:

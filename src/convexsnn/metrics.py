@@ -96,6 +96,8 @@ def fit_metrics(
 ) -> dict[str, Any]:
     """What is measured of a fitted estimator: scores, objective, times, and the cost of inference.
 
+    The mean of several fits has the number of `members` in place of objective, beta and what else is of one fit.
+
     Parameters
     ----------
     estimator : SpikingClassifier or SpikingRegressor
@@ -104,12 +106,22 @@ def fit_metrics(
     scores : mapping of str to mapping of str to float
         By split, as of `split_scores`.
     """
-    trained = estimator.trained_
-    facts = json.loads(trained.certificate.to_json())  # numbers that JSON has
     shown = splits.get("test", next(iter(splits.values())))
     cost = inference_cost(estimator.network_, estimator.sequences(shown.X))
     return {
         **scores,
+        **(_of_members(estimator) if estimator.members_ else _of_fit(estimator)),
+        **asdict(cost),
+        "n": {split: len(part) for split, part in splits.items()},
+        "test_error_bound": error_bound(scores["test"], len(splits["test"])) if "test" in scores else None,
+    }
+
+
+def _of_fit(estimator: Estimator) -> dict[str, Any]:
+    """What is measured of one fit."""
+    trained = estimator.trained_
+    facts = json.loads(trained.certificate.to_json())  # numbers that JSON has
+    return {
         "beta": estimator.beta_,
         "objective": facts["primal"],
         "relative_gap": facts["relative_gap"],
@@ -120,10 +132,13 @@ def fit_metrics(
         "seconds": dict(trained.seconds),
         "P_last": trained.witnesses.n_last,
         "columns": trained.certificate.P,
-        **asdict(cost),
-        "n": {split: len(part) for split, part in splits.items()},
-        "test_error_bound": error_bound(scores["test"], len(splits["test"])) if "test" in scores else None,
     }
+
+
+def _of_members(estimator: Estimator) -> dict[str, Any]:
+    """What is measured of the mean of several fits: it has no objective of its own."""
+    stages = [member.trained_.seconds for member in estimator.members_]
+    return {"members": len(stages), "seconds": {name: sum(own[name] for own in stages) for name in stages[0]}}
 
 
 def shown_bound(bound: float) -> str:

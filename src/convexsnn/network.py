@@ -185,6 +185,15 @@ class Branch:
         """The last hidden layer."""
         return self.layers[-1]
 
+    @property
+    def silent(self) -> bool:
+        """Whether it is one layer that can never spike, as its thresholds are the largest number that there is.
+
+        The membranes of such neurons are a linear function of the input (`witnesses.with_bypass`).
+        """
+        neuron, largest = self.last.neuron, torch.finfo(self.last.weight.dtype).max
+        return len(self.layers) == 1 and isinstance(neuron, LIF) and bool((neuron.threshold == largest).all())
+
     def to(self, device: torch.device | str) -> Branch:
         """The same branch on `device`."""
         bias = None if self.readout_bias is None else self.readout_bias.to(device)
@@ -237,6 +246,11 @@ class Hidden:
     def n_neurons(self) -> int:
         """All hidden neurons."""
         return sum(layer.m for layer in self.layers())
+
+    @property
+    def n_silent(self) -> int:
+        """Those of them that can never spike: see `Branch.silent`."""
+        return sum(branch.last.m for branch in self.branches if branch.silent)
 
     @property
     def device(self) -> torch.device:
@@ -306,9 +320,11 @@ class Network(WithFacts):
     def facts(self) -> dict[str, str]:
         """What the network is made of."""
         hidden, layers = self.hidden, list(self.hidden.layers())
+        silent = {"never spiking": f"{hidden.n_silent} neurons, which pass the input on"} if hidden.n_silent else {}
         return {
             "input": f"{hidden.n_features} features a step",
             "hidden": f"{hidden.n_neurons} neurons, {len(layers)} layers, {len(hidden.branches)} branches",
+            **silent,
             "neurons": ", ".join(sorted({layer.neuron.name for layer in layers})) or "none",
             "readout": f"{hidden.readout}, at {'every' if hidden.every_step else 'the last'} step",
             "outputs": str(self.W.shape[1]),

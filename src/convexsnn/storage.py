@@ -19,7 +19,7 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.certificate import Certificate
 from convexsnn.checks import check_integer, check_names, check_real
-from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
+from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor, average
 from convexsnn.estimators.bypass import Bypass
 from convexsnn.estimators.classes import Classes
 from convexsnn.estimators.input_form import InputForm
@@ -44,7 +44,11 @@ FIELDS: dict[str, type] = {
     **dict.fromkeys(("parameters", "fitted", "witnesses", "network", "certificate", "seconds", "extra"), dict),
     "given": list,
 }
+# The same of a file with the mean of several fits: `members` are the headers of theirs.
+MEAN_FIELDS: dict[str, type] = {"format": int, "estimator": str, "parameters": dict, "members": list, "extra": dict}
 TIMES = ("simulate", "solve", "bound", "reconstruct")
+Described = tuple[dict[str, Any], dict[str, Tensor]]
+"""Header and tensors."""
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
 
@@ -74,6 +78,12 @@ def save_model(estimator: Estimator, path: str | Path, extra: dict[str, Any] | N
 def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> bytes:
     """What `save_model` writes."""
     check_is_fitted(estimator)
+    header, tensors = _described_mean(estimator) if estimator.members_ else _described(estimator)
+    return sealed_bytes(KIND, header | {"extra": extra or {}}, tensors)
+
+
+def _described(estimator: Estimator) -> Described:
+    """Header and tensors of one fit."""
     trained = estimator.trained_
     tensors = {"W": trained.W, "U": trained.U, "row_weights": trained.row_weights, "network.W": trained.network.W}
     if trained.family_dual is not None:
@@ -93,9 +103,25 @@ def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> by
         "seconds": trained.seconds,
         "data_digest": trained.data_digest,
         "row_weights": "uniform" if bool((trained.row_weights == trained.row_weights[0]).all()) else "given",
-        "extra": extra or {},
+        "extra": {},
     }
-    return sealed_bytes(KIND, header, tensors)
+    return header, tensors
+
+
+def _described_mean(estimator: Estimator) -> Described:
+    """Header and tensors of the mean of several fits: all of each fit, and nothing of the mean, which follows."""
+    headers, tensors = [], {}
+    for k, member in enumerate(estimator.members_):
+        own, values = _described(member)
+        headers.append(own)
+        tensors |= {f"{_prefix(k)}{name}": tensor for name, tensor in values.items()}
+    facts = {"format": FORMAT, "estimator": type(estimator).__name__, "parameters": describe_parameters(estimator)}
+    return facts | {"members": headers}, tensors
+
+
+def _prefix(member: int) -> str:
+    """What the names of a member's tensors begin with."""
+    return f"members.{member}."
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
@@ -114,7 +140,44 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
     DamagedFileError
         When the file is missing, damaged in any bit, contradicts itself, is not ours, or of another format.
     """
-    header, tensors = _read_file(path)
+    header, tensors = read_sealed(path, KIND)
+    _check_format(path, header)
+    estimator = _mean(path, header, tensors) if "members" in header else _fitted(path, header, tensors)
+    return estimator, header["extra"]
+
+
+def _mean(path: str | Path, header: dict[str, Any], tensors: dict[str, Tensor]) -> Estimator:
+    """The mean of several fits, each of which is held against its own header."""
+    _check_fields(path, header, MEAN_FIELDS)
+    count = len(header["members"])
+    with reading(path, "members"):
+        if count < 2 or any("members" in own for own in header["members"]):
+            raise ValueError("there must be at least two, each of one fit")
+        if unknown := [name for name in tensors if not name.startswith(tuple(map(_prefix, range(count))))]:
+            raise ValueError(f"tensor {min(unknown)} is of no member")
+    fits = []
+    for k, own in enumerate(header["members"]):
+        named = {name.removeprefix(_prefix(k)): tensor for name, tensor in tensors.items() if _prefix(k) in name}
+        fits.append(_fitted(path, own, named))
+    with reading(path, "members"):
+        estimator = average(fits)
+    with reading(path, "parameters"):
+        estimator.random_state = header["parameters"]["random_state"]
+        if header["estimator"] != type(estimator).__name__ or not _alike(
+            describe_parameters(estimator), header["parameters"]
+        ):
+            raise ValueError("they are not those of the members")
+    return estimator
+
+
+def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether parameters are the same, wherever the work was done."""
+    return json.dumps(one | {"device": None}, sort_keys=True) == json.dumps(other | {"device": None}, sort_keys=True)
+
+
+def _fitted(path: str | Path, header: dict[str, Any], tensors: dict[str, Tensor]) -> Estimator:
+    """The estimator of one fit."""
+    _check_fields(path, header, FIELDS)
     with reading(path, "layers"):
         witnesses, network = (rebuild_hidden(header[name], name, tensors) for name in ("witnesses", "network"))
         given = [rebuild_hidden(layers, f"given.{i}", tensors) for i, layers in enumerate(header["given"])]
@@ -127,6 +190,8 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
         estimator = ESTIMATORS[header["estimator"]](**_parameters(header["parameters"], given))
         estimator.device = "cpu"  # where the tensors now are, whatever the model was trained on
         estimator.check_settings()
+        if estimator.members != 1:
+            raise ValueError("the members of several fits are missing")
     with reading(path, "fitted"):
         check_names("a fitted estimator", header["fitted"], _fitted_names(estimator))
         for name, value in _attributes(header["fitted"]).items():
@@ -140,24 +205,28 @@ def load_model(path: str | Path) -> tuple[Estimator, dict[str, Any]]:
         if kind(network) != kind(witnesses):
             raise ValueError("they are of another kind than the network")
     estimator.adopt(trained)
-    return estimator, header["extra"]
+    return estimator
 
 
-def _read_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Header and tensors of a file of this format, with the fields that it must have, each of its type."""
-    header, tensors = read_sealed(path, KIND)
+def _check_format(path: str | Path, header: dict[str, Any]) -> None:
+    """DamagedFileError unless it is a file of this format."""
     with reading(path, "format"):
         own = check_integer("format", header["format"])
         if own != FORMAT:
             advice = "upgrade" if own > FORMAT else "fit the model anew"
             raise ValueError(f"it has format {own}; this version reads {FORMAT}: {advice}")
+
+
+def _check_fields(path: str | Path, header: Any, fields: dict[str, type]) -> None:
+    """DamagedFileError unless a header has these fields, each of its type."""
     with reading(path, "fields"):
-        check_names("a model", header, FIELDS)
-    for name, kind in FIELDS.items():
+        if not isinstance(header, dict):
+            raise ValueError(f"the header must be an object, not {header!r:.60}")
+        check_names("a model", header, fields)
+    for name, kind in fields.items():
         with reading(path, name):
             if not isinstance(header[name], kind) or isinstance(header[name], bool):
                 raise ValueError(f"it must be of type {kind.__name__}, not {header[name]!r:.60}")
-    return header, tensors
 
 
 def _check_names(tensors: dict[str, Tensor], witnesses: Hidden, network: Hidden, given: list[Hidden]) -> None:

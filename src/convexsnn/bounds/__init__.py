@@ -1,6 +1,8 @@
 """Lower bounds on the nonconvex training problem, over every network of a stated family (docs/bounds.md)."""
 
-from convexsnn.bounds.family import NetworkFamily, Unit
+from convexsnn.bounds.cells_of import cells_of
+from convexsnn.bounds.family import FirstLayer, NetworkFamily, Unit
+from convexsnn.bounds.layers.priced_layers import LayeredCells
 from convexsnn.bounds.patterns.arrangement import Arrangement, enumerate_family
 from convexsnn.bounds.patterns.cost import EnumerationCost, enumeration_cost
 from convexsnn.bounds.patterns.witness import rounding_of
@@ -21,10 +23,13 @@ __all__ = [
     "EnumerationCost",
     "ExactPricing",
     "FamilyCells",
+    "FirstLayer",
+    "LayeredCells",
     "NetworkFamily",
     "Unit",
     "Universal",
     "arrangement_certificate",
+    "cells_of",
     "check_provable",
     "enumerate_family",
     "enumeration_cost",

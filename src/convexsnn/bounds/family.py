@@ -16,6 +16,8 @@ from convexsnn.witnesses import Architecture
 from convexsnn.witnesses.constant import with_constant, without_constant
 
 UnitKind = Literal["lif", "threshold"]
+# Neurons of a first layer below the last one: what they can do together is counted by tuples of their spike trains.
+WIDEST = 3
 
 
 @dataclass(frozen=True)
@@ -145,10 +147,11 @@ class Unit:
         read = rest.pop(0) if self.readout_bias else None
         scaled = lambda values: None if values is None else (values * scale).to(dtype)  # noqa: E731
         own = None if recurrent is None else torch.diag((recurrent * scale).to(dtype))
-        neuron = self._neurons(leaks.to(dtype))
+        neuron = self.neurons(leaks.to(dtype))
         return Branch((Layer((p[:n_features] * scale).to(dtype), neuron, own, scaled(bias)),), scaled(read))
 
-    def _neurons(self, leaks: Tensor) -> Neuron:
+    def neurons(self, leaks: Tensor) -> Neuron:
+        """Neurons of these leaks (m,)."""
         match self.neuron:
             case "lif":
                 return LIF(leaks, torch.full_like(leaks, self.threshold), self.reset)
@@ -164,6 +167,45 @@ class Unit:
         extras = [word for word, has in (("bias", self.bias), ("readout bias", self.readout_bias)) if has]
         recurrence = ", each with a weight from its own last spike," if self.self_recurrent else ""
         return f"{name}{recurrence} {'with ' + ' and '.join(extras) if extras else 'without bias'}"
+
+
+@dataclass(frozen=True)
+class FirstLayer:
+    """A first hidden layer of few neurons, which the last-layer neurons of its branch read.
+
+    Attributes
+    ----------
+    unit : Unit
+        Of a fixed leak, without a weight from its own last spike.
+    width : int
+        At most so many neurons, 1 to 3.
+    """
+
+    unit: Unit
+    width: int
+
+    def __post_init__(self) -> None:
+        check_integer("width", self.width)
+        if self.width > WIDEST:
+            raise ValueError(f"width must be at most {WIDEST}, got {self.width}")
+        if self.unit.leak_to is not None or self.unit.self_recurrent or self.unit.readout_bias:
+            raise ValueError("unit must be of neurons of a fixed leak, without recurrent weight and readout bias")
+
+    @classmethod
+    def of(cls, hidden: Hidden) -> FirstLayer | None:
+        """That of a network; None where a branch has not two layers, or where the first layers are of another kind."""
+        layers = [branch.layers[0] for branch in hidden.branches]
+        if not layers or any(len(branch.layers) != 2 for branch in hidden.branches):
+            return None
+        width, kinds = max(layer.m for layer in layers), set[Unit]()
+        if width > WIDEST or any(layer.recurrent is not None for layer in layers):
+            return None
+        for layer in layers:
+            kinds |= {Unit.of(Branch((layer,)), j, hidden.readout) for j in range(layer.m)}
+        return cls(kinds.pop(), width) if len(kinds) == 1 else None
+
+    def __str__(self) -> str:
+        return f"the first of at most {self.width} {self.unit}"
 
 
 @dataclass(frozen=True)
@@ -185,6 +227,8 @@ class NetworkFamily:
     every_step : bool
     constant : bool
         Whether there is an always-firing neuron beside (an intercept).
+    below : FirstLayer, optional
+        Of two layers, the first one where it has few neurons. Each branch has one of its own.
     """
 
     n_features: int
@@ -194,10 +238,13 @@ class NetworkFamily:
     readout: Readout = field(default_factory=Spike)
     every_step: bool = False
     constant: bool = False
+    below: FirstLayer | None = None
 
     def __post_init__(self) -> None:
         check_integer("n_features", self.n_features)
         check_integer("layers", self.layers)
+        if self.below is not None and self.layers != 2:
+            raise ValueError(f"layers must be 2 where a first layer lies below the last one, got {self.layers}")
         object.__setattr__(self, "readout", as_readout(self.readout))
 
     @classmethod
@@ -213,6 +260,7 @@ class NetworkFamily:
             hidden.readout,
             hidden.every_step,
             intercept,
+            FirstLayer.of(hidden),
         )
 
     @classmethod
@@ -239,6 +287,8 @@ class NetworkFamily:
         """
         check_real("leaks[0]", low, 0.0, 1.0)
         check_real("leaks[1]", high, low, 1.0)
+        if self.layers > 1:
+            raise ValueError("leaks are free in families of one hidden layer only: leave leaks out")
         for unit in self.units:
             if unit.neuron == "lif" and not low <= unit.leak <= high:
                 raise ValueError(
@@ -255,18 +305,18 @@ class NetworkFamily:
         free = [(unit.leak, unit.leak_to) for unit in self.units if unit.leak_to is not None]
         return (min(low for low, _ in free), max(high for _, high in free)) if free else None
 
+    @property
+    def inputs(self) -> int:
+        """What last-layer neurons read: the features, or the spikes of the first layer."""
+        return self.n_features if self.below is None else self.below.width
+
     def simplest(self, dtype: torch.dtype = torch.float64) -> Hidden:
         """One neuron of each kind, with zero weights, and the always-firing one: `of` gives fixed leaks back."""
-        zeros = torch.zeros(self.n_features + 5, 1, dtype=dtype)
-        branches = []
-        for unit in self.units:
-            p = zeros.clone()
-            if unit.has_threshold:
-                p[self.n_features + unit.self_recurrent + unit.bias] = 1.0
-            if unit.leak_to is not None:
-                p[-1] = unit.leak
-            branches.append(unit.branch(p, self.n_features, dtype))
-        hidden = Hidden(self.n_features, tuple(branches), self.readout, self.every_step, dtype)
+        branches = tuple(_zero_neurons(unit, self.inputs, 1, dtype) for unit in self.units)
+        if self.below is not None:
+            first = _zero_neurons(self.below.unit, self.n_features, self.below.width, dtype)
+            branches = tuple(replace(branch, layers=first.layers + branch.layers) for branch in branches)
+        hidden = Hidden(self.n_features, branches, self.readout, self.every_step, dtype)
         return with_constant(hidden) if self.constant else hidden
 
     @property
@@ -288,8 +338,15 @@ class NetworkFamily:
 
     def check_enumerable(self) -> None:
         """Raise ValueError where patterns of the family are not those of single neurons on the input."""
+        if self.below is not None:
+            raise ValueError("the patterns of two layers are not listed: bound them by the method 'pricing'")
+        self.check_priceable()
+
+    def check_priceable(self) -> None:
+        """Raise ValueError where patterns are those neither of single neurons nor of few neurons below them."""
         reasons = {
-            "has more than one hidden layer": self.layers > 1,
+            f"has more than one hidden layer (of two, the first may have {WIDEST} neurons at most a branch, all of "
+            "one kind and without recurrent weights)": self.layers > 1 and self.below is None,
             "has layers whose neurons feed one another (give each recurrent neuron a branch of its own)": self.lateral,
             f"has the {self.readout} readout": not isinstance(self.readout, Spike | Membrane),
         }
@@ -302,6 +359,7 @@ class NetworkFamily:
 
     def __str__(self) -> str:
         layers = "one hidden layer" if self.layers == 1 else f"at most {self.layers} hidden layers"
+        layers = layers if self.below is None else f"two hidden layers, {self.below}, the last"
         lateral = "any" if self.lateral else "no"
         rows = "at every step" if self.every_step else "at the last step"
         constant = ", and an always-firing neuron" if self.constant else ""
@@ -311,3 +369,12 @@ class NetworkFamily:
             f"weights from one neuron of a layer to another; all weights are any real numbers; {self.readout} readout "
             f"{rows}{constant}"
         )
+
+
+def _zero_neurons(unit: Unit, inputs: int, m: int, dtype: torch.dtype) -> Branch:
+    p = torch.zeros(inputs + 5, m, dtype=dtype)
+    if unit.has_threshold:
+        p[inputs + unit.self_recurrent + unit.bias] = 1.0
+    if unit.leak_to is not None:
+        p[-1] = unit.leak
+    return unit.branch(p, inputs, dtype)

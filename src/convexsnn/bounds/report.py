@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds import universal
+from convexsnn.bounds.cells_of import cells_of
 from convexsnn.bounds.family import NetworkFamily
 from convexsnn.bounds.patterns.arrangement import ASSUMPTIONS, Arrangement, enumerate_family
 from convexsnn.bounds.pricing.oracle import exact_oracle
-from convexsnn.bounds.pricing.priced_cells import FamilyCells
 from convexsnn.bounds.universal import best_scaling, universal_bound, without_columns
 from convexsnn.global_bound import GlobalBound
 from convexsnn.network import Hidden
@@ -106,7 +106,7 @@ def pricing_certificate(
     bare = without_columns(program)
     U = bare.in_domain(U.cpu())
     priced = exact_oracle(
-        U, FamilyCells(family, sequences), penalty=program.penalty, rho=program.rho, time_limit=time_limit
+        U, cells_of(family, sequences), penalty=program.penalty, rho=program.rho, time_limit=time_limit
     )
     kappa = priced_kappa(program, groups, U, priced.kappa)
     value, kappa = stated(_best_bound(bare, groups, U, kappa), kappa)

@@ -76,7 +76,8 @@ def fit(
         check_alike(_json([extra, describe_parameters(estimator)]), "the data and the options", ranks)
     _train(estimator, data, out, ranks)
     if ranks is not None:
-        solution = b"".join(part.numpy().tobytes() for part in (estimator.trained_.W, estimator.trained_.U))
+        tensors = [tensor for own in estimator.fits for tensor in (own.trained_.W, own.trained_.U)]
+        solution = b"".join(tensor.numpy().tobytes() for tensor in tensors)
         check_alike(solution, "the solution (so machines must be of one kind)", ranks)
     report = describe_fit(estimator)
     if writes:
@@ -89,7 +90,7 @@ def _score_and_write(
     estimator: Estimator, data: DataSet, out: Path, report: dict[str, Any], files: dict[str, bytes], seconds: float
 ) -> dict[str, Any]:
     """Put `files` and the others in place; returns the metrics. The network is written also where scores fail."""
-    files |= {CERTIFICATE: estimator.certificate_.to_json().encode()}
+    files |= {CERTIFICATE: _json(report["certificate"])}
     files |= {name: _json(report[key]) for name, key in ((PATH, "path"), (HISTORY, "search")) if key in report}
     try:
         scores = collect_scores(estimator, data)
@@ -106,7 +107,11 @@ def _score_and_write(
 
 
 def describe_fit(estimator: Estimator) -> dict[str, Any]:
-    """What the files say, but for the scores."""
+    """What the files say, but for the scores; of the mean of several fits the certificate of each."""
+    if estimator.members_:
+        own = [describe_fit(member) for member in estimator.members_]
+        certificate = {"members": [part["certificate"] for part in own]}
+        return {"certificate": certificate, "interrupted": any(part["interrupted"] for part in own)}
     report: dict[str, Any] = {"certificate": json.loads(estimator.certificate_.to_json())}
     if estimator.recipe.regularisation(estimator.rho).several:
         points = [point.to_dict() | {"picked": point.beta == estimator.beta_} for point in estimator.path_]
@@ -137,7 +142,7 @@ def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) 
     # At its end a search leaves out columns as long as the validation score does not fall.
     split = data.splits.get("val") if several or family.searches else None
     validation = None if split is None else (split.X, split.y)
-    checkpoint = out / CHECKPOINT if family.searches else None
+    checkpoint = out / CHECKPOINT if family.searches and estimator.members == 1 else None
     keeps = checkpoint is not None and (ranks is None or ranks.rank == 0)
     if keeps:
         out.mkdir(parents=True, exist_ok=True)
@@ -205,15 +210,22 @@ def collect_metrics(estimator: Estimator, data: DataSet, seconds: float, scores:
     return metrics | {"unseen_share": data.unseen_share}
 
 
+def _certificates(stored: dict[str, Any]) -> dict[str, Any]:
+    """Certificates by the name under which they are printed: that of the fit, or those of the members."""
+    if "members" not in stored:
+        return {"Certificate": stored}
+    return {f"Certificate of member {k}; the mean has none": own for k, own in enumerate(stored["members"])}
+
+
 def print_report(report: dict[str, Any], out: Path) -> None:
     """The certificate and the metrics as tables."""
-    certificate = Certificate.from_json(json.dumps(report["certificate"]))
     metrics = report["metrics"]
     if "search" in report:
         showing.print_search(report["search"])
     if "path" in report:
         showing.print_path(report["path"])
-    output.print_facts("Certificate", certificate.facts())
+    for which, own in _certificates(report["certificate"]).items():
+        output.print_facts(which, Certificate.from_json(json.dumps(own)).facts())
     facts: dict[str, Any] = {}
     for split in ("train", "val", "test", "closed_loop"):
         for name, value in metrics.get(split, {}).items():
@@ -230,6 +242,8 @@ def print_report(report: dict[str, Any], out: Path) -> None:
         f"(dense {metrics['dense_operations']:.0f})",
         "seconds": ", ".join(f"{name} {value:.2f}" for name, value in metrics["seconds"].items()),
     }
+    if metrics["silent_neurons"]:
+        facts["never spiking"] = f"{metrics['silent_neurons']} of the neurons, which pass the input on"
     if facts["test sequences not seen in training"] is None:
         del facts["test sequences not seen in training"]
     output.print_facts("Network", facts)

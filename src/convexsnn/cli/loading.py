@@ -39,6 +39,7 @@ def load_fit_data(options: FitData, estimator: Estimator, extra: dict[str, Any])
 
 def load_unchanged(options: FitData, estimator: Estimator, extra: dict[str, Any]) -> tuple[DataSet, Problem]:
     """The data, and the problem that they make; ValueError unless they are those of the fit to the last bit."""
+    estimator.check_one_fit("what the command works on")
     data = load_fit_data(options, estimator, extra)
     problem = estimator.problem(data.train.X, data.train.y)
     if problem.data_digest != estimator.trained_.data_digest:

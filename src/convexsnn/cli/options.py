@@ -123,6 +123,12 @@ class ProgramOptions:
         The output also reads a neuron that always fires. This is the default with --regression only.
     free_intercept : bool
         The weight of that neuron is not penalised.
+    members : int
+        So many networks are trained, which differ in their seed, and become one: its outputs are the mean of theirs.
+        Each has a certificate, and the mean has none.
+    bypass : int
+        With --regression, neurons that never spike add a linear regression on the features at so many last steps. The
+        network learns what this leaves.
     tol : float
         The output weights are certified to this relative duality gap.
     max_iter : int
@@ -140,6 +146,8 @@ class ProgramOptions:
     validation_fraction: float = 0.2
     intercept: Annotated[bool | None, Parameter(negative="--no-intercept", show_default=False)] = None
     free_intercept: Annotated[bool, Parameter(negative="")] = False
+    members: int = 1
+    bypass: int = 0
     tol: float = 1e-6
     max_iter: int = 1000
 
@@ -151,6 +159,8 @@ class ProgramOptions:
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)
         if self.free_intercept and self.intercept is False:
             raise ValueError("--free-intercept needs an intercept, so it cannot be given with --no-intercept")
+        check_integer("members", self.members)
+        check_integer("bypass", self.bypass, minimum=0)
         check_real("tol", self.tol, 0.0, open_minimum=True)
         check_integer("max_iter", self.max_iter)
 

@@ -50,6 +50,7 @@ def quantise(model: Path, source: FitData, out: Path, bits: int, effort: int, *,
     check_out(out)
     begun = time.perf_counter()
     estimator, extra = read_model(model)
+    estimator.check_one_fit("quantising")
     extra = extra | {"quantised": {"of": estimator.trained_.certificate.primal, "bits": bits, "effort": effort}}
     if not force:
         _check_own(out, extra)

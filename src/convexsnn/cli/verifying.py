@@ -37,6 +37,8 @@ def verify(
         estimator, extra = load_model(model_file(model))
     except DamagedFileError as error:
         return failed(str(error))
+    if exact or strict:
+        estimator.check_one_fit("an exact proof")
     problems = folder_problems(model)
     try:
         data = load_fit_data(source, estimator, extra)
@@ -78,17 +80,27 @@ def _prove(model: Path, data: DataSet, report: dict[str, Any], *, strict: bool) 
 
 def print_verification(report: dict[str, Any]) -> None:
     """The recomputed certificate, and the verdict."""
-    if report["recomputed"] is not None:
-        recomputed = Certificate.from_json(json.dumps(report["recomputed"]))
-        output.print_facts("Recomputed", recomputed.facts())
+    for which, own in _recomputed(report).items():
+        output.print_facts(which, Certificate.from_json(json.dumps(own)).facts())
     exact = report.get("exact", {})
     if "primal" in exact:
         output.print_facts("Proved", showing.proof_facts(exact))
     for problem in report["problems"]:
         output.say(problem, head="does not hold:", style="bold red")
     if report["holds"]:
-        output.say("", head="the certificate holds", style="bold green")
+        head = "the certificates of all members hold" if "members" in report else "the certificate holds"
+        output.say("", head=head, style="bold green")
         if not report["uniform_row_weights"]:
             output.say("note: the rows are weighted; the weights are those stored with the model")
         if not report["certified_to_tol"]:
             output.say(f"note: its gap is above tol = {report['tol']:g}, so the fit is not certified to tol")
+
+
+def _recomputed(report: dict[str, Any]) -> dict[str, Any]:
+    """Recomputed certificates by name: that of the fit, or those of the members."""
+    members = report.get("members")
+    if members is None:
+        own = {"Recomputed": report["recomputed"]}
+    else:
+        own = {f"Recomputed, member {k}": member["recomputed"] for k, member in enumerate(members)}
+    return {which: certificate for which, certificate in own.items() if certificate is not None}

@@ -82,8 +82,9 @@ class ColumnsDisplay:
             torch.stack([part.features[:, order[:k]].double() @ network.W[order[:k]] for k in counts])
             for part in simulate_chunks(network.hidden, sequences)
         ]
-        outputs = torch.cat(parts, dim=1).cpu()
-        scores = np.array([estimator.score_outputs(targets, S) for S in outputs])
+        beside = estimator.beside(sequences)  # of which no column is left out
+        outputs = torch.cat(parts, dim=1).cpu() + beside
+        scores = np.array([estimator.score_outputs(targets + beside, S) for S in outputs])
         return cls(counts, scores, name, _label(estimator)).plot(ax)
 
     @classmethod

@@ -16,42 +16,30 @@ from torch import Tensor
 
 from convexsnn import fitting
 from convexsnn.caller import isolated
-from convexsnn.certificate import Certificate
 from convexsnn.checks import check_choice, check_flag, check_integer, check_share
 from convexsnn.estimators.arguments import check_device, check_intercept, is_free, labels_beside, pair_of, seed_of
 from convexsnn.estimators.input_reading import MISSING, InputReader
 from convexsnn.estimators.recipe import AUTO, Recipe, Usual, are_real
+from convexsnn.estimators.results import Results
 from convexsnn.estimators.targets import spread_weights
 from convexsnn.estimators.watching import WithCallbacks
-from convexsnn.exact import ExactSettings, bound_network
 from convexsnn.families import Run, WitnessFamily
-from convexsnn.global_bound import GlobalBound
 from convexsnn.losses import Loss
-from convexsnn.network import Hidden, Network
+from convexsnn.network import Hidden
 from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
 from convexsnn.problem import Problem
 from convexsnn.ranks import Ranks
-from convexsnn.search import Round
-from convexsnn.selection import PathPoint
-from convexsnn.sequences import SequenceSource
+from convexsnn.sequences import Sequences, SequenceSource
 from convexsnn.simulation import scores
 from convexsnn.solvers import SolverOptions
-from convexsnn.tasks import Split
-from convexsnn.training import Trained
 from convexsnn.validation import Score, Validation
 
 
-class SpikingEstimator(InputReader, WithCallbacks, ABC):
-    """What classifier and regressor share: reading input, training, running."""
+class SpikingEstimator(InputReader, Results, WithCallbacks, ABC):
+    """What classifier and regressor share: settings, reading input, training, running."""
 
-    network_: Network
     recipe_: Recipe
-    trained_: Trained
-    beta_: float
-    path_: list[PathPoint]
-    history_: list[Round]
-    stopped_: str | None
 
     def __init__(
         self,
@@ -72,6 +60,7 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
         max_iter: int = 1000,
         device: str = "cpu",
         random_state: Any = None,
+        members: int = 1,
         verbose: bool = False,
     ) -> None:
         self.witnesses = witnesses
@@ -90,27 +79,8 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
         self.max_iter = max_iter
         self.device = device
         self.random_state = random_state
+        self.members = members
         self.verbose = verbose
-
-    @property
-    def certificate_(self) -> Certificate:
-        """What was proved about the readout weights."""
-        check_is_fitted(self)
-        return self.trained_.certificate
-
-    @property
-    def dual_gap_(self) -> float:
-        """Absolute duality gap."""
-        return self.certificate_.gap
-
-    @property
-    def n_iter_(self) -> int:
-        """Iterations of the solver."""
-        check_is_fitted(self)
-        return max(1, self.trained_.n_iter)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "trained_")
 
     @property
     def recipe(self) -> Recipe:
@@ -161,6 +131,7 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
         check_intercept(self.intercept)
         check_integer("timesteps", self.timesteps)
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)
+        check_integer("members", self.members)
         check_device(self.device)
         self.family.check(every_step=bool(self.per_step), device=str(self.device))
 
@@ -175,6 +146,10 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
     @abstractmethod
     def _targets(self, y: Any, sequences: SequenceSource) -> Tensor:
         """`y` as the fitted estimator's program has it, (rows, C)."""
+
+    def beside(self, sequences: Sequences) -> Tensor:  # noqa: ARG002 - most have nothing
+        """What there is beside the program, to be added to its targets and outputs: float64 (rows, C), or a zero."""
+        return torch.zeros((), dtype=torch.float64)
 
     def score_outputs(self, targets: Tensor, S: Tensor) -> float:
         """What `score` says of outputs S (rows, C), where the targets, as `problem` has them, are (rows, C)."""
@@ -208,14 +183,6 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
         self.beta_, self.path_ = fitted.beta, list(fitted.path)
         self.history_, self.stopped_ = list(fitted.history), fitted.stopped
         self.adopt(fitted.trained)
-
-    def adopt(self, trained: Trained) -> None:
-        """Keep what was trained, and the network that answers as users ask."""
-        self.trained_, self.network_ = trained, self._answering(trained.network)
-
-    def _answering(self, network: Network) -> Network:
-        """The network of the program, with outputs in the units of `predict`."""
-        return network
 
     def _problem(
         self, sequences: SequenceSource, targets: Tensor, per_sequence: np.ndarray, balance: Any = 1.0
@@ -267,57 +234,12 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
         return Validation(sequences, targets, self.score_function)
 
     @isolated
-    def tighten_bound(
-        self,
-        X: Any,
-        y: Any,
-        how: ExactSettings | None = None,
-        *,
-        observer: Observer | None = None,
-        leaks: tuple[float, float] | None = None,
-    ) -> GlobalBound:
-        """Find out how far the best network of the same family is; the bound becomes `certificate_.family_bound`.
-
-        Every fit has the universal bound, which holds for networks of any kind. This one holds for networks of one
-        hidden layer with the neurons of the fit, in any number and with any weights. It is often far higher. A bound
-        that is no higher than one that is known is dropped.
-
-        Parameters
-        ----------
-        X, y
-            The training data.
-        how : ExactSettings, optional
-            The method and its limits. "arrangement" lists all patterns that neurons of this kind can have on X.
-            "pricing" is a branch and bound, which stops with what is proved when time is up.
-        observer : Observer, optional
-            It is told of the progress.
-        leaks : tuple of float, optional
-            The least and the largest leak: the bound is then over neurons with any leaks between, each its own. It
-            needs the method "pricing".
-
-        Returns
-        -------
-        GlobalBound
-            The bound over the family that `certificate_` now has, or its universal bound where that is as high.
-
-        Raises
-        ------
-        ValueError
-            When X and y are not the training data. When the network is not of the form that can be bounded: one hidden
-            layer of neurons that do not feed one another, in float64, with 0/1 columns. When it would cost too much;
-            the message says how much.
-        """
-        self.trained_ = bound_network(self.trained_, self.problem(X, y), how, self._options(), observer, leaks=leaks)
-        bound = self.certificate_.family_bound or self.certificate_.global_bound
-        assert bound is not None
-        return bound
-
-    @isolated
     def problem(self, X: Any, y: Any = None) -> Problem:
         """The problem that this fitted estimator solved, for its training data `X` and `y`.
 
         Rows are weighted as they were in training, where `X` and `y` have as many of them.
         """
+        self.check_one_fit("the problem")
         y, _ = labels_beside(X, y)
         sequences = self._source(X, fitting=False)
         targets, trained = self._targets(y, sequences), self.trained_
@@ -336,47 +258,6 @@ class SpikingEstimator(InputReader, WithCallbacks, ABC):
             free_intercept=is_free(self.intercept),
             score=self.score_function,
         )
-
-    def report(
-        self,
-        path: str | Path,
-        *,
-        train: tuple[Any, Any] | None = None,
-        val: tuple[Any, Any] | None = None,
-        test: tuple[Any, Any] | None = None,
-        title: str = "",
-        inputs: Sequence[int] = (),
-    ) -> Path:
-        """Write all that is known of the fit as one HTML page, as `convexsnn report` does; it needs the extra `plot`.
-
-        Parameters
-        ----------
-        path : path of the page
-        train, val, test : pairs (X, y), optional
-            The data to show. The certificate is checked anew on the training data.
-        title : str
-            The heading of the page: what the network was trained on.
-        inputs : sequence of int
-            The sequences whose spikes are drawn; otherwise the first of each of up to three classes.
-
-        Returns
-        -------
-        Path
-            The path of the page.
-
-        Raises
-        ------
-        ImportError
-            Without matplotlib or jinja2 (`pip install 'convexsnn[plot]'`).
-        ValueError
-            When the data do not fit the network, or `inputs` names a sequence that there is not.
-        """
-        from convexsnn.report.writing import write_report  # a later module: see tests/test_house.py
-
-        check_is_fitted(self)
-        given = {"train": train, "val": val, "test": test}
-        splits = {name: Split(*pair_of(name, pair)) for name, pair in given.items() if pair is not None}
-        return write_report(cast(Any, self), path, splits, title or type(self).__name__, tuple(inputs))
 
     def describes(self, hidden: Hidden) -> bool:
         """Whether fitting with these parameters could have given witnesses of this shape, with these neurons."""

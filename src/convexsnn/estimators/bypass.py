@@ -18,7 +18,7 @@ from convexsnn.penalties import Ridge
 from convexsnn.program import ConvexProgram
 from convexsnn.sequences import Sequences
 from convexsnn.solvers.path import halved_rhos
-from convexsnn.solvers.ridge import Spectrum
+from convexsnn.solvers.spectrum import Spectrum
 from convexsnn.witnesses import with_bypass
 
 
@@ -72,7 +72,7 @@ class Bypass:
             RealColumns(columns), torch.from_numpy(values), Squared(), Ridge(), 1.0, shares, free_intercept=centred
         )
         spectrum, rhos = Spectrum.of(program), halved_rhos(program)
-        W = spectrum.weights(rhos[spectrum.least_loss(rhos)])[: len(seen)] / unit
+        W = spectrum.weights(rhos[spectrum.least_left_out(rhos).place])[: len(seen)] / unit
         return cls(steps, tuple(tuple(row) for row in W.tolist()))
 
     def outputs(self, sequences: Sequences, *, per_step: bool) -> np.ndarray:

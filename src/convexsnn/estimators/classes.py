@@ -21,6 +21,12 @@ def distinct_classes(labels: np.ndarray) -> Classes:
     return np.unique(labels) if labels.ndim == 1 else [np.unique(column) for column in labels.T]
 
 
+def most_classes(labels: np.ndarray) -> int:
+    """The classes of the output that has most."""
+    classes = distinct_classes(labels)
+    return max(map(len, classes)) if isinstance(classes, list) else len(classes)
+
+
 def check_kind_of_labels(labels: np.ndarray, known: np.ndarray) -> None:
     """ValueError where labels are of a kind, text or numbers, that no known one is of: none of them could be right."""
     foreign = _kinds(labels) - _kinds(known)

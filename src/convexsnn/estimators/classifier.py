@@ -15,6 +15,7 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.estimators.arguments import labels_beside
+from convexsnn.estimators.averaging import with_members
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.classes import (
     Classes,
@@ -23,6 +24,7 @@ from convexsnn.estimators.classes import (
     class_labels_of,
     distinct_classes,
     heads_of,
+    most_classes,
     read_output_weights,
     same_answers,
 )
@@ -44,12 +46,6 @@ def classifier_loss(name: Any, heads: tuple[Head, ...] = ()) -> Loss:
     """The loss of this name; ValueError unless it can learn classes."""
     known = [loss.name for loss in LOSSES.values() if "classes" in loss.target_kinds]
     return loss_of(check_choice("loss", name, known), heads)
-
-
-def _most_classes(labels: np.ndarray) -> int:
-    """The classes of the output that has most."""
-    classes = distinct_classes(labels)
-    return max(map(len, classes)) if isinstance(classes, list) else len(classes)
 
 
 def _models_probabilities(estimator: SpikingClassifier) -> bool:
@@ -75,8 +71,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     hidden neurons come from. Settings that are left at "auto" depend on the data, and `recipe` says what was chosen:
 
     - Sequences of real numbers, of 8 steps or more and with one label each, are read by 5000 random neurons with delays
-      (`Kernels`). The loss is squared and the penalty is ridge. Several betas are compared. At most 1000 columns are
-      kept.
+      (`Kernels`), of which 1000 are kept. The loss is squared, the penalty is ridge, and several betas are compared.
     - For bits, symbols and everything else, `Search` looks for neurons that lower the objective. Some of its candidates
       are trained with surrogate gradients. All of them are judged by their true spikes.
 
@@ -118,8 +113,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         0 and below 1. These sequences are drawn at random. Classes keep their shares, except with per_step. The beta
         with the best score is picked, and of equal ones the largest. The network is then trained on all sequences. If
         there are at most 2000 sequences and the hidden neurons do not depend on labels (gaussian, heterogeneous,
-        reservoir, kernels), every sequence is held out once. Then all betas are considered whose mean score is within
-        one standard error of the best, and the one with the smallest loss is picked.
+        reservoir, kernels), every sequence is held out once. Among the betas whose mean score is within one standard
+        error of the best, the one with the smallest loss is picked.
     per_step : bool
         Whether every step of a sequence has a label. Otherwise a sequence has one label.
     intercept : bool or "free"
@@ -139,14 +134,16 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     max_iter : int
         The solver stops after this many outer iterations.
     class_weight : dict, "balanced" or None
-        Factors by which the rows of each class count, more than 0. With several outputs no dict can be given, and the
-        factors of a row's outputs are multiplied.
+        Factors by which the rows of each class count, more than 0. No dict can be given with several outputs.
     output_weights : sequence of H positive numbers, optional
-        How much each of several outputs counts in the loss. None gives each the weight 1.
+        How much each of several outputs counts in the loss; None gives each the weight 1.
     device : str
         The device on which the work is done, such as "cpu" or "cuda".
     random_state : int, RandomState or None
         The seed from which hidden weights and held-out sequences are drawn.
+    members : int
+        The network is the mean of this many fits, with seeds from `random_state` on. Each has its own certificate and
+        reads at most `columns` columns. Nothing is proved about the mean.
     verbose : bool
         Whether `fit` shows its progress on standard error: as bars, or as lines of text where these cannot be drawn.
 
@@ -165,17 +162,18 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     n_features_in_ : int
         The number d of input features.
     trained_ : Trained
-        The hidden neurons, the output weights and the dual vector, with which the certificate can be verified.
+        What the certificate is verified by: hidden neurons, output weights and dual vector.
     beta_ : float
         The picked beta.
     path_ : list of PathPoint
-        One record for each beta that was compared, from the largest to the smallest, with scores, support and
-        certificate. The certificate is about the sequences that were not held out. There is only one record where each
-        sequence was left out in turn, and none in a quantised model.
+        One record for each beta that was compared, from the largest to the smallest. Its certificate is about the
+        sequences that were not held out. There is one record where each was held out once, and none after `quantise`.
     history_ : list of Round
         One record for each round of the search; empty without a search.
     stopped_ : str or None
         The reason for which the search ended; None without a search.
+    members_ : tuple of SpikingClassifier
+        The fits of which the network is the mean, each with its certificate; empty where there is one fit.
 
     References
     ----------
@@ -217,6 +215,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         output_weights: Sequence[float] | None = None,
         device: str = "cpu",
         random_state: Any = None,
+        members: int = 1,
         verbose: bool = False,
     ) -> None:
         super().__init__(
@@ -236,6 +235,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
             max_iter=max_iter,
             device=device,
             random_state=random_state,
+            members=members,
             verbose=verbose,
         )
         self.class_weight = class_weight
@@ -243,6 +243,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
 
     @isolated
     @with_observers
+    @with_members
     def fit(
         self,
         X: Any,
@@ -288,7 +289,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         labels = class_labels(y, sequences, self.per_step, type(self).__name__)
         weights = sequence_weights(sample_weight, sequences)
         weights, sequences, kept = weighty(weights, sequences, labels, per_step=self.per_step)
-        if _most_classes(labels) >= 2 > _most_classes(kept):
+        if most_classes(labels) >= 2 > most_classes(kept):
             raise ValueError("sample_weight leaves only one class: give sequences of two classes a positive weight")
         self._note_classes(kept, sequences)
         balance = balance_of(self.class_weight, kept, self.classes_)
@@ -301,7 +302,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         """Set `classes_`; ValueError when there is only one class, or the settings do not fit the outputs."""
         classes = distinct_classes(labels)
         several = isinstance(classes, list)
-        if _most_classes(labels) < 2:
+        if most_classes(labels) < 2:
             hint = "; for one label a step pass per_step=True" if several and not self.per_step else ""
             only = " in each output" if several else f": {classes[0]!r}"
             raise ValueError(f"{type(self).__name__} needs at least two classes, but y has one class{only}{hint}")

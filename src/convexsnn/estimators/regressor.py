@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice, check_integer
 from convexsnn.estimators.arguments import labels_beside
+from convexsnn.estimators.averaging import with_members
 from convexsnn.estimators.base import SpikingEstimator
 from convexsnn.estimators.bypass import Bypass
 from convexsnn.estimators.recipe import AUTO, Usual
@@ -25,7 +27,7 @@ from convexsnn.losses import LOSSES, Loss
 from convexsnn.network import Hidden, Network
 from convexsnn.observer import Observer
 from convexsnn.ranks import Ranks
-from convexsnn.sequences import SequenceSource, in_memory
+from convexsnn.sequences import Sequences, SequenceSource, in_memory
 from convexsnn.validation import RSquared
 
 
@@ -58,7 +60,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         A linear regression on the features at this many last steps is part of the network. Spikes learn what the
         regression leaves, and the certificate is about that. Neurons that never spike pass the regression on to the
         outputs by their membrane potentials. With 0 there is no regression.
-    tol, max_iter, device, random_state, verbose
+    tol, max_iter, device, random_state, members, verbose
         As in `SpikingClassifier`.
 
     Attributes
@@ -67,7 +69,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         The linear regression. It is None without `bypass`.
     target_scale_ : TargetScale
         The mean and the standard deviation by which each output of y is scaled.
-    network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_, history_, stopped_
+    network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_, history_, stopped_, members_
         As in `SpikingClassifier`.
 
     References
@@ -105,6 +107,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
         max_iter: int = 1000,
         device: str = "cpu",
         random_state: Any = None,
+        members: int = 1,
         verbose: bool = False,
     ) -> None:
         super().__init__(
@@ -124,6 +127,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             max_iter=max_iter,
             device=device,
             random_state=random_state,
+            members=members,
             verbose=verbose,
         )
         self.bypass = bypass
@@ -135,6 +139,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
     @isolated
     @with_observers
+    @with_members
     def fit(
         self,
         X: Any,
@@ -206,6 +211,13 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             own = values.size // len(outputs)
             raise ValueError(f"y has {own} outputs, but y in fit has {outputs.shape[1]} outputs")
         return values - outputs.reshape(values.shape)
+
+    def beside(self, sequences: Sequences) -> Tensor:
+        """See `SpikingEstimator`: the linear regression, in the units of the program."""
+        if self.bypass_ is None:
+            return super().beside(sequences)
+        outputs = torch.from_numpy(self.bypass_.outputs(sequences, per_step=bool(self.per_step)))
+        return outputs / torch.tensor(self.target_scale_.unit, dtype=torch.float64)
 
     def _scale_of(self, values: np.ndarray, weights: np.ndarray) -> TargetScale:
         """The scale of targets, which is centred where the network has an always-firing neuron to add the mean back."""

@@ -41,7 +41,8 @@ def bound_network(
     Parameters
     ----------
     trained : Trained
-        Of one hidden layer of neurons that do not feed one another, in float64.
+        Of one hidden layer of neurons that do not feed one another, in float64. For "pricing" also of two, the first of
+        one to three neurons a branch.
     problem : Problem
         On which it was trained. With an intercept, the last branch of the witnesses is the always-firing neuron.
     how : ExactSettings, optional
@@ -64,7 +65,7 @@ def bound_network(
     if problem.data_digest != trained.data_digest:
         raise ValueError("X and y must be those that the network was trained on: their SHA-256 differs")
     family, dtype = NetworkFamily.of(trained.witnesses, intercept=problem.intercept), trained.witnesses.dtype
-    family.check_enumerable()
+    (family.check_enumerable if how.method == "arrangement" else family.check_priceable)()
     if leaks is not None:
         family = family.with_leaks(*leaks)
     if dtype != torch.float64:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convexsnn.bounds import ExactPricing, FamilyCells, exact_oracle, pricing_bound, universal_bound
+from convexsnn.bounds import ExactPricing, cells_of, exact_oracle, pricing_bound, universal_bound
 from convexsnn.bounds.pricing.branch_and_bound import ROOM
 from convexsnn.bounds.report import priced_kappa
 from convexsnn.bounds.universal import best_scaling
@@ -108,7 +108,7 @@ class _FamilyMaster:
     ) -> None:
         self._begun, self._time_limit, self._tell = time.perf_counter(), time_limit, on_round
         self._task, self._share = task, FIRST_SHARE * time_limit
-        self._bare, self._cells = task.problem.bare_program, FamilyCells(task.family, task.problem.input)
+        self._bare, self._cells = task.problem.bare_program, cells_of(task.family, task.problem.input)
         # What holds before anything is priced, and if nothing ever is.
         universal = universal_bound(self._bare, task.problem.groups)
         self.U, self.bound = universal.U, universal.bound

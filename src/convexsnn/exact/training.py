@@ -89,7 +89,7 @@ def solve_exactly(
             arrangement = enumerate_patterns_of(family, problem.input, how, problem.n_outputs, task.observer)
         trained = _over_all_patterns(task, arrangement, time.perf_counter() - begun)
     else:
-        family.check_enumerable()
+        family.check_priceable()
         trained = by_rounds(task, how.time_limit, on_round)
     if not trained.certificate.holds(options.tol):
         open_bound = how.method == "pricing" and trained.status is Status.STALLED

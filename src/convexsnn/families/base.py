@@ -78,6 +78,8 @@ class WitnessFamily(ABC):
     priced_left_out: ClassVar[bool] = False
     # Whether hidden weights are drawn without a look at all sequences, which may then be read in batches.
     batchwise: ClassVar[bool] = False
+    # Whether neurons are made for sequences of real numbers, whose means are sequences of the same kind.
+    real_numbers: ClassVar[bool] = False
     # Whether processes can share the work where each of them has all sequences.
     shared: ClassVar[bool] = False
 

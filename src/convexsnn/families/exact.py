@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
-from convexsnn.bounds import NetworkFamily
+from convexsnn.bounds import FirstLayer, NetworkFamily
 from convexsnn.checks import check_choice, check_flag, check_integer, check_real
 from convexsnn.exact import ExactColumns, ExactSettings, check_cost
 from convexsnn.families.base import Run, WitnessFamily, check_neuron_settings, family
@@ -17,7 +18,7 @@ from convexsnn.witnesses.architecture import NeuronKind
 
 @family
 class Exact(WitnessFamily, ExactSettings):
-    """All neurons of one kind. It is proved that no network with one hidden layer of such neurons is better.
+    """All neurons of one kind. It is proved that no network of one or two hidden layers of them is better.
 
     This is for little data. A problem that would cost too much is refused, and the message says what it would cost. The
     certificate has scope "global".
@@ -39,6 +40,9 @@ class Exact(WitnessFamily, ExactSettings):
         Every hidden neuron also reads its own spike of the step before.
     bias : bool
         Every hidden neuron has a bias.
+    first_layer : int
+        With 1 to 3, every last-layer neuron reads a first hidden layer of its own, of at most so many neurons. This
+        needs the method "pricing" and very little data. 0 is one hidden layer.
     readout : {"spike", "membrane"}
         The output reads the spikes of the last hidden layer (spike), or whether its membrane potentials are at least 0
         (membrane).
@@ -53,12 +57,18 @@ class Exact(WitnessFamily, ExactSettings):
     reset: Reset = "soft"
     recurrent: bool = False
     bias: bool = False
+    first_layer: int = 0
     readout: str = "membrane"
 
     def __post_init__(self) -> None:
         ExactSettings.__post_init__(self)
         check_integer("last", self.last)
         check_choice("readout", self.readout, ("spike", "membrane"))
+        check_integer("first_layer", self.first_layer, minimum=0)
+        if self.first_layer and self.method != "pricing":
+            raise ValueError("first_layer needs method='pricing': the patterns of two layers are not listed")
+        if self.first_layer and self.recurrent:
+            raise ValueError("recurrent must be False with first_layer: neurons of a first layer have no such weights")
         for flag in ("recurrent", "bias"):
             check_flag(flag, getattr(self, flag))
         check_real("leak", self.leak, 0.0, 1.0)
@@ -90,7 +100,10 @@ class Exact(WitnessFamily, ExactSettings):
             n_features, 2, 1, 1, 1, self.neuron, self.leak, self.threshold, self.reset, self.recurrent, self.bias,
             self.readout, every_step,  # type: ignore[arg-type] - checked by Architecture
         )  # fmt: skip
-        return NetworkFamily.of_architecture(shape, intercept=intercept)
+        family = NetworkFamily.of_architecture(shape, intercept=intercept)
+        if self.first_layer == 0:
+            return family
+        return replace(family, layers=2, below=FirstLayer(family.units[0], self.first_layer))
 
     def networks_of(self, problem: Problem) -> NetworkFamily:
         """The networks of this family for a problem."""

@@ -53,6 +53,7 @@ class Kernels(SampledFamily):
     name: ClassVar[str] = "kernels"
     label_free: ClassVar[bool] = True
     batchwise: ClassVar[bool] = True
+    real_numbers: ClassVar[bool] = True
 
     last: int = KernelShape.neurons
     lengths: tuple[int, ...] = KernelShape.lengths

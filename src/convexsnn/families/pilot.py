@@ -11,7 +11,7 @@ import torch
 from convexsnn.dictionary import build_dictionary
 from convexsnn.problem import Problem
 from convexsnn.solvers.path import halved_rhos
-from convexsnn.solvers.ridge import Spectrum
+from convexsnn.solvers.spectrum import Spectrum
 from convexsnn.witnesses.kernels import KernelShape, kernels
 
 # Sequences of the sample.
@@ -46,5 +46,4 @@ def _left_out(shape: KernelShape, problem: Problem, seed: int) -> float:
     """The error of one kind of kernels."""
     hidden = kernels(problem.source.sample, torch.Generator().manual_seed(seed), shape)
     program = problem.program(build_dictionary(hidden, problem.source).columns)
-    spectrum = Spectrum.of(program)
-    return min(spectrum.left_out_loss(rho) for rho in halved_rhos(program))
+    return Spectrum.of(program).least_left_out(halved_rhos(program)).loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from convexsnn.kernel_search.rates import rates
 from convexsnn.kernel_search.readout import AnsweredRows, KernelReadout
@@ -23,16 +24,26 @@ def with_examples(problem: Problem, drawn: Hidden, generator: torch.Generator) -
     as a sequence of the problem does on average.
     """
     rows = AnsweredRows(problem.input.to("cpu", torch.float64), problem.targets, problem.weights, problem.intercept)
-    n = len(rows.targets)
-    count = min(ENOUGH, ENOUGH_STEPS // rows.sequences.n_steps) - n
-    if count <= 0:
+    made_up = made_up_for(rows.sequences, generator)
+    if made_up is None:
         return rows
-    made_up = mixed(rows.sequences, count, generator)
     W = KernelReadout.of(rows, rates(drawn, rows.sequences)).weights
     answered = rates(drawn, made_up)
     targets = answered @ W[: answered.shape[1]] + W[answered.shape[1] :].sum(dim=0)
-    weights = torch.cat([n * rows.weights, rows.weights.new_ones(count)]) / (n + count)
+    weights = joined_weights(rows.weights, len(made_up))
     return AnsweredRows(_joined(rows.sequences, made_up), torch.cat([rows.targets, targets]), weights, rows.intercept)
+
+
+def made_up_for(sequences: Sequences, generator: torch.Generator) -> Sequences | None:
+    """As many made-up sequences as are missing to tell kernels apart, float64 on the CPU; None where none are."""
+    count = min(ENOUGH, ENOUGH_STEPS // sequences.n_steps) - len(sequences)
+    return None if count <= 0 else mixed(sequences.to("cpu", torch.float64), count, generator)
+
+
+def joined_weights(weights: Tensor, count: int) -> Tensor:
+    """Row weights (n,) that sum to one, with those of `count` more rows, each of which counts as a row on average."""
+    n = len(weights)
+    return torch.cat([n * weights, weights.new_ones(count)]) / (n + count)
 
 
 def mixed(sequences: Sequences, count: int, generator: torch.Generator) -> Sequences:

@@ -38,8 +38,8 @@ def best_together(readout: KernelReadout, columns: Tensor, rows: Tensor, count: 
     Chen, Billings, Luo, Orthogonal least squares methods and their application to non-linear system identification,
     International Journal of Control 50 (1989).
     """
-    A, R = readout.spectrum.A[rows], readout.residuals[rows]
-    lam = 0.5 * readout.rho * len(rows) / len(readout.spectrum.A)
+    A, R = readout.spectrum.rows.whole[rows], readout.residuals[rows]
+    lam = 0.5 * readout.rho * len(rows) / len(readout.residuals)
     gram = A.T @ A + lam * torch.eye(A.shape[1], dtype=A.dtype)
     rest = columns - A @ torch.linalg.solve(gram, A.T @ columns)
     shortlist = _worth(rest, R, lam).argsort(descending=True, stable=True)[: SHORTLISTED * count]

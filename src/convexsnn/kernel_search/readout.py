@@ -13,7 +13,7 @@ from convexsnn.penalties import Ridge
 from convexsnn.program import ConvexProgram
 from convexsnn.sequences import Sequences
 from convexsnn.solvers.path import halved_rhos
-from convexsnn.solvers.ridge import Spectrum
+from convexsnn.solvers.spectrum import Spectrum
 
 # Of a readout of nothing, for which no penalty can be picked: small beside the squares of a column, at most 1.
 FIRST_RHO = 2e-3
@@ -55,12 +55,16 @@ class KernelReadout:
         Of the columns, and of one more for an intercept.
     rho : float
         The penalty.
+    residuals : float64 tensor of shape (n, C)
+        What is left of each row's target, times the root of its weight, when that row is left out. They are the dual
+        vector, -U / 2, with every row divided by one less its leverage.
     P : int
         Columns of kernels.
     """
 
     spectrum: Spectrum
     rho: float
+    residuals: Tensor
     P: int
 
     @classmethod
@@ -71,7 +75,8 @@ class KernelReadout:
         program = ConvexProgram(RealColumns(values), rows.targets, Squared(), Ridge(), FIRST_RHO, rows.weights)
         spectrum = Spectrum.of(program)
         rhos = halved_rhos(program) if len(values) else [FIRST_RHO]
-        return cls(spectrum, rhos[spectrum.least_loss(rhos)], columns.shape[1])
+        best = spectrum.least_left_out(rhos)
+        return cls(spectrum, rhos[best.place], best.residuals, columns.shape[1])
 
     @property
     def weights(self) -> Tensor:
@@ -79,16 +84,8 @@ class KernelReadout:
         return self.spectrum.weights(self.rho)
 
     @property
-    def residuals(self) -> Tensor:
-        """What is left of each row's target, times the root of its weight, when that row is left out: shape (n, C).
-
-        They are the dual vector, -U / 2, with every row divided by one less its leverage.
-        """
-        return self.spectrum.left_out_residuals(self.rho)
-
-    @property
     def losses(self) -> Tensor:
         """By how much the objective rises where one column is left out and the rest is solved for again: (P,)."""
-        A, W = self.spectrum.A, self.weights
+        A, W = self.spectrum.rows.whole, self.weights
         inverse = torch.linalg.inv(A.T @ A + 0.5 * self.rho * torch.eye(len(W), dtype=A.dtype))
         return (W.square().sum(dim=1) / inverse.diagonal())[: self.P]

@@ -20,8 +20,8 @@ SEALED = (CERTIFICATE, HISTORY, METRICS, "model.safetensors", PATH, PROOF, QUANT
 # What metrics.json says, and what it says of each split, of the times and of the counts.
 METRIC_KEYS = re.compile(
     "train|val|test|closed_loop|n|seconds|beta|objective|relative_gap|certified|status|solver|n_iter|P_last|columns|"
-    "unseen_share|test_error_bound|neurons|synapses|connection_sparsity|activation_sparsity|spikes_per_inference|"
-    "effective_acs|effective_macs|dense_operations"
+    "members|unseen_share|test_error_bound|neurons|silent_neurons|synapses|connection_sparsity|activation_sparsity|"
+    "spikes_per_inference|effective_acs|effective_macs|dense_operations"
 )
 NESTED_KEYS = {
     **dict.fromkeys(
@@ -57,6 +57,8 @@ def content_problems(folder: Path, header: dict[str, Any]) -> list[str]:
 
 def _expected(header: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], list[str]]]:
     """The JSON files that belong to a model, each with what finds the problems of its contents."""
+    if "members" in header:
+        return _expected_of_mean(header["members"])
     fitted, betas = header["fitted"], header["parameters"]["beta"]
     expected = {
         CERTIFICATE: lambda facts: _differs(CERTIFICATE, "the certificate", facts, header["certificate"]),
@@ -72,6 +74,20 @@ def _expected(header: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], li
     if "quantised" in header["extra"]:
         expected[QUANTISED] = lambda facts: _quantised_problems(facts, header["extra"]["quantised"])
     return expected
+
+
+def _expected_of_mean(members: list[dict[str, Any]]) -> dict[str, Callable[[dict[str, Any]], list[str]]]:
+    """The same of the mean of several fits: a certificate of each, and nothing of one fit."""
+    certificates = {"members": [own["certificate"] for own in members]}
+
+    def metric_problems(facts: dict[str, Any]) -> list[str]:
+        same = _same(facts.get("members"), len(members))
+        return _unknown_metrics(facts) + ([] if same else [f"{METRICS} counts other members than the model file"])
+
+    return {
+        CERTIFICATE: lambda facts: _differs(CERTIFICATE, "the certificates of the members", facts, certificates),
+        METRICS: metric_problems,
+    }
 
 
 def _differs(name: str, what: str, found: Any, expected: Any) -> list[str]:
@@ -90,10 +106,15 @@ def _path_problems(facts: dict[str, Any], expected: dict[str, Any]) -> list[str]
     return _differs(PATH, "the path", facts, expected | {"retrained_on_all": retrained})
 
 
-def _metric_problems(facts: dict[str, Any], header: dict[str, Any]) -> list[str]:
+def _unknown_metrics(facts: dict[str, Any]) -> list[str]:
     problems = _unknown(METRICS, facts, METRIC_KEYS)
     for name, known in NESTED_KEYS.items():
         problems += _unknown(f"{name} in {METRICS}", facts.get(name, {}), known)
+    return problems
+
+
+def _metric_problems(facts: dict[str, Any], header: dict[str, Any]) -> list[str]:
+    problems = _unknown_metrics(facts)
     own, tol = header["certificate"], header["parameters"]["tol"]
     expected = {"objective": own["primal"], "relative_gap": own["relative_gap"], "columns": own["P"]}
     expected |= {"certified": own["relative_gap"] <= tol, "status": header["status"], "solver": header["solver"]}

@@ -99,6 +99,8 @@ def read_model(path: Path) -> Model:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if header["format"] != FORMAT:
             raise ValueError(f"its format is {header['format']!r}, and only {FORMAT} can be proved: fit the model anew")
+        if "members" in header:
+            raise ValueError("it holds the mean of several fits, which solves no program: save one of its members_")
         if header.keys() != HEADER_KEYS:
             raise ValueError(f"its header must have the fields {sorted(HEADER_KEYS)}")
         witnesses, network = (_hidden(header[name], name, tensors) for name in ("witnesses", "network"))

@@ -55,6 +55,11 @@ class PageContents:
     version: str = ""
 
     @property
+    def members(self) -> int:
+        """Fits whose mean the network is; 0 where there is one."""
+        return len(self.estimator.members_)
+
+    @property
     def shown(self) -> str | None:
         """The name of the split that pictures show."""
         return next((name for name in SHOWN if name in self.splits), None)

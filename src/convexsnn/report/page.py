@@ -21,7 +21,7 @@ from convexsnn.display import (
     WeightsDisplay,
 )
 from convexsnn.display.text import readable
-from convexsnn.estimators import SpikingClassifier
+from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.report import tables
 from convexsnn.report.contents import PageContents
 from convexsnn.report.figures import Picture, picture
@@ -51,7 +51,7 @@ def render(contents: PageContents) -> str:
         When `inputs` names a sequence that there is not, or the data do not fit the network.
     """
     require_pages("a report")
-    estimator, claim = contents.estimator, contents.estimator.certificate_
+    estimator = contents.estimator
     return fill(
         "page.html",
         contents=contents,
@@ -59,10 +59,10 @@ def render(contents: PageContents) -> str:
         summary=tables.summary(contents),
         settings=tables.settings(contents),
         training=tables.training(contents),
-        certificate=tables.certificate(claim),
-        certified=claim.holds(estimator.tol),
+        certificate=tables.certificates(estimator),
+        certified=all(fit.certificate_.holds(estimator.tol) for fit in estimator.fits),
         tol=estimator.tol,
-        proved=tables.PROVED[claim.scope],
+        proved=tables.what_is_proved(estimator),
         scores=tables.score_lines(contents.metrics),
         cost=tables.cost(contents.metrics),
         path=tables.path(estimator),
@@ -79,18 +79,24 @@ def render(contents: PageContents) -> str:
 
 
 def certificate_part(contents: PageContents) -> Part:
-    """Objective beside its bounds."""
-    shown = CertificateDisplay(contents.estimator.certificate_)
-    return Part((picture(shown.plot, "Training objective of the network, and its lower bounds", size=(6, 2.2)),))
+    """Objective beside its bounds, of each fit."""
+    of = ["the network"] if not contents.estimator.members_ else [f"member {k}" for k in range(contents.members)]
+    displays = [CertificateDisplay(fit.certificate_) for fit in contents.estimator.fits]
+    return Part(
+        tuple(
+            picture(shown.plot, f"Training objective of {name}, and its lower bounds", size=(6, 2.2))
+            for name, shown in zip(of, displays, strict=True)
+        )
+    )
 
 
 def bounds_part(contents: PageContents) -> Part:
-    """The course of the search."""
-    history = contents.estimator.history_
-    if not history:
+    """The course of the search, of each fit."""
+    histories = [fit.history_ for fit in contents.estimator.fits if fit.history_]
+    if not histories:
         return Part(note="The hidden neurons were not searched, so there is no course of bounds over time.")
     caption = "Objective, lower bound on the dictionary of each round and on any network, against time"
-    return Part((picture(BoundsDisplay(history).plot, caption, size=(8, 4.8), panels=2),))
+    return Part(tuple(picture(BoundsDisplay(own).plot, caption, size=(8, 4.8), panels=2) for own in histories))
 
 
 def confusion_part(contents: PageContents) -> Part:
@@ -102,12 +108,14 @@ def confusion_part(contents: PageContents) -> Part:
     if isinstance(estimator, SpikingClassifier):
         classes = estimator.classes_ if isinstance(estimator.classes_, list) else [estimator.classes_]
         return Part(tuple(_confusion(estimator, split, name, k, len(classes)) for k in range(len(classes))))
-    targets = estimator.problem(split.X, split.y).targets
-    answers = estimator.predict(split.X)
-    if estimator.per_step:
-        answers = np.concatenate([np.asarray(own) for own in answers])
-    answers = np.asarray(answers).reshape(len(targets), -1)
-    return Part(tuple(_errors(targets[:, k].numpy(), answers[:, k], name, k) for k in range(targets.shape[1])))
+    targets, answers = (_by_output(estimator, values) for values in (split.y, estimator.predict(split.X)))
+    return Part(tuple(_errors(*pair, name, k) for k, pair in enumerate(zip(targets, answers, strict=True))))
+
+
+def _by_output(estimator: Estimator, values: Any) -> np.ndarray:
+    """Targets or answers of a regressor, in the form of its `predict`: (C, rows)."""
+    rows = np.concatenate([np.asarray(own) for own in values]) if estimator.per_step else np.asarray(values)
+    return rows.reshape(len(rows), -1).T
 
 
 def _confusion(estimator: SpikingClassifier, split: Split, name: str, output: int, outputs: int) -> Picture:
@@ -181,6 +189,8 @@ def weights_part(contents: PageContents) -> Part:
 def columns_part(contents: PageContents) -> Part:
     """Score against columns, of each split and of a path."""
     estimator = contents.estimator
+    if estimator.members_:
+        return Part(note="The network is the mean of several fits: save one of its members_ to see its columns.")
     several = [point for point in estimator.path_ if point.validation_score is not None]
     if not contents.splits and not several:
         return Part(note=contents.missing)

@@ -28,7 +28,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
         When the file is missing or damaged, or a field is missing, unknown or of the wrong type.
     """
     metrics = read_json(path)
-    known = FIELDS | dict.fromkeys(metrics.keys() & set(SPLITS), _scores)
+    own = OF_MEMBERS if "members" in metrics else OF_FIT
+    known = FIELDS | own | dict.fromkeys(metrics.keys() & set(SPLITS), _scores)
     with reading(path, "fields"):
         check_names("metrics.json", metrics, known)
     for name, check in known.items():
@@ -76,13 +77,17 @@ def _times(name: str, value: Any) -> dict[str, Any]:
     return times
 
 
-FIELDS: dict[str, Check] = {
+OF_FIT: dict[str, Check] = {
     **dict.fromkeys(("beta", "objective"), check_real),
-    **dict.fromkeys(("relative_gap", "unseen_share", "test_error_bound"), _optional),
     **dict.fromkeys(("status", "solver"), _text),
     **dict.fromkeys(COUNTS, _count),
-    **{field.name: check_real for field in fields(Cost)},
+    "relative_gap": _optional,
     "certified": check_flag,
+}
+OF_MEMBERS: dict[str, Check] = {"members": _count}
+FIELDS: dict[str, Check] = {
+    **dict.fromkeys(("unseen_share", "test_error_bound"), _optional),
+    **{field.name: check_real for field in fields(Cost)},
     "seconds": _times,
     "n": _each(_count),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from convexsnn.certificate import NOT_ASKED, Certificate
@@ -14,10 +14,12 @@ from convexsnn.global_bound import BY_HEART, GlobalBound, shown_gap
 from convexsnn.metrics import shown_bound
 from convexsnn.report.contents import SHOWN, PageContents
 from convexsnn.report.text_table import TextTable
+from convexsnn.training import Trained
 
 # Characters of a label, and classes, that a table shows.
 LONGEST_LABEL, MOST_CLASSES = 60, 40
 Lines = list[tuple[str, str]]
+OF_MEAN = "the mean of several fits. Each has a certificate; the mean solves no program, and nothing is proved of it."
 PROVED = {
     "dictionary": "No output weights on these hidden neurons reach a training objective below the lower bound, for "
     "this loss, penalty and rho, on these training data, up to rounding in float64. It says nothing about other hidden "
@@ -39,12 +41,14 @@ def number(value: Any) -> str:
 
 def summary(contents: PageContents) -> Lines:
     """The few numbers that a reader looks for first, largest in the page."""
-    claim, metrics = contents.estimator.certificate_, contents.metrics
+    claims, metrics = [fit.certificate_ for fit in contents.estimator.fits], contents.metrics
     split = next((name for name in SHOWN if metrics.get(name)), None)
     rows = [] if split is None else score_lines({split: metrics[split]})[:1]
-    if claim.family_bound is not None:
-        rows.append(("gap to the best network of its family", shown_gap(claim.family_bound.relative_gap)))
-    rows.append(("gap to the best readout of its neurons", shown_gap(claim.relative_gap)))
+    families = [claim.family_bound.relative_gap for claim in claims if claim.family_bound is not None]
+    if families and not contents.members:
+        rows.append(("gap to the best network of its family", shown_gap(families[0])))
+    of = "of each member to the best readout of its" if contents.members else "to the best readout of its"
+    rows.append((f"gap {of} neurons", shown_gap(max(claim.relative_gap for claim in claims))))
     network = contents.estimator.network_
     rows += [("neurons", f"{network.hidden.n_neurons:,}"), ("synapses", f"{network.n_synapses:,}")]
     if "effective_acs" in metrics:
@@ -67,8 +71,7 @@ def settings(contents: PageContents) -> Lines:
 
 def training(contents: PageContents) -> Lines:
     """What was trained, on what, and how it went."""
-    estimator, metrics = contents.estimator, contents.metrics
-    trained, hidden = estimator.trained_, estimator.network_.hidden
+    estimator, metrics, hidden = contents.estimator, contents.metrics, contents.estimator.network_.hidden
     layers = ["-".join(str(layer.m) for layer in branch.layers) for branch in hidden.branches]
     shape = layers[0] if len(layers) == 1 else f"{len(layers)} branches: {', '.join(layers[:6])}"
     rows = [
@@ -76,16 +79,32 @@ def training(contents: PageContents) -> Lines:
         ("sequences", ", ".join(f"{n} {split}" for split, n in metrics.get("n", {}).items())),
         ("input features", number(estimator.n_features_in_)),
         ("classes", _classes(estimator)),
-        ("hidden neurons sampled or found", number(trained.witnesses.n_neurons)),
+        ("network", f"the mean of {contents.members} fits, of which nothing is proved" if contents.members else ""),
+        ("hidden neurons sampled or found", _each(fit.trained_.witnesses.n_neurons for fit in estimator.fits)),
         ("network kept", (shape if layers else "no neurons") + (", ..." if len(layers) > 6 else "")),
+        ("neurons that never spike", f"{hidden.n_silent}, which pass the input on" if hidden.n_silent else ""),
         ("readout", f"{hidden.readout}, {'every step' if hidden.every_step else 'last step'}"),
-        ("loss, penalty", f"{estimator.certificate_.loss_name}, {estimator.certificate_.penalty_name}"),
-        ("beta", number(estimator.beta_)),
-        ("solver", f"{trained.solver}, {trained.n_iter} iterations: {trained.status.value}"),
-        ("search ended", estimator.stopped_ or ""),
-        ("seconds", ", ".join(f"{k} {v:.2f}" for k, v in metrics.get("seconds", trained.seconds).items())),
+        ("loss, penalty", _each(f"{f.certificate_.loss_name}, {f.certificate_.penalty_name}" for f in estimator.fits)),
+        ("beta", _each(number(fit.beta_) for fit in estimator.fits)),
+        ("solver", _each(_course(fit.trained_) for fit in estimator.fits)),
+        ("search ended", _each(fit.stopped_ or "" for fit in estimator.fits)),
+        ("seconds", ", ".join(f"{k} {v:.2f}" for k, v in _seconds(contents).items())),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _each(values: Iterable[Any]) -> str:
+    """What is said of each fit, once where it is the same of all."""
+    return "; ".join(dict.fromkeys(map(str, values)))
+
+
+def _course(trained: Trained) -> str:
+    return f"{trained.solver}, {trained.n_iter} iterations: {trained.status.value}"
+
+
+def _seconds(contents: PageContents) -> Mapping[str, float]:
+    fits = [fit.trained_.seconds for fit in contents.estimator.fits]
+    return contents.metrics.get("seconds", {stage: sum(own[stage] for own in fits) for stage in fits[0]})
 
 
 def _classes(estimator: Estimator) -> str:
@@ -100,6 +119,20 @@ def _listed(classes: Any) -> str:
     """The first of the classes of one output, and how many there are where there are more."""
     text = ", ".join(readable(label, LONGEST_LABEL) for label in classes[:MOST_CLASSES])
     return text if len(classes) <= MOST_CLASSES else f"{text}, ... ({len(classes)} classes)"
+
+
+def what_is_proved(estimator: Estimator) -> str:
+    """In words, what the certificates say."""
+    texts = list(dict.fromkeys(PROVED[fit.certificate_.scope] for fit in estimator.fits))
+    return " ".join([f"The network is {OF_MEAN}", *texts] if estimator.members_ else texts)
+
+
+def certificates(estimator: Estimator) -> Lines:
+    """The certificate of the fit, or those of the members of a mean, one after the other."""
+    each = [certificate(fit.certificate_) for fit in estimator.fits]
+    if not estimator.members_:
+        return each[0]
+    return [line for k, own in enumerate(each) for line in [("member", str(k)), *own]]
 
 
 def certificate(claim: Certificate) -> Lines:
@@ -158,6 +191,7 @@ def cost(metrics: Mapping[str, Any]) -> Lines:
     """The cost of inference that `fit` wrote down."""
     names = {
         "neurons": ("neurons", "{:,}"),
+        "silent_neurons": ("of them never spiking: they pass the input on", "{:,}"),
         "synapses": ("synapses, readout included", "{:,}"),
         "connection_sparsity": ("connection sparsity", "{:.1%}"),
         "activation_sparsity": ("activation sparsity", "{:.1%}"),
@@ -170,8 +204,8 @@ def cost(metrics: Mapping[str, Any]) -> Lines:
 
 
 def path(estimator: Estimator) -> TextTable | None:
-    """One row for each beta that was compared; None where there was only one."""
-    points = estimator.path_
+    """One row for each beta that was compared; None where there was only one, and for a mean of several fits."""
+    points = [] if estimator.members_ else estimator.path_
     if len(points) < 2:
         return None
     head = ("beta", "objective", "relative gap", "columns with weight", "train score", "validation score", "choice")

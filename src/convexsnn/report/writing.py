@@ -60,14 +60,15 @@ def verdict_on(estimator: Estimator, train: Split | None) -> Verdict:
     """Whether the certificate holds on the data it was made from, None where that was not looked at, and the words."""
     if train is None:
         return None, ("Checking needs the training data.",)
-    if estimator.problem(train.X, train.y).data_digest != estimator.trained_.data_digest:
+    if any(fit.problem(train.X, train.y).data_digest != fit.trained_.data_digest for fit in estimator.fits):
         return None, ("The data shown here are not those that the model was trained on (their SHA-256 differs).",)
     outcome = recheck(estimator, train.X, train.y)
     if not outcome["holds"]:
         return False, tuple(f"Does not hold: {problem}." for problem in outcome["problems"])
-    again = outcome["recomputed"]
+    each = [own["recomputed"] for own in outcome.get("members", [outcome])]
+    values = "; ".join(f"objective {again['primal']:.12g} and lower bound {again['dual']:.12g}" for again in each)
     return True, (
         "Checked for this page: the hidden neurons were simulated anew on the training data, and the stored weights "
-        f"and dual vector give objective {again['primal']:.12g} and lower bound {again['dual']:.12g} in float64. "
+        f"and dual vector give {values} in float64.",
         "A proof in exact arithmetic: convexsnn verify --exact.",
     )

@@ -68,6 +68,11 @@ class MovingRegions:
         return self.still.standing
 
     @property
+    def choice(self) -> NDArray[np.int64]:
+        """See `Regions`."""
+        return self.still.choice
+
+    @property
     def cuttable(self) -> NDArray[np.bool_]:
         """See `Regions`."""
         return self.still.cuttable

@@ -37,6 +37,11 @@ class Regions:
         return Regions(cones, opened, Standing(*(part[index] for part in self.standing)))
 
     @property
+    def choice(self) -> NDArray[np.int64]:
+        """The state to decide next; -1 where none is open: (B,)."""
+        return self.standing.choice
+
+    @property
     def certain(self) -> NDArray[np.bool_]:
         """Whether each part of the region is that of neurons: (B,)."""
         return np.ones(len(self), dtype=bool)

@@ -13,16 +13,12 @@ import heapq
 import itertools
 import time
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
-from numpy.typing import NDArray
 
-from convexsnn.bounds.cells.moving_regions import MovingRegions
-from convexsnn.bounds.cells.regions import Regions
-from convexsnn.bounds.pricing.priced_cells import PricedCells
+from convexsnn.bounds.pricing.protocol import B, Found, Pricing
 from convexsnn.rationals import Floats
-
-AnyRegions = Regions | MovingRegions
 
 # A region is closed when its bound is within so much of what has been found, relatively.
 NEAR = 1e-10
@@ -30,30 +26,6 @@ NEAR = 1e-10
 ROOM = 4.0 * NEAR
 # Regions cut together, regions that wait together, and neurons of their middles that are run each time.
 TOGETHER, WAITING, TRIED = 1024, 256, 32
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """A pattern that neurons of the unit give.
-
-    Attributes
-    ----------
-    value : float
-        The norm of d^T U.
-    column : bool array of shape (rows,)
-    p : float64 array of shape (r,), or None
-        Parameters of a neuron that gave it in float64.
-    train : uint8 array, or None
-        Its decisions (`DecisionTree.along`), where it was found as a cell.
-    leak : float
-        Of the cell.
-    """
-
-    value: float
-    column: NDArray[np.bool_]
-    p: Floats | None = None
-    train: NDArray[np.uint8] | None = None
-    leak: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +66,7 @@ class Goal:
     time_limit: float
 
 
-def best_patterns(cells: PricedCells, goal: Goal) -> Priced:
+def best_patterns(cells: Pricing[B], goal: Goal) -> Priced:
     """Bound the norm of d^T U over the patterns d of one unit."""
     search, until = _Search(cells, goal), time.perf_counter() + goal.time_limit
     search.put(cells.start())
@@ -106,7 +78,7 @@ def best_patterns(cells: PricedCells, goal: Goal) -> Priced:
     return Priced(bound + cells.rounding, search.largest <= search.level and not search.stuck, search.best())
 
 
-class _Search:
+class _Search(Generic[B]):
     """Regions that wait to be cut, in batches of about equal bounds, and the patterns found.
 
     Attributes
@@ -119,13 +91,13 @@ class _Search:
         Whether a region was closed that could not be cut, or may have patterns of no neuron.
     """
 
-    def __init__(self, cells: PricedCells, goal: Goal) -> None:
+    def __init__(self, cells: Pricing[B], goal: Goal) -> None:
         self.cells, self.goal = cells, goal
         self.closed, self.stuck = 0.0, False
         self.found: dict[bytes, Found] = {}
         self._best, self._tickets = goal.enough, itertools.count()
         self._idle, self._pause = 0, 1
-        self._waiting: list[tuple[float, int, AnyRegions, Floats]] = []
+        self._waiting: list[tuple[float, int, B, Floats]] = []
 
     @property
     def level(self) -> float:
@@ -146,18 +118,16 @@ class _Search:
         """The patterns found, best first."""
         return tuple(sorted(self.found.values(), key=lambda found: -found.value)[: self.goal.count])
 
-    def put(self, regions: AnyRegions) -> None:
+    def put(self, regions: B) -> None:
         """Close what can be closed, keep the patterns that are decided, and let the rest wait."""
         bounds = self.cells.bounds(regions)
-        decided = (regions.standing.choice < 0) & (bounds > self.goal.enough)
+        decided = (regions.choice < 0) & (bounds > self.goal.enough)
         leaves = np.flatnonzero(decided & regions.certain)
         self.stuck |= len(leaves) < int(decided.sum())
         for k in leaves[np.argsort(-bounds[leaves])][: self.goal.count].tolist():
-            train = regions.open.bits[k]
-            leak = self.cells.leak_of(regions, k)
-            self._keep(Found(float(bounds[k]), self.cells.column(train), train=train, leak=leak))
+            self._keep(self.cells.decided(regions, k, float(bounds[k])))
         order = np.argsort(-bounds, kind="stable")
-        over = (bounds > self.level) & (regions.standing.choice >= 0)
+        over = (bounds > self.level) & (regions.choice >= 0)
         self._tried(regions.take(order[over[order]][:TRIED]))
         over &= bounds > self.level
         self._close(bounds[~over])
@@ -187,15 +157,15 @@ class _Search:
     def _close(self, bounds: Floats) -> None:
         self.closed = max(self.closed, float(bounds.max(initial=0.0)))
 
-    def _tried(self, regions: AnyRegions) -> None:
+    def _tried(self, regions: B) -> None:
         """Run neurons of the middles of regions: less and less often while they show nothing new."""
         self._idle += 1
         if len(regions) == 0 or self._idle < self._pause:
             return
         before, self._idle = len(self.found), 0
-        for value, column, p in self.cells.middles(regions):
-            if value > self.goal.enough:
-                self._keep(Found(value, column, p=p))
+        for found in self.cells.tried(regions):
+            if found.value > self.goal.enough:
+                self._keep(found)
         self._pause = 1 if len(self.found) > before else 2 * self._pause
 
     def _keep(self, found: Found) -> None:

@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 
 from convexsnn.bounds.patterns.arrangement import Arrangement
-from convexsnn.bounds.patterns.witness import branch_of, find_branch
-from convexsnn.bounds.pricing.branch_and_bound import NEAR, Found, Goal, best_patterns
-from convexsnn.bounds.pricing.priced_cells import FamilyCells, PricedCells
-from convexsnn.network import Branch, Hidden
+from convexsnn.bounds.pricing.branch_and_bound import NEAR, Goal, best_patterns
+from convexsnn.bounds.pricing.protocol import PriceableCells
+from convexsnn.network import Hidden
 from convexsnn.penalties import Norm, Penalty, require_norm
-from convexsnn.sequences import Sequences
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +26,7 @@ class ExactPricing:
     best : float
         Omega*(d^T U) / rho of the best column of `witnesses`; 0 without one.
     witnesses : Hidden
-        One-neuron branches that give the best patterns found, best first.
+        Branches of one last-layer neuron that give the best patterns found, best first.
     unrealised : bool tensor of shape (k, rows)
         Good patterns of neurons in exact arithmetic, for which no neuron in float64 was found.
     finished : bool
@@ -44,7 +42,7 @@ class ExactPricing:
 
 def exact_oracle(
     U: Tensor,
-    patterns: Arrangement | FamilyCells,
+    patterns: Arrangement | PriceableCells,
     *,
     penalty: Penalty,
     rho: float = 1.0,
@@ -56,7 +54,7 @@ def exact_oracle(
     Parameters
     ----------
     U : float64 tensor of shape (rows, C)
-    patterns : Arrangement or FamilyCells
+    patterns : Arrangement, FamilyCells or LayeredCells
         An arrangement is searched in full; the cells of a family by branch and bound, whose bound is valid also where
         time runs out.
     penalty : Penalty
@@ -83,17 +81,17 @@ def _by_enumeration(U: Tensor, arrangement: Arrangement, penalty: Norm, rho: flo
     return ExactPricing(best, best, arrangement.witnesses(order), none, finished=True)
 
 
-def _by_branching(U: Tensor, cells: FamilyCells, penalty: Norm, rho: float, goal: Goal) -> ExactPricing:
+def _by_branching(U: Tensor, cells: PriceableCells, penalty: Norm, rho: float, goal: Goal) -> ExactPricing:
     family, until = cells.family, time.perf_counter() + goal.time_limit
     largest = float(penalty.row_norms(U.sum(dim=0, keepdim=True).abs())[0]) if family.constant else 0.0
     finished, given, missed = True, [], []
-    for k in range(len(cells.states)):
-        own = PricedCells(cells, k, U.numpy(), penalty)
-        share = max(0.0, until - time.perf_counter()) / (len(cells.states) - k)
+    kinds = cells.priced(U.numpy(), penalty)
+    for k, own in enumerate(kinds):
+        share = max(0.0, until - time.perf_counter()) / (len(kinds) - k)
         priced = best_patterns(own, replace(goal, time_limit=share))
         largest, finished = max(largest, priced.bound), finished and priced.finished
         for found in priced.found:
-            branch = _branch(found, own, cells.sequences)
+            branch = own.branch(found)
             if branch is None:
                 missed.append((found.value, torch.from_numpy(found.column)))
             else:
@@ -103,12 +101,3 @@ def _by_branching(U: Tensor, cells: FamilyCells, penalty: Norm, rho: float, goal
     unrealised = torch.stack(missed) if missed else torch.zeros(0, len(U), dtype=torch.bool)
     hidden = Hidden(family.n_features, tuple(branch for _, branch in given), family.readout, family.every_step)
     return ExactPricing(largest / rho, given[0][0] / rho if given else 0.0, hidden, unrealised, finished)
-
-
-def _branch(found: Found, cells: PricedCells, sequences: Sequences) -> Branch | None:
-    dynamics = cells.tree.dynamics
-    if found.p is not None:
-        return branch_of(dynamics, found.p[:, None])
-    assert found.train is not None
-    tree = cells.tree.with_leak(found.leak)
-    return find_branch(tree.dynamics, tree.along(found.train), sequences, torch.from_numpy(found.column))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from convexsnn.bounds.cells.tree import DecisionTree
 from convexsnn.bounds.family import NetworkFamily, Unit
 from convexsnn.bounds.patterns.dynamics import Dynamics
 from convexsnn.bounds.patterns.moving import MovingDynamics
-from convexsnn.bounds.patterns.witness import rounding_of, run_in_floats
+from convexsnn.bounds.patterns.witness import branch_of, find_branch, rounding_of, run_in_floats
+from convexsnn.bounds.pricing.protocol import Found
+from convexsnn.network import Branch
 from convexsnn.neurons import LIF
 from convexsnn.penalties import Norm
 from convexsnn.rationals import Floats
@@ -49,37 +52,56 @@ class FamilyCells:
     """
 
     def __init__(self, family: NetworkFamily, sequences: Sequences) -> None:
-        family.check_enumerable()
+        family.check_priceable()
         self.family, self.sequences = family, sequences
         self.largest = max(1.0, float(sequences.values.abs().max()))
         self.states = tuple(States(tree) for unit in family.units for tree in _trees(unit, family, sequences))
 
+    def priced(self, U: Floats, penalty: Norm) -> list[PricedCells[Any]]:
+        """Each of the states, priced by a dual vector (rows, C) and the row norm of the penalty."""
+        return [PricedCells(self, states.tree, _cutting_of(states), U, penalty) for states in self.states]
 
-class PricedCells:
-    """Regions of a kind of neurons, and the norms of d^T U that their patterns d can have.
+
+R = TypeVar("R", Regions, MovingRegions)
+
+
+class _Cutting(Protocol[R]):
+    """How regions are cut: `Cutting` or `MovingCutting`."""
+
+    def start(self) -> R: ...
+    def cut(self, regions: R) -> tuple[R, NDArray[np.int64]]: ...
+    def neurons(self, regions: R) -> Floats: ...
+    def leak_of(self, regions: R, k: int) -> float: ...
+
+
+class PricedCells(Generic[R]):
+    """Regions of a kind of neurons, and the norms of d^T U that their patterns d can have; see `Pricing`.
 
     Parameters
     ----------
     cells : FamilyCells
-    number : int
-        Which of the states.
+    tree : DecisionTree
+        Of one of its states.
+    cutting : callable (Weights)
+        Cuts regions of these states.
     U : float64 array of shape (rows, C)
     penalty : Norm
         Whose row norm prices.
     """
 
-    def __init__(self, cells: FamilyCells, number: int, U: Floats, penalty: Norm) -> None:
-        states = cells.states[number]
-        self.tree = states.tree
+    def __init__(
+        self,
+        cells: FamilyCells,
+        tree: DecisionTree,
+        cutting: Callable[[Weights], _Cutting[R]],
+        U: Floats,
+        penalty: Norm,
+    ) -> None:
+        self.tree = tree
         self._cells, self._U, self._penalty = cells, U, penalty
-        gain = self.tree.gains(U)
-        up, down = (self.tree.sums_below(np.maximum(sign * gain, 0.0)) for sign in (1.0, -1.0))
-        weights = Weights(gain, up, down, (up + down).sum(axis=1))
-        dynamics = self.tree.dynamics
-        if isinstance(dynamics, MovingDynamics):
-            self._cutting = MovingCutting(states, weights, _reach(dynamics))
-        else:
-            self._cutting = Cutting(states, weights)
+        gain = tree.gains(U)
+        up, down = (tree.sums_below(np.maximum(sign * gain, 0.0)) for sign in (1.0, -1.0))
+        self._cutting = cutting(Weights(gain, up, down, (up + down).sum(axis=1)))
 
     @property
     def rounding(self) -> float:
@@ -88,28 +110,34 @@ class PricedCells:
         size = np.abs(self._U).sum(axis=0) * terms * float(np.finfo(np.float64).eps)
         return float(self._norms(size[None])[0])
 
-    def start(self) -> Regions | MovingRegions:
+    def start(self) -> R:
         """All parameters, and all leaks that are free."""
         return self._cutting.start()
 
-    def cut(self, regions: Any) -> Any:
+    def cut(self, regions: R) -> R:
         """The parts of regions, all of which have something to decide."""
         return self._cutting.cut(regions)[0]
 
-    def bounds(self, regions: Regions | MovingRegions) -> Floats:
+    def bounds(self, regions: R) -> Floats:
         """What no pattern of each region is worth more than: (B,)."""
         return self._norms(np.maximum(np.abs(regions.standing.low), np.abs(regions.standing.high)))
 
-    def column(self, train: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """The column of packed decisions."""
-        return np.unpackbits(train, count=self.tree.n_nodes).astype(bool)[self.tree.rows]
+    def decided(self, regions: R, k: int, value: float) -> Found:
+        """The pattern of a region in which all is decided, and which is worth so much."""
+        train = regions.open.bits[k]
+        column = np.unpackbits(train, count=self.tree.n_nodes).astype(bool)[self.tree.rows]
+        return Found(value, column, train=train, leak=self._cutting.leak_of(regions, k))
 
-    def leak_of(self, regions: Any, k: int) -> float:
-        """A leak of one of the regions."""
-        return self._cutting.leak_of(regions, k)
+    def branch(self, found: Found) -> Branch | None:
+        """A branch of one neuron that gives a pattern in float64; None where none was found."""
+        if found.p is not None:
+            return branch_of(self.tree.dynamics, found.p[:, None])
+        assert found.train is not None
+        tree, column = self.tree.with_leak(found.leak), torch.from_numpy(found.column)
+        return find_branch(tree.dynamics, tree.along(found.train), self._cells.sequences, column)
 
-    def middles(self, regions: Any) -> Iterator[tuple[float, NDArray[np.bool_], Floats]]:
-        """The value, column and parameters of a neuron in the middle of each region, run in float64.
+    def tried(self, regions: R) -> Iterator[Found]:
+        """What neurons in the middles of regions give, run in float64.
 
         A neuron with a potential within rounding of its threshold is moved a little, or left out: its float64 spikes
         may be those of no neuron of the family in real arithmetic.
@@ -123,7 +151,7 @@ class PricedCells:
         for own, features in runs:
             if features is not None:
                 values = self._norms(np.abs(features.T.astype(np.float64) @ self._U))
-                yield from zip(values.tolist(), features.T, own.T, strict=True)
+                yield from map(Found, values.tolist(), features.T, own.T)
 
     def _alone(self, p: Floats) -> Iterator[tuple[Floats, NDArray[np.bool_] | None]]:
         """One neuron (r, 1) as it is, and where rounding could decide a spike, with all but its threshold enlarged."""
@@ -160,6 +188,13 @@ def _trees(unit: Unit, family: NetworkFamily, sequences: Sequences) -> list[Deci
     dynamics += [MovingDynamics.of(unit, still.dynamics, 0)] if unit.leak < BETWEEN else []
     dynamics += [MovingDynamics.of(unit, still.dynamics, 1)] if unit.leak_to > BETWEEN else []
     return [replace(still, dynamics=own) for own in dynamics]
+
+
+def _cutting_of(states: States) -> Callable[[Weights], Any]:
+    dynamics = states.tree.dynamics
+    if isinstance(dynamics, MovingDynamics):
+        return partial(MovingCutting, states, reach=_reach(dynamics))
+    return partial(Cutting, states)
 
 
 def _reach(dynamics: MovingDynamics) -> tuple[float, float]:

@@ -23,7 +23,8 @@ def bound(
 ) -> int:
     """Bound the objective of every network of a model's kind, and write the bound into its certificate if it is better.
 
-    For networks of one hidden layer (--depth 2) whose neurons do not feed one another. Every fit has the universal
+    For networks of one hidden layer (--depth 2) whose neurons do not feed one another. Pricing also covers two layers,
+    the first of one to three neurons a branch, on very little data. Every fit has the universal
     bound, over networks of any kind; this one is over its own kind of neurons, any number of them, any weights.
 
     Parameters

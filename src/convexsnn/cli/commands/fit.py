@@ -70,13 +70,15 @@ def fit(
     parameters = program.parameters | {"missing": missing, "target": target, "device": device, "random_state": seed}
     if regression and parameters.pop("output_weights") is not None:
         raise ValueError("--output-weights is for classes, not for --regression")
+    if not regression and parameters.pop("bypass"):
+        raise ValueError("--bypass is for --regression, not for classes")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file: name a folder")
     given_options(witnesses, settings)
     program.check()
     source.check(seed)
-    if until_proved and (source.task is None or source.factored or regression):
-        raise ValueError("--until-proved needs --task, and cannot be given with --factored or --regression")
+    if until_proved and (source.task is None or source.factored or regression or program.members > 1):
+        raise ValueError("--until-proved needs --task, and cannot be given with --factored, --regression or --members")
     if torchrun.launched() and (until_proved or device != "cpu"):
         raise ValueError("--until-proved and --device need one process: start it without torchrun")
     with loading():

@@ -1,0 +1,1 @@
+"""The best pattern of two layers, the first of few neurons: tuples of spike trains, and functions of these, bounded."""
