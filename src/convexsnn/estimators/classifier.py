@@ -84,9 +84,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         Where hidden weights come from: a family with its settings, such as ``Search(depth=2, effort=2e10)`` or
         ``Gaussian(last=1000)``, from `convexsnn.families`. A name stands for the family with default settings.
         "kernels" draws random neurons with delays. "search" looks for the neurons that lower the objective most.
-        "gaussian", "heterogeneous" and "reservoir" draw random neurons, and "surrogate" trains them first. "exact"
-        considers all neurons of one kind, for little data. Several are joined by ``+``, as in "surrogate+search". You
-        may also pass hidden layers of your own: `convexsnn.witnesses.pretrained` reads those of a module.
+        "gaussian", "heterogeneous" and "reservoir" draw random neurons, and "surrogate" trains them first. "exact" is
+        for little data. Names are joined by ``+``, as in "surrogate+search". Hidden layers of your own may be passed.
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
         The loss that training lowers. "auto" is squared for kernels, and otherwise cross_entropy. Only cross_entropy
         takes several outputs. For more than two classes, logistic, hinge and squared learn each class against the rest.
@@ -127,8 +126,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         give way to the nearest that are, as `recipe` says. A setting of yours that is not supported is an error.
     missing : {"refuse", "carry"}
         With "refuse", missing values (NaN) are an error. With "carry", each is replaced by the last known value of its
-        feature in the sequence. Where there is none, and in a 2-D X, it is replaced by the mean of the feature in
-        training. An exported network does not replace missing values.
+        feature in the sequence, or where there is none by the mean of the feature in training. An exported network does
+        not replace missing values.
     tol : float
         The relative duality gap to certify, more than 0.
     max_iter : int
@@ -169,7 +168,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         One record for each beta that was compared, from the largest to the smallest. Its certificate is about the
         sequences that were not held out. There is one record where each was held out once, and none after `quantise`.
     history_ : list of Round
-        One record for each round of the search; empty without a search.
+        One record for each round of a search.
     stopped_ : str or None
         The reason for which the search ended; None without a search.
     members_ : tuple of SpikingClassifier
