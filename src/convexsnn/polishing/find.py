@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from convexsnn.polishing.layer import Readout
+from convexsnn.polishing.layer import OutputLayer
 
 # Classes, or bases of classes, whose modules spike: of snnTorch, SpikingJelly, Norse, and of our own exports.
 SPIKING = {
@@ -29,7 +29,7 @@ SILENT = {"NonSpikingBaseNode", "LI", "LICell", "LIBox", "LIBoxCell", "LILinearC
 class Parts(NamedTuple):
     """The readout and the layer that spikes before it, with their names in the module."""
 
-    readout: Readout
+    readout: OutputLayer
     readout_name: str
     spikes: nn.Module
     spikes_name: str
@@ -55,7 +55,7 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
     order = list(names)
     told_readout = None if readout is None else _told("readout", readout, module, names)
     told_spikes = None if spikes is None else _told("spikes", spikes, module, names)
-    if told_readout is not None and Readout.of(told_readout) is None:
+    if told_readout is not None and OutputLayer.of(told_readout) is None:
         instead = _instead(told_readout, names)
         raise ValueError(
             f"readout {names[told_readout]!r} is a {type(told_readout).__name__}, which is not linear in weights that "
@@ -63,7 +63,7 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
         )
     spiking = [part for part in order if is_spiking(part)]
     inside = {inner for part in spiking for inner in part.modules()}
-    linear = [part for part in order if Readout.of(part) is not None and part not in inside]
+    linear = [part for part in order if OutputLayer.of(part) is not None and part not in inside]
     last = told_readout or _last_readout(linear, spiking if told_spikes is None else [told_spikes], order, names)
     before = [part for part in spiking if order.index(part) < order.index(last)]
     if told_spikes is None and not before:
@@ -72,7 +72,7 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
             "of the layer whose output it reads"
         )
     source = told_spikes or before[-1]
-    layer = Readout.of(last)
+    layer = OutputLayer.of(last)
     assert layer is not None
     if not {"weight", "bias"} <= last._parameters.keys():
         raise ValueError(
@@ -83,7 +83,7 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
     return Parts(layer, names[last], source, names[source])
 
 
-def _check_own_weights(readout: Readout, names: dict[nn.Module, str]) -> None:
+def _check_own_weights(readout: OutputLayer, names: dict[nn.Module, str]) -> None:
     """ValueError where a weight of the readout is not finite, or is also a weight of another layer."""
     own = {name: value for name, value in (("weight", readout.weight), ("bias", readout.bias)) if value is not None}
     for name, value in own.items():

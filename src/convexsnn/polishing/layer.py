@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, eq=False)
-class Readout:
+class OutputLayer:
     """A layer that gives W x + b of what it reads.
 
     Attributes
@@ -24,7 +24,7 @@ class Readout:
     places: int
 
     @classmethod
-    def of(cls, layer: nn.Module) -> Readout | None:
+    def of(cls, layer: nn.Module) -> OutputLayer | None:
         """The layer as a readout; None where it is of no kind that can be solved for."""
         if isinstance(layer, nn.Linear):
             return cls(layer, 0)

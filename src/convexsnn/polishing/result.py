@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convexsnn.certificate import Certificate
 from convexsnn.facts import WithFacts
-from convexsnn.polishing.layer import Readout
+from convexsnn.polishing.layer import OutputLayer
 from convexsnn.solvers import Status
 
 
@@ -61,7 +61,7 @@ class PolishPoint(NamedTuple):
 class Old:
     """The weights of a readout before it was polished."""
 
-    def __init__(self, readout: Readout) -> None:
+    def __init__(self, readout: OutputLayer) -> None:
         self.readout = readout
         self.weight = readout.weight.detach().clone()
         self.bias = None if readout.bias is None else readout.bias.detach().clone()

@@ -14,7 +14,7 @@ from torch import Tensor
 from convexsnn.labels import decide
 from convexsnn.polishing.batches import Labels, read_labels
 from convexsnn.polishing.context import surroundings
-from convexsnn.polishing.layer import Readout
+from convexsnn.polishing.layer import OutputLayer
 from convexsnn.polishing.readout_program import Candidate, ReadoutProgram
 from convexsnn.polishing.record import Listened, Recorded, Showing, answers
 from convexsnn.polishing.result import Measured, Old, Polished, PolishPoint
@@ -198,6 +198,6 @@ class HeldOut:
         return float((decide(own) == self.labels.values).double().mean())
 
 
-def _write(readout: Readout, weights: Tensor) -> None:
+def _write(readout: OutputLayer, weights: Tensor) -> None:
     """Weights (F or F + 1, C) into a readout; the last row is the bias, where it has one."""
     readout.write(weights[: readout.in_features].T, weights[-1])
