@@ -153,6 +153,10 @@ def test_the_bound_of_a_network_over_more_leaks():
         model.tighten_bound(X, y, how, leaks=(0.0, 0.5))
     with pytest.raises(ValueError, match="need method 'pricing'"):
         bound_network(model.trained_, model.problem(X, y), ExactSettings(), leaks=(0.0, 1.0))
+    narrow = SpikingClassifier(witnesses=model.family, loss="hinge", beta=0.1, intercept=True, random_state=0).fit(X, y)
+    # The neuron that always fires has leak 0.
+    assert narrow.tighten_bound(X, y, ExactSettings("pricing", time_limit=1.0), leaks=(0.5, 1.0)).leaks == (0.5, 1.0)
+    assert verify(narrow.trained_, narrow.certificate_, narrow.problem(X, y)).problems == ()
     deep = SpikingClassifier(witnesses=Gaussian(depth=3, last=8, readout="spike"), beta=0.1, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="more than one hidden layer"):
         deep.tighten_bound(X, y, how, leaks=(0.0, 1.0))

@@ -91,7 +91,7 @@ def test_words_are_added_to_the_training_data_alone():
     given = {"n_train": 5, "n_val": 4, "n_test": 3, "timesteps": 6}
     with_words = load_task("automaton:modulo-2", TaskSettings(**given, words=words))
     without = load_task("automaton:modulo-2", TaskSettings(**given))
-    assert [len(split) for split in with_words.splits.values()] == [7, 4, 3]
+    assert [len(split) for split in with_words.splits.values()] == [7, 6, 3]
     assert [y.tolist() for y in with_words.train.y[5:]] == [[0, 1, 1], [1]]
     assert all(np.array_equal(a, b) for a, b in zip(with_words.train.X[:5], without.train.X, strict=True))
     assert np.array_equal(with_words.test.X, without.test.X)

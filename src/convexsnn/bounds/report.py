@@ -153,10 +153,8 @@ def prove_again(
     """
     if claim.method == "universal":
         return universal_certificate(program, groups, witnesses, sequences.n_steps, U, primal, proved)
-    family = _family_of(witnesses, claim.leaks, intercept=False)
-    if witnesses.branches and str(family) != claim.family:
-        family = _family_of(witnesses, claim.leaks, intercept=True)
-    if str(family) != claim.family or witnesses.dtype != torch.float64:
+    family = _family_of(witnesses, claim)
+    if family is None or witnesses.dtype != torch.float64:
         return None
     whole = in_memory(sequences)
     if claim.method == "pricing":
@@ -165,9 +163,17 @@ def prove_again(
     return arrangement_certificate(program, groups, arrangement, U, primal, proved)
 
 
-def _family_of(witnesses: Hidden, leaks: tuple[float, float] | None, *, intercept: bool) -> NetworkFamily:
-    family = NetworkFamily.of(witnesses, intercept=intercept)
-    return family if leaks is None else family.with_leaks(*leaks)
+def _family_of(witnesses: Hidden, claim: GlobalBound) -> NetworkFamily | None:
+    """The family that a claim is about, where it is one of the witnesses: the last of them may always fire."""
+    for intercept in (False, True) if witnesses.branches else (False,):
+        family = NetworkFamily.of(witnesses, intercept=intercept)
+        try:
+            family = family if claim.leaks is None else family.with_leaks(*claim.leaks)
+        except ValueError:  # a neuron has another leak, as one that always fires may
+            continue
+        if str(family) == claim.family:
+            return family
+    return None
 
 
 def _own_kappa(program: ConvexProgram, U: Tensor) -> float:

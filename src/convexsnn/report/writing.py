@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convexsnn.caller import isolated
 from convexsnn.estimators import Estimator
-from convexsnn.estimators.rechecking import recheck
+from convexsnn.estimators.rechecking import OTHER_DATA, recheck
 from convexsnn.files import write_atomically
 from convexsnn.metrics import fit_metrics, split_scores
 from convexsnn.report.contents import PageContents
@@ -60,9 +60,9 @@ def verdict_on(estimator: Estimator, train: Split | None) -> Verdict:
     """Whether the certificate holds on the data it was made from, None where that was not looked at, and the words."""
     if train is None:
         return None, ("Checking needs the training data.",)
-    if any(fit.problem(train.X, train.y).data_digest != fit.trained_.data_digest for fit in estimator.fits):
-        return None, ("The data shown here are not those that the model was trained on (their SHA-256 differs).",)
     outcome = recheck(estimator, train.X, train.y)
+    if any(problem.endswith(OTHER_DATA) for problem in outcome["problems"]):
+        return None, ("The data shown here are not those that the model was trained on (their SHA-256 differs).",)
     if not outcome["holds"]:
         return False, tuple(f"Does not hold: {problem}." for problem in outcome["problems"])
     each = [own["recomputed"] for own in outcome.get("members", [outcome])]

@@ -54,8 +54,8 @@ class TaskSettings:
     data_dir : str, Path or None
         The folder with the data files of tasks whose data do not come with the library.
     words : tuple of tuple of int
-        Words that are added to the training data, as numbers of symbols: such as a network has answered wrong. Tasks
-        of automata and arithmetic only; `automaton_of` gives the symbols.
+        Words that are added to the training and validation data, as numbers of symbols: such as a network has answered
+        wrong. Tasks of automata and arithmetic only; `automaton_of` gives the symbols.
     seed : int
         The same seed gives the same data; train, validation and test use streams of their own.
 

@@ -43,11 +43,17 @@ def automaton_of(task: TaskData) -> Automaton:
 
 
 def with_words(task: TaskData, words: Sequence[Sequence[int]]) -> TaskData:
-    """The task with these words of symbol indices among its training data; see `label_words` for what is refused."""
+    """The task with these words of symbol indices among its training data; see `label_words` for what is refused.
+
+    They are validation data, too, so that what is chosen by these does not forget them.
+    """
     added = label_words(automaton_of(task), [list(word) for word in words], per_step=task.per_step)
-    old = task.train
-    y = [*old.y, *added.y] if task.per_step else np.concatenate([np.asarray(old.y), np.asarray(added.y)])
-    return replace(task, train=Split([*old.X, *added.X], y))
+
+    def longer(split: Split) -> Split:
+        y = [*split.y, *added.y] if task.per_step else np.concatenate([np.asarray(split.y), np.asarray(added.y)])
+        return Split([*split.X, *added.X], y)
+
+    return replace(task, train=longer(task.train), val=longer(task.val))
 
 
 def _of_operation(operation: Operation, base: int, factor: int | None) -> Automaton:

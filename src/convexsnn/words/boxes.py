@@ -195,7 +195,7 @@ def close_boxes(machine: Machine, width: Floats, most: int, until: float) -> Clo
     return Closed(cover.take(range(len(cover.boxes))))
 
 
-def refine(machine: Machine, *, most: int, seconds: float, on_doubt: Callable[[Doubt], bool]) -> Closed | str:
+def refine(machine: Machine, *, most: int, until: float, on_doubt: Callable[[Doubt], bool]) -> Closed | str:
     """Covers with ever smaller boxes, until one closes.
 
     Parameters
@@ -203,7 +203,8 @@ def refine(machine: Machine, *, most: int, seconds: float, on_doubt: Callable[[D
     machine : Machine
     most : int
         Boxes of one cover.
-    seconds : float
+    until : float
+        When to end, on the clock of `time.monotonic`.
     on_doubt : callable (Doubt) -> bool
         Is shown each doubt; what it says ends the search for boxes.
 
@@ -212,7 +213,6 @@ def refine(machine: Machine, *, most: int, seconds: float, on_doubt: Callable[[D
     Closed, or str
         Why none closed.
     """
-    until = time.monotonic() + seconds
     width, scale = np.full(machine.n_neurons, np.inf), machine.scale
     while True:
         outcome = close_boxes(machine, width, most, until)

@@ -16,8 +16,8 @@ from convexsnn.words.machine import Indices, Machine
 
 # Words of one length that are run; states are drawn at random where all of them would give more.
 MOST_AT_ONCE = 2**16
-# Words that are named of those that are wrong.
-MOST_NAMED = 64
+# Words that are named of those that are wrong, drawn at random: the first in order have their beginning in common.
+MOST_NAMED = 256
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def hunt(network: Network, automaton: Automaton, machine: Machine, *, most: int,
         words = np.concatenate([words[source], symbol[:, None]], axis=1)
         wrong = (right >= 0) & (_decided(network, state) != right)
         if wrong.any():
-            return Hunt(list(map(tuple, words[wrong][:MOST_NAMED].tolist())), complete, len(seen))
+            some = np.sort(random.permutation(np.flatnonzero(wrong))[:MOST_NAMED])
+            return Hunt(list(map(tuple, words[some].tolist())), complete, len(seen))
         complete = length if whole else complete
         new = _unseen(_keys(machine, state, q), seen)
         if len(new) == 0 or len(seen) > most:

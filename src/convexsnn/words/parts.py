@@ -7,7 +7,6 @@ the least that any of its boxes does, and where the sum of these is no lead, two
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -67,7 +66,7 @@ class NotClosedError(ValueError):
     """The boxes of some branches do not close."""
 
 
-def close_parts(machine: Machine, *, most: int, seconds: float) -> tuple[ProofPart, ...] | None:
+def close_parts(machine: Machine, *, most: int, until: float) -> tuple[ProofPart, ...] | None:
     """Parts whose boxes show together that every answer is right.
 
     Parameters
@@ -75,7 +74,8 @@ def close_parts(machine: Machine, *, most: int, seconds: float) -> tuple[ProofPa
     machine : Machine
     most : int
         Boxes of one part.
-    seconds : float
+    until : float
+        When to end, on the clock of `time.monotonic`.
 
     Returns
     -------
@@ -85,7 +85,6 @@ def close_parts(machine: Machine, *, most: int, seconds: float) -> tuple[ProofPa
     """
     if machine.lasting.any() or len(machine.read) < 2:
         return None
-    until = time.monotonic() + seconds
     try:
         parts = [_closed(machine, (b,), most, until) for b in range(len(machine.read))]
         while (at := _doubtful(machine, parts)) is not None and len(parts) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from convexsnn.words.parts import ProofPart, close_parts
 
 # Binary places of the bounds of boxes.
 BOX_PLACES = 48
+# Of the time for finding boxes, this share at most goes to branches apart: the rest is for all of them together.
+PARTS_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class ProofSettings:
     boxes : int
         Boxes of a proof.
     seconds : float
-        Time for finding the boxes.
+        Time for finding the boxes, all ways together.
     """
 
     states: int = 50_000
@@ -142,9 +145,10 @@ def prove_words(
             wrong.append(tuple(doubt.word[: error + 1]))
         return error is not None
 
-    parts, reason = close_parts(machine, most=settings.boxes, seconds=settings.seconds), ""
+    begun, reason = time.monotonic(), ""
+    parts = close_parts(machine, most=settings.boxes, until=begun + PARTS_SHARE * settings.seconds)
     if parts is None:
-        closed = refine(machine, most=settings.boxes, seconds=settings.seconds, on_doubt=really_wrong)
+        closed = refine(machine, most=settings.boxes, until=begun + settings.seconds, on_doubt=really_wrong)
         if isinstance(closed, Closed):
             parts = (ProofPart.whole(machine, closed.rows),)
         else:
