@@ -12,7 +12,7 @@ BIN := .venv/bin
 .PHONY: demo examples test lint types coverage check docs bench-paper bench-solvers clean
 
 # On one thread: on a busy machine two that wait for each other take many times as long, alone they save a quarter.
-demo: .venv/.ready
+demo: .venv/.ready-demo
 	OMP_NUM_THREADS=1 $(BIN)/python examples/demo.py
 
 # All examples at full size, with their pictures in runs/examples.
@@ -53,10 +53,15 @@ bench-solvers: .venv/.ready
 	$(BIN)/python -m pip install --quiet --no-warn-conflicts --editable '.[bench]'
 	$(BIN)/python benchmarks/solvers.py $(if $(MNIST),--mnist $(MNIST)) $(BENCH)
 
-.venv/.ready: pyproject.toml Makefile
+# The library and its command line alone: whoever tries it first should not wait for what only its developers need.
+.venv/.ready-demo: pyproject.toml Makefile
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "convexsnn needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[cli]'
+	touch $@
+
+.venv/.ready: .venv/.ready-demo
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps $(WITHOUT_DEPS)
 	touch $@

@@ -130,6 +130,9 @@ def jelly(name):
         "1 x 1 convolution": lambda: (
             *stem(), layer.AdaptiveAvgPool2d((1, 1), **multi), layer.Conv2d(4, CLASSES, 1, **multi), flat(),
         ),
+        "1 x 1 convolution, averaged": lambda: (
+            *stem(), layer.Conv2d(4, CLASSES, 1, **multi), layer.AdaptiveAvgPool2d((1, 1), **multi), flat(),
+        ),
         "1 x 1 convolution, as Linear": lambda: (
             *stem(), layer.AdaptiveAvgPool2d((1, 1), **multi), flat(), linear(4, CLASSES),
         ),
@@ -243,8 +246,9 @@ ARCHITECTURES = {
     "the same, currents vote": Case(lambda: jelly("DVSGestureNet, read"), MEAN),
     "SpikingJelly spiking VGG": Case(lambda: jelly("spiking VGG"), MEAN | {"beta": 1e-4}),
     "SpikingJelly SEW-ResNet": Case(Sew, MEAN),
-    "SpikingJelly: readout is a 1 x 1 convolution": Case(
-        lambda: jelly("1 x 1 convolution"), MEAN, refused="1 x 1 convolution"
+    "SpikingJelly: readout is a 1 x 1 convolution": Case(lambda: jelly("1 x 1 convolution"), MEAN | {"beta": 1e-3}),
+    "the same before the average over places": Case(
+        lambda: jelly("1 x 1 convolution, averaged"), MEAN, refused="let the pooling over places come before it"
     ),
     "the same as a Linear": Case(lambda: jelly("1 x 1 convolution, as Linear"), MEAN | {"beta": 1e-3}),
     "Norse MNIST: LILinearCell": Case(lambda: Norse("LIFCell", "LILinearCell"), LEAKY, refused="LICell instead"),

@@ -41,8 +41,16 @@ def train(case, x, y, epochs):
 
 
 def readout_of(net, case):
+    """The layer that is polished: the one that is named, else the last Linear, else the last convolution."""
     name = case.settings.get("readout")
-    return net.get_submodule(name) if name else [part for part in net.modules() if isinstance(part, nn.Linear)][-1]
+    if name:
+        return net.get_submodule(name)
+    parts = list(net.modules())
+    for kind in (nn.Linear, nn.Conv2d):
+        found = [part for part in parts if isinstance(part, kind)]
+        if found:
+            return found[-1]
+    raise ValueError("the network has no layer that could be the readout")
 
 
 @torch.no_grad()
@@ -52,7 +60,7 @@ def judge(state, case, rho, x, y):
     net.load_state_dict(state)
     net.eval()
     S, readout = case.answer(net, x).double(), readout_of(net, case)
-    rows = [readout.weight.T.double()] + ([] if readout.bias is None else [readout.bias[None].double()])
+    rows = [readout.weight.flatten(1).T.double()] + ([] if readout.bias is None else [readout.bias[None].double()])
     weights = torch.cat(rows)
     omega = weights.norm(dim=1).sum() if case.settings.get("penalty") == "group" else weights.abs().sum()
     return float(nn.functional.cross_entropy(S, y) + rho * omega), float((S.argmax(1) == y).double().mean())

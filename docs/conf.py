@@ -3,6 +3,7 @@
 import logging
 import re
 from importlib.metadata import version as installed
+from pathlib import Path
 
 # aeon sets up logging when it is imported, and every fit logs its certificate.
 logging.getLogger("convexsnn").setLevel(logging.WARNING)
@@ -15,6 +16,9 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_gallery.g
 exclude_patterns = ["_build", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.md5", "gallery/**/*.json"]
 html_theme = "furo"
 html_title = "convexsnn"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_theme_options = {"top_of_page_buttons": []}  # "View this page" shows the page's source, outside of all landmarks
 default_role = "code"  # docstrings and pages write `names` between single backticks
 highlight_language = "python"
 
@@ -53,7 +57,29 @@ def skip_requests(app, what, name, obj, skip, options):  # noqa: ARG001
     return True if name.startswith("set_") and name.endswith("_request") else None
 
 
+# What Sphinx and furo leave out for those who hear the page, or use it without a mouse.
+ACCESSIBLE = {
+    # Code and tables may be wider than the screen. With this they are scrolled by keys.
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper ': '<div tabindex="0" class="table-wrapper ',
+    'class="caption" role="heading"': 'class="caption" role="heading" aria-level="2"',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
+    '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="On this page">',
+}
+
+
+def make_accessible(app, exception):
+    """Add to the pages what `ACCESSIBLE` has."""
+    if exception is None and app.builder.name == "html":
+        for page in Path(app.outdir).rglob("*.html"):
+            text = page.read_text(encoding="utf-8")
+            for plain, better in ACCESSIBLE.items():
+                text = text.replace(plain, better)
+            page.write_text(text, encoding="utf-8")
+
+
 def setup(app):
     """Connect what is above."""
     app.connect("autodoc-skip-member", skip_requests)
     app.connect("autodoc-process-docstring", escape_bars)
+    app.connect("build-finished", make_accessible)

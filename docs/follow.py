@@ -18,11 +18,10 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from convexsnn.cli.app import run as command
 
 BLOCK = re.compile(r"^```(python|console|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -33,16 +32,22 @@ RELATIVE, ABSOLUTE = 0.1, 1e-6
 
 @dataclass(frozen=True)
 class Followed:
-    """What came of a page: its text with the outputs as they are now, and where that differs from the page."""
+    """What came of a page.
+
+    `text` is the page with the outputs as they are now, and `differences` says where these are not the page's own.
+    `printed_after` has the seconds from the start until each output, by the clock and of processor time.
+    """
 
     text: str
     differences: list[str]
+    printed_after: list[tuple[float, float]]
 
 
 def follow(page: Path, folder: Path) -> Followed:
     """Run the listings of `page` in `folder`, in which they may leave files."""
     names: dict[str, Any] = {}
-    printed, differences = "", []
+    printed, differences, printed_after = "", [], []
+    began = time.perf_counter(), time.process_time()
 
     def meet(block: re.Match) -> str:
         nonlocal printed
@@ -53,11 +58,13 @@ def follow(page: Path, folder: Path) -> Followed:
             body, printed = printed, ""
         else:
             printed = run_python(body, page, names) if kind == "python" else run_commands(body)
+            if printed:
+                printed_after.append((time.perf_counter() - began[0], time.process_time() - began[1]))
         return f"```{kind}\n{body}```"
 
     with contextlib.chdir(folder):
         text = BLOCK.sub(meet, page.read_text())
-    return Followed(text, differences)
+    return Followed(text, differences, printed_after)
 
 
 def run_python(listing: str, page: Path, names: dict[str, Any]) -> str:
@@ -70,6 +77,8 @@ def run_python(listing: str, page: Path, names: dict[str, Any]) -> str:
 
 def run_commands(listing: str) -> str:
     """What the commands `$ convexsnn ...` print; raises RuntimeError where one of them fails."""
+    from convexsnn.cli.app import run as command  # needs the extra `cli`, which pages without commands do not install
+
     out = io.StringIO()
     for line in listing.replace("\\\n", " ").splitlines():
         mark, name, *arguments = shlex.split(line, comments=True)
@@ -107,6 +116,9 @@ def main() -> int:
                 for picture in Path(folder).glob("*.png"):
                     shutil.copy(picture, page.parent)
         print(*followed.differences, sep="\n", end="")
+        if followed.printed_after:
+            clock, own = followed.printed_after[0]
+            print(f"{page.name}: first output after {clock:.1f} s ({own:.1f} s of processor time)")
         wrong |= bool(followed.differences) and not settings.write
     return int(wrong)
 

@@ -8,10 +8,12 @@ import pytest
 
 from convexsnn.bench import jobs as bench_jobs
 from convexsnn.bench import methods
-from convexsnn.bench.ablation import AXES, BASES, ablation_jobs, ablation_table
+from convexsnn.bench.ablation import AXES, BASES, ablation_jobs, ablation_sections
 from convexsnn.bench.cells import CELLS, Cell, choose_cells
 from convexsnn.bench.jobs import BACKENDS, Job, Workers, run_jobs
-from convexsnn.bench.paper import paper_jobs, paper_table
+from convexsnn.bench.paper import paper_jobs, paper_sections
+from convexsnn.bench.sections import markdown
+from convexsnn.cli import output
 from convexsnn.cli.app import run as command
 
 XOR = Cell("xor", "first-last-xor", 4, 4, 20, 40, "hinge", (60, 60, 60), rates=(1e-2, 5e-2), epochs=4)
@@ -42,9 +44,10 @@ def test_every_method_gives_a_row(cell, tmp_path):
             assert "relative_gap" not in row
         assert set(row.get("closed_loop", {})) == {str(digits) for digits in cell.digits}
     assert len(list(tmp_path.iterdir())) == len(methods.GROUPS)  # nothing but the jobs' own files is left
-    table = paper_table(rows, methods.METHODS)
-    assert all(f"| {cell.name} | {method} |" in table for method in methods.METHODS)
-    assert ("Closed loop" in table) == bool(cell.digits)
+    (section,) = paper_sections(rows, methods.METHODS)
+    assert [line[0] for line in section.tables[0].rows] == list(methods.METHODS)
+    assert " +- " not in markdown([section])  # one seed has no spread
+    assert ("closed loop" in markdown([section])) == bool(cell.digits)
 
 
 def test_the_reservoir_is_tuned_and_read_with_the_papers_neuron_and_solved_with_ours(tmp_path, monkeypatch):
@@ -158,10 +161,10 @@ def test_the_table_compares_with_the_paper():
         row | {"seed": seed, "test": {"accuracy": accuracy}, "train": {"accuracy": 100.0}}
         for seed, accuracy in enumerate((100.0, 100.0, 99.8))
     ]
-    assert "| 99.9 +- 0.1 | 100.0 | yes |" in paper_table(rows, ["CVX"])
+    assert "| 99.9 +- 0.1 | 100.0 | yes |" in markdown(paper_sections(rows, ["CVX"]))
     for entry in rows:
         entry["test"] = {"accuracy": 90.0}
-    assert "| 90.0 +- 0.0 | 100.0 | no (-10.0) |" in paper_table(rows, ["CVX"])
+    assert "| 90.0 +- 0.0 | 100.0 | no (-10.0) |" in markdown(paper_sections(rows, ["CVX"]))
 
 
 def test_cells_are_the_papers():
@@ -184,9 +187,13 @@ def test_commands_write_json_tables_and_plots(tmp_path, capsys, monkeypatch):
     report = json.loads((out / "ablation.json").read_text())
     assert [row["value"] for row in report["rows"]] == [1, 2]
     assert all(row["relative_gap"] <= 1e-6 for row in report["rows"])
-    assert ablation_table(report["rows"]) in (out / "ablation.md").read_text()
+    assert markdown(ablation_sections(report["rows"])) in (out / "ablation.md").read_text()
+    page = (out / "ablation.html").read_text()
+    assert "Accuracy and relative gap on digits for each value of branches" in page
+    assert page.count("<tr>") == 3
+    assert page.count('src="data:image/svg+xml') == 1
     assert (out / "digits-branches.png").read_bytes().startswith(b"\x89PNG")
-    assert "### digits: branches" in capsys.readouterr().out
+    assert "digits: branches" in capsys.readouterr().out
     missing = tmp_path / "none"
     missing.mkdir()
     paper = ["bench", "paper", "--small", "--cells", "mnist-T14-L3", "--methods", "CVX", "--out", str(tmp_path / "p")]
@@ -195,6 +202,17 @@ def test_commands_write_json_tables_and_plots(tmp_path, capsys, monkeypatch):
     for bad in (["--methods", "CXV"], ["--cells", "xor"], ["--jobs", "0"], ["--seeds", "-1"]):
         assert command(["bench", "paper", "--out", str(tmp_path / "q"), *bad]) == 2
     assert not (tmp_path / "q").exists()
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_tables_fit_a_terminal_of_any_width(width, monkeypatch, capsys):
+    monkeypatch.setattr(output.stdout, "_width", width)
+    head = ("method", *(f"column {k}" for k in range(6)))
+    output.print_table("xor [cell]", head, [("SG-CVX-same", *(f"{k}.25 +- 0.5" for k in range(6)))])
+    shown = capsys.readouterr().out
+    assert "xor [cell]" in shown  # square brackets are no marks of rich here
+    assert all(f"{k}.25 +- 0.5" in shown for k in range(6))  # no entry is broken
+    assert max(map(len, shown.splitlines())) <= width
 
 
 def test_an_ablation_of_a_task_with_labels_a_step(tmp_path, monkeypatch):

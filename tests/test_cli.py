@@ -414,7 +414,7 @@ def test_closed_loop_of_a_task_without_feedback_is_refused(trained, tmp_path, ca
         ([*XOR, "--output-weights", "1"], "output_weights must be None where y has one output"),
         ([*ADDITION, "--factored", "--output-weights", "1"], "one number an output: y has 2, got 1"),
         ([*ADDITION, "--factored", "--loss", "hinge"], "'cross_entropy' for several categorical outputs"),
-        ([*XOR, "--regression", "--output-weights", "1"], "goes with classes"),
+        ([*XOR, "--regression", "--output-weights", "1"], "is for classes"),
     ],
 )
 def test_bad_options_of_several_outputs(tmp_path, capsys, arguments, message):
@@ -465,8 +465,8 @@ def test_tasks_lists_the_tasks(capsys):
         (["--task", "first-last-xor", "--loss", "hing"], "loss"),
         (["--task", "first-last-xor", "--regression", "--loss", "hinge"], "loss"),
         (["--data", "missing.npz"], "there is no data file"),
-        (["--data", "missing.npz", "--n-train", "3"], "goes with --task"),
-        (["--data", "missing.npz", "--permute"], "goes with --task"),
+        (["--data", "missing.npz", "--n-train", "3"], "is for --task"),
+        (["--data", "missing.npz", "--permute"], "is for --task"),
         (["--task", "first-last-xor", "--beta", "1e-300"], "beta (or rho) is too small"),
         (["--task", "first-last-xor", "--beta", "1", "--beta", "path"], "beta[1] must be a number"),
         (["--task", "first-last-xor", "--beta", "1", "--beta", "1"], "beta must hold every number once"),

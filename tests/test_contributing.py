@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of the code is there: its walks name functions and the files in which they are."""
+"""What CONTRIBUTING.md says of the code is there: its steps name functions and the files in which they are."""
 
 import re
 from pathlib import Path
@@ -18,8 +18,9 @@ def test_what_a_walk_names_is_in_its_file(name, file):
         assert re.search(rf"(?:def|class) {part}\b", source), f"{file} has no {part}"
 
 
-def test_walks_are_short():
-    walks = re.split(r"^\*\*.*\*\*.*:$", TEXT.split("## Four walks")[1].split("\n## ")[0], flags=re.MULTILINE)[1:]
-    assert len(walks) == 4
-    assert all(1 <= len(re.findall(r"^\d+\. ", walk, re.MULTILINE)) <= 10 for walk in walks)
+def test_calls_have_few_steps():
+    steps = TEXT.split("## Four calls, step by step")[1].split("\n## ")[0]
+    calls = re.split(r"^\*\*.*\*\*.*:$", steps, flags=re.MULTILINE)[1:]
+    assert len(calls) == 4
+    assert all(1 <= len(re.findall(r"^\d+\. ", call, re.MULTILINE)) <= 10 for call in calls)
     assert len(NAMED) > 40

@@ -241,7 +241,7 @@ X3, Y3 = bits(n=10)[0], np.arange(10) % 2
         ({"timesteps": 0}, X3, Y3, "timesteps"),
         ({"random_state": -1}, X3, Y3, "random_state"),
         ({"random_state": "x"}, X3, Y3, "seed"),
-        ({"device": "quantum"}, X3, Y3, "device 'quantum' is not to be had"),
+        ({"device": "quantum"}, X3, Y3, "device 'quantum' is not available"),
         ({"class_weight": {0: 0.0}}, X3, Y3, "class_weight must be positive"),
         ({"class_weight": {0: np.inf}}, X3, Y3, "class_weight must be finite"),
         ({"per_step": "no"}, X3, Y3, "per_step must be True or False"),

@@ -107,7 +107,7 @@ def test_spikes_are_those_of_the_package(what):
     ("make", "message"),
     [
         (snn("Lapicque", beta=0.8, reset_mechanism="zero"), "zeroes its input too"),
-        (snn("Lapicque", R=0.5, C=1.0), r"after 0 \(Linear\) are none of ours: leak must lie in \[0, 1\]"),
+        (snn("Lapicque", R=0.5, C=1.0), r"after 0 \(Linear\) are not supported: leak must lie in \[0, 1\]"),
         (snn("Synaptic", **SYNAPTIC, reset_delay=False), "without delay"),
         (snn("RSynaptic", alpha=0.6, beta=0.7, all=True, reset_mechanism="zero", reset_delay=False), "without delay"),
         (
@@ -201,7 +201,7 @@ def test_batch_normalisation_that_changes_a_spike_is_refused():
 
 def test_batch_normalisation_elsewhere_is_refused():
     x = inputs().numpy()
-    with pytest.raises(ValueError, match=r"1 \(BatchNorm1d\) is no part of ours: pass fold_batch_norms"):
+    with pytest.raises(ValueError, match=r"1 \(BatchNorm1d\) is not supported: pass fold_batch_norms"):
         pretrained(normalised())
     with pytest.raises(ValueError, match="keeps no running mean"):
         fold_batch_norms(normalised(track_running_stats=False), x)

@@ -1,4 +1,4 @@
-"""Rules of the house that a script can check: names, sizes, parameters."""
+"""Rules of the project that a script can check: names, sizes, parameters."""
 
 import ast
 from collections import defaultdict

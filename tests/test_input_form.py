@@ -217,7 +217,7 @@ def test_lengths_say_where_padded_sequences_end():
     assert np.array_equal(model.predict(as_sequences(cut)), model.predict(cut))
     with pytest.raises(ValueError, match="lengths must be 30 integers"):
         model.predict(noisy, lengths=lengths[:3])
-    with pytest.raises(ValueError, match="lengths goes with an array"):
+    with pytest.raises(ValueError, match="lengths is for an array"):
         model.predict(as_sequences(cut), lengths=lengths)
 
 

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from convexsnn import polish
 from convexsnn.columns import PlaneColumns, pack_bits
+from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
 from convexsnn.polishing import Pooling
 from convexsnn.polishing.storage import BitStore, RealStore
@@ -123,6 +124,47 @@ def test_an_optimal_readout_is_left_as_it_is():
     assert again.certificate.holds(1e-3)
     assert again.after.objective <= again.before.objective
     assert again.improved or torch.equal(weight, net.out.weight)
+
+
+def test_a_pointwise_convolution_is_polished_like_the_linear_layer_that_it_is():
+    linear, pointwise = Net(), Net()
+    convolution = nn.Conv2d(30, 3, 1)
+    with torch.no_grad():
+        convolution.weight.copy_(linear.out.weight[:, :, None, None])
+        convolution.bias.copy_(linear.out.bias)
+    pointwise.out = nn.Sequential(nn.Unflatten(1, (30, 1, 1)), convolution, nn.Flatten())
+    before = copy.deepcopy(pointwise.state_dict())
+    result = polish(pointwise, loader(), pooling="count", beta=0.1)
+    expected = polish(linear, loader(), pooling="count", beta=0.1)
+    assert result.improved
+    assert result.certificate == expected.certificate
+    assert torch.equal(convolution.weight.flatten(1), linear.out.weight)
+    assert torch.equal(convolution.bias, linear.out.bias)
+    result.restore()
+    assert all(torch.equal(value, before[name]) for name, value in pointwise.state_dict().items())
+
+
+def test_progress_is_shown_and_told_and_changes_nothing(capsys):
+    quiet, loud, rows, began, gaps = Net(), Net(), [], [], []
+    told = Observer(lambda *shown: rows.append(shown), lambda state: gaps.append(state.relative_gap), began.append)
+    result = polish(quiet, loader(), pooling="count", beta=[0.1, 0.01], validation=loader())
+    assert capsys.readouterr().err == ""
+    again = polish(loud, loader(), pooling="count", beta=[0.1, 0.01], validation=loader(), verbose=True, observer=told)
+    assert torch.equal(quiet.out.weight, loud.out.weight)
+    assert again.certificate == result.certificate
+    assert began == [
+        "record what the readout reads",
+        "beta 0.1 (1 of 2)",
+        "beta 0.01 (2 of 2)",
+        "run the module with its new weights",
+    ]
+    assert rows[0] == (16, 150)
+    assert rows[-1] == (150, 150)
+    assert gaps[-1] <= 1e-6
+    shown = capsys.readouterr().err.splitlines()
+    assert [line for line in shown if not line.startswith("solved: objective ")] == began
+    with pytest.raises(ValueError, match="verbose must be True or False"):
+        polish(loud, loader(), pooling="count", verbose="yes")
 
 
 def test_real_targets():
@@ -304,7 +346,7 @@ BAD = {
     "unknown time": (Net(), {"time": "last"}, "time must be one of"),
     "maximum": (Net(), {"pooling": "max"}, "not linear in the readout's weights"),
     "unknown pooling": (Net(), {"pooling": "sum"}, "pooling must be one of"),
-    "leak missing": (Net(), {"pooling": "leaky"}, "leak goes with"),
+    "leak missing": (Net(), {"pooling": "leaky"}, "leak must be given with"),
     "leak": (Net(), {"pooling": "leaky", "leak": 1.5}, "leak must be"),
     "beta": (Net(), {"beta": 0.0}, "beta must be"),
     "loss": (Net(), {"loss": "entropy"}, "loss must be one of"),
@@ -334,7 +376,7 @@ def test_bad_modules_and_settings(case):
         ([torch.zeros(4, 5)], "batches"),
         ([(torch.zeros(4, 5), 1)], "one row a sequence"),
         ([(data()[0], data()[1] - 1)], r"labels lie in -1\.\.1"),
-        ([(data()[0], data()[1].float())], "real targets go with loss='squared'"),
+        ([(data()[0], data()[1].float())], "real targets need loss='squared'"),
         ([(data()[0], data()[1][:, None])], "class indices"),
         ([(data()[0], data()[1][:100])], "labels"),
         ([(data()[0], data()[1]), (data()[0], data()[1].float())], "one dtype"),

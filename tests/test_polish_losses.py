@@ -42,7 +42,7 @@ def test_labels_that_a_loss_cannot_learn_are_refused(monkeypatch):
     monkeypatch.setitem(LOSSES, "absolute", Absolute())
     reals = torch.zeros(4, 3)
     assert torch.equal(encode(reals, 3, Absolute()), reals.double())
-    with pytest.raises(ValueError, match="real targets go with loss='squared' or 'absolute'"):
+    with pytest.raises(ValueError, match="real targets need loss='squared' or 'absolute'"):
         encode(reals, 3, SquaredHinge())
     monkeypatch.setattr(Absolute, "target_kinds", frozenset({"reals"}))
     with pytest.raises(ValueError, match="loss 'absolute' learns real numbers"):

@@ -1,4 +1,4 @@
-"""All that the proof refuses, branch by branch: `make coverage` asks that no branch of the room is left untried."""
+"""All that the proof refuses, branch by branch: `make coverage` asks that no branch of the module is left untried."""
 
 import json
 import runpy

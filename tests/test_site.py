@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from accessibility import violations
+
 SITE = Path(__file__).parents[1] / "docs" / "_build" / "html"
 PAGES = [*SITE.glob("*.html"), *SITE.glob("tutorials/*.html")]
 
@@ -23,3 +25,9 @@ def test_pages_fit_the_screen_and_have_no_errors(browser):
         if not all(page.eval_on_selector_all("article img", "all => all.map(i => i.complete && i.naturalWidth > 0)")):
             complaints.append((page.url, "lacks a picture"))
     assert complaints == []
+
+
+@pytest.mark.skipif(not PAGES, reason="the site is not built: make docs")
+@pytest.mark.parametrize("page", ["index", "tutorials/series", "paper", "gallery/index"])
+def test_axe_core_finds_no_fault(page, browser):
+    assert violations(browser, SITE / f"{page}.html", [("light", 390)]) == []

@@ -1,6 +1,6 @@
 """Spiking neural networks trained by convex optimisation, with a certificate of optimality.
 
-What is named here is imported from its room when it is first asked for, so that ``import convexsnn`` takes no time.
+A name of this list is imported from its module when it is first used, so that ``import convexsnn`` is quick.
 """
 
 TYPE_CHECKING = False  # as type checkers know it; importing typing takes longer than all else here
@@ -70,7 +70,7 @@ __all__ = [
     "train",
 ]
 
-_ROOMS = {
+_EXPORTS = {
     "batches": ("as_batches",),
     "certificate": ("Certificate", "certify"),
     "closed_loop": ("FeedbackLoop", "predict_closed_loop"),
@@ -92,16 +92,16 @@ _ROOMS = {
     "training": ("Trained", "train"),
     "witnesses": ("Architecture", "gaussian"),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    """A public name, or a room; imported at the first time."""
+    """A public name or a module, which is imported when it is first used."""
     from importlib import import_module
     from importlib.util import find_spec
 
-    if name in _ROOM_OF:
-        value = getattr(import_module(f"convexsnn.{_ROOM_OF[name]}"), name)
+    if name in _MODULE_OF:
+        value = getattr(import_module(f"convexsnn.{_MODULE_OF[name]}"), name)
         globals()[name] = value
         return value
     if not name.startswith("_") and find_spec(f"convexsnn.{name}") is not None:

@@ -29,49 +29,51 @@ NOT_ASKED = "not computed: see `convexsnn bound`"
 class Certificate(WithFacts):
     """A duality gap and everything it depends on (theory.md section 3).
 
-    With scope ``dictionary`` it says: no readout weights on *this* dictionary reach an objective below `dual`; it says
-    nothing about other hidden weights. With scope ``global`` it says so of every network
-    of the family that `family_bound` names. What is known about other hidden weights beside a ``dictionary`` scope is
-    in `family_bound` and `global_bound`, with gaps of their own.
+    With scope ``dictionary`` it proves this: no output weights on *these* hidden neurons reach an objective below
+    `dual`. It then says nothing about other hidden neurons. With scope ``global`` it proves the same for every network
+    of the family that `family_bound` names. `family_bound` and `global_bound` are further lower bounds, about networks
+    with other hidden neurons. Each of them has a gap of its own.
 
     Attributes
     ----------
     primal, dual : float
-        Objective of the returned weights, and a lower bound on the objective of every weights. What rounding may
-        have done is added to the one and taken from the other, so that they enclose the optimum (`rounding`).
+        The training objective of the returned weights, and a lower bound on the objective of all output weights.
+        `primal` is rounded up and `dual` is rounded down, so the optimum lies between them (see `rounding`).
     loss, penalty : str
+        The names of the loss and of the penalty in the objective.
     rho : float
         The weight of the penalty in the program, more than 0.
     n : int
-        Rows of the dictionary (sequences, or sequence-step pairs).
+        The number of rows: one for each sequence, or one for each step of each sequence.
     P : int
-        Columns of the dictionary.
+        The number of distinct columns, each given by one or more hidden neurons.
     C : int
-        Outputs.
+        The number of outputs.
     support : int
-        Columns that carry weight (nonzero rows of W).
+        The number of columns with a weight that is not zero.
     nonzeros : int
-        Nonzero entries of W.
+        The number of output weights that are not zero.
     dtype : str
-        Arithmetic in which primal and dual were computed.
+        The arithmetic in which `primal` and `dual` were computed.
     spike_margin : float or None
-        Smallest distance |v - theta| seen in the simulation that gave the columns, in units of the membrane
-        potential. A margin near the rounding error of the network's dtype means that other hardware may spike
-        otherwise; 0 is an exact tie. None when the columns were not simulated.
+        The smallest distance between a membrane potential and its threshold in the simulation, in units of the
+        potential. If it is near the rounding error of the network's dtype, other hardware may give other spikes. 0
+        means that a potential was exactly at its threshold. None means that the columns were not simulated.
     scope : str
-        Which weights the bound is about, one of `SCOPES`.
+        What the bound is about: "dictionary", "search" or "global".
     heads : tuple of Head
-        Classes and weight of each categorical output of the loss; () where there is one.
+        The classes and the weight of each part of a label that has several parts. It is empty where there is one part.
     rounding : {"bounded", "estimated"}
-        Whether it is proved that `primal` and `dual` enclose the optimum, or only likely, as for a loss of one's own
-        that does not bound its rounding (`DirectedLoss`).
+        "bounded" means that rounding errors are bounded, so the optimum surely lies between `dual` and `primal`.
+        "estimated" means that they are only estimated. This happens with a loss of your own that does not bound its
+        rounding (see `DirectedLoss`).
     family_bound : GlobalBound, optional
         A lower bound on the objective of every network of the family: one hidden layer of neurons of the same kind, any
-        hidden weights. None where none was asked for.
+        hidden weights. It is None unless it was computed.
     global_bound : GlobalBound, optional
-        The universal bound, on the objective of networks of any kind and depth; None where there is none.
+        A lower bound on the objective of networks of any kind and depth. It is None where there is no such bound.
     free_intercept : bool
-        Whether the weights of the always-firing neuron are not in the penalty.
+        True if the weights of the neuron that always fires are not penalised.
     """
 
     primal: float
@@ -107,12 +109,12 @@ class Certificate(WithFacts):
 
     @property
     def gap(self) -> float:
-        """Primal minus dual."""
+        """The objective minus its lower bound."""
         return self.primal - self.dual
 
     @property
     def relative_gap(self) -> float:
-        """The gap over max(|primal|, tiny); inf when nothing was proved."""
+        """The gap divided by max(|primal|, tiny). It is infinite where no bound was proved."""
         return relative_gap(self.primal, self.dual)
 
     @property
@@ -134,7 +136,7 @@ class Certificate(WithFacts):
         return replace(self, spike_margin=spike_margin)
 
     def with_global_bound(self, global_bound: GlobalBound | None) -> Certificate:
-        """The same certificate with the universal bound; ValueError where that is above the objective."""
+        """The same certificate with the universal bound; ValueError where the bound is above the objective."""
         return replace(self, global_bound=global_bound)
 
     def with_family_bound(self, family_bound: GlobalBound | None) -> Certificate:

@@ -61,7 +61,7 @@ def cross_validate(
 
 
 def pick(scores: np.ndarray, losses: np.ndarray) -> int:
-    """Of the betas whose mean score is within one standard error of the best, that of the smallest mean loss.
+    """The beta of the smallest mean loss, among those whose mean score is within one standard error of the best.
 
     Parameters
     ----------

@@ -120,7 +120,7 @@ class Elimination:
 
     @cached_property
     def _betas(self) -> tuple[float, ...]:
-        """Those of the path."""
+        """The betas of the path."""
         return betas_of(self.source, self.regularisation)
 
     def _strongest(self, kept: Tensor, W: Tensor, most: int) -> Tensor:

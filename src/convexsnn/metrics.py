@@ -69,7 +69,7 @@ def error_bound(scores: Mapping[str, float], n: int) -> float | None:
     Parameters
     ----------
     scores : mapping of str to float
-        As of `split_scores`. With a label at every step, a sequence is wrong where one of its steps is.
+        As in `split_scores`. With a label at every step, a sequence is wrong where one of its steps is.
     n : int
         Sequences of the split.
 

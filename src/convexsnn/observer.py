@@ -37,6 +37,11 @@ class Observer:
         if self.began is not None:
             self.began(what)
 
+    def simulate(self, done: int, total: int) -> None:
+        """Say how many rows have been simulated."""
+        if self.simulated is not None:
+            self.simulated(done, total)
+
     def and_then(self, other: Observer) -> Observer:
         """An observer that tells this one, and then `other`."""
         both = {own.name: (getattr(self, own.name), getattr(other, own.name)) for own in fields(self)}

@@ -9,11 +9,26 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from convexsnn.checks import check_flag
 from convexsnn.observer import Observer
 from convexsnn.solvers.base import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+@contextmanager
+def watched(observer: Observer | None, *, verbose: bool, tol: float) -> Iterator[Observer]:
+    """Whom a fit tells: `observer`, if there is one, and with `verbose` also what shows the progress.
+
+    ValueError when `verbose` is not True or False.
+    """
+    told = Observer() if observer is None else observer
+    if not check_flag("verbose", verbose):
+        yield told
+        return
+    with shown_progress(tol) as shown:
+        yield told.and_then(shown)
 
 
 @contextmanager

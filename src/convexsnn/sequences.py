@@ -229,7 +229,7 @@ def _rank(x: Any) -> int:
 
 def _as_given(X: Sequences, lengths: Any, name: str, *, missing: bool) -> Sequences:
     if lengths is not None:
-        raise ValueError(f"lengths goes with an array, but {name} is Sequences, which know their lengths: leave it out")
+        raise ValueError(f"lengths is for an array, but {name} is Sequences, which know their lengths: leave it out")
     check_entries(X.values.numpy(), name, missing=missing)
     return X
 

@@ -77,7 +77,7 @@ class ShardedSequences(SequenceSource):
 
     @property
     def sample(self) -> Sequences:
-        """The same on every rank."""
+        """A sample of rows, the same on every rank."""
         return self.whole.sample
 
     def chunks(self, size: int) -> Iterator[Sequences]:

@@ -253,7 +253,7 @@ def simulate_chunks(hidden: Hidden, sequences: SequenceSource) -> Iterator[Simul
 
 
 def simulate_rows(hidden: Hidden, sequences: SequenceSource, rows: slice) -> Iterator[Simulation]:
-    """Those chunks of `simulate_chunks` that have any of some rows, with the features of these rows alone.
+    """The chunks of `simulate_chunks` that hold any of the rows asked for, with the features of these rows only.
 
     As chunks are the same whichever rows are asked for, so are the features, to the last bit.
     """

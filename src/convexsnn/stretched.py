@@ -42,7 +42,7 @@ class StretchedColumns:
 
     @property
     def ranks(self) -> Ranks:
-        """Those of D."""
+        """The ranks over which D is spread."""
         return self.columns.ranks
 
     def matmul(self, W: Tensor) -> Tensor:

@@ -276,7 +276,7 @@ class SimulatedFit:
 
     @property
     def seconds(self) -> float:
-        """Of the solver."""
+        """Seconds that the solver took."""
         return self.solution.seconds
 
     def score_of(self, rows: Validation) -> float:

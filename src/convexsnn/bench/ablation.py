@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 import warnings
 from collections.abc import Sequence
@@ -16,9 +15,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from convexsnn.bench.jobs import Job, JobSkippedError, TableRows, mean_and_spread
+from convexsnn.bench.sections import Section
+from convexsnn.display.axes import legend_above
 from convexsnn.estimators import SpikingClassifier
 from convexsnn.families import FAMILIES, WitnessFamily
-from convexsnn.files import write_atomically
+from convexsnn.report.text_table import TextTable
 from convexsnn.tasks import TaskSettings, load_task
 
 
@@ -148,56 +149,50 @@ def _splits(task: Any) -> dict[str, Any]:
     return {"train": task.train, "test": task.test}
 
 
-def ablation_table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows of all jobs as Markdown, one table an axis: means (and standard deviations) over seeds."""
-    lines = []
-    for base, axis in dict.fromkeys((row["base"], row["axis"]) for row in rows):
-        lines += [
-            f"### {base}: {axis}",
-            "",
-            f"| {axis} | test % | train % | objective | relative gap | columns | with weight | seconds | seeds |",
-            "|---|---|---|---|---|---|---|---|---|",
-        ]
-        for value in dict.fromkeys(row["value"] for row in rows if (row["base"], row["axis"]) == (base, axis)):
-            own = [row for row in rows if (row["base"], row["axis"], row["value"]) == (base, axis, value)]
-            mean = lambda name: float(np.mean([row[name] for row in own]))  # noqa: B023, E731
-            test = mean_and_spread([row["test"] for row in own])
-            gap = max(row["relative_gap"] for row in own)
-            lines.append(
-                f"| {value} | {test} | {mean('train'):.1f} | {mean('objective'):.5f} | {gap:.1e} "
-                f"| {mean('columns'):.0f} | {mean('support'):.0f} | {mean('seconds'):.2f} | {len(own)} |"
-            )
-        lines.append("")
-    return "\n".join(lines)
-
-
-def plot_ablations(rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
-    """One PNG an axis: test and train accuracy above, relative gap below; returns the files."""
-    from matplotlib.figure import Figure
-
-    files = []
+def ablation_sections(rows: Sequence[dict[str, Any]]) -> list[Section]:
+    """One section for each setting that was varied: means and standard deviations over seeds, and a plot of them."""
+    sections = []
     for base, axis in dict.fromkeys((row["base"], row["axis"]) for row in rows):
         own = [row for row in rows if (row["base"], row["axis"]) == (base, axis)]
-        values = list(dict.fromkeys(row["value"] for row in own))
-        figure = Figure(figsize=(6.0, 6.0), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        places = np.arange(len(values))
-        of = lambda value, name: [row[name] for row in own if row["value"] == value]  # noqa: B023, E731
-        for name in ("train", "test"):
-            means = [np.mean(of(value, name)) for value in values]
-            above.errorbar(places, means, [np.std(of(value, name)) for value in values], marker="o", label=name)
-        above.set_ylabel("accuracy, %")
-        above.legend()
-        # A gap of zero has no place on a logarithmic axis.
-        below.semilogy(places, [max(1e-16, *of(value, "relative_gap")) for value in values], marker="o")
-        below.axhline(1e-6, color="grey", linewidth=0.8)
-        below.set_ylabel("relative gap")
-        below.set_xlabel(axis)
-        below.set_xticks(places, [str(value) for value in values], rotation=30 if axis == "witnesses" else 0)
-        above.set_title(f"{base}: {axis}")
-        path = folder / f"{base}-{axis}.png"
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=150)
-        write_atomically(path, picture.getvalue())
-        files.append(path)
-    return files
+        values = dict.fromkeys(row["value"] for row in own)
+        varied = {str(value): [row for row in own if row["value"] == value] for value in values}
+        title = f"{base}: {axis}"
+        head = (axis, "test %", "train %", "objective", "relative gap", "columns", "with weight", "seconds", "seeds")
+        table = TextTable(title, head, tuple(_line(value, chosen) for value, chosen in varied.items()))
+        caption = f"Accuracy and relative gap on {base} for each value of {axis}"
+        draw = lambda panels, axis=axis, varied=varied: _draw(panels, axis, varied)  # noqa: E731
+        sections.append(Section(f"{base}-{axis}", title, (table,), draw, caption, (6.0, 5.0), panels=2))
+    return sections
+
+
+def _line(value: str, rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    mean = lambda name: float(np.mean([row[name] for row in rows]))  # noqa: E731
+    return (
+        value,
+        mean_and_spread([row["test"] for row in rows]),
+        f"{mean('train'):.1f}",
+        f"{mean('objective'):.5f}",
+        f"{max(row['relative_gap'] for row in rows):.1e}",
+        f"{mean('columns'):.0f}",
+        f"{mean('support'):.0f}",
+        f"{mean('seconds'):.2f}",
+        str(len(rows)),
+    )
+
+
+def _draw(panels: Any, axis: str, varied: dict[str, list[dict[str, Any]]]) -> None:
+    """Test and train accuracy above, the largest relative gap below."""
+    above, below = panels
+    places = np.arange(len(varied))
+    for name in ("train", "test"):
+        scores = [[row[name] for row in rows] for rows in varied.values()]
+        means, spreads = ([summed(one) for one in scores] for summed in (np.mean, np.std))
+        above.errorbar(places, means, spreads, marker="o", capsize=3, label=name)
+    above.set_ylabel("accuracy, %")
+    legend_above(above)
+    # A gap of zero has no place on a logarithmic axis.
+    below.semilogy(places, [max(1e-16, *(row["relative_gap"] for row in rows)) for rows in varied.values()], marker="o")
+    below.axhline(1e-6, color="grey", linewidth=0.8)
+    below.set_ylabel("relative gap")
+    below.set_xlabel(axis)
+    below.set_xticks(places, list(varied), rotation=30 if axis == "witnesses" else 0)

@@ -124,7 +124,7 @@ def load_setup(
     device: str = "cpu",
     methods: tuple[str, ...] = (),
 ) -> Setup:
-    """A cell with its data. Raises ValueError or OSError when they are not to be had."""
+    """A cell with its data. Raises ValueError or OSError when they are not available."""
     n_train, n_val, n_test = cell.sizes
     asked = TaskSettings(n_train, n_val, n_test, cell.timesteps, data_dir=data_dir, seed=seed)
     return Setup(cell, load_task(cell.task, asked), seed, device, scratch, methods)

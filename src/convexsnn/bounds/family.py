@@ -97,7 +97,7 @@ class Unit:
 
     @property
     def memoryless(self) -> bool:
-        """Whether it sees the present step alone."""
+        """Whether a neuron sees the present step alone."""
         return self.neuron == "threshold" and not self.self_recurrent
 
     @property

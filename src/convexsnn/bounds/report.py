@@ -177,7 +177,7 @@ def _family_of(witnesses: Hidden, claim: GlobalBound) -> NetworkFamily | None:
 
 
 def _own_kappa(program: ConvexProgram, U: Tensor) -> float:
-    """Of the program's own columns, so that no rounding of potentials puts a bound above the objective on them."""
+    """Kappa over the program's own columns: no rounding of potentials may put a bound above their objective."""
     return dictionary_kappa(program, U.to(program.columns.device))
 
 

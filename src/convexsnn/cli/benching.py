@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.util import find_spec
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from convexsnn.bench.ablation import AXES, BASES, ablation_jobs, ablation_table, plot_ablations, run_ablation_job
+from convexsnn.bench.ablation import AXES, BASES, ablation_jobs, ablation_sections, run_ablation_job
 from convexsnn.bench.cells import choose_cells
 from convexsnn.bench.jobs import Job, TableRows, Workers, run_jobs
 from convexsnn.bench.methods import METHODS, run_paper_job
-from convexsnn.bench.paper import paper_jobs, paper_table
+from convexsnn.bench.paper import paper_jobs, paper_sections
+from convexsnn.bench.sections import Section, markdown, page, write_plots
 from convexsnn.checks import check_choice, check_integer
 from convexsnn.cli import output
 from convexsnn.cli.options import RunOptions
 from convexsnn.files import write_atomically
+from convexsnn.report.templates import require_pages
 
 
 def paper(
@@ -31,15 +34,17 @@ def paper(
     runs: RunOptions,
     *,
     small: bool,
+    plots: bool,
 ) -> dict[str, Any]:
-    """Run the paper's cells and write paper.json and paper.md."""
+    """Run the paper's cells and write paper.json, paper.md and, with `plots`, the plots and paper.html."""
     workers = Workers(runs.jobs, runs.backend, runs.address)
+    _check_plots(plots)
     chosen = choose_cells(tuple(cells), small=small)
     wanted = tuple(check_choice("methods", method, METHODS) for method in methods) or METHODS
     work = paper_jobs(chosen, wanted, _seeds(runs.seeds, small=small), runs.device, runs.data_dir)
     rows, skipped = _run(work, run_paper_job, out, workers)
     kept = [row for row in rows if row["method"] in wanted]
-    return _write(out, "paper", kept, skipped, paper_table(kept, wanted))
+    return _write(out, "paper", (kept, skipped), paper_sections(kept, wanted), plots=plots)
 
 
 def ablation(
@@ -50,16 +55,22 @@ def ablation(
     *,
     plots: bool,
 ) -> dict[str, Any]:
-    """Run ablations and write ablation.json, ablation.md and the plots."""
+    """Run ablations and write ablation.json, ablation.md and, with `plots`, the plots and ablation.html."""
     workers = Workers(runs.jobs, runs.backend, runs.address)
+    _check_plots(plots)
     check_choice("base", base, BASES)
     chosen = [check_choice("axes", axis, AXES) for axis in axes] or list(AXES)
-    if plots and find_spec("matplotlib") is None:
-        raise ValueError("plots need matplotlib: pip install 'convexsnn[plot]', or pass --no-plots")
     work = ablation_jobs(base, chosen, _seeds(runs.seeds, small=False), runs.device, runs.data_dir)
     rows, skipped = _run(work, run_ablation_job, out, workers)
-    report = _write(out, "ablation", rows, skipped, ablation_table(rows))
-    return report | {"plots": [str(path) for path in plot_ablations(rows, out)] if plots else []}
+    return _write(out, "ablation", (rows, skipped), ablation_sections(rows), plots=plots)
+
+
+def _check_plots(plots: bool) -> None:
+    if plots:
+        try:
+            require_pages("the page of a bench")
+        except ImportError as error:
+            raise ValueError(f"{error}, or pass --no-plots") from error
 
 
 def _seeds(seeds: Sequence[int], *, small: bool) -> tuple[int, ...]:
@@ -83,12 +94,25 @@ def _run(jobs: Sequence[Job], run: Callable[[dict[str, Any], Path], TableRows], 
     return [row for job in jobs for row in rows[job.slug]], skipped
 
 
-def _write(out: Path, name: str, rows: TableRows, skipped: dict[str, str], table: str) -> dict[str, Any]:
+def _write(
+    out: Path,
+    name: str,
+    outcome: tuple[TableRows, dict[str, str]],
+    sections: Sequence[Section],
+    *,
+    plots: bool,
+) -> dict[str, Any]:
+    rows, skipped = outcome
     machine = f"{platform.machine()}, torch {torch.__version__}"
     if torch.cuda.is_available():
         machine += f", {torch.cuda.get_device_name()}"
     date = f"{datetime.now(tz=UTC):%Y-%m-%d}"
-    report = {"machine": machine, "date": date, "rows": rows, "skipped": skipped}
+    measured = f"Measured {date} on {machine}, convexsnn {version('convexsnn')}."
+    report: dict[str, Any] = {"machine": machine, "date": date, "rows": rows, "skipped": skipped}
     write_atomically(out / f"{name}.json", json.dumps(report, indent=1, allow_nan=False).encode())
-    write_atomically(out / f"{name}.md", f"{table}\nMeasured {date} on {machine}.\n".encode())
-    return report | {"table": table}
+    write_atomically(out / f"{name}.md", f"{markdown(sections)}\n{measured}\n".encode())
+    if plots:
+        words = [measured, *(f"Left out: {reason}" for reason in dict.fromkeys(skipped.values()))]
+        write_atomically(out / f"{name}.html", page(f"bench {name}", sections, words).encode())
+    drawn = [str(path) for path in write_plots(sections, out)] if plots else []
+    return report | {"plots": drawn, "tables": [asdict(table) for section in sections for table in section.tables]}

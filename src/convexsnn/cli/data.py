@@ -133,7 +133,7 @@ def read_input(arrays: dict[str, np.ndarray], path: Path, suffix: str = "") -> n
         return X
     with reading(path, f"lengths{suffix}"):
         if X.ndim != 3:
-            raise ValueError(f"it goes with an X{suffix} of shape (n, T, d), got {X.shape}")
+            raise ValueError(f"it needs an X{suffix} of shape (n, T, d), got {X.shape}")
         integers = lengths.shape == (len(X),) and lengths.dtype.kind in "iu"
         if not integers or not ((lengths >= 1) & (lengths <= X.shape[1])).all():
             raise ValueError(f"it must be {len(X)} integers between 1 and {X.shape[1]}")

@@ -67,7 +67,7 @@ class DataOptions:
     factored: Annotated[bool, Parameter(negative="")] = False
 
     def check(self, seed: int) -> None:
-        """Raise ValueError unless exactly one source is named, with no option that it does not heed."""
+        """Raise ValueError unless exactly one source is named, without options that this source does not use."""
         check_one_source(self.task, self.data)
         check_integer("--seed", seed, minimum=0)
         if self.task is not None:
@@ -79,7 +79,7 @@ class DataOptions:
         names = ("n_train", "n_val", "n_test", "min_timesteps", "permute", "data_dir", "factored")
         unused = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) not in (None, False)]
         if unused:
-            raise ValueError(f"{', '.join(unused)} goes with --task, not with --data")
+            raise ValueError(f"{', '.join(unused)} is for --task, not for --data")
         check_data_file(self.data)
 
     def settings(self, seed: int) -> TaskSettings:
@@ -158,7 +158,7 @@ class ProgramOptions:
         Regularisation.read(0.1 if self.betas == "auto" else self.betas, self.rho, self.columns)
         check_share("validation_fraction", self.validation_fraction, open_minimum=True)
         if self.free_intercept and self.intercept is False:
-            raise ValueError("--free-intercept goes with an intercept, not with --no-intercept")
+            raise ValueError("--free-intercept needs an intercept, so it cannot be given with --no-intercept")
         check_integer("members", self.members)
         check_integer("bypass", self.bypass, minimum=0)
         check_real("tol", self.tol, 0.0, open_minimum=True)

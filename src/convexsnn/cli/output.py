@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -26,12 +26,24 @@ def print_json(value: Any) -> None:
 
 def print_facts(title: str, facts: Mapping[str, Any]) -> None:
     """A two-column table."""
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=escape(title), title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     for name, value in facts.items():
         table.add_row(name.replace("_", " "), format_value(value))
     stdout.print(table)
+
+
+def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; where the terminal is too narrow for it, each row is a table of two columns."""
+    table = Table(*map(escape, head), title=escape(title), title_justify="left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    if table.__rich_measure__(stdout, stdout.options).maximum <= stdout.width:
+        stdout.print(table)
+        return
+    for row in rows:
+        print_facts(f"{title}, {head[0]} {row[0]}", dict(zip(head[1:], row[1:], strict=True)))
 
 
 def format_value(value: Any) -> str:

@@ -18,5 +18,5 @@ def readable(value: Any, longest: int = LONGEST) -> str:
 
 
 def plotted(value: Any, longest: int = LONGEST) -> str:
-    """The same for matplotlib, which takes what is between two dollar signs for mathematics."""
+    """`readable`, with dollar signs marked: matplotlib takes text between two of them for mathematics."""
     return readable(value, longest).replace("$", r"\$")

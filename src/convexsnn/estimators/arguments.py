@@ -21,7 +21,7 @@ def check_device(device: Any) -> None:
             raise TypeError("meta tensors hold no numbers")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(f"device {device!r} is not to be had here: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"device {device!r} is not available here: {str(error).splitlines()[0]}") from error
 
 
 def is_free(intercept: Any) -> bool:

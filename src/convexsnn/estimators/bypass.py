@@ -84,7 +84,7 @@ class Bypass:
         return total
 
     def fits(self, steps: int, features: int, outputs: int) -> bool:
-        """Whether it is one of so many steps, features and outputs."""
+        """Whether the regression has this many steps, features and outputs."""
         return self.steps == steps and len(self.weights) == steps * features and len(self.weights[0]) == outputs
 
     def added_to(self, network: Network) -> Network:

@@ -66,111 +66,111 @@ def _models_probabilities(estimator: SpikingClassifier) -> bool:
 class SpikingClassifier(ClassifierMixin, SpikingEstimator):
     """A classifier: a spiking network whose output weights are optimal for its hidden neurons, with a certificate.
 
-    The readout is the solution of a convex program over the columns of 0/1 spikes of the hidden neurons (theory.md).
-    `witnesses` says where the hidden neurons come from. What is left "auto" depends on the data, and `recipe` says what
-    was chosen:
+    A *column* is what one hidden neuron gives on all training sequences, such as a spike (1) or none (0) for each. The
+    output weights are the solution of a convex program over these columns (theory.md). `witnesses` says where the
+    hidden neurons come from. Settings that are left at "auto" depend on the data, and `recipe` says what was chosen:
 
-    - Sequences of real numbers, of 8 steps or more and with one label each, are read by random neurons with delays
-      (`Kernels`). The loss is squared, the penalty is ridge, and there is a path of betas. At most 1000 of 5000 columns
-      are kept.
-    - For bits, symbols and everything else, neurons are searched by the dual vector of the program. Among them are
-      branches that were trained with surrogate gradients, and then judged on true spikes.
+    - Sequences of real numbers, of 8 steps or more and with one label each, are read by 5000 random neurons with delays
+      (`Kernels`), of which 1000 are kept. The loss is squared, the penalty is ridge, and several betas are compared.
+    - For bits, symbols and everything else, `Search` looks for neurons that lower the objective. Some of its candidates
+      are trained with surrogate gradients. All of them are judged by their true spikes.
 
-    A label may have several outputs, such as a digit and a carry. Then y has one more axis of H columns. The loss is
-    the weighted sum of one cross entropy for each output, and one network gives all answers.
+    A label may have several parts, such as a digit and a carry. The last axis of y then has an entry for each of the H
+    parts, and one network gives all answers. The loss is the weighted sum of their cross entropies.
 
     Parameters
     ----------
     witnesses : "auto", str, WitnessFamily or Hidden
         Where hidden weights come from: a family with its settings, such as ``Search(depth=2, effort=2e10)`` or
         ``Gaussian(last=1000)``, from `convexsnn.families`. A name stands for the family with default settings.
-        "kernels" are random neurons with delays. "search" finds neurons by the dual vector of the program. "gaussian",
-        "heterogeneous" and "reservoir" sample them, and "surrogate" trains them first. "exact" covers all neurons of a
-        kind, for little data. Several are joined by ``+``, as in "surrogate+search". Hidden layers of your own do as
-        well: `convexsnn.witnesses.pretrained` reads those of a module.
+        "kernels" draws random neurons with delays. "search" looks for the neurons that lower the objective most.
+        "gaussian", "heterogeneous" and "reservoir" draw random neurons, and "surrogate" trains them first. "exact" is
+        for little data. Names are joined by ``+``, as in "surrogate+search". Hidden layers of your own may be passed.
     loss : {"auto", "cross_entropy", "logistic", "hinge", "squared"}
-        The loss that training lowers. "auto" is squared for kernels, and otherwise cross_entropy, which alone takes
-        several outputs. For more than two classes, logistic, hinge and squared learn each class against the rest.
+        The loss that training lowers. "auto" is squared for kernels, and otherwise cross_entropy. Only cross_entropy
+        takes several outputs. For more than two classes, logistic, hinge and squared learn each class against the rest.
     penalty : {"auto", "l1", "group", "elastic", "ridge"}
         The price of output weights. "auto" is ridge for kernels, and otherwise l1. "l1" sums the absolute weights, and
         "group" the norms of each neuron's weights. "elastic" adds half the sum of all squared weights to group, so many
-        neurons keep small weights. It is no norm, so it needs witnesses that are drawn or trained (not "search" or
-        "exact") and a smooth loss (not hinge). "ridge" is half the sum of squares alone, for the squared loss and
+        neurons keep small weights. It needs witnesses that are drawn or trained (not "search" or "exact") and a smooth
+        loss (not hinge). "ridge" is half the sum of all squared weights, without group. It needs the squared loss, and
         witnesses that are drawn or trained.
     beta : float, sequence of float, "path" or "auto"
-        The weight of the penalty, more than 0. Of several one is picked by its scores on validation data. "path" stands
-        for 20 betas. They go from just below the level at which all weights are zero down to 1e-3 of that level, by one
-        factor. With ridge there are 24, each half of the one before. "auto" is "path" for kernels, and otherwise 0.1.
+        The weight of the penalty, more than 0. If you give several, the one with the best score on validation data is
+        picked. "path" stands for 20 betas. The first lies just below the level at which all weights are zero, and the
+        last is a thousandth of that level. Each is smaller than the one before by the same factor. With ridge there are
+        24 betas, each half of the one before. "auto" is "path" for kernels, and otherwise 0.1.
     rho : float, optional
-        The weight of the penalty in the convex program, more than 0, in place of beta. None is beta / sqrt(P_last),
-        where P_last counts the neurons of the last layer.
+        The weight of the penalty in the convex program, more than 0. It replaces beta. None stands for
+        beta / sqrt(P_last), where P_last is the number of neurons of the last layer.
     columns : int, optional
-        The network reads at most this many columns. None sets no limit, except 1000 where "auto" is ridge. Of several
-        betas, those are compared whose weights lie on no more. Where more are left, as with the ridge penalty, those of
-        the smallest weights are left out, some at a time. The other weights are solved for again.
+        The output reads at most this many columns. None sets no limit, except 1000 where "auto" is ridge. If there are
+        several betas, only those that need no more columns are compared. The ridge penalty gives weight to all columns,
+        so those with the smallest weights are removed step by step, and the other weights are computed again.
     validation_fraction : float
-        With several betas and no validation data, this share of the sequences is held out for the pick, in (0, 1). They
-        are drawn at random, with the shares of the classes kept unless per_step. Of betas with equal scores the largest
-        is picked. The network is then trained on all sequences. With up to 2000 sequences and hidden neurons that do
-        not depend on labels (gaussian, heterogeneous, reservoir, kernels), all sequences are held out in turn. Of the
-        betas whose mean score is within one standard error of the best, that of the smallest loss is picked.
+        The share of the sequences that is held out to compare several betas, where no validation data are given: above
+        0 and below 1. These sequences are drawn at random. Classes keep their shares, except with per_step. The beta
+        with the best score is picked, and of equal ones the largest. The network is then trained on all sequences. If
+        there are at most 2000 sequences and the hidden neurons do not depend on labels (gaussian, heterogeneous,
+        reservoir, kernels), every sequence is held out once. Among the betas whose mean score is within one standard
+        error of the best, the one with the smallest loss is picked.
     per_step : bool
-        Each step of each sequence has a label, instead of each sequence.
+        Whether every step of a sequence has a label. Otherwise a sequence has one label.
     intercept : bool or "free"
-        The output also reads a neuron that always fires. Its weight is penalised like any other, or with "free" not at
-        all. A search, and the family exact, do not know "free".
+        Whether the output also reads a neuron that always fires. Its weight is penalised like any other. With "free" it
+        is not penalised. The families search and exact refuse "free".
     timesteps : int
-        A 2-D X is shown for this many steps as constant current, at least 1.
+        The number of steps for which each row of a 2-D X is shown as a constant input, at least 1.
     target : {"torch", "snntorch", "spikingjelly", "norse", "nir"}, optional
-        Stay within what this target of `convexsnn.export` can express. Settings of the family at their default give way
-        to the nearest that it can, and others are refused. `recipe` says what they are. None sets no limit.
+        The network can be exported to this target of `convexsnn.export`. Default settings that are not supported there
+        give way to the nearest that are, as `recipe` says. A setting of yours that is not supported is an error.
     missing : {"refuse", "carry"}
-        With "refuse", missing values (NaN) are an error. With "carry", each is the last known value of its feature in
-        the sequence. Before any is known, and in a 2-D X, it is the feature's mean in training. An exported network
-        does not do this by itself.
+        With "refuse", missing values (NaN) are an error. With "carry", each is replaced by the last known value of its
+        feature in the sequence, or where there is none by the mean of the feature in training. An exported network does
+        not replace missing values.
     tol : float
         The relative duality gap to certify, more than 0.
     max_iter : int
         The solver stops after this many outer iterations.
     class_weight : dict, "balanced" or None
-        Factors on the weights of the classes, more than 0. With several outputs there can be no dict; the factors of a
-        row's outputs are multiplied.
+        Factors by which the rows of each class count, more than 0. No dict can be given with several outputs.
     output_weights : sequence of H positive numbers, optional
-        The weight in the loss of each of several outputs. None is 1 each.
+        How much each of several outputs counts in the loss; None gives each the weight 1.
     device : str
         The device on which the work is done, such as "cpu" or "cuda".
     random_state : int, RandomState or None
-        The seed of the hidden weights, and of the held out sequences.
+        The seed from which hidden weights and held-out sequences are drawn.
     members : int
-        So many fits, with the seed `random_state` and those after it, become one network. Its outputs are the mean of
-        theirs. Each reads at most `columns` columns and has a certificate; of the mean nothing is proved.
+        The network is the mean of this many fits, with seeds from `random_state` on. Each has its own certificate and
+        reads at most `columns` columns. Nothing is proved about the mean.
     verbose : bool
-        Show the progress of `fit` on standard error: bars on a terminal or in a notebook, otherwise lines. scikit-learn
-        1.9 and later also has callbacks for it (`set_callbacks`): a fit is a task, its stages are the subtasks.
+        Whether `fit` shows its progress on standard error: as bars, or as lines of text where these cannot be drawn.
 
     Attributes
     ----------
     network_ : Network
-        The trained network: only the neurons that carry weight.
+        The trained network. It holds only the neurons that the output needs.
     certificate_ : Certificate
+        The objective of the network, and a proved lower bound.
     classes_ : array of shape (n_classes,)
-        The classes. With several outputs, a list of such arrays.
+        The classes in ascending order; with several outputs, a list of such arrays.
     n_iter_ : int
+        The number of iterations of the solver.
     dual_gap_ : float
+        The objective minus its lower bound.
     n_features_in_ : int
+        The number d of input features.
     trained_ : Trained
-        Witnesses, weights and dual vector, which are all that is needed to verify the certificate.
+        What the certificate is verified by: hidden neurons, output weights and dual vector.
     beta_ : float
         The picked beta.
     path_ : list of PathPoint
-        One record for each beta, from the largest to the smallest. It has beta, train_score, validation_score, support,
-        seconds, status, and the certificate of that beta's own weights on the sequences that were trained on for the
-        pick. Where each sequence was left out in turn, it has the picked beta alone. Empty for a model whose weights
-        were quantised.
+        One record for each beta that was compared, from the largest to the smallest. Its certificate is about the
+        sequences that were not held out. There is one record where each was held out once, and none after `quantise`.
     history_ : list of Round
-        One record for each round of the search; empty without a search.
+        One record for each round of a search.
     stopped_ : str or None
-        Why the search ended.
+        The reason for which the search ended; None without a search.
     members_ : tuple of SpikingClassifier
         The fits of which the network is the mean, each with its certificate; empty where there is one fit.
 
@@ -298,7 +298,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         return self
 
     def _note_classes(self, labels: np.ndarray, sequences: SequenceSource) -> None:
-        """Set `classes_`; ValueError when there is nothing to tell apart, or the settings do not fit the outputs."""
+        """Set `classes_`; ValueError when there is only one class, or the settings do not fit the outputs."""
         classes = distinct_classes(labels)
         several = isinstance(classes, list)
         if most_classes(labels) < 2:
@@ -317,7 +317,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
 
     @property
     def _heads(self) -> tuple[Head, ...]:
-        """Of the fitted labels; () for one output, and before they are known."""
+        """The heads of the fitted labels; () for one output, and before labels are known."""
         return heads_of(self.classes_, self.output_weights) if hasattr(self, "classes_") else ()
 
     @property

@@ -67,7 +67,7 @@ class Seen:
 
     @classmethod
     def of_batches(cls, batches: Batches) -> Seen:
-        """The same of sequences that are read in batches."""
+        """The form of sequences that are read in batches."""
         chunks = [(cls.of(chunk), int(chunk.lengths.sum())) for chunk in batches.chunks(SEEN)]
         seen, steps = zip(*chunks, strict=True)
         low, high = np.min([part.low for part in seen], axis=0), np.max([part.high for part in seen], axis=0)

@@ -41,7 +41,7 @@ class Usual:
     columns: int
 
     def of(self, sequences: int) -> Usual:
-        """The same for so many sequences."""
+        """The recipe for this many sequences."""
         if sequences < MANY or self.kernels.readouts != Kernels.readouts:
             return self
         return replace(self, kernels=replace(self.kernels, choose_windows=True), columns=sequences // 2)
@@ -109,7 +109,7 @@ class Recipe:
         return ", ".join([self.witnesses.name, f"{self.loss} loss", f"{self.penalty} penalty", betas, *limit])
 
     def regularisation(self, rho: Any) -> Regularisation:
-        """Of these betas, or of `rho`."""
+        """The regularisation with these betas, or with `rho`."""
         return Regularisation.read(self.beta, rho, self.columns)
 
 

@@ -36,37 +36,39 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
 
     The loss is the squared error, unless another that can learn real targets has been added to `convexsnn.losses`.
 
-    Targets count in units of their standard deviation, output by output, so that beta means the same whatever their
-    unit is. With `intercept` they are also centred: their mean is added by the always-firing neuron, unpenalised. Both
-    are part of the output weights of `network_`, so that it and its exports answer in the unit of y. The certificate is
-    of the program in standard units, whose network is ``trained_.network``.
+    Each output of y is divided by its standard deviation before training, so beta means the same in every unit. With
+    `intercept` its mean is also subtracted, and the neuron that always fires adds it again. `network_` and its exports
+    answer in the unit of y, since both steps are part of their output weights. The certificate is about the scaled
+    targets. The network that answers in their unit is ``trained_.network``.
 
     Parameters
     ----------
     witnesses, penalty, beta, columns : "auto", or as in `SpikingClassifier`
-        Where the data are sequences of real numbers, "auto" stands for 2000 kernels and the ridge penalty, with a beta
-        of a path. The output reads how often each neuron fires, whether it fires at the last step, and its weighted sum
-        there, which is no spike; the 200 neurons of the largest weights are kept. Other data are left to a search.
+        If the data are sequences of real numbers, "auto" stands for 2000 kernels and the ridge penalty, and several
+        betas are compared. The output reads three numbers of each neuron: how often it fires, whether it fires at the
+        last step, and its weighted input at the last step. The 200 neurons with the largest weights are kept. For all
+        other data "auto" is a search.
     loss : {"auto", "squared"}
-        "auto" is squared.
+        The loss that training lowers. "auto" is squared.
     intercept : bool or "free"
-        Add an always-firing neuron. The mean of the targets is part of its weight, unpenalised. What is learned beside
-        it is penalised like any other weight, or with "free" not at all. Readouts that count spikes do not read it:
-        with them, leave it out.
+        Whether the output also reads a neuron that always fires. The mean of the targets is part of its weight, and is
+        not penalised. The rest of its weight is penalised like any other, except with "free". Readouts that count
+        spikes cannot read this neuron: pass False with them.
     rho, validation_fraction, per_step, timesteps, target, missing
-        As in `SpikingClassifier`; held out sequences are not stratified.
+        As in `SpikingClassifier`, except that there are no classes whose shares are kept.
     bypass : int
-        The network learns what a linear regression on the features at this many last steps leaves. Neurons that never
-        spike add the regression to its outputs, by their membranes. Certificates are about what is left. 0 is none.
+        A linear regression on the features at this many last steps is part of the network. Spikes learn what the
+        regression leaves, and the certificate is about that. Neurons that never spike pass the regression on to the
+        outputs by their membrane potentials. With 0 there is no regression.
     tol, max_iter, device, random_state, members, verbose
         As in `SpikingClassifier`.
 
     Attributes
     ----------
     bypass_ : Bypass or None
-        The linear regression.
+        The linear regression. It is None without `bypass`.
     target_scale_ : TargetScale
-        The unit and the zero of each output in the program.
+        The mean and the standard deviation by which each output of y is scaled.
     network_, certificate_, n_iter_, dual_gap_, n_features_in_, trained_, beta_, path_, history_, stopped_, members_
         As in `SpikingClassifier`.
 

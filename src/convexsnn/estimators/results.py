@@ -192,7 +192,7 @@ class Results(ABC):
         ValueError
             When the data do not fit the network, or `inputs` names a sequence that there is not.
         """
-        from convexsnn.report.writing import write_report  # a later room: see tests/test_house.py
+        from convexsnn.report.writing import write_report  # a later module: see tests/test_house.py
 
         check_is_fitted(self)
         given = {"train": train, "val": val, "test": test}

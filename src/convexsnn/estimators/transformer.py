@@ -74,7 +74,7 @@ class SpikingTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         Parameters
         ----------
         X, y, sample_weight, lengths, validation
-            As of `SpikingClassifier.fit`.
+            As in `SpikingClassifier.fit`.
 
         Raises
         ------

@@ -12,9 +12,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from convexsnn.checks import check_flag
 from convexsnn.observer import Observer
-from convexsnn.progress import shown_progress
+from convexsnn.progress import watched
 from convexsnn.solvers.base import Progress
 
 _callbacks: Any = import_module("sklearn.callback") if find_spec("sklearn.callback") is not None else None
@@ -29,10 +28,8 @@ def with_observers(fit: Callable[..., Any]) -> Callable[..., Any]:
     def run(
         self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, observer: Observer | None = None, **more: Any
     ) -> Any:
-        told = Observer() if observer is None else observer
         with ExitStack() as stack:
-            if check_flag("verbose", self.verbose):
-                told = told.and_then(stack.enter_context(shown_progress(self.tol)))
+            told = stack.enter_context(watched(observer, verbose=self.verbose, tol=self.tol))
             if _callbacks is not None:
                 told = told.and_then(stack.enter_context(_called_back(self, X, y)))
             return fit(self, X, y, sample_weight, observer=told, **more)

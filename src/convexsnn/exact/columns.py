@@ -99,7 +99,7 @@ class ExactFit:
 
     @property
     def certificate(self) -> Certificate:
-        """Of scope "global"."""
+        """The certificate, of scope "global"."""
         return self.trained.certificate
 
     @property
@@ -109,7 +109,7 @@ class ExactFit:
 
     @property
     def seconds(self) -> float:
-        """Of the solver."""
+        """Seconds that the solver took."""
         return self.trained.seconds["solve"]
 
     def score_of(self, rows: Validation) -> float:

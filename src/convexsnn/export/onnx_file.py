@@ -38,7 +38,7 @@ def program_of(network: Network, steps: int, *, batch_first: bool = False) -> to
     Raises
     ------
     ValueError
-        As of `to_torch`, and when `steps` is not a whole number of at least 1.
+        As in `to_torch`, and when `steps` is not a whole number of at least 1.
     """
     check_integer("steps", steps)
     module = Outputs(to_torch(network, batch_first=batch_first)).requires_grad_(False).eval()
@@ -68,7 +68,7 @@ def to_onnx(network: Network, path: str | PathLike[str], *, steps: int, batch_fi
     Raises
     ------
     ValueError
-        As of `to_torch`.
+        As in `to_torch`.
     RuntimeError
         When ONNX Runtime gives other outputs than the network. Nothing is written.
     ImportError

@@ -283,7 +283,7 @@ class _Reader:
             raise ValueError(f"graph: {name} ({kind}) stands where neurons ({', '.join(NEURONS)}) are needed")
         for rest in ("v_leak", "v_reset"):
             if getattr(node, rest, None) is not None and bool(self.tensor(name, rest).any()):
-                raise ValueError(f"graph: {name} has {rest} other than 0, which no neuron of ours has")
+                raise ValueError(f"graph: {name} has {rest} other than 0, which no neuron of convexsnn has")
         m = weight.shape[1]
         gain, leak = self.gain_and_leak(name, m)
         fires, reset = name, "none" if kind == "CubaLIF" else "hard"
@@ -358,11 +358,11 @@ class _Reader:
         return node_array(getattr(self.nodes[name], field), f"graph: {field} of {name}")
 
     def tensor(self, name: str, field: str) -> Tensor:
-        """The same in the dtype of the network."""
+        """The array as a tensor in the dtype of the network."""
         return torch.from_numpy(self.array(name, field)).to(self.dtype)
 
     def each(self, name: str, field: str, m: int) -> Tensor:
-        """The same for each of m neurons, (m,); one number may stand for all."""
+        """A tensor with a number for each of m neurons, (m,); one number may stand for all."""
         return self.spread(self.tensor(name, field), f"graph: {field} of {name}", m)
 
     @staticmethod

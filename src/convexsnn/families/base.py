@@ -64,7 +64,7 @@ def family(cls: type) -> type:
 class WitnessFamily(ABC):
     """Where hidden weights come from, with all the settings that this depends on.
 
-    Settings are fields, so one that a family does not heed cannot be given to it. Families are compared by their
+    Settings are fields, so one that a family does not use cannot be given to it. Families are compared by their
     settings, are never changed, and are joined by ``+``. scikit-learn sees them as nested parameters, such as
     ``witnesses__depth``.
     """

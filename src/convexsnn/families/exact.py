@@ -18,9 +18,10 @@ from convexsnn.witnesses.architecture import NeuronKind
 
 @family
 class Exact(WitnessFamily, ExactSettings):
-    """All neurons of one kind: no network of one or two hidden layers of them is better, and this is proved.
+    """All neurons of one kind. It is proved that no network of one or two hidden layers of them is better.
 
-    For little data: what would cost too much is refused, with what it would cost. The certificate has scope "global".
+    This is for little data. A problem that would cost too much is refused, and the message says what it would cost. The
+    certificate has scope "global".
 
     Attributes
     ----------
@@ -105,7 +106,7 @@ class Exact(WitnessFamily, ExactSettings):
         return replace(family, layers=2, below=FirstLayer(family.units[0], self.first_layer))
 
     def networks_of(self, problem: Problem) -> NetworkFamily:
-        """The same, for a problem."""
+        """The networks of this family for a problem."""
         return self.networks(problem.input.n_features, every_step=problem.every_step, intercept=problem.intercept)
 
     def columns(self, problem: Problem, run: Run) -> ExactColumns:

@@ -18,7 +18,7 @@ from convexsnn.witnesses.gaussian import VARIANTS, Variant
 
 @family
 class Gaussian(LayeredFamily):
-    """Hidden weights drawn at random from a normal distribution: in no time, and of any shape.
+    """Hidden weights drawn at random from a normal distribution. This is quick, and layers may have any shape.
 
     Attributes
     ----------

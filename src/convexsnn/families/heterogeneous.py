@@ -20,7 +20,7 @@ from convexsnn.witnesses.heterogeneous import Range
 class Heterogeneous(LayeredFamily):
     """Gaussian hidden weights, with a leak, a threshold, a gain and a bias drawn for each neuron.
 
-    A range is a pair (smallest, largest). Numbers in it are drawn evenly on a logarithmic axis.
+    A range is a pair (smallest, largest). Numbers are drawn from it so that their logarithms are uniform.
 
     Attributes
     ----------

@@ -22,26 +22,26 @@ WINDOWS, WINDOWED, PILOT = (4,), 0.4, 0.4
 class Kernels(SampledFamily):
     """Threshold neurons that see the input of several steps at once, with delays, and are read by how often they fire.
 
-    Each neuron is a convolution with random weights, a dilation and a threshold. The thresholds are made for the
-    training sequences, so these neurons suit sequences of real numbers, whatever the units of their features.
+    Each neuron is a convolution with random weights, a dilation and a threshold. Thresholds are chosen from what the
+    neuron sees in the training sequences. So these neurons suit sequences of real numbers in any unit.
 
     Attributes
     ----------
     last : int
-        There are this many neurons, in one layer.
+        The number of neurons, all in one layer.
     lengths : tuple of int
         Each neuron sees each of its features at one of these numbers of steps, at least 1.
     readouts : tuple of str
-        The output reads these of each neuron. rate is how often it fires over the whole sequence, and count the same as
-        a number of steps. spike is whether it fires at the last step. analog is its weighted sum there, which is no
-        spike.
+        What the output reads of each neuron. "rate" is the share of the steps at which it fires, and "count" is the
+        number of these steps. "spike" is 1 if it fires at the last step. "analog" is its weighted input at the last
+        step, a real number.
     windows : tuple of int
-        The output also reads how often each neuron fires in this many equal parts of the longest sequence, at least 2,
-        for each of these numbers.
+        For each of these numbers, at least 2, sequences are cut into this many equal parts, measured on the longest.
+        The output also reads how often each neuron fires in each part.
     choose_windows : bool
-        Choose by a sample of the training data between these neurons, and two fifths as many that are also read in
-        four windows. Windows say when a neuron fires. The squared loss with the ridge penalty can choose, as it knows
-        the error on sequences that are left out.
+        Whether the data choose if windows are used. These neurons are compared on a sample of the training data with
+        two fifths as many that are also read in four windows. Windows tell when a neuron fires. This needs the squared
+        loss and the ridge penalty, with which the error on left-out sequences is known.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
 

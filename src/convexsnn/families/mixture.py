@@ -16,12 +16,12 @@ from convexsnn.witnesses import mix
 
 @family
 class Mixture(WitnessFamily):
-    """Families joined by ``+``: each samples its own neurons, and a search may go on from all of them.
+    """Families joined by ``+``. Each samples neurons of its own, and a search may start from all of them.
 
     Attributes
     ----------
     parts : tuple of WitnessFamily
-        Sampled families; the last may be a `Search`.
+        The families in their order. Only the last may be a `Search`.
     """
 
     name: ClassVar[str] = "mixture"
@@ -83,7 +83,7 @@ class Mixture(WitnessFamily):
 
     @property
     def given(self) -> tuple[Hidden, ...]:
-        """Those of all parts, in their order."""
+        """The hidden layers that all parts hold as settings, in the order of the parts."""
         return tuple(layers for part in self.parts for layers in part.given)
 
     def check(self, *, every_step: bool, device: str = "cpu") -> None:

@@ -17,7 +17,10 @@ from convexsnn.witnesses.reservoir import SAMPLE
 
 @family
 class Reservoir(LayeredFamily):
-    """LIF neurons with gaussian weights, whose leak, threshold and input scale are tuned to a branching ratio of 1.
+    """LIF neurons with gaussian weights, whose activity is tuned so that it neither dies out nor grows.
+
+    Leak, threshold and input scale are tuned until each spike leads to about one spike a step later (a branching ratio
+    of 1).
 
     Attributes
     ----------

@@ -21,10 +21,10 @@ STEPS, EPOCHS = 2000, (10, 60)
 
 @family
 class Surrogate(LayeredFamily, SurrogateSettings):
-    """The hidden layers of a network that is trained from scratch, on the problem's own objective.
+    """The hidden layers of a network that is trained from scratch with surrogate gradients, on the same objective.
 
-    Weights begin large, so that deep layers spike from the start, and leaks are learned: chosen on sequential digits,
-    with and without recurrent weights, and on 3000 images of sequential MNIST.
+    Weights are large at the start, so that deep layers spike, and leaks are learned. These defaults were chosen on
+    sequential digits, with and without recurrent weights, and on 3000 images of sequential MNIST.
 
     Attributes
     ----------
@@ -36,9 +36,9 @@ class Surrogate(LayeredFamily, SurrogateSettings):
     threshold : float
         A LIF neuron fires when its membrane potential reaches this value. Training begins with this value.
     taps : int
-        Neurons of the first layer see their input at so many steps: now, and some steps ago, with equal gaps. The first
-        branch has gaps of one step, and the last such that the taps span half of a sequence. With 1 there are no
-        delays, and with more `standardise` leaves the mean of the input as it is.
+        Neurons of the first layer see their input at this many steps: now, and at earlier steps with equal gaps. The
+        gaps of the first branch are one step, and those of the last branch are so wide that its taps span half of a
+        sequence. With 1 there are no delays. With more than 1, `standardise` does not subtract the mean of the input.
     epochs : int, optional
         Training passes over the sequences this many times. Without a number it takes about 2000 steps, in 10 to 60
         passes.

@@ -89,7 +89,7 @@ def _readout(family: Any, target: Target) -> Any:
 
 
 def _readouts(family: Any, target: Target) -> tuple[str, ...]:
-    """Of kernels; several are the readout of that name."""
+    """The readouts of kernels that the target has; more than one need a target with the readout "several"."""
     held = tuple(own for own in family.readouts if own in target.readouts) or ("count",)
     return held if "several" in target.readouts else held[:1]
 

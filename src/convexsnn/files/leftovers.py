@@ -29,7 +29,7 @@ def left_of(target: Path, kind: str) -> list[Path]:
 
 
 def left_in(folder: Path, prefix: str) -> list[Path]:
-    """The same, of all names in a folder that begin with `prefix`."""
+    """What killed runs left in a folder: paths whose names begin with `prefix` and that nobody uses."""
     try:
         return [path for path in folder.iterdir() if path.name.startswith(prefix) and not _in_use(path)]
     except OSError:

@@ -69,7 +69,7 @@ class KernelReadout:
 
     @classmethod
     def of(cls, rows: AnsweredRows, columns: Tensor) -> KernelReadout:
-        """Of columns (n, P) of kernels."""
+        """The readout of columns (n, P) of kernels."""
         ones = columns.new_ones(len(columns), int(rows.intercept))
         values = torch.cat([columns, ones], dim=1).T.contiguous()
         program = ConvexProgram(RealColumns(values), rows.targets, Squared(), Ridge(), FIRST_RHO, rows.weights)

@@ -141,7 +141,7 @@ def _candidates(found: Hidden, given: Sequences, settings: KernelSearchSettings,
 def _best(
     candidates: Hidden, readout: KernelReadout, rows: AnsweredRows, count: int, generator: torch.Generator
 ) -> Hidden:
-    """Those of the candidates that are worth most together, priced on some of the rows."""
+    """The candidates that lower the objective most together, judged on some of the rows."""
     most = min(MOST_PRICED, max(LEAST_PRICED, PRICED_STEPS // rows.sequences.n_steps))
     some = torch.randperm(len(rows.targets), generator=generator)[: max(most, 2 * count)]
     columns = rates(candidates, rows.sequences.take(some)) * rows.root[some]

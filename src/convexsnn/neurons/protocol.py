@@ -1,11 +1,11 @@
-"""What a neuron kind is: the vocabulary of every file in this room (theory.md section 1).
+"""What a neuron kind is: the vocabulary of every file in this folder (theory.md section 1).
 
 A kind is a frozen dataclass that derives from `Neuron`. Its fields that are tensors have one value a neuron; its other
 fields are settings that all neurons of the layer share, such as the reset. It has a `name`, says how many tensors its
 state has, and makes one pure `step`. From these alone all else follows: taking some of the neurons, moving them to
 another device, comparing them, writing them to files and reading them back.
 
-To add a kind: a file in this room, and an entry in `NEURONS`. The simulator, the dictionary, training on a given
+To add a kind: a file in this folder, and an entry in `NEURONS`. The simulator, the dictionary, training on a given
 `Hidden`, files, costs and predictions then take it. Everything that knows the equations of a neuron, such as exports,
 bounds and surrogate gradients, takes the kinds it names and refuses others by name.
 """

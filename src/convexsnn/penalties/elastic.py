@@ -47,7 +47,7 @@ class Elastic:
         return self.norm.value(W) + 0.5 * self.ridge * W.square().sum()
 
     def prox(self, W: Tensor, step: float) -> Tensor:
-        """That of the norm, divided by 1 + step * ridge."""
+        """The proximal map of the norm, divided by 1 + step * ridge."""
         return self.norm.prox(W, step) / (1.0 + step * self.ridge)
 
     def excess(self, G: Tensor, rho: float) -> float:  # noqa: ARG002 - nothing is outside

@@ -42,7 +42,8 @@ def surroundings(dtype: torch.dtype = torch.float32, device: torch.device | str 
 
 
 def surroundings_of(weight: Tensor) -> Any:
-    """Those in which a module with this weight runs: the caller's default dtype and device where they fit the weight.
+    """The settings in which a module with this weight runs: the caller's default dtype and device if they fit the
+    weight.
 
     A module in float64 may need the default float64 under which it was made; one in float32 would change under it.
     """

@@ -1,4 +1,4 @@
-"""Which Linear of a module is the readout, and which layer's spikes it reads."""
+"""Which layer of a module is the readout, and which layer's spikes it reads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+
+from convexsnn.polishing.layer import OutputLayer
 
 # Classes, or bases of classes, whose modules spike: of snnTorch, SpikingJelly, Norse, and of our own exports.
 SPIKING = {
@@ -27,7 +29,7 @@ SILENT = {"NonSpikingBaseNode", "LI", "LICell", "LIBox", "LIBoxCell", "LILinearC
 class Parts(NamedTuple):
     """The readout and the layer that spikes before it, with their names in the module."""
 
-    readout: nn.Linear
+    readout: OutputLayer
     readout_name: str
     spikes: nn.Module
     spikes_name: str
@@ -43,9 +45,9 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
     TypeError
         When `module` is not a torch module.
     ValueError
-        When a named part is not in the module, there is no spiking layer, or several Linears could be the readout. Also
-        when the readout is no `nn.Linear`, its weight is no parameter, spiking neurons follow it, or its weights are
-        not finite or those of another layer too.
+        When a named part is not in the module, there is no spiking layer, or several layers could be the readout. Also
+        when the readout is neither an `nn.Linear` nor a 1 x 1 convolution, its weight is no parameter, or spiking
+        neurons follow it. Its weights must be finite, and not those of another layer too.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, not {type(module).__name__}")
@@ -53,15 +55,15 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
     order = list(names)
     told_readout = None if readout is None else _told("readout", readout, module, names)
     told_spikes = None if spikes is None else _told("spikes", spikes, module, names)
-    if told_readout is not None and not isinstance(told_readout, nn.Linear):
+    if told_readout is not None and OutputLayer.of(told_readout) is None:
         instead = _instead(told_readout, names)
         raise ValueError(
-            f"readout {names[told_readout]!r} is a {type(told_readout).__name__}, which is not linear in "
-            f"weights that we can solve for: it must be a torch.nn.Linear{f'. {instead}' if instead else ''}"
+            f"readout {names[told_readout]!r} is a {type(told_readout).__name__}, which is not linear in weights that "
+            f"we can solve for: it must be a torch.nn.Linear or a 1 x 1 convolution{f'. {instead}' if instead else ''}"
         )
     spiking = [part for part in order if is_spiking(part)]
     inside = {inner for part in spiking for inner in part.modules()}
-    linear = [part for part in order if isinstance(part, nn.Linear) and part not in inside]
+    linear = [part for part in order if OutputLayer.of(part) is not None and part not in inside]
     last = told_readout or _last_readout(linear, spiking if told_spikes is None else [told_spikes], order, names)
     before = [part for part in spiking if order.index(part) < order.index(last)]
     if told_spikes is None and not before:
@@ -70,32 +72,33 @@ def find_parts(module: nn.Module, readout: str | nn.Module | None, spikes: str |
             "of the layer whose output it reads"
         )
     source = told_spikes or before[-1]
-    assert isinstance(last, nn.Linear)
+    layer = OutputLayer.of(last)
+    assert layer is not None
     if not {"weight", "bias"} <= last._parameters.keys():
         raise ValueError(
             f"readout {names[last]!r}: its weight is computed from other parameters (weight_norm and the like), so it "
             "cannot be set; remove that first, e.g. with torch.nn.utils.parametrize.remove_parametrizations"
         )
-    _check_own_weights(last, names)
-    return Parts(last, names[last], source, names[source])
+    _check_own_weights(layer, names)
+    return Parts(layer, names[last], source, names[source])
 
 
-def _check_own_weights(readout: nn.Linear, names: dict[nn.Module, str]) -> None:
+def _check_own_weights(readout: OutputLayer, names: dict[nn.Module, str]) -> None:
     """ValueError where a weight of the readout is not finite, or is also a weight of another layer."""
     own = {name: value for name, value in (("weight", readout.weight), ("bias", readout.bias)) if value is not None}
     for name, value in own.items():
         if not bool(torch.isfinite(value).all()):
-            raise ValueError(f"readout {names[readout]!r}: its {name} is not finite (NaN or infinity)")
+            raise ValueError(f"readout {names[readout.layer]!r}: its {name} is not finite (NaN or infinity)")
     storages = {value.untyped_storage().data_ptr(): name for name, value in own.items()}
     for part, part_name in names.items():
         for other in [*part._parameters.values(), *part._buffers.values()]:
-            if part is readout or other is None:
+            if part is readout.layer or other is None:
                 continue
             shared = storages.get(other.untyped_storage().data_ptr())
             if shared is not None:
                 raise ValueError(
-                    f"readout {names[readout]!r} shares its {shared} with layer {part_name!r}, which would be changed "
-                    "with it: give the readout weights of its own first, e.g. a clone"
+                    f"readout {names[readout.layer]!r} shares its {shared} with layer {part_name!r}, which would be "
+                    "changed with it: give the readout weights of its own first, e.g. a clone"
                 )
 
 
@@ -108,6 +111,8 @@ def _last_readout(
         )
     place = order.index
     after = [part for part in linear if place(part) > place(spiking[-1])]
+    # Convolutions after the last neurons may be shortcuts of a block: a Linear, where there is one, is the readout.
+    after = [part for part in after if isinstance(part, nn.Linear)] or after
     hints = [_instead(part, names) for part in order if place(part) > place(spiking[-1])]
     if not after and any(hints):
         raise ValueError(f"no torch.nn.Linear follows the last spiking layer. {next(filter(None, hints))}")
@@ -133,11 +138,6 @@ def _last_readout(
 
 def _instead(part: nn.Module, names: dict[nn.Module, str]) -> str | None:
     """What to write instead of a readout that is no `nn.Linear`, though one would do the same."""
-    kernel = getattr(part, "kernel_size", None)
-    if hasattr(part, "out_channels") and kernel is not None and set(kernel) == {1}:
-        return (
-            f"{names[part]!r} is a 1 x 1 convolution: behind a pooling over places it is a Linear, of weight.flatten(1)"
-        )
     if type(part).__name__ in ("LILinearCell", "LILinear"):
         return f"{names[part]!r} has its weights inside: write torch.nn.Linear and LICell instead"
     return None

@@ -132,7 +132,7 @@ class LossThroughHead:
 
     @property
     def name(self) -> str:
-        """That of the loss, and that a head lies between."""
+        """The name of the loss, and that it is taken after a head."""
         return f"{self.inner.name} through a head"
 
     @property
@@ -171,7 +171,7 @@ class LossThroughHead:
 
 @dataclass(frozen=True, eq=False)
 class DirectedLossThroughHead(LossThroughHead):
-    """The same of a loss that bounds its rounding; see `DirectedLoss`.
+    """A loss through a head, for a loss that bounds its rounding (see `DirectedLoss`).
 
     The point of the domain that a dual vector V stands for is u M exactly, u the rounded quotients of `_inner_dual`.
     """
@@ -195,5 +195,5 @@ class DirectedLossThroughHead(LossThroughHead):
         return (product - U) + lost if rest is None else (product - U) + (lost + rest @ self.matrix)
 
     def excess(self, V: Tensor, Y: Tensor) -> float:
-        """That of the loss, and room for the rounding of quotients, which may leave an interval by some units."""
+        """The excess of the loss, and a margin for quotients that rounding puts outside of their interval."""
         return max(1.0, self.inner.excess(self._inner_dual(V), Y)) * (1.0 + 32.0 * UNIT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from convexsnn.checks import check_choice
 from convexsnn.losses import Loss, loss_of
 from convexsnn.notices import warn
+from convexsnn.observer import Observer
 from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.batches import Rows, read_labels
 from convexsnn.polishing.context import surroundings, surroundings_of
@@ -25,6 +27,7 @@ from convexsnn.polishing.result import Old, Polished
 from convexsnn.polishing.tape import TIMES, RunModule, Tape
 from convexsnn.polishing.targets import check_classes, encode, row_weights
 from convexsnn.polishing.write import HeldOut, Polishing
+from convexsnn.progress import watched
 from convexsnn.regularisation import Regularisation
 from convexsnn.solvers import SolverOptions
 
@@ -48,6 +51,8 @@ def polish(
     rho: float | None = None,
     tol: float = 1e-6,
     max_iter: int = 1000,
+    verbose: bool = False,
+    observer: Observer | None = None,
 ) -> Polished:
     """Solve for the readout weights of a trained spiking network: optimal for its own spikes, sparse, certified.
 
@@ -74,7 +79,7 @@ def polish(
         labels each time. y holds class indices (n,), or real targets (n,) or (n, C) for the squared loss. See `rows`
         for other batches.
     readout : str or Module, optional
-        The `nn.Linear` to solve for, or its name. None is the one Linear after the last spiking layer.
+        The `nn.Linear` or 1 x 1 convolution to solve for, or its name. None is the one after the last spiking layer.
     spikes : str or Module, optional
         The spiking layer that the readout reads, or its name. None is the last spiking layer of a known kind.
     time : {"steps", "first", "batch"}
@@ -109,6 +114,10 @@ def polish(
         The relative duality gap to certify, more than 0.
     max_iter : int
         The solver stops after this many iterations.
+    verbose : bool
+        Whether progress is shown on standard error, as the estimators show it. Nothing else changes.
+    observer : Observer, optional
+        Its functions are called during the work, as in the `fit` of an estimator.
 
     Returns
     -------
@@ -144,13 +153,13 @@ def polish(
     check_choice("time", time, TIMES)
     parts = find_parts(module, readout, spikes)
     declared = None if head is None else OutputMap.read(head, parts.readout.out_features)
-    setup = Showing(Tape(parts, time, run, module), rows, pool)
-    with surroundings_of(parts.readout.weight):
-        polishing = _record(setup, loader, declared, program_loss, omega)
+    tape = Tape(parts, time, run, module)
+    with watched(observer, verbose=verbose, tol=tol) as told, surroundings_of(parts.readout.weight):
+        polishing = _record(Showing(tape, rows, pool, told), loader, declared, program_loss, omega)
         held = None if validation is None else HeldOut.read(polishing, validation)
         with surroundings():
             betas = polishing.program.betas(regularisation)
-        result = polishing.run(betas, options, held)
+        result = polishing.run(betas, replace(options, callback=told.solved), held)
     _warn(result, tol)
     return result
 

@@ -39,7 +39,7 @@ class Pooling:
             )
         check_choice("pooling", self.kind, POOLINGS)
         if (self.kind == "leaky") != (self.leak is not None):
-            raise ValueError("leak goes with pooling='leaky', which needs it")
+            raise ValueError("leak must be given with pooling='leaky', and with no other pooling")
         if self.leak is not None:
             check_real("leak", self.leak, 0.0, 1.0)
         if self.every_step and self.kind != "last":

@@ -190,7 +190,7 @@ def _describe(
     declared: OutputMap | None,
     answers: list[ProbeAnswer],
 ) -> str:
-    """Both numbers, and what would fit."""
+    """The declared and the heard numbers in words, and which declaration would fit."""
     what = "pooled readout" if declared is None else "pooled readout through head"
 
     def pair(said: Tensor, answered: Heard) -> tuple[Tensor, Tensor]:

@@ -136,7 +136,7 @@ class ReadoutProgram:
         return certify(problem.program(self.dictionary.columns), self.dictionary.to_columns(weights), dual)
 
     def disagreement(self, own: Tensor, weights: Tensor, *, eps: float, terms: int, shifted: bool) -> str | None:
-        """Both numbers where the module's own outputs are not those of the program beyond rounding; else None."""
+        """Both numbers, where the module's outputs differ from the program's by more than rounding; else None."""
         S = self.scores(weights)
         size = _absolute(self.dictionary.columns).matmul(self.dictionary.to_columns(weights.abs()))
         size = size @ self.head.matrix.abs().T
@@ -149,7 +149,7 @@ class ReadoutProgram:
         return f"of row {row} the pooled readout is {shown(S[row])}, the module's own output {shown(own[row])}"
 
     def beta_of_first_weight(self, candidate: Candidate) -> float:
-        """About the beta below which a solution of none but bias weights gets others."""
+        """About the beta below which other weights than those of the bias become nonzero."""
         norm = norm_below(self.penalty, "a beta at which weights appear")
         norms = norm.row_norms(self.dictionary.columns.rmatmul(candidate.solution.U))
         if self.bias:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from convexsnn.dictionary import Dictionary
+from convexsnn.observer import Observer
 from convexsnn.polishing.batches import CHANGES, FIXED, Labels, Rows, ShownBatch, same_batches
 from convexsnn.polishing.context import as_it_was
 from convexsnn.polishing.head import OutputMap
@@ -34,11 +35,14 @@ class Showing:
     tape : Tape
     rows : Rows
     pooling : Pooling
+    observer : Observer
+        Who is told how far the work is.
     """
 
     tape: Tape
     rows: Rows
     pooling: Pooling
+    observer: Observer = field(default_factory=Observer)
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -125,6 +129,7 @@ def record(setup: Showing, loader: Iterable[Any], labels: Labels, listened: List
     ValueError
         When the loader gives other labels or another first batch than before, or NaN is read.
     """
+    setup.observer.begin("record what the readout reads")
     with setup.still():
         try:
             store, own = _fill(BitStore, setup, loader, labels, listened)
@@ -166,4 +171,5 @@ def _fill(
             raise ValueError("the readout reads NaN or infinity")
         store.add(values, batch.lengths, batch.keep)
         own.append(outputs)
+        setup.observer.simulate(sum(map(len, own)), len(labels.values))
     return store, torch.cat(own)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convexsnn.certificate import Certificate
 from convexsnn.facts import WithFacts
+from convexsnn.polishing.layer import OutputLayer
 from convexsnn.solvers import Status
 
 
@@ -35,7 +36,7 @@ class Measured(NamedTuple):
 
 
 class PolishPoint(NamedTuple):
-    """One of several betas.
+    """What came of one of several betas.
 
     Attributes
     ----------
@@ -60,7 +61,7 @@ class PolishPoint(NamedTuple):
 class Old:
     """The weights of a readout before it was polished."""
 
-    def __init__(self, readout: nn.Linear) -> None:
+    def __init__(self, readout: OutputLayer) -> None:
         self.readout = readout
         self.weight = readout.weight.detach().clone()
         self.bias = None if readout.bias is None else readout.bias.detach().clone()
@@ -71,12 +72,9 @@ class Old:
         rows = [self.weight.T] if self.bias is None else [self.weight.T, self.bias[None]]
         return torch.cat(rows).to("cpu", torch.float64)
 
-    @torch.no_grad()
     def put_back(self) -> None:
-        """Into the readout, bit for bit."""
-        self.readout.weight.copy_(self.weight)
-        if self.bias is not None:
-            self.readout.bias.copy_(self.bias)
+        """Write them into the readout, bit for bit."""
+        self.readout.write(self.weight, self.bias)
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,13 +52,13 @@ class Tape:
 
         def listen(_: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
             step = len(read)
-            read.append(given[0].detach())
-            said.append(out.detach())
+            read.append(readout.without_places(given[0].detach()))
+            said.append(readout.without_places(out.detach()))
             return None if instead is None else self._as_said(instead, step, out)
 
         readout = self.parts.readout
         hooks = [
-            readout.register_forward_hook(listen),
+            readout.layer.register_forward_hook(listen),
             self.parts.spikes.register_forward_hook(lambda _, __, out: spikes.append(out)),
         ]
         x = x.to(readout.weight.device) if isinstance(x, Tensor) else x
@@ -79,7 +79,8 @@ class Tape:
         elif self.time == "batch":
             given = instead.transpose(0, 1)
         else:
-            given = instead.flatten(0, 1) if out.ndim == 2 else instead
+            flat = self.parts.readout.without_places(out).ndim == 2
+            given = instead.flatten(0, 1) if flat else instead
         return given.to(out).reshape(out.shape)
 
     def _over_time(self, heard: list[Tensor], n: int) -> Tensor:
@@ -126,6 +127,5 @@ def check_layers(parts: Parts, heard: Heard) -> None:
     said = heard.said
     if said.shape != expected.shape or not torch.allclose(said.to(expected.dtype), expected, rtol=1e-2, atol=near):
         raise ValueError(
-            f"readout {parts.readout_name!r} does not give W x + b, though it is a Linear: what it gives cannot be "
-            "solved for"
+            f"readout {parts.readout_name!r} does not give W x + b of what it reads: what it gives cannot be solved for"
         )

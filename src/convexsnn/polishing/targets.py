@@ -49,7 +49,7 @@ def _real_targets(labels: Tensor, outputs: int, loss: Loss) -> Tensor:
     if "reals" not in loss.target_kinds or values.shape[1] != outputs:
         able = " or ".join(repr(other.name) for other in LOSSES.values() if "reals" in other.target_kinds)
         raise ValueError(
-            f"labels are {labels.dtype} of shape {tuple(labels.shape)}: real targets go with loss={able} and a "
+            f"labels are {labels.dtype} of shape {tuple(labels.shape)}: real targets need loss={able} and a "
             f"module of as many outputs (it has {outputs}); class indices must be integers"
         )
     if not bool(torch.isfinite(values).all()):
@@ -66,7 +66,7 @@ def check_classes(labels: Tensor, outputs: int, *, allow_missing: bool) -> None:
         return
     present, classes = set(labels.unique().tolist()), 2 if outputs == 1 else outputs
     if len(present) == 1:
-        raise ValueError(f"labels are all of class {present.pop()}: there is nothing to tell apart")
+        raise ValueError(f"labels are all of class {present.pop()}: there must be at least two classes")
     missing = sorted(set(range(classes)) - present)
     if missing and not allow_missing:
         shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
@@ -81,7 +81,7 @@ def row_weights(labels: Labels, rows: Rows) -> Tensor | None:
     if rows.class_weight is None:
         return labels.weights
     if labels.values.is_floating_point():
-        raise ValueError("class_weight goes with class labels, and the labels are real numbers")
+        raise ValueError("class_weight is for class labels, but the labels are real numbers")
     y = labels.values.numpy()
     classes = np.unique(y)
     if isinstance(rows.class_weight, Mapping):

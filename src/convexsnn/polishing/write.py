@@ -6,14 +6,15 @@ import time as clock
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convexsnn.labels import decide
 from convexsnn.polishing.batches import Labels, read_labels
 from convexsnn.polishing.context import surroundings
+from convexsnn.polishing.layer import OutputLayer
 from convexsnn.polishing.readout_program import Candidate, ReadoutProgram
 from convexsnn.polishing.record import Listened, Recorded, Showing, answers
 from convexsnn.polishing.result import Measured, Old, Polished, PolishPoint
@@ -50,7 +51,7 @@ class Polishing:
         """Solve for all betas, write the weights of one, and judge them."""
         started = clock.perf_counter()
         with surroundings():
-            candidates = list(self._candidates(betas, options))
+            candidates = self._candidates(betas, options)
         self.seconds["solve"] = clock.perf_counter() - started
         with self._undone_on_error():
             unpolished = None if held is None else held.score(self)
@@ -58,6 +59,7 @@ class Polishing:
             picked = self._pick(candidates, points)
             chosen = candidates[picked]
             _write(self.old.readout, chosen.weights)
+            self.setup.observer.begin("run the module with its new weights")
             own = answers(self.setup, self.loader, self.labels, self.listened.reading.how)
             self.check(own, chosen.weights, "after the write ")
             before, after = self._measure(self.old.rows, self.recorded.own, chosen), None
@@ -83,8 +85,13 @@ class Polishing:
                 "output that is clipped, normalised or of varying steps is not linear in the readout"
             )
 
-    def _candidates(self, betas: list[tuple[float, float]], options: SolverOptions) -> Iterator[Candidate]:
-        return self.program.candidates(betas, options, self.old.rows, self.old.weight.dtype)
+    def _candidates(self, betas: list[tuple[float, float]], options: SolverOptions) -> list[Candidate]:
+        solving = self.program.candidates(betas, options, self.old.rows, self.old.weight.dtype)
+        found = []
+        for i, (beta, _) in enumerate(betas, start=1):
+            self.setup.observer.begin(f"beta {beta:.3g} ({i} of {len(betas)})")
+            found += islice(solving, 1)
+        return found
 
     def _point(self, candidate: Candidate, held: HeldOut | None) -> PolishPoint:
         synapses = int(self.program.synapses(candidate.weights).sum())
@@ -191,9 +198,6 @@ class HeldOut:
         return float((decide(own) == self.labels.values).double().mean())
 
 
-@torch.no_grad()
-def _write(readout: nn.Linear, weights: Tensor) -> None:
+def _write(readout: OutputLayer, weights: Tensor) -> None:
     """Weights (F or F + 1, C) into a readout; the last row is the bias, where it has one."""
-    readout.weight.copy_(weights[: readout.in_features].T)
-    if readout.bias is not None:
-        readout.bias.copy_(weights[-1])
+    readout.write(weights[: readout.in_features].T, weights[-1])

@@ -1,6 +1,6 @@
 """Proofs without trust: dual <= optimum <= primal from stored files, in exact rational or outwards rounded arithmetic.
 
-This room stands alone: it imports nothing of the rest of the library, and no torch, only numpy, safetensors and the
+This module stands alone: it imports nothing of the rest of the library, and no torch, only numpy, safetensors and the
 standard library. The folder may be copied elsewhere and run there: ``python -m proof MODEL DATA.npz``.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -69,17 +69,16 @@ def read_rows(X: Any, y: Any, header: dict[str, Any]) -> ProgramRows:
         When the data do not fit one another or the model.
     """
     if callable(X):
-        return _streamed(X, y, header)
+        if y is not None:
+            raise ValueError("y must be None where X is a function that gives batches (X, y)")
+        return _streamed(cast("Callable[[], Iterable[Any]]", X), header)
     part = _read_part(X, y, header)
     return ProgramRows(lambda: [part], part.values.shape, part.lengths, part.targets)
 
 
-def _streamed(batches: Callable[[], Iterable[Any]], y: Any, header: dict[str, Any]) -> ProgramRows:
-    if y is not None:
-        raise ValueError("y must be None where X is a function that gives batches (X, y)")
-
+def _streamed(batches: Callable[[], Iterable[Any]], header: dict[str, Any]) -> ProgramRows:
     def read() -> Iterator[RowsPart]:
-        return (_read_part(*batch, header) for batch in batches())
+        return (_read_part(X, y, header) for X, y in batches())
 
     shapes, lengths, targets = [], [], []
     for part in read():

@@ -48,12 +48,12 @@ class StoredReadout:
 
     @property
     def bits(self) -> bool:
-        """Whether its columns are 0/1."""
+        """Whether the columns of this readout are 0/1."""
         return self.kind in ("spike", "membrane")
 
     @property
     def analog(self) -> bool:
-        """Whether it reads membranes, whose numbers depend on the order in which sums are taken."""
+        """Whether this readout reads membranes, whose numbers depend on the order in which sums are taken."""
         return self.kind == "analog" or any(own.analog for own in self.readouts)
 
 

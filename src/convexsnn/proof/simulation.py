@@ -116,7 +116,7 @@ class _Cell:
     line: list[np.ndarray]
 
     def see(self, below: np.ndarray) -> np.ndarray:
-        """What its weights see at a step at which `below` is shown: zero before the first step."""
+        """The input of the weights at a step at which `below` is shown; it is zero before the first step."""
         self.line = [below, *self.line][: self.layer.delays[-1] + 1]
         late = [self.line[d] if d < len(self.line) else np.zeros_like(below) for d in self.layer.delays]
         return np.concatenate(late, axis=1)

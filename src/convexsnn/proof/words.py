@@ -387,7 +387,7 @@ def _cut(low: int, high: int, theta: int, reset: str) -> list[_Cut]:
 
 
 def _cut_again(cuts: list[_Cut], bias: int) -> list[_Cut]:
-    """The same, cut where the membrane that is left reaches its bias, with the bit that is read."""
+    """The boxes, cut where the membrane reaches its bias, each with the bit that is read."""
     below = [(spike, 0, low, min(high, bias)) for spike, _, low, high in cuts if low < bias]
     return below + [(spike, 1, max(low, bias), high) for spike, _, low, high in cuts if high >= bias]
 

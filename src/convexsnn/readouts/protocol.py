@@ -1,4 +1,4 @@
-"""What a readout is: the vocabulary of every file in this room (theory.md sections 1 and 7).
+"""What a readout is: the vocabulary of every file in this folder (theory.md sections 1 and 7).
 
 A readout says what the output weights see of each neuron of a branch's last layer: one column a neuron, or several
 (`parts`). A kind is a frozen dataclass that derives from `Readout`; its fields are settings, as JSON has them. It may
@@ -7,7 +7,7 @@ changes at every step (`start`, `update`); `over_time.py` has what such kinds sh
 columns are: 0/1 bits or real numbers, and the box in which they lie, from which alone a bound over all networks can be
 had.
 
-To add a kind: a file in this room, and an entry in `READOUTS`. The simulator, the dictionary, training, certificates,
+To add a kind: a file in this folder, and an entry in `READOUTS`. The simulator, the dictionary, training, certificates,
 files, costs and predictions then take it, and with `kappa` the search. What knows how a readout is computed, such as
 exports and the bounds by enumeration, takes the kinds it names and refuses others by name.
 """

@@ -65,7 +65,7 @@ class Several(Readout):
         return tuple(tensor for accumulated in known for tensor in accumulated) if len(known) == len(own) else None
 
     def kappa(self, reads: Sequence[int]) -> torch.Tensor | None:
-        """Those of all, side by side; None where one has none."""
+        """The kappas of all parts, side by side; None where one part has none."""
         own = [readout.kappa(reads) for readout in self.readouts]
         known = [kappa for kappa in own if kappa is not None]
         return torch.cat(known, dim=2) if len(known) == len(own) else None

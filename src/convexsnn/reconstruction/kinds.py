@@ -1,4 +1,4 @@
-"""What this room knows of kinds of neurons and readouts; others are refused by name."""
+"""What this module knows of kinds of neurons and readouts; others are refused by name."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def keep_neurons(hidden: Hidden, read: Tensor, silent: Counts | None = None) -> 
     hidden : Hidden
     read : bool tensor of shape (neurons of the last layers,)
     silent : Counts, optional
-        As of `reconstruct`.
+        As in `reconstruct`.
 
     Returns
     -------

@@ -42,7 +42,13 @@ class Picture:
 
 def picture(draw: Callable[[Any], Any], caption: str, *, size: tuple[float, float], panels: int = 1) -> Picture:
     """What `draw` draws on new axes (an array of them when `panels`, one above the other, is more than one)."""
-    require_matplotlib("a report")
+    drawn = image(draw, "svg", size=size, panels=panels)
+    return Picture("data:image/svg+xml;base64," + base64.b64encode(drawn).decode(), caption, round(96 * size[0]))
+
+
+def image(draw: Callable[[Any], Any], kind: str, *, size: tuple[float, float], panels: int = 1) -> bytes:
+    """What `draw` draws, as the bytes of a file of this kind: "svg" or "png"."""
+    require_matplotlib("a picture")
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -51,6 +57,6 @@ def picture(draw: Callable[[Any], Any], caption: str, *, size: tuple[float, floa
         figure = Figure(figsize=size, layout="constrained")
         heights = [2] + [1] * (panels - 1)
         draw(figure.subplots(panels, 1, sharex=panels > 1, height_ratios=heights))
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    address = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Picture(address, caption, round(96 * size[0]))
+        more: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"dpi": 150}
+        figure.savefig(buffer, format=kind, **more)
+    return buffer.getvalue()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -22,12 +20,12 @@ from convexsnn.display import (
     RasterDisplay,
     WeightsDisplay,
 )
-from convexsnn.display.axes import require_matplotlib
 from convexsnn.display.text import readable
 from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.report import tables
 from convexsnn.report.contents import PageContents
 from convexsnn.report.figures import Picture, picture
+from convexsnn.report.templates import fill, require_pages
 from convexsnn.tasks import Split
 
 # Classes beyond which the numbers in a confusion matrix are too many to read.
@@ -52,16 +50,12 @@ def render(contents: PageContents) -> str:
     ValueError
         When `inputs` names a sequence that there is not, or the data do not fit the network.
     """
-    require_matplotlib("a report")
-    if find_spec("jinja2") is None:
-        raise ImportError("a report needs jinja2: pip install 'convexsnn[plot]'")
-    from jinja2 import Environment, StrictUndefined
-
+    require_pages("a report")
     estimator = contents.estimator
-    template = (files("convexsnn.report") / "page.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(template).render(
+    return fill(
+        "page.html",
         contents=contents,
+        version=contents.version,
         summary=tables.summary(contents),
         settings=tables.settings(contents),
         training=tables.training(contents),
@@ -82,8 +76,6 @@ def render(contents: PageContents) -> str:
             "cost": cost_part(contents),
         },
     )
-    # Names of files may hold what UTF-8 has not.
-    return page.encode("utf-8", "backslashreplace").decode()
 
 
 def certificate_part(contents: PageContents) -> Part:

@@ -13,6 +13,7 @@ from convexsnn.families import Mixture
 from convexsnn.global_bound import BY_HEART, GlobalBound, shown_gap
 from convexsnn.metrics import shown_bound
 from convexsnn.report.contents import SHOWN, PageContents
+from convexsnn.report.text_table import TextTable
 from convexsnn.training import Trained
 
 # Characters of a label, and classes, that a table shows.
@@ -202,16 +203,16 @@ def cost(metrics: Mapping[str, Any]) -> Lines:
     return [(text, form.format(metrics[name])) for name, (text, form) in names.items() if name in metrics]
 
 
-def path(estimator: Estimator) -> list[tuple[str, ...]]:
-    """One line a beta that was compared, beneath a line of headings; nothing of a mean."""
+def path(estimator: Estimator) -> TextTable | None:
+    """One row for each beta that was compared; None where there was only one, and for a mean of several fits."""
     points = [] if estimator.members_ else estimator.path_
     if len(points) < 2:
-        return []
-    scores = ("train score", "validation score", "")
-    lines: list[tuple[str, ...]] = [("beta", "objective", "relative gap", "columns with weight", *scores)]
+        return None
+    head = ("beta", "objective", "relative gap", "columns with weight", "train score", "validation score", "choice")
+    rows = []
     for point in points:
         scored = ["-" if s is None else f"{s:.4f}" for s in (point.train_score, point.validation_score)]
         own = point.certificate
         numbers = (f"{point.beta:.3g}", f"{own.primal:.6g}", f"{own.relative_gap:.1e}", str(point.support))
-        lines.append((*numbers, *scored, "picked" if point.beta == estimator.beta_ else ""))
-    return lines
+        rows.append((*numbers, *scored, "picked" if point.beta == estimator.beta_ else ""))
+    return TextTable("Path of betas", head, tuple(rows))

@@ -36,7 +36,7 @@ def write_report(
         Any of "train", "val" and "test". The certificate is checked on the training data.
     title : str
     inputs : tuple of int
-        As of `PageContents`.
+        As in `PageContents`.
     """
     scores = {name: split_scores(estimator, part.X, part.y) for name, part in splits.items()}
     holds, words = verdict_on(estimator, splits.get("train"))

@@ -116,7 +116,7 @@ def dictionary_kappa(program: ConvexProgram, U: Tensor) -> float:
 
 
 def grouped_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
-    """The same over all patterns d in [0, 1]^n that are constant on groups (n,) of rows.
+    """Kappa over all patterns d in [0, 1]^n that are constant on groups (n,) of rows.
 
     |d^T U| of an output is at most the larger of the sums of positive and of negative parts over the groups: each is
     attained by a pattern.

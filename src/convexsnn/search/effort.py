@@ -67,7 +67,7 @@ class Effort:
 
     @property
     def generations(self) -> int:
-        """Of hill climbing in a round: those asked for, or as many as its share of the effort suffices for."""
+        """Generations of hill climbing in a round: as many as asked for, or as its share of the effort allows."""
         return max(1, min(self.settings.generations, int(self._on_rows / self.population)))
 
     @property

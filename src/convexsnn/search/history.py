@@ -60,7 +60,7 @@ class Round:
 
     @property
     def relative_gap(self) -> float:
-        """Of this round's dictionary."""
+        """The relative gap on the columns of this round."""
         return relative_gap(self.objective, self.dual)
 
     def to_dict(self) -> dict[str, Any]:

@@ -56,23 +56,26 @@ class SearchSettings:
         (rate), the number of these steps (count), or a sum of spikes that leaks by a tenth at every step (leaky). In
         Python any object of `readouts` that sums spikes may be given, such as windows.
     standardise : bool
-        Each feature counts less its mean in training, and in units of its standard deviation there. This is part of the
-        weights and biases of the first layers, so input stays as it is. Features of zeros and ones stay bits.
+        The training mean of each feature is subtracted from it, and the result is divided by its standard deviation.
+        Both become part of the weights and biases of the first layers, so you pass the input as it is. Features that
+        are only 0 or 1 are left alone.
     delays : tuple of int
-        The first layer of every branch sees its input so many steps ago: different numbers of at least 0 in ascending
-        order. What lies before the first step is zero. With delays, `standardise` leaves the mean of the input.
+        At every step the first layer of each branch sees the input of so many steps ago: different integers of at least
+        0 in ascending order. Input before the first step is zero. With delays, `standardise` does not subtract the
+        mean.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
     width : int
         Every layer of a searched branch has this many neurons.
     population : int
-        An oracle varies at most this many branches at once: fewer where the data are large for the effort.
+        An oracle varies at most this many branches at once. It varies fewer if the data are large and the effort is
+        small.
     generations : int
         A round takes at most this many generations of hill climbing. The oracles share them by what each has gained.
     effort : float, optional
-        The search may take this many neuron steps. One is one neuron for one step of one distinct prefix: half a
-        nanosecond on one core. Without a value these are 2e10, about ten seconds of a core, or 3e11 on a GPU. A round
-        takes a twentieth of the effort at most, and the last step a tenth.
+        The search may take this many neuron steps. A neuron step is one neuron simulated for one step of one distinct
+        beginning of a sequence. It takes half a nanosecond on one core. The default is 2e10, about ten seconds of one
+        core, or 3e11 on a GPU. A round takes at most a twentieth of the effort, and the final clean-up a tenth.
     seconds : float, optional
         The search takes this many seconds, instead of an effort. The same seed may then give another network on another
         day.
@@ -83,9 +86,9 @@ class SearchSettings:
     min_drop : float
         A round helps when it lowers the objective by more than this fraction of it.
     stages : tuple of float
-        The search works at these multiples of rho, one after another; the last must be 1. A program of large rho has
-        few columns and is solved in no time. A stage ends when three rounds in a row do not help, or when its share of
-        the effort is spent. A search that is given neurons begins with the last stage.
+        The search works at these multiples of rho, one after another; the last must be 1. With a large rho few columns
+        get weight, so these programs are solved quickly. A stage ends when three rounds in a row do not help, or when
+        its share of the effort is spent. A search that is given neurons begins with the last stage.
     add : int
         A round adds at most this many columns.
     drop_after : int
@@ -93,23 +96,23 @@ class SearchSettings:
     max_columns : int, optional
         The search ends when this many columns carry weight.
     attempts : int
-        The search begins from nothing at most this many times. It begins again where validation data are given and
-        enough effort is left. The attempt with the best validation score is kept, or the columns of all where their
-        program has a better score.
+        The search begins from nothing at most this many times. It begins again if validation data are given and enough
+        effort is left. The attempt with the best validation score is kept. If the columns of all attempts together give
+        a better score, these are kept instead.
     jury : int
-        The search does not begin again after this many attempts with a perfect validation score. Of several with the
-        best score it keeps the one that agrees most with all attempts. They are compared on training sequences that are
-        put together anew.
+        The search does not begin again after this many attempts with a perfect validation score. If several attempts
+        have the best score, it keeps the one whose answers agree most with those of all attempts. The answers are
+        compared on new sequences that are made of parts of training sequences.
     slim : bool
-        At the end, the search leaves out columns as long as the validation score does not fall.
+        At the end, the search removes columns as long as the validation score does not fall.
     prune : int
-        At the end, the search spends the effort of this many rounds on smaller branches. They have the same training
-        columns but fewer connections, or a better validation score.
+        At the end, the search spends the effort of this many rounds on making branches smaller. It takes a smaller
+        branch if the training columns stay the same or the validation score rises.
     round_tol : float
-        The program of a round is solved to this relative duality gap. The search ends when its objective is this close
-        to a bound on every network.
+        The program of a round is solved to this relative duality gap. The search also ends when its objective is within
+        this gap of a lower bound that holds for every network.
     oracles : tuple of str
-        Candidates come from these oracles, some of "restarts", "refinement", "crossing", "inputs" and "ascent".
+        The oracles that propose branches: some of "restarts", "refinement", "crossing", "inputs" and "ascent".
     block : int
         The oracle "ascent" trains branches with this many neurons in every layer. Blocks of 16 to 64 suit a network of
         few columns.

@@ -170,7 +170,7 @@ class _Thinning:
     generator: torch.Generator | None
 
     def __call__(self, h: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Of states (T, n, m), of rows (n, m), or, given `lengths`, of so many rows of each sequence."""
+        """Silence a share of states (T, n, m), of rows (n, m) or, given `lengths`, of the rows of each sequence."""
         if self.share == 0.0:
             return h
         shape = (self.n_sequences, h.shape[-1])

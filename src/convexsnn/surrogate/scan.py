@@ -26,7 +26,7 @@ class ScanSettings:
     Attributes
     ----------
     reset : {"soft", "hard", "none", "delayed"}
-        As of `convexsnn.LIF`; threshold units are LIF neurons of leak 0, threshold 0 and reset "none".
+        As in `convexsnn.LIF`; threshold units are LIF neurons of leak 0, threshold 0 and reset "none".
     surrogate : SurrogateShape
     detach_reset : bool
         No gradient through the spike in the reset (it does go through a layer's recurrent weights).

@@ -89,7 +89,7 @@ def _divisor(rng: np.random.Generator, n: int, digits: int, base: int) -> tuple[
 
 @dataclass(frozen=True)
 class Operation:
-    """One of the four tasks.
+    """One of the four arithmetic tasks.
 
     Attributes
     ----------

@@ -35,7 +35,8 @@ class Streams(NamedTuple):
 class TaskSettings:
     """How much of a task to draw, and in what form. None means the task's default.
 
-    A task refuses what it does not heed: a published set of data with a split of its own has no sizes to choose.
+    A task refuses a setting that it does not use: a published set of data with a split of its own has no sizes to
+    choose.
 
     Attributes
     ----------

@@ -88,7 +88,7 @@ def load_mnist(name: str, settings: TaskSettings, streams: Streams) -> TaskData:
 
 
 def load_fashion_mnist(name: str, settings: TaskSettings, streams: Streams) -> TaskData:
-    """The same of Fashion-MNIST, which has the form of MNIST.
+    """Load Fashion-MNIST, whose files have the form of MNIST's.
 
     Raises
     ------

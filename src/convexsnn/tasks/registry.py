@@ -27,7 +27,7 @@ class TaskFamily:
     parameter : str
         ``none``, ``optional`` or ``required``: whether a ``:parameter`` follows the family's name.
     options : frozenset of str
-        The settings beyond per_step and seed that the family heeds.
+        The settings beyond per_step and seed that the family uses.
     """
 
     load: Callable[[str, TaskSettings, Streams], TaskData]
@@ -103,7 +103,7 @@ def check_task(name: str, settings: TaskSettings) -> None:
 
 
 def smallest(name: str, settings: TaskSettings) -> TaskSettings:
-    """The same settings with one sequence a split, where the task heeds sizes: for those who need its rules only."""
+    """The same settings with one sequence a split, where the task takes sizes: for those who need its rules only."""
     return replace(settings, n_train=1, n_val=1, n_test=1) if _find(name).options >= DRAWN else settings
 
 
@@ -125,7 +125,7 @@ def _unknown(name: str) -> str:
 
 
 def _resolve(name: str, family: TaskFamily, settings: TaskSettings) -> TaskSettings:
-    """`settings` with the defaults of the family, after a check that the family heeds all that was set."""
+    """`settings` with the defaults of the family, after a check that the family uses all that was set."""
     for option in (*sorted(DRAWN), "min_timesteps", "permute", "data_dir", "words"):
         value = getattr(settings, option)
         is_given = len(value) > 0 if isinstance(value, tuple) else value is not None and value is not False

@@ -53,7 +53,7 @@ def with_words(task: TaskData, words: Sequence[Sequence[int]]) -> TaskData:
         y = [*split.y, *added.y] if task.per_step else np.concatenate([np.asarray(split.y), np.asarray(added.y)])
         return Split([*split.X, *added.X], y)
 
-    return replace(task, train=longer(task.train), val=longer(task.val))
+    return replace(task, train=longer(task.train), val=None if task.val is None else longer(task.val))
 
 
 def _of_operation(operation: Operation, base: int, factor: int | None) -> Automaton:

@@ -54,7 +54,7 @@ def with_offset(network: Network, offset: Tensor) -> Network:
     Raises
     ------
     ValueError
-        As of `with_constant`.
+        As in `with_constant`.
     """
     hidden, W = network.hidden, network.W
     place = constant_place(hidden)

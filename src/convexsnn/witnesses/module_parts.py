@@ -20,7 +20,7 @@ def parts_of(part: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
     if _is_neuron(part) or is_linear(part) or not children:
         return [] if _is_neutral(part) else [(_of(name, part), part)]
     if own := [*part._parameters, *part._buffers]:
-        raise ValueError(f"module: {_of(name, part)} has {own} of its own, which no layer of ours has")
+        raise ValueError(f"module: {_of(name, part)} has {own} of its own, which no layer of convexsnn has")
     return [found for key, child in children for found in parts_of(child, f"{name}.{key}" if name else key)]
 
 

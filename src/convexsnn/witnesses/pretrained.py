@@ -141,7 +141,7 @@ def _plain_layers(
 
 def _not_ours(name: str) -> ValueError:
     if "BatchNorm1d" in name:
-        return ValueError(f"module: {name} is no part of ours: pass fold_batch_norms(module, X) of convexsnn.witnesses")
+        return ValueError(f"module: {name} is not supported: pass fold_batch_norms(module, X) of convexsnn.witnesses")
     return ValueError(
         f"module: {name} is no part that we can express; known are Linear, the neurons {', '.join(KNOWN)}, and "
         f"{', '.join(NEUTRAL)}: pass only the part of the module that consists of these"
@@ -172,7 +172,7 @@ def _neuron(name: str, neurons: ForeignNeurons, m: int, dtype: torch.dtype) -> N
     try:
         return neurons.kind.rebuild(neurons.settings, tensors)
     except ValueError as error:
-        raise ValueError(f"module: the neurons after {name} are none of ours: {error}") from error
+        raise ValueError(f"module: the neurons after {name} are not supported: {error}") from error
 
 
 def _per_neuron(name: str, value: Any, m: int, dtype: torch.dtype) -> Tensor:

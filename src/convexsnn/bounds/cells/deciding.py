@@ -104,7 +104,7 @@ def _decide_all(
     span: NDArray | None,
     r: int,
 ) -> bool:
-    """Do so for all regions; False where there is not room enough for what is open."""
+    """Decide all regions; False where the arrays are too small for what stays open."""
     stack = np.empty(len(table.first) + len(before.entry) + 8, dtype=np.int64)
     at = 0
     for b in range(len(before.value)):

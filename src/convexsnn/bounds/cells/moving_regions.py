@@ -84,7 +84,7 @@ class MovingRegions:
         return self.span[:, 2:].mean(axis=1)
 
     def take(self, index: NDArray[np.int64]) -> MovingRegions:
-        """Some of them."""
+        """The regions at these places."""
         own = (self.span[index], self.root[index], self.side[index], self.certain[index])
         return MovingRegions(self.still.take(index), *own)
 

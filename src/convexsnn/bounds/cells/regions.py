@@ -27,7 +27,7 @@ class Regions:
         return len(self.open.value)
 
     def take(self, index: NDArray[np.int64]) -> Regions:
-        """Some of them."""
+        """The regions at these places."""
         c, o = self.cones, self.open
         ray, rays = places_of(c.rays, index)
         facet, facets = places_of(c.facets, index)

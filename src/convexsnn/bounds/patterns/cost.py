@@ -57,7 +57,7 @@ def enumeration_cost(family: NetworkFamily, sequences: Sequences, outputs: int =
 
 
 def cost_of(ways: Sequence[Enumeration], rows: int, outputs: int = 1) -> EnumerationCost:
-    """The same of ways to enumerate that are known already."""
+    """The cost of ways to enumerate that are known already."""
     columns = sum(way.columns for way in ways)
     seconds = sum(way.seconds for way in ways) + SECONDS_AN_ENTRY * columns * outputs * rows
     size = columns * (BYTES_A_COLUMN + 1.25 * rows + 24.0 * outputs)

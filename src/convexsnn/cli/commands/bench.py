@@ -19,11 +19,13 @@ def paper(
     methods: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     small: Annotated[bool, Parameter(negative="")] = False,
     runs: RunOptions | None = None,
+    plots: bool = True,
     json: Json = False,
 ) -> int:
     """Rerun the paper's tables: test accuracy of each cell and method beside the paper's figure.
 
-    Writes paper.json and paper.md, and one file a finished run in jobs/: run the same command again to go on.
+    Writes paper.json, paper.md, paper.html and a plot for each cell. Each finished run has a file in jobs/. Run the
+    same command again to go on where it stopped.
 
     Parameters
     ----------
@@ -36,11 +38,13 @@ def paper(
         SG-CVX-an, SG-CVX-same (surrogate gradients as in the paper), SG+, SG+-CVX (with a sensible trainer). Methods
         that share their hidden layers run together. Otherwise all.
     small : bool
-        One cell of each task, cut down to about a minute each.
+        One cell of each task is run, cut down to about a minute.
+    plots : bool
+        The plots and the HTML page are written. They need matplotlib and jinja2.
     """
     with loading():
         from convexsnn.cli import benching
-    report = benching.paper(out, cells, methods, runs or RunOptions(), small=small)
+    report = benching.paper(out, cells, methods, runs or RunOptions(), small=small, plots=plots)
     return _print_bench(report, out, json)
 
 
@@ -55,8 +59,8 @@ def ablation(
 ) -> int:
     """Vary one setting at a time: accuracy and gap as tables and plots.
 
-    Writes ablation.json, ablation.md, a plot an axis, and one file a finished run in jobs/: run the same command again
-    to go on.
+    Writes ablation.json, ablation.md, ablation.html and a plot for each axis. Each finished run has a file in jobs/.
+    Run the same command again to go on where it stopped.
 
     Parameters
     ----------
@@ -67,7 +71,7 @@ def ablation(
     axes : str
         n_train, branches, last, depth, timesteps, beta, witnesses; given several times for several; otherwise all.
     plots : bool
-        Write the plots (they need matplotlib).
+        The plots and the HTML page are written. They need matplotlib and jinja2.
     """
     with loading():
         from convexsnn.cli import benching
@@ -79,7 +83,8 @@ def _print_bench(report: dict[str, Any], out: Path, json: bool) -> int:
     if json:
         output.print_json(report)
     else:
-        output.say(report["table"])
+        for table in report["tables"]:
+            output.print_table(**table)
         for reason in dict.fromkeys(report["skipped"].values()):
             output.say(reason, head="skipped:", style="bold yellow", to=output.stderr)
         output.say(f"written to {out}")

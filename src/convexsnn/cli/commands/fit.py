@@ -69,18 +69,18 @@ def fit(
     source, program, settings = source or DataOptions(), program or ProgramOptions(), settings or WitnessOptions()
     parameters = program.parameters | {"missing": missing, "target": target, "device": device, "random_state": seed}
     if regression and parameters.pop("output_weights") is not None:
-        raise ValueError("--output-weights goes with classes, not with --regression")
+        raise ValueError("--output-weights is for classes, not for --regression")
     if not regression and parameters.pop("bypass"):
-        raise ValueError("--bypass goes with --regression, not with classes")
+        raise ValueError("--bypass is for --regression, not for classes")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file: name a folder")
     given_options(witnesses, settings)
     program.check()
     source.check(seed)
     if until_proved and (source.task is None or source.factored or regression or program.members > 1):
-        raise ValueError("--until-proved goes with --task, without --factored, --regression and --members")
+        raise ValueError("--until-proved needs --task, and cannot be given with --factored, --regression or --members")
     if torchrun.launched() and (until_proved or device != "cpu"):
-        raise ValueError("--until-proved and --device go with one process: start it without torchrun")
+        raise ValueError("--until-proved and --device need one process: start it without torchrun")
     with loading():
         from convexsnn.cli import fitting, proving
         from convexsnn.cli.loading import load_data

@@ -40,7 +40,7 @@ class DualPricing:
     norm: Norm
 
     def sampled(self, count: int, generator: torch.Generator) -> DualPricing:
-        """The same on `count` of the rows: half are those of the largest |U|, the others are drawn.
+        """The pricing on `count` of the rows: half are those of the largest |U|, and the others are drawn at random.
 
         Each row that is drawn stands for as many as were not, so that the mean of a score is what it is on all rows.
         """

@@ -84,7 +84,7 @@ class _Bench:
 
     @classmethod
     def of(cls, task: SearchTask, pool: SearchDictionary, b: int) -> _Bench:
-        """Of the pool's branch number `b`."""
+        """The branch number `b` of the pool, with what is known of it."""
         own = torch.nonzero(pool.owner == b).flatten()
         return cls(task, pool.place[own], patterns_of(pool.columns.take(own)), pool.W[own])
 

@@ -60,7 +60,7 @@ class Situation:
 
     @property
     def share(self) -> float:
-        """Of all rows, that of the sample."""
+        """The share of all rows that is in the sample."""
         return len(self.sample.U) / len(self.pricing.U)
 
     def alone(self, name: str) -> bool:
@@ -98,7 +98,7 @@ class Oracle(Protocol):
     name: ClassVar[str]
 
     def applies(self, situation: Situation) -> bool:
-        """Whether it has anything to propose now."""
+        """Whether this oracle has anything to propose now."""
         ...
 
     def propose(

@@ -46,7 +46,7 @@ class RestrictedLP:
     """
 
     def __init__(self, program: ConvexProgram, groups: RowGroups) -> None:
-        """Of a program of one output, with no columns yet."""
+        """Begin with a program of one output and no columns."""
         self.columns, self.groups, self.rho = program.columns, groups, program.rho
         self.sign = program.targets[:, 0]
         self.scale = float(groups.weights.mean())

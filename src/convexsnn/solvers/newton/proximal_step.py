@@ -163,7 +163,7 @@ class ProximalStep:
             return Y
 
     def _better(self, center: Tensor, trial: Trial) -> Tensor:
-        """Of the center and the weights of an unfinished step, those of the smaller objective."""
+        """The center or the weights of an unfinished step, whichever has the smaller objective."""
         scale, program = self._columns.scale, self._program
         reached = trial.data_term + program.rho * program.penalty.value(scale * trial.prox.W)
         before = program.data_term(self._columns.matmul(center)) + program.rho * program.penalty.value(scale * center)

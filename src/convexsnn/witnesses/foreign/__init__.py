@@ -23,7 +23,7 @@ def foreign_kind(part: nn.Module) -> ForeignKind | None:
 
 
 def read_neurons(name: str, part: nn.Module) -> ForeignNeurons:
-    """The neurons of a module of a known kind; ValueError, naming the attribute, for what no neuron of ours does."""
+    """The neurons of a module of a known kind; ValueError, naming the attribute, for what no neuron here does."""
     kind = foreign_kind(part)
     assert kind is not None
     return read_as(kind, name, part)

@@ -63,14 +63,14 @@ class ForeignKind:
 
 
 def read_as(kind: ForeignKind, name: str, part: nn.Module) -> ForeignNeurons:
-    """The neurons of a module of this kind; ValueError, naming the attribute, for what no neuron of ours does."""
+    """The neurons of a module of this kind; ValueError, naming the attribute, for what no neuron of convexsnn does."""
     held = {**vars(part), **part._parameters, **part._buffers, **part._modules}
     for attribute in sorted(held.keys() - vars(nn.Module()).keys()):
         value = held[attribute]
         if attribute in kind.fixed:
             wanted = kind.fixed[attribute]
             if not (bool((value == wanted).all()) if isinstance(value, Tensor) else value == wanted):
-                raise ValueError(f"module: {name} has {attribute} = {_plain(value)}; only {wanted} is a neuron of ours")
+                raise ValueError(f"module: {name} has {attribute} = {_plain(value)}; only {wanted} is supported")
         elif attribute not in kind.expressed and attribute not in kind.idle:
             raise ValueError(
                 f"module: {name} ({type(part).__name__}) has {attribute}, of which it is not known whether it changes "

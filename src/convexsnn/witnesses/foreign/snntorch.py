@@ -23,7 +23,7 @@ def _leaky(name: str, part: Any) -> ForeignNeurons:
             reset = "delayed"
         case "zero" if recurrent is not None:
             raise ValueError(
-                f"module: {name}, reset to zero with recurrence, zeroes its input too; no LIF neuron of ours does"
+                f"module: {name}, reset to zero with recurrence, zeroes its input too; no LIF neuron of convexsnn does"
             )
         case "zero":
             _check_positive(name, part)
@@ -44,7 +44,7 @@ def _lapicque(name: str, part: Any) -> ForeignNeurons:
             reset = "delayed"
         case "zero":
             raise ValueError(
-                f"module: {name}, reset to zero, zeroes its input too; no LIF neuron of ours does: take Leaky"
+                f"module: {name}, reset to zero, zeroes its input too; no LIF neuron of convexsnn does: take Leaky"
             )
         case _:
             raise _unknown(name, mechanism)
@@ -85,8 +85,8 @@ def _alpha(name: str, part: Any) -> ForeignNeurons:
             reset = "refractory"
         case "subtract":
             raise ValueError(
-                f"module: {name} subtracts its threshold from one of its two currents, which no neuron of ours does: "
-                "take reset_mechanism='zero' or 'none'"
+                f"module: {name} subtracts its threshold from one of its two currents, which no neuron of "
+                "convexsnn does: take reset_mechanism='zero' or 'none'"
             )
         case _:
             raise _unknown(name, mechanism)
@@ -114,14 +114,14 @@ def _recurrent(name: str, part: Any) -> nn.Linear | Tensor | None:
         return recurrent
     if type(recurrent).__name__ == "RecurrentOneToOne":
         return recurrent.V.detach()
-    raise ValueError(f"module: {name} has recurrence that no layer of ours has; give it linear_features")
+    raise ValueError(f"module: {name} has recurrence that no layer of convexsnn has; give it linear_features")
 
 
 def _check_late(name: str, part: Any) -> None:
     if not part.reset_delay:
         raise ValueError(
             f"module: {name} subtracts its threshold without delay, which snnTorch does a second time where "
-            "the membrane is still high; no neuron of ours does"
+            "the membrane is still high; no neuron of convexsnn does"
         )
 
 
@@ -131,7 +131,7 @@ def _check_positive(name: str, part: Any) -> None:
 
 
 def _unknown(name: str, mechanism: str) -> ValueError:
-    return ValueError(f"module: {name} has reset_mechanism {mechanism!r}, which no neuron of ours has")
+    return ValueError(f"module: {name} has reset_mechanism {mechanism!r}, which no neuron of convexsnn has")
 
 
 def _begin(part: Any) -> None:

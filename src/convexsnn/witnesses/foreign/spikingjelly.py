@@ -12,9 +12,9 @@ from convexsnn.witnesses.foreign.kinds import ForeignKind, ForeignNeurons, check
 def _if_node(name: str, part: Any) -> ForeignNeurons:
     check_fires(name, part.surrogate_function, ties=True)
     if part.v_reset not in (None, 0.0):
-        raise ValueError(f"module: {name} resets to {part.v_reset}; neurons of ours reset to 0 or by subtraction")
+        raise ValueError(f"module: {name} resets to {part.v_reset}; neurons of convexsnn reset to 0 or by subtraction")
     if part._memories_rv != {"v": 0.0}:
-        raise ValueError(f"module: {name} begins from {part._memories_rv.get('v')}; neurons of ours begin from 0")
+        raise ValueError(f"module: {name} begins from {part._memories_rv.get('v')}; neurons of convexsnn begin from 0")
     reset = "soft" if part.v_reset is None else "hard"
     return ForeignNeurons(LIF, {"leak": 1.0, "threshold": part.v_threshold}, {"reset": reset})
 

@@ -45,7 +45,7 @@ class Coarse:
 
 
 def coarse_spaces(quadratic: Quadratic, grams: list[Gram], active: Tensor, bend: RowMatrices | None) -> list[Coarse]:
-    """Those of the support `active` (k, C)."""
+    """The coarse spaces of the support `active` (k, C)."""
     if bend is not None:
         return [_along_rows(quadratic, grams, active)]
     diagonal, vector, blocks = quadratic.curvature
