@@ -1,8 +1,8 @@
 """Sequences of real numbers: kernels with a convex readout beside the usual classifiers of time series.
 
     python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few priced l1 windows-4
-                                windows-28 search members searches delayed ridge dtw minirocket multirocket echo]
-                                [--seeds 3] [--mnist DIR] [--fashion DIR] [--cost]
+                                windows-28 search members searches delayed ridge dtw minirocket multirocket echo
+                                recurrent] [--seeds 3] [--mnist DIR] [--fashion DIR] [--cost]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
 random split for each seed. Further data are those named in `TASKS`: images row by row, up to all of them, or pixel by
@@ -24,11 +24,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch.utils.data import DataLoader, TensorDataset
 
 from convexsnn import Kernels, KernelSearch, Search, SpikingClassifier
 from convexsnn.cost import inference_cost
@@ -165,17 +167,65 @@ def echo(train: Split, seed: int) -> Fitted:
     """An echo state network of 500 units: the mean of its states and the last of them, read by ridge regression."""
     from reservoirpy.nodes import Reservoir
 
-    node, unit = Reservoir(500, sr=0.9, lr=0.5, seed=seed), np.concatenate(train.X).std(axis=0)
+    unit = np.concatenate(train.X).std(axis=0)
 
     def states(X: list[np.ndarray]) -> np.ndarray:
-        runs = [node.run(x / np.where(unit > 0.0, unit, 1.0), reset=True) for x in X]
+        node = Reservoir(500, sr=0.9, lr=0.5, seed=seed)  # a new one has the same weights, and is at rest
+        runs = node.run([x / np.where(unit > 0.0, unit, 1.0) for x in X])
         return np.stack([np.concatenate([run.mean(axis=0), run[-1]]) for run in runs])
 
     model = ridge(seed).fit(states(train.X), train.y)
     return (lambda X: model.predict(states(X))), None
 
 
-NEEDED = {"dtw": "aeon", "minirocket": "aeon", "multirocket": "aeon", "echo": "reservoirpy"}
+class Recurrent(torch.nn.Module):
+    """128 recurrent LIF neurons of snnTorch, with leaks that are learned, whose rates are read."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        import snntorch
+
+        super().__init__()
+        self.below, self.read = torch.nn.Linear(features, 128), torch.nn.Linear(128, classes)
+        leaks, slope = torch.empty(128).uniform_(0.5, 0.99), snntorch.surrogate.fast_sigmoid(5)
+        self.neurons = snntorch.RLeaky(beta=leaks, linear_features=128, learn_beta=True, spike_grad=slope)
+        with torch.no_grad():
+            self.neurons.recurrent.weight.mul_(0.3)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        spikes, potential = self.neurons.init_rleaky()
+        total = torch.zeros(len(X), 128)
+        for x in self.below(X).unbind(dim=1):
+            spikes, potential = self.neurons(x, spikes, potential)
+            total = total + spikes
+        return self.read(total / X.shape[1])
+
+
+def recurrent(train: Split, seed: int) -> Fitted:
+    """A recurrent network in snnTorch, trained by surrogate gradients: Adam, 300 epochs, batches of 32."""
+    torch.manual_seed(seed)
+    steps, every = max(map(len, train.X)), np.concatenate(train.X)
+    mean, unit = every.mean(axis=0), np.where(every.std(axis=0) > 0.0, every.std(axis=0), 1.0)
+    labels, y = np.unique(train.y, return_inverse=True)
+
+    def tensor(X: list[np.ndarray]) -> torch.Tensor:
+        return torch.tensor(padded([(x - mean) / unit for x in X], steps).transpose(0, 2, 1), dtype=torch.float32)
+
+    model, rows = Recurrent(train.X[0].shape[1], len(labels)), TensorDataset(tensor(train.X), torch.tensor(y))
+    descent = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(300):
+        for x, label in DataLoader(rows, 32, shuffle=True):
+            descent.zero_grad()
+            torch.nn.functional.cross_entropy(model(x), label).backward()
+            descent.step()
+
+    def predict(X: list[np.ndarray]) -> np.ndarray:
+        with torch.no_grad():
+            return labels[model(tensor(X)).argmax(dim=1).numpy()]
+
+    return predict, None
+
+
+NEEDED = {"recurrent": "snntorch", "dtw": "aeon", "minirocket": "aeon", "multirocket": "aeon", "echo": "reservoirpy"}
 """The packages of methods of other make."""
 METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
     "default": ("default", ours()),
@@ -194,6 +244,7 @@ METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
     "minirocket": ("MiniRocket", on_arrays(minirocket, flat=False)),
     "multirocket": ("MultiRocketHydra", on_arrays(multirocket, flat=False)),
     "echo": ("echo state network", echo),
+    "recurrent": ("recurrent network in snnTorch", recurrent),
 }
 
 

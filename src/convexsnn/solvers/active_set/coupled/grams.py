@@ -24,18 +24,26 @@ class Gram(NamedTuple):
 
 def grams_of(quadratic: Quadratic) -> list[Gram]:
     """One for each output, over the entries that may change. Of several ranks each makes some tiles of them."""
-    columns, curvature = quadratic.columns, quadratic.curvature
+    columns, curvature = quadratic.columns, quadratic.curvature.own
     indices = [torch.nonzero(used).flatten() for used in quadratic.used.unbind(dim=1)]
-    grams = [Gram(index, curvature.diagonal.new_zeros(len(index), len(index))) for index in indices]
-    asked = [(output, tile) for output, index in enumerate(indices) for tile in tiles(len(index))]
+    made = [output for output in range(len(indices)) if not _as_before(output, indices, curvature)]
+    grams = {output: Gram(indices[output], curvature.new_zeros(2 * indices[output].shape)) for output in made}
+    asked = [(output, tile) for output in made for tile in tiles(len(indices[output]))]
     for number in dealt([area(tile) for _, tile in asked], columns.ranks):
         output, (rows, others) = asked[number]
-        index, h = indices[output], curvature.own_of(output)
+        index, h = indices[output], curvature[:, output]
         left = columns.whole.take(index[rows])
         right = left if rows == others else columns.whole.take(index[others])
         part = weighted_gram(left, right, h, NEGLIGIBLE * float(h.max()))
         grams[output].matrix[rows, others] = part
         grams[output].matrix[others, rows] = part.T
-    for gram in grams:
+    for gram in grams.values():
         columns.ranks.add_up(gram.matrix)
-    return grams
+    return [grams[max(other for other in made if other <= output)] for output in range(len(indices))]
+
+
+def _as_before(output: int, indices: list[Tensor], curvature: Tensor) -> bool:
+    """Whether the block of an output is that of the output before it, as with the squared loss."""
+    if output == 0 or not torch.equal(indices[output], indices[output - 1]):
+        return False
+    return torch.equal(curvature[:, output], curvature[:, output - 1])
