@@ -61,7 +61,7 @@ def test_commands_run_on_the_mean_or_say_what_does(fitted, data, tmp_path, capsy
         assert run(command) == 2
         assert "the mean of 2: ask members_[0]" in " ".join(capsys.readouterr().err.split())
     for options, words in (
-        (["--bypass", "1"], "--bypass goes with --regression"),
+        (["--bypass", "1"], "--bypass is for --regression"),
         (["--members", "0"], "members must be an integer of at least 1"),
     ):
         assert run(["fit", *SMALL, *options, "--data", str(data), "--out", str(tmp_path / "other")]) == 2

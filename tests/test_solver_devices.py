@@ -18,7 +18,8 @@ import convexsnn
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
 from convexsnn.solvers import SolverOptions, Status, solve, working_set
-from convexsnn.solvers.active_set import curvature_store
+from convexsnn.solvers.active_set import curvature_store, gram
+from convexsnn.solvers.active_set.coupled import unpacked
 from convexsnn.solvers.hinge import interior_rounds, linear, restricted_lp, simplex
 from convexsnn.solvers.hinge.simplex import HingeLP
 from convexsnn.solvers.newton import columns, solver, system
@@ -29,7 +30,9 @@ from helpers import NORMS, draw_program
 # What decides between the arithmetic of small programs and that of large ones.
 LIMITS = [
     (curvature_store, "SMALL_ENTRIES", 0),
-    (curvature_store, "BLOCK_COLUMNS", 4),
+    (gram, "TILE_COLUMNS", 4),
+    (unpacked, "SMALL_ENTRIES", 0),
+    (unpacked, "UNPACKED_BITS", 0),
     (solver, "SMALL_ENTRIES", 0),
     (solver, "SMALL_WEIGHTS", 0),
     (system, "COUPLED_LIMIT", 5),

@@ -21,6 +21,7 @@ TYPED = {
     "reset": ("none", "none"),
     "recurrent": ("", True),
     "bias": ("", True),
+    "first_layer": ("2", 2),
     "readout": ("spike", "spike"),
     "standardise": ("", True),
     "delays": ("0 2 4", (0, 2, 4)),
@@ -83,6 +84,10 @@ OWNED = [(family, name) for family, kind in FAMILIES.items() for name in setting
 LACKING = [(family, name) for family in FAMILIES for name in NAMES if (family, name) not in OWNED]
 
 
+# Settings that another one must go with.
+WITH = {"first_layer": {"method": "pricing"}}
+
+
 def option(name):
     return f"--{name.replace('_', '-')}"
 
@@ -125,8 +130,10 @@ def test_without_options_a_family_is_as_its_name_says(family):
 
 @pytest.mark.parametrize(("family", "name"), OWNED)
 def test_an_option_sets_its_setting_and_no_other(family, name):
-    made, usual = family_from_options(family, parse(*typed(name))), FAMILIES[family]()
-    assert made == FAMILIES[family](**{name: TYPED[name][1]})
+    beside = WITH.get(name, {})
+    words = [word for other, value in beside.items() for word in (option(other), value)]
+    made, usual = family_from_options(family, parse(*typed(name), *words)), FAMILIES[family]()
+    assert made == FAMILIES[family](**{name: TYPED[name][1]}, **beside)
     assert (made == usual) == ((family, name) == ("search", "bias"))
 
 
