@@ -104,7 +104,7 @@ def program_over(columns, loss, rho, targets):
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     units(),
     st.sampled_from(SHAPES),

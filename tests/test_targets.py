@@ -64,10 +64,10 @@ def test_what_is_fitted_within_a_target_can_be_exported_to_it(family, target):
 def test_the_default_for_real_numbers_stays_within_a_target(target):
     pytest.importorskip(PACKAGES.get(target, target))
     X = np.random.default_rng(0).normal(size=(30, 10, 1))
-    model = SpikingClassifier(target=target, random_state=0, columns=12).fit(X, (X.sum(axis=(1, 2)) > 0).astype(int))
+    model = SpikingClassifier(target=target, random_state=0, columns=30).fit(X, (X.sum(axis=(1, 2)) > 0).astype(int))
     assert isinstance(model.family, Kernels)
     assert TARGETS[target].export(model.network_) is not None
-    regressor = SpikingRegressor(target=target, columns=12, random_state=0).fit(X, X.mean(axis=(1, 2)))
+    regressor = SpikingRegressor(target=target, columns=30, random_state=0).fit(X, X.mean(axis=(1, 2)))
     assert TARGETS[target].export(regressor.network_) is not None
 
 
