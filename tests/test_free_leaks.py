@@ -18,7 +18,7 @@ from convexsnn.bounds import FamilyCells, NetworkFamily, Unit, exact_oracle
 from convexsnn.bounds.cells.deciding import Weights
 from convexsnn.bounds.cells.moving_regions import MovingCutting
 from convexsnn.bounds.cells.polynomials import sign_on
-from convexsnn.bounds.cells.roots import ABOVE, AT, BELOW, Root, Roots, certain_sign
+from convexsnn.bounds.cells.roots import ABOVE, AT, BELOW, Root, Roots, certain_sign, inner_sign
 from convexsnn.bounds.pricing.branch_and_bound import Goal, best_patterns
 from convexsnn.bounds.pricing.priced_cells import _reach
 from convexsnn.exact import ExactSettings, bound_network, solve_exactly
@@ -211,6 +211,17 @@ def test_a_root_keeps_its_polynomial_while_signs_beside_it_are_told():
     p = multiply(m, multiply(line, multiply(line, line)))
     root = Root(multiply(m, line), 0.2138486220434147, 0.2138486224417388)
     assert root.sign(p, BELOW, 0.0) == sign_at(p, Fraction(1, 10))
+
+
+def test_a_sign_at_a_root_is_told_though_another_root_lies_in_its_interval():
+    """As a campaign found it (seed 302450 of `adversary.attack`): the two roots are 1e-10 apart."""
+    low, high = 0.2034591702690808, 0.20345917064805305
+    root = Root((-1694222007712614, 8327085989263043), low, high)
+    other = (-6776888031310801, 33308343958097628)
+    assert certain_sign(other, low, high) is None
+    exact = sign_at(other, Fraction(1694222007712614, 8327085989263043))
+    assert inner_sign(other, low, high, root) == exact == -1
+    assert inner_sign((-1, 3), 1.0, 1.0, None) == 1
 
 
 def test_equal_roots_of_different_polynomials_are_one():

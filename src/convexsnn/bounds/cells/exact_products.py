@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from convexsnn.bounds.cells.cones import Cones
 from convexsnn.bounds.cells.moving import moving_products
-from convexsnn.bounds.cells.roots import Root, certain_sign
+from convexsnn.bounds.cells.roots import Root, inner_sign
 from convexsnn.bounds.cells.states import Line, States
 from convexsnn.rationals.polynomials import Polynomial, add, multiply, reduced
 
@@ -58,7 +58,7 @@ class ExactProducts:
             return ()
         for code, on in zip(codes, held, strict=True):
             if not on:
-                side = certain_sign(self._dot(int(numbers[code >> 1]), ray), span[2], span[3])
+                side = inner_sign(self._dot(int(numbers[code >> 1]), ray), span[2], span[3], root)
                 if side:
                     return tuple(-entry for entry in product) if (side < 0) != bool(code & 1) else product
         raise AssertionError("a ray of a pointed cone is on some side of one of its facets")

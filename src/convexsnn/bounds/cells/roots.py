@@ -128,6 +128,17 @@ class Root:
             self.high = middle
 
 
+def inner_sign(p: Polynomial, a: float, b: float, root: Root | None) -> int | None:
+    """The sign of p on [a, b], where floats do not tell it exactly; at the root where one is given, which lies there.
+
+    Another root of p may lie in [a, b] beside the given one. The interval of that is then narrowed until it does not.
+    """
+    sign = certain_sign(p, a, b)
+    if sign is not None:
+        return sign
+    return sign_between(p, Fraction(a), Fraction(b)) if root is None else root.sign(p, AT)
+
+
 class Roots:
     """The roots met so far, each once, by their numbers."""
 
