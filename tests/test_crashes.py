@@ -207,7 +207,8 @@ def test_ctrl_c_at_any_moment_ends_without_a_traceback(tmp_path, arguments):
         time.sleep(0.005 + wait)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
-        if "Traceback" in errors and ("convexsnn" not in errors or "from __future__" in errors):
+        ours = [line for line in errors.splitlines() if line.lstrip().startswith("File ") and "convexsnn" in line]
+        if "Traceback" in errors and (not ours or "from __future__" in errors):
             continue  # on a busy machine: before our first line after all
         assert "Traceback" not in errors
         # Help may be over by then: 0, or the signal itself where it falls into the last moments of Python.
