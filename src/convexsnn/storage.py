@@ -47,7 +47,7 @@ FIELDS: dict[str, type] = {
 # The same of a file with the mean of several fits: `members` are the headers of theirs.
 MEAN_FIELDS: dict[str, type] = {"format": int, "estimator": str, "parameters": dict, "members": list, "extra": dict}
 TIMES = ("simulate", "solve", "bound", "reconstruct")
-Described = tuple[dict[str, Any], dict[str, Tensor]]
+_Described = tuple[dict[str, Any], dict[str, Tensor]]
 """Header and tensors."""
 ESTIMATORS: dict[str, type[Estimator]] = {cls.__name__: cls for cls in (SpikingClassifier, SpikingRegressor)}
 
@@ -82,7 +82,7 @@ def model_bytes(estimator: Estimator, extra: dict[str, Any] | None = None) -> by
     return sealed_bytes(KIND, header | {"extra": extra or {}}, tensors)
 
 
-def _described(estimator: Estimator) -> Described:
+def _described(estimator: Estimator) -> _Described:
     """Header and tensors of one fit."""
     trained = estimator.trained_
     tensors = {"W": trained.W, "U": trained.U, "row_weights": trained.row_weights, "network.W": trained.network.W}
@@ -108,7 +108,7 @@ def _described(estimator: Estimator) -> Described:
     return header, tensors
 
 
-def _described_mean(estimator: Estimator) -> Described:
+def _described_mean(estimator: Estimator) -> _Described:
     """Header and tensors of the mean of several fits: all of each fit, and nothing of the mean, which follows."""
     headers, tensors = [], {}
     for k, member in enumerate(estimator.members_):
