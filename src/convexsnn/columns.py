@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.errorfree import limbs
+from convexsnn.errorfree import largest_of, limbs
 from convexsnn.ranks import Alone, Ranks
 from convexsnn.rowwise import by_rows
 
@@ -244,7 +244,7 @@ class RealColumns(_AllRows):
     @property
     def largest(self) -> float:
         """An upper bound of all absolute entries."""
-        return max(map(abs, map(float, self.values.aminmax()))) if self.values.numel() else 0.0
+        return largest_of(self.values)
 
     def slices(self, bits: int) -> Iterator[Slice]:
         """Parts of `bits` bits, the highest first; see `limbs`."""

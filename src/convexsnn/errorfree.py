@@ -35,6 +35,11 @@ def _halves(a: Tensor) -> tuple[Tensor, Tensor]:
     return high, a - high
 
 
+def largest_of(values: Tensor) -> float:
+    """The largest absolute entry; 0 where there is none. No copy is made."""
+    return max(abs(float(end)) for end in values.aminmax()) if values.numel() else 0.0
+
+
 def limbs(values: Tensor, largest: float, bits: int) -> Iterator[tuple[Tensor, int]]:
     """Parts of `bits` bits that sum to `values` but for what lies DEPTH bits below `largest`, the highest part first.
 

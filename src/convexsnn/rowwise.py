@@ -16,6 +16,12 @@ def blocks_of_rows(n: int) -> list[slice]:
     return [slice(start, min(n, start + ROWS)) for start in range(0, max(1, n), ROWS)]
 
 
+def blocks_of_entries(n: int, width: int, most: int) -> list[slice]:
+    """The rows from 0 to n, `width` numbers each, in blocks of about `most` numbers and of a multiple of 8 rows."""
+    size = max(8, most // max(1, width) // 8 * 8)
+    return [slice(start, min(n, start + size)) for start in range(0, n, size)]
+
+
 def by_rows(of_rows: Callable[[slice], Tensor], n: int) -> Tensor:
     """What `of_rows` makes of each range of rows, a row a row, one below the other."""
     blocks = blocks_of_rows(n)

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from convexsnn.columns import Columns
-from convexsnn.errorfree import UNIT
+from convexsnn.errorfree import UNIT, largest_of
 from convexsnn.losses import DirectedLoss, Loss
 from convexsnn.penalties import Norm, norm_below
 from convexsnn.program import ConvexProgram
-from convexsnn.rounding.products import Product, exact_product, exact_sums, exact_transposed, largest_of
+from convexsnn.rounding.products import Product, exact_product, exact_sums, exact_transposed
 from convexsnn.rowwise import blocks_of_rows, by_rows
 
 # What is allowed for a loss without bounds of its own, in units of rounding of the largest number met in a row.

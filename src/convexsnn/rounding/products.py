@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.columns import Columns
-from convexsnn.errorfree import DEPTH, UNIT, limbs, two_sum
+from convexsnn.errorfree import DEPTH, UNIT, largest_of, limbs, two_sum
 from convexsnn.rowwise import blocks_of_rows
 
 
@@ -96,11 +96,6 @@ def _transposed(zero: Tensor, limb: Callable[[slice], Tensor | None], columns: C
         if part is not None:
             total += columns.between(block.start, block.stop).rmatmul(part)
     return total
-
-
-def largest_of(values: Tensor) -> float:
-    """The largest absolute entry; 0 where there is none."""
-    return max(abs(float(values.min())), abs(float(values.max()))) if values.numel() else 0.0
 
 
 def exact_sums(values: Tensor, groups: Tensor, largest: float) -> Product:

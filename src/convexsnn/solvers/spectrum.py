@@ -12,6 +12,7 @@ from torch import Tensor
 from convexsnn.checks import check_memory
 from convexsnn.columns import Columns
 from convexsnn.program import ConvexProgram
+from convexsnn.rowwise import blocks_of_entries
 
 # Floats of columns that are held at a time, beside the columns themselves. Rows are then a multiple of eight.
 BLOCK_FLOATS = 2**25
@@ -84,9 +85,7 @@ class RowBlocks:
     @property
     def ranges(self) -> list[slice]:
         """The rows of each block: one block where all of it is small."""
-        n, P = self.columns.shape
-        size = max(8, BLOCK_FLOATS // max(1, P) // 8 * 8)
-        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        return blocks_of_entries(*self.columns.shape, BLOCK_FLOATS)
 
     def block(self, rows: slice) -> Tensor:
         """Some of the rows, shape (r, P)."""

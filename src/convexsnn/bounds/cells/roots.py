@@ -129,9 +129,9 @@ class Root:
 
 
 def inner_sign(p: Polynomial, a: float, b: float, root: Root | None) -> int | None:
-    """The sign of p on [a, b], where floats do not tell it exactly; at the root where one is given, which lies there.
+    """The sign of p on [a, b]; where floats do not tell it, exactly, and at the root if one in [a, b] is given.
 
-    Another root of p may lie in [a, b] beside the given one. The interval of that is then narrowed until it does not.
+    A root of p may lie in [a, b], close to the given root. `Root.sign` narrows the interval until it is outside.
     """
     sign = certain_sign(p, a, b)
     if sign is not None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from convexsnn.columns import Columns
 from convexsnn.ranks import dealt
 from convexsnn.row_matrices import RowMatrices
-from convexsnn.solvers.active_set.gram import area, tiles, weighted_gram
+from convexsnn.solvers.active_set.gram import area, put_tile, tiles, weighted_gram
 
 # Up to so many entries of the columns in use, products are in float64: they cost little there.
 SMALL_ENTRIES = 2**18
@@ -57,9 +57,7 @@ class CurvatureStore:
                 left, begun = self._here(held[rows]), rows.start
             right = left if rows == columns else self._here(held[columns])  # every rank asks for the same columns
             if number in own:
-                part = weighted_gram(left, right, relative)
-                matrix[rows, columns] = part
-                matrix[columns, rows] = part.T
+                put_tile(matrix, (rows, columns), weighted_gram(left, right, relative))
         self._columns.ranks.add_up(matrix)
         matrix[:before, :before] = self._matrix
         self._held, self._matrix = held, matrix

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from convexsnn.columns import Columns
+from convexsnn.rowwise import blocks_of_entries
 
 # Entries that are unpacked at a time, and columns of a tile: nearly half of a symmetric matrix is left out.
 BLOCK_ENTRIES, TILE_COLUMNS = 2**21, 256
 
 
 def row_blocks(n: int, columns: int) -> list[slice]:
-    """The rows from 0 to n in blocks of some entries, as many rows as a multiple of 8."""
-    size = max(8, BLOCK_ENTRIES // max(1, columns) // 8 * 8)
-    return [slice(start, min(n, start + size)) for start in range(0, n, size)]
+    """The rows from 0 to n, as many at a time as are unpacked together."""
+    return blocks_of_entries(n, columns, BLOCK_ENTRIES)
 
 
 def entries_between(columns: Columns, rows: slice, dtype: torch.dtype) -> Tensor:
@@ -36,6 +36,13 @@ def area(tile: tuple[slice, slice]) -> float:
     """How many entries a tile has."""
     rows, columns = tile
     return float((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
+def put_tile(matrix: Tensor, tile: tuple[slice, slice], part: Tensor) -> None:
+    """Write a tile into a symmetric matrix, on both sides of its diagonal."""
+    rows, columns = tile
+    matrix[rows, columns] = part
+    matrix[columns, rows] = part.T
 
 
 def weighted_gram(left: Columns, right: Columns, h: Tensor, least: float = -1.0) -> Tensor:

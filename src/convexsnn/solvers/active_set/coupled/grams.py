@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convexsnn.ranks import dealt
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
-from convexsnn.solvers.active_set.gram import area, tiles, weighted_gram
+from convexsnn.solvers.active_set.gram import area, put_tile, tiles, weighted_gram
 
 # Rows whose curvature is below this part of the largest are left out: blocks only show the way.
 NEGLIGIBLE = 0.01
@@ -26,8 +26,13 @@ def grams_of(quadratic: Quadratic) -> list[Gram]:
     """One for each output, over the entries that may change. Of several ranks each makes some tiles of them."""
     columns, curvature = quadratic.columns, quadratic.curvature.own
     indices = [torch.nonzero(used).flatten() for used in quadratic.used.unbind(dim=1)]
-    made = [output for output in range(len(indices)) if not _as_before(output, indices, curvature)]
-    grams = {output: Gram(indices[output], curvature.new_zeros(2 * indices[output].shape)) for output in made}
+    grams, made = list[Gram](), list[int]()
+    for output, index in enumerate(indices):
+        if _as_before(output, indices, curvature):
+            grams.append(grams[-1])
+        else:
+            grams.append(Gram(index, curvature.new_zeros(len(index), len(index))))
+            made.append(output)
     asked = [(output, tile) for output in made for tile in tiles(len(indices[output]))]
     for number in dealt([area(tile) for _, tile in asked], columns.ranks):
         output, (rows, others) = asked[number]
@@ -35,11 +40,10 @@ def grams_of(quadratic: Quadratic) -> list[Gram]:
         left = columns.whole.take(index[rows])
         right = left if rows == others else columns.whole.take(index[others])
         part = weighted_gram(left, right, h, NEGLIGIBLE * float(h.max()))
-        grams[output].matrix[rows, others] = part
-        grams[output].matrix[others, rows] = part.T
-    for gram in grams.values():
-        columns.ranks.add_up(gram.matrix)
-    return [grams[max(other for other in made if other <= output)] for output in range(len(indices))]
+        put_tile(grams[output].matrix, (rows, others), part)
+    for output in made:
+        columns.ranks.add_up(grams[output].matrix)
+    return grams
 
 
 def _as_before(output: int, indices: list[Tensor], curvature: Tensor) -> bool:
