@@ -1,11 +1,13 @@
 """Networks that read symbols: found, and proved right on words of every length; a Markdown table.
 
     python benchmarks/words.py [--only NAMES] [--rounds 10] [--spoil 100]
+                               [--words N] [--steps T] [--beta BETA] [--effort E] [--all-columns]
 
 Each task is learned by a search, whose network is proved or gets words that it answers wrong, which it is then trained
 on. Seconds are of processor time, of all rounds together. With --spoil, so many copies of the proved networks have one
-weight changed: each is proved still, or gets a word that it is shown to answer wrong. Uses one thread unless
-OMP_NUM_THREADS says otherwise.
+weight changed: each is proved still, or gets a word that it is shown to answer wrong. The other options try other
+settings than those of `CASES`: N words of T symbols, beta, effort, and networks from which no column is left out. Uses
+one thread unless OMP_NUM_THREADS says otherwise.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from convexsnn.tasks import Automaton, TaskData, TaskSettings, automaton_of, loa
 from convexsnn.words import ProofSettings, ProvedWords, Taught, WrongWords, going_on, prove_words, train_until_proved
 from convexsnn.words.counterexamples import first_error
 
+Case = tuple[Search, TaskSettings, float]
+"""Neurons, words, and beta."""
 BASES = (2, 3, 5, 7, 10)
 # Sequences that read their symbols one after another keep what they need in recurrent threshold units.
 STREAM = (
@@ -51,7 +55,7 @@ LOOP = (
     TaskSettings(n_train=1000, n_val=500, n_test=1),
     0.01,
 )
-CASES = {
+CASES: dict[str, Case] = {
     **{f"addition:base-{base}": LOOP for base in BASES},
     **{f"subtraction:base-{base}": LOOP for base in BASES},
     "multiplication:base-5-by-3": LOOP,
@@ -72,6 +76,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--spoil", type=int, default=0, help="networks with one weight changed")
+    parser.add_argument("--words", type=int)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--beta", type=float)
+    parser.add_argument("--effort", type=float)
+    parser.add_argument("--all-columns", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     print(
@@ -81,16 +90,25 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|---|")
     proved = []
     for name in options.only:
-        taught = report(name, options.rounds)
+        taught = report(name, tried(CASES[name], options), options.rounds)
         if isinstance(taught.outcome, ProvedWords):
             proved.append((taught.model, automaton_of(load_task(name, taught.settings))))
     if options.spoil and proved:
         print(f"\n{options.spoil} networks with one weight changed: {spoil(proved, options.spoil)}")
 
 
-def report(name: str, rounds: int) -> Taught:
+def tried(case: Case, options: argparse.Namespace) -> Case:
+    """A case with the settings that options name in place of its own."""
+    search, settings, beta = case
+    searched = {"effort": options.effort} | ({"slim": False, "prune": 0} if options.all_columns else {})
+    words = {"n_train": options.words, "timesteps": options.steps}
+    given = [{name: value for name, value in own.items() if value is not None} for own in (searched, words)]
+    return replace(search, **given[0]), replace(settings, **given[1]), options.beta or beta
+
+
+def report(name: str, case: Case, rounds: int) -> Taught:
     """Learn and prove one task, and print its line."""
-    search, settings, beta = CASES[name]
+    search, settings, beta = case
 
     models: list[SpikingClassifier] = []
 
