@@ -101,9 +101,11 @@ def _fill(quadratic: Quadratic, blocks: list[_Block]) -> None:
     """Put the missing tiles into the matrices: of several ranks each makes some of them."""
     whole, ranks = quadratic.columns.whole, quadratic.columns.ranks
     asked = [(block, tile) for block in blocks for tile in tiles(len(block.columns), len(block.corner))]
+    left, begun = whole, None
     for number in dealt([area(tile) for _, tile in asked], ranks):
         block, (rows, others) = asked[number]
-        left = whole.take(block.columns[rows])
+        if begun != (id(block), rows):
+            left, begun = whole.take(block.columns[rows]), (id(block), rows)
         right = left if rows == others else whole.take(block.columns[others])
         part = weighted_gram(left, right, block.h, NEGLIGIBLE * float(block.h.max()))
         put_tile(block.matrix, (rows, others), part)
