@@ -87,7 +87,7 @@ def test_no_sampled_network_of_the_family_is_better(family, settings, tmp_path):
 
 def test_scikit_learn_contract_but_for_refusals():
     """Every check passes, or is refused with its cost: the checks' data have up to 10 features."""
-    model = SpikingRegressor(timesteps=1, **exact(max_patterns=30_000))
+    model = SpikingRegressor(timesteps=1, **exact(max_patterns=3_000))
     failed = [check for check in check_estimator(model, on_fail=None) if check["status"] == "failed"]
     for check in failed:
         reasons = f"{check['exception']} {check['exception'].__cause__}"

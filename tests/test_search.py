@@ -548,7 +548,8 @@ def test_ctrl_c_in_the_last_step_is_not_swallowed(monkeypatch):
     assert found.stopped == INTERRUPTED
 
 
-def test_pruning_leaves_given_neurons_alone():
+def test_pruning_leaves_given_neurons_alone(monkeypatch):
+    monkeypatch.setattr("convexsnn.search.oracles.ascent.STEPS", 100)
     X, y = bits(60, 4)
     sequences, targets = as_sequences(X), encoded(y, "hinge")
     hidden = gaussian(Architecture(2, depth=2, hidden=16, last=16, readout="spike"), torch.Generator().manual_seed(0))
