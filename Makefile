@@ -22,7 +22,7 @@ examples: .venv/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python examples/run_all.py
 
 test: .venv/.ready
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/.ready
 	$(BIN)/ruff check

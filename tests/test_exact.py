@@ -253,7 +253,7 @@ def test_the_command_line_trains_verifies_and_refuses(tmp_path, capsys):
 SHAPE = ("depth", "last", "neuron", "leak", "threshold", "reset", "recurrent", "bias", "readout")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(PAIRS), st.sampled_from(sorted(KINDS)), st.booleans())
 def test_no_bound_is_above_any_objective_found(seed, pair, kind, every_step):
     """Random problems: the universal bound, and that of all patterns, against a search and surrogate gradients."""
