@@ -1,4 +1,4 @@
-"""One interface to run branches: on a GPU where there is to be one, else compiled, else by the reference."""
+"""One interface to run branches: by compiled code of the CPU or the GPU, and by the reference where that is none."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from convexsnn.readouts import Readout
 from convexsnn.search.branches import simulator
 from convexsnn.search.branches.fused import running
 from convexsnn.search.branches.fused.tiles import Tiles, cut
+from convexsnn.search.branches.on_gpu.finding import walker_for
+from convexsnn.search.branches.on_gpu.stretches import Stretch, stretches_of
 from convexsnn.search.branches.population import Population
 from convexsnn.search.branches.reading import at_last_step, columns_over_time, counted, where_seen
 
@@ -24,7 +26,8 @@ class BranchRunner:
 
     Compiled code takes sums in another order than the reference. So a spike whose potential is within rounding of its
     threshold may differ from the reference's, and so may what follows from it. That is good enough to find candidates.
-    The same holds on a GPU. What enters a dictionary is run once more by the reference on the CPU, `simulator.columns`.
+    The same holds on a GPU, of the kernel and of the reference alike. What enters a dictionary is run once more by the
+    reference on the CPU, `simulator.columns`.
 
     Attributes
     ----------
@@ -35,7 +38,7 @@ class BranchRunner:
     dtype : torch.dtype
         Arithmetic of readouts over time: that of the network to be.
     device : torch.device
-        Where branches are scored. Populations come from the CPU, and scores go back to it.
+        Where branches are scored. Scores go back to where the population is.
     ranks : Ranks
         Processes each of which runs a share of the branches, over all rows.
     """
@@ -50,6 +53,12 @@ class BranchRunner:
     def tiles(self) -> Tiles:
         """The prefixes as compiled code walks over them."""
         return cut(where_seen(self.prefixes, self.readout))
+
+    @cached_property
+    def _stretches(self) -> tuple[Stretch, ...]:
+        """The prefixes as the kernel walks over them, on the device."""
+        stretches = stretches_of(where_seen(self.prefixes, self.readout))
+        return tuple(stretch.to(self.device) for stretch in stretches)
 
     @cached_property
     def _there(self) -> Prefixes:
@@ -76,8 +85,12 @@ class BranchRunner:
 
     def _correlate(self, population: Population, counts: list[Tensor]) -> Tensor:
         if self.device.type != "cpu":
-            there = population.map(lambda tensor: tensor.to(self.device))
-            return simulator.correlate(there, self._there, counts).to(population.device)
+            there = population.to(self.device)
+            walked = walker_for(there)
+            if walked is None:
+                return simulator.correlate(there, self._there, counts).to(population.device)
+            sums = walked(there, self._stretches, torch.cat(counts))
+            return simulator.by_column(sums, there).to(population.device)
         if running.knows(population):
             return simulator.by_column(running.correlations(population, self.tiles, torch.cat(counts)), population)
         return simulator.correlate(population, self.prefixes, counts)

@@ -21,14 +21,9 @@ def lanes_of(dtype: torch.dtype) -> int:
     return BYTES // dtype.itemsize
 
 
-def widest(population: Population) -> int:
-    """Neurons of the widest layer."""
-    return max(layer.leak.shape[1] for layer in population.layers)
-
-
 def vectors_of(population: Population) -> int:
     """Vectors that the neurons of the widest layer fill."""
-    return -(-widest(population) // lanes_of(population.layers[0].weight.dtype))
+    return -(-population.widest // lanes_of(population.layers[0].weight.dtype))
 
 
 def genes_of(population: Population) -> Genes:
@@ -36,7 +31,7 @@ def genes_of(population: Population) -> Genes:
     lanes = lanes_of(population.layers[0].weight.dtype)
     numbers, layers = rows_of(population, lanes)
     _, vectors, rows, _ = numbers.shape
-    sizes = np.array([vectors, rows, lanes, -(-widest(population) // GROUP)])
+    sizes = np.array([vectors, rows, lanes, -(-population.widest // GROUP)])
     return Genes(aligned(numbers), np.array(layers), sizes, isinstance(population.readout, Membrane))
 
 
@@ -50,7 +45,7 @@ def rows_of(population: Population, lanes: int) -> tuple[Tensor, list[tuple[int,
     list of L tuples of 4 int
         As in `Genes`.
     """
-    vectors, parts, layers, row = -(-widest(population) // lanes), [], [], 0
+    vectors, parts, layers, row = -(-population.widest // lanes), [], [], 0
     for layer in population.layers:
         n_in = layer.weight.shape[1]
         recurrent = _echo(layer, population.reset)

@@ -5,11 +5,13 @@ states are in registers from step to step, and the branch's numbers, which all l
 cache. Spikes of a layer are the bits of one integer for each path. Sums are taken in another order than in the
 reference (`simulator.py`), so a spike within rounding of its threshold may differ.
 
-Nothing imports this file but `running.py`, where Triton was found.
+Nothing imports this file but `walking.py`.
 """
 
 # Triton comes with PyTorch for CUDA alone.
 # pyright: reportMissingImports=false
+# It compiles sums of tuples, and knows no unpacking.
+# ruff: noqa: RUF005
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
+
 from convexsnn.search.branches.fused.kernel import ADDED, BIAS, KEPT, LEAK, THRESHOLD
 
 # Where a layer's settings are among its rows, as compiled code may know it.
@@ -91,7 +94,7 @@ class Shape(NamedTuple):
 
 
 @triton.jit
-def walk(tree, numbers, handed, total, shape: tl.constexpr):
+def walk_branch(tree, numbers, handed, total, shape: tl.constexpr):
     """Sums of U over what is seen of every neuron of the last layer: (blocks of paths, B, V, lanes, outputs)."""
     b, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
     path = block * shape.paths + tl.arange(0, shape.paths)
@@ -102,7 +105,8 @@ def walk(tree, numbers, handed, total, shape: tl.constexpr):
     parent = tl.load(tree.parent + path, mask=here, other=0)[None, :]
     carried = ()
     for k in tl.static_range(tiles):
-        carried = carried + (tl.load(handed.before + ((b * tiles + k) * shape.lanes + neuron) * handed.paths + parent),)
+        row = (b * tiles + k) * shape.lanes + neuron
+        carried = carried + (tl.load(handed.before + row * handed.paths + parent),)
     sums = ()
     for _ in tl.static_range(shape.vectors):
         sums = sums + (tl.zeros((shape.lanes, shape.outputs), numbers.dtype.element_ty),)
@@ -119,8 +123,8 @@ def walk(tree, numbers, handed, total, shape: tl.constexpr):
         tl.store(total + row * shape.outputs + output, sums[v])
     if handed.on:
         for k in tl.static_range(tiles):
-            at = ((b * tiles + k) * shape.lanes + neuron) * tree.paths + path[None, :]
-            tl.store(handed.after + at, carried[k], mask=here[None, :])
+            row = (b * tiles + k) * shape.lanes + neuron
+            tl.store(handed.after + row * tree.paths + path[None, :], carried[k], mask=here[None, :])
 
 
 @triton.jit
@@ -135,15 +139,15 @@ def _advance(carried, tree, genes, t, path, shape: tl.constexpr):
         if layer == 0:
             x = _shown(x, tree, genes, t, path, shape)
         else:
-            x = _heard(x, bits, genes, shape.layers[layer][0], shape.layers[layer][1], shape)
+            row = shape.layers[layer][0]
+            x = _heard(x, bits, genes, row, row + shape.layers[layer][1], shape)
         membranes, bits, seen = _fired(x, genes, layer, shape)
         left = ()
         for v in tl.static_range(shape.vectors):
             leak, bias = _setting(genes, v, layer, _LEAK, shape), _setting(genes, v, layer, _BIAS, shape)
             left = left + (membranes[v] * leak + bias,)
         if shape.layers[layer][2] >= 0:
-            echoes: tl.constexpr = shape.layers[layer][3] - shape.layers[layer][2]
-            left = _heard(left, bits, genes, shape.layers[layer][2], echoes, shape)
+            left = _heard(left, bits, genes, shape.layers[layer][2], shape.layers[layer][3], shape)
         after = after + left
     return after, seen
 
@@ -186,13 +190,13 @@ def _shown(x, tree, genes, t, path, shape: tl.constexpr):
 
 
 @triton.jit
-def _heard(x, bits, genes, row: tl.constexpr, count: tl.constexpr, shape: tl.constexpr):
-    """Potentials with the weights, from number `row` on, of the spikes of `count` neurons."""
-    for j in range(count):
-        spike = ((bits >> j) & 1).to(genes.dtype.element_ty)[None, :]
+def _heard(x, bits, genes, first, end, shape: tl.constexpr):
+    """Potentials with the weights, from row `first` to before row `end`, of the spikes `bits`."""
+    for row in range(first, end):
+        spike = ((bits >> row - first) & 1).to(genes.dtype.element_ty)[None, :]
         more = ()
         for v in tl.static_range(shape.vectors):
-            more = more + (x[v] + _numbers(genes, v, row + j, shape) * spike,)
+            more = more + (x[v] + _numbers(genes, v, row, shape) * spike,)
         x = more
     return x
 

@@ -8,10 +8,10 @@ at first and wide later is cut where it grows, and one of sequences that share n
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from convexsnn.prefixes import Prefixes
@@ -52,7 +52,7 @@ def stretches_of(prefixes: Prefixes) -> tuple[Stretch, ...]:
     """Cut a prefix tree on the CPU into stretches, the first first."""
     parents = _parents(prefixes)
     cuts = best_cuts(prefixes.sizes, [_childless(parents, t, prefixes.sizes) for t in range(len(parents))])
-    return tuple(_stretch(prefixes, parents, *ends) for ends in zip(cuts, cuts[1:], strict=False))
+    return tuple(_stretch(prefixes, parents, *ends) for ends in pairwise(cuts))
 
 
 def _parents(prefixes: Prefixes) -> list[Tensor]:

@@ -1,0 +1,85 @@
+"""The kernel of a search on a GPU, compiled without one: registers, spilled bytes and instructions by shape of branch.
+
+    python benchmarks/kernel_registers.py [--capability 90]
+
+Needs Triton, which comes with PyTorch for CUDA, and has the assembler. Nothing is run, so nothing is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.compiler import get_ptxas
+from triton.compiler import ASTSource
+
+from convexsnn.search.branches.on_gpu.kernel import Handed, Walk, walk_branch
+from convexsnn.search.branches.on_gpu.walking import OPTIONS, shape_of
+from convexsnn.search.branches.population import Population
+from convexsnn.search.branches.variation import Variation
+from convexsnn.witnesses import Architecture
+
+SIGNATURE = {
+    "tree": Walk("*fp32", "*i32", "*i32", "*fp32", "i32", "i32", "i32"),
+    "numbers": "*fp32",
+    "handed": Handed("*fp32", "*fp32", "i32", "i32"),
+    "total": "*fp32",
+    "shape": "constexpr",
+}
+# Pointers and what paths there are, as multiples of 16: what the first call finds them to be.
+ALIGNED = {place: [["tt.divisibility", 16]] for place in [(0, 0), (0, 1), (0, 3), (0, 5), (1,), (2, 0), (2, 1), (3,)]}
+# Features, neurons of a layer, outputs, and the shape of a branch.
+CASES = {
+    "bits, recurrent": (2, 12, 1, {"depth": 2, "recurrent": True}),
+    "bits, no recurrence": (2, 12, 1, {"depth": 2}),
+    "56 reals, 10 outputs, recurrent": (56, 12, 10, {"depth": 2, "recurrent": True}),
+    "two layers": (2, 12, 1, {"depth": 3}),
+    "three recurrent layers, delayed": (2, 24, 1, {"depth": 4, "recurrent": True, "reset": "delayed"}),
+    "64 neurons, recurrent": (28, 64, 10, {"depth": 2, "recurrent": True}),
+    "two recurrent layers of 64, membranes": (28, 64, 10, {"depth": 3, "recurrent": True, "readout": "membrane"}),
+}
+
+
+def branches(features: int, width: int, readout: str = "spike", **shape) -> Population:
+    architecture = Architecture(features, bias=True, readout=readout, **shape)
+    return Variation(architecture, width, torch.ones(features), free_leak=True).draw(1, torch.Generator())
+
+
+def assembled(ptx: str, capability: int) -> str:
+    """What the assembler says of registers and spills."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "kernel.ptx"
+        source.write_text(ptx)
+        architecture = f"sm_{capability}a" if capability >= 90 else f"sm_{capability}"
+        command = [get_ptxas(capability).path, "-v", f"-arch={architecture}", str(source), "-o", str(source) + ".cubin"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--capability", type=int, default=90)
+    options = parser.parse_args()
+    print("| branches | paths of a program | registers | spilled bytes | PTX lines | compiling, s |")
+    print("|---|---|---|---|---|---|")
+    for name, (features, width, outputs, form) in CASES.items():
+        population = branches(features, width, **form)
+        shape = shape_of(population, outputs)
+        source = ASTSource(walk_branch, SIGNATURE, {(4,): shape}, ALIGNED)
+        began = time.process_time()
+        compiled = triton.compile(source, target=GPUTarget("cuda", options.capability, 32), options=OPTIONS)
+        seconds = time.process_time() - began
+        said = assembled(compiled.asm["ptx"], options.capability)
+        registers, spilled = (re.search(f, said)[1] for f in (r"Used (\d+) registers", r"(\d+) bytes spill stores"))
+        lines = len(compiled.asm["ptx"].splitlines())
+        print(f"| {name} | {shape.paths} | {registers} | {spilled} | {lines} | {seconds:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
