@@ -33,9 +33,10 @@ def walked(population: Population, stretches: tuple[Stretch, ...], counts: Tenso
     counts = torch.cat([counts, counts.new_zeros(1, counts.shape[1])])  # what an earlier path has counts nothing
     size = max(1, CHUNK_NUMBERS // _numbers_each(population, stretches))
     parts = []
-    for start in range(0, len(population), size):
-        part = population.take(slice(start, start + size))
-        parts.append(torch.cat([_walked(part, stretches, few) for few in counts.split(OUTPUTS, dim=1)], dim=2))
+    with torch.cuda.device_of(counts):  # Triton starts kernels on the current device
+        for start in range(0, len(population), size):
+            part = population.take(slice(start, start + size))
+            parts.append(torch.cat([_walked(part, stretches, few) for few in counts.split(OUTPUTS, dim=1)], dim=2))
     return torch.cat(parts)[:, : population.m_last]
 
 
