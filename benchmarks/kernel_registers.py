@@ -21,24 +21,29 @@ from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas
 from triton.compiler import ASTSource
 
-from convexsnn.search.branches.on_gpu.kernel import Handed, Walk, walk_branch
-from convexsnn.search.branches.on_gpu.walking import OPTIONS, shape_of
+from convexsnn.readouts import Membrane
+from convexsnn.search.branches.fused.genes import rows_of
+from convexsnn.search.branches.on_gpu.kernel import Extent, Found, Handed, Tree, walk_branch
+from convexsnn.search.branches.on_gpu.walking import OPTIONS, lanes_for, shape_of
 from convexsnn.search.branches.population import Population
 from convexsnn.search.branches.variation import Variation
 from convexsnn.witnesses import Architecture
 
 SIGNATURE = {
-    "tree": Walk("*fp32", "*i32", "*i32", "*fp32", "i32", "i32", "i32"),
+    "tree": Tree("*fp32", "*i32", "*i32", "*fp32", "i32"),
     "numbers": "*fp32",
-    "handed": Handed("*fp32", "*fp32", "i32", "i32"),
-    "total": "*fp32",
+    "handed": Handed("*fp32", "*fp32"),
+    "found": Found("*fp32", "*i64"),
+    "extent": Extent("i32", "i32", "i32", "i32", "i32"),
     "shape": "constexpr",
 }
-# Pointers and what paths there are, as multiples of 16: what the first call finds them to be.
-ALIGNED = {place: [["tt.divisibility", 16]] for place in [(0, 0), (0, 1), (0, 3), (0, 5), (1,), (2, 0), (2, 1), (3,)]}
-# Features, neurons of a layer, outputs, and the shape of a branch.
+# Memory that torch gives begins at a multiple of 16 bytes, and so many are the paths.
+SIXTEEN = [(0, 4), (0, 0), (0, 1), (0, 2), (0, 3), (1,), (2, 0), (2, 1), (3, 0), (3, 1)]
+ALIGNED = {place: [["tt.divisibility", 16]] for place in SIXTEEN}
+# Features, neurons of a layer, outputs (none: what is seen is kept instead), and the shape of a branch.
 CASES = {
     "12 neurons, bits, recurrent": (2, 12, 1, {"depth": 2, "recurrent": True}),
+    "the same, patterns": (2, 12, 0, {"depth": 2, "recurrent": True}),
     "12 neurons, bits": (2, 12, 1, {"depth": 2}),
     "12 neurons, 56 reals, 10 outputs, recurrent": (56, 12, 10, {"depth": 2, "recurrent": True}),
     "two layers of 12, bits": (2, 12, 1, {"depth": 3}),
@@ -71,8 +76,9 @@ def main() -> None:
     print("| branches | paths of a program | registers | spilled bytes | compiling, s |\n|---|---|---|---|---|")
     for name, (features, width, outputs, form) in CASES.items():
         population = branches(features, width, **form)
-        shape = shape_of(population, outputs)
-        source = ASTSource(walk_branch, SIGNATURE, {(4,): shape}, ALIGNED)
+        membrane = isinstance(population.readout, Membrane)
+        shape = shape_of(*rows_of(population, lanes_for(population)), outputs, membrane=membrane)
+        source = ASTSource(walk_branch, SIGNATURE, {(5,): shape}, ALIGNED)
         began = sum(os.times()[:4])
         compiled = triton.compile(source, target=GPUTarget("cuda", options.capability, 32), options=OPTIONS)
         seconds = sum(os.times()[:4]) - began

@@ -31,7 +31,7 @@ from convexsnn.penalties import PENALTIES
 from convexsnn.prefixes import Prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.search.branches import simulator
-from convexsnn.search.branches.on_gpu.finding import walker_for
+from convexsnn.search.branches.on_gpu.finding import walking_for
 from convexsnn.search.branches.population import Population
 from convexsnn.search.branches.pricing import DualPricing
 from convexsnn.search.branches.runner import BranchRunner
@@ -110,7 +110,7 @@ def scored(
 
     device = next(iter(many))
     population, pricing = ready(device)
-    by = "by the kernel" if walker_for(population) else "no kernel"
+    by = "by the kernel" if walking_for(population, device) else "no kernel"
     note = f"{by}; torch code {picoseconds(device, by_torch=True):.4g}"
     yield Row(f"scoring of a search, {name}", "ps", picoseconds(device), picoseconds(CPU), note)
     chance, generations = torch.Generator(device).manual_seed(0), 10

@@ -22,7 +22,7 @@ from convexsnn.prefixes import prefixes_of
 from convexsnn.program import ConvexProgram
 from convexsnn.readouts import Membrane, Rate, Spike
 from convexsnn.search.branches import simulator
-from convexsnn.search.branches.on_gpu.finding import walker_for
+from convexsnn.search.branches.on_gpu.finding import walking_for
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.sequences import as_sequences
 from convexsnn.solvers import Status, solve, working_set
@@ -95,12 +95,15 @@ def test_the_kernel_of_a_search(reset, widths, readout):
     prefixes = prefixes_of(as_sequences(np.eye(2)[rng.integers(2, size=(2000, 14))]), every_step=False)
     population = drawn(rng, (2, *widths), True, True, reset, readout, torch.float32)
     there = population.to(CUDA)
-    if walker_for(there) is None:
+    if walking_for(population, CUDA) is None:
         pytest.skip("needs a version of Triton that the kernel is for, and a C compiler")
     counts = BranchRunner(prefixes, readout).counted(torch.from_numpy(rng.integers(-4, 5, size=(2000, 40)) / 8))
     found = BranchRunner(prefixes, readout, device=CUDA).correlate(there, counts)
     assert found.device.type == "cuda"
     torch.testing.assert_close(found.cpu(), simulator.correlate(population, prefixes, counts), rtol=1e-4, atol=1e-3)
+    owner, column = torch.tensor([2, 0, 2]), torch.tensor([6, 0, 3])
+    seen = BranchRunner(prefixes, readout, torch.float32, CUDA).columns(population, owner, column)
+    assert torch.equal(seen, simulator.columns(population, owner, column, prefixes))
 
 
 def test_a_search_on_a_gpu_is_the_same_again():

@@ -17,7 +17,7 @@ from convexsnn.search.branches import simulator
 from convexsnn.search.branches.fused import running
 from convexsnn.search.branches.on_gpu import stretches
 from convexsnn.search.branches.on_gpu.chance import varied_at_once
-from convexsnn.search.branches.on_gpu.finding import walker_for
+from convexsnn.search.branches.on_gpu.finding import walking_for
 from convexsnn.search.branches.pricing import DualPricing
 from convexsnn.search.branches.reading import where_seen
 from convexsnn.search.branches.runner import BranchRunner
@@ -38,18 +38,18 @@ CASES = [
 
 
 @pytest.fixture
-def walked(monkeypatch):
-    """The kernel, interpreted."""
+def walking(monkeypatch):
+    """What runs the kernel, interpreted."""
     if importlib.util.find_spec("triton") is None or torch.cuda.is_available():
         pytest.skip("needs Triton, and no GPU, on which the kernel is compiled")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     from convexsnn.search.branches.on_gpu import walking
 
-    return walking.walked
+    return walking
 
 
 @pytest.mark.parametrize(("widths", "reset", "recurrent", "readout", "reals", "outputs", "short"), CASES)
-def test_the_kernel_is_the_reference(walked, widths, reset, recurrent, readout, reals, outputs, short, monkeypatch):
+def test_the_kernel_is_the_reference(walking, widths, reset, recurrent, readout, reals, outputs, short, monkeypatch):
     """Numbers are such that sums are exact in any order."""
     if short:
         monkeypatch.setattr(stretches, "BEGINNING", 0)
@@ -61,8 +61,21 @@ def test_the_kernel_is_the_reference(walked, widths, reset, recurrent, readout, 
     counts = BranchRunner(prefixes, readout).counted(torch.from_numpy(rng.integers(-4, 5, size=(60, outputs)) / 8))
     cut = stretches.stretches_of(where_seen(prefixes, readout))
     assert len(cut) > 1 or not short
-    found = simulator.by_column(walked(population, cut, torch.cat(counts)), population)
+    found = simulator.by_column(walking.walked_sums(population, cut, torch.cat(counts)), population)
     torch.testing.assert_close(found, simulator.correlate(population, prefixes, counts), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("readout", [Spike(), Windows(2, 2)], ids=str)
+def test_what_the_kernel_sees_is_what_the_reference_sees(walking, readout, monkeypatch):
+    monkeypatch.setattr("convexsnn.search.branches.runner.walking_for", lambda *_: walking)
+    rng = np.random.default_rng(0)
+    prefixes = prefixes_of(sequences_of(rng, reals=False), every_step=False)
+    population = drawn(rng, (2, 5), True, True, "soft", readout, torch.float32)
+    owner, column = torch.tensor([2, 0, 2]), torch.tensor([4, 0, 1])
+    runner = BranchRunner(prefixes, readout)
+    expected = simulator.columns(population, owner, column, prefixes)
+    assert torch.equal(runner.columns(population, owner, column), expected)
+    assert torch.equal(runner.columns(population, owner[:0], column[:0]), expected[:0])
 
 
 @settings(max_examples=20, deadline=None)
@@ -140,4 +153,4 @@ def test_climbing_makes_no_tensor_without_a_device(monkeypatch):
 
 def test_without_a_gpu_there_is_no_kernel():
     rng = np.random.default_rng(0)
-    assert walker_for(drawn(rng, (2, 4), True, True, "soft", Spike(), torch.float32)) is None
+    assert walking_for(drawn(rng, (2, 4), True, True, "soft", Spike(), torch.float32), torch.device("cpu")) is None

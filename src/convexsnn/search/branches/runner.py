@@ -14,7 +14,7 @@ from convexsnn.readouts import Readout
 from convexsnn.search.branches import simulator
 from convexsnn.search.branches.fused import running
 from convexsnn.search.branches.fused.tiles import Tiles, cut
-from convexsnn.search.branches.on_gpu.finding import walker_for
+from convexsnn.search.branches.on_gpu.finding import walking_for
 from convexsnn.search.branches.on_gpu.stretches import Stretch, stretches_of
 from convexsnn.search.branches.population import Population
 from convexsnn.search.branches.reading import at_last_step, columns_over_time, counted, where_seen
@@ -38,7 +38,7 @@ class BranchRunner:
     dtype : torch.dtype
         Arithmetic of readouts over time: that of the network to be.
     device : torch.device
-        Where branches are scored. Scores go back to where the population is.
+        Where branches are run. Scores go back to where the population is, and columns to the CPU.
     ranks : Ranks
         Processes each of which runs a share of the branches, over all rows.
     """
@@ -70,8 +70,8 @@ class BranchRunner:
         return replace(self, prefixes=self.prefixes.only(index))
 
     def over(self, prefixes: Prefixes) -> BranchRunner:
-        """Over other sequences, on the CPU."""
-        return BranchRunner(prefixes, self.readout, self.dtype, ranks=self.ranks)
+        """Over other sequences, whose prefixes are on the CPU."""
+        return replace(self, prefixes=prefixes)
 
     def counted(self, U: Tensor) -> list[Tensor]:
         """What one spike after each prefix counts in d^T U, for U of shape (rows, C): see `reading.counted`."""
@@ -84,16 +84,14 @@ class BranchRunner:
         )
 
     def _correlate(self, population: Population, counts: list[Tensor]) -> Tensor:
-        if self.device.type != "cpu":
-            there = population.to(self.device)
-            walked = walker_for(there)
-            if walked is None:
-                return simulator.correlate(there, self._there, counts).to(population.device)
-            sums = walked(there, self._stretches, torch.cat(counts))
-            return simulator.by_column(sums, there).to(population.device)
-        if running.knows(population):
-            return simulator.by_column(running.correlations(population, self.tiles, torch.cat(counts)), population)
-        return simulator.correlate(population, self.prefixes, counts)
+        there, walking = population.to(self.device), walking_for(population, self.device)
+        if walking is not None:
+            sums = walking.walked_sums(there, self._stretches, torch.cat(counts))
+        elif running.knows(there):
+            sums = running.correlations(there, self.tiles, torch.cat(counts))
+        else:
+            return simulator.correlate(there, self._there, counts).to(population.device)
+        return simulator.by_column(sums, population).to(population.device)
 
     def columns(self, population: Population, owner: Tensor, column: Tensor) -> Tensor:
         """Chosen columns of the last layers, (P, rows): see `simulator.columns`."""
@@ -102,10 +100,13 @@ class BranchRunner:
         )
 
     def _columns(self, population: Population, owner: Tensor, column: Tensor) -> Tensor:
-        if not running.knows(population):
+        walking, last, parts = walking_for(population, self.device), at_last_step(self.readout), self.readout.parts
+        nodes = self.prefixes.node_of_row if last else torch.arange(self.prefixes.n_nodes)
+        if walking is not None:
+            there = population.to(self.device)
+            spikes = walking.walked_patterns(there, self._stretches, owner, column // parts)[:, nodes]
+        elif running.knows(population):
+            spikes = running.patterns(population, self.tiles, nodes, owner, column // parts)
+        else:
             return simulator.columns(population, owner, column, self.prefixes)
-        if at_last_step(self.readout):
-            return running.patterns(population, self.tiles, self.prefixes.node_of_row, owner, column)
-        parts, every = self.readout.parts, torch.arange(self.prefixes.n_nodes)
-        spikes = running.patterns(population, self.tiles, every, owner, column // parts)
-        return columns_over_time(self.readout, spikes, column % parts, self.prefixes, self.dtype)
+        return spikes if last else columns_over_time(self.readout, spikes, column % parts, self.prefixes, self.dtype)

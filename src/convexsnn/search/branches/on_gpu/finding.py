@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from functools import cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,20 +18,31 @@ OLDEST = (3, 9)
 # Compute capability of the first GPUs that it is for: Ampere.
 FIRST_GPUS = (8, 0)
 
-Walker = Callable[[Population, tuple[Stretch, ...], Tensor], Tensor]
+
+class Walking(Protocol):
+    """What runs populations by the kernel: the file `walking.py`."""
+
+    def walked_sums(self, population: Population, stretches: tuple[Stretch, ...], counts: Tensor) -> Tensor:
+        """Sums over what is seen of every last-layer neuron, (B, m, C), from counts of shape (nodes, C)."""
+        ...
+
+    def walked_patterns(
+        self, population: Population, stretches: tuple[Stretch, ...], owner: Tensor, neuron: Tensor
+    ) -> Tensor:
+        """What is seen of chosen last-layer neurons after each prefix that is read: bool (P, nodes) on the CPU."""
+        ...
 
 
-def walker_for(population: Population) -> Walker | None:
-    """What runs a population by the kernel (`walking.walked`); None where it is for the reference to run.
+def walking_for(population: Population, device: torch.device) -> Walking | None:
+    """What runs a population on a device by the kernel; None where that does not run it.
 
     The kernel takes all that `Population` can be, on a GPU for which Triton compiles, in layers of at most 64 neurons.
     """
-    device = population.device
     if device.type != "cuda" or population.widest > WIDEST or not _compiles_for(device):
         return None
-    from convexsnn.search.branches.on_gpu.walking import walked
+    from convexsnn.search.branches.on_gpu import walking
 
-    return walked
+    return walking
 
 
 @cache

@@ -26,8 +26,10 @@ from convexsnn.search.branches.fused.kernel import ADDED, BIAS, KEPT, LEAK, THRE
 _BIAS, _LEAK, _THRESHOLD, _KEPT, _ADDED = map(tl.constexpr, (BIAS, LEAK, THRESHOLD, KEPT, ADDED))
 
 
-class Walk(NamedTuple):
-    """A stretch of steps of a prefix tree: pointers to what `Stretch` has, and sizes.
+class Tree(NamedTuple):
+    """A stretch of steps of a prefix tree: pointers to what `Stretch` has, and the number of paths.
+
+    This is a multiple of 16, for which code is compiled: so numbers of four paths are read and written at once.
 
     Attributes
     ----------
@@ -36,16 +38,14 @@ class Walk(NamedTuple):
     place : int32 pointer, (steps,)
         Which of the steps that are read each is, or -1.
     U : float pointer, (steps that are read, C, paths)
-    steps, paths, outputs : int
+    paths : int
     """
 
     inputs: Any
     parent: Any
     place: Any
     U: Any
-    steps: int
     paths: int
-    outputs: int
 
 
 class Handed(NamedTuple):
@@ -55,16 +55,45 @@ class Handed(NamedTuple):
     ----------
     before, after : float pointer
         Before the first step, and after the last one.
-    paths : int
-        Those of `before`.
-    on : int
-        Whether anything comes after the last step.
     """
 
     before: Any
     after: Any
-    paths: int
+
+
+class Extent(NamedTuple):
+    """Other sizes, for which nothing is compiled anew.
+
+    Attributes
+    ----------
+    steps, read, outputs : int
+        Steps of a stretch, those of them that are read, and C.
+    before : int
+        Paths of what is handed over before the first step.
+    on : int
+        Whether anything comes after the last step.
+    """
+
+    steps: int
+    read: int
+    outputs: int
+    before: int
     on: int
+
+
+class Found(NamedTuple):
+    """Where to write what is found.
+
+    Attributes
+    ----------
+    sums : float pointer, (blocks of paths, B, V, lanes, outputs)
+        Sums of U over what is seen of every neuron of the last layer.
+    seen : int64 pointer, (B, steps that are read, paths)
+        The bits of what is seen, if `Shape.keeps`.
+    """
+
+    sums: Any
+    seen: Any
 
 
 class Shape(NamedTuple):
@@ -82,6 +111,8 @@ class Shape(NamedTuple):
         Room for the C outputs; a power of two.
     membrane : bool
         Whether membranes are read instead of spikes.
+    keeps : bool
+        Whether what is seen is written as well.
     """
 
     layers: tuple[tuple[int, int, int, int], ...]
@@ -91,11 +122,12 @@ class Shape(NamedTuple):
     paths: int
     outputs: int
     membrane: bool
+    keeps: bool
 
 
-@triton.jit
-def walk_branch(tree, numbers, handed, total, shape: tl.constexpr):
-    """Sums of U over what is seen of every neuron of the last layer: (blocks of paths, B, V, lanes, outputs)."""
+@triton.jit(do_not_specialize=["extent"])
+def walk_branch(tree, numbers, handed, found, extent, shape: tl.constexpr):
+    """Run branch b on a block of paths, where these two numbers are those of the program."""
     b, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
     path = block * shape.paths + tl.arange(0, shape.paths)
     here = path < tree.paths
@@ -106,22 +138,25 @@ def walk_branch(tree, numbers, handed, total, shape: tl.constexpr):
     carried = ()
     for k in tl.static_range(tiles):
         row = (b * tiles + k) * shape.lanes + neuron
-        carried = carried + (tl.load(handed.before + row * handed.paths + parent),)
+        carried = carried + (tl.load(handed.before + row * extent.before + parent),)
     sums = ()
     for _ in tl.static_range(shape.vectors):
         sums = sums + (tl.zeros((shape.lanes, shape.outputs), numbers.dtype.element_ty),)
-    for t in range(tree.steps):
+    for t in range(extent.steps):
         carried, seen = _advance(carried, tree, genes, t, path, shape)
         place = tl.load(tree.place + t)
         if place >= 0:
-            for c in range(tree.outputs):
-                at = (place * tree.outputs + c).to(tl.int64) * tree.paths
+            if shape.keeps:
+                at = (b * extent.read + place) * tree.paths
+                tl.store(found.seen + at + path, tl.cast(seen, tl.int64), mask=here)
+            for c in range(extent.outputs):
+                at = (place * extent.outputs + c).to(tl.int64) * tree.paths
                 sums = _scored(sums, seen, tl.load(tree.U + at + path, mask=here, other=0.0), c, shape)
     output = tl.arange(0, shape.outputs)[None, :]
     for v in tl.static_range(shape.vectors):
         row = ((block * tl.num_programs(0) + b) * shape.vectors + v) * shape.lanes + neuron
-        tl.store(total + row * shape.outputs + output, sums[v])
-    if handed.on:
+        tl.store(found.sums + row * shape.outputs + output, sums[v])
+    if extent.on:
         for k in tl.static_range(tiles):
             row = (b * tiles + k) * shape.lanes + neuron
             tl.store(handed.after + row * tree.paths + path[None, :], carried[k], mask=here[None, :])

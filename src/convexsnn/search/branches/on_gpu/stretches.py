@@ -18,13 +18,13 @@ from convexsnn.prefixes import Prefixes
 
 # What ends a stretch costs, in steps of one path: handing one path over, and beginning another stretch.
 HANDING, BEGINNING = 2, 128
-# Paths that are run together, about.
-TOGETHER_RUN = 64
+# Paths that are run together, about; and what their number is a multiple of, so that numbers are read four at a time.
+TOGETHER_RUN, WHOLE = 64, 16
 
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """Some steps of a prefix tree, as paths through them.
+    """Some steps of a prefix tree, as paths through them; the last few may be empty.
 
     Attributes
     ----------
@@ -92,7 +92,8 @@ def _stretch(prefixes: Prefixes, parents: list[Tensor], first: int, end: int) ->
     levels = [torch.arange(sizes[end - 1])]
     for t in range(end - 2, first - 1, -1):
         levels.insert(0, torch.cat([parents[t + 1][levels[0]], _childless(parents, t, sizes)]))
-    paths, d = len(levels[0]), prefixes.values[0].shape[1]
+    used, d = len(levels[0]), prefixes.values[0].shape[1]
+    paths = -(-used // WHOLE) * WHOLE
     inputs = prefixes.values[0].new_zeros(end - first, d, paths)
     for t, level in enumerate(levels):
         inputs[t, :, : len(level)] = prefixes.values[first + t][level].T
@@ -104,5 +105,7 @@ def _stretch(prefixes: Prefixes, parents: list[Tensor], first: int, end: int) ->
         node[k, torch.from_numpy(where)] = torch.from_numpy(distinct) + sum(sizes[:t])
     place = torch.full((end - first,), -1, dtype=torch.int32)
     place[torch.tensor(read, dtype=torch.int64) - first] = torch.arange(len(read), dtype=torch.int32)
-    parent = parents[first][levels[0]] if first else torch.zeros(paths, dtype=torch.int64)
-    return Stretch(inputs, parent.to(torch.int32), node, place)
+    parent = torch.zeros(paths, dtype=torch.int32)
+    if first:
+        parent[:used] = parents[first][levels[0]].to(torch.int32)
+    return Stretch(inputs, parent, node, place)
