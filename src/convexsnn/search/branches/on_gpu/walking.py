@@ -1,4 +1,4 @@
-"""Populations run by the Triton kernel. Nothing imports this file but `walker_for`, where Triton was found."""
+"""Populations run by the Triton kernel. Nothing imports this file but `walking_for`, where Triton was found."""
 
 # Triton comes with PyTorch for CUDA alone, and gives compiled functions a subscript.
 # pyright: reportMissingImports=false, reportIndexIssue=false
