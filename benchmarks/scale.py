@@ -51,6 +51,7 @@ def fit(rows, neurons, loss, beta, columns_in):
     def simulated(done, total):
         if done == total:
             notes.update(simulated=peak(), simulate_seconds=time.process_time() - begun)
+            print(f"  simulated: {notes['simulate_seconds']:.0f} s, {peak():.0f} MiB", file=sys.stderr, flush=True)
 
     def solved(progress):
         print(f"  {progress.iteration}: gap {progress.relative_gap:.1e}, {peak():.0f} MiB", file=sys.stderr, flush=True)

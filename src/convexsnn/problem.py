@@ -7,12 +7,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from convexsnn.bounds import universal_certificate
+from convexsnn.column_blocks import ColumnBlocks
 from convexsnn.columns import Columns, RealColumns
 from convexsnn.dictionary import Dictionary, build_dictionary
 from convexsnn.global_bound import GlobalBound
@@ -28,6 +30,7 @@ from convexsnn.rowwise import by_rows
 from convexsnn.sequences import Sequences, SequenceSource, in_memory
 from convexsnn.sharded import ShardedSequences, whole
 from convexsnn.simulation import scores
+from convexsnn.tensors import digest_of
 from convexsnn.validation import Score, Validation
 from convexsnn.witnesses import constant_place
 from convexsnn.witnesses.input_view import InputView
@@ -268,9 +271,21 @@ class Problem:
 
     # What the program says.
 
-    def dictionary(self, witnesses: Hidden, on_chunk: Callable[[int, int], None] | None = None) -> Dictionary:
-        """The columns of witnesses; with a free intercept that of ones is given by their always-firing neuron."""
-        dictionary = build_dictionary(witnesses, self.source, on_chunk)
+    def dictionary(
+        self,
+        witnesses: Hidden,
+        on_chunk: Callable[[int, int], None] | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Dictionary:
+        """The columns of witnesses, which are kept in the folder `checkpoint` while they are made.
+
+        With a free intercept the column of ones is given by the always-firing neuron of the witnesses.
+        """
+        blocks = None
+        if checkpoint is not None:
+            of = f"{self.data_digest} {digest_of(witnesses)} {witnesses.device.type}"
+            blocks = ColumnBlocks(Path(checkpoint), hashlib.sha256(of.encode()).hexdigest())
+        dictionary = build_dictionary(witnesses, self.source, on_chunk, blocks)
         place = constant_place(witnesses) if self.free_intercept else None
         return dictionary if place is None else dictionary.given_by(place)
 

@@ -273,7 +273,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         observer : Observer, optional
             It is told of the progress.
         checkpoint : path, optional
-            The file of a search, written after every round. A killed fit goes on from it to the same result.
+            A killed fit goes on from here to the same result. For a search it is a file, written after every round.
+            For families that read batches it is a folder, which keeps columns while they are made. It stays at the end.
         ranks : Ranks, optional
             Processes that all make this same call, such as `ProcessGroup()` under torchrun. Each simulates a share of
             the sequences, and all come to the same fit.
