@@ -9,8 +9,8 @@ are of the processor, of the process that took most; where nothing else runs on 
 Each process first does a small piece of the same work: what it loads once in its life is not counted.
 
 `kills` starts `torchrun -m convexsnn fit` on two processes, and kills one of them at a random moment. Then all should
-end within 30 seconds and one error be said, and the folder should be absent or whole. The same command, run again,
-should give the same certificate.
+end within 30 seconds and one error be said, and the folder should hold a whole model or none. The same command, run
+again, should give the same certificate. Where columns were kept, it goes on from them.
 """
 
 import argparse
@@ -33,7 +33,7 @@ import torch
 import torch.distributed as dist
 
 from convexsnn import build_dictionary
-from convexsnn.cli.folder import CERTIFICATE, MODEL, folder_problems
+from convexsnn.cli.folder import CERTIFICATE, COLUMNS, MODEL, folder_problems
 from convexsnn.columns import BitColumns
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
@@ -49,8 +49,8 @@ from convexsnn.witnesses import Architecture, gaussian
 STEPS, FEATURES, CLASSES = 10, 8, 10
 # Rows and columns of what each process does beforehand.
 SMALL = 240, 160
-FIT = ["fit", "--task", "first-last-xor", "--timesteps", "8", "--n-train", "4000", "--witnesses", "gaussian"]
-FIT += ["--depth", "2", "--last", "1000", "--beta", "0.1", "--beta", "0.01"]
+FIT = ["fit", "--task", "first-last-xor", "--timesteps", "8", "--n-train", "12000", "--witnesses", "gaussian"]
+FIT += ["--n-val", "100", "--n-test", "100", "--depth", "2", "--last", "1000", "--beta", "0.1", "--tol", "1e-3"]
 
 
 def dictionary(rows, columns, ranks):
@@ -170,8 +170,7 @@ def kills(given):
         for number in range(given.runs):
             shutil.rmtree(out, ignore_errors=True)
             outcome, seconds = killed([*command, str(out)], environment, draws.uniform(0.0, length), draws.randrange(2))
-            state = "absent" if not out.exists() else "whole" if certificate_of(out) == expected else "BROKEN"
-            again = "-"
+            state, again = state_of(out, expected), "-"
             if number % given.every == 0:
                 done = subprocess.run([*command, str(out)], env=environment, capture_output=True, check=False)
                 again = "same" if done.returncode == 0 and certificate_of(out) == expected else "other"
@@ -216,6 +215,14 @@ def children_of(pid):
     return sorted(int(child) for child in path.read_text().split()) if path.exists() else []
 
 
+def state_of(out, expected):
+    """What a kill left: a whole model, none, or something else."""
+    if not (out / MODEL).exists():
+        kept = len(list((out / COLUMNS).glob("*"))) if (out / COLUMNS).is_dir() else 0
+        return "no model, columns kept" if kept else "no model"
+    return "whole" if certificate_of(out) == expected else "BROKEN"
+
+
 def certificate_of(out):
     """A digest of the certificate; None where the folder is not whole."""
     if not (out / MODEL).is_file() or folder_problems(out):
@@ -233,7 +240,7 @@ def main():
     fast.add_argument("--work", nargs="+", default=list(WORK), choices=list(WORK))
     killing = what.add_parser("kills")
     killing.add_argument("--runs", type=int, default=50)
-    killing.add_argument("--every", type=int, default=5, help="run the same command again after every so many kills")
+    killing.add_argument("--every", type=int, default=1, help="run the same command again after every so many kills")
     killing.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     {"speed": speed, "kills": kills}[given.what](given)
