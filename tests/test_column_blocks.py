@@ -34,7 +34,7 @@ def draw(seed=0):
     return X, (X[:, 0, 0] > 0).astype(int)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -43,7 +43,7 @@ def killing(rows):
 
     def simulated(done, _):
         if done >= rows:
-            raise Killed
+            raise KilledError
 
     return simulated
 
@@ -62,7 +62,7 @@ def test_another_number_of_processes_goes_on_to_the_same_columns(readout, every_
 
     def killed(ranks):
         source = sequences if ranks is None else ShardedSequences(sequences, ranks)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             build_dictionary(hidden, source, killing(100 if every_step else 20), blocks)
 
     def again(ranks, blocks=blocks):
@@ -88,7 +88,7 @@ def test_a_killed_fit_goes_on_to_the_same_certificate(kind, family, tmp_path):
     batches = as_batches([(X[:40], y[:40]), (X[40:], y[40:])])
     model = kind(witnesses=family, beta=0.1, random_state=0)
     expected = model.fit(batches, ranks=Alone()).certificate_
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         model.fit(batches, checkpoint=tmp_path, observer=Observer(simulated=killing(50)), ranks=Alone())
     begun = []
     model.fit(batches, checkpoint=tmp_path, observer=Observer(simulated=lambda *at: begun.append(at)), ranks=Alone())
@@ -98,7 +98,7 @@ def test_a_killed_fit_goes_on_to_the_same_certificate(kind, family, tmp_path):
 
 def test_blocks_of_other_data_are_left_alone_and_damaged_ones_are_refused(tmp_path):
     model, begun = SpikingClassifier(witnesses=SMALL, beta=0.1, random_state=0), []
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         model.fit(*draw(), checkpoint=tmp_path, observer=Observer(simulated=killing(50)))
     model.fit(*draw(1), checkpoint=tmp_path, observer=Observer(simulated=lambda *at: begun.append(at)))
     assert begun[0] == (7, N)

@@ -240,9 +240,7 @@ class SimulatedColumns:
 
     def on(self, problem: Problem) -> SimulatedColumns:
         """The same witnesses on another problem's sequences."""
-        return SimulatedColumns.of(
-            problem, self.witnesses, self.options, self.observer, self.n_last, self.checkpoint
-        )
+        return SimulatedColumns.of(problem, self.witnesses, self.options, self.observer, self.n_last, self.checkpoint)
 
     @cached_property
     def program(self) -> ConvexProgram:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from convexsnn.batches import Batches
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet, check_splits, trained_on
@@ -37,6 +39,9 @@ from convexsnn.search import SearchSettings
 from convexsnn.search.state import INTERRUPTED
 from convexsnn.solvers import Status
 from convexsnn.storage import describe_parameters, model_bytes, read_header
+
+# Sequences of batches whose digest is computed at a time.
+DIGESTED = 4096
 
 
 def fit(
@@ -132,10 +137,17 @@ def digest_of(data: DataSet) -> str:
     digest = hashlib.sha256()
     for name, split in data.splits.items():
         for part in (split.X, split.y):
-            for array in map(np.asarray, part if isinstance(part, list) else [part]):
+            for array in map(np.asarray, _arrays(part)):
                 digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _arrays(part: Any) -> Iterable[Any]:
+    """The arrays of the sequences or labels of a split, one in memory at a time where they are read in batches."""
+    if isinstance(part, Batches):
+        return (chunk.values for chunk in part.chunks(DIGESTED))
+    return part if isinstance(part, list) else [part]
 
 
 def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) -> None:
