@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 from convexsnn import Gaussian, Kernels, Reservoir, SpikingClassifier, SpikingRegressor, as_batches
 from convexsnn.cli.app import run
@@ -94,6 +95,17 @@ def test_a_killed_fit_goes_on_to_the_same_certificate(kind, family, tmp_path):
     model.fit(batches, checkpoint=tmp_path, observer=Observer(simulated=lambda *at: begun.append(at)), ranks=Alone())
     assert begun[0] >= (40, N)
     assert model.certificate_ == expected
+
+
+def test_other_labels_have_the_same_columns(tmp_path):
+    X, y = draw()
+    model = SpikingClassifier(witnesses=SMALL, beta=0.1, random_state=0).fit(X, y, checkpoint=tmp_path)
+    begun = []
+    again = SpikingClassifier(witnesses=SMALL, beta=0.01, loss="hinge", random_state=0)
+    again.fit(X, 1 - y, checkpoint=tmp_path, observer=Observer(simulated=lambda *at: begun.append(at)))
+    assert begun[0] >= (96, N)  # a last byte that is not full is not kept
+    assert again.certificate_ == clone(again).fit(X, 1 - y).certificate_
+    assert model.certificate_ != again.certificate_
 
 
 def test_blocks_of_other_data_are_left_alone_and_damaged_ones_are_refused(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,9 +98,9 @@ class ColumnBlocks:
             making.stored[:, making.done : end] = columns[:, : end - making.done]
             making.done = end
 
-    def keeping(self, making: Making) -> Callable[[], None]:
-        """A function to be called whenever more rows are made; it writes a block now and then."""
-        return _Keeper(self, making, making.done).offer
+    def keeper(self, making: Making) -> Keeper:
+        """What writes a block now and then, while more rows are made."""
+        return Keeper(self, making, making.done)
 
     def write(self, making: Making, first: int) -> None:
         """Write the columns from byte or number `first` on, as far as they are made. Raises OSError."""
@@ -137,7 +136,7 @@ class ColumnBlocks:
 
 
 @dataclass(eq=False)
-class _Keeper:
+class Keeper:
     """When blocks are written: `saved` bytes or numbers of each column are already."""
 
     blocks: ColumnBlocks
@@ -147,9 +146,17 @@ class _Keeper:
     last: float = field(default_factory=time.monotonic)
 
     def offer(self) -> None:
-        """Write a block where it is worth it."""
-        now, fresh = time.monotonic(), self.making.done - self.saved
-        size = self.making.stored[:, self.saved : self.making.done].nbytes
-        if fresh and (size >= BLOCK_BYTES or now - self.last >= max(SECONDS, SHARE * (now - self.begun))):
+        """More rows are made: write a block where it is worth it."""
+        now, size = time.monotonic(), self.making.stored[:, self.saved : self.making.done].nbytes
+        if size >= BLOCK_BYTES or now - self.last >= max(SECONDS, SHARE * (now - self.begun)):
+            self._write()
+
+    def finish(self) -> None:
+        """All rows are made: write the rest, where making all took long enough."""
+        if time.monotonic() - self.begun >= SECONDS:
+            self._write()
+
+    def _write(self) -> None:
+        if self.making.done > self.saved:
             self.blocks.write(self.making, self.saved)
             self.saved, self.last = self.making.done, time.monotonic()

@@ -129,13 +129,17 @@ def _simulated(
     folder = source.columns_in if isinstance(source, Batches) else None
     stored = allocated((hidden.n_last, width), dtype, hidden.device, folder)
     making = Making(stored, held, torch.zeros(len(hidden.branches), dtype=torch.bool, device=hidden.device))
-    keep = lambda: None  # noqa: E731
+    keeper = None
     if blocks is not None:
         blocks.take_up(making)
-        keep = blocks.keeping(making)
+        keeper = blocks.keeper(making)
     left = slice(making.reached, held.stop)
     parts = simulate_rows(hidden, source, left) if making.done else simulate_held(hidden, sequences)
-    (_pack_rows if bits else _real_rows)(_watch(parts, making, on_chunk), making, keep)
+    for _ in (_pack_rows if bits else _real_rows)(_watch(parts, making, on_chunk), making):
+        if keeper is not None:
+            keeper.offer()
+    if keeper is not None:
+        keeper.finish()
     return making
 
 
@@ -159,8 +163,8 @@ def _watch(
         yield part.features
 
 
-def _pack_rows(parts: Iterable[Tensor], making: Making, keep: Callable[[], None]) -> None:
-    """Write bool row blocks (r, P) as bits, never holding more than a block unpacked."""
+def _pack_rows(parts: Iterable[Tensor], making: Making) -> Iterator[None]:
+    """Write bool row blocks (r, P) as bits, never holding more than a block unpacked; yields after each."""
     packed = making.stored
     rest = torch.empty(0, len(packed), dtype=torch.bool, device=packed.device)
     for part in parts:
@@ -168,17 +172,17 @@ def _pack_rows(parts: Iterable[Tensor], making: Making, keep: Callable[[], None]
         whole = len(block) // 8
         packed[:, making.done : making.done + whole] = pack_rows(block[: 8 * whole]).T
         making.done, rest = making.done + whole, block[8 * whole :]
-        keep()
+        yield
     if len(rest):
         packed[:, making.done :] = pack_rows(rest).T
 
 
-def _real_rows(parts: Iterable[Tensor], making: Making, keep: Callable[[], None]) -> None:
-    """Write row blocks (r, P) as float64 columns."""
+def _real_rows(parts: Iterable[Tensor], making: Making) -> Iterator[None]:
+    """Write row blocks (r, P) as float64 columns; yields after each."""
     for part in parts:
         making.stored[:, making.done : making.done + len(part)] = part.T
         making.done += len(part)
-        keep()
+        yield
     # Adding zero turns -0.0 into 0.0, so that equal columns are equal bytes.
     making.stored.add_(0.0)
 

@@ -243,12 +243,18 @@ class Problem:
         return replace(self, sequences=sequences, targets=targets, row_weights=weights, score_weights=None)
 
     @cached_property
-    def data_digest(self) -> str:
-        """SHA-256 of sequences and targets, by which training data are recognised."""
+    def digests(self) -> tuple[str, str]:
+        """SHA-256 of the sequences, and of sequences and targets; one pass over the sequences gives both."""
         digest = hashlib.sha256()
         _update_sequences(digest, self.source)
+        alone = digest.hexdigest()
         _update(digest, self.targets.to(torch.float64))
-        return digest.hexdigest()
+        return alone, digest.hexdigest()
+
+    @property
+    def data_digest(self) -> str:
+        """SHA-256 of sequences and targets, by which training data are recognised."""
+        return self.digests[1]
 
     @property
     def digest(self) -> str:
@@ -283,7 +289,7 @@ class Problem:
         """
         blocks = None
         if checkpoint is not None:
-            of = f"{self.data_digest} {digest_of(witnesses)} {witnesses.device.type}"
+            of = f"{self.digests[0]} {digest_of(witnesses)} {witnesses.device.type}"
             blocks = ColumnBlocks(Path(checkpoint), hashlib.sha256(of.encode()).hexdigest())
         dictionary = build_dictionary(witnesses, self.source, on_chunk, blocks)
         place = constant_place(witnesses) if self.free_intercept else None
@@ -326,7 +332,7 @@ class Problem:
 # Sequences whose digest is computed at a time.
 DIGESTED = 4096
 # What does not depend on rho.
-_OF_DATA = ("weights", "groups", "data_digest")
+_OF_DATA = ("weights", "groups", "digests")
 
 
 def _update(digest, *tensors: Tensor | None) -> None:
