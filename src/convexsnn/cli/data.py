@@ -123,7 +123,8 @@ def from_folder(path: Path, *, per_step: bool) -> DataSet:
     batches = as_batches(path)
     if batches.y is None:
         raise ValueError(f"the files in {path} must have labels, under the name y")
-    return DataSet({"train": Split(batches, batches.y)}, per_step, {"data": str(path)})
+    split = Split(batches, batches.y)  # type: ignore[reportArgumentType] - estimators take them as they take arrays
+    return DataSet({"train": split}, per_step, {"data": str(path)})
 
 
 def check_splits(data: DataSet, estimator: Estimator) -> None:
