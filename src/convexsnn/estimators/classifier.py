@@ -273,8 +273,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         observer : Observer, optional
             It is told of the progress.
         checkpoint : path, optional
-            A killed fit goes on from here to the same result. For a search it is a file, written after every round.
-            For families that read batches it is a folder, which keeps columns while they are made. It stays at the end.
+            From it a killed fit goes on: the file of a search, or a folder for the columns of neurons that are drawn.
         ranks : Ranks, optional
             Processes that all make this same call, such as `ProcessGroup()` under torchrun. Each simulates a share of
             the sequences, and all come to the same fit.
