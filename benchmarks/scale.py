@@ -5,10 +5,11 @@
     OMP_NUM_THREADS=1 python benchmarks/scale.py --rows 1000000 --columns-in /tmp
     OMP_NUM_THREADS=1 python benchmarks/scale.py --rows 1000000 --checkpoint /tmp/columns
 
-Sequences have 20 steps of 4 numbers. The first steps lie around one of ten centres, whose number is the class, or of
-two classes whether it is odd. Each fit runs in a process of its own, which says how much memory it had at most when all
-columns were there, and at the end. With columns in a file this counts the pages of the file that the system holds in
-memory. With a checkpoint the first loss makes the columns, and the others take them from there.
+Sequences have 20 steps of 4 numbers, or as many as --steps says: they cost seconds, and no memory. The first steps lie
+around one of ten centres, whose number is the class, or of two classes whether it is odd. Each fit runs in a process of
+its own, which says how much memory it had at most when all columns were there, and at the end. With columns in a file
+this counts the pages of the file that the system holds in memory. With a checkpoint the first loss makes the columns,
+and the others take them from there.
 """
 
 import argparse
@@ -20,10 +21,10 @@ import time
 
 import numpy as np
 
-STEPS, FEATURES, CENTRES, BATCH = 20, 4, 10, 8192
+FEATURES, CENTRES, BATCH = 4, 10, 8192
 
 
-def batches(rows, classes):
+def batches(rows, classes, steps):
     """A function that makes the same batches in each pass; sequences do not depend on the number of classes."""
     centres = np.random.default_rng(0).normal(size=(CENTRES, FEATURES))
 
@@ -31,8 +32,8 @@ def batches(rows, classes):
         for start in range(0, rows, BATCH):
             draws, n = np.random.default_rng(1 + start), min(BATCH, rows - start)
             centre = draws.integers(CENTRES, size=n)
-            X = draws.normal(size=(n, STEPS, FEATURES))
-            X[:, : STEPS // 2] += centres[centre][:, None]
+            X = draws.normal(size=(n, steps, FEATURES))
+            X[:, : steps // 2] += centres[centre][:, None]
             yield X, centre % classes
 
     return read
@@ -43,11 +44,11 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def fit(rows, neurons, loss, beta, columns_in, checkpoint):
+def fit(loss, given):
     from convexsnn import Gaussian, SpikingClassifier, as_batches
     from convexsnn.observer import Observer
 
-    notes = {"loss": loss, "rows": rows, "imported": peak()}
+    rows, notes = given.rows, {"loss": loss, "rows": given.rows, "imported": peak()}
     begun = time.process_time()
 
     def simulated(done, total):
@@ -58,10 +59,11 @@ def fit(rows, neurons, loss, beta, columns_in, checkpoint):
     def solved(progress):
         print(f"  {progress.iteration}: gap {progress.relative_gap:.1e}, {peak():.0f} MiB", file=sys.stderr, flush=True)
 
-    source = as_batches(batches(rows, CENTRES if loss == "cross_entropy" else 2), columns_in=columns_in)
-    family = Gaussian(depth=2, branches=1, last=neurons)
-    model = SpikingClassifier(witnesses=family, loss=loss, beta=beta, tol=1e-4, random_state=0)
-    model.fit(source, observer=Observer(simulated=simulated, solved=solved), checkpoint=checkpoint)
+    classes = CENTRES if loss == "cross_entropy" else 2
+    source = as_batches(batches(rows, classes, given.steps), columns_in=given.columns_in)
+    family = Gaussian(depth=2, branches=1, last=given.neurons)
+    model = SpikingClassifier(witnesses=family, loss=loss, beta=given.beta, tol=1e-4, random_state=0)
+    model.fit(source, observer=Observer(simulated=simulated, solved=solved), checkpoint=given.checkpoint)
     certificate = model.certificate_
     packed = certificate.P * -(-rows // 8) / 2**20
     notes |= {"P": certificate.P, "packed": packed, "peak": peak(), "beyond": peak() - packed}
@@ -75,12 +77,13 @@ def main():
     parser.add_argument("--neurons", type=int, default=2048)
     parser.add_argument("--losses", nargs="+", default=["logistic", "cross_entropy"])
     parser.add_argument("--beta", type=float, default=0.5)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--columns-in")
     parser.add_argument("--checkpoint", help="a folder for columns, from which a run that was stopped goes on")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        fit(given.rows, given.neurons, given.losses[0], given.beta, given.columns_in, given.checkpoint)
+        fit(given.losses[0], given)
         return
     for loss in given.losses:
         own = [*sys.argv[1:], "--child", "--losses", loss]
