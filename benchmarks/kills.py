@@ -46,6 +46,10 @@ class Torchrun:
             [*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
 
+    def reports(self, said):
+        """Whether torchrun said which process failed."""
+        return "ChildFailedError" in said
+
     @property
     def ended(self):
         return self.process.poll() is not None
@@ -87,6 +91,10 @@ class Copies:
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False, buffering=1)  # noqa: SIM115
         torch.set_num_threads(1)
         sys.exit(run(arguments))
+
+    def reports(self, _):
+        """Torchrun always says which process failed; here nothing does in its place."""
+        return True
 
     @property
     def ended(self):
@@ -130,7 +138,8 @@ def killed(command, delay, rank):
         return FINISHED, seconds
     if errors:
         return f"{errors} error", seconds
-    return ("torchrun's report alone" if "ChildFailedError" in said else "NOTHING"), seconds
+    # Killed before it could have said anything; that torchrun says which one was is known for copies too.
+    return ("torchrun's report alone" if command.reports(said) else "NOTHING"), seconds
 
 
 def state_of(out, expected):

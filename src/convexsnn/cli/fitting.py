@@ -146,7 +146,7 @@ def digest_of(data: DataSet) -> str:
 def _arrays(part: Any) -> Iterable[Any]:
     """The arrays of the sequences or labels of a split, one in memory at a time where they are read in batches."""
     if isinstance(part, Batches):
-        return (chunk.values for chunk in part.chunks(DIGESTED))
+        return (array for chunk in part.chunks(DIGESTED) for array in (chunk.values, chunk.lengths))
     return part if isinstance(part, list) else [part]
 
 

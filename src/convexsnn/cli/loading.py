@@ -40,11 +40,9 @@ def load_fit_data(options: FitData, estimator: Estimator, extra: dict[str, Any])
 
 def _from_path(path: Path, per_step: bool, timesteps: int | None = None) -> DataSet:
     """The data of a file, or of a folder of batches, whose sequences have their own steps."""
-    return (
-        from_folder(path, per_step=per_step)
-        if path.is_dir()
-        else from_file(path, per_step=per_step, timesteps=timesteps)
-    )
+    if path.is_dir():
+        return from_folder(path, per_step=per_step)
+    return from_file(path, per_step=per_step, timesteps=timesteps)
 
 
 def load_unchanged(options: FitData, estimator: Estimator, extra: dict[str, Any]) -> tuple[DataSet, Problem]:
