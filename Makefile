@@ -8,6 +8,8 @@ BENCH ?=
 # Tests run exports in them. Both ask for a torchvision built for the torch above, which nothing of theirs that we call uses.
 WITHOUT_DEPS := norse==1.1.0 spikingjelly==2.0.0
 BIN := .venv/bin
+# What is imported is compiled then. To compile all that is installed takes longer than to install it.
+PIP := $(BIN)/python -m pip install --quiet --no-compile
 
 .PHONY: demo examples test lint types coverage check docs bench-paper bench-solvers clean
 
@@ -16,11 +18,11 @@ demo: .venv/.ready-demo
 	OMP_NUM_THREADS=1 $(BIN)/python examples/demo.py
 
 # All examples at full size, with their pictures in runs/examples.
-examples: .venv/.ready-docs
+examples: .venv/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python examples/run_all.py
 
 test: .venv/.ready
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/.ready
 	$(BIN)/ruff check
@@ -40,7 +42,7 @@ coverage: .venv/.ready
 check: lint types test coverage
 
 # The site in docs/_build/html; every warning is an error, and the examples are run.
-docs: .venv/.ready-docs
+docs: .venv/.ready
 	rm -rf docs/_build docs/gallery
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
@@ -50,24 +52,24 @@ bench-paper: .venv/.ready
 
 # BENCH: more arguments, e.g. BENCH="--programs mnist-ce --betas 0.01 --repeats 5"
 bench-solvers: .venv/.ready
-	$(BIN)/python -m pip install --quiet --no-warn-conflicts --editable '.[bench]'
+	$(PIP) --no-warn-conflicts --editable '.[bench]'
 	$(BIN)/python benchmarks/solvers.py $(if $(MNIST),--mnist $(MNIST)) $(BENCH)
 
-# The library and its command line alone: whoever tries it first should not wait for what only its developers need.
-.venv/.ready-demo: pyproject.toml Makefile
+.venv/.torch: Makefile
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "convexsnn needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --editable '.[cli]'
+	$(PIP) $(TORCH)
 	touch $@
 
-.venv/.ready: .venv/.ready-demo
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps $(WITHOUT_DEPS)
+# The library and its command line alone: whoever tries it first should not wait for what only its developers need.
+.venv/.ready-demo: .venv/.torch pyproject.toml
+	$(PIP) --editable '.[cli]'
 	touch $@
 
-.venv/.ready-docs: .venv/.ready
-	$(BIN)/python -m pip install --quiet --no-warn-conflicts --editable '.[docs]'
+# All that its developers need. Without the extra of the documentation, tests of events and of the site are skipped.
+.venv/.ready: .venv/.torch pyproject.toml
+	$(PIP) --no-warn-conflicts --editable '.[dev,docs]'
+	$(PIP) --no-deps $(WITHOUT_DEPS)
 	touch $@
 
 clean:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import hashlib
 import io
@@ -163,12 +164,23 @@ def again(write: Callable[..., None], read: Callable[..., Any]) -> Callable[[Pat
 # Files beside a model
 
 
-def make_folder(folder: Path) -> Path:
+@functools.cache
+def fitted_files() -> dict[str, bytes]:
+    """What `convexsnn fit` writes, by the names of the files."""
     task = ["--task", "first-last-xor", "--timesteps", "3", "--n-train", "20", "--n-val", "5", "--n-test", "5"]
     family = ["--depth", "2", "--population", "8", "--width", "3", "--effort", "1e6"]
-    with contextlib.redirect_stdout(io.StringIO()):
-        assert run(["fit", *task, *family, "--beta", "0.1", "--beta", "0.01", "--out", str(folder / "m")]) == 0
-    return folder / "m"
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        out = Path(folder) / "m"
+        assert run(["fit", *task, *family, "--beta", "0.1", "--beta", "0.01", "--out", str(out)]) == 0
+        return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def make_folder(folder: Path) -> Path:
+    made = folder / "m"
+    made.mkdir()
+    for name, content in fitted_files().items():
+        (made / name).write_bytes(content)
+    return made
 
 
 def beside(name: str) -> Callable[[Path], Path]:

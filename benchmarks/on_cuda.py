@@ -28,16 +28,21 @@ from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.dictionary import build_dictionary
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
-from convexsnn.prefixes import prefixes_of
+from convexsnn.prefixes import Prefixes, prefixes_of
 from convexsnn.program import ConvexProgram, uniform_weights
+from convexsnn.search.branches import simulator
+from convexsnn.search.branches.on_gpu.finding import walking_for
+from convexsnn.search.branches.population import Population
+from convexsnn.search.branches.pricing import DualPricing
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.variation import Variation, input_scale
+from convexsnn.search.oracles.climb import climb
 from convexsnn.solvers import solve
 from convexsnn.solvers.base import Solution
 from convexsnn.surrogate import PAPER_BASELINE, initial_network, train_surrogate
 from shapes import TEST, drawn
 
-REPEATS = 5
+REPEATS, CPU = 5, torch.device("cpu")
 NORMS = ("l1", "group")
 TESTS = Path(__file__).parents[1] / "tests" / "test_cuda.py"
 
@@ -83,18 +88,35 @@ def scoring(device: torch.device, small: bool) -> Iterator[Row]:
         prefixes = prefixes_of(sequences, every_step=False)
         architecture = Architecture(sequences.n_features, depth=2, bias=True, readout="spike", **shape)
         variation = Variation(architecture, 12, input_scale(prefixes, 1.0), free_leak=True)
-        generator = torch.Generator().manual_seed(0)
-        U = torch.randn(rows, outputs, generator=generator)
+        U = torch.randn(rows, outputs, generator=torch.Generator().manual_seed(0))
+        yield from scored(f"{rows} x {name}", variation, prefixes, U, {device: 64 if small else 4096, CPU: 64})
 
-        def picoseconds(where: torch.device, branches: int) -> float:
-            population = variation.draw(branches, generator)  # noqa: B023 - called within this turn
-            runner = BranchRunner(prefixes, population.readout, device=where)  # noqa: B023
-            counts = runner.counted(U)  # noqa: B023
-            seconds = median_seconds(lambda: runner.correlate(population, counts), where)
-            return 1e12 * seconds / (branches * 12 * prefixes.n_nodes)  # noqa: B023
 
-        there = picoseconds(device, 64 if small else 4096)
-        yield Row(f"scoring of a search, {rows} x {name}", "ps", there, picoseconds(torch.device("cpu"), 64))
+def scored(
+    name: str, variation: Variation, prefixes: Prefixes, U: torch.Tensor, many: dict[torch.device, int]
+) -> Iterator[Row]:
+    """By the kernel and by torch code, and a whole generation of climbing, with so many branches on each device."""
+
+    def picoseconds(where: torch.device, *, by_torch: bool = False) -> float:
+        population, pricing = ready(where)
+        counts, tree = pricing.counts, prefixes.to(where)
+        kernel = lambda: pricing.correlations(population)  # noqa: E731
+        work = (lambda: simulator.correlate(population, tree, counts)) if by_torch else kernel
+        return 1e12 * median_seconds(work, where) / (many[where] * variation.width * prefixes.n_nodes)
+
+    def ready(where: torch.device) -> tuple[Population, DualPricing]:
+        population = variation.draw(many[where], torch.Generator().manual_seed(0)).to(where)
+        return population, DualPricing(BranchRunner(prefixes, population.readout, device=where), U, PENALTIES["l1"])
+
+    device = next(iter(many))
+    population, pricing = ready(device)
+    by = "by the kernel" if walking_for(population, device) else "no kernel"
+    note = f"{by}; torch code {picoseconds(device, by_torch=True):.4g}"
+    yield Row(f"scoring of a search, {name}", "ps", picoseconds(device), picoseconds(CPU), note)
+    chance, generations = torch.Generator(device).manual_seed(0), 10
+    seconds = median_seconds(lambda: climb(population, variation, pricing, generations, chance), device)
+    what = f"a generation of {many[device]} such branches: varied, scored, chosen"
+    yield Row(what, "s", seconds / (generations + 1))
 
 
 def searches(device: torch.device, small: bool) -> Iterator[Row]:

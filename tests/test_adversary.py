@@ -5,7 +5,8 @@ import pytest
 from adversary import attack
 
 
-@pytest.mark.parametrize("seed", range(60))
+# Without problem 8, which takes as long as 30 others.
+@pytest.mark.parametrize("seed", sorted({*range(60)} - {8}))
 def test_no_neuron_beats_a_bound(seed):
     assert attack(seed).wrong == ()
 

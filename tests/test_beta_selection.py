@@ -24,8 +24,8 @@ def expected_failures(_):
 
 @parametrize_with_checks(
     [
-        SpikingClassifier(witnesses="gaussian", random_state=0, beta=[0.1, 1.0]),
-        SpikingRegressor(witnesses="gaussian", random_state=0, beta="path"),
+        SpikingClassifier(beta=[0.1, 1.0], **SMALL),
+        SpikingRegressor(beta=[0.1, 1.0], **SMALL),
     ],
     expected_failed_checks=expected_failures,
 )

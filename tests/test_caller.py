@@ -143,7 +143,7 @@ MODELS = {
     "betas": lambda _: fitted(witnesses=Gaussian(depth=2, last=24), beta=[0.1, 0.01]),
     "reservoir": lambda _: fitted(witnesses=Reservoir(depth=2, last=24, recurrent=True)),
     "surrogate": lambda _: fitted(witnesses=Surrogate(depth=2, last=12, epochs=2)),
-    "search": lambda _: fitted(witnesses=Search(depth=2, population=16, width=4, effort=1e6)),
+    "search": lambda _: fitted(witnesses=Search(depth=2, population=16, width=4, effort=1e6, rounds=2, attempts=1)),
     "exact": lambda _: SpikingClassifier(witnesses=EXACT, random_state=0).fit(X[:7, :1, :2], Y[:7]),
 }
 FUNCTIONS = {
@@ -163,7 +163,9 @@ FUNCTIONS = {
     "certify": lambda m: certify(m["program"], m["solution"].W, m["solution"].U),
     "reconstruct": lambda m: reconstruct(m["hidden"], m["dictionary"], m["solution"].W),
     "train": lambda m: train(m["problem"], m["hidden"]),
-    "search": lambda m: search(m["problem"], SearchSettings(depth=2, population=16, width=4, effort=1e6)),
+    "search": lambda m: search(
+        m["problem"], SearchSettings(depth=2, population=16, width=4, effort=1e6, rounds=2, attempts=1)
+    ),
     "bound_network": lambda m: bound_network(
         m["model"].trained_, m["problem"], ExactSettings("pricing", time_limit=1e-9)
     ),

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -27,10 +28,17 @@ def fit(out, *arguments):
     return run(["fit", *arguments, *SMALL, "--out", str(out)])
 
 
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fitted") / "model"
+    assert fit(folder, *XOR, "--loss", "hinge", "--beta", "0.01") == 0
+    return folder
+
+
 @pytest.fixture
-def trained(tmp_path):
-    assert fit(tmp_path / "model", *XOR, "--loss", "hinge", "--beta", "0.01") == 0
-    return tmp_path / "model"
+def trained(fitted, tmp_path):
+    """A copy of its own for each test, which may alter it."""
+    return shutil.copytree(fitted, tmp_path / "model")
 
 
 def test_fit_writes_files_that_agree(trained):

@@ -33,7 +33,7 @@ def draw_data(n=30, T=6, d=3, seed=0, *, ragged=False):
     return tuple([a[:k] for a, k in zip(array, lengths, strict=True)] for array in (X, y))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     readout=st.sampled_from(["spike", "membrane", "analog"]),

@@ -15,16 +15,22 @@ import torch
 from convexsnn import Gaussian, Search, SpikingClassifier, Surrogate, simulate
 from convexsnn.columns import BitColumns, RealColumns
 from convexsnn.losses import LOSSES
+from convexsnn.neurons import RESETS
 from convexsnn.penalties import PENALTIES
 from convexsnn.polishing.polish import polish
+from convexsnn.prefixes import prefixes_of
 from convexsnn.program import ConvexProgram
+from convexsnn.readouts import Membrane, Rate, Spike
 from convexsnn.search.branches import simulator
+from convexsnn.search.branches.on_gpu.finding import walking_for
 from convexsnn.search.branches.runner import BranchRunner
+from convexsnn.sequences import as_sequences
 from convexsnn.solvers import Status, solve, working_set
 from convexsnn.solvers.newton import columns, solver
 from convexsnn.verification import verify
 from helpers import KINDS, draw_hidden, draw_program, draw_sequences
 from test_search_devices import draw_branches
+from test_search_fused import drawn
 from test_solver_devices import LIMITS
 
 pytestmark = pytest.mark.cuda
@@ -78,6 +84,37 @@ def test_scores_of_a_search(real):
     # A potential within rounding of its threshold may fall on the other side.
     close = (found - simulator.correlate(population, prefixes, counts)).abs() < 1e-4
     assert float(close.double().mean()) > 0.9
+
+
+@pytest.mark.parametrize("readout", [Spike(), Membrane(), Rate()], ids=str)
+@pytest.mark.parametrize("widths", [(12,), (7, 64), (24, 24, 24)], ids=str)
+@pytest.mark.parametrize("reset", RESETS)
+def test_the_kernel_of_a_search(reset, widths, readout):
+    """Numbers are such that sums are exact in any order; a tree of 2000 sequences is cut into stretches."""
+    rng = np.random.default_rng(0)
+    prefixes = prefixes_of(as_sequences(np.eye(2)[rng.integers(2, size=(2000, 14))]), every_step=False)
+    population = drawn(rng, (2, *widths), True, True, reset, readout, torch.float32)
+    there = population.to(CUDA)
+    if walking_for(population, CUDA) is None:
+        pytest.skip("needs a version of Triton that the kernel is for, and a C compiler")
+    counts = BranchRunner(prefixes, readout).counted(torch.from_numpy(rng.integers(-4, 5, size=(2000, 40)) / 8))
+    found = BranchRunner(prefixes, readout, device=CUDA).correlate(there, counts)
+    assert found.device.type == "cuda"
+    torch.testing.assert_close(found.cpu(), simulator.correlate(population, prefixes, counts), rtol=1e-4, atol=1e-3)
+    owner, column = torch.tensor([2, 0, 2]), torch.tensor([6, 0, 3])
+    seen = BranchRunner(prefixes, readout, torch.float32, CUDA).columns(population, owner, column)
+    assert torch.equal(seen, simulator.columns(population, owner, column, prefixes))
+
+
+def test_a_search_on_a_gpu_is_the_same_again():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((300, 10, 2)), rng.integers(2, size=300)
+    scores = lambda: (  # noqa: E731
+        SpikingClassifier(witnesses=Search(effort=1e8, readout="rate"), device="cuda", random_state=0)
+        .fit(X, y)
+        .decision_function(X)
+    )
+    assert np.array_equal(scores(), scores())
 
 
 FAMILIES = {

@@ -47,7 +47,7 @@ def model(data):
 @pytest.fixture(scope="module")
 def searched():
     X, drawn = bits()
-    model = SpikingClassifier(loss="hinge", beta=0.05, witnesses=Search(rounds=3, width=4), random_state=0)
+    model = SpikingClassifier(loss="hinge", beta=0.05, witnesses=Search(rounds=3, width=4, effort=2e7), random_state=0)
     return model.fit(X, drawn[:, 0] ^ drawn[:, -1])
 
 

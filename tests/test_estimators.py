@@ -312,8 +312,8 @@ def test_prediction_checks_its_input():
 @pytest.mark.parametrize("penalty", ["l1", "group"])
 @pytest.mark.parametrize("beta", [1e-50, 1e-12, 1e12, 1e300])
 def test_extreme_beta_gives_an_honest_certificate(loss, penalty, beta):
-    X, drawn = bits(n=40)
-    model = SpikingClassifier(loss=loss, penalty=penalty, beta=beta, **SMALL)
+    X, drawn = bits(n=24)
+    model = SpikingClassifier(loss=loss, penalty=penalty, beta=beta, **small(last=24))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, drawn[:, :2].sum(axis=1))

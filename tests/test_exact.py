@@ -87,7 +87,7 @@ def test_no_sampled_network_of_the_family_is_better(family, settings, tmp_path):
 
 def test_scikit_learn_contract_but_for_refusals():
     """Every check passes, or is refused with its cost: the checks' data have up to 10 features."""
-    model = SpikingRegressor(timesteps=1, **exact(max_patterns=30_000))
+    model = SpikingRegressor(timesteps=1, **exact(max_patterns=3_000))
     failed = [check for check in check_estimator(model, on_fail=None) if check["status"] == "failed"]
     for check in failed:
         reasons = f"{check['exception']} {check['exception'].__cause__}"
@@ -253,7 +253,7 @@ def test_the_command_line_trains_verifies_and_refuses(tmp_path, capsys):
 SHAPE = ("depth", "last", "neuron", "leak", "threshold", "reset", "recurrent", "bias", "readout")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(PAIRS), st.sampled_from(sorted(KINDS)), st.booleans())
 def test_no_bound_is_above_any_objective_found(seed, pair, kind, every_step):
     """Random problems: the universal bound, and that of all patterns, against a search and surrogate gradients."""

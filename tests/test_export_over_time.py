@@ -118,7 +118,7 @@ def test_the_state_goes_on_where_it_ended(name):
     assert torch.equal(last(X)[0], whole[-1])
 
 
-@pytest.mark.parametrize("name", READOUTS)
+@pytest.mark.parametrize("name", ["several", "count", "one window"])  # several has parts of all other kinds
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torch_modules_can_be_scripted_compiled_and_exported(name):
     assert_scripts_compiles_and_exports(to_torch(draw(readout=READOUTS[name])), inputs()[:4])

@@ -78,7 +78,7 @@ def test_margins_are_those_of_a_run():
         assert torch.cat(potentials).numpy() == pytest.approx(margins, rel=1e-6)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10**6), bits=st.integers(2, 10), kind=st.sampled_from(sorted(ALL_KINDS)))
 def test_what_fails_is_named_and_left_as_it_was(seed, bits, kind):
     network, sequences = draw_network(kind, seed=seed, n=30)

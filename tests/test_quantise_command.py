@@ -13,19 +13,24 @@ from convexsnn.storage import load_model
 ARGUMENTS = ["--depth", "3", "--last", "24", "--loss", "hinge", "--beta", "0.05"]
 
 
-@pytest.fixture(params=[[], ["--intercept", "--penalty", "group", "--beta", "0.5"]], ids=["plain", "intercept, betas"])
-def fitted(request, tmp_path):
+@pytest.fixture(
+    scope="module",
+    params=[[], ["--intercept", "--penalty", "group", "--beta", "0.5"]],
+    ids=["plain", "intercept, betas"],
+)
+def fitted(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fitted")
     random = np.random.default_rng(0)
     X = random.normal(size=(30, 4, 2))
-    np.savez(tmp_path / "data.npz", X=X, y=X[:, -1, 0] > 0)
-    data = ["--data", str(tmp_path / "data.npz")]
-    assert run(["fit", *data, *ARGUMENTS, *request.param, "--out", str(tmp_path / "model")]) == 0
-    return tmp_path, data
+    np.savez(folder / "data.npz", X=X, y=X[:, -1, 0] > 0)
+    data = ["--data", str(folder / "data.npz")]
+    assert run(["fit", *data, *ARGUMENTS, *request.param, "--out", str(folder / "model")]) == 0
+    return folder, data
 
 
-def test_the_quantised_model_has_integers_the_same_objective_and_verifies(fitted):
+def test_the_quantised_model_has_integers_the_same_objective_and_verifies(fitted, tmp_path):
     folder, data = fitted
-    out = folder / "small"
+    out = tmp_path / "small"
     assert run(["quantise", "--model", str(folder / "model"), *data, "--bits", "10", "--out", str(out)]) == 0
     before, _ = load_model(folder / "model" / "model.safetensors")
     after, _ = load_model(out / "model.safetensors")
@@ -47,9 +52,9 @@ def test_the_quantised_model_has_integers_the_same_objective_and_verifies(fitted
     assert run(["verify", "--exact", "--model", str(out), *data]) == 0
 
 
-def test_neurons_without_integers_are_listed_and_the_rest_is_right(fitted, capsys):
+def test_neurons_without_integers_are_listed_and_the_rest_is_right(fitted, tmp_path, capsys):
     folder, data = fitted
-    out = folder / "tiny"
+    out = tmp_path / "tiny"
     options = ["--model", str(folder / "model"), *data, "--bits", "2", "--effort", "0", "--out", str(out)]
     assert run(["quantise", *options]) == 1
     error = capsys.readouterr().err
@@ -65,12 +70,12 @@ def test_neurons_without_integers_are_listed_and_the_rest_is_right(fitted, capsy
     assert run(["verify", "--model", str(out), *data]) == 0
 
 
-def test_wrong_data_and_the_models_own_folder_are_refused(fitted, capsys):
+def test_wrong_data_and_the_models_own_folder_are_refused(fitted, tmp_path, capsys):
     folder, data = fitted
     model = ["--model", str(folder / "model")]
     assert run(["quantise", *model, *data, "--out", str(folder / "model")]) == 2
     assert "other than the model's" in capsys.readouterr().err
-    np.savez(folder / "other.npz", X=np.zeros((30, 4, 2)), y=np.arange(30) % 2 == 0)
-    assert run(["quantise", *model, "--data", str(folder / "other.npz"), "--out", str(folder / "x")]) == 2
+    np.savez(tmp_path / "other.npz", X=np.zeros((30, 4, 2)), y=np.arange(30) % 2 == 0)
+    assert run(["quantise", *model, "--data", str(tmp_path / "other.npz"), "--out", str(tmp_path / "x")]) == 2
     assert "SHA-256" in capsys.readouterr().err
-    assert not (folder / "x").exists()
+    assert not (tmp_path / "x").exists()

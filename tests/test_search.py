@@ -548,7 +548,8 @@ def test_ctrl_c_in_the_last_step_is_not_swallowed(monkeypatch):
     assert found.stopped == INTERRUPTED
 
 
-def test_pruning_leaves_given_neurons_alone():
+def test_pruning_leaves_given_neurons_alone(monkeypatch):
+    monkeypatch.setattr("convexsnn.search.oracles.ascent.STEPS", 100)
     X, y = bits(60, 4)
     sequences, targets = as_sequences(X), encoded(y, "hinge")
     hidden = gaussian(Architecture(2, depth=2, hidden=16, last=16, readout="spike"), torch.Generator().manual_seed(0))
@@ -577,7 +578,7 @@ class NeverPerfect(Accuracy):
         return 0.99 * super().__call__(targets, S, weights)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def attempted():
     """A search of easy labels that has time for several attempts, and none of which is perfect."""
     X, y = bits(60, 4)
@@ -589,25 +590,37 @@ def attempted():
     return as_sequences(X), encoded(y, "hinge"), how
 
 
-def test_what_the_first_attempt_leaves_is_for_another(attempted):
+@pytest.fixture(scope="module")
+def whole(attempted):
+    """What it finds in all its attempts."""
     sequences, targets, how = attempted
-    found = run(sequences, targets, **how)
-    assert {entry.attempt for entry in found.history} == {1, 2, 3}
-    assert [entry.number for entry in found.history] == list(range(len(found.history)))
+    return run(sequences, targets, **how)
+
+
+@pytest.fixture(scope="module")
+def alone(attempted):
+    """What it finds where it has one attempt."""
+    sequences, targets, how = attempted
+    return run(sequences, targets, **(how | {"settings": replace(how["settings"], attempts=1)}))
+
+
+def test_what_the_first_attempt_leaves_is_for_another(attempted, whole, alone):
+    sequences, targets, how = attempted
+    assert {entry.attempt for entry in whole.history} == {1, 2, 3}
+    assert [entry.number for entry in whole.history] == list(range(len(whole.history)))
     validation = how["validation"]
 
     def score(seen):
         return validation.score_of(score_outputs(seen.network, validation.sequences))
 
-    alone = run(sequences, targets, **(how | {"settings": replace(how["settings"], attempts=1)}))
-    assert score(found) >= score(alone)
+    assert score(whole) >= score(alone)
     given_none = run(sequences, targets, settings=how["settings"])
     assert {entry.attempt for entry in given_none.history} == {1}  # nothing tells attempts apart
 
 
-def test_a_search_killed_in_a_later_attempt_goes_on_to_the_same_network(attempted, tmp_path):
+def test_a_search_killed_in_a_later_attempt_goes_on_to_the_same_network(attempted, whole, tmp_path):
     sequences, targets, how = attempted
-    whole, path = run(sequences, targets, **how), tmp_path / "search.safetensors"
+    path = tmp_path / "search.safetensors"
     last = next(entry.number for entry in whole.history if entry.attempt == 3)
 
     def kill(entry):
@@ -621,7 +634,7 @@ def test_a_search_killed_in_a_later_attempt_goes_on_to_the_same_network(attempte
     assert [entry.objective for entry in resumed.history] == [entry.objective for entry in whole.history]
 
 
-def test_ctrl_c_in_a_later_attempt_gives_the_best_of_those_before(attempted):
+def test_ctrl_c_in_a_later_attempt_gives_the_best_of_those_before(attempted, alone):
     sequences, targets, how = attempted
 
     def interrupt(entry):
@@ -629,7 +642,6 @@ def test_ctrl_c_in_a_later_attempt_gives_the_best_of_those_before(attempted):
             raise KeyboardInterrupt
 
     found = run(sequences, targets, **how, on_round=interrupt)
-    alone = run(sequences, targets, **(how | {"settings": replace(how["settings"], attempts=1)}))
     assert found.stopped == INTERRUPTED
     assert found.network.equals(alone.network)
 

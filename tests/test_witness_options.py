@@ -1,5 +1,6 @@
 """The options of `convexsnn fit` are the settings of the witness families: all of them, with help, and no others."""
 
+import functools
 import json
 import re
 
@@ -97,8 +98,9 @@ def typed(name):
     return [f"--no-{name.replace('_', '-')}"] if words == "no" else [option(name), *words.split()]
 
 
+@functools.cache
 def parse(*words):
-    """The options that `fit` would be called with."""
+    """The options that `fit` would be called with; what is typed is the same for each family."""
     _, bound, _ = app.parse_args(["fit", "--out", "x", *words], exit_on_error=False)
     return bound.arguments.get("settings", WitnessOptions())
 

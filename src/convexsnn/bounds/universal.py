@@ -75,13 +75,15 @@ def universal_bound(
     program : ConvexProgram
         Its columns are not used.
     groups : int64 tensor of shape (rows,)
+        A number for each row, the same for rows of equal input; any numbers will do.
     candidates : tuple of float64 tensors of shape (rows, C)
         Dual vectors to try as well, such as that of a solution.
     largest : float
         Columns have entries from 0 to this number. The bound is then over all patterns of these two: a linear function
         over a box is largest at a corner.
     """
-    program, groups = without_columns(_of_patterns(program, largest)), groups.cpu()
+    program = without_columns(_of_patterns(program, largest))
+    groups = torch.unique(groups.cpu(), return_inverse=True)[1]  # a number without rows would be a group of none
     best, kappa = None, 0.0
     for number, U in enumerate(itertools.chain(candidates, _own_candidates(program, groups))):
         tried = _scaled(program, groups, U.cpu())

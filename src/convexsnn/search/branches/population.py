@@ -74,6 +74,11 @@ class Population:
         return self.layers[0].weight.device
 
     @property
+    def widest(self) -> int:
+        """Neurons of the widest layer."""
+        return max(layer.leak.shape[1] for layer in self.layers)
+
+    @property
     def m_last(self) -> int:
         """Neurons of a branch's last layer."""
         return self.layers[-1].leak.shape[1]
@@ -86,6 +91,10 @@ class Population:
     def map(self, function) -> Population:
         """`function` of every tensor."""
         return replace(self, layers=tuple(layer.map(function) for layer in self.layers))
+
+    def to(self, device: torch.device) -> Population:
+        """The same branches on a device."""
+        return self.map(lambda tensor: tensor.to(device))
 
     def take(self, index: Tensor | slice) -> Population:
         """The branches named by `index`."""

@@ -1,4 +1,4 @@
-"""One interface to run branches: on a GPU where there is to be one, else compiled, else by the reference."""
+"""One interface to run branches: by compiled code of the CPU or the GPU, and by the reference where that is none."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from convexsnn.readouts import Readout
 from convexsnn.search.branches import simulator
 from convexsnn.search.branches.fused import running
 from convexsnn.search.branches.fused.tiles import Tiles, cut
+from convexsnn.search.branches.on_gpu.finding import walking_for
+from convexsnn.search.branches.on_gpu.stretches import Stretch, stretches_of
 from convexsnn.search.branches.population import Population
 from convexsnn.search.branches.reading import at_last_step, columns_over_time, counted, where_seen
 
@@ -24,7 +26,8 @@ class BranchRunner:
 
     Compiled code takes sums in another order than the reference. So a spike whose potential is within rounding of its
     threshold may differ from the reference's, and so may what follows from it. That is good enough to find candidates.
-    The same holds on a GPU. What enters a dictionary is run once more by the reference on the CPU, `simulator.columns`.
+    The same holds on a GPU, of the kernel and of the reference alike. What enters a dictionary is run once more by the
+    reference on the CPU, `simulator.columns`.
 
     Attributes
     ----------
@@ -35,7 +38,7 @@ class BranchRunner:
     dtype : torch.dtype
         Arithmetic of readouts over time: that of the network to be.
     device : torch.device
-        Where branches are scored. Populations come from the CPU, and scores go back to it.
+        Where branches are run. Scores go back to where the population is, and columns to the CPU.
     ranks : Ranks
         Processes each of which runs a share of the branches, over all rows.
     """
@@ -52,6 +55,12 @@ class BranchRunner:
         return cut(where_seen(self.prefixes, self.readout))
 
     @cached_property
+    def _stretches(self) -> tuple[Stretch, ...]:
+        """The prefixes as the kernel walks over them, on the device."""
+        stretches = stretches_of(where_seen(self.prefixes, self.readout))
+        return tuple(stretch.to(self.device) for stretch in stretches)
+
+    @cached_property
     def _there(self) -> Prefixes:
         """The prefixes on the device."""
         return self.prefixes.to(self.device)
@@ -61,8 +70,8 @@ class BranchRunner:
         return replace(self, prefixes=self.prefixes.only(index))
 
     def over(self, prefixes: Prefixes) -> BranchRunner:
-        """Over other sequences, on the CPU."""
-        return BranchRunner(prefixes, self.readout, self.dtype, ranks=self.ranks)
+        """Over other sequences, whose prefixes are on the CPU."""
+        return replace(self, prefixes=prefixes)
 
     def counted(self, U: Tensor) -> list[Tensor]:
         """What one spike after each prefix counts in d^T U, for U of shape (rows, C): see `reading.counted`."""
@@ -75,12 +84,14 @@ class BranchRunner:
         )
 
     def _correlate(self, population: Population, counts: list[Tensor]) -> Tensor:
-        if self.device.type != "cpu":
-            there = population.map(lambda tensor: tensor.to(self.device))
+        there, walking = population.to(self.device), walking_for(population, self.device)
+        if walking is not None:
+            sums = walking.walked_sums(there, self._stretches, torch.cat(counts))
+        elif running.knows(there):
+            sums = running.correlations(there, self.tiles, torch.cat(counts))
+        else:
             return simulator.correlate(there, self._there, counts).to(population.device)
-        if running.knows(population):
-            return simulator.by_column(running.correlations(population, self.tiles, torch.cat(counts)), population)
-        return simulator.correlate(population, self.prefixes, counts)
+        return simulator.by_column(sums, population).to(population.device)
 
     def columns(self, population: Population, owner: Tensor, column: Tensor) -> Tensor:
         """Chosen columns of the last layers, (P, rows): see `simulator.columns`."""
@@ -89,10 +100,13 @@ class BranchRunner:
         )
 
     def _columns(self, population: Population, owner: Tensor, column: Tensor) -> Tensor:
-        if not running.knows(population):
+        walking, last, parts = walking_for(population, self.device), at_last_step(self.readout), self.readout.parts
+        nodes = self.prefixes.node_of_row if last else torch.arange(self.prefixes.n_nodes)
+        if walking is not None:
+            there = population.to(self.device)
+            spikes = walking.walked_patterns(there, self._stretches, owner, column // parts)[:, nodes]
+        elif running.knows(population):
+            spikes = running.patterns(population, self.tiles, nodes, owner, column // parts)
+        else:
             return simulator.columns(population, owner, column, self.prefixes)
-        if at_last_step(self.readout):
-            return running.patterns(population, self.tiles, self.prefixes.node_of_row, owner, column)
-        parts, every = self.readout.parts, torch.arange(self.prefixes.n_nodes)
-        spikes = running.patterns(population, self.tiles, every, owner, column // parts)
-        return columns_over_time(self.readout, spikes, column % parts, self.prefixes, self.dtype)
+        return spikes if last else columns_over_time(self.readout, spikes, column % parts, self.prefixes, self.dtype)

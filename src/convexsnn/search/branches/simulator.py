@@ -211,6 +211,5 @@ def _seen(population: Population, owner: Tensor, neuron: Tensor, prefixes: Prefi
 
 def _at_once(population: Population, prefixes: Prefixes) -> int:
     """How many branches to run at a time."""
-    widest = max(layer.leak.shape[1] for layer in population.layers)
     floats = CHUNK_FLOATS if population.device.type == "cpu" else CHUNK_FLOATS_ON_GPU
-    return max(1, floats // (max(prefixes.sizes) * widest))
+    return max(1, floats // (max(prefixes.sizes) * population.widest))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from convexsnn.neurons.lif import dyadic
 from convexsnn.prefixes import Prefixes
 from convexsnn.search.branches.fused.chance import vary
+from convexsnn.search.branches.on_gpu.chance import varied_at_once
 from convexsnn.search.branches.population import Population, StackedLayer
 from convexsnn.witnesses.architecture import Architecture
 
@@ -26,7 +28,7 @@ NEURONS_REDRAWN = 0.03
 
 @dataclass(frozen=True, eq=False)
 class Variation:
-    """Branches of one shape, with the settings of their neurons.
+    """Branches of one shape, with the settings of their neurons. They are made on the generator's device.
 
     Attributes
     ----------
@@ -50,13 +52,14 @@ class Variation:
 
     def draw(self, count: int, generator: torch.Generator) -> Population:
         """`count` random branches in float32, as the family gaussian has them, in units of the input's size."""
-        layers, scale = [], self.input_scale
+        layers, scale = [], self.input_scale.to(generator.device)
         for _ in range(self.architecture.depth - 1):
             weight = _normal((count, len(scale), self.width), generator) * scale.unsqueeze(1)
             recurrent = _normal((count, self.width, self.width), generator) if self.architecture.recurrent else None
             bias = self._bias(count, generator) if self.architecture.bias else None
-            layers.append(StackedLayer(weight, recurrent, bias, self._leak(count, generator), self._threshold(count)))
-            scale = torch.ones(self.width)
+            leak, threshold = self._leak(count, generator), self._threshold(count, generator)
+            layers.append(StackedLayer(weight, recurrent, bias, leak, threshold))
+            scale = torch.ones(self.width, device=generator.device)
         a = self.architecture
         return Population(tuple(layers), a.neuron, a.reset if a.neuron == "lif" else "none", a.read_by)
 
@@ -64,26 +67,27 @@ class Variation:
         """One child of each branch."""
         count = len(parents)
         rate, step = (_log_uniform(count, bounds, generator) for bounds in (RATES, STEPS))
-        layers, scale = [], self.input_scale
+        layers, scale, ones = [], self.input_scale.to(generator.device), partial(torch.ones, device=generator.device)
+        changed = _changed if generator.device.type == "cpu" else varied_at_once
         for layer in parents.layers:
 
             def change(numbers: Tensor, unit: Tensor, anew: float = 0.0) -> Tensor:
-                return _changed(numbers, unit, (rate, step), anew, generator)
+                return changed(numbers, unit, (rate, step), anew, generator)
 
             leak = layer.leak
             if self.free_leak:
-                chosen = torch.rand(leak.shape, generator=generator) < rate.unsqueeze(1)
+                chosen = _uniform(leak.shape, generator) < rate.unsqueeze(1)
                 leak = torch.where(chosen, self._leak(count, generator), leak)
             layers.append(
                 StackedLayer(
                     change(layer.weight, scale, NEURONS_REDRAWN),
-                    None if layer.recurrent is None else change(layer.recurrent, torch.ones(self.width)),
-                    None if layer.bias is None else change(layer.bias.unsqueeze(1), torch.ones(1)).squeeze(1),
+                    None if layer.recurrent is None else change(layer.recurrent, ones(self.width)),
+                    None if layer.bias is None else change(layer.bias.unsqueeze(1), ones(1)).squeeze(1),
                     leak,
                     layer.threshold,
                 )
             )
-            scale = torch.ones(self.width)
+            scale = ones(self.width)
         return replace(parents, layers=tuple(layers))
 
     def cross(self, mothers: Population, fathers: Population, generator: torch.Generator) -> Population:
@@ -94,7 +98,7 @@ class Variation:
         """
         count, layers, below = len(mothers), [], None
         for mother, father in zip(mothers.layers, fathers.layers, strict=True):
-            chosen = torch.rand(count, self.width, generator=generator) < 0.5
+            chosen = _uniform((count, self.width), generator) < 0.5
 
             def of_neuron(a: Tensor, b: Tensor, chosen: Tensor = chosen) -> Tensor:
                 return torch.where(chosen, a, b)
@@ -119,22 +123,23 @@ class Variation:
     def _leak(self, count: int, generator: torch.Generator) -> Tensor:
         shape = (count, self.width)
         if self.architecture.neuron == "threshold":
-            return torch.zeros(shape)
+            return torch.zeros(shape, device=generator.device)
         if not self.free_leak:
-            return torch.full(shape, self.architecture.leak)
-        kind, share = torch.rand(shape, generator=generator), torch.rand(shape, generator=generator)
+            return torch.full(shape, self.architecture.leak, device=generator.device)
+        kind, share = _uniform(shape, generator), _uniform(shape, generator)
         leak = 1.0 - torch.exp(math.log(LEAST_FORGOTTEN) * share)
         leak = torch.where(kind < LEAK_ZERO, 0.0, torch.where(kind < LEAK_ZERO + LEAK_ONE, 1.0, leak))
         return dyadic(leak) if self.dyadic_leaks else leak
 
-    def _threshold(self, count: int) -> Tensor:
+    def _threshold(self, count: int, generator: torch.Generator) -> Tensor:
         lif = self.architecture.neuron == "lif"
-        return torch.full((count, self.width), self.architecture.threshold if lif else 0.0)
+        value = self.architecture.threshold if lif else 0.0
+        return torch.full((count, self.width), value, device=generator.device)
 
     def _bias(self, count: int, generator: torch.Generator) -> Tensor:
         """Half of the neurons begin without one."""
         bias = _normal((count, self.width), generator)
-        return bias * (torch.rand(bias.shape, generator=generator) < 0.5)
+        return bias * (_uniform(bias.shape, generator) < 0.5)
 
 
 def input_scale(prefixes: Prefixes, threshold: float) -> Tensor:
@@ -150,12 +155,16 @@ def input_scale(prefixes: Prefixes, threshold: float) -> Tensor:
 
 
 def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator)
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)
 
 
 def _log_uniform(count: int, bounds: tuple[float, float], generator: torch.Generator) -> Tensor:
     low, high = map(math.log, bounds)
-    return torch.exp(low + (high - low) * torch.rand(count, generator=generator))
+    return torch.exp(low + (high - low) * _uniform((count,), generator))
 
 
 def _changed(

@@ -39,21 +39,22 @@ class Niches:
         correlations = pricing.correlations(population)
         worth = pricing.norms(correlations)
         if self.number > 1:
-            niche = torch.arange(len(population)) % self.number
-            output = correlations.abs()[torch.arange(len(population)), :, (niche - 1).clamp(min=0)]
+            branch = torch.arange(len(population), device=population.device)
+            niche = branch % self.number
+            output = correlations.abs()[branch, :, (niche - 1).clamp(min=0)]
             worth = torch.where((niche == 0).unsqueeze(1), worth, output)
         return worth.amax(dim=1)
 
     def best(self, fitness: Tensor, share: float) -> Tensor:
         """The best of each niche, this share of it; int64 tensor of their numbers."""
-        source = torch.arange(len(fitness))
+        source = torch.arange(len(fitness), device=fitness.device)
         members = [source[k :: self.number] for k in range(min(self.number, len(fitness)))]
         orders = [own[fitness[own].argsort(descending=True, stable=True)] for own in members]
         return torch.cat([order[: max(1, round(share * len(order)))] for order in orders])
 
     def tournament(self, fitness: Tensor) -> Tensor:
         """Where each branch goes on from, (B,): the worst of a niche from its best, the others from themselves."""
-        source = torch.arange(len(fitness))
+        source = torch.arange(len(fitness), device=fitness.device)
         for k in range(self.number):
             members = source[k :: self.number]
             order = members[fitness[members].argsort(stable=True)]

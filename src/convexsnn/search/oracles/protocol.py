@@ -111,14 +111,28 @@ class Oracle(Protocol):
 def climbed(
     start: Population, situation: Situation, effort: int, generator: torch.Generator, *, keep: bool = False
 ) -> Proposal:
-    """What `effort` generations of hill climbing make of `start`; where that is on some of the rows, the best of it."""
-    population, fitness = climb(start, situation.variation, situation.sample, effort, generator)
+    """What `effort` generations of hill climbing make of `start`; where that is on some of the rows, the best of it.
+
+    Branches climb where they are scored, and what has become of them is on the CPU.
+    """
+    device = situation.sample.runner.device
+    climbing = (start.to(device), situation.variation, situation.sample, effort, _generator_on(device, generator))
+    population, fitness = climb(*climbing)
+    population, fitness = population.to(start.device), fitness.to(start.device)
     simulated, candidates = len(start) * (effort + 1), population
     if situation.share < 1.0:
         niches = Niches.of(situation.pricing.U.shape[1])
         candidates = population.take(niches.best(fitness, SURVIVORS))
         simulated = math.ceil(situation.share * simulated) + len(candidates)
     return Proposal(simulated, candidates, kept=population if keep else None)
+
+
+def _generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """A generator on a device, whose chance is that of another: the same one where that is there."""
+    if device.type == generator.device.type:
+        return generator
+    seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+    return torch.Generator(device).manual_seed(int(seed))
 
 
 def evenly(available: int, count: int, generator: torch.Generator) -> Tensor:

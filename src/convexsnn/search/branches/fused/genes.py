@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convexsnn.neurons import Reset
 from convexsnn.readouts import Membrane
-from convexsnn.search.branches.fused.kernel import GROUP, Genes
+from convexsnn.search.branches.fused.kernel import GROUP, THRESHOLD, Genes
 from convexsnn.search.branches.fused.lanes import BYTES
 from convexsnn.search.branches.population import Population, StackedLayer
 
@@ -23,15 +23,29 @@ def lanes_of(dtype: torch.dtype) -> int:
 
 def vectors_of(population: Population) -> int:
     """Vectors that the neurons of the widest layer fill."""
-    widest = max(layer.leak.shape[1] for layer in population.layers)
-    return -(-widest // lanes_of(population.layers[0].weight.dtype))
+    return -(-population.widest // lanes_of(population.layers[0].weight.dtype))
 
 
 def genes_of(population: Population) -> Genes:
     """A population in the form that compiled code takes."""
-    widest = max(layer.leak.shape[1] for layer in population.layers)
     lanes = lanes_of(population.layers[0].weight.dtype)
-    vectors, parts, layers, row = vectors_of(population), [], [], 0
+    numbers, layers = rows_of(population, lanes)
+    _, vectors, rows, _ = numbers.shape
+    sizes = np.array([vectors, rows, lanes, -(-population.widest // GROUP)])
+    return Genes(aligned(numbers), np.array(layers), sizes, isinstance(population.readout, Membrane))
+
+
+def rows_of(population: Population, lanes: int) -> tuple[Tensor, list[tuple[int, int, int, int]]]:
+    """All layers' rows for vectors of `lanes` neurons, and where each layer's are.
+
+    Returns
+    -------
+    float tensor of shape (B, V, R, lanes)
+        Where the population is.
+    list of L tuples of 4 int
+        As in `Genes`.
+    """
+    vectors, parts, layers, row = -(-population.widest // lanes), [], [], 0
     for layer in population.layers:
         n_in = layer.weight.shape[1]
         recurrent = _echo(layer, population.reset)
@@ -42,12 +56,10 @@ def genes_of(population: Population) -> Genes:
         padded = part.new_zeros(*part.shape[:2], vectors * lanes)
         padded[:, :, : part.shape[2]] = part
         # Lanes without a neuron never fire.
-        padded[:, n_in + n_back + 2, part.shape[2] :] = torch.inf
+        padded[:, n_in + n_back + THRESHOLD, part.shape[2] :] = torch.inf
         parts.append(padded)
         row += part.shape[1]
-    numbers = torch.cat(parts, dim=1).unflatten(2, (vectors, lanes)).transpose(1, 2)
-    sizes = np.array([vectors, row, lanes, -(-widest // GROUP)])
-    return Genes(aligned(numbers), np.array(layers), sizes, isinstance(population.readout, Membrane))
+    return torch.cat(parts, dim=1).unflatten(2, (vectors, lanes)).transpose(1, 2), layers
 
 
 def _echo(layer: StackedLayer, reset: Reset) -> Tensor | None:

@@ -25,8 +25,7 @@ CHUNK_NODES = 2**22
 
 def knows(population: Population) -> bool:
     """Whether compiled code can run a population: on the CPU, with layers of at most 64 neurons."""
-    narrow = all(layer.leak.shape[1] <= WIDEST for layer in population.layers)
-    return narrow and population.device.type == "cpu"
+    return population.widest <= WIDEST and population.device.type == "cpu"
 
 
 def correlations(population: Population, tiles: Tiles, counts: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Branches run and scored on a GPU by one Triton kernel."""
