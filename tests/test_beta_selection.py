@@ -24,7 +24,7 @@ def expected_failures(_):
 
 @parametrize_with_checks(
     [
-        SpikingClassifier(beta=[0.1, 1.0], **SMALL),
+        SpikingClassifier(loss="squared", beta=[0.1, 1.0], **SMALL),
         SpikingRegressor(beta=[0.1, 1.0], **SMALL),
     ],
     expected_failed_checks=expected_failures,

@@ -37,21 +37,26 @@ def old_folder(tmp_path, there):
 
 
 def crash(work, folder, point, way):
-    """Run `work` in a process of its own on a disk that fails at a point; its exit status."""
+    """Run `work` on a disk that fails at a point, in a process of its own where that is killed; its exit status."""
+    if not way.startswith("killed"):
+        return run(work, folder, point, way)
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            with installed(FailingDisk(folder, point, way)):
-                work()
-            os._exit(0)
-        except KeyboardInterrupt:
-            os._exit(130)
-        except OSError as error:
-            os._exit(2 if "nothing was changed" in str(error) else 3)
-        except BaseException:
-            os._exit(4)
+        os._exit(run(work, folder, point, way))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run(work, folder, point, way):
+    try:
+        with installed(FailingDisk(folder, point, way)):
+            work()
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        return 2 if "nothing was changed" in str(error) else 3
+    except BaseException:
+        return 4
+    return 0
 
 
 def operations(work, folder):

@@ -10,6 +10,7 @@ import resource
 import numpy as np, torch
 from convexsnn import Architecture, Gaussian, SpikingClassifier, as_sequences, gaussian, simulate
 from convexsnn.dictionary import distinct_rows
+torch.set_num_threads(1)  # threads are not copied
 most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 random = np.random.default_rng(0)
 small = SpikingClassifier(witnesses=Gaussian(depth=2, branches=1, last=16), random_state=0)
@@ -31,14 +32,33 @@ WORK = {
     "weights of one copy nothing": (
         "X = random.normal(size=(1000, 500, 40)); y = (X[:, 0, 0] > 0).astype(int)",
         "small.fit(X, y, sample_weight=np.ones(1000))",
-        400,
+        450,
     ),
 }
 
 
-@pytest.mark.parametrize("what", WORK)
-def test_memory_stays_within(what):
-    given, work, limit = WORK[what]
-    code = f"{PREAMBLE}\n{given}\nbefore = most()\n{work}\nprint(most() - before)"
+# Each work has a copy of the process that has loaded and compiled all: what it takes is what the copy grows by.
+EACH = """
+import os
+for what, (given, work, _) in WORK.items():
+    if os.fork() == 0:
+        exec(given)
+        before = most()
+        exec(work)
+        print(what, most() - before, sep=":", flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def taken():
+    """MiB that each work takes."""
+    code = f"WORK = {WORK!r}\n{PREAMBLE}\n{EACH}"
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
-    assert float(ran.stdout) < limit
+    return dict(line.split(":") for line in ran.stdout.splitlines())
+
+
+@pytest.mark.parametrize("what", WORK)
+def test_memory_stays_within(taken, what):
+    assert float(taken[what]) < WORK[what][2]
