@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # Rows of a block.
-ROWS = 2**14
+ROWS = 2**16
 
 
 def blocks_of_rows(n: int) -> list[slice]:
