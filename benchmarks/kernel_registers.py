@@ -23,17 +23,17 @@ from triton.compiler import ASTSource
 
 from convexsnn.readouts import Membrane
 from convexsnn.search.branches.fused.genes import rows_of
-from convexsnn.search.branches.on_gpu.kernel import Extent, Found, Handed, Tree, walk_branch
+from convexsnn.search.branches.on_gpu.kernel import Extent, Handed, StretchPointers, Written, walk_branch
 from convexsnn.search.branches.on_gpu.walking import OPTIONS, lanes_for, shape_of
 from convexsnn.search.branches.population import Population
 from convexsnn.search.branches.variation import Variation
 from convexsnn.witnesses import Architecture
 
 SIGNATURE = {
-    "tree": Tree("*fp32", "*i32", "*i32", "*fp32", "i32"),
+    "tree": StretchPointers("*fp32", "*i32", "*i32", "*fp32", "i32"),
     "numbers": "*fp32",
     "handed": Handed("*fp32", "*fp32"),
-    "found": Found("*fp32", "*i64"),
+    "written": Written("*fp32", "*i64"),
     "extent": Extent("i32", "i32", "i32", "i32", "i32"),
     "shape": "constexpr",
 }

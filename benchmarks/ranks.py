@@ -1,39 +1,26 @@
-"""Work on several processes: what it is faster by, and what becomes of it when one of them is killed.
+"""What work on two processes is faster by.
 
-    OMP_NUM_THREADS=1 python benchmarks/ranks.py speed
-    OMP_NUM_THREADS=1 python benchmarks/ranks.py speed --rows 10000 --columns 1024 --repeats 1
-    OMP_NUM_THREADS=1 python benchmarks/ranks.py kills --runs 50
+    OMP_NUM_THREADS=1 python benchmarks/ranks.py
+    OMP_NUM_THREADS=1 python benchmarks/ranks.py --rows 10000 --columns 1024 --repeats 1
 
-`speed` compares one process with two, each on one thread, on making a dictionary and on solving for a readout. Seconds
-are of the processor, of the process that took most; where nothing else runs on the machine they are those of the clock.
-Each process first does a small piece of the same work: what it loads once in its life is not counted.
-
-`kills` starts `torchrun -m convexsnn fit` on two processes, and kills one of them at a random moment. Then all should
-end within 30 seconds and one error be said, and the folder should be absent or whole. The same command, run again,
-should give the same certificate.
+One process is compared with two, each on one thread, on making a dictionary, on solving for a readout and on a search.
+Seconds are of the processor, of the process that took most; where nothing else runs on the machine they are those of
+the clock. Each process first does a small piece of the same work: what it loads once in its life is not counted.
 """
 
 import argparse
-import hashlib
 import json
 import multiprocessing
-import os
-import random
-import shutil
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections import Counter, deque
+from collections import deque
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from convexsnn import build_dictionary
-from convexsnn.cli.folder import CERTIFICATE, MODEL, folder_problems
 from convexsnn.columns import BitColumns
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
@@ -49,8 +36,6 @@ from convexsnn.witnesses import Architecture, gaussian
 STEPS, FEATURES, CLASSES = 10, 8, 10
 # Rows and columns of what each process does beforehand.
 SMALL = 240, 160
-FIT = ["fit", "--task", "first-last-xor", "--timesteps", "8", "--n-train", "4000", "--witnesses", "gaussian"]
-FIT += ["--depth", "2", "--last", "1000", "--beta", "0.1", "--beta", "0.01"]
 
 
 def dictionary(rows, columns, ranks):
@@ -149,94 +134,13 @@ def speed(given):
         print(f"  the same outcome: {same} {runs[1][0]['outcome']}", flush=True)
 
 
-def kills(given):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [
-        str(Path(sys.executable).with_name("torchrun")),
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "convexsnn",
-        *FIT,
-        "--out",
-    ]
-    draws, seen, slowest = random.Random(given.seed), Counter(), 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "model")
-        begun = time.monotonic()
-        subprocess.run([*command, str(out)], env=environment, check=True, capture_output=True)
-        length, expected = time.monotonic() - begun, certificate_of(out)
-        print(f"one run takes {length:.1f} s", flush=True)
-        for number in range(given.runs):
-            shutil.rmtree(out, ignore_errors=True)
-            outcome, seconds = killed([*command, str(out)], environment, draws.uniform(0.0, length), draws.randrange(2))
-            state = "absent" if not out.exists() else "whole" if certificate_of(out) == expected else "BROKEN"
-            again = "-"
-            if number % given.every == 0:
-                done = subprocess.run([*command, str(out)], env=environment, capture_output=True, check=False)
-                again = "same" if done.returncode == 0 and certificate_of(out) == expected else "other"
-            seen[outcome, state, again] += 1
-            slowest = max(slowest, seconds)
-            print(f"  {number}: {outcome}, ended after {seconds:.1f} s, folder {state}, again {again}", flush=True)
-    print("| what was said | folder | the same command again | times |\n|---|---|---|---|")
-    for (outcome, state, again), count in sorted(seen.items()):
-        print(f"| {outcome} | {state} | {again} | {count} |")
-    print(f"all had ended at most {slowest:.1f} s after the kill")
-
-
-def killed(command, environment, delay, rank):
-    """What was said, and how long after the kill of one process all had ended."""
-    started = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    children = []
-    while (time.monotonic() < started + delay or len(children) <= rank) and process.poll() is None:
-        time.sleep(0.01)
-        children = children_of(process.pid)
-    if len(children) > rank:
-        os.kill(children[rank], signal.SIGKILL)
-    moment = time.monotonic()
-    try:
-        _, said = process.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        for pid in (*children_of(process.pid), process.pid):
-            os.kill(pid, signal.SIGKILL)
-        process.communicate()
-        return "HUNG", 60.0
-    seconds = time.monotonic() - moment
-    errors = sum(line.startswith("error:") for line in said.splitlines())
-    if process.returncode == 0:
-        return "finished before the kill", seconds
-    if errors == 0:
-        return ("torchrun's report alone" if "ChildFailedError" in said else "NOTHING"), seconds
-    return f"{errors} error and torchrun's report", seconds
-
-
-def children_of(pid):
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return sorted(int(child) for child in path.read_text().split()) if path.exists() else []
-
-
-def certificate_of(out):
-    """A digest of the certificate; None where the folder is not whole."""
-    if not (out / MODEL).is_file() or folder_problems(out):
-        return None
-    return hashlib.sha256((out / CERTIFICATE).read_bytes()).hexdigest()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    what = parser.add_subparsers(dest="what", required=True)
-    fast = what.add_parser("speed")
-    fast.add_argument("--rows", type=int, default=60_000)
-    fast.add_argument("--columns", type=int, default=8192)
-    fast.add_argument("--repeats", type=int, default=3)
-    fast.add_argument("--work", nargs="+", default=list(WORK), choices=list(WORK))
-    killing = what.add_parser("kills")
-    killing.add_argument("--runs", type=int, default=50)
-    killing.add_argument("--every", type=int, default=5, help="run the same command again after every so many kills")
-    killing.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    {"speed": speed, "kills": kills}[given.what](given)
+    parser.add_argument("--rows", type=int, default=60_000)
+    parser.add_argument("--columns", type=int, default=8192)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--work", nargs="+", default=list(WORK), choices=list(WORK))
+    speed(parser.parse_args())
 
 
 if __name__ == "__main__":

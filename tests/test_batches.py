@@ -78,6 +78,16 @@ def test_several_betas_hold_out_the_same_sequences():
     assert_same_fit(model.fit(X, y), again)
 
 
+@pytest.mark.parametrize(("most", "size"), [(1, 1), (6 * 3 * 5 + 1, 5), (10**6, 61)])
+def test_long_sequences_are_read_fewer_at_a_time(most, size):
+    X, y = bits()
+    whole, batches = as_sequences(X), as_batches(lambda: cut(X, y))
+    for source in (whole, batches):
+        parts = list(source.in_numbers(most))
+        assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
+        assert torch.equal(torch.cat([part.values for part in parts]), whole.values)
+
+
 def test_weights_come_with_the_batches_and_zero_leaves_out():
     X, y = bits()
     weight = np.arange(len(X)) % 3 / 2

@@ -16,7 +16,7 @@ from convexsnn.solvers import SolverOptions, Status, solver_for
 from convexsnn.solvers.active_set.coupled import unpacked
 from convexsnn.solvers.active_set.coupled.block_inverse import BlockInverse
 from convexsnn.solvers.active_set.coupled.coarse import coarse_spaces
-from convexsnn.solvers.active_set.coupled.grams import grams_of
+from convexsnn.solvers.active_set.coupled.grams import Grams
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
 from convexsnn.solvers.active_set.coupled.subspace import newton_on_support
 from convexsnn.solvers.active_set.coupled.sweeps import minimise_by_output
@@ -75,16 +75,30 @@ def test_products_and_blocks_are_those_of_the_hessian(
     X = torch.randn(COUNT, OUTPUTS, dtype=torch.float64)
     assert torch.allclose(quadratic.hessian(X).flatten(), H @ X.flatten(), atol=1e-12)
     quadratic.used[2, 1] = False
-    for c, gram in enumerate(grams_of(quadratic)):
+    for c, gram in enumerate(Grams().of(quadratic, torch.arange(COUNT))):
         places = gram.columns * OUTPUTS + c
         assert torch.equal(gram.columns, torch.nonzero(quadratic.used[:, c]).flatten())
         assert torch.allclose(gram.matrix, H[places][:, places], rtol=0.2, atol=0.2)
 
 
+def test_blocks_are_kept_while_the_curvature_hardly_changes() -> None:
+    quadratic, numbers, grams = draw_quadratic(EntryUnits()), torch.arange(COUNT) + 3, Grams()
+    first = quadratic.curvature.own
+    for changed, h in [(1.0, first), (1.01, first), (2.0, 2.0 * first)]:
+        # Of four of seven entries, and then of all of them, most is known from the time before.
+        for used in (torch.tensor([1, 0, 1, 1, 0, 1, 0], dtype=torch.bool), torch.ones(COUNT, dtype=torch.bool)):
+            quadratic.used[:] = used.unsqueeze(1)
+            quadratic.curvature = RowMatrices(changed * first)
+            for c, gram in enumerate(grams.of(quadratic, numbers)):
+                D = quadratic.columns.whole.dense()[:, gram.columns]
+                assert torch.equal(gram.columns, torch.nonzero(used).flatten())
+                assert torch.allclose(gram.matrix, D.T @ (h[:, c : c + 1] * D), atol=1e-12)
+
+
 @each_unit
 def test_each_part_makes_the_model_smaller(units: Units) -> None:
     quadratic = draw_quadratic(units)
-    grams, start = grams_of(quadratic), draw_quadratic(units)
+    grams, start = Grams().of(quadratic, torch.arange(COUNT)), draw_quadratic(units)
     values = [0.0]
     for _ in range(30):
         quadratic.go_towards(minimise_by_output(quadratic, grams))
@@ -109,7 +123,7 @@ def test_the_preconditioner_is_close_to_the_inverse(units: Units, heads: tuple[H
     bend, active = units.bend(quadratic.x, quadratic.level), torch.ones(COUNT, OUTPUTS, dtype=torch.bool)
     if heads and bend is None:
         active[:, 2] = False  # a head of one class, which has no gradient
-    grams = grams_of(quadratic)
+    grams = Grams().of(quadratic, torch.arange(COUNT))
     coarse = coarse_spaces(quadratic, grams, active, bend)
     assert coarse
 

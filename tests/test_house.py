@@ -28,7 +28,7 @@ ROOMS = [
     ["sealed", "regularisation", "sequences", "neurons", "readouts", "columns", "losses", "penalties", "global_bound"],
     ["stretched"],
     ["network", "program", "labels", "tasks", "prefixes", "checkpoints", "batches", "sharded"],
-    ["rounding", "memoryless"],
+    ["rounding", "memoryless", "column_blocks"],
     ["simulation", "certificate", "tensors", "validation"],
     ["witnesses", "dictionary", "solvers"],
     ["ridge", "reconstruction", "bounds", "cost", "merged", "observer"],

@@ -59,7 +59,7 @@ def test_what_is_of_one_fit_is_refused_for_the_mean(tmp_path):
     for refused in (mean.problem, mean.tighten_bound):
         with pytest.raises(ValueError, match=r"is of one fit, and this is the mean of 3"):
             refused(X, Y)
-    with pytest.raises(ValueError, match="checkpoint is for one search"):
+    with pytest.raises(ValueError, match="checkpoint is for one fit"):
         clone(CLASSIFIER).fit(X, Y, checkpoint=tmp_path / "search")
     with pytest.raises(ValueError, match="members must be"):
         clone(CLASSIFIER).set_params(members=0).fit(X, Y)

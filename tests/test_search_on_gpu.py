@@ -29,10 +29,10 @@ from test_search_fused import drawn, sequences_of
 
 # Widths of layers, reset, recurrence, readout, real numbers, outputs, and whether stretches are short.
 CASES = [
-    ((5,), "soft", True, Spike(), False, 2, True),
-    ((3, 4), "hard", True, Leaky(0.5), False, 1, True),
+    ((3,), "soft", True, Spike(), False, 1, True),
+    ((3, 2), "hard", True, Leaky(0.5), False, 2, True),
     ((6,), "delayed", True, Windows(2, 2), True, 2, False),
-    ((33, 2), "delayed", False, Membrane(), False, 1, False),
+    ((33,), "delayed", False, Membrane(), True, 1, False),
     ((2, 3, 2), "none", False, Spike(), True, 33, False),
 ]
 

@@ -22,8 +22,11 @@ from torch import Tensor
 from convexsnn.caller import isolated
 from convexsnn.network import Hidden, Layer, Network
 from convexsnn.readouts import Several
-from convexsnn.sequences import Sequences
+from convexsnn.sequences import Sequences, SequenceSource
 from convexsnn.simulation import LayerState, Simulation, simulate_chunks
+
+# Sequences that are looked at at a time.
+READ = 4096
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,11 @@ class Tally:
 
 
 @isolated
-def inference_cost(network: Network, sequences: Sequences) -> Cost:
+def inference_cost(network: Network, sequences: SequenceSource) -> Cost:
     """Run the hidden layers over `sequences` and count; the readout works once a row of the dictionary."""
     hidden = network.hidden
-    sequences = sequences.to(hidden.device, hidden.dtype)
     tally, steps = Tally(), int(sequences.lengths.sum())
-    binary = is_binary(sequences.values[sequences.shown])
+    binary, seen = _input_of(hidden, sequences)
     rows = sequences.rows(hidden.every_step)
     bits, silent = _columns_of(hidden)
     fan_out = (network.W != 0).sum(dim=1)
@@ -116,7 +118,7 @@ def inference_cost(network: Network, sequences: Sequences) -> Cost:
         if branch.silent:
             tally.operate(float(steps * reached.sum()), 0.0, binary=False)
         else:
-            tally.operate(_dot(_seen(sequences, first.delays), reached), 0.0, binary=binary)
+            tally.operate(_dot(seen[first.delays], reached), 0.0, binary=binary)
     weights = [tensor for layer in hidden.layers() for tensor in (layer.weight, layer.recurrent) if tensor is not None]
     tally.dense = float(steps * sum(weight.numel() for weight in weights) + rows * network.W.numel())
     tally.activations = float(steps * (hidden.n_neurons - hidden.n_silent))
@@ -137,6 +139,17 @@ def _columns_of(hidden: Hidden) -> tuple[Tensor, Tensor]:
     silent = torch.tensor([branch.silent for branch in hidden.branches for _ in range(branch.last.m)], dtype=torch.bool)
     columns = bits.repeat(len(silent)), silent.repeat_interleave(hidden.readout.parts)
     return columns[0].to(hidden.device), columns[1].to(hidden.device)
+
+
+def _input_of(hidden: Hidden, sequences: SequenceSource) -> tuple[bool, dict[tuple[int, ...], Tensor]]:
+    """Whether all input is binary, and `_seen` for the delays of each first layer."""
+    each = {branch.layers[0].delays for branch in hidden.branches if not branch.silent}
+    binary, seen = True, dict.fromkeys(each, torch.zeros((), dtype=torch.int64, device=hidden.device))
+    for chunk in sequences.chunks(READ):
+        part = chunk.to(hidden.device, hidden.dtype)
+        binary &= is_binary(part.values[part.shown])
+        seen = {delays: count + _seen(part, delays) for delays, count in seen.items()}
+    return binary, seen
 
 
 def _seen(sequences: Sequences, delays: tuple[int, ...]) -> Tensor:

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from convexsnn.batches import Batches
 from convexsnn.caller import isolated, paced
+from convexsnn.column_blocks import ColumnBlocks, Making
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_rows
 from convexsnn.mapped import allocated
 from convexsnn.network import Hidden
 from convexsnn.ranks import Ranks, gathered
 from convexsnn.sequences import SequenceSource
 from convexsnn.sharded import ShardedColumns, ShardedSequences, rows_of_rank, whole
-from convexsnn.simulation import Simulation, simulate_held
+from convexsnn.simulation import Simulation, simulate_held, simulate_rows
 
 # Bytes of rows compared at a time when equal ones are looked for.
 BLOCK_BYTES = 2**24
@@ -81,7 +82,10 @@ class Dictionary:
 @isolated
 @paced(lambda hidden, sequences, *_, **__: len(sequences) * hidden.n_neurons)
 def build_dictionary(
-    hidden: Hidden, sequences: SequenceSource, on_chunk: Callable[[int, int], None] | None = None
+    hidden: Hidden,
+    sequences: SequenceSource,
+    on_chunk: Callable[[int, int], None] | None = None,
+    blocks: ColumnBlocks | None = None,
 ) -> Dictionary:
     """Simulate witnesses and collect their distinct columns.
 
@@ -94,33 +98,49 @@ def build_dictionary(
         are simulated by all ranks, each its rows, and the columns stay there.
     on_chunk : callable, optional
         Called with (rows done, rows in all) after each chunk.
+    blocks : ColumnBlocks, optional
+        Columns that are there are taken from it, and new ones are kept in it.
     """
     total = sequences.rows(hidden.every_step)
     if not isinstance(sequences, ShardedSequences):
-        stored, seen = _simulated(hidden, sequences, total, on_chunk)
-        neuron_of, column_of = distinct_rows(stored)
-        return Dictionary(_kept(stored, neuron_of, total), neuron_of, column_of, seen.margin, int(seen.fired.sum()))
+        made = _simulated(hidden, sequences, slice(0, total), on_chunk, blocks)
+        neuron_of, column_of = distinct_rows(made.stored)
+        columns = _kept(made.stored, neuron_of, total)
+        return Dictionary(columns, neuron_of, column_of, made.margin, int(made.fired.sum()))
     ranks, held = sequences.ranks, rows_of_rank(total, sequences.ranks)
-    stored, seen = _simulated(hidden, sequences, held.stop - held.start, on_chunk)
-    neuron_of, column_of = _distinct_on(ranks, stored)
-    columns = ShardedColumns(_kept(stored, neuron_of, held.stop - held.start), total, ranks)
-    margin = float(gathered(torch.tensor(seen.margin, dtype=torch.float64), ranks).min())
-    fired = gathered(seen.fired.to(torch.uint8), ranks).any(dim=0)
+    made = _simulated(hidden, sequences, held, on_chunk, blocks)
+    neuron_of, column_of = _distinct_on(ranks, made.stored)
+    columns = ShardedColumns(_kept(made.stored, neuron_of, held.stop - held.start), total, ranks)
+    margin = float(gathered(torch.tensor(made.margin, dtype=torch.float64), ranks).min())
+    fired = gathered(made.fired.to(torch.uint8), ranks).any(dim=0)
     return Dictionary(columns, neuron_of, column_of, margin, int(fired.sum()))
 
 
 def _simulated(
-    hidden: Hidden, sequences: SequenceSource, rows: int, on_chunk: Callable[[int, int], None] | None
-) -> tuple[Tensor, _Seen]:
-    """The columns of all last-layer neurons, each a row of bytes or of numbers, and what was noted on the way."""
-    seen = _Seen(torch.zeros(len(hidden.branches), dtype=torch.bool, device=hidden.device))
-    parts = (part.features for part in _watch(simulate_held(hidden, sequences), seen, rows, on_chunk))
-    bits, source = hidden.readout.bits, whole(sequences)
+    hidden: Hidden,
+    sequences: SequenceSource,
+    held: slice,
+    on_chunk: Callable[[int, int], None] | None,
+    blocks: ColumnBlocks | None,
+) -> Making:
+    """The columns of all last-layer neurons, each a row of bytes or of numbers, in the rows that are held."""
+    bits, source, rows = hidden.readout.bits, whole(sequences), held.stop - held.start
     width, dtype = (-(-rows // 8), torch.uint8) if bits else (rows, torch.float64)
     folder = source.columns_in if isinstance(source, Batches) else None
     stored = allocated((hidden.n_last, width), dtype, hidden.device, folder)
-    (_pack_rows if bits else _real_rows)(parts, stored)
-    return stored, seen
+    making = Making(stored, held, torch.zeros(len(hidden.branches), dtype=torch.bool, device=hidden.device))
+    keeper = None
+    if blocks is not None:
+        blocks.take_up(making)
+        keeper = blocks.keeper(making)
+    left = slice(making.reached, held.stop)
+    parts = simulate_rows(hidden, source, left) if making.done else simulate_held(hidden, sequences)
+    for _ in (_pack_rows if bits else _real_rows)(_watch(parts, making, on_chunk), making):
+        if keeper is not None:
+            keeper.offer()
+    if keeper is not None:
+        keeper.finish()
+    return making
 
 
 def _kept(stored: Tensor, neuron_of: Tensor, rows: int) -> BitColumns | RealColumns:
@@ -129,48 +149,42 @@ def _kept(stored: Tensor, neuron_of: Tensor, rows: int) -> BitColumns | RealColu
     return BitColumns(kept, rows) if stored.dtype == torch.uint8 else RealColumns(kept)
 
 
-@dataclass(eq=False)
-class _Seen:
-    """What is noted of all chunks: which branches fired, and the smallest margin."""
-
-    fired: Tensor
-    margin: float = float("inf")
-
-
 def _watch(
-    parts: Iterator[Simulation], seen: _Seen, total: int, on_chunk: Callable[[int, int], None] | None
-) -> Iterator[Simulation]:
-    done = 0
+    parts: Iterable[Simulation], making: Making, on_chunk: Callable[[int, int], None] | None
+) -> Iterator[Tensor]:
+    """The features of each part, whose margin and spikes are noted."""
+    done, total = making.reached - making.rows.start, making.rows.stop - making.rows.start
     for part in parts:
-        seen.margin = min(seen.margin, part.margin)
-        for k, layers in enumerate(part.counts):
-            seen.fired[k] |= bool(sum(int(counts.sum()) for counts in layers))
+        spikes = [sum(int(counts.sum()) for counts in layers) for layers in part.counts]
+        making.note(torch.tensor(spikes, dtype=torch.int64) > 0, part.margin)
         done += len(part.features)
         if on_chunk is not None:
             on_chunk(done, total)
-        yield part
+        yield part.features
 
 
-def _pack_rows(parts: Iterable[Tensor], packed: Tensor) -> None:
-    """Write bool row blocks (r, P) into bits (P, ceil(rows / 8)), never holding more than a block unpacked."""
-    begun, rest = 0, torch.empty(0, len(packed), dtype=torch.bool, device=packed.device)
+def _pack_rows(parts: Iterable[Tensor], making: Making) -> Iterator[None]:
+    """Write bool row blocks (r, P) as bits, never holding more than a block unpacked; yields after each."""
+    packed = making.stored
+    rest = torch.empty(0, len(packed), dtype=torch.bool, device=packed.device)
     for part in parts:
         block = torch.cat([rest, part]) if len(rest) else part
         whole = len(block) // 8
-        packed[:, begun : begun + whole] = pack_rows(block[: 8 * whole]).T
-        begun, rest = begun + whole, block[8 * whole :]
+        packed[:, making.done : making.done + whole] = pack_rows(block[: 8 * whole]).T
+        making.done, rest = making.done + whole, block[8 * whole :]
+        yield
     if len(rest):
-        packed[:, begun:] = pack_rows(rest).T
+        packed[:, making.done :] = pack_rows(rest).T
 
 
-def _real_rows(parts: Iterable[Tensor], stored: Tensor) -> None:
-    """Write row blocks (r, P) into float64 columns (P, rows)."""
-    begun = 0
+def _real_rows(parts: Iterable[Tensor], making: Making) -> Iterator[None]:
+    """Write row blocks (r, P) as float64 columns; yields after each."""
     for part in parts:
-        stored[:, begun : begun + len(part)] = part.T
-        begun += len(part)
+        making.stored[:, making.done : making.done + len(part)] = part.T
+        making.done += len(part)
+        yield
     # Adding zero turns -0.0 into 0.0, so that equal columns are equal bytes.
-    stored.add_(0.0)
+    making.stored.add_(0.0)
 
 
 def _moved_up(stored: Tensor, kept: Tensor) -> Tensor:

@@ -121,7 +121,6 @@ def check_source(family: WitnessFamily, problem: Problem) -> None:
 
 def check_checkpoint(family: WitnessFamily, run: Run) -> None:
     """Raise ValueError where a checkpoint is asked for that the family would not keep."""
-    if run.checkpoint is not None and not family.searches:
-        raise ValueError(
-            f"checkpoint has no effect on witnesses={family!r}: only a search keeps one, as in witnesses='search'"
-        )
+    if run.checkpoint is not None and not family.searches and not family.batchwise:
+        kinds = ", ".join(sorted(kind.name for kind in FAMILIES.values() if kind.batchwise))
+        raise ValueError(f"checkpoint has no effect on witnesses={family!r}: search keeps one, and so do {kinds}")

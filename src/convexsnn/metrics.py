@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
+from convexsnn.batches import Batches
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
@@ -19,6 +20,7 @@ from convexsnn.estimators import Estimator, SpikingClassifier
 from convexsnn.estimators.classes import same_answers
 from convexsnn.estimators.targets import class_labels
 from convexsnn.labels import flatten_steps
+from convexsnn.sequences import SequenceSource
 from convexsnn.tasks import Split, TaskData
 
 # Of the bound on the error of all sequences, from those of the test split.
@@ -107,7 +109,7 @@ def fit_metrics(
         By split, as of `split_scores`.
     """
     shown = splits.get("test", next(iter(splits.values())))
-    cost = inference_cost(estimator.network_, estimator.sequences(shown.X))
+    cost = inference_cost(estimator.network_, _read(estimator, shown.X))
     return {
         **scores,
         **(_of_members(estimator) if estimator.members_ else _of_fit(estimator)),
@@ -115,6 +117,11 @@ def fit_metrics(
         "n": {split: len(part) for split, part in splits.items()},
         "test_error_bound": error_bound(scores["test"], len(splits["test"])) if "test" in scores else None,
     }
+
+
+def _read(estimator: Estimator, X: Any) -> SequenceSource:
+    """`X` as the estimator reads it; batches are read already."""
+    return X if isinstance(X, Batches) else estimator.sequences(X)
 
 
 def _of_fit(estimator: Estimator) -> dict[str, Any]:
@@ -148,7 +155,7 @@ def shown_bound(bound: float) -> str:
 
 def _answer_scores(estimator: SpikingClassifier, X: Any, y: Any, predicted: Any) -> dict[str, float]:
     """Scores of predicted labels, in the form of `y`."""
-    sequences = estimator.sequences(X)
+    sequences = _read(estimator, X)
     labels = class_labels(y, sequences, estimator.per_step, "y")
     answers = flatten_steps(predicted, sequences, vectors=True) if estimator.per_step else predicted
     right = same_answers(labels, answers)

@@ -7,12 +7,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from convexsnn.bounds import universal_certificate
+from convexsnn.column_blocks import ColumnBlocks
 from convexsnn.columns import Columns, RealColumns
 from convexsnn.dictionary import Dictionary, build_dictionary
 from convexsnn.global_bound import GlobalBound
@@ -28,6 +30,7 @@ from convexsnn.rowwise import by_rows
 from convexsnn.sequences import Sequences, SequenceSource, in_memory
 from convexsnn.sharded import ShardedSequences, whole
 from convexsnn.simulation import scores
+from convexsnn.tensors import digest_of
 from convexsnn.validation import Score, Validation
 from convexsnn.witnesses import constant_place
 from convexsnn.witnesses.input_view import InputView
@@ -240,12 +243,18 @@ class Problem:
         return replace(self, sequences=sequences, targets=targets, row_weights=weights, score_weights=None)
 
     @cached_property
-    def data_digest(self) -> str:
-        """SHA-256 of sequences and targets, by which training data are recognised."""
+    def digests(self) -> tuple[str, str]:
+        """SHA-256 of the sequences, and of sequences and targets; one pass over the sequences gives both."""
         digest = hashlib.sha256()
         _update_sequences(digest, self.source)
+        alone = digest.hexdigest()
         _update(digest, self.targets.to(torch.float64))
-        return digest.hexdigest()
+        return alone, digest.hexdigest()
+
+    @property
+    def data_digest(self) -> str:
+        """SHA-256 of sequences and targets, by which training data are recognised."""
+        return self.digests[1]
 
     @property
     def digest(self) -> str:
@@ -268,9 +277,21 @@ class Problem:
 
     # What the program says.
 
-    def dictionary(self, witnesses: Hidden, on_chunk: Callable[[int, int], None] | None = None) -> Dictionary:
-        """The columns of witnesses; with a free intercept that of ones is given by their always-firing neuron."""
-        dictionary = build_dictionary(witnesses, self.source, on_chunk)
+    def dictionary(
+        self,
+        witnesses: Hidden,
+        on_chunk: Callable[[int, int], None] | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Dictionary:
+        """The columns of witnesses, which are kept in the folder `checkpoint` while they are made.
+
+        With a free intercept the column of ones is given by the always-firing neuron of the witnesses.
+        """
+        blocks = None
+        if checkpoint is not None:
+            of = f"{self.digests[0]} {digest_of(witnesses)} {witnesses.device.type}"
+            blocks = ColumnBlocks(Path(checkpoint), hashlib.sha256(of.encode()).hexdigest())
+        dictionary = build_dictionary(witnesses, self.source, on_chunk, blocks)
         place = constant_place(witnesses) if self.free_intercept else None
         return dictionary if place is None else dictionary.given_by(place)
 
@@ -308,10 +329,10 @@ class Problem:
         return network.W if place is None else network.W.index_fill(0, torch.tensor([place]).to(network.W.device), 0.0)
 
 
-# Sequences whose digest is computed at a time.
-DIGESTED = 4096
+# Numbers of which a digest is made at a time.
+DIGESTED = 2**20
 # What does not depend on rho.
-_OF_DATA = ("weights", "groups", "data_digest")
+_OF_DATA = ("weights", "groups", "digests")
 
 
 def _update(digest, *tensors: Tensor | None) -> None:
@@ -327,7 +348,7 @@ def _update(digest, *tensors: Tensor | None) -> None:
 def _update_sequences(digest, sequences: SequenceSource) -> None:
     """Feed the same as `_update` of all values, as float64, and of the lengths."""
     shape: tuple[int, ...] | None = (len(sequences), sequences.n_steps, sequences.n_features)
-    for chunk in sequences.chunks(DIGESTED):
+    for chunk in sequences.in_numbers(DIGESTED):
         _update_array(digest, chunk.values.to(torch.float64).cpu().numpy(), shape)
         shape = None
     _update(digest, sequences.lengths)

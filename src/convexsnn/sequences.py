@@ -50,6 +50,10 @@ class SequenceSource(ABC):
     def chunks(self, size: int) -> Iterator[Sequences]:
         """All sequences in their order, `size` at a time, zero-padded to T steps."""
 
+    def in_numbers(self, most: int) -> Iterator[Sequences]:
+        """All sequences in their order, at a time as many as hold `most` numbers, at least one."""
+        return self.chunks(max(1, most // max(1, self.n_steps * self.n_features)))
+
     @abstractmethod
     def take(self, index: Tensor | slice) -> SequenceSource:
         """The sequences named by `index`."""

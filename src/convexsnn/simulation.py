@@ -24,6 +24,9 @@ CHUNK_FLOATS = 2**20
 # Chunks of wide networks have at least so many sequences all the same, unless that takes more floats than this: every
 # step reads all weights, which is worth it for many sequences only.
 LEAST_SEQUENCES, MOST_FLOATS = 96, 2**26
+# Chunks of small networks have no more sequences than hold so many numbers, or the least number of them: a chunk is
+# copied, and sequences may be long.
+INPUT_FLOATS = 2**21
 
 
 class LayerState(NamedTuple):
@@ -281,7 +284,8 @@ def _chunk_size(hidden: Hidden, sequences: SequenceSource) -> int:
     """Sequences that are simulated at a time."""
     steps = sequences.n_steps if hidden.every_step else 1
     floats = max(1, 4 * hidden.n_neurons + steps * hidden.n_last)
-    return max(1, CHUNK_FLOATS // floats, min(LEAST_SEQUENCES, MOST_FLOATS // floats))
+    most = max(LEAST_SEQUENCES, INPUT_FLOATS // max(1, sequences.n_steps * sequences.n_features))
+    return max(1, min(most, CHUNK_FLOATS // floats), min(LEAST_SEQUENCES, MOST_FLOATS // floats))
 
 
 @isolated

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 from sklearn.exceptions import ConvergenceWarning
@@ -165,6 +166,8 @@ class SimulatedColumns:
         That the simulation took.
     start, history, stopped
         See `ColumnSource`.
+    checkpoint : path, optional
+        The folder that keeps columns while they are made.
     """
 
     problem: Problem
@@ -177,6 +180,7 @@ class SimulatedColumns:
     start: Tensor | None = None
     history: tuple[Any, ...] = ()
     stopped: str | None = None
+    checkpoint: str | Path | None = None
 
     @classmethod
     def of(
@@ -186,8 +190,9 @@ class SimulatedColumns:
         options: SolverOptions | None = None,
         observer: Observer | None = None,
         n_last: int | None = None,
+        checkpoint: str | Path | None = None,
     ) -> SimulatedColumns:
-        """Simulate witnesses on the problem's sequences.
+        """Simulate witnesses on the problem's sequences; columns that `checkpoint` keeps are not made again.
 
         Warns
         -----
@@ -198,7 +203,7 @@ class SimulatedColumns:
         if witnesses.every_step != problem.every_step:
             raise ValueError("witnesses must be read at the steps of the problem's rows: their every_step is another")
         begun = time.perf_counter()
-        dictionary = problem.dictionary(witnesses, observer.simulated)
+        dictionary = problem.dictionary(witnesses, observer.simulated, checkpoint)
         seconds = time.perf_counter() - begun
         if dictionary.columns.shape[1] == 0:
             warn(
@@ -213,7 +218,7 @@ class SimulatedColumns:
         width = len(dictionary.column_of) if n_last is None else n_last
         given = options or SolverOptions()
         told = replace(given, callback=given.callback or observer.solved)
-        return cls(problem, witnesses, dictionary, width, told, observer, seconds)
+        return cls(problem, witnesses, dictionary, width, told, observer, seconds, checkpoint=checkpoint)
 
     def fits(self, rhos: Sequence[float], start: Tensor | None = None) -> Iterator[SimulatedFit]:
         """See `ColumnSource`; `start` (P_last, C) has weights of the witnesses from which the first is solved."""
@@ -235,7 +240,7 @@ class SimulatedColumns:
 
     def on(self, problem: Problem) -> SimulatedColumns:
         """The same witnesses on another problem's sequences."""
-        return SimulatedColumns.of(problem, self.witnesses, self.options, self.observer, self.n_last)
+        return SimulatedColumns.of(problem, self.witnesses, self.options, self.observer, self.n_last, self.checkpoint)
 
     @cached_property
     def program(self) -> ConvexProgram:

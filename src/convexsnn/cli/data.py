@@ -1,4 +1,4 @@
-"""Where the command line gets its data: a named task, or a file."""
+"""Where the command line gets its data: a named task, a file, or a folder of batches."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from convexsnn.batches import Batches, as_batches
 from convexsnn.checks import check_flag
 from convexsnn.data_files import read_arrays
 from convexsnn.estimators import Estimator
@@ -111,11 +112,28 @@ def from_file(path: Path, *, per_step: bool, timesteps: int | None = None) -> Da
     return DataSet(splits, per_step, {"data": str(path)}, timesteps=timesteps)
 
 
+def from_folder(path: Path, *, per_step: bool) -> DataSet:
+    """The data of a folder of .npz files, which are read one at a time; all are for training.
+
+    Raises
+    ------
+    ValueError
+        When there are no such files, one of them is unreadable, or they have no labels.
+    """
+    batches = as_batches(path)
+    if batches.y is None:
+        raise ValueError(f"the files in {path} must have labels, under the name y")
+    split = Split(batches, batches.y)  # type: ignore[reportArgumentType] - estimators take them as they take arrays
+    return DataSet({"train": split}, per_step, {"data": str(path)})
+
+
 def check_splits(data: DataSet, estimator: Estimator) -> None:
     """Raise ValueError, naming the array, when a split could not be scored after training."""
     missing = estimator.missing == "carry"
     features = None
     for name, split in data.splits.items():
+        if isinstance(split.X, Batches):  # which are read already
+            continue
         array = "X" if name == "train" else f"X_{name}"
         sequences = as_sequences(split.X, timesteps=estimator.timesteps, missing=missing, name=array)
         if len(split.y) != len(sequences):

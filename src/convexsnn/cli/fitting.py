@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from convexsnn.batches import Batches
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet, check_splits, trained_on
 from convexsnn.cli.folder import (
     CERTIFICATE,
     CHECKPOINT,
+    COLUMNS,
     HISTORY,
     METRICS,
     MODEL,
@@ -28,6 +31,7 @@ from convexsnn.cli.folder import (
 from convexsnn.cli.reporting import PAGE
 from convexsnn.cli.targets import is_page
 from convexsnn.estimators import Estimator, SpikingClassifier, SpikingRegressor
+from convexsnn.files import discard
 from convexsnn.metrics import closed_loop_scores, fit_metrics, shown_bound, split_scores
 from convexsnn.ranks import Ranks, check_alike
 from convexsnn.reading import DamagedFileError
@@ -35,6 +39,9 @@ from convexsnn.search import SearchSettings
 from convexsnn.search.state import INTERRUPTED
 from convexsnn.solvers import Status
 from convexsnn.storage import describe_parameters, model_bytes, read_header
+
+# Sequences of batches whose digest is computed at a time.
+DIGESTED = 4096
 
 
 def fit(
@@ -130,10 +137,17 @@ def digest_of(data: DataSet) -> str:
     digest = hashlib.sha256()
     for name, split in data.splits.items():
         for part in (split.X, split.y):
-            for array in map(np.asarray, part if isinstance(part, list) else [part]):
+            for array in map(np.asarray, _arrays(part)):
                 digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _arrays(part: Any) -> Iterable[Any]:
+    """The arrays of the sequences or labels of a split, one in memory at a time where they are read in batches."""
+    if isinstance(part, Batches):
+        return (array for chunk in part.chunks(DIGESTED) for array in (chunk.values, chunk.lengths))
+    return part if isinstance(part, list) else [part]
 
 
 def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) -> None:
@@ -142,7 +156,10 @@ def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) 
     # At its end a search leaves out columns as long as the validation score does not fall.
     split = data.splits.get("val") if several or family.searches else None
     validation = None if split is None else (split.X, split.y)
-    checkpoint = out / CHECKPOINT if family.searches and estimator.members == 1 else None
+    # Families that depend on labels and all sequences, and the mean of several fits, begin anew.
+    checkpoint = out / (CHECKPOINT if family.searches else COLUMNS)
+    if estimator.members > 1 or not (family.searches or family.batchwise):
+        checkpoint = None
     keeps = checkpoint is not None and (ranks is None or ranks.rank == 0)
     if keeps:
         out.mkdir(parents=True, exist_ok=True)
@@ -160,10 +177,11 @@ def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) 
 
 
 def _write(out: Path, files: dict[str, bytes], report: dict[str, Any]) -> None:
-    """Put the files in place, and take away the state of a finished search, and an earlier fit's page."""
+    """Put the files in place, and take away the state of a finished fit, and an earlier fit's page."""
     write_model(out, files)
     if not report["interrupted"]:
         (out / CHECKPOINT).unlink(missing_ok=True)
+        discard(out / COLUMNS)
     if is_page(out / PAGE):
         (out / PAGE).unlink()
 

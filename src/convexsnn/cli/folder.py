@@ -19,6 +19,8 @@ HISTORY, QUANTISED, SETTINGS = "history.json", "quantised.json", "settings.toml"
 OWNED = (*SEALED, SUMS)
 # The state of a search, from which a killed fit goes on; it has a seal of its own and is no part of the model.
 CHECKPOINT = "search.safetensors"
+# The columns of drawn neurons as far as they are made, a folder of sealed files, from which a killed fit goes on.
+COLUMNS = "columns"
 # The rounds of training until there is a proof, from which a killed fit goes on.
 ROUNDS = "rounds.safetensors"
 # A proof that the network is right on every word.

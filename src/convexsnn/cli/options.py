@@ -31,7 +31,8 @@ class DataOptions:
     task : str, optional
         The data are those of this task; `convexsnn tasks` lists all tasks.
     data : Path, optional
-        The data are in this file. An .npz file has X (n, T, d) or (n, d) and y. It may have X_val, y_val, X_test,
+        The data are in this file, or in the .npz files of this folder, of which one is in memory at a time, in the
+        order of their names. An .npz file has X (n, T, d) or (n, d) and y. It may have X_val, y_val, X_test,
         y_test and lengths. A .csv file has one sequence a line, or one step a line and a column named sequence; labels
         are in a column y. A .ts file is as the UCR and UEA archives have them.
     timesteps : int, optional
@@ -80,7 +81,9 @@ class DataOptions:
         unused = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) not in (None, False)]
         if unused:
             raise ValueError(f"{', '.join(unused)} is for --task, not for --data")
-        check_data_file(self.data)
+        if self.timesteps is not None and self.data.is_dir():
+            raise ValueError("--timesteps is for a 2-D X in a file, not for a folder of batches")
+        check_data(self.data)
 
     def settings(self, seed: int) -> TaskSettings:
         """The settings of the task that is named."""
@@ -218,7 +221,7 @@ class FitData:
     task : str, optional
         The model was trained on this task.
     data : Path, optional
-        The model was trained on this file.
+        The model was trained on this file, or on the batches of this folder.
     data_dir : Path, optional
         This folder holds the files of the task, where they have moved.
     """
@@ -231,7 +234,7 @@ class FitData:
         """Raise ValueError unless exactly one source is named."""
         check_one_source(self.task, self.data)
         if self.data is not None:
-            check_data_file(self.data)
+            check_data(self.data)
 
 
 def check_one_source(task: str | None, data: Path | None) -> None:
@@ -240,8 +243,16 @@ def check_one_source(task: str | None, data: Path | None) -> None:
         raise ValueError("pass either --task NAME or --data FILE")
 
 
+def check_data(path: Path) -> None:
+    """Raise ValueError unless there is such a file, or a folder of batches."""
+    if not path.is_dir():
+        check_data_file(path)
+
+
 def check_data_file(path: Path) -> None:
     """Raise ValueError unless there is such a file."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: batches are for convexsnn fit and verify, and this needs one file")
     if not path.is_file():
         raise ValueError(f"there is no data file {path}")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from convexsnn.batches import Batches, read_batch
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
 from convexsnn.cli.data import DataSet
@@ -65,7 +67,8 @@ def _proof_problems(model: Path, estimator: Estimator) -> list[str]:
 def _prove(model: Path, data: DataSet, report: dict[str, Any], *, strict: bool) -> dict[str, Any]:
     """What an exact proof adds to a report, and changes in it."""
     start = time.perf_counter()
-    outcome = verify_exactly(model, data.train.X, data.train.y)
+    train = data.train
+    outcome = verify_exactly(model, *(_batches(train.X) if isinstance(train.X, Batches) else (train.X, train.y)))
     problems = [f"exactly: {problem}" for problem in outcome.problems]
     if strict and outcome.undecided:
         problems.append(
@@ -76,6 +79,17 @@ def _prove(model: Path, data: DataSet, report: dict[str, Any], *, strict: bool) 
         "problems": [*report["problems"], *problems],
         "exact": outcome.to_dict() | {"seconds": time.perf_counter() - start},
     }
+
+
+def _batches(source: Batches) -> tuple[Callable[[], Iterator[tuple[Any, Any]]], None]:
+    """Batches as the exact proof reads them: a function that gives arrays and labels, and no labels beside it."""
+
+    def read() -> Iterator[tuple[Any, Any]]:
+        for part in map(read_batch, source.read()):
+            rows = zip(part.sequences.values.numpy(), part.sequences.lengths.tolist(), strict=True)
+            yield [values[:length] for values, length in rows], part.y
+
+    return read, None
 
 
 def print_verification(report: dict[str, Any]) -> None:

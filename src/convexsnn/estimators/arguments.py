@@ -56,11 +56,11 @@ def seed_of(random_state: Any) -> int:
 
 
 def labels_beside(X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
-    """Labels and weights: those that come with batches, or as they were passed; ValueError where both are there."""
+    """Labels and weights: those that come with batches, or as they were passed; ValueError where these are others."""
     if not isinstance(X, Batches):
         return y, sample_weight
-    for name, given in (("y", y), ("sample_weight", sample_weight)):
-        if given is not None:
+    for name, given, own in (("y", y, X.y), ("sample_weight", sample_weight, X.weight)):
+        if given is not None and given is not own:
             raise ValueError(f"{name} comes with the batches of X: leave it out")
     return X.y, X.weight
 

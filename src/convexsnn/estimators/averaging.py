@@ -31,7 +31,7 @@ def with_members(fit: Callable[..., Any]) -> Callable[..., Any]:
         if count == 1:
             return fit(self, X, y, sample_weight, checkpoint=checkpoint, **more)
         if checkpoint is not None:
-            raise ValueError("checkpoint is for one search: leave it out, or pass members=1")
+            raise ValueError("checkpoint is for one fit: leave it out, or pass members=1")
         self._forget()
         seed, fits = seed_of(self.random_state), []
         for k in range(count):

@@ -273,7 +273,7 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         observer : Observer, optional
             It is told of the progress.
         checkpoint : path, optional
-            The file of a search, written after every round. A killed fit goes on from it to the same result.
+            From it a killed fit goes on: the file of a search, or a folder for the columns of neurons that are drawn.
         ranks : Ranks, optional
             Processes that all make this same call, such as `ProcessGroup()` under torchrun. Each simulates a share of
             the sequences, and all come to the same fit.

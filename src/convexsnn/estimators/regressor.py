@@ -167,7 +167,7 @@ class SpikingRegressor(RegressorMixin, SpikingEstimator):
             search also leaves out columns as long as the score on them does not fall.
         observer : Observer, optional
         checkpoint : path, optional
-            The file of a search, as in `SpikingClassifier.fit`.
+            The file of a search, or a folder for columns, as in `SpikingClassifier.fit`.
         ranks : Ranks, optional
             Processes that share the work, as in `SpikingClassifier.fit`.
 

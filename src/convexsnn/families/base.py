@@ -39,7 +39,7 @@ class Run:
     observer : Observer
         Whom to tell of the progress.
     checkpoint : path, optional
-        A file from which a killed fit goes on; only for families that keep one (`WitnessFamily.searches`).
+        From it a killed fit goes on: the file of a search, or a folder with the columns of a `batchwise` family.
     """
 
     seed: int = 0
@@ -199,4 +199,4 @@ class SampledFamily(WitnessFamily):
 def simulated(hidden: Hidden, problem: Problem, run: Run, n_last: int | None = None) -> SimulatedColumns:
     """The columns of hidden layers, with an always-firing neuron where the problem has an intercept."""
     witnesses = with_constant(hidden) if problem.intercept else hidden
-    return SimulatedColumns.of(problem, witnesses, run.options, run.observer, n_last)
+    return SimulatedColumns.of(problem, witnesses, run.options, run.observer, n_last, run.checkpoint)

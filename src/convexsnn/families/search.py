@@ -63,7 +63,7 @@ class Search(WitnessFamily, SearchSettings):
             checkpoint=run.checkpoint,
             device=run.device,
         )
-        source = simulated(found.network.hidden.to(run.device), problem, run, self.n_last)
+        source = simulated(found.network.hidden.to(run.device), problem, replace(run, checkpoint=None), self.n_last)
         W = found.network.W
         start = torch.cat([W, W.new_zeros(source.witnesses.n_last - len(W), W.shape[1])]).to(run.device)
         return replace(source, start=start, history=found.history, stopped=found.stopped)

@@ -34,7 +34,8 @@ def fit(
     """Train a network and write model.safetensors, certificate.json, metrics.json and settings.toml.
 
     Several betas add path.json. A search adds history.json, and keeps its state in search.safetensors, from which a
-    killed fit goes on. until-proved keeps that of its rounds in rounds.safetensors.
+    killed fit goes on. Drawn neurons keep their columns in the folder columns until the fit ends, for the same purpose.
+    until-proved keeps the state of its rounds in rounds.safetensors.
     `torchrun --nproc-per-node 2 -m convexsnn fit` shares the work among processes.
 
     Parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,8 @@ RIDGE, RIDGE_FACTOR, LARGEST = 1e-7, 100.0, 1e4
 
 class DenseModel:
     """The matrix from a store that many programs share, and a ridge of its own."""
+
+    relaxation: ClassVar[float] = 4.0
 
     def __init__(self, store: CurvatureStore) -> None:
         self._store, self._ridge = store, RIDGE

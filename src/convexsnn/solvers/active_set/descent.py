@@ -16,8 +16,6 @@ from convexsnn.solvers.active_set.model import StepModel, Task, curvature_of
 from convexsnn.solvers.active_set.units import units_of
 from convexsnn.solvers.base import Best, Journal, Status
 
-# From zero, rho begins where W = 0 is optimal, and falls by this factor from step to step.
-RELAXATION = 4.0
 # How many violated units a step takes in besides the support: so many a column of `Units.sizes`, or this part of the
 # support if that is more.
 LEAST_GROWTH, GROWTH = 64, 0.5
@@ -110,7 +108,7 @@ class Descent:
             if idle >= PATIENCE or steps >= MOST_STEPS or self._damping > LARGEST or self._model.exhausted:
                 return Status.STALLED
             primal, gap = self.best.primal, self.best.relative_gap
-            self._level = max(self._program.rho, self._level / RELAXATION)
+            self._level = max(self._program.rho, self._level / self._model.relaxation)
             self._step()
             advanced = self.best.relative_gap < 0.99 * gap or primal - self.best.primal > 0.01 * gap * abs(primal)
             idle = 0 if advanced or self._level > self._program.rho else idle + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -46,9 +46,13 @@ class StepModel(Protocol):
 
     Attributes
     ----------
+    relaxation : float
+        From zero, rho begins where W = 0 is optimal, and falls by this factor from step to step.
     exhausted : bool
         Whether a next try would be of no use.
     """
+
+    relaxation: ClassVar[float]
 
     @property
     def exhausted(self) -> bool: ...

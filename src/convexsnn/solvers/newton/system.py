@@ -133,16 +133,18 @@ def preconditioned(
     B: Tensor,
     tol: float = CG_TOL,
     limit: int = CG_LIMIT,
+    enough: float = 0.0,
 ) -> tuple[Tensor, int, bool]:
-    """Solve A X = B by conjugate gradients, for a positive definite A and an approximate inverse of it.
+    """Solve A X = B by conjugate gradients, for a positive definite A and an approximate inverse M of it.
 
-    Returns X, the number of iterations, and whether the relative residual `tol` was reached.
+    Returns X, the number of iterations, and whether the residual R became small: in the norm <R, M R> relative to its
+    first value by `tol`, or with <R, M R> at most `enough`.
     """
     X, residual = torch.zeros_like(B), B.clone()
     direction = step = precondition(residual)
     energy = first = float((residual * step).sum())
     for iteration in range(limit):
-        if not energy > tol**2 * first:
+        if not energy > max(tol**2 * first, enough):
             return X, iteration, True
         image = apply(direction)
         along = float((direction * image).sum())

@@ -26,7 +26,7 @@ from convexsnn.search.branches.fused.kernel import ADDED, BIAS, KEPT, LEAK, THRE
 _BIAS, _LEAK, _THRESHOLD, _KEPT, _ADDED = map(tl.constexpr, (BIAS, LEAK, THRESHOLD, KEPT, ADDED))
 
 
-class Tree(NamedTuple):
+class StretchPointers(NamedTuple):
     """A stretch of steps of a prefix tree: pointers to what `Stretch` has, and the number of paths.
 
     This is a multiple of 16, for which code is compiled: so numbers of four paths are read and written at once.
@@ -81,7 +81,7 @@ class Extent(NamedTuple):
     on: int
 
 
-class Found(NamedTuple):
+class Written(NamedTuple):
     """Where to write what is found.
 
     Attributes
@@ -126,7 +126,7 @@ class Shape(NamedTuple):
 
 
 @triton.jit(do_not_specialize=["extent"])
-def walk_branch(tree, numbers, handed, found, extent, shape: tl.constexpr):
+def walk_branch(tree, numbers, handed, written, extent, shape: tl.constexpr):
     """Run branch b on a block of paths, where these two numbers are those of the program."""
     b, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
     path = block * shape.paths + tl.arange(0, shape.paths)
@@ -148,14 +148,14 @@ def walk_branch(tree, numbers, handed, found, extent, shape: tl.constexpr):
         if place >= 0:
             if shape.keeps:
                 at = (b * extent.read + place) * tree.paths
-                tl.store(found.seen + at + path, tl.cast(seen, tl.int64), mask=here)
+                tl.store(written.seen + at + path, tl.cast(seen, tl.int64), mask=here)
             for c in range(extent.outputs):
                 at = (place * extent.outputs + c).to(tl.int64) * tree.paths
                 sums = _scored(sums, seen, tl.load(tree.U + at + path, mask=here, other=0.0), c, shape)
     output = tl.arange(0, shape.outputs)[None, :]
     for v in tl.static_range(shape.vectors):
         row = ((block * tl.num_programs(0) + b) * shape.vectors + v) * shape.lanes + neuron
-        tl.store(found.sums + row * shape.outputs + output, sums[v])
+        tl.store(written.sums + row * shape.outputs + output, sums[v])
     if extent.on:
         for k in tl.static_range(tiles):
             row = (b * tiles + k) * shape.lanes + neuron

@@ -1,4 +1,4 @@
-"""Populations run by the Triton kernel. Nothing imports this file but `walker_for`, where Triton was found."""
+"""Populations run by the Triton kernel. Nothing imports this file but `walking_for`, where Triton was found."""
 
 # Triton comes with PyTorch for CUDA alone, and gives compiled functions a subscript.
 # pyright: reportMissingImports=false, reportIndexIssue=false
@@ -11,7 +11,7 @@ from torch import Tensor
 from convexsnn.readouts import Membrane
 from convexsnn.search.branches.fused.genes import rows_of
 from convexsnn.search.branches.fused.kernel import REST
-from convexsnn.search.branches.on_gpu.kernel import Extent, Found, Handed, Shape, Tree, walk_branch
+from convexsnn.search.branches.on_gpu.kernel import Extent, Handed, Shape, StretchPointers, Written, walk_branch
 from convexsnn.search.branches.on_gpu.stretches import Stretch
 from convexsnn.search.branches.population import Population
 
@@ -69,13 +69,13 @@ def _walked(population: Population, stretches: tuple[Stretch, ...], counts: Tens
         blocks, on = -(-paths // shape.paths), stretch is not stretches[-1]
         after = numbers.new_empty(*carried.shape[:4], paths if on else 0)
         seen = numbers.new_empty((B, read, paths) if shape.keeps else 0, dtype=torch.int64)
-        found = Found(numbers.new_empty(blocks, *sums.shape), seen)
+        written = Written(numbers.new_empty(blocks, *sums.shape), seen)
         U = counts[stretch.node].transpose(1, 2).contiguous()
-        tree = Tree(stretch.inputs.to(sums.dtype), stretch.parent, stretch.place, U, paths)
+        tree = StretchPointers(stretch.inputs.to(sums.dtype), stretch.parent, stretch.place, U, paths)
         extent = Extent(steps, read, C, carried.shape[4], int(on))
         with torch.cuda.device_of(numbers):  # kernels are started on the current device
-            walk_branch[B, blocks](tree, numbers, Handed(carried, after), found, extent, shape, **OPTIONS)
-        carried, sums = after, sums + found.sums.sum(dim=0)
+            walk_branch[B, blocks](tree, numbers, Handed(carried, after), written, extent, shape, **OPTIONS)
+        carried, sums = after, sums + written.sums.sum(dim=0)
         kept.append(seen)
     return sums.flatten(1, 2)[:, :, :C], kept
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.active_set.coupled.coarse import Coarse
 from convexsnn.solvers.active_set.coupled.grams import Gram
-from convexsnn.solvers.newton.factor import cholesky
+from convexsnn.solvers.newton.factor import cholesky, solve_factored
 
 
 class BlockInverse:
@@ -42,7 +42,7 @@ class BlockInverse:
         out = torch.zeros_like(X)
         for c, (columns, lower) in enumerate(self._factors):
             right = X[columns, c].to(lower.dtype).unsqueeze(1)
-            out[columns, c] = torch.cholesky_solve(right, lower).squeeze(1).to(X.dtype)
+            out[columns, c] = solve_factored(lower, right).squeeze(1).to(X.dtype)
         for coarse in self._coarse:
             out += coarse.apply(X)
         return torch.where(self._active, out, 0.0)

@@ -13,7 +13,7 @@ from torch import Tensor
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.active_set.coupled.grams import Gram
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
-from convexsnn.solvers.newton.factor import cholesky
+from convexsnn.solvers.newton.factor import cholesky, solve_factored
 
 # A column has a direction of its own where this part of the classes is on the support; at most so many columns have.
 MANY_CLASSES, MOST_COLUMNS = 0.6, 256
@@ -40,7 +40,7 @@ class Coarse:
         """The product with X (k, C)."""
         right = (self._directions * X[self._columns]).sum(dim=1, keepdim=True).to(self._lower.dtype)
         out = torch.zeros_like(X)
-        out[self._columns] = self._directions * torch.cholesky_solve(right, self._lower).to(X.dtype)
+        out[self._columns] = self._directions * solve_factored(self._lower, right).to(X.dtype)
         return out
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from convexsnn.penalties import require_norm
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.active_set.coupled.grams import grams_of
+from convexsnn.solvers.active_set.coupled.grams import Gram, Grams
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
 from convexsnn.solvers.active_set.coupled.subspace import newton_on_support
 from convexsnn.solvers.active_set.coupled.sweeps import minimise_by_output
@@ -15,17 +17,27 @@ from convexsnn.solvers.active_set.coupled.unpacked import UnpackedColumns
 from convexsnn.solvers.active_set.model import Task
 from convexsnn.solvers.active_set.units import units_of
 
+# So many rounds of sweeps at most, until at most this part of the units in use changes in one of them.
+ROUNDS, FEW = 5, 0.1
+
 
 class CoupledModel:
     """The matrix of the model is never made: rows times outputs may be many, and so may be the entries.
 
-    Sweeps over the blocks of single outputs find out which entries are used, and Newton's method on these does the
-    rest. Its systems are solved by conjugate gradients. Each of the two is taken as far as it makes the model smaller.
+    Sweeps over the blocks of single outputs find out which units are used, and Newton's method on these does the rest.
+    Its systems are solved by conjugate gradients. Each of the two is taken as far as it makes the model smaller. A step
+    of Newton's method costs many times as much as sweeps do, and is of no use on units that are not those of the
+    minimum. So it waits until sweeps change few of them.
+
+    rho falls slowly, because a larger rho has a smaller support, on which a step costs little.
     """
+
+    relaxation: ClassVar[float] = 2.0
 
     def __init__(self, program: ConvexProgram) -> None:
         self._columns, self._outputs = program.columns, program.n_outputs
         self._units = units_of(require_norm(program.penalty, "the active set"), self._outputs)
+        self._grams = Grams()
 
     @property
     def exhausted(self) -> bool:
@@ -51,7 +63,20 @@ class CoupledModel:
             spread(torch.ones_like(task.entries, dtype=torch.bool)),
             (spread(task.start), spread(task.slope)),
         )
-        grams = grams_of(quadratic)
-        quadratic.go_towards(minimise_by_output(quadratic, grams))
-        quadratic.go_towards(newton_on_support(quadratic, grams, task.accuracy))
+        grams = self._grams.of(quadratic, chosen)
+        if _settle(quadratic, grams):
+            quadratic.go_towards(newton_on_support(quadratic, grams, task.accuracy))
         return quadratic.x[place]
+
+
+def _settle(quadratic: Quadratic, grams: list[Gram]) -> bool:
+    """Sweep until few units come or go, or turn round; False where many do to the end."""
+    for _ in range(ROUNDS):
+        before = quadratic.units.directions(quadratic.x)
+        quadratic.go_towards(minimise_by_output(quadratic, grams))
+        used = quadratic.units.sizes(quadratic.x) > 0.0
+        changed = quadratic.units.along(quadratic.x, before) <= 0.0
+        changed &= used | (quadratic.units.sizes(before) > 0.0)
+        if int(changed.sum()) <= FEW * int(used.sum()):
+            return True
+    return False

@@ -1,4 +1,4 @@
-"""The blocks of the Hessian that belong to one output each."""
+"""The blocks of the Hessian that belong to one output each, of which most is kept from step to step."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convexsnn.ranks import dealt
+from convexsnn.ranks import Ranks, dealt
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
 from convexsnn.solvers.active_set.gram import area, put_tile, tiles, weighted_gram
 
 # Rows whose curvature is below this part of the largest are left out: blocks only show the way.
 NEGLIGIBLE = 0.01
+# A block is kept while the curvature has changed by at most this part of itself, in the sum over the rows.
+DRIFT = 0.1
 
 
 class Gram(NamedTuple):
@@ -22,28 +24,91 @@ class Gram(NamedTuple):
     matrix: Tensor
 
 
-def grams_of(quadratic: Quadratic) -> list[Gram]:
-    """One for each output, over the entries that may change. Of several ranks each makes some tiles of them."""
-    columns, curvature = quadratic.columns, quadratic.curvature.own
-    indices = [torch.nonzero(used).flatten() for used in quadratic.used.unbind(dim=1)]
-    grams, made = list[Gram](), list[int]()
-    for output, index in enumerate(indices):
-        if _as_before(output, indices, curvature):
-            grams.append(grams[-1])
-        else:
-            grams.append(Gram(index, curvature.new_zeros(len(index), len(index))))
-            made.append(output)
-    asked = [(output, tile) for output in made for tile in tiles(len(indices[output]))]
-    for number in dealt([area(tile) for _, tile in asked], columns.ranks):
-        output, (rows, others) = asked[number]
-        index, h = indices[output], curvature[:, output]
-        left = columns.whole.take(index[rows])
-        right = left if rows == others else columns.whole.take(index[others])
-        part = weighted_gram(left, right, h, NEGLIGIBLE * float(h.max()))
-        put_tile(grams[output].matrix, (rows, others), part)
-    for output in made:
-        columns.ranks.add_up(grams[output].matrix)
-    return grams
+class Grams:
+    """The blocks of all outputs of a program, step after step.
+
+    What a block has in common with that of the step before is kept where the curvature has hardly changed.
+    """
+
+    def __init__(self) -> None:
+        self._kept = list[_Block]()
+
+    def of(self, quadratic: Quadratic, numbers: Tensor) -> list[Gram]:
+        """One block for each output, over the entries that may change.
+
+        Parameters
+        ----------
+        quadratic : Quadratic
+        numbers : int64 tensor of shape (k,)
+            Which columns of the program the quadratic has, ascending.
+        """
+        curvature = quadratic.curvature.own
+        indices = [torch.nonzero(used).flatten() for used in quadratic.used.unbind(dim=1)]
+        twins, begun = list[int](), list[_Block]()
+        for output, index in enumerate(indices):
+            if not _as_before(output, indices, curvature):
+                kept = self._kept[output] if self._kept else None
+                begun.append(_begin(index, numbers[index], curvature[:, output], kept))
+            twins.append(len(begun) - 1)
+        _fill(quadratic, begun)
+        made = [block.finished(quadratic.columns.ranks) for block in begun]
+        self._kept = [made[twin] for twin in twins]
+        return [Gram(index, block.matrix) for index, block in zip(indices, self._kept, strict=True)]
+
+
+class _Block(NamedTuple):
+    """A block of one output, whole or begun.
+
+    Attributes
+    ----------
+    columns, numbers : int64 tensors of shape (m,)
+        Its columns, by their places in the quadratic and by their numbers in the program.
+    h : tensor of shape (n,)
+        The curvature of all its entries.
+    matrix : tensor of shape (m, m)
+    corner : tensor of shape (c, c)
+        What is known of the matrix already: its first c rows and columns.
+    """
+
+    columns: Tensor
+    numbers: Tensor
+    h: Tensor
+    matrix: Tensor
+    corner: Tensor
+
+    def finished(self, ranks: Ranks) -> _Block:
+        """The block with its columns in order, when all ranks have put their tiles into the matrix."""
+        known = len(self.corner)
+        ranks.add_up(self.matrix)
+        self.matrix[:known, :known] = self.corner
+        order = self.numbers.argsort()
+        matrix = self.matrix[order][:, order] if known else self.matrix
+        return _Block(self.columns[order], self.numbers[order], self.h, matrix, self.corner[:0, :0])
+
+
+def _begin(columns: Tensor, numbers: Tensor, h: Tensor, kept: _Block | None) -> _Block:
+    """A block with what is known of it from the one of the step before, if that is of use."""
+    matrix = h.new_zeros(len(numbers), len(numbers))
+    if kept is None or kept.h.dtype != h.dtype or float((h - kept.h).abs().sum()) > DRIFT * float(kept.h.sum()):
+        return _Block(columns, numbers, h, matrix, matrix[:0, :0])
+    known = torch.isin(numbers, kept.numbers)
+    place = torch.searchsorted(kept.numbers, numbers[known])
+    order = torch.cat([torch.nonzero(known), torch.nonzero(~known)]).flatten()
+    return _Block(columns[order], numbers[order], kept.h, matrix, kept.matrix[place][:, place])
+
+
+def _fill(quadratic: Quadratic, blocks: list[_Block]) -> None:
+    """Put the missing tiles into the matrices: of several ranks each makes some of them."""
+    whole, ranks = quadratic.columns.whole, quadratic.columns.ranks
+    asked = [(block, tile) for block in blocks for tile in tiles(len(block.columns), len(block.corner))]
+    left, begun = whole, None
+    for number in dealt([area(tile) for _, tile in asked], ranks):
+        block, (rows, others) = asked[number]
+        if begun != (id(block), rows):
+            left, begun = whole.take(block.columns[rows]), (id(block), rows)
+        right = left if rows == others else whole.take(block.columns[others])
+        part = weighted_gram(left, right, block.h, NEGLIGIBLE * float(block.h.max()))
+        put_tile(block.matrix, (rows, others), part)
 
 
 def _as_before(output: int, indices: list[Tensor], curvature: Tensor) -> bool:

@@ -29,12 +29,15 @@ def newton_on_support(quadratic: Quadratic, grams: list[Gram], accuracy: float) 
         turned = quadratic.hessian(X) if bend is None else quadratic.hessian(X) + bend.apply(X)
         return torch.where(active, turned, 0.0)
 
+    enough = 0.0
     for _ in range(DROPS):
         if not bool(active.any()):
             break
         preconditioner = BlockInverse(grams, active, bend, coarse)
         left = torch.where(active, right, 0.0) - apply(change)
-        change = change + preconditioned(apply, preconditioner.apply, left, accuracy, ITERATIONS)[0]
+        if not enough:
+            enough = accuracy**2 * float((left * preconditioner.apply(left)).sum())
+        change = change + preconditioned(apply, preconditioner.apply, left, accuracy, ITERATIONS, enough)[0]
         turning = active & (units.along(x + change, directions) <= 0.0)
         if not bool(turning.any()):
             break

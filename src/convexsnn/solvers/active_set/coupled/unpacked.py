@@ -15,7 +15,7 @@ from convexsnn.solvers.active_set.gram import entries_between, row_blocks
 SMALL_ENTRIES = 2**18
 # Up to so many numbers stay unpacked. Beyond, a block of rows is unpacked for each product: bits are unpacked in cache
 # as fast as floats are read from memory, other columns are not.
-UNPACKED_BITS, UNPACKED_NUMBERS = 2**22, 2**25
+UNPACKED_BITS, UNPACKED_NUMBERS = 2**24, 2**25
 
 
 OfBlock = Callable[[Tensor, slice], Tensor]
