@@ -80,7 +80,7 @@ def test_all_patterns_are_found_and_no_others(unit, shape, seed, membrane, every
     assert adversary(unit, family, sequences, U, seed, 10) <= known
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(units(), st.sampled_from(SHAPES), st.integers(0, 10**6), st.booleans(), st.sampled_from(NORMS))
 def test_pricing_finds_the_best_of_all_patterns(unit, shape, seed, membrane, penalty):
     if not membrane:
