@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from convexsnn.cli import INTERRUPTED, output
@@ -70,15 +70,21 @@ def joined() -> Iterator[Ranks | None]:
 
     from convexsnn.ranks import LostRankError, ProcessGroup, wait
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+    # Python cannot answer a signal while it waits here for the others. So one ends the process at once.
+    _on_stopping(signal.SIG_DFL)
     dist.init_process_group("gloo")
+    _on_stopping(_stop)
     try:
         yield ProcessGroup()
         wait(ProcessGroup())  # none ends before all have done their work
     except LostRankError as error:
         raise LostRankError(STOPPED) from error
     dist.destroy_process_group()
+
+
+def _on_stopping(action: Callable[[int, object], None] | signal.Handlers) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, action)
 
 
 def _stop(number: int, _: object) -> None:
