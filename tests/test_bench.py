@@ -135,7 +135,7 @@ def test_jobs_in_parallel_and_skipped_ones(backend, tmp_path):
         address = None
         if backend == "dask":
             distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
-            cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None)
+            cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
             address = stack.enter_context(cluster).scheduler_address
         workers = Workers(2, backend, address)
         outcomes = {o.job.settings["x"]: o for o in run_jobs(work, square, tmp_path, workers)}

@@ -32,7 +32,7 @@ WORK = {
     "weights of one copy nothing": (
         "X = random.normal(size=(1000, 500, 40)); y = (X[:, 0, 0] > 0).astype(int)",
         "small.fit(X, y, sample_weight=np.ones(1000))",
-        450,
+        400,
     ),
 }
 

@@ -145,7 +145,7 @@ def test_page_says_what_is_missing_without_data_and_takes_other_data(tmp_path):
     data.rename(tmp_path / "moved.npz")
     page = page_of(folder)
     for name in ("scores", "raster", "columns"):
-        assert "there is no data file" in section(page, name)
+        assert "there is no such file" in section(page, name)
         assert not pictures(section(page, name))
     assert "not checked for this page" in section(page, "certificate")
     assert "Checked for this page" in page_of(folder, "--data", str(tmp_path / "moved.npz"))

@@ -156,3 +156,8 @@ def column_names(X: Any) -> tuple[str, ...] | None:
     if len(set(names)) < len(names):
         raise ValueError(f"the columns of X must have names of their own, but they are {', '.join(names[:8])}")
     return None if names == tuple(map(str, range(len(names)))) else names
+
+
+def unpadded(padded: Any, lengths: Any) -> list[np.ndarray]:
+    """What each sequence has, or its labels, without the padding after its end."""
+    return [np.asarray(row)[:steps] for row, steps in zip(padded, lengths.tolist(), strict=True)]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.arrays import plain_array
+from convexsnn.arrays import plain_array, unpadded
 from convexsnn.caller import isolated
 from convexsnn.checks import check_choice
 from convexsnn.data_files import read_arrays
@@ -244,15 +244,11 @@ def _joined(parts: list[Any] | None, lengths: Sequence[Tensor]) -> Any:
     alike = all(isinstance(part, np.ndarray) for part in parts) and len({part.shape[1:] for part in parts}) == 1
     if alike:
         return np.concatenate(parts)
-    return [row for part, steps in zip(parts, lengths, strict=True) for row in _unpadded(part, steps)]
-
-
-def _unpadded(part: Any, lengths: Tensor) -> list[np.ndarray]:
-    return [np.asarray(row)[:steps] for row, steps in zip(part, lengths.tolist(), strict=True)]
+    return [row for part, steps in zip(parts, lengths, strict=True) for row in unpadded(part, steps)]
 
 
 def _same(given: Any, known: Any, lengths: Tensor) -> bool:
     """Whether labels of a batch are those of the first pass."""
     if isinstance(known, np.ndarray):
         return np.array_equal(given, known)
-    return all(np.array_equal(a, b) for a, b in zip(_unpadded(given, lengths), known, strict=True))
+    return all(np.array_equal(a, b) for a, b in zip(unpadded(given, lengths), known, strict=True))

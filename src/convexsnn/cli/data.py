@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from convexsnn.arrays import unpadded
 from convexsnn.batches import Batches, as_batches
 from convexsnn.checks import check_flag
+from convexsnn.cli.options import check_no_folder
 from convexsnn.data_files import read_arrays
 from convexsnn.estimators import Estimator
 from convexsnn.reading import reading
@@ -99,8 +101,9 @@ def from_file(path: Path, *, per_step: bool, timesteps: int | None = None) -> Da
     Raises
     ------
     ValueError
-        When the file is unreadable or an array is missing or of the wrong form.
+        When it is a folder, the file is unreadable, or an array is missing or of the wrong form.
     """
+    check_no_folder(path)
     arrays = read_arrays(path, per_step=per_step)
     splits = {}
     for split in SPLITS:
@@ -155,7 +158,7 @@ def read_input(arrays: dict[str, np.ndarray], path: Path, suffix: str = "") -> n
         integers = lengths.shape == (len(X),) and lengths.dtype.kind in "iu"
         if not integers or not ((lengths >= 1) & (lengths <= X.shape[1])).all():
             raise ValueError(f"it must be {len(X)} integers between 1 and {X.shape[1]}")
-    return [x[:length] for x, length in zip(X, lengths, strict=True)]
+    return unpadded(X, lengths)
 
 
 def _array(arrays: dict[str, np.ndarray], name: str, path: Path) -> np.ndarray:

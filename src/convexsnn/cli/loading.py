@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from convexsnn.cli.data import DataSet, from_file, from_folder, from_task, stored_task, trained_on
-from convexsnn.cli.options import DataOptions, FitData, check_data_file
+from convexsnn.cli.options import DataOptions, FitData, check_no_folder
 from convexsnn.estimators import Estimator
 from convexsnn.estimators.rechecking import OTHER_DATA
 from convexsnn.problem import Problem
@@ -49,7 +49,7 @@ def load_unchanged(options: FitData, estimator: Estimator, extra: dict[str, Any]
     """The data, and the problem that they make; ValueError unless they are those of the fit to the last bit."""
     estimator.check_one_fit("what the command works on")
     if options.data is not None:
-        check_data_file(options.data)
+        check_no_folder(options.data)
     data = load_fit_data(options, estimator, extra)
     problem = estimator.problem(data.train.X, data.train.y)
     if problem.data_digest != estimator.trained_.data_digest:

@@ -249,10 +249,15 @@ def check_data(path: Path) -> None:
         check_data_file(path)
 
 
-def check_data_file(path: Path) -> None:
-    """Raise ValueError unless there is such a file."""
+def check_no_folder(path: Path) -> None:
+    """Raise ValueError where a path is that of a folder."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder: batches are for convexsnn fit and verify, and this needs one file")
+
+
+def check_data_file(path: Path) -> None:
+    """Raise ValueError unless there is such a file."""
+    check_no_folder(path)
     if not path.is_file():
         raise ValueError(f"there is no data file {path}")
 

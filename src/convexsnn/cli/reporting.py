@@ -8,7 +8,6 @@ from typing import Any
 
 from convexsnn.cli.data import DataSet, from_file, from_task, stored_task, trained_on
 from convexsnn.cli.folder import METRICS, PROOF, folder_problems, model_file
-from convexsnn.cli.options import check_data_file
 from convexsnn.cli.proof_lines import proof_lines
 from convexsnn.cli.targets import check_target, is_page
 from convexsnn.estimators import Estimator
@@ -64,9 +63,7 @@ def _load_data(estimator: Estimator, extra: dict[str, Any], file: Path | None, d
     source = extra.get("source")
     try:
         if isinstance(source, dict) and source.get("data"):
-            named = Path(str(source["data"]))
-            check_data_file(named)
-            return from_file(named, per_step=estimator.per_step)
+            return from_file(Path(str(source["data"])), per_step=estimator.per_step)
         name, settings, factored = stored_task(extra, **({} if data_dir is None else {"data_dir": data_dir}))
         return from_task(name, settings, factored=factored)
     except (ValueError, OSError) as error:

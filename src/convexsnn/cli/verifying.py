@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from convexsnn.arrays import unpadded
 from convexsnn.batches import Batches, read_batch
 from convexsnn.certificate import Certificate
 from convexsnn.cli import output, showing
@@ -86,8 +87,7 @@ def _batches(source: Batches) -> tuple[Callable[[], Iterator[tuple[Any, Any]]], 
 
     def read() -> Iterator[tuple[Any, Any]]:
         for part in map(read_batch, source.read()):
-            rows = zip(part.sequences.values.numpy(), part.sequences.lengths.tolist(), strict=True)
-            yield [values[:length] for values, length in rows], part.y
+            yield unpadded(part.sequences.values, part.sequences.lengths), part.y
 
     return read, None
 
