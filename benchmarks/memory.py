@@ -10,7 +10,6 @@ less the packed columns.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -18,12 +17,9 @@ import time
 import numpy as np
 import torch
 
+from scale import peak
+
 PIXELS, SEQUENCES, BATCHES, LAST = 784, 2000, 4, 256
-
-
-def peak() -> float:
-    """Mebibytes of memory that this process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def report(what: str, before: float, packed: float, begun: float) -> None:

@@ -8,6 +8,7 @@ import pytest
 from convexsnn import Gaussian, SpikingClassifier, as_batches
 from convexsnn.cli.app import run
 from convexsnn.cost import inference_cost
+from convexsnn.sequences import SequenceSource
 
 FIT = ["--witnesses", "gaussian", "--last", "12", "--loss", "hinge", "--beta", "0.1"]
 
@@ -74,7 +75,7 @@ def test_folders_without_batches_or_labels_are_refused(tmp_path, capsys):
 
 
 def test_the_cost_of_inference_is_that_of_the_whole_array(tmp_path, monkeypatch):
-    monkeypatch.setattr("convexsnn.cost.READ", 7)
+    monkeypatch.setattr(SequenceSource, "in_numbers", lambda self: self.chunks(7))
     parts, _ = save(tmp_path)
     batches = as_batches(parts)
     model = SpikingClassifier(witnesses=Gaussian(last=12), beta=0.1, random_state=0).fit(batches)

@@ -25,9 +25,6 @@ from convexsnn.readouts import Several
 from convexsnn.sequences import Sequences, SequenceSource
 from convexsnn.simulation import LayerState, Simulation, simulate_chunks
 
-# Sequences that are looked at at a time.
-READ = 4096
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -145,7 +142,7 @@ def _input_of(hidden: Hidden, sequences: SequenceSource) -> tuple[bool, dict[tup
     """Whether all input is binary, and `_seen` for the delays of each first layer."""
     each = {branch.layers[0].delays for branch in hidden.branches if not branch.silent}
     binary, seen = True, dict.fromkeys(each, torch.zeros((), dtype=torch.int64, device=hidden.device))
-    for chunk in sequences.chunks(READ):
+    for chunk in sequences.in_numbers():
         part = chunk.to(hidden.device, hidden.dtype)
         binary &= is_binary(part.values[part.shown])
         seen = {delays: count + _seen(part, delays) for delays, count in seen.items()}

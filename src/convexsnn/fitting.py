@@ -121,6 +121,6 @@ def check_source(family: WitnessFamily, problem: Problem) -> None:
 
 def check_checkpoint(family: WitnessFamily, run: Run) -> None:
     """Raise ValueError where a checkpoint is asked for that the family would not keep."""
-    if run.checkpoint is not None and not family.searches and not family.batchwise:
+    if run.checkpoint is not None and not family.goes_on:
         kinds = ", ".join(sorted(kind.name for kind in FAMILIES.values() if kind.batchwise))
         raise ValueError(f"checkpoint has no effect on witnesses={family!r}: search keeps one, and so do {kinds}")

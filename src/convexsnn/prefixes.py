@@ -14,9 +14,6 @@ from torch import Tensor
 
 from convexsnn.sequences import Sequences, SequenceSource
 
-# Numbers of which a digest is made at a time.
-DIGESTED = 2**20
-
 
 @dataclass(frozen=True, eq=False)
 class Prefixes:
@@ -182,7 +179,7 @@ def _node_labels(sequences: Sequences, every_step: bool) -> NDArray[np.int64]:
 def _digests(sequences: SequenceSource, every_step: bool) -> NDArray[np.void]:
     """The SHA-256 of what has been seen at each row."""
     digests, row = np.empty(sequences.rows(every_step), dtype="V32"), 0
-    for chunk in sequences.in_numbers(DIGESTED):
+    for chunk in sequences.in_numbers():
         values = chunk.values.numpy() + 0.0  # -0.0 becomes 0.0, which it equals
         for x, steps in zip(values, chunk.lengths.tolist(), strict=True):
             seen = hashlib.sha256()

@@ -329,8 +329,6 @@ class Problem:
         return network.W if place is None else network.W.index_fill(0, torch.tensor([place]).to(network.W.device), 0.0)
 
 
-# Numbers of which a digest is made at a time.
-DIGESTED = 2**20
 # What does not depend on rho.
 _OF_DATA = ("weights", "groups", "digests")
 
@@ -348,7 +346,7 @@ def _update(digest, *tensors: Tensor | None) -> None:
 def _update_sequences(digest, sequences: SequenceSource) -> None:
     """Feed the same as `_update` of all values, as float64, and of the lengths."""
     shape: tuple[int, ...] | None = (len(sequences), sequences.n_steps, sequences.n_features)
-    for chunk in sequences.in_numbers(DIGESTED):
+    for chunk in sequences.in_numbers():
         _update_array(digest, chunk.values.to(torch.float64).cpu().numpy(), shape)
         shape = None
     _update(digest, sequences.lengths)

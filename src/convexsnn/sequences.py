@@ -16,6 +16,9 @@ from convexsnn.caller import isolated
 from convexsnn.checks import check_integer, check_memory
 from convexsnn.frames import in_sequences
 
+# Numbers that are read at a time, where many sequences are gone through and nothing else says how many.
+READ_NUMBERS = 2**20
+
 
 class SequenceSource(ABC):
     """n sequences of d features, however they are kept: `Sequences` in memory, `Batches` read batch by batch.
@@ -50,7 +53,7 @@ class SequenceSource(ABC):
     def chunks(self, size: int) -> Iterator[Sequences]:
         """All sequences in their order, `size` at a time, zero-padded to T steps."""
 
-    def in_numbers(self, most: int) -> Iterator[Sequences]:
+    def in_numbers(self, most: int = READ_NUMBERS) -> Iterator[Sequences]:
         """All sequences in their order, at a time as many as hold `most` numbers, at least one."""
         return self.chunks(max(1, most // max(1, self.n_steps * self.n_features)))
 

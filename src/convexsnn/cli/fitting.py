@@ -40,9 +40,6 @@ from convexsnn.search.state import INTERRUPTED
 from convexsnn.solvers import Status
 from convexsnn.storage import describe_parameters, model_bytes, read_header
 
-# Sequences of batches whose digest is computed at a time.
-DIGESTED = 4096
-
 
 def fit(
     data: DataSet,
@@ -146,7 +143,7 @@ def digest_of(data: DataSet) -> str:
 def _arrays(part: Any) -> Iterable[Any]:
     """The arrays of the sequences or labels of a split, one in memory at a time where they are read in batches."""
     if isinstance(part, Batches):
-        return (array for chunk in part.chunks(DIGESTED) for array in (chunk.values, chunk.lengths))
+        return (array for chunk in part.in_numbers() for array in (chunk.values, chunk.lengths))
     return part if isinstance(part, list) else [part]
 
 
@@ -156,10 +153,9 @@ def _train(estimator: Estimator, data: DataSet, out: Path, ranks: Ranks | None) 
     # At its end a search leaves out columns as long as the validation score does not fall.
     split = data.splits.get("val") if several or family.searches else None
     validation = None if split is None else (split.X, split.y)
-    # Families that depend on labels and all sequences, and the mean of several fits, begin anew.
-    checkpoint = out / (CHECKPOINT if family.searches else COLUMNS)
-    if estimator.members > 1 or not (family.searches or family.batchwise):
-        checkpoint = None
+    # The mean of several fits begins anew.
+    kept = out / (CHECKPOINT if family.searches else COLUMNS)
+    checkpoint = kept if family.goes_on and estimator.members == 1 else None
     keeps = checkpoint is not None and (ranks is None or ranks.rank == 0)
     if keeps:
         out.mkdir(parents=True, exist_ok=True)

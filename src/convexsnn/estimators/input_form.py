@@ -25,8 +25,6 @@ LONG, SMOOTH_TABLE = 16, 0.75
 BEYOND = 0.25
 # A constant feature may differ from what it was by this part of its value, which is rounding.
 ROUNDING = 1e-9
-# Numbers that are looked at at a time, of sequences that are read in batches.
-SEEN_NUMBERS = 2**20
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Seen:
     @classmethod
     def of_batches(cls, batches: Batches) -> Seen:
         """The form of sequences that are read in batches."""
-        chunks = [(cls.of(chunk), int(chunk.lengths.sum())) for chunk in batches.in_numbers(SEEN_NUMBERS)]
+        chunks = [(cls.of(chunk), int(chunk.lengths.sum())) for chunk in batches.in_numbers()]
         seen, steps = zip(*chunks, strict=True)
         low, high = np.min([part.low for part in seen], axis=0), np.max([part.high for part in seen], axis=0)
         mean = np.clip(np.average([part.mean for part in seen], axis=0, weights=steps), low, high)

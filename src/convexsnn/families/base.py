@@ -89,6 +89,11 @@ class WitnessFamily(ABC):
         """P_last in rho = beta / sqrt(P_last), as far as the settings tell."""
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a killed fit goes on from a checkpoint: from the state of a search, or from columns that it made."""
+        return self.searches or self.batchwise
+
+    @property
     def n_at_once(self) -> int:
         """Neurons that are worked on at once: with the rows of a problem, how much work that is."""
         return self.n_last
