@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from convexsnn.arrays import unpadded
 from convexsnn.tasks.att import read_att
 from convexsnn.tasks.base import Split, Streams, TaskData, TaskInfo, TaskSettings, assemble, draw_splits, given
 from convexsnn.tasks.dfa import DFA
@@ -80,4 +79,7 @@ def _draw(dfa: DFA, rng: np.random.Generator, n: int, settings: TaskSettings) ->
     y = dfa.accepts_prefixes(words).astype(np.int64) if settings.per_step else accepted.astype(np.int64)
     if shortest == longest:
         return Split(X, y)
-    return Split(unpadded(X, lengths), unpadded(y, lengths) if settings.per_step else y)
+    ragged = [x[:length] for x, length in zip(X, lengths, strict=True)]
+    return Split(
+        ragged, [labels[:length] for labels, length in zip(y, lengths, strict=True)] if settings.per_step else y
+    )
