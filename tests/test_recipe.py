@@ -66,9 +66,20 @@ def test_many_sequences_choose_their_windows_and_may_read_more_columns():
     assert again.network_.equals(model.network_)
 
 
+def test_the_choice_of_windows_does_not_depend_on_the_loss():
+    steps, phase = np.arange(10) / 10.0, np.random.default_rng(1).random((300, 1))
+    X = np.sin(2.0 * np.pi * (steps + phase))[:, :, None]
+    labels = (phase[:, 0] > 0.5).astype(int)
+    family = Kernels(last=50, choose_windows=True)
+    for loss, penalty in (("squared", "ridge"), ("logistic", "l1"), ("cross_entropy", "l1")):
+        model = SpikingClassifier(witnesses=family, loss=loss, penalty=penalty, beta=1.0, random_state=0)
+        assert model.fit(X, labels).recipe.witnesses == Kernels(last=20, windows=(4,))
+
+
 def test_windows_are_chosen_by_errors_on_sequences_that_are_left_out():
+    labels = np.repeat(y[:, None], REAL.shape[1], axis=1)
     with pytest.raises(ValueError, match="choose_windows compares errors on sequences that are left out"):
-        SpikingClassifier(witnesses=Kernels(last=20, choose_windows=True), loss="logistic").fit(REAL, y)
+        SpikingClassifier(witnesses=Kernels(last=20, choose_windows=True), per_step=True).fit(REAL, labels)
     with pytest.raises(ValueError, match="windows has no effect with choose_windows"):
         Kernels(windows=(2,), choose_windows=True)
 

@@ -10,7 +10,17 @@ if TYPE_CHECKING:
     from convexsnn.closed_loop import FeedbackLoop, predict_closed_loop
     from convexsnn.dictionary import Dictionary, build_dictionary
     from convexsnn.estimators import SpikingClassifier, SpikingRegressor, SpikingTransformer
-    from convexsnn.families import Exact, Gaussian, Heterogeneous, Kernels, KernelSearch, Reservoir, Search, Surrogate
+    from convexsnn.families import (
+        Exact,
+        Gaussian,
+        Heterogeneous,
+        Kernels,
+        KernelSearch,
+        Reservoir,
+        Search,
+        Surrogate,
+        TrainedKernels,
+    )
     from convexsnn.forecasting import forecast
     from convexsnn.importance import permutation_importance
     from convexsnn.network import Branch, Hidden, Layer, Network
@@ -53,6 +63,7 @@ __all__ = [
     "Surrogate",
     "Threshold",
     "Trained",
+    "TrainedKernels",
     "as_batches",
     "as_sequences",
     "build_dictionary",
@@ -77,7 +88,17 @@ _EXPORTS = {
     "forecasting": ("forecast",),
     "dictionary": ("Dictionary", "build_dictionary"),
     "estimators": ("SpikingClassifier", "SpikingRegressor", "SpikingTransformer"),
-    "families": ("Exact", "Gaussian", "Heterogeneous", "KernelSearch", "Kernels", "Reservoir", "Search", "Surrogate"),
+    "families": (
+        "Exact",
+        "Gaussian",
+        "Heterogeneous",
+        "KernelSearch",
+        "Kernels",
+        "Reservoir",
+        "Search",
+        "Surrogate",
+        "TrainedKernels",
+    ),
     "importance": ("permutation_importance",),
     "network": ("Branch", "Hidden", "Layer", "Network"),
     "neurons": ("LIF", "Threshold"),

@@ -13,6 +13,7 @@ from convexsnn.families.reservoir import Reservoir
 from convexsnn.families.search import Search
 from convexsnn.families.surrogate import Surrogate
 from convexsnn.families.table import FAMILIES, family_from_dict, family_of
+from convexsnn.families.trained_kernels import TrainedKernels
 from convexsnn.families.within import within
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "SampledFamily",
     "Search",
     "Surrogate",
+    "TrainedKernels",
     "WitnessFamily",
     "family",
     "family_from_dict",

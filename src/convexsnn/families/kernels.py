@@ -40,8 +40,8 @@ class Kernels(SampledFamily):
         The output also reads how often each neuron fires in each part.
     choose_windows : bool
         Whether the data choose if windows are used. These neurons are compared on a sample of the training data with
-        two fifths as many that are also read in four windows. Windows tell when a neuron fires. This needs the squared
-        loss and the ridge penalty, with which the error on left-out sequences is known.
+        two fifths as many that are also read in four windows. Windows tell when a neuron fires. Both are read by ridge
+        regression, for which the error on left-out sequences is known.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
 

@@ -65,8 +65,7 @@ class Surrogate(LayeredFamily, SurrogateSettings):
         """How to train on n sequences."""
         settings = {own.name: getattr(self, own.name) for own in fields(SurrogateSettings)}
         if self.epochs is None:
-            steps = 1 if self.batch_size is None else -(-n // self.batch_size)
-            settings["epochs"] = min(EPOCHS[1], max(EPOCHS[0], STEPS // steps))
+            settings["epochs"] = epochs_on(n, self.batch_size)
         return SurrogateSettings(**settings)
 
     @property
@@ -94,6 +93,12 @@ class Surrogate(LayeredFamily, SurrogateSettings):
             run.observer.begin(f"surrogate gradients: {done}")
 
         return train_surrogate(start, problem, settings, seed=run.seed, on_epoch=tell).network.hidden
+
+
+def epochs_on(n: int, batch_size: int | None) -> int:
+    """How many passes over n sequences take about `STEPS` steps of training."""
+    steps = 1 if batch_size is None else -(-n // check_integer("batch_size", batch_size))
+    return min(EPOCHS[1], max(EPOCHS[0], STEPS // steps))
 
 
 def dilated(taps: int, branches: int, steps: int) -> list[tuple[int, ...]]:

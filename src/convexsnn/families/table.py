@@ -19,10 +19,15 @@ from convexsnn.families.mixture import Mixture
 from convexsnn.families.reservoir import Reservoir
 from convexsnn.families.search import Search
 from convexsnn.families.surrogate import Surrogate
+from convexsnn.families.trained_kernels import TrainedKernels
 from convexsnn.network import Hidden
 
 FAMILIES: dict[str, type[WitnessFamily]] = {
-    kind.name: kind for kind in (Search, Gaussian, Heterogeneous, Reservoir, Kernels, KernelSearch, Surrogate, Exact)
+    kind.name: kind
+    for kind in (
+        *(Search, Gaussian, Heterogeneous, Reservoir, Kernels, KernelSearch),
+        *(TrainedKernels, Surrogate, Exact),
+    )
 }
 """What `witnesses` may be called by name; to add a family, enter it here."""
 

@@ -6,25 +6,8 @@ import torch
 from torch import Tensor
 
 from convexsnn.readouts import Analog, LastLayer, Membrane, OverTime, Readout, Several, Spike
-from convexsnn.surrogate.scan import Scanned
+from convexsnn.surrogate.scan import Heaviside, Scanned
 from convexsnn.surrogate.shapes import SurrogateShape
-
-
-class Heaviside(torch.autograd.Function):
-    """1[x >= 0] with a surrogate derivative."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, surrogate: SurrogateShape) -> Tensor:
-        """Zeros and ones."""
-        ctx.save_for_backward(x)
-        ctx.surrogate = surrogate
-        return (x >= 0.0).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The derivative of the surrogate."""
-        (x,) = ctx.saved_tensors
-        return gradients[0] * ctx.surrogate.derivative(x), None
 
 
 def check_readout(readout: Readout) -> None:
@@ -51,14 +34,29 @@ def last_layers(readout: Readout, scanned: Scanned, lengths: Tensor, bias: Tenso
         The branch's readout_bias.
     """
     T, n, _ = scanned.spikes.shape
+    rows = lambda states: _rows(states, lengths, every_step=every_step)  # noqa: E731
     steps = torch.arange(1, T + 1, device=lengths.device).view(T, 1, 1).expand(T, n, 1)
+    accumulated = None if every_step else readout.after(_shown(scanned.spikes, lengths).transpose(0, 1), lengths)
+    if accumulated is None:
+        accumulated = tuple(map(rows, _step_by_step(readout, scanned, steps, bias)))
+    return LastLayer(rows(scanned.spikes), rows(scanned.membrane), accumulated, rows(steps), bias)
+
+
+def _shown(spikes: Tensor, lengths: Tensor) -> Tensor:
+    """Spikes (T, n, m) with zeros beyond the end of each sequence."""
+    T = len(spikes)
+    if bool((lengths == T).all()):
+        return spikes
+    return spikes * (torch.arange(T, device=lengths.device).unsqueeze(1) < lengths).unsqueeze(2)
+
+
+def _step_by_step(readout: Readout, scanned: Scanned, steps: Tensor, bias: Tensor) -> list[Tensor]:
+    """What the readout has accumulated at each step, tensors of shape (T, n, ...)."""
     carried, line = readout.start(torch.zeros_like(scanned.spikes[0])), []
-    for t in range(T):
+    for t in range(len(steps)):
         carried = readout.update(LastLayer(scanned.spikes[t], scanned.membrane[t], carried, steps[t], bias))
         line.append(carried)
-    rows = lambda states: _rows(states, lengths, every_step=every_step)  # noqa: E731
-    accumulated = tuple(rows(torch.stack(same)) for same in zip(*line, strict=True))
-    return LastLayer(rows(scanned.spikes), rows(scanned.membrane), accumulated, rows(steps), bias)
+    return [torch.stack(same) for same in zip(*line, strict=True)]
 
 
 def columns_of(readout: Readout, last: LastLayer, surrogate: SurrogateShape) -> Tensor:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from convexsnn.network import Branch, Layer, Network, delayed, lif_of
-from convexsnn.neurons import LIF
+from convexsnn.neurons import LIF, Threshold
 from convexsnn.surrogate.columns import check_readout, columns_of, last_layers
-from convexsnn.surrogate.scan import Scanned, ScanSettings, scan
+from convexsnn.surrogate.scan import Heaviside, Scanned, ScanSettings, scan
 from convexsnn.surrogate.shapes import SurrogateShape
 
 
@@ -57,6 +57,8 @@ class TrainableLayer(nn.Module):
         current = (seen.flatten(0, 1) @ self.weight).unflatten(0, seen.shape[:2])
         if self.bias is not None:
             current = current + self.bias
+        if isinstance(self._template.neuron, Threshold) and self.recurrent is None:  # nothing is kept between steps
+            return Scanned(Heaviside.apply(current, self.settings.surrogate), current)
         return scan(current, self.recurrent, self.leak, self.threshold, self.settings)
 
     @torch.no_grad()

@@ -59,6 +59,23 @@ def scan(current: Tensor, recurrent: Tensor | None, leak: Tensor, threshold: Ten
     return Scanned(*_Scan.apply(current, recurrent, leak, threshold, settings))
 
 
+class Heaviside(Function):
+    """1[x >= 0] with a surrogate derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, surrogate: SurrogateShape) -> Tensor:
+        """Zeros and ones."""
+        ctx.save_for_backward(x)
+        ctx.surrogate = surrogate
+        return (x >= 0.0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The derivative of the surrogate."""
+        (x,) = ctx.saved_tensors
+        return gradients[0] * ctx.surrogate.derivative(x), None
+
+
 class _Scan(Function):
     @staticmethod
     def forward(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ READS = ("rate", "count", "spike", "analog")
 DILATIONS = 16
 # The bias of a neuron is made for so many training sequences, drawn for each group of so many neurons.
 SHOWN, GROUP = 4, 64
+# Potentials are measured on so many sequences.
+SCALED_ON = 500
 # Beyond these quantiles neurons are all but silent, or fire all the time.
 LEAST_QUANTILE = 0.02
 # A bias lies in the middle of the largest gap between potentials among so many on either side of its quantile.
@@ -126,6 +128,23 @@ def kernels(
         bias = -_thresholds(Layer(weight, Threshold(), delays=delays), sequences, generator)
         branches.append(Branch((Layer(weight, Threshold(), None, bias, delays),)))
     return Hidden(sequences.n_features, tuple(branches), shape.readout(sequences.n_steps), every_step, dtype)
+
+
+def with_unit_potentials(hidden: Hidden, sequences: Sequences) -> Hidden:
+    """The same kernels, scaled so that each neuron's potentials have standard deviation 1 on some of the sequences.
+
+    Scaling weights and bias of a threshold neuron by one positive number changes no spike.
+    """
+    some = next(sequences.chunks(SCALED_ON)).to(hidden.device, hidden.dtype)
+    branches = []
+    for branch in hidden.branches:
+        layer = branch.last
+        potentials = delayed(some.values, layer.delays, time=1)[some.shown] @ layer.weight
+        deviation = potentials.std(dim=0, correction=0)
+        deviation = torch.where(deviation > 0.0, deviation, 1.0)
+        bias = None if layer.bias is None else layer.bias / deviation
+        branches.append(Branch((replace(layer, weight=layer.weight / deviation, bias=bias),)))
+    return replace(hidden, branches=tuple(branches))
 
 
 Kind = tuple[int, int, bool]
