@@ -1,9 +1,10 @@
 """The hot path of a search: how fast small branches are run and scored, by compiled code and by the reference.
 
-    OMP_NUM_THREADS=1 python benchmarks/simulator.py [--width 12] [--branches 64]
+    OMP_NUM_THREADS=1 python benchmarks/simulator.py [--width 12] [--branches 256]
 
-Both are run in turn, and the medians of five runs are printed: nanoseconds of CPU time for one neuron, one step and one
-distinct prefix. The last columns are of wall-clock time: how many times as fast two threads are as one.
+One call scores the branches of one generation, as many as a search has by default. Both are run in turn, and the
+medians of five runs are printed: nanoseconds of CPU time for one neuron, one step and one distinct prefix. The last
+column is of wall-clock time: how many times as fast two threads are as one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from convexsnn.prefixes import prefixes_of
+from convexsnn.search import SearchSettings
 from convexsnn.search.branches import simulator
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.branches.variation import Variation, input_scale
@@ -36,7 +38,7 @@ def seconds_of(work: Callable[[], object], clock: Callable[[], float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=12)
-    parser.add_argument("--branches", type=int, default=64)
+    parser.add_argument("--branches", type=int, default=SearchSettings.population)
     options = parser.parse_args()
     random = np.random.default_rng(0)
     bits = lambda T: np.eye(2)[random.integers(2, size=(2000, T))]  # noqa: E731

@@ -24,6 +24,8 @@ from convexsnn.search.branches.fused.lanes import load, muladd, plus, pointer, r
 GROUP, CODES = 6, 64
 # Inputs that are multiplied with weights at once, so that their sums stay in registers.
 TOGETHER = 8
+# Nodes that are run side by side, as a processor does more of what does not wait; blocks have whole groups of them.
+ABREAST = 4
 # Numbers that each block has.
 FIELDS = 6
 # Rows of numbers that each layer has after its weights, by their place.
@@ -127,8 +129,8 @@ class _Machine(NamedTuple):
 
 
 @cached
-def run(tree, genes, room, first, last, seen, total):
-    """Run the branches `first` to `last` over a tree.
+def run(tree, genes, room, seen, total):
+    """Run branches over a tree.
 
     What is read after each node of a block that is read is written to `seen`, uint64 of shape (B, places), where that
     has any; and d^T U is added to `total`, (B, V, C, lanes) laid flat.
@@ -136,7 +138,7 @@ def run(tree, genes, room, first, last, seen, total):
     machine, (C, places) = _machine(tree, genes, room), tree.U.shape
     blocks, U, out, V = machine.blocks, pointer(tree.U), pointer(total), machine.V
     for tile in range(len(tree.tiles) - 1):
-        for b in range(first, last):
+        for b in range(len(seen)):
             _prepare(machine, b)
             for k in range(tree.tiles[tile], tree.tiles[tile + 1]):
                 _advance(machine, b, k)
@@ -232,16 +234,11 @@ def _tabulate(machine, row, count, at):
 @njit(nogil=True)
 def _advance(machine, b, k):
     """One block: all layers after one more step."""
-    count, root = machine.blocks[FIELDS * k + 1], machine.blocks[FIELDS * k + 2]
+    root = machine.blocks[FIELDS * k + 2]
     first, groups = machine.blocks[FIELDS * k + 3], machine.blocks[FIELDS * k + 4]
     for v in range(machine.V):
         _drive(machine, (b * machine.V + v) * machine.R, first, groups, v * machine.shown)
-    for i in range(count if machine.membrane else 0):
-        machine.spikes[_seen(machine, k) + i] = 0
     for layer in range(machine.L):
-        spikes = _spikes(machine, k % 2, layer)
-        for i in range(count):
-            machine.spikes[spikes + i] = 0
         if root:
             machine.spikes[_spikes(machine, 1 - k % 2, layer)] = 0
         for v in range(machine.V):
@@ -258,40 +255,73 @@ def _step(machine, b, k, layer, v):
     parent, code, at, count = machine.parent, machine.code, machine.blocks[FIELDS * k], machine.blocks[FIELDS * k + 1]
     recurrent = machine.layers[4 * layer + 2] >= 0
     own = (b * machine.V + v) * machine.R + machine.layers[4 * layer + 3]
-    bias, leak, threshold = load(numbers, own + BIAS), load(numbers, own + LEAK), load(numbers, own + THRESHOLD)
-    kept, added, zero = load(numbers, own + KEPT), load(numbers, own + ADDED), zeros(numbers)
     shown, feed, echo = v * machine.shown, _table(machine, layer, 0, v), _table(machine, layer, 1, v)
     before, after = _carried(machine, 1 - k % 2, layer, v), _carried(machine, k % 2, layer, v)
     heard, fired = _spikes(machine, 1 - k % 2, layer), _spikes(machine, k % 2, layer)
+    below = fired - machine.nodes
     seen, read = _seen(machine, k), machine.membrane and layer == machine.L - 1
-    shift = np.uint64(v * machine.lanes)
-    for i in range(count):
-        up = np.int64(parent[at + i])
-        x = load(carried, before + up)
+    bias, leak, threshold = load(numbers, own + BIAS), load(numbers, own + LEAK), load(numbers, own + THRESHOLD)
+    kept, added, zero = load(numbers, own + KEPT), load(numbers, own + ADDED), zeros(numbers)
+    for i in range(0, count, ABREAST):
+        p, q, r, s = _four(parent, at + i)
+        x, y = load(carried, before + p), load(carried, before + q)
+        z, w = load(carried, before + r), load(carried, before + s)
         if layer == 0:
-            x = plus(x, load(machine.current, shown + np.int64(code[at + i])))
+            e, f, g, h = _four(code, at + i)
+            x, y = plus(x, load(machine.current, shown + e)), plus(y, load(machine.current, shown + f))
+            z, w = plus(z, load(machine.current, shown + g)), plus(w, load(machine.current, shown + h))
         else:
-            x = _look_up(x, spikes[fired - machine.nodes + i], machine, feed)
+            n = below + i
+            bits = spikes[n], spikes[n + 1], spikes[n + 2], spikes[n + 3]
+            x, y, z, w = _look_up(x, y, z, w, bits, machine, feed)
         if recurrent:
-            x = _look_up(x, spikes[heard + up], machine, echo)
-        hit = reached(x, threshold)
-        spikes[fired + i] |= hit << shift
-        x = where(hit, muladd(x, kept, added), x)
+            bits = spikes[heard + p], spikes[heard + q], spikes[heard + r], spikes[heard + s]
+            x, y, z, w = _look_up(x, y, z, w, bits, machine, echo)
+        hits = reached(x, threshold), reached(y, threshold), reached(z, threshold), reached(w, threshold)
+        _note(spikes, fired + i, hits, v, machine.lanes)
+        x, y = where(hits[0], muladd(x, kept, added), x), where(hits[1], muladd(y, kept, added), y)
+        z, w = where(hits[2], muladd(z, kept, added), z), where(hits[3], muladd(w, kept, added), w)
         if read:
-            spikes[seen + i] |= reached(x, zero) << shift
+            hits = reached(x, zero), reached(y, zero), reached(z, zero), reached(w, zero)
+            _note(spikes, seen + i, hits, v, machine.lanes)
         store(carried, after + i, muladd(x, leak, bias))
+        store(carried, after + i + 1, muladd(y, leak, bias))
+        store(carried, after + i + 2, muladd(z, leak, bias))
+        store(carried, after + i + 3, muladd(w, leak, bias))
 
 
 @njit(nogil=True)
-def _look_up(x, bits, machine, at):
-    """`x` and the weights of the spikes `bits`, by the tables from `at` on."""
-    mask = np.uint64(CODES - 1)
-    x = plus(x, load(machine.tables, at + np.int64(bits & mask)))
-    if machine.groups > 1:  # most have two, and a loop over them takes longer
-        x = plus(x, load(machine.tables, at + CODES + np.int64((bits >> np.uint64(GROUP)) & mask)))
-    for g in range(2, machine.groups):
-        x = plus(x, load(machine.tables, at + g * CODES + np.int64((bits >> np.uint64(g * GROUP)) & mask)))
-    return x
+def _four(numbers, at):
+    """Four integers that follow one another."""
+    return np.int64(numbers[at]), np.int64(numbers[at + 1]), np.int64(numbers[at + 2]), np.int64(numbers[at + 3])
+
+
+@njit(nogil=True)
+def _note(spikes, at, hits, v, lanes):
+    """Write which neurons of vector number `v` fired at four nodes, beside those of the vectors before."""
+    if v == 0:
+        spikes[at], spikes[at + 1], spikes[at + 2], spikes[at + 3] = hits
+        return
+    shift = np.uint64(v * lanes)
+    a, b, c, d = hits
+    spikes[at] |= a << shift
+    spikes[at + 1] |= b << shift
+    spikes[at + 2] |= c << shift
+    spikes[at + 3] |= d << shift
+
+
+@njit(nogil=True)
+def _look_up(x, y, z, w, bits, machine, at):
+    """Four potentials and the weights of the spikes `bits` of each, by the tables from `at` on."""
+    a, b, c, d = bits
+    tables, mask = machine.tables, np.uint64(CODES - 1)
+    for g in range(machine.groups):
+        here, shift = at + g * CODES, np.uint64(g * GROUP)
+        x = plus(x, load(tables, here + np.int64((a >> shift) & mask)))
+        y = plus(y, load(tables, here + np.int64((b >> shift) & mask)))
+        z = plus(z, load(tables, here + np.int64((c >> shift) & mask)))
+        w = plus(w, load(tables, here + np.int64((d >> shift) & mask)))
+    return x, y, z, w
 
 
 @njit(nogil=True)
@@ -326,16 +356,11 @@ def _times(machine, x, weights, sums):
 def _score(spikes, seen, count, shift, U, at):
     """Sums of U from number `at` on over the nodes at which each neuron of a vector is seen."""
     a = b = c = d = zeros(U)
-    i = 0
-    while i + 4 <= count:
+    for i in range(0, count, ABREAST):
         a = where(spikes[seen + i] >> shift, plus(a, spread(U[at + i])), a)
         b = where(spikes[seen + i + 1] >> shift, plus(b, spread(U[at + i + 1])), b)
         c = where(spikes[seen + i + 2] >> shift, plus(c, spread(U[at + i + 2])), c)
         d = where(spikes[seen + i + 3] >> shift, plus(d, spread(U[at + i + 3])), d)
-        i += 4
-    while i < count:
-        a = where(spikes[seen + i] >> shift, plus(a, spread(U[at + i])), a)
-        i += 1
     return plus(plus(a, b), plus(c, d))
 
 

@@ -18,7 +18,7 @@ from convexsnn.search.branches.population import Population
 # The spikes of a layer are the bits of one integer.
 WIDEST = 64
 # Neuron steps below which a thread is not worth its start.
-LEAST_STEPS = 2**22
+LEAST_STEPS = 2**21
 # Numbers of what is read of branches that are held at a time.
 CHUNK_NODES = 2**22
 
@@ -61,18 +61,26 @@ def _run(population: Population, tiles: Tiles, U: NDArray, seen: NDArray, total:
 
     Each thread has memory of its own, and no branch depends on another: the result is the same for any number of them.
     """
-    genes, dtype, branches = genes_of(population), population.layers[0].weight.dtype, len(population)
+    dtype, branches = population.layers[0].weight.dtype, len(population)
     inputs = torch.from_numpy(tiles.inputs).to(dtype).numpy()
     tree = Tree(tiles.starts, tiles.blocks, tiles.parent, tiles.code, inputs, U)
-    steps = len(genes.numbers) // int(genes.sizes[1]) * len(genes.layers) * len(tiles.node)
+    steps = branches * population.widest * len(population.layers) * len(tiles.node)
     threads = max(1, min(torch.get_num_threads(), branches, steps // LEAST_STEPS))
-    ends = np.linspace(0, branches, threads + 1).astype(int).tolist()
-    work = lambda first, last: run(tree, genes, _room(genes, tiles, dtype), first, last, seen, total)  # noqa: E731
+    ends, each = np.linspace(0, branches, threads + 1).astype(int).tolist(), len(total) // max(1, branches)
+
+    def work(first: int, last: int) -> None:
+        genes = genes_of(population.take(slice(first, last)))
+        run(tree, genes, _room(genes, tiles, dtype), seen[first:last], total[first * each : last * each])
+
     if threads == 1:
         work(0, branches)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work, *part) for part in pairwise(ends)]:
+    # This thread takes the first share itself.
+    own, *others = pairwise(ends)
+    with ThreadPoolExecutor(threads - 1) as pool:
+        begun = [pool.submit(work, *share) for share in others]
+        work(*own)
+        for done in begun:
             done.result()
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexsnn.prefixes import Prefixes
-from convexsnn.search.branches.fused.kernel import TOGETHER
+from convexsnn.search.branches.fused.kernel import ABREAST, TOGETHER
 
-# Paths of a tile: what is carried for so many fits into the nearest cache.
-PATHS = 160
+# Paths of a tile: with fewer, blocks are short; with more, what is carried for them is far from the processor.
+PATHS = 256
 # With at most so many distinct inputs, their products with weights are kept for a whole run.
 FEW_INPUTS = 256
 
@@ -21,7 +21,8 @@ class Tiles:
     """The nodes of a prefix tree, tile by tile and within a tile step by step.
 
     A tile has some of the tree's paths as a whole: prefixes that several tiles share are in each of them, and count in
-    the first. All nodes of one tile and step are a block. Blocks of a tile follow one another.
+    the first. All nodes of one tile and step are a block. Blocks of a tile follow one another. A block has whole groups
+    of nodes: where these are not full, its last node is there several times, and counts once.
 
     Attributes
     ----------
@@ -81,11 +82,23 @@ def cut(prefixes: Prefixes) -> Tiles:
     above = np.searchsorted(named, tile * len(parent) + parent[node]) - np.repeat(np.r_[0, begins[:-1]], length)
     root = parent[node[begins]] < 0
     above[np.repeat(root, length)] = 0
+    place, once = _in_groups(begins, length)
+    node, owned, above = node[place], owned[place] & once, above[place]
+    length = -(-length // ABREAST) * ABREAST
+    begins = np.cumsum(length) - length
     code, inputs, first, groups = _inputs(prefixes, node, begins, length, root)
     read = np.asarray(prefixes.read)[step[node[begins]]]
     place = np.where(read, np.cumsum(length * read) - length, -1)
     blocks = np.stack([begins, length, root, first, groups, place], axis=1).astype(np.int64)
     return Tiles(blocks, above.astype(np.int32), code.astype(np.int32), inputs, node, owned)
+
+
+def _in_groups(begins: NDArray[np.int64], length: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
+    """Places of blocks in whole groups, where the last node of each is there several times; and which are the first."""
+    wanted = -(-length // ABREAST) * ABREAST
+    within = np.arange(wanted.sum()) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+    last = np.repeat(length - 1, wanted)
+    return np.repeat(begins, wanted) + np.minimum(within, last), within <= last
 
 
 def _parents(prefixes: Prefixes) -> NDArray[np.int64]:
