@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from convexsnn.columns import RealColumns
+from convexsnn.columns import BitColumns, RealColumns
 from convexsnn.losses import CrossEntropy, Head
 from convexsnn.penalties import L1, RowGroup
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import SolverOptions, Status, solver_for
-from convexsnn.solvers.active_set.coupled import unpacked
+from convexsnn.solvers.active_set.coupled import integer_gram, unpacked
 from convexsnn.solvers.active_set.coupled.block_inverse import BlockInverse
 from convexsnn.solvers.active_set.coupled.coarse import coarse_spaces
 from convexsnn.solvers.active_set.coupled.grams import Grams
@@ -95,6 +95,42 @@ def test_blocks_are_kept_while_the_curvature_hardly_changes() -> None:
                 assert torch.allclose(gram.matrix, D.T @ (h[:, c : c + 1] * D), atol=1e-12)
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_blocks_of_bits_have_the_curvature_rounded_to_integers(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fast:
+        monkeypatch.setattr(integer_gram, "FAST", "no processor")
+    generator = torch.Generator().manual_seed(0)
+    bits = torch.rand(COUNT, 300, generator=generator) < 0.5
+    h = torch.rand(300, generator=generator, dtype=torch.float64)
+    for rows, digits in [(h, 1), (torch.cat([h[1:], torch.tensor([1e3])]), 2), (torch.zeros(300), 0)]:
+        found = integer_gram.digits(rows)
+        assert len(found) == digits
+        rounded = sum((unit * digit.to(torch.float64) for unit, digit in found), start=torch.zeros(300))
+        assert float((rounded - rows).abs().sum()) <= integer_gram.LOST * float(rows.sum())
+        D = bits.to(torch.float64).T
+        product = integer_gram.integer_gram(BitColumns.of(bits), BitColumns.of(bits[:3]), found, torch.float64)
+        assert torch.allclose(product, D.T @ (rounded.unsqueeze(1) * D[:, :3]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_rows_have_no_mean_that_a_softmax_would_not_see(heads: tuple[Head, ...]) -> None:
+    X = torch.randn(COUNT, OUTPUTS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    rows, entries = draw_quadratic(RowUnits(), heads), draw_quadratic(EntryUnits(), heads)
+    centred = rows.centred(X)
+    assert torch.allclose(rows.hessian(centred), rows.hessian(X), atol=1e-12)
+    assert bool((rows.units.sizes(centred) < rows.units.sizes(X)).all())
+    assert torch.equal(entries.centred(X), X)
+
+
+def test_rows_keep_their_mean_where_the_loss_sees_it() -> None:
+    quadratic = draw_quadratic(RowUnits())
+    X = torch.randn(COUNT, OUTPUTS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for h in (RowMatrices(quadratic.curvature.diagonal), quadratic.curvature._replace(diagonal=torch.ones(ROWS, 6))):
+        start = torch.zeros_like(X), torch.zeros_like(X)
+        seeing = Quadratic(quadratic.columns, h, RowUnits(), 0.5, quadratic.used, start)
+        assert torch.equal(seeing.centred(X), X)
+
+
 @each_unit
 def test_each_part_makes_the_model_smaller(units: Units) -> None:
     quadratic = draw_quadratic(units)
@@ -119,7 +155,8 @@ def test_each_part_makes_the_model_smaller(units: Units) -> None:
 def test_the_preconditioner_is_close_to_the_inverse(units: Units, heads: tuple[Head, ...]) -> None:
     """What two units of one softmax share is not lost: few iterations are enough where entries are many."""
     quadratic = draw_quadratic(units, heads)
-    quadratic.x = torch.randn(COUNT, OUTPUTS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(COUNT, OUTPUTS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    quadratic.x = quadratic.centred(x)
     bend, active = units.bend(quadratic.x, quadratic.level), torch.ones(COUNT, OUTPUTS, dtype=torch.bool)
     if heads and bend is None:
         active[:, 2] = False  # a head of one class, which has no gradient
@@ -132,10 +169,15 @@ def test_the_preconditioner_is_close_to_the_inverse(units: Units, heads: tuple[H
         return torch.where(active, turned, 0.0)
 
     generator = torch.Generator().manual_seed(2)
-    right = apply(torch.where(active, torch.randn(COUNT, OUTPUTS, dtype=torch.float64, generator=generator), 0.0))
+    drawn = torch.randn(COUNT, OUTPUTS, dtype=torch.float64, generator=generator)
+    right = apply(torch.where(active, quadratic.centred(drawn), 0.0))
 
     approximate = BlockInverse(grams, active, bend, coarse)
-    X, iterations, done = preconditioned(apply, approximate.apply, right, 1e-6, 100)
+
+    def precondition(Y: Tensor) -> Tensor:
+        return quadratic.centred(approximate.apply(quadratic.centred(Y), active))
+
+    X, iterations, done = preconditioned(apply, precondition, right, 1e-6, 100)
     assert done
     assert iterations < 50
     assert torch.allclose(apply(X), right, atol=1e-4 * float(right.abs().max()))

@@ -27,7 +27,7 @@ class BlockInverse:
     """
 
     def __init__(self, grams: list[Gram], active: Tensor, bend: RowMatrices | None, coarse: list[Coarse]) -> None:
-        self._active, self._coarse = active, coarse
+        self._coarse = coarse
         own = None if bend is None else bend.own
         self._factors = []
         for c, gram in enumerate(grams):
@@ -37,12 +37,12 @@ class BlockInverse:
                 matrix.diagonal().add_(own[gram.columns[chosen], c].to(matrix.dtype))
             self._factors.append((gram.columns[chosen], cholesky(matrix)))
 
-    def apply(self, X: Tensor) -> Tensor:
-        """The approximate inverse times X (k, C), which is zero outside the support."""
+    def apply(self, X: Tensor, active: Tensor) -> Tensor:
+        """The approximate inverse times X (k, C), on the part `active` of the support, outside of which X is zero."""
         out = torch.zeros_like(X)
         for c, (columns, lower) in enumerate(self._factors):
             right = X[columns, c].to(lower.dtype).unsqueeze(1)
             out[columns, c] = solve_factored(lower, right).squeeze(1).to(X.dtype)
         for coarse in self._coarse:
             out += coarse.apply(X)
-        return torch.where(self._active, out, 0.0)
+        return torch.where(active, out, 0.0)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from convexsnn.columns import Columns
 from convexsnn.ranks import Ranks, dealt
+from convexsnn.solvers.active_set.coupled.integer_gram import digits, integer_gram
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
 from convexsnn.solvers.active_set.gram import area, put_tile, tiles, weighted_gram
 
-# Rows whose curvature is below this part of the largest are left out: blocks only show the way.
-NEGLIGIBLE = 0.01
 # A block is kept while the curvature has changed by at most this part of itself, in the sum over the rows.
 DRIFT = 0.1
 
@@ -100,15 +101,27 @@ def _begin(columns: Tensor, numbers: Tensor, h: Tensor, kept: _Block | None) -> 
 def _fill(quadratic: Quadratic, blocks: list[_Block]) -> None:
     """Put the missing tiles into the matrices: of several ranks each makes some of them."""
     whole, ranks = quadratic.columns.whole, quadratic.columns.ranks
-    asked = [(block, tile) for block in blocks for tile in tiles(len(block.columns), len(block.corner))]
+    asked = [
+        (block, gram, tile)
+        for block in blocks
+        for gram in [_gram_of(block.h, rounded=whole.binary)]
+        for tile in tiles(len(block.columns), len(block.corner))
+    ]
     left, begun = whole, None
-    for number in dealt([area(tile) for _, tile in asked], ranks):
-        block, (rows, others) = asked[number]
+    for number in dealt([area(tile) for _, _, tile in asked], ranks):
+        block, gram, (rows, others) = asked[number]
         if begun != (id(block), rows):
             left, begun = whole.take(block.columns[rows]), (id(block), rows)
         right = left if rows == others else whole.take(block.columns[others])
-        part = weighted_gram(left, right, block.h, NEGLIGIBLE * float(block.h.max()))
-        put_tile(block.matrix, (rows, others), part)
+        put_tile(block.matrix, (rows, others), gram(left, right))
+
+
+def _gram_of(h: Tensor, rounded: bool) -> Callable[[Columns, Columns], Tensor]:
+    """The products D_1^T diag(h) D_2, of 0/1 columns with h `rounded`: blocks only show the way."""
+    if rounded:
+        found = digits(h)
+        return lambda left, right: integer_gram(left, right, found, h.dtype)
+    return lambda left, right: weighted_gram(left, right, h)
 
 
 def _as_before(output: int, indices: list[Tensor], curvature: Tensor) -> bool:

@@ -14,6 +14,8 @@ from convexsnn.solvers.newton.system import preconditioned
 # How often units that would turn round are dropped, and the system solved again without them.
 DROPS = 5
 ITERATIONS = 60
+# The preconditioner is made anew where less than this part of the units is left for which it was made.
+KEPT = 0.99
 
 
 def newton_on_support(quadratic: Quadratic, grams: list[Gram], accuracy: float) -> Tensor:
@@ -23,23 +25,29 @@ def newton_on_support(quadratic: Quadratic, grams: list[Gram], accuracy: float) 
     active = (units.sizes(x) > 0.0).expand_as(x)
     right = -(quadratic.gradient + level * directions)
     coarse = coarse_spaces(quadratic, grams, active, bend)
+    inverse, inverted = BlockInverse(grams, active, bend, coarse), int(active.sum())
     change = torch.zeros_like(x)
 
     def apply(X: Tensor) -> Tensor:
         turned = quadratic.hessian(X) if bend is None else quadratic.hessian(X) + bend.apply(X)
         return torch.where(active, turned, 0.0)
 
+    def precondition(X: Tensor) -> Tensor:
+        return quadratic.centred(inverse.apply(quadratic.centred(X), active))
+
     enough = 0.0
     for _ in range(DROPS):
         if not bool(active.any()):
             break
-        preconditioner = BlockInverse(grams, active, bend, coarse)
         left = torch.where(active, right, 0.0) - apply(change)
         if not enough:
-            enough = accuracy**2 * float((left * preconditioner.apply(left)).sum())
-        change = change + preconditioned(apply, preconditioner.apply, left, accuracy, ITERATIONS, enough)[0]
+            enough = accuracy**2 * float((left * precondition(left)).sum())
+        change = change + preconditioned(apply, precondition, left, accuracy, ITERATIONS, enough)[0]
         turning = active & (units.along(x + change, directions) <= 0.0)
         if not bool(turning.any()):
             break
         change, active = torch.where(turning, -x, change), active & ~turning
+        left_over = int(active.sum())
+        if left_over < KEPT * inverted:
+            inverse, inverted = BlockInverse(grams, active, bend, coarse), left_over
     return x + change

@@ -30,7 +30,7 @@ def minimise_by_output(quadratic: Quadratic, grams: list[Gram]) -> Tensor:
         slopes = _as_array(quadratic.gradient[columns, some])
         _sweep(matrices, values, slopes, quadratic.level)
         x[columns, some] = torch.as_tensor(values.T, device=x.device)
-    return x
+    return quadratic.centred(x)
 
 
 def _as_array(X: Tensor) -> NDArray:

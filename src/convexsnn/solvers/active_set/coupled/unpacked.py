@@ -33,7 +33,7 @@ class UnpackedColumns:
         Of the products.
     ranks : Ranks
     whole : Columns
-        The same columns with all rows, on every rank.
+        The same columns with all rows, on every rank; 0/1 columns at one bit an entry.
     """
 
     def __init__(self, columns: Columns) -> None:
@@ -42,7 +42,7 @@ class UnpackedColumns:
         self.dtype, self.ranks = torch.float64 if small else torch.float32, columns.ranks
         self._kept = n * count <= (UNPACKED_BITS if columns.binary else UNPACKED_NUMBERS)
         self._columns = columns.floats(self.dtype) if self._kept else columns
-        self.whole = self._columns.between(0, n)
+        self.whole = (columns if columns.binary else self._columns).between(0, n)
 
     def summed(self, of_block: OfBlock, zero: Tensor) -> Tensor:
         """The sum over blocks of rows of what `of_block` makes of each, of the shape and type of `zero`."""
