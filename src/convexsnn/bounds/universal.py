@@ -101,8 +101,10 @@ def bound_of(program: ConvexProgram, groups: Tensor, U: Tensor, largest: float =
 
 def _bare(program: ConvexProgram, groups: Tensor, largest: float) -> tuple[ConvexProgram, Tensor]:
     """The program over patterns, without columns, and groups numbered without gaps: a gap would be a group of none."""
-    bare = without_columns(_of_patterns(program, largest))
-    return bare, torch.unique(groups.cpu(), return_inverse=True)[1]
+    bare, groups = without_columns(_of_patterns(program, largest)), groups.cpu()
+    if int(groups.min()) < 0 or int(groups.max()) >= len(groups) or not bool(torch.bincount(groups).all()):
+        groups = torch.unique(groups, return_inverse=True)[1]
+    return bare, groups
 
 
 def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:
