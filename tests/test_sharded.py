@@ -1,13 +1,18 @@
 """Rows of columns on several ranks: the same products, steps and certificates for every number of ranks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
+from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.ranks import Alone
+from convexsnn.search import SearchSettings, search
+from convexsnn.sequences import Sequences
 from convexsnn.sharded import FEW_PARTS, MANY_ROWS, PARTS, ShardedColumns, rows_of_rank
 from convexsnn.solvers import solve
 from ranks import on_processes, on_threads
@@ -100,6 +105,29 @@ def test_solutions_and_certificates_are_those_of_one_rank(loss, penalty):
     whole = plain_of(bits)
     plain = solve(ConvexProgram(whole, targets, chosen, PENALTIES[penalty], 0.02, uniform_weights(N)))
     assert abs(plain.certificate.primal - alone.certificate.primal) <= 2e-6 * plain.certificate.primal
+
+
+def test_searches_are_those_of_one_rank():
+    """Where no validation data join them, branches are made smaller by all ranks, each of which has its own."""
+    g = torch.Generator().manual_seed(0)
+    X = torch.randint(2, (60, 4, 2), generator=g).to(torch.float64)
+    sequences, loss = Sequences(X, torch.full((60,), 4)), LOSSES["cross_entropy"]
+    targets = loss.encode((X[:, 0, 0] != X[:, -1, 1]).to(torch.int64), 2)
+    quick = SearchSettings(
+        depth=2, width=4, population=16, generations=4, rounds=4, prune=20, oracles=("restarts", "refinement")
+    )
+
+    problem = Problem(sequences, targets, loss, PENALTIES["l1"], 0.002)
+
+    def work(ranks):
+        return search(problem.over(ranks), quick)
+
+    alone = work(Alone())
+    assert not search(problem.over(Alone()), replace(quick, prune=0)).network.equals(alone.network)
+    for size in (2, 3):
+        for result in on_processes(size, work):
+            assert result.network.equals(alone.network)
+            assert [e.global_bound for e in result.history] == [e.global_bound for e in alone.history]
 
 
 def test_refusals():
