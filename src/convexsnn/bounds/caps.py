@@ -123,7 +123,7 @@ class _Part(NamedTuple):
     weights : float64 tensor of shape (rows, 1)
     groups : int64 tensor of shape (rows,)
         Numbered from 0.
-    count : int
+    size : int
         How many groups there are.
     """
 
@@ -131,7 +131,7 @@ class _Part(NamedTuple):
     targets: Tensor
     weights: Tensor
     groups: Tensor
-    count: int
+    size: int
 
     def slopes(self, delta: Tensor) -> Tensor:
         """F_g' at scores (groups, C)."""
@@ -158,7 +158,7 @@ def _parts(program: ConvexProgram, groups: Tensor) -> list[_Part]:
 
 def _scores_within(part: _Part, low_cap: Tensor, high_cap: Tensor) -> Tensor:
     """The best scores (groups, C) of a part, between caps of shape (C,)."""
-    low, high = low_cap.repeat(part.count, 1), high_cap.repeat(part.count, 1)
+    low, high = low_cap.repeat(part.size, 1), high_cap.repeat(part.size, 1)
     low_slope, high_slope = part.slopes(low), part.slopes(high)
     low, high = torch.where(high_slope <= 0.0, high, low), torch.where(low_slope >= 0.0, low, high)
     for _ in range(HALVINGS):
@@ -174,7 +174,7 @@ def _cap(parts: list[_Part], rho: float, sign: float) -> Tensor:
     def falling(cap: Tensor) -> Tensor:
         total = torch.zeros_like(cap)
         for part in parts:
-            total += (-sign * part.slopes((sign * cap).repeat(part.count, 1))).clamp(min=0.0).sum(dim=0)
+            total += (-sign * part.slopes((sign * cap).repeat(part.size, 1))).clamp(min=0.0).sum(dim=0)
         return total
 
     like = parts[0].targets
