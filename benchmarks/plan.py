@@ -19,7 +19,6 @@ import torch
 import ranks
 from convexsnn.columns import BitColumns
 from convexsnn.ranks import Alone
-from convexsnn.sharded import PARTS
 
 C, STEPS = ranks.CLASSES, 20
 # Assumed: cores of a node that share a product evenly, bytes a second of a link, and of the memory of a GPU.
@@ -143,7 +142,7 @@ def plan(rates, P):
             lines["between, shared"].append((1 - rates.fixed) * own.used * n * C / every)
             lines["between, on each"].append(rates.fixed * own.used * n * C / cores)
             products = own.scores * all_reduce(n * C, machines, link)
-            lines["links"].append(products + own.passes * all_reduce(PARTS * P * C, machines, link))
+            lines["links"].append(products + own.passes * all_reduce(machines * P * C, machines, link))
     for name, found in lines.items():
         print(f"| {name} | " + " | ".join(f"{value:,.0f} s" for value in found) + " |")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from convexsnn import Exact, Gaussian, Kernels, Reservoir, SpikingClassifier, SpikingRegressor, as_batches
+from convexsnn import Exact, Gaussian, Kernels, Reservoir, SpikingClassifier, SpikingRegressor, as_batches, prefixes
 from convexsnn.dictionary import build_dictionary
 from convexsnn.prefixes import equal_prefixes
 from convexsnn.sequences import as_sequences
@@ -224,3 +224,17 @@ def test_the_default_recipe_takes_batches_of_real_numbers():
     model = SpikingClassifier(witnesses=Kernels(last=40, choose_windows=True), random_state=0)
     again = SpikingClassifier(**model.get_params(deep=False)).fit(as_batches(cut(X, y, size=61)))
     assert_same_fit(model.fit(X, y), again)
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_rows_whose_digests_begin_alike_are_told_apart(every_step, monkeypatch):
+    """Where the first bytes of two digests are the same, all of them are compared."""
+    X, _ = bits()
+    expected = equal_prefixes(as_sequences(X), every_step=every_step)
+    digests = prefixes._digests
+
+    def alike(*arguments):
+        return (bytes([digest[0] % 3]) + bytes(7) + digest for digest in digests(*arguments))
+
+    monkeypatch.setattr(prefixes, "_digests", alike)
+    assert torch.equal(equal_prefixes(as_batches(cut(X)), every_step=every_step), expected)

@@ -20,6 +20,7 @@ from convexsnn.losses import LOSSES
 from convexsnn.network import Hidden
 from convexsnn.penalties import PENALTIES
 from convexsnn.prefixes import prefixes_of
+from convexsnn.ranks import Alone
 from convexsnn.readouts import Leaky, Several, Spike, Windows
 from convexsnn.regularisation import rho_of
 from convexsnn.search import SearchSettings, search
@@ -734,7 +735,7 @@ def test_the_columns_of_two_pools_in_one():
     for hidden, population in zip(drawn, found, strict=True):
         pool = dictionary_of(hidden, sequences, rows, 1)
         own = torch.arange(6)
-        pool = admit(pool, population, own, own % 5, torch.zeros_like(own), prefixes)
+        pool = admit(pool, population, own, own % 5, torch.zeros_like(own), prefixes, Alone())
         pools.append(replace(pool, W=torch.randn(len(pool), 1, generator=torch.Generator().manual_seed(4)).double()))
     both = united(*pools)
     assert len(both) > max(map(len, pools))

@@ -1,14 +1,19 @@
 """Rows of columns on several ranks: the same products, steps and certificates for every number of ranks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from convexsnn.columns import BitColumns, pack_bits
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES
+from convexsnn.problem import Problem
 from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.ranks import Alone
-from convexsnn.sharded import PARTS, ShardedColumns, rows_of_rank
+from convexsnn.search import SearchSettings, search
+from convexsnn.sequences import Sequences
+from convexsnn.sharded import FEW_PARTS, MANY_ROWS, PARTS, ShardedColumns, rows_of_rank
 from convexsnn.solvers import solve
 from ranks import on_processes, on_threads
 
@@ -58,6 +63,21 @@ def test_products_are_those_of_one_rank(size):
     assert torch.equal(alone[4], bits[rows][:, index].to(torch.float64))
 
 
+@pytest.mark.parametrize("size", [2, 7, 16, 32, 96])
+def test_many_rows_are_spread_over_more_ranks(size):
+    n, g = MANY_ROWS + 5, torch.Generator().manual_seed(0)
+    bits = torch.rand(n, 3, generator=g) < 0.4
+    U, whole = torch.randn(n, 2, generator=g, dtype=torch.float64), plain_of(bits)
+
+    def work(ranks):
+        own = rows_of_rank(n, ranks)
+        return ShardedColumns(whole.between(own.start, own.stop), n, ranks).rmatmul(U)
+
+    alone = work(Alone())
+    assert all(torch.equal(result, alone) for result in on_threads(size, work))
+    assert torch.allclose(alone, bits.to(torch.float64).T @ U, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("loss", "penalty"),
     [("logistic", "l1"), ("cross_entropy", "l1"), ("cross_entropy", "group"), ("squared", "l1"), ("hinge", "l1"),
@@ -87,13 +107,40 @@ def test_solutions_and_certificates_are_those_of_one_rank(loss, penalty):
     assert abs(plain.certificate.primal - alone.certificate.primal) <= 2e-6 * plain.certificate.primal
 
 
+def test_searches_are_those_of_one_rank():
+    """Where no validation data join them, branches are made smaller by all ranks, each of which has its own."""
+    g = torch.Generator().manual_seed(0)
+    X = torch.randint(2, (60, 4, 2), generator=g).to(torch.float64)
+    sequences, loss = Sequences(X, torch.full((60,), 4)), LOSSES["cross_entropy"]
+    targets = loss.encode((X[:, 0, 0] != X[:, -1, 1]).to(torch.int64), 2)
+    quick = SearchSettings(
+        depth=2, width=4, population=16, generations=4, rounds=4, prune=20, oracles=("restarts", "refinement")
+    )
+
+    problem = Problem(sequences, targets, loss, PENALTIES["l1"], 0.002)
+
+    def work(ranks):
+        return search(problem.over(ranks), quick)
+
+    alone = work(Alone())
+    assert not search(problem.over(Alone()), replace(quick, prune=0)).network.equals(alone.network)
+    for size in (2, 3):
+        for result in on_processes(size, work):
+            assert result.network.equals(alone.network)
+            assert [e.global_bound for e in result.history] == [e.global_bound for e in alone.history]
+
+
 def test_refusals():
     bits, _ = draw()
     columns = plain_of(bits)
     with pytest.raises(ValueError, match="own must hold rows 0 to 48 on rank 0, got 101 rows"):
         ShardedColumns(columns, N, Alone(0, 2))
-    with pytest.raises(ValueError, match="at most 12 ranks, got 13"):
-        ShardedColumns(columns, N, Alone(0, PARTS + 1))
+    with pytest.raises(
+        ValueError, match="at most 12 ranks, and from 262144 rows on over 96: got 13 ranks for 101 rows"
+    ):
+        ShardedColumns(columns, N, Alone(0, FEW_PARTS + 1))
+    with pytest.raises(ValueError, match="got 97 ranks for 262144 rows"):
+        rows_of_rank(MANY_ROWS, Alone(0, PARTS + 1))
 
 
 def test_two_processes_of_torch_distributed():

@@ -153,12 +153,25 @@ def equal_prefixes(sequences: SequenceSource, *, every_step: bool) -> Tensor:
     int64 tensor of shape (rows,) on the CPU
         Groups are numbered from 0 in the order of their first row.
     """
-    in_memory = isinstance(sequences, Sequences)
-    labels = _node_labels(sequences, every_step) if in_memory else _digests(sequences, every_step)
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    place = np.empty(len(first), dtype=np.int64)
-    place[np.argsort(first)] = np.arange(len(first))
-    return torch.from_numpy(place[inverse.ravel()])
+    if isinstance(sequences, Sequences):
+        first = _first_alike(_node_labels(sequences, every_step))
+    else:
+        first = _first_of_digest(sequences, every_step)
+    number = np.cumsum(first == np.arange(len(first))) - 1
+    return torch.from_numpy(number[first])
+
+
+def _first_alike(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each row the first one of the same label."""
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(labels)])
+    del ordered
+    if len(begins) == len(labels):
+        return np.arange(len(labels))
+    first = np.empty_like(order)
+    first[order] = np.repeat(order[begins], np.diff(begins, append=len(order)))
+    return first
 
 
 def _node_labels(sequences: Sequences, every_step: bool) -> NDArray[np.int64]:
@@ -176,18 +189,33 @@ def _node_labels(sequences: Sequences, every_step: bool) -> NDArray[np.int64]:
     return labels
 
 
-def _digests(sequences: SequenceSource, every_step: bool) -> NDArray[np.void]:
+def _first_of_digest(sequences: SequenceSource, every_step: bool) -> NDArray[np.int64]:
+    """For each row the first one that has seen the same, by SHA-256.
+
+    Of a digest 8 bytes are kept, and all of it in a second pass for those rows that share these with another.
+    """
+    rows = sequences.rows(every_step)
+    keys = (int.from_bytes(digest[:8], "little", signed=True) for digest in _digests(sequences, every_step))
+    first = _first_alike(np.fromiter(keys, np.int64, rows))
+    alike = first != np.arange(rows)
+    alike[first[alike]] = True
+    if alike.any():
+        known: dict[bytes, int] = {}
+        for row, digest in enumerate(_digests(sequences, every_step)):
+            if alike[row]:
+                first[row] = known.setdefault(digest, row)
+    return first
+
+
+def _digests(sequences: SequenceSource, every_step: bool) -> Iterator[bytes]:
     """The SHA-256 of what has been seen at each row."""
-    digests, row = np.empty(sequences.rows(every_step), dtype="V32"), 0
     for chunk in sequences.in_numbers():
         values = chunk.values.numpy() + 0.0  # -0.0 becomes 0.0, which it equals
         for x, steps in zip(values, chunk.lengths.tolist(), strict=True):
             seen = hashlib.sha256()
             for part in x[:steps] if every_step else [x[:steps]]:
                 seen.update(part)
-                digests[row] = seen.digest()
-                row += 1
-    return digests
+                yield seen.digest()
 
 
 class _Level(NamedTuple):

@@ -98,14 +98,21 @@ def gathered(tensor: Tensor, ranks: Ranks) -> Tensor:
     return put_together(tensor.unsqueeze(0), slice(ranks.rank, ranks.rank + 1), ranks.size, ranks)
 
 
-def made_in_shares(count: int, of_share: Callable[[slice], Tensor], ranks: Ranks) -> Tensor:
+def share_of(count: int, ranks: Ranks, unit: int = 1) -> slice:
+    """Of `count` pieces of work, those of this rank, where `unit` pieces are not to be parted."""
+    units = -(-count // unit)
+    first, last = (min(count, unit * (units * rank // ranks.size)) for rank in (ranks.rank, ranks.rank + 1))
+    return slice(first, last)
+
+
+def made_in_shares(count: int, of_share: Callable[[slice], Tensor], ranks: Ranks, unit: int = 1) -> Tensor:
     """A tensor of `count` rows that depend on nothing else, from a function that makes those of a slice.
 
-    Each rank makes a share of them, and all get the whole.
+    Each rank makes a share of them, in which `unit` rows stay together, and all get the whole.
     """
     if ranks.size == 1:
         return of_share(slice(0, count))
-    share = slice(count * ranks.rank // ranks.size, count * (ranks.rank + 1) // ranks.size)
+    share = share_of(count, ranks, unit)
     own = of_share(share)
     if own.dtype == torch.bool:  # which nothing adds up
         return put_together(own.to(torch.uint8), share, count, ranks) > 0

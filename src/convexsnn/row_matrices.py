@@ -34,9 +34,9 @@ class RowMatrices(NamedTuple):
         return self.diagonal if self.vector is None else self.diagonal - self.vector**2
 
     def own_of(self, output: int) -> Tensor:
-        """The same of one output, shape (rows,)."""
+        """A copy of those of one output, shape (rows,), which keeps nothing of the others in memory."""
         own = self.diagonal[:, output]
-        return own if self.vector is None else own - self.vector[:, output] ** 2
+        return own.clone() if self.vector is None else own - self.vector[:, output] ** 2
 
     def apply(self, X: Tensor) -> Tensor:
         """Row i of the result is the matrix of row i times X_i, for X of shape (rows, C)."""

@@ -2,13 +2,13 @@
 
 All processes (ranks) run the same program on the same weights and dual vectors. Each simulates the sequences of its own
 rows, and holds the columns' entries in these rows only. A product with all columns is made of `PARTS` parts of the
-rows, whatever the number of ranks, and these are summed in their order. So solvers take the same steps, and
+rows, whatever the number of ranks, and these are summed as a binary tree. So solvers take the same steps, and
 certificates are the same, for every number of ranks on machines with the same arithmetic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import ClassVar
@@ -21,27 +21,59 @@ from convexsnn.errorfree import limbs
 from convexsnn.ranks import Alone, Ranks, gathered, put_together
 from convexsnn.sequences import Sequences, SequenceSource
 
-# Parts of the rows that are summed one after the other: the most ranks that there can be. 2, 3, 4, 6 and 12 ranks have
-# equally many each.
-PARTS = 12
+# Parts of the rows, of which each rank has whole ones: the most ranks that there can be. Where rows are few, more parts
+# would cost more than they bring.
+FEW_PARTS, PARTS, MANY_ROWS = 12, 96, 2**18
+
+
+def parts_of(n: int) -> int:
+    """How many parts `n` rows are cut into: 2, 3, 4, 6 and 12 ranks have equally many each."""
+    return PARTS if n >= MANY_ROWS else FEW_PARTS
 
 
 def rows_of_rank(n: int, ranks: Ranks) -> slice:
     """The rows, of `n` in all, that this rank holds."""
-    bounds, own = _bounds(n), _parts_of(ranks)
+    bounds, own = _bounds(n), _owned(n, ranks)[ranks.rank]
     return slice(bounds[own.start], bounds[own.stop])
 
 
 def _bounds(n: int) -> list[int]:
     """Where the parts begin and end: multiples of 8, so that no two ranks share a byte."""
-    octets = -(-n // 8)
-    return [min(n, 8 * (octets * part // PARTS)) for part in range(PARTS + 1)]
+    octets, parts = -(-n // 8), parts_of(n)
+    return [min(n, 8 * (octets * part // parts)) for part in range(parts + 1)]
 
 
-def _parts_of(ranks: Ranks) -> range:
-    if ranks.size > PARTS:
-        raise ValueError(f"rows are spread over at most {PARTS} ranks, got {ranks.size}")
-    return range(PARTS * ranks.rank // ranks.size, PARTS * (ranks.rank + 1) // ranks.size)
+def _owned(n: int, ranks: Ranks) -> list[range]:
+    """The parts of each rank."""
+    parts, size = parts_of(n), ranks.size
+    if size > parts:
+        raise ValueError(
+            f"rows are spread over at most {FEW_PARTS} ranks, and from {MANY_ROWS} rows on over {PARTS}: "
+            f"got {size} ranks for {n} rows"
+        )
+    return [range(parts * rank // size, parts * (rank + 1) // size) for rank in range(size)]
+
+
+def _halves(node: range) -> tuple[range, range]:
+    """The two nodes below one of the tree of sums; a node is a range of parts."""
+    middle = (node.start + node.stop) // 2
+    return range(node.start, middle), range(middle, node.stop)
+
+
+def _whole_nodes(node: range, owned: list[range]) -> list[range]:
+    """The largest nodes of the tree below one, each of which lies within the parts of one rank."""
+    if any(own.start <= node.start and node.stop <= own.stop for own in owned):
+        return [node]
+    return [whole for half in _halves(node) for whole in _whole_nodes(half, owned)]
+
+
+def _summed(node: range, known: Callable[[range], Tensor | None]) -> Tensor:
+    """The sum of a node of the tree: what is known of it, or the sum of its halves."""
+    found = known(node)
+    if found is not None:
+        return found
+    first, second = _halves(node)
+    return _summed(first, known) + _summed(second, known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,13 +228,13 @@ class ShardedColumns:
     def matmul(self, W: Tensor) -> Tensor:
         """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Ranks add up (n, C) numbers."""
         out = W.new_zeros(self.n, W.shape[1])
-        for _, rows, part in self._own_parts():
+        for rows, part in self._own_parts():
             out[rows] = part.matmul(W)
         self.ranks.add_up(out)
         return out.add_(0.0)  # a sum over ranks has no -0.0, and neither has one rank alone
 
     def rmatmul(self, U: Tensor) -> Tensor:
-        """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`. Ranks add up (PARTS, P, C) numbers."""
+        """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`. See `over_rows`."""
         return self.over_rows(lambda part, rows: part.rmatmul(U[rows]), U.new_zeros(self.shape[1], U.shape[1]))
 
     def squares(self, weights: Tensor) -> Tensor:
@@ -210,34 +242,44 @@ class ShardedColumns:
         return self.over_rows(lambda part, rows: part.squares(weights[rows]), weights.new_zeros(self.shape[1]))
 
     def over_rows(self, of_part: OfPart, zero: Tensor) -> Tensor:
-        """The sum, over `PARTS` parts of the rows, of what `of_part` makes of each, of the shape and type of `zero`.
+        """The sum, over `parts_of` parts of the rows, of what `of_part` makes of each, of the shape and type of `zero`.
 
-        Each rank computes that of its own parts. Ranks add up PARTS tensors of that shape.
+        Parts are summed as a binary tree. Each rank sums the nodes that lie within its own parts, and ranks add up one
+        tensor a node: as many as there are ranks, or a few times as many where their number is no power of 2.
         """
-        sums = zero.new_zeros(PARTS, *zero.shape)
-        for number, rows, part in self._own_parts():
-            sums[number] = of_part(part, rows)
+        owned = _owned(self.n, self.ranks)
+        nodes = _whole_nodes(range(parts_of(self.n)), owned)
+        own, bounds = owned[self.ranks.rank], _bounds(self.n)
+        begun, sums = bounds[own.start], zero.new_zeros(len(nodes), *zero.shape)
+
+        def of_own(node: range) -> Tensor | None:
+            if len(node) > 1:
+                return None
+            start, stop = bounds[node.start], bounds[node.stop]
+            if start == stop:
+                return torch.zeros_like(zero)
+            return of_part(self.own.between(start - begun, stop - begun), slice(start, stop))
+
+        for place, node in enumerate(nodes):
+            if own.start <= node.start and node.stop <= own.stop:
+                sums[place] = _summed(node, of_own)
         self.ranks.add_up(sums)
-        total = torch.zeros_like(zero)
-        for part in sums:
-            total += part
-        return total
+        every = dict(zip(nodes, sums, strict=True))
+        return _summed(range(parts_of(self.n)), every.get).add(0.0)  # ranks add 0.0, so one alone has no -0.0 either
 
     def each_row(self, of_part: OfPart) -> Tensor:
         """What `of_part` makes of blocks of rows, one below the other; each rank does those of its own rows."""
         held = rows_of_rank(self.n, self.ranks)
-        parts = [part.each_row(_further(of_part, rows.start)) for _, rows, part in self._own_parts()]
+        parts = [part.each_row(_further(of_part, rows.start)) for rows, part in self._own_parts()]
         own = torch.cat(parts) if parts else self.own.each_row(_further(of_part, held.start))
         return put_together(own, held, self.n, self.ranks)
 
-    def _own_parts(self) -> Iterator[tuple[int, slice, Columns]]:
-        """The number of each part of this rank, its rows among all, and its columns."""
-        bounds = list(pairwise(_bounds(self.n)))
-        begun = rows_of_rank(self.n, self.ranks).start
-        for number in _parts_of(self.ranks):
-            start, stop = bounds[number]
+    def _own_parts(self) -> Iterator[tuple[slice, Columns]]:
+        """The rows of each part of this rank among all, and its columns."""
+        bounds, own = _bounds(self.n), _owned(self.n, self.ranks)[self.ranks.rank]
+        for start, stop in pairwise(bounds[own.start : own.stop + 1]):
             if start < stop:
-                yield number, slice(start, stop), self.own.between(start - begun, stop - begun)
+                yield slice(start, stop), self.own.between(start - bounds[own.start], stop - bounds[own.start])
 
 
 def _further(of_part: OfPart, begun: int) -> OfPart:

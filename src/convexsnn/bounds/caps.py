@@ -9,7 +9,7 @@ The softmax couples the outputs of a head, and takes a search over its 2C caps. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from convexsnn.bounds.rows import sum_groups
 from convexsnn.bounds.softmax_caps import softmax_dual, softmax_scores
 from convexsnn.losses import CrossEntropy, Loss, head_blocks, is_hinge
 from convexsnn.program import ConvexProgram
+from convexsnn.rowwise import blocks_of_rows, by_rows
 
 # Halvings of an interval: enough to reach neighbouring float64 numbers from any bracket met here.
 HALVINGS = 70
@@ -107,29 +108,76 @@ def _hinge(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
 
 def _separable_scores(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
     """The best scores (groups, C); caps by bisection: sum_g max(0, -F_g'(a)) falls with a and is rho at the best."""
+    parts = _parts(program, groups)
+    upper, lower = (_cap(parts, rho, sign) for sign in (1.0, -1.0))
+    return torch.cat([_scores_within(part, -lower, upper) for part in parts])
 
-    def slopes(delta: Tensor) -> Tensor:
+
+class _Part(NamedTuple):
+    """Some groups, with all of their rows.
+
+    Attributes
+    ----------
+    loss : Loss
+    targets : float64 tensor of shape (rows, C)
+    weights : float64 tensor of shape (rows, 1)
+    groups : int64 tensor of shape (rows,)
+        Numbered from 0.
+    size : int
+        How many groups there are.
+    """
+
+    loss: Loss
+    targets: Tensor
+    weights: Tensor
+    groups: Tensor
+    size: int
+
+    def slopes(self, delta: Tensor) -> Tensor:
         """F_g' at scores (groups, C)."""
-        return sum_groups(program.data_gradient(delta[groups]), groups)
+        spread, w, Y = delta[self.groups], self.weights, self.targets
+        gradient = by_rows(lambda rows: w[rows] * self.loss.gradient(spread[rows], Y[rows]), len(spread))
+        return sum_groups(gradient, self.groups)
 
-    m = int(groups.max()) + 1
-    caps = [_cap(slopes, m, program.targets, rho, sign) for sign in (1.0, -1.0)]
-    low, high = (-caps[1]).repeat(m, 1), caps[0].repeat(m, 1)
-    low_slope, high_slope = slopes(low), slopes(high)
+
+def _parts(program: ConvexProgram, groups: Tensor) -> list[_Part]:
+    """The groups, a block of them at a time, so that what is computed of them stays small."""
+    loss, Y, w, count = program.loss, program.targets, program.row_weights.unsqueeze(1), int(groups.max()) + 1
+    blocks = blocks_of_rows(count)
+    if len(blocks) == 1:
+        return [_Part(loss, Y, w, groups, count)]
+    order = None if bool((groups[1:] >= groups[:-1]).all()) else groups.argsort(stable=True)
+    ordered = groups if order is None else groups[order]
+    ends = torch.searchsorted(ordered, torch.tensor([block.stop for block in blocks])).tolist()
+    parts = []
+    for block, start, stop in zip(blocks, [0, *ends[:-1]], ends, strict=True):
+        rows = slice(start, stop) if order is None else order[start:stop]
+        parts.append(_Part(loss, Y[rows], w[rows], ordered[start:stop] - block.start, block.stop - block.start))
+    return parts
+
+
+def _scores_within(part: _Part, low_cap: Tensor, high_cap: Tensor) -> Tensor:
+    """The best scores (groups, C) of a part, between caps of shape (C,)."""
+    low, high = low_cap.repeat(part.size, 1), high_cap.repeat(part.size, 1)
+    low_slope, high_slope = part.slopes(low), part.slopes(high)
     low, high = torch.where(high_slope <= 0.0, high, low), torch.where(low_slope >= 0.0, low, high)
     for _ in range(HALVINGS):
         middle = (low + high) / 2.0
-        rising = slopes(middle) > 0.0
+        rising = part.slopes(middle) > 0.0
         low, high = torch.where(rising, low, middle), torch.where(rising, middle, high)
     return (low + high) / 2.0
 
 
-def _cap(slopes: Callable[[Tensor], Tensor], m: int, like: Tensor, rho: float, sign: float) -> Tensor:
-    """The cap of each output on scores of that sign, shape (C,), for targets `like` (n, C)."""
+def _cap(parts: list[_Part], rho: float, sign: float) -> Tensor:
+    """The cap of each output on scores of that sign, shape (C,)."""
 
     def falling(cap: Tensor) -> Tensor:
-        return (-sign * slopes((sign * cap).repeat(m, 1))).clamp(min=0.0).sum(dim=0)
+        total = torch.zeros_like(cap)
+        for part in parts:
+            total += (-sign * part.slopes((sign * cap).repeat(part.size, 1))).clamp(min=0.0).sum(dim=0)
+        return total
 
+    like = parts[0].targets
     low, high = like.new_zeros(like.shape[1]), like.new_ones(like.shape[1])
     for _ in range(100):
         beyond = falling(high) > rho

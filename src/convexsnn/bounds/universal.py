@@ -82,8 +82,7 @@ def universal_bound(
         Columns have entries from 0 to this number. The bound is then over all patterns of these two: a linear function
         over a box is largest at a corner.
     """
-    program = without_columns(_of_patterns(program, largest))
-    groups = torch.unique(groups.cpu(), return_inverse=True)[1]  # a number without rows would be a group of none
+    program, groups = _bare(program, groups, largest)
     best, kappa = None, 0.0
     for number, U in enumerate(itertools.chain(candidates, _own_candidates(program, groups))):
         tried = _scaled(program, groups, U.cpu())
@@ -93,6 +92,19 @@ def universal_bound(
             best = tried
     assert best is not None
     return Universal(best.bound, best.U * best.times, kappa)
+
+
+def bound_of(program: ConvexProgram, groups: Tensor, U: Tensor, largest: float = 1.0) -> float:
+    """The universal bound that the dual vector U (rows, C) alone proves; other arguments as of `universal_bound`."""
+    return _scaled(*_bare(program, groups, largest), U.cpu()).bound.below
+
+
+def _bare(program: ConvexProgram, groups: Tensor, largest: float) -> tuple[ConvexProgram, Tensor]:
+    """The program over patterns, without columns, and groups numbered without gaps: a gap would be a group of none."""
+    bare, groups = without_columns(_of_patterns(program, largest)), groups.cpu()
+    if int(groups.min()) < 0 or int(groups.max()) >= len(groups) or not bool(torch.bincount(groups).all()):
+        groups = torch.unique(groups, return_inverse=True)[1]
+    return bare, groups
 
 
 def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:

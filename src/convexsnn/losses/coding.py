@@ -10,7 +10,8 @@ from convexsnn.errorfree import UNIT
 
 def one_hot(labels: Tensor, n_classes: int) -> Tensor:
     """Class indices (n,) as float64 rows (n, n_classes) with a one at the class."""
-    return torch.nn.functional.one_hot(labels, n_classes).to(torch.float64)
+    rows = torch.zeros(len(labels), n_classes, dtype=torch.float64, device=labels.device)
+    return rows.scatter_(1, labels.unsqueeze(1), 1.0)
 
 
 def signs(labels: Tensor, n_classes: int) -> Tensor:

@@ -11,6 +11,7 @@ from convexsnn.dictionary import Dictionary, build_dictionary
 from convexsnn.merged import MergedRows
 from convexsnn.network import Hidden, Network
 from convexsnn.prefixes import Prefixes
+from convexsnn.ranks import Ranks
 from convexsnn.reconstruction import cut_down
 from convexsnn.search.branches.population import Population, join_populations
 from convexsnn.search.branches.pricing import DualPricing, improving, unlike
@@ -153,14 +154,21 @@ def dictionary_of(given: Hidden, sequences: Sequences, rows: Tensor, n_outputs: 
 
 
 def admit(
-    pool: SearchDictionary, population: Population, owner: Tensor, place: Tensor, origin: Tensor, prefixes: Prefixes
+    pool: SearchDictionary,
+    population: Population,
+    owner: Tensor,
+    place: Tensor,
+    origin: Tensor,
+    prefixes: Prefixes,
+    ranks: Ranks,
 ) -> SearchDictionary:
     """The pool with the columns named by `owner` and `place`, apart from those that it has already.
 
-    The columns are those of the reference simulator, in the arithmetic of `prefixes`, that of the network to be.
+    The columns are those of the reference simulator, in the arithmetic of `prefixes`, that of the network to be. Each
+    rank runs some of them.
     """
     dtype = prefixes.values[0].dtype
-    found = kept(columns(population.map(lambda tensor: tensor.to(dtype)), owner, place, prefixes))
+    found = kept(columns(population.map(lambda tensor: tensor.to(dtype)), owner, place, prefixes, ranks))
     index = _unknown(pool, found)
     if len(index) == 0:
         return pool

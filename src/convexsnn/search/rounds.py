@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convexsnn.bounds.universal import universal_bound
+from convexsnn.bounds.universal import bound_of, universal_bound
+from convexsnn.ranks import made_in_shares
 from convexsnn.search.branches.population import Population, join_populations
 from convexsnn.search.branches.pricing import DualPricing, take_best
 from convexsnn.search.dictionary import SearchDictionary, admit, admit_hidden
@@ -172,7 +173,7 @@ def _admit_best(
         numbers = [names.index(name) for name, population in small.items() for _ in range(len(population))]
         owner, place, best = take_best(merged, pricing, task.settings.add)
         before = len(pool)
-        pool = admit(pool, merged, owner, place, torch.tensor(numbers)[owner], task.rows.exact)
+        pool = admit(pool, merged, owner, place, torch.tensor(numbers)[owner], task.rows.exact, task.runner.ranks)
         new = pool.columns.take(torch.arange(before, len(pool)))
         taken += pricing.of_columns(patterns_of(new)).tolist()
     return pool, taken, best
@@ -198,6 +199,22 @@ def solve_dictionary(task: SearchTask, pool: SearchDictionary, rho: float, limit
     return Solved(pool.solved(pool.W), solution.U, rho, limit, certificate.dual)
 
 
+def _bound(task: SearchTask, solved: Solved, cap: float, anew: bool) -> float:
+    """What no network goes below, by the dual vector of the pool; and by those of the data alone, where rho is `anew`.
+
+    The latter are the same in all rounds at one rho. Ranks share these vectors.
+    """
+    program, groups = task.program(solved.pool.columns, solved.rho), task.rows.exact.node_of_row
+    proofs = [lambda: bound_of(program, groups, solved.U, cap)]
+    if anew:
+        proofs.append(lambda: universal_bound(program, groups, largest=cap).value)
+
+    def proved(share: slice) -> Tensor:
+        return torch.tensor([proof() for proof in proofs[share]], dtype=torch.float64)
+
+    return float(made_in_shares(len(proofs), proved, task.runner.ranks).max())
+
+
 def _note(
     task: SearchTask,
     solved: Solved,
@@ -206,13 +223,12 @@ def _note(
     before: Round | None,
     seconds: float,
 ) -> Round:
-    pool, rows = solved.pool, task.rows
+    pool = solved.pool
     number = 0 if before is None else before.number + 1
     anew = before is None or before.rho != solved.rho
     known = -math.inf if before is None or anew else before.global_bound
     if (anew or number % BOUND_EVERY == 0) and (cap := task.cap) is not None:
-        program = task.program(pool.columns, solved.rho)
-        known = max(known, universal_bound(program, rows.exact.node_of_row, (solved.U,), cap).value)
+        known = max(known, _bound(task, solved, cap, anew))
     return Round(
         number=number,
         rho=solved.rho,

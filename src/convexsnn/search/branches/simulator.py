@@ -15,6 +15,7 @@ from torch import Tensor
 
 from convexsnn.neurons import Reset
 from convexsnn.prefixes import Prefixes
+from convexsnn.ranks import Alone, Ranks, made_in_shares
 from convexsnn.readouts import Membrane
 from convexsnn.search.branches.population import Population, StackedLayer
 from convexsnn.search.branches.reading import at_last_step, columns_over_time, where_seen
@@ -170,7 +171,9 @@ def by_column(sums: Tensor, population: Population) -> Tensor:
     return sums.unflatten(2, (population.readout.parts, -1)).flatten(1, 2)
 
 
-def columns(population: Population, owner: Tensor, column: Tensor, prefixes: Prefixes) -> Tensor:
+def columns(
+    population: Population, owner: Tensor, column: Tensor, prefixes: Prefixes, ranks: Ranks | None = None
+) -> Tensor:
     """Chosen columns of the last layers.
 
     Parameters
@@ -180,33 +183,42 @@ def columns(population: Population, owner: Tensor, column: Tensor, prefixes: Pre
         Branch, and place among the columns of its last layer, of each: a neuron gives one for each part of the readout.
     prefixes : Prefixes
         Values in the population's dtype.
+    ranks : Ranks, optional
+        Each runs some of the branches, and all get all columns. Branches are run together as one rank alone would, so
+        their potentials are the same to the last bit.
 
     Returns
     -------
     tensor of shape (P, rows)
         bool for readouts of the last step, else float64.
     """
-    readout, dtype = population.readout, population.layers[0].weight.dtype
+    readout, dtype, ranks = population.readout, population.layers[0].weight.dtype, ranks or Alone()
     neuron, part = column // readout.parts, column % readout.parts
     if at_last_step(readout):
-        return _seen(population, owner, neuron, prefixes, prefixes.node_of_row)
+        return _seen(population, owner, neuron, prefixes, prefixes.node_of_row, ranks)
     nodes = torch.arange(prefixes.n_nodes)
-    spikes = _seen(population, owner, neuron, prefixes.at_every_step, nodes)
+    spikes = _seen(population, owner, neuron, prefixes.at_every_step, nodes, ranks)
     return columns_over_time(readout, spikes, part, prefixes, dtype)
 
 
-def _seen(population: Population, owner: Tensor, neuron: Tensor, prefixes: Prefixes, nodes: Tensor) -> Tensor:
+def _seen(
+    population: Population, owner: Tensor, neuron: Tensor, prefixes: Prefixes, nodes: Tensor, ranks: Ranks
+) -> Tensor:
     """What is seen of chosen neurons after the prefixes numbered by `nodes`: bool of shape (P, len(nodes))."""
-    size, parts = _at_once(population, prefixes), []
-    for start in range(0, len(owner), size):
-        wanted, place = owner[start : start + size].unique(return_inverse=True)
-        part, chosen = population.take(wanted), neuron[start : start + size]
-        seen_at = torch.zeros(len(place), prefixes.n_nodes, dtype=torch.bool)
-        ends = torch.tensor(prefixes.sizes).cumsum(0).tolist()
-        for t, seen in features(part, prefixes):
-            seen_at[:, ends[t] - len(prefixes.values[t]) : ends[t]] = seen[place, chosen].cpu() > 0.0
-        parts.append(seen_at[:, nodes])
-    return torch.cat(parts) if parts else torch.zeros(0, len(nodes), dtype=torch.bool)
+    size, ends = _at_once(population, prefixes), torch.tensor(prefixes.sizes).cumsum(0).tolist()
+
+    def of_share(share: slice) -> Tensor:
+        parts = []
+        for start in range(share.start, share.stop, size):
+            few = slice(start, min(share.stop, start + size))
+            wanted, place = owner[few].unique(return_inverse=True)
+            seen_at = torch.zeros(len(place), prefixes.n_nodes, dtype=torch.bool)
+            for t, seen in features(population.take(wanted), prefixes):
+                seen_at[:, ends[t] - len(prefixes.values[t]) : ends[t]] = seen[place, neuron[few]].cpu() > 0.0
+            parts.append(seen_at[:, nodes])
+        return torch.cat(parts) if parts else torch.zeros(0, len(nodes), dtype=torch.bool)
+
+    return made_in_shares(len(owner), of_share, ranks, size)
 
 
 def _at_once(population: Population, prefixes: Prefixes) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from convexsnn.ranks import Alone, Ranks, put_together, share_of
 from convexsnn.search.branches.population import Population, StackedLayer, join_populations
 from convexsnn.search.branches.simulator import columns
 from convexsnn.search.dictionary import SearchDictionary
 from convexsnn.search.patterns import patterns_of
-from convexsnn.search.state import SearchTask
+from convexsnn.search.state import Held, SearchTask
 
 # Share of connections that one trial leaves out: drawn evenly on a logarithmic axis.
 LEAST, MOST = 0.005, 0.5
@@ -47,17 +49,55 @@ def prune(task: SearchTask, pool: SearchDictionary, trials: int, generator: torc
     genomes, n_branches = pool.genomes, len(pool.genomes)
     at_once = min(task.settings.population, max(LEAST_AT_ONCE, trials // (GENERATIONS * n_branches)))
     generations = -(-trials // (at_once * n_branches))
-    total = None if task.held is None else task.held.outputs(pool)
-    for b in range(n_branches):
+    if task.held is not None:
+        return replace(pool, genomes=_one_by_one(task, pool, task.held, (generations, at_once), generator))
+    seeds = torch.randint(2**62, (n_branches,), generator=generator).tolist()
+    alone = replace(task, runner=replace(task.runner, ranks=Alone()))
+
+    def pruned(share: slice) -> list[Population]:
+        return [
+            _prune_branch(
+                _Bench.of(alone, pool, b),
+                genomes.take(slice(b, b + 1)),
+                generations,
+                at_once,
+                torch.Generator().manual_seed(seeds[b]),
+            )
+            for b in range(n_branches)[share]
+        ]
+
+    return replace(pool, genomes=_in_shares(genomes, pruned, task.runner.ranks))
+
+
+def _one_by_one(
+    task: SearchTask, pool: SearchDictionary, held: Held, trials: tuple[int, int], generator: torch.Generator
+) -> Population:
+    """The branches, of which each is judged by what the network with those before it gives on the validation data."""
+    assert pool.genomes is not None
+    genomes, total = pool.genomes, held.outputs(pool)
+    for b in range(len(genomes)):
         before, branch, after = (genomes.take(part) for part in (slice(b), slice(b, b + 1), slice(b + 1, None)))
         bench = _Bench.of(task, pool, b)
-        if total is not None:
-            total = total - bench.outputs(branch)[0]
-        branch = _prune_branch(replace(bench, others=total), branch, generations, at_once, generator)
-        if total is not None:
-            total = total + bench.outputs(branch)[0]
+        total = total - bench.outputs(branch)[0]
+        branch = _prune_branch(replace(bench, others=total), branch, *trials, generator)
+        total = total + bench.outputs(branch)[0]
         genomes = join_populations(before, branch, after)
-    return replace(pool, genomes=genomes)
+    return genomes
+
+
+def _in_shares(genomes: Population, pruned: Callable[[slice], list[Population]], ranks: Ranks) -> Population:
+    """The population that `pruned` makes of the branches, of which each rank does a share.
+
+    No branch depends on another, so each rank works through its own without a word to the others.
+    """
+    share = share_of(len(genomes), ranks)
+    own = join_populations(*pruned(share)) if share.start < share.stop else genomes.take(share)
+
+    def whole(tensor: Tensor) -> Tensor:  # as bytes, since a sum of numbers would lose the sign of a zero
+        own_bytes = tensor.contiguous().view(torch.uint8)
+        return put_together(own_bytes, share, len(genomes), ranks).view(tensor.dtype)
+
+    return own.map(whole)
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,14 +43,15 @@ class Grams:
         numbers : int64 tensor of shape (k,)
             Which columns of the program the quadratic has, ascending.
         """
-        curvature = quadratic.curvature.own
         indices = [torch.nonzero(used).flatten() for used in quadratic.used.unbind(dim=1)]
-        twins, begun = list[int](), list[_Block]()
+        twins, begun, before = list[int](), list[_Block](), None
         for output, index in enumerate(indices):
-            if not _as_before(output, indices, curvature):
+            h = quadratic.curvature.own_of(output)  # of one output at a time, as rows may be many
+            if before is None or not torch.equal(index, indices[output - 1]) or not torch.equal(h, before):
                 kept = self._kept[output] if self._kept else None
-                begun.append(_begin(index, numbers[index], curvature[:, output], kept))
+                begun.append(_begin(index, numbers[index], h, kept))
             twins.append(len(begun) - 1)
+            before = h
         _fill(quadratic, begun)
         made = [block.finished(quadratic.columns.ranks) for block in begun]
         self._kept = [made[twin] for twin in twins]
@@ -122,10 +123,3 @@ def _gram_of(h: Tensor, rounded: bool) -> Callable[[Columns, Columns], Tensor]:
         found = digits(h)
         return lambda left, right: integer_gram(left, right, found, h.dtype)
     return lambda left, right: weighted_gram(left, right, h)
-
-
-def _as_before(output: int, indices: list[Tensor], curvature: Tensor) -> bool:
-    """Whether the block of an output is that of the output before it, as with the squared loss."""
-    if output == 0 or not torch.equal(indices[output], indices[output - 1]):
-        return False
-    return torch.equal(curvature[:, output], curvature[:, output - 1])

@@ -10,6 +10,8 @@ from convexsnn.solvers.active_set.gram import entries_between, row_blocks
 
 # The integer that stands for the largest h, and the part of the sum of h that rounding may change.
 LARGEST, LOST = 127, 0.05
+# Blocks of rows are as small as for so many columns: sums of up to 2^17 integers of at most 127 are below 2^24.
+LEAST_COLUMNS = 16
 # The processors that torch multiplies bytes fast on. Elsewhere it may be a plain loop.
 FAST = "AVX512"
 
@@ -31,7 +33,7 @@ def digits(h: Tensor) -> list[tuple[float, Tensor]]:
 def integer_gram(left: Columns, right: Columns, h: list[tuple[float, Tensor]], dtype: torch.dtype) -> Tensor:
     """D_1^T diag(h) D_2 for 0/1 columns of which all rows are here, and h of `digits`; shape (k_1, k_2)."""
     total = torch.zeros(left.shape[1], right.shape[1], dtype=dtype, device=left.device)
-    for rows in row_blocks(left.shape[0], left.shape[1] + right.shape[1]):
+    for rows in row_blocks(left.shape[0], max(LEAST_COLUMNS, left.shape[1] + right.shape[1])):
         first = entries_between(left, rows, torch.int8)
         second = first if left is right else entries_between(right, rows, torch.int8)
         for unit, digit in h:
