@@ -17,9 +17,8 @@ from convexsnn.solvers.active_set.coupled.unpacked import UnpackedColumns
 from convexsnn.solvers.active_set.model import Task
 from convexsnn.solvers.active_set.units import units_of
 
-# So many rounds of sweeps at most, until at most a part `FEW` of the units in use changes in one of them, and it gains
-# at most a part `LITTLE` of what all of them have.
-ROUNDS, FEW, LITTLE = 5, 0.1, 0.1
+# So many rounds of sweeps at most, until at most this part of the units in use changes in one of them.
+ROUNDS, FEW = 5, 0.1
 
 
 class CoupledModel:
@@ -71,17 +70,13 @@ class CoupledModel:
 
 
 def _settle(quadratic: Quadratic, grams: list[Gram]) -> bool:
-    """Sweep until few units come or go, or turn round, and little is gained; False where many do to the end."""
-    settled, gained = False, 0.0
+    """Sweep until few units come or go, or turn round; False where many do to the end."""
     for _ in range(ROUNDS):
-        before, value = quadratic.units.directions(quadratic.x), quadratic.value
+        before = quadratic.units.directions(quadratic.x)
         quadratic.go_towards(minimise_by_output(quadratic, grams))
         used = quadratic.units.sizes(quadratic.x) > 0.0
         changed = quadratic.units.along(quadratic.x, before) <= 0.0
         changed &= used | (quadratic.units.sizes(before) > 0.0)
-        settled = int(changed.sum()) <= FEW * int(used.sum())
-        gain = value - quadratic.value
-        gained += gain
-        if settled and gain <= LITTLE * gained:
-            break
-    return settled
+        if int(changed.sum()) <= FEW * int(used.sum()):
+            return True
+    return False
