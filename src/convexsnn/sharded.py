@@ -26,7 +26,7 @@ from convexsnn.sequences import Sequences, SequenceSource
 FEW_PARTS, PARTS, MANY_ROWS = 12, 96, 2**18
 
 
-def parts_of(n: int) -> int:
+def row_parts(n: int) -> int:
     """How many parts `n` rows are cut into: 2, 3, 4, 6 and 12 ranks have equally many each."""
     return PARTS if n >= MANY_ROWS else FEW_PARTS
 
@@ -39,13 +39,13 @@ def rows_of_rank(n: int, ranks: Ranks) -> slice:
 
 def _bounds(n: int) -> list[int]:
     """Where the parts begin and end: multiples of 8, so that no two ranks share a byte."""
-    octets, parts = -(-n // 8), parts_of(n)
+    octets, parts = -(-n // 8), row_parts(n)
     return [min(n, 8 * (octets * part // parts)) for part in range(parts + 1)]
 
 
 def _owned(n: int, ranks: Ranks) -> list[range]:
     """The parts of each rank."""
-    parts, size = parts_of(n), ranks.size
+    parts, size = row_parts(n), ranks.size
     if size > parts:
         raise ValueError(
             f"rows are spread over at most {FEW_PARTS} ranks, and from {MANY_ROWS} rows on over {PARTS}: "
@@ -242,13 +242,13 @@ class ShardedColumns:
         return self.over_rows(lambda part, rows: part.squares(weights[rows]), weights.new_zeros(self.shape[1]))
 
     def over_rows(self, of_part: OfPart, zero: Tensor) -> Tensor:
-        """The sum, over `parts_of` parts of the rows, of what `of_part` makes of each, of the shape and type of `zero`.
+        """The sum, over `row_parts` parts of the rows, of what `of_part` makes of each, of the shape and type of `zero`.
 
         Parts are summed as a binary tree. Each rank sums the nodes that lie within its own parts, and ranks add up one
         tensor a node: as many as there are ranks, or a few times as many where their number is no power of 2.
         """
         owned = _owned(self.n, self.ranks)
-        nodes = _whole_nodes(range(parts_of(self.n)), owned)
+        nodes = _whole_nodes(range(row_parts(self.n)), owned)
         own, bounds = owned[self.ranks.rank], _bounds(self.n)
         begun, sums = bounds[own.start], zero.new_zeros(len(nodes), *zero.shape)
 
@@ -265,7 +265,7 @@ class ShardedColumns:
                 sums[place] = _summed(node, of_own)
         self.ranks.add_up(sums)
         every = dict(zip(nodes, sums, strict=True))
-        return _summed(range(parts_of(self.n)), every.get).add(0.0)  # ranks add 0.0, so one alone has no -0.0 either
+        return _summed(range(row_parts(self.n)), every.get).add(0.0)  # ranks add 0.0, so one alone has no -0.0 either
 
     def each_row(self, of_part: OfPart) -> Tensor:
         """What `of_part` makes of blocks of rows, one below the other; each rank does those of its own rows."""
