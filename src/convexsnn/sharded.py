@@ -242,7 +242,7 @@ class ShardedColumns:
         return self.over_rows(lambda part, rows: part.squares(weights[rows]), weights.new_zeros(self.shape[1]))
 
     def over_rows(self, of_part: OfPart, zero: Tensor) -> Tensor:
-        """The sum, over `row_parts` parts of the rows, of what `of_part` makes of each, of the shape and type of `zero`.
+        """The sum of what `of_part` makes of each of `row_parts` parts of the rows, of the shape and type of `zero`.
 
         Parts are summed as a binary tree. Each rank sums the nodes that lie within its own parts, and ranks add up one
         tensor a node: as many as there are ranks, or a few times as many where their number is no power of 2.
