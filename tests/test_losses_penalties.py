@@ -5,6 +5,7 @@ Every test runs over the library's own kinds and over those of tests only, see `
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import independent
 from convexsnn.estimators.classifier import classifier_loss
 from convexsnn.labels import decide
 from convexsnn.losses import LOSSES, PiecewiseLinearLoss, ProbabilisticLoss, SmoothLoss, is_hinge, loss_of
 from convexsnn.losses.protocol import Head
 from convexsnn.penalties import PENALTIES, PenaltyWithJacobian
+from independent import rational
 from third_kinds import LOSS_KINDS, NORM_KINDS
 
 losses = st.sampled_from(LOSS_KINDS)
@@ -122,6 +125,28 @@ def test_extreme_scores_stay_finite(loss):
     S, Y = torch.tensor([[800.0, -800.0, 0.0]]).double(), loss.encode(torch.tensor([1]), 3)
     assert torch.isfinite(loss.value(S, Y)).all()
     assert torch.isfinite(loss.conjugate(loss.gradient(S, Y), Y)).all()
+
+
+@given(st.sampled_from(["cross_entropy", "logistic"]), seeds, st.floats(-1.0, 1.5))
+def test_values_are_right_to_the_last_digits_where_the_label_is_nearly_sure(name, seed, size):
+    """A loss of 1e-17 has a value, a gradient and a conjugate as exact as one of 1: programs of tiny rho end there."""
+    loss = LOSSES[name]
+    Y = draw_targets(loss, seed)
+    S = Y * 10.0**size + draw_scores(seed)
+    V = loss.gradient(S, Y)
+    heads = [(range(3), Fraction(1))]
+    for s, y, v, value, conjugate in zip(S, Y, V, loss.value(S, Y), loss.conjugate(V, Y), strict=True):
+        exact, y = rational(s.tolist()), [int(label) for label in y]
+        assert float(value) == pytest.approx(float(independent.loss(name, exact, y, heads)), rel=1e-13, abs=0.0)
+        for c in range(3):
+            h = Fraction(1, 10**20)
+            ahead, behind = ([x + d * (k == c) for k, x in enumerate(exact)] for d in (h, -h))
+            rise = independent.loss(name, ahead, y, heads) - independent.loss(name, behind, y, heads)
+            assert float(v[c]) == pytest.approx(float(rise / independent.real(2 * h)), rel=1e-13, abs=0.0)
+        # Young's inequality is an equality at the gradient, of terms that are much larger than the loss.
+        product = sum(a * b for a, b in zip(exact, rational(v.tolist()), strict=True))
+        rest = independent.real(product) - independent.loss(name, exact, y, heads)
+        assert float(conjugate) == pytest.approx(float(rest), rel=1e-12, abs=0.0)
 
 
 def test_encodings():

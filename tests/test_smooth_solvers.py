@@ -18,7 +18,7 @@ from convexsnn.regularisation import rho_of
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import Solver
 from convexsnn.solvers.active_set import curvature_store
-from convexsnn.solvers.active_set.coupled import unpacked
+from convexsnn.solvers.active_set.coupled import grams, unpacked
 from convexsnn.solvers.active_set.solver import ActiveSetNewton
 from convexsnn.solvers.base import Progress, SolverOptions, Status
 from convexsnn.solvers.newton import columns as newton_columns
@@ -152,6 +152,26 @@ def test_extreme_rho(solver: Solver, loss: str, penalty: str, level: float) -> N
         assert not bool(solution.W.any())
         # Both values are rounded outwards, by some units in the last place.
         assert abs(solution.certificate.relative_gap) < 1e-13
+
+
+@pytest.mark.parametrize("penalty", ["l1", "group"])
+@pytest.mark.parametrize("seed", [0, 3, 5, 8, 10])
+def test_a_cross_entropy_near_zero_is_solved(penalty: str, seed: int) -> None:
+    """Some of these stalled, because differences of the loss were lost in the rounding of its scores."""
+    program = make_program("cross_entropy", penalty, level=1e-7, seed=seed)
+    assert ActiveSetNewton().solve(program, SolverOptions()).status is Status.CONVERGED
+
+
+@pytest.mark.parametrize("penalty", ["l1", "group"])
+@pytest.mark.parametrize("level", [0.1, 1e-4])
+def test_rounded_blocks_only_show_the_way(penalty: str, level: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = make_program("cross_entropy", penalty, n=300, count=60, level=level)
+    exact = ActiveSetNewton().solve(program, SolverOptions())
+    monkeypatch.setattr(grams, "ROUNDED_FROM", 1)
+    rounded = ActiveSetNewton().solve(program, SolverOptions())
+    assert exact.status is rounded.status is Status.CONVERGED
+    assert not torch.equal(exact.W, rounded.W)
+    assert rounded.certificate.primal == pytest.approx(exact.certificate.primal, rel=2e-6)
 
 
 @each_run

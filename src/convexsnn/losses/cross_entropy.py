@@ -62,11 +62,17 @@ class CrossEntropy:
         return torch.cat([one_hot(labels[:, k], head.classes) for k, head in enumerate(self.heads)], dim=1)
 
     def value(self, S: Tensor, Y: Tensor) -> Tensor:
-        parts = [w * (torch.logsumexp(s, dim=1) - (s * y).sum(dim=1)) for w, s, y in self._blocks(S, Y)]
+        """Right in every digit also where the label has nearly all of the probability."""
+        parts = [w * _log_one_plus(_ahead(s, y)) for w, s, y in self._blocks(S, Y)]
         return torch.stack(parts).sum(dim=0)
 
     def gradient(self, S: Tensor, Y: Tensor) -> Tensor:
-        return torch.cat([w * (torch.softmax(s, dim=1) - y) for w, s, y in self._blocks(S, Y)], dim=1)
+        """See `value`: the entry of the label is minus the sum of the others."""
+        parts = []
+        for w, s, y in self._blocks(S, Y):
+            others = torch.softmax(s, dim=1) * (1.0 - y)
+            parts.append(w * (others - y * others.sum(dim=1, keepdim=True)))
+        return torch.cat(parts, dim=1)
 
     def curvature(self, S: Tensor, Y: Tensor) -> RowMatrices:
         """Block by block w (diag(p) - p p^T)."""
@@ -77,8 +83,7 @@ class CrossEntropy:
     def conjugate(self, V: Tensor, Y: Tensor) -> Tensor:
         total = V.new_zeros(len(V))
         for w, v, y in self._blocks(V, Y):
-            p = v / w + y
-            total = total + torch.where(_in_simplex(p), w * torch.special.xlogy(p, p).sum(dim=1), torch.inf)
+            total = total + torch.where(_in_simplex(v / w + y), -w * _entropy(v / w, y), torch.inf)
         return total
 
     def project_dual(self, V: Tensor, Y: Tensor) -> Tensor:
@@ -111,9 +116,8 @@ class CrossEntropy:
     def conjugate_within(self, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
         total, margin = V.new_zeros(len(V)), V.new_zeros(len(V))
         for w, v, y in self._blocks(V, Y):
-            p = torch.where(y > 0, 0.0, v / w).clamp(min=0.0)
-            missing = p.sum(dim=1).clamp(max=1.0)
-            total += w * (torch.special.xlogy(p, p).sum(dim=1) + torch.special.xlog1py(1.0 - missing, -missing))
+            p, missing = _other_classes(v / w, y)
+            total -= w * _entropy(v / w, y)
             rounding = entropy_margin(p, torch.zeros_like(p)).sum(dim=1) + entropy_margin(0.0 * missing, missing)
             margin += w * (v.shape[1] + 8) * rounding
         return total, margin
@@ -150,6 +154,23 @@ class CrossEntropy:
 def _in_simplex(p: Tensor) -> Tensor:
     """Which rows of p (n, C) are probabilities; the simplex has no interior, so their sum is one within rounding."""
     return (p >= 0.0).all(dim=1) & ((p.sum(dim=1) - 1.0).abs() <= 1e-12)
+
+
+def _ahead(s: Tensor, y: Tensor) -> Tensor:
+    """How far the score of each class is above that of the label; -inf for the label itself."""
+    return torch.where(y > 0, -torch.inf, s - (s * y).sum(dim=1, keepdim=True))
+
+
+def _other_classes(v: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Of p = v + y (n, C): the probabilities of the classes that are not the label, and their sum (n,)."""
+    p = torch.where(y > 0, 0.0, v).clamp(min=0.0)
+    return p, p.sum(dim=1).clamp(max=1.0)
+
+
+def _entropy(v: Tensor, y: Tensor) -> Tensor:
+    """-sum_c p_c log p_c of each row of p = v + y (n, C), right in every digit also near y."""
+    p, missing = _other_classes(v, y)
+    return torch.special.entr(p).sum(dim=1) - torch.special.xlog1py(1.0 - missing, -missing)
 
 
 def _log_one_plus(x: Tensor) -> Tensor:

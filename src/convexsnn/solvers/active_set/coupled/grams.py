@@ -14,6 +14,8 @@ from convexsnn.solvers.active_set.coupled.integer_gram import digits, integer_gr
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
 from convexsnn.solvers.active_set.gram import area, put_tile, tiles, weighted_gram
 
+# Blocks of so many rows are rounded to bytes. Smaller ones cost little, and equal programs then take equal ways.
+ROUNDED_FROM = 2**11
 # A block is kept while the curvature has changed by at most this part of itself, in the sum over the rows.
 DRIFT = 0.1
 
@@ -105,7 +107,7 @@ def _fill(quadratic: Quadratic, blocks: list[_Block]) -> None:
     asked = [
         (block, gram, tile)
         for block in blocks
-        for gram in [_gram_of(block.h, rounded=whole.binary)]
+        for gram in [_gram_of(block.h, rounded=whole.binary and len(block.h) >= ROUNDED_FROM)]
         for tile in tiles(len(block.columns), len(block.corner))
     ]
     left, begun = whole, None
