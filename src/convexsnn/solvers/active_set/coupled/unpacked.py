@@ -40,8 +40,8 @@ class UnpackedColumns:
         n, count = columns.shape
         small = n * count <= SMALL_ENTRIES or not columns.binary
         self.dtype, self.ranks = torch.float64 if small else torch.float32, columns.ranks
-        self._kept = n * count <= (UNPACKED_BITS if columns.binary else UNPACKED_NUMBERS)
-        self._columns = columns.floats(self.dtype) if self._kept else columns
+        kept = n * count <= (UNPACKED_BITS if columns.binary else UNPACKED_NUMBERS)
+        self._columns = columns.floats(self.dtype) if kept else columns
         self.whole = (columns if columns.binary else self._columns).between(0, n)
 
     def summed(self, of_block: OfBlock, zero: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class UnpackedColumns:
 
         def of_part(part: Columns, rows: slice) -> Tensor:
             total = torch.zeros_like(zero)
-            for block in self._blocks(part):
+            for block in row_blocks(*part.shape):
                 entries = entries_between(part, block, self.dtype)
                 total += of_block(entries, slice(rows.start + block.start, rows.start + block.stop))
             return total
@@ -64,7 +64,3 @@ class UnpackedColumns:
             return entries @ curvature.rows(rows).apply((X.T @ entries).T)
 
         return self.summed(of_block, X).to(torch.float64)
-
-    def _blocks(self, part: Columns) -> list[slice]:
-        n, count = part.shape
-        return [slice(0, n)] if self._kept else row_blocks(n, count)
