@@ -10,6 +10,7 @@ from scipy.special import logsumexp, softmax
 from torch import Tensor
 
 from convexsnn.bounds.rows import sum_groups
+from convexsnn.losses import CrossEntropy
 from convexsnn.rowwise import blocks_of_rows, by_rows
 
 # Steps of the search over caps, and halvings of the interval of each group's log-partition.
@@ -24,8 +25,8 @@ ENTRIES = 2**15
 def softmax_dual(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Tensor:
     """The dual vector (rows, C) of the universal program; arguments as of `softmax_scores`."""
     scores, which = _distinct_scores(Y, weights, groups, rho)
-    w = weights.unsqueeze(1)
-    return by_rows(lambda rows: w[rows] * (torch.softmax(scores[which[rows]], dim=1) - Y[rows]), len(Y))
+    w, loss = weights.unsqueeze(1), CrossEntropy()
+    return by_rows(lambda rows: w[rows] * loss.gradient(scores[which[rows]], Y[rows]), len(Y))
 
 
 def softmax_scores(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Tensor:

@@ -83,7 +83,7 @@ class CrossEntropy:
     def conjugate(self, V: Tensor, Y: Tensor) -> Tensor:
         total = V.new_zeros(len(V))
         for w, v, y in self._blocks(V, Y):
-            total = total + torch.where(_in_simplex(v / w + y), -w * _entropy(v / w, y), torch.inf)
+            total = total + torch.where(_in_simplex(v / w + y), -w * _entropy(*_other_classes(v / w, y)), torch.inf)
         return total
 
     def project_dual(self, V: Tensor, Y: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class CrossEntropy:
         total, margin = V.new_zeros(len(V)), V.new_zeros(len(V))
         for w, v, y in self._blocks(V, Y):
             p, missing = _other_classes(v / w, y)
-            total -= w * _entropy(v / w, y)
+            total -= w * _entropy(p, missing)
             rounding = entropy_margin(p, torch.zeros_like(p)).sum(dim=1) + entropy_margin(0.0 * missing, missing)
             margin += w * (v.shape[1] + 8) * rounding
         return total, margin
@@ -167,9 +167,8 @@ def _other_classes(v: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return p, p.sum(dim=1).clamp(max=1.0)
 
 
-def _entropy(v: Tensor, y: Tensor) -> Tensor:
-    """-sum_c p_c log p_c of each row of p = v + y (n, C), right in every digit also near y."""
-    p, missing = _other_classes(v, y)
+def _entropy(p: Tensor, missing: Tensor) -> Tensor:
+    """-sum_c p_c log p_c of all classes, from `_other_classes`: right in every digit also near the label."""
     return torch.special.entr(p).sum(dim=1) - torch.special.xlog1py(1.0 - missing, -missing)
 
 
