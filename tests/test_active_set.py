@@ -159,7 +159,9 @@ def test_where_the_loss_is_flat_steps_are_damped(seed: int) -> None:
     W = 100.0 * ActiveSetNewton().solve(program, SolverOptions()).W
     descent, journal = Descent(program, DenseModel(CurvatureStore(program.columns)), None), Journal(SolverOptions())
     descent.start_from(W, program.columns.matmul(W))
-    assert descent.solve(journal, lambda: journal.record(descent.best.primal, descent.best.dual)) is Status.CONVERGED
+    assert (
+        descent.solve(journal, lambda: journal.record(descent.bounds.primal, descent.bounds.dual)) is Status.CONVERGED
+    )
 
 
 def test_a_start_worse_than_zero_is_not_used() -> None:

@@ -13,7 +13,9 @@ from convexsnn.losses import CrossEntropy, Head
 from convexsnn.penalties import L1, RowGroup
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import SolverOptions, Status, solver_for
-from convexsnn.solvers.active_set.coupled import integer_gram, unpacked
+from convexsnn.solvers.active_set import gram as blocks
+from convexsnn.solvers.active_set.coupled import block_curvature, unpacked
+from convexsnn.solvers.active_set.coupled.block_curvature import PlainCurvature, RoundedCurvature
 from convexsnn.solvers.active_set.coupled.block_inverse import BlockInverse
 from convexsnn.solvers.active_set.coupled.coarse import coarse_spaces
 from convexsnn.solvers.active_set.coupled.grams import Grams
@@ -42,12 +44,14 @@ def draw_quadratic(units: Units, heads: tuple[Head, ...] = (), level: float = 0.
     used = torch.ones(COUNT, OUTPUTS, dtype=torch.bool)
     slope = columns.rmatmul(loss.gradient(scores, targets))
     curvature = loss.curvature(scores, targets)
-    return Quadratic(UnpackedColumns(columns), curvature, units, level, used, (torch.zeros_like(slope), slope))
+    return Quadratic(
+        UnpackedColumns(columns, torch.arange(COUNT)), curvature, units, level, used, (torch.zeros_like(slope), slope)
+    )
 
 
 def dense_hessian(quadratic: Quadratic) -> Tensor:
     """H as a matrix of the flattened entries (k * C, k * C)."""
-    D = quadratic.columns.whole.dense()
+    D = quadratic.columns.whole.between(0, ROWS).dense()
     h = torch.stack(
         [
             quadratic.curvature.apply(unit.expand(ROWS, OUTPUTS).contiguous())
@@ -90,7 +94,7 @@ def test_blocks_are_kept_while_the_curvature_hardly_changes() -> None:
             quadratic.used[:] = used.unsqueeze(1)
             quadratic.curvature = RowMatrices(changed * first)
             for c, gram in enumerate(grams.of(quadratic, numbers)):
-                D = quadratic.columns.whole.dense()[:, gram.columns]
+                D = quadratic.columns.whole.between(0, ROWS).dense()[:, gram.columns]
                 assert torch.equal(gram.columns, torch.nonzero(used).flatten())
                 assert torch.allclose(gram.matrix, D.T @ (h[:, c : c + 1] * D), atol=1e-12)
 
@@ -98,18 +102,35 @@ def test_blocks_are_kept_while_the_curvature_hardly_changes() -> None:
 @pytest.mark.parametrize("fast", [True, False])
 def test_blocks_of_bits_have_the_curvature_rounded_to_integers(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fast:
-        monkeypatch.setattr(integer_gram, "FAST", "no processor")
+        monkeypatch.setattr(block_curvature, "FAST", "no processor")
     generator = torch.Generator().manual_seed(0)
     bits = torch.rand(COUNT, 300, generator=generator) < 0.5
     h = torch.rand(300, generator=generator, dtype=torch.float64)
-    for rows, digits in [(h, 1), (torch.cat([h[1:], torch.tensor([1e3])]), 2), (torch.zeros(300), 0)]:
-        found = integer_gram.digits(rows)
-        assert len(found) == digits
-        rounded = sum((unit * digit.to(torch.float64) for unit, digit in found), start=torch.zeros(300))
-        assert float((rounded - rows).abs().sum()) <= integer_gram.LOST * float(rows.sum())
+    for rows, digits in [(h, 1), (torch.cat([h[1:], torch.tensor([1e3])]), 2), (torch.zeros(300), 1)]:
+        found = RoundedCurvature.of(rows)
+        assert len(found.parts) == digits
+        rounded = found.values()
+        assert float((rounded - rows).abs().sum()) <= block_curvature.LOST * float(rows.sum())
         D = bits.to(torch.float64).T
-        product = integer_gram.integer_gram(BitColumns.of(bits), BitColumns.of(bits[:3]), found, torch.float64)
+        product = found.gram(BitColumns.of(bits), BitColumns.of(bits[:3])).to(torch.float64)
         assert torch.allclose(product, D.T @ (rounded.unsqueeze(1) * D[:, :3]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_columns_that_are_copied_a_few_rows_at_a_time_have_the_same_products(
+    kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacked, "UNPACKED_BITS", 2**24 if kept else 0)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 100)
+    generator = torch.Generator().manual_seed(1)
+    bits = torch.rand(COUNT, 333, generator=generator) < 0.5
+    chosen, h = torch.tensor([5, 1, 3]), torch.rand(333, generator=generator, dtype=torch.float64)
+    columns, D = UnpackedColumns(BitColumns.of(bits), chosen), bits[chosen].to(torch.float64).T
+    X = torch.randn(3, 2, generator=generator, dtype=torch.float64)
+    H = D.T @ (h.unsqueeze(1) * D)
+    assert torch.allclose(columns.hessian(RowMatrices(h.unsqueeze(1).expand(333, 2)), X), H @ X, rtol=1e-12)
+    two = columns.whole.take(torch.tensor([2, 0]))
+    assert torch.allclose(PlainCurvature(h).gram(two, columns.whole), H[[2, 0]], rtol=1e-12)
 
 
 @pytest.mark.parametrize("heads", HEADS)

@@ -252,7 +252,10 @@ class RealColumns(_AllRows):
             yield Slice(1.0, RealColumns(part), bits, place)
 
     def matmul(self, W: Tensor) -> Tensor:
-        """``D @ W`` for `W` of shape (P, C); shape (n, C)."""
+        """``D @ W`` for `W` of shape (P, C); shape (n, C). Columns of weight zero are skipped where they are most."""
+        used = torch.nonzero(W.any(dim=1)).flatten()
+        if 2 * len(used) < len(W):
+            return self.values[used].T.to(W.dtype) @ W[used]
         return self.values.T.to(W.dtype) @ W
 
     def rmatmul(self, U: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
+from convexsnn.certificate import relative_gap
 from convexsnn.penalties import require_norm
 from convexsnn.program import ConvexProgram
 from convexsnn.solvers.active_set.model import StepModel, Task, curvature_of
@@ -44,6 +46,31 @@ class Point:
     products: Tensor
 
 
+@dataclass
+class Bounds:
+    """The best objectives so far, and the points that have them.
+
+    The dual vector grad F(scores) / divisor is not kept: it has as many numbers as the scores, which are there anyway.
+
+    Attributes
+    ----------
+    W : tensor of shape (P, C)
+    scores : tensor of shape (n, C)
+    divisor : float
+        Infinite for the dual vector 0, whatever the scores are.
+    """
+
+    W: Tensor
+    scores: Tensor
+    divisor: float = math.inf
+    primal: float = math.inf
+    dual: float = -math.inf
+
+    @property
+    def relative_gap(self) -> float:
+        return relative_gap(self.primal, self.dual)
+
+
 class _Reached(NamedTuple):
     """Weights W (P, C) and scores D W (n, C)."""
 
@@ -60,8 +87,7 @@ class Descent:
 
     Attributes
     ----------
-    best : Best
-        Weights (P, C) and dual vector (n, C), feasible, with their objectives.
+    bounds : Bounds
     point : Point or None
         Where the iteration is; None before `begin`.
     """
@@ -74,8 +100,15 @@ class Descent:
         self._start = Y.new_zeros(program.n_columns, program.n_outputs) if W0 is None else W0.to(Y)
         self._width = len(self._units.sets(program.n_outputs)[0])
         self._damping = 0.0
-        self.best = Best(self._start, torch.zeros_like(Y))
+        self.bounds = Bounds(self._start, Y)
         self.point = known
+
+    @property
+    def best(self) -> Best:
+        """The best weights (P, C) and the best dual vector (n, C), feasible, with their objectives."""
+        bounds = self.bounds
+        U = self._program.data_gradient(bounds.scores).div_(bounds.divisor)
+        return Best(bounds.W, U, bounds.primal, bounds.dual)
 
     def begin(self) -> None:
         """Certify the first weights, or zero where that is better."""
@@ -86,7 +119,7 @@ class Descent:
             self._arrive(self.point, program.data_gradient(self.point.scores))
             self._set_level()
         scores = torch.zeros_like(program.targets)
-        if self.best.primal > float(program.data_term(scores)):
+        if self.bounds.primal > float(program.data_term(scores)):
             self.start_from(torch.zeros_like(self._start), scores)
 
     def start_from(self, W: Tensor, scores: Tensor) -> None:
@@ -102,15 +135,15 @@ class Descent:
         """Step until the gap is within the tolerance; `record` is called after each step, to note it in the journal."""
         # The last tenth leaves room for the rounding of the final certificate, which is computed afresh.
         tol, idle, steps = 0.9 * journal.options.tol, 0, 0
-        while self.best.relative_gap > tol:
+        while self.bounds.relative_gap > tol:
             if journal.full:
                 return Status.MAX_ITER
             if idle >= PATIENCE or steps >= MOST_STEPS or self._damping > LARGEST or self._model.exhausted:
                 return Status.STALLED
-            primal, gap = self.best.primal, self.best.relative_gap
+            primal, gap = self.bounds.primal, self.bounds.relative_gap
             self._level = max(self._program.rho, self._level / self._model.relaxation)
             self._step()
-            advanced = self.best.relative_gap < 0.99 * gap or primal - self.best.primal > 0.01 * gap * abs(primal)
+            advanced = self.bounds.relative_gap < 0.99 * gap or primal - self.bounds.primal > 0.01 * gap * abs(primal)
             idle = 0 if advanced or self._level > self._program.rho else idle + 1
             steps += 1
             record()
@@ -126,8 +159,12 @@ class Descent:
         program, self.point = self._program, point
         self._largest = float(self._units.sizes(point.products).max()) if point.products.numel() else 0.0
         primal = float(program.data_term(point.scores)) + program.rho * self._penalty(point.W)
-        U /= max(1.0, self._largest / program.rho)
-        self.best.offer(point.W, primal, U, program.data_dual(U))
+        divisor, bounds = max(1.0, self._largest / program.rho), self.bounds
+        dual = program.data_dual(U.div_(divisor))
+        if primal < bounds.primal:
+            bounds.W, bounds.primal = point.W, primal
+        if dual > bounds.dual:
+            bounds.scores, bounds.divisor, bounds.dual = point.scores, divisor, dual
 
     def _penalty(self, values: Tensor) -> float:
         """Omega of weights, or of the entries of whole units."""
@@ -137,7 +174,7 @@ class Descent:
         point = cast(Point, self.point)
         working = self._working_set(point)
         before, slope = point.W.flatten()[working], point.products.flatten()[working]
-        accuracy = min(COARSEST, max(FINEST, ACCURACY * self.best.relative_gap))
+        accuracy = min(COARSEST, max(FINEST, ACCURACY * self.bounds.relative_gap))
         curvature = partial(curvature_of, self._program, point.scores, self._damping)
         after = self._model.minimise(Task(working, before, slope, curvature, self._level, accuracy))
         if after is None:
@@ -182,8 +219,5 @@ class Descent:
 
     def _scores(self, working: Tensor, change: Tensor) -> Tensor:
         """The change of the scores (n, C) that a change of some entries of the weights makes."""
-        outputs = self._program.n_outputs
-        column, row = torch.unique(working // outputs, return_inverse=True)
-        W = change.new_zeros(len(column), outputs)
-        W[row, working % outputs] = change
-        return self._program.columns.take(column).matmul(W)
+        W = torch.zeros_like(self._start).flatten().index_copy_(0, working, change)
+        return self._program.columns.matmul(W.view_as(self._start))  # which skips columns of weight zero

@@ -69,7 +69,7 @@ class ActiveSetNewton:
 
     def _iterate(self, parts: Sequence[Descent], journal: Journal) -> Status:
         def record() -> None:
-            journal.record(sum(part.best.primal for part in parts), sum(part.best.dual for part in parts))
+            journal.record(sum(part.bounds.primal for part in parts), sum(part.bounds.dual for part in parts))
 
         for part in parts:
             part.begin()

@@ -54,7 +54,7 @@ class CoupledModel:
                 place, values
             )
 
-        columns = UnpackedColumns(self._columns.take(chosen))
+        columns = UnpackedColumns(self._columns, chosen)
         quadratic = Quadratic(
             columns,
             task.curvature(columns.dtype),

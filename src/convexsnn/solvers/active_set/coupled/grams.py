@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from convexsnn.columns import Columns
 from convexsnn.ranks import Ranks, dealt
-from convexsnn.solvers.active_set.coupled.integer_gram import digits, integer_gram
+from convexsnn.solvers.active_set.coupled.block_curvature import BlockCurvature, PlainCurvature, RoundedCurvature
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
-from convexsnn.solvers.active_set.gram import area, put_tile, tiles, weighted_gram
+from convexsnn.solvers.active_set.gram import area, put_tile, tiles
 
 # Blocks of so many rows are rounded to bytes. Smaller ones cost little, and equal programs then take equal ways.
 ROUNDED_FROM = 2**11
@@ -46,12 +44,14 @@ class Grams:
             Which columns of the program the quadratic has, ascending.
         """
         indices = [torch.nonzero(used).flatten() for used in quadratic.used.unbind(dim=1)]
+        rounded = quadratic.columns.whole.binary and len(quadratic.curvature.diagonal) >= ROUNDED_FROM
+        kept_as = RoundedCurvature.of if rounded else PlainCurvature
         twins, begun, before = list[int](), list[_Block](), None
         for output, index in enumerate(indices):
             h = quadratic.curvature.own_of(output)  # of one output at a time, as rows may be many
             if before is None or not torch.equal(index, indices[output - 1]) or not torch.equal(h, before):
                 kept = self._kept[output] if self._kept else None
-                begun.append(_begin(index, numbers[index], h, kept))
+                begun.append(_begin(index, numbers[index], kept_as(h), kept))
             twins.append(len(begun) - 1)
             before = h
         _fill(quadratic, begun)
@@ -67,8 +67,8 @@ class _Block(NamedTuple):
     ----------
     columns, numbers : int64 tensors of shape (m,)
         Its columns, by their places in the quadratic and by their numbers in the program.
-    h : tensor of shape (n,)
-        The curvature of all its entries.
+    curvature : BlockCurvature
+        That of all its entries. It is rounded where rows are many, because blocks only show the way.
     matrix : tensor of shape (m, m)
     corner : tensor of shape (c, c)
         What is known of the matrix already: its first c rows and columns.
@@ -76,7 +76,7 @@ class _Block(NamedTuple):
 
     columns: Tensor
     numbers: Tensor
-    h: Tensor
+    curvature: BlockCurvature
     matrix: Tensor
     corner: Tensor
 
@@ -87,41 +87,34 @@ class _Block(NamedTuple):
         self.matrix[:known, :known] = self.corner
         order = self.numbers.argsort()
         matrix = self.matrix[order][:, order] if known else self.matrix
-        return _Block(self.columns[order], self.numbers[order], self.h, matrix, self.corner[:0, :0])
+        return _Block(self.columns[order], self.numbers[order], self.curvature, matrix, self.corner[:0, :0])
 
 
-def _begin(columns: Tensor, numbers: Tensor, h: Tensor, kept: _Block | None) -> _Block:
+def _begin(columns: Tensor, numbers: Tensor, curvature: BlockCurvature, kept: _Block | None) -> _Block:
     """A block with what is known of it from the one of the step before, if that is of use."""
+    h = curvature.values()
     matrix = h.new_zeros(len(numbers), len(numbers))
-    if kept is None or kept.h.dtype != h.dtype or float((h - kept.h).abs().sum()) > DRIFT * float(kept.h.sum()):
-        return _Block(columns, numbers, h, matrix, matrix[:0, :0])
+    if kept is None or _differ(h, kept.curvature.values()):
+        return _Block(columns, numbers, curvature, matrix, matrix[:0, :0])
     known = torch.isin(numbers, kept.numbers)
     place = torch.searchsorted(kept.numbers, numbers[known])
     order = torch.cat([torch.nonzero(known), torch.nonzero(~known)]).flatten()
-    return _Block(columns[order], numbers[order], kept.h, matrix, kept.matrix[place][:, place])
+    return _Block(columns[order], numbers[order], kept.curvature, matrix, kept.matrix[place][:, place])
+
+
+def _differ(h: Tensor, before: Tensor) -> bool:
+    """Whether the curvature has changed by more than `DRIFT`."""
+    return before.dtype != h.dtype or float((h - before).abs().sum()) > DRIFT * float(before.sum())
 
 
 def _fill(quadratic: Quadratic, blocks: list[_Block]) -> None:
     """Put the missing tiles into the matrices: of several ranks each makes some of them."""
     whole, ranks = quadratic.columns.whole, quadratic.columns.ranks
-    asked = [
-        (block, gram, tile)
-        for block in blocks
-        for gram in [_gram_of(block.h, rounded=whole.binary and len(block.h) >= ROUNDED_FROM)]
-        for tile in tiles(len(block.columns), len(block.corner))
-    ]
+    asked = [(block, tile) for block in blocks for tile in tiles(len(block.columns), len(block.corner))]
     left, begun = whole, None
-    for number in dealt([area(tile) for _, _, tile in asked], ranks):
-        block, gram, (rows, others) = asked[number]
+    for number in dealt([area(tile) for _, tile in asked], ranks):
+        block, (rows, others) = asked[number]
         if begun != (id(block), rows):
             left, begun = whole.take(block.columns[rows]), (id(block), rows)
         right = left if rows == others else whole.take(block.columns[others])
-        put_tile(block.matrix, (rows, others), gram(left, right))
-
-
-def _gram_of(h: Tensor, rounded: bool) -> Callable[[Columns, Columns], Tensor]:
-    """The products D_1^T diag(h) D_2, of 0/1 columns with h `rounded`: blocks only show the way."""
-    if rounded:
-        found = digits(h)
-        return lambda left, right: integer_gram(left, right, found, h.dtype)
-    return lambda left, right: weighted_gram(left, right, h)
+        put_tile(block.matrix, (rows, others), block.curvature.gram(left, right))

@@ -10,11 +10,12 @@ from torch import Tensor
 from convexsnn.columns import Columns
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers.active_set.gram import entries_between, row_blocks
+from convexsnn.solvers.active_set.picked import PickedColumns
 
 # Up to so many numbers, products are in float64: they cost little there.
 SMALL_ENTRIES = 2**18
-# Up to so many numbers stay unpacked. Beyond, a block of rows is unpacked for each product: bits are unpacked in cache
-# as fast as floats are read from memory, other columns are not.
+# Up to so many numbers stay unpacked. Beyond, a block of rows is picked and unpacked for each product. Bits are
+# unpacked in cache as fast as floats are read from memory, other columns are not.
 UNPACKED_BITS, UNPACKED_NUMBERS = 2**24, 2**25
 
 
@@ -23,7 +24,7 @@ OfBlock = Callable[[Tensor, slice], Tensor]
 
 
 class UnpackedColumns:
-    """A few columns of a dictionary. 0/1 columns on many rows are multiplied in float32, where each of them is exact.
+    """A few `chosen` columns. 0/1 columns on many rows are multiplied in float32, where each of them is exact.
 
     Where rows are spread over ranks, each rank multiplies its own rows.
 
@@ -32,25 +33,30 @@ class UnpackedColumns:
     dtype : torch.dtype
         Of the products.
     ranks : Ranks
-    whole : Columns
+    whole : Columns or PickedColumns
         The same columns with all rows, on every rank; 0/1 columns at one bit an entry.
     """
 
-    def __init__(self, columns: Columns) -> None:
-        n, count = columns.shape
+    def __init__(self, columns: Columns, chosen: Tensor) -> None:
+        n, count = columns.shape[0], len(chosen)
         small = n * count <= SMALL_ENTRIES or not columns.binary
         self.dtype, self.ranks = torch.float64 if small else torch.float32, columns.ranks
         kept = n * count <= (UNPACKED_BITS if columns.binary else UNPACKED_NUMBERS)
-        self._columns = columns.floats(self.dtype) if kept else columns
-        self.whole = (columns if columns.binary else self._columns).between(0, n)
+        self._columns, self._chosen = columns, None if kept else chosen
+        self.whole: Columns | PickedColumns = PickedColumns(columns, chosen)
+        if kept or self.ranks.size > 1:
+            taken = columns.take(chosen)
+            self._columns = taken.floats(self.dtype) if kept else columns
+            self.whole = (taken if columns.binary else self._columns).between(0, n)
 
     def summed(self, of_block: OfBlock, zero: Tensor) -> Tensor:
         """The sum over blocks of rows of what `of_block` makes of each, of the shape and type of `zero`."""
 
         def of_part(part: Columns, rows: slice) -> Tensor:
             total = torch.zeros_like(zero)
-            for block in row_blocks(*part.shape):
-                entries = entries_between(part, block, self.dtype)
+            picked = part if self._chosen is None else PickedColumns(part, self._chosen)
+            for block in row_blocks(*picked.shape):
+                entries = entries_between(picked, block, self.dtype)
                 total += of_block(entries, slice(rows.start + block.start, rows.start + block.stop))
             return total
 
