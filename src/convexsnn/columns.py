@@ -146,7 +146,7 @@ class BitColumns(_AllRows):
 
     def take(self, index: Tensor) -> BitColumns:
         """The columns named by `index` (int64 tensor), in that order."""
-        return BitColumns(self.packed[index], self.n)
+        return BitColumns(self.packed.index_select(0, index), self.n)
 
     def rows(self, index: Tensor) -> BitColumns:
         """The rows named by `index` (int64 tensor), in that order."""
@@ -231,11 +231,11 @@ class RealColumns(_AllRows):
 
     def take(self, index: Tensor) -> RealColumns:
         """The columns named by `index` (int64 tensor), in that order."""
-        return RealColumns(self.values[index])
+        return RealColumns(self.values.index_select(0, index))
 
     def rows(self, index: Tensor) -> RealColumns:
         """The rows named by `index` (int64 tensor), in that order."""
-        return RealColumns(self.values[:, index])
+        return RealColumns(self.values.index_select(1, index))
 
     def between(self, start: int, stop: int) -> RealColumns:
         """The rows from `start` to before `stop`; no copy."""
@@ -255,7 +255,7 @@ class RealColumns(_AllRows):
         """``D @ W`` for `W` of shape (P, C); shape (n, C). Columns of weight zero are skipped where they are most."""
         used = torch.nonzero(W.any(dim=1)).flatten()
         if 2 * len(used) < len(W):
-            return self.values[used].T.to(W.dtype) @ W[used]
+            return self.values.index_select(0, used).T.to(W.dtype) @ W[used]
         return self.values.T.to(W.dtype) @ W
 
     def rmatmul(self, U: Tensor) -> Tensor:
@@ -302,7 +302,7 @@ class PlaneColumns(_AllRows):
 
     def take(self, index: Tensor) -> PlaneColumns:
         """The columns named by `index` (int64 tensor), in that order."""
-        return PlaneColumns(self.packed[index], self.weights, self.n)
+        return PlaneColumns(self.packed.index_select(0, index), self.weights, self.n)
 
     def rows(self, index: Tensor) -> PlaneColumns:
         """The rows named by `index` (int64 tensor), in that order."""

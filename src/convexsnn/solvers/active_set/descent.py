@@ -50,18 +50,19 @@ class Point:
 class Bounds:
     """The best objectives so far, and the points that have them.
 
-    The dual vector grad F(scores) / divisor is not kept: it has as many numbers as the scores, which are there anyway.
+    Rows may be many, so the dual vector is not kept. It is grad F(D V) / divisor.
 
     Attributes
     ----------
-    W : tensor of shape (P, C)
-    scores : tensor of shape (n, C)
+    W, V : tensors of shape (P, C)
+        Of the primal and of the dual point.
     divisor : float
-        Infinite for the dual vector 0, whatever the scores are.
+        Infinite for the dual vector 0.
+    primal, dual : float
     """
 
     W: Tensor
-    scores: Tensor
+    V: Tensor
     divisor: float = math.inf
     primal: float = math.inf
     dual: float = -math.inf
@@ -100,14 +101,14 @@ class Descent:
         self._start = Y.new_zeros(program.n_columns, program.n_outputs) if W0 is None else W0.to(Y)
         self._width = len(self._units.sets(program.n_outputs)[0])
         self._damping = 0.0
-        self.bounds = Bounds(self._start, Y)
+        self.bounds = Bounds(self._start, self._start)
         self.point = known
 
-    @property
     def best(self) -> Best:
         """The best weights (P, C) and the best dual vector (n, C), feasible, with their objectives."""
-        bounds = self.bounds
-        U = self._program.data_gradient(bounds.scores).div_(bounds.divisor)
+        bounds, point = self.bounds, self.point
+        scores = point.scores if point is not None and point.W is bounds.V else self._program.columns.matmul(bounds.V)
+        U = self._program.data_gradient(scores).div_(bounds.divisor)
         return Best(bounds.W, U, bounds.primal, bounds.dual)
 
     def begin(self) -> None:
@@ -164,7 +165,7 @@ class Descent:
         if primal < bounds.primal:
             bounds.W, bounds.primal = point.W, primal
         if dual > bounds.dual:
-            bounds.scores, bounds.divisor, bounds.dual = point.scores, divisor, dual
+            bounds.V, bounds.divisor, bounds.dual = point.W, divisor, dual
 
     def _penalty(self, values: Tensor) -> float:
         """Omega of weights, or of the entries of whole units."""

@@ -61,7 +61,7 @@ class ActiveSetNewton:
             status = Status.INTERRUPTED
         if prepared is not None:
             prepared.left.update({c: part.point for c, part in enumerate(parts) if part.point is not None})
-        best = join_outputs([part.best for part in parts])
+        best = join_outputs([part.best() for part in parts])
         del parts  # whose points need much memory
         if status is Status.STALLED:
             status = SemismoothNewton().improve(_plain(program), journal, best)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.columns import Columns
+from convexsnn.rowwise import blocks_of_rows
 from convexsnn.solvers.active_set.gram import entries_between, row_blocks, weighted_gram
 from convexsnn.solvers.active_set.picked import PickedColumns
 
@@ -23,10 +25,19 @@ Picked = Columns | PickedColumns
 
 
 class BlockCurvature(Protocol):
-    """Curvatures h of n rows, at least 0."""
+    """Curvatures h of n rows, at least 0.
 
-    def values(self) -> Tensor:
-        """h, of shape (n,)."""
+    Attributes
+    ----------
+    dtype : torch.dtype
+        Of the curvatures, and of products.
+    """
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+    def __len__(self) -> int: ...
+    def of_rows(self, rows: slice) -> Tensor:
+        """Those of some rows, in float64."""
         ...
 
     def gram(self, left: Picked, right: Picked) -> Tensor:
@@ -40,9 +51,17 @@ class PlainCurvature:
 
     h: Tensor
 
-    def values(self) -> Tensor:
-        """The numbers themselves."""
-        return self.h
+    @property
+    def dtype(self) -> torch.dtype:
+        """See `BlockCurvature`."""
+        return self.h.dtype
+
+    def __len__(self) -> int:
+        return len(self.h)
+
+    def of_rows(self, rows: slice) -> Tensor:
+        """See `BlockCurvature`."""
+        return self.h[rows].to(torch.float64)
 
     def gram(self, left: Picked, right: Picked) -> Tensor:
         """See `BlockCurvature`."""
@@ -59,7 +78,6 @@ class RoundedCurvature:
     ----------
     parts : list of (float, int8 tensor of shape (n,))
     dtype : torch.dtype
-        Of the curvatures, and of products.
     """
 
     parts: list[tuple[float, Tensor]]
@@ -68,17 +86,24 @@ class RoundedCurvature:
     @classmethod
     def of(cls, h: Tensor) -> RoundedCurvature:
         """From numbers (n,), at least 0."""
-        rest, unit = h.to(torch.float64), float(h.max()) / LARGEST if len(h) else 0.0
-        enough, parts = LOST * float(rest.sum()), []
-        while float(rest.abs().sum()) > enough:
-            digit = (rest / unit).round()
-            parts.append((unit, digit.to(torch.int8)))
-            rest, unit = rest - unit * digit, unit / LARGEST
-        return cls(parts or [(0.0, torch.zeros_like(h, dtype=torch.int8))], h.dtype)
+        found, enough = cls([], h.dtype), LOST * float(h.sum(dtype=torch.float64))
+        unit, left = float(h.max()) / LARGEST if len(h) else 0.0, math.inf
+        while left > enough:
+            digits, left = torch.zeros_like(h, dtype=torch.int8), 0.0
+            for rows in blocks_of_rows(len(h)) if unit > 0.0 else []:
+                rest = h[rows].to(torch.float64) - found.of_rows(rows)
+                digits[rows] = rounded = (rest / unit).round()
+                left += float((rest - unit * rounded).abs().sum())
+            found.parts.append((unit, digits))
+            unit /= LARGEST
+        return found
 
-    def values(self) -> Tensor:
-        """The curvatures after rounding."""
-        return torch.stack([unit * digit.to(self.dtype) for unit, digit in self.parts]).sum(dim=0)
+    def __len__(self) -> int:
+        return len(self.parts[0][1])
+
+    def of_rows(self, rows: slice) -> Tensor:
+        """See `BlockCurvature`; after rounding."""
+        return sum((unit * digits[rows].to(torch.float64) for unit, digits in self.parts), start=torch.zeros(()))
 
     def gram(self, left: Picked, right: Picked) -> Tensor:
         """See `BlockCurvature`; of 0/1 columns."""
@@ -86,8 +111,8 @@ class RoundedCurvature:
         for rows in row_blocks(left.shape[0], max(LEAST_COLUMNS, left.shape[1] + right.shape[1])):
             first = entries_between(left, rows, torch.int8)
             second = first if left is right else entries_between(right, rows, torch.int8)
-            for unit, digit in self.parts:
-                total += unit * _product(first * digit[rows], second.T).to(self.dtype)
+            for unit, digits in self.parts:
+                total += unit * _product(first * digits[rows], second.T).to(self.dtype)
         return total
 
 

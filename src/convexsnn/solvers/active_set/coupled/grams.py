@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from convexsnn.ranks import Ranks, dealt
+from convexsnn.rowwise import blocks_of_rows
 from convexsnn.solvers.active_set.coupled.block_curvature import BlockCurvature, PlainCurvature, RoundedCurvature
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
 from convexsnn.solvers.active_set.gram import area, put_tile, tiles
@@ -92,9 +93,8 @@ class _Block(NamedTuple):
 
 def _begin(columns: Tensor, numbers: Tensor, curvature: BlockCurvature, kept: _Block | None) -> _Block:
     """A block with what is known of it from the one of the step before, if that is of use."""
-    h = curvature.values()
-    matrix = h.new_zeros(len(numbers), len(numbers))
-    if kept is None or _differ(h, kept.curvature.values()):
+    matrix = torch.zeros(len(numbers), len(numbers), dtype=curvature.dtype, device=numbers.device)
+    if kept is None or _differ(kept.curvature, curvature):
         return _Block(columns, numbers, curvature, matrix, matrix[:0, :0])
     known = torch.isin(numbers, kept.numbers)
     place = torch.searchsorted(kept.numbers, numbers[known])
@@ -102,9 +102,16 @@ def _begin(columns: Tensor, numbers: Tensor, curvature: BlockCurvature, kept: _B
     return _Block(columns[order], numbers[order], kept.curvature, matrix, kept.matrix[place][:, place])
 
 
-def _differ(h: Tensor, before: Tensor) -> bool:
+def _differ(before: BlockCurvature, now: BlockCurvature) -> bool:
     """Whether the curvature has changed by more than `DRIFT`."""
-    return before.dtype != h.dtype or float((h - before).abs().sum()) > DRIFT * float(before.sum())
+    if before.dtype != now.dtype:
+        return True
+    change = total = 0.0
+    for rows in blocks_of_rows(len(now)):
+        own = before.of_rows(rows)
+        change += float((now.of_rows(rows) - own).abs().sum())
+        total += float(own.sum())
+    return change > DRIFT * total
 
 
 def _fill(quadratic: Quadratic, blocks: list[_Block]) -> None:
