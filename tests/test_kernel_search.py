@@ -9,11 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convexsnn import KernelSearch, SpikingClassifier, SpikingRegressor, simulate
-from convexsnn.kernel_search.examples import mixed
+from convexsnn.columns import RealColumns
+from convexsnn.kernel_search.examples import mixed, noisy
+from convexsnn.kernel_search.exchange import Choice, exchanged
 from convexsnn.kernel_search.pricing import best_together
 from convexsnn.kernel_search.rates import rates
 from convexsnn.kernel_search.readout import AnsweredRows, KernelReadout
 from convexsnn.kernel_search.variation import by_delays, picked_kernels, varied
+from convexsnn.losses import Squared
+from convexsnn.penalties import Ridge
+from convexsnn.program import ConvexProgram
+from convexsnn.solvers import solve
 from convexsnn.storage import load_model, save_model
 from convexsnn.verification import verify
 from convexsnn.witnesses.kernels import KernelShape, kernels
@@ -138,3 +144,49 @@ def test_what_a_search_for_kernels_cannot_do_is_refused(changes, reason):
     y = np.repeat(y[:, None], 24, axis=1) if "per_step" in changes else y
     with pytest.raises(ValueError, match=reason):
         SpikingClassifier(witnesses=SMALL, **changes).fit(X, y)
+
+
+def test_columns_that_answer_together_are_found_by_exchange():
+    """A column near the target is taken first, though two others together are the target."""
+    rng = generator(3)
+    columns = torch.randn(200, 12, generator=rng, dtype=torch.float64)
+    targets = columns[:, 4:5] + columns[:, 9:10]
+    columns[:, 0] = targets[:, 0] + 0.3 * columns[:, 0]
+    values = RealColumns(columns.T.contiguous())
+    program = ConvexProgram(
+        values, targets, Squared(), Ridge(), 1e-3, torch.full((200,), 1.0 / 200.0, dtype=torch.float64)
+    )
+    assert sorted(exchanged(program, [], 2)) == [4, 9]
+    assert exchanged(program, [7], 3)[0] == 7
+    assert sorted(exchanged(program, [7], 3)) == [4, 7, 9]
+    assert sorted(exchanged(program, [], 20)) == list(range(12))
+
+
+@pytest.mark.parametrize("penalty", [0.001, 0.1])
+def test_the_worth_of_a_column_is_the_fall_of_the_objective(penalty):
+    rng = generator(0)
+    columns = torch.randn(40, 8, generator=rng, dtype=torch.float64)
+    targets = torch.randn(40, 3, generator=rng, dtype=torch.float64)
+    weights = torch.full((40,), 1.0 / 40.0, dtype=torch.float64)
+    program = ConvexProgram(RealColumns(columns.T.contiguous()), targets, Squared(), Ridge(), 2.0 * penalty, weights)
+
+    def objective(chosen):
+        return solve(replace(program, columns=program.columns.take(torch.tensor(chosen)))).certificate.primal
+
+    choice, chosen = replace(Choice.of(program), penalty=penalty), [2, 5, 6]
+    worths, losses = choice.worths(chosen), dict.fromkeys(chosen, 0.0)
+    for one in range(8):
+        expected = -1.0 if one in chosen else objective(chosen) - objective([*chosen, one])
+        assert float(worths[one]) == pytest.approx(expected, abs=1e-5)
+    for one in chosen:
+        losses[one] = objective([other for other in chosen if other != one]) - objective(chosen)
+    assert choice.by_loss(chosen) == sorted(chosen, key=lambda one: losses[one])
+
+
+def test_noisy_sequences_end_where_those_do_they_are_made_of():
+    sequences = draw_sequences(n=6, T=9, d=2, ragged=True)
+    made_up = noisy(sequences, generator(0))
+    assert len(made_up) == 3000
+    assert made_up.values.shape[1:] == (9, 2)
+    assert float(made_up.values[~made_up.shown].abs().max()) == 0.0
+    assert int(made_up.lengths.min()) >= int(sequences.lengths.min())

@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from convexsnn import Kernels, SpikingClassifier, SpikingRegressor
 from convexsnn.columns import BitColumns, Columns, RealColumns, pack_bits
 from convexsnn.families import Gaussian
-from convexsnn.kernel_search import made_up_for
+from convexsnn.kernel_search import exchanged, made_up_for
 from convexsnn.losses import LOSSES
 from convexsnn.penalties import PENALTIES, Ridge, norm_below
 from convexsnn.program import ConvexProgram
@@ -145,6 +145,30 @@ def test_made_up_sequences_choose_neurons_where_fewer_columns_than_sequences_are
     assert model.certificate_.support <= 10
     assert model.certificate_.relative_gap < 1e-9
     assert len(model.trained_.U) == 40  # the program has the real sequences alone
+
+
+@pytest.mark.parametrize("intercept", [True, False, "free"])
+def test_few_columns_are_chosen_one_by_one_where_sequences_are_many(intercept, monkeypatch):
+    X, y = waves(90)
+    settings = SMALL | {"witnesses": Kernels(last=100)}
+    left_out = SpikingClassifier(**settings, beta="path", columns=6, intercept=intercept).fit(X[:60], y[:60])
+    monkeypatch.setattr("convexsnn.elimination.LEAST_SEQUENCES", 60)
+    monkeypatch.setattr("convexsnn.elimination.MOST_SEQUENCES", 50)
+    monkeypatch.setattr("convexsnn.kernel_search.examples.NOISY", 70)
+    asked = []
+
+    def watched(program, first, most):
+        asked.append((program.n_rows, len(first), most))
+        return exchanged(program, first, most)
+
+    monkeypatch.setattr("convexsnn.elimination.exchanged", watched)
+    model = SpikingClassifier(**settings, beta="path", columns=6, intercept=intercept).fit(X[:60], y[:60])
+    assert asked == [(50 + 70, int(bool(intercept)), 6)]
+    assert model.certificate_.support <= 6
+    assert model.certificate_.relative_gap < 1e-9
+    assert len(model.trained_.U) == 60  # the program has the real sequences alone
+    assert verify(model.trained_, model.certificate_, model.problem(X[:60], y[:60])).problems == ()
+    assert model.score(X[60:], y[60:]) >= left_out.score(X[60:], y[60:])
 
 
 @pytest.mark.parametrize(("count", "outputs", "free"), [(20, 2, False), (40, 3, True)])

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from convexsnn.columns import RealColumns
-from convexsnn.kernel_search import joined_weights, made_up_for
+from convexsnn.kernel_search import exchanged, joined_weights, made_up_for, noisy
+from convexsnn.kernel_search.rates import rates
 from convexsnn.leave_one_out import solved
 from convexsnn.network import Hidden
 from convexsnn.notices import warn
 from convexsnn.program import ConvexProgram
+from convexsnn.readouts import Rate
 from convexsnn.reconstruction.pruning import keep_neurons
 from convexsnn.regularisation import Regularisation
 from convexsnn.selection import Fitted, betas_of, point_of
@@ -28,6 +30,8 @@ from convexsnn.training import SimulatedColumns, Trained
 
 # The columns that a round keeps, as a share of those in use.
 KEPT = 0.7
+# Up to so many columns are chosen one by one, where there are so many sequences, on at most so many of them.
+FEW, LEAST_SEQUENCES, MOST_SEQUENCES = 100, 1000, 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,9 @@ class Elimination:
         Few sequences say little of a neuron. With a seed they are joined by made-up ones (`made_up_for`), and neurons
         are left out so that the rest answers to all of them as the fit with all columns does. Then the weights are
         solved for on the real sequences and their own targets. It is done where fewer columns are allowed than there
-        are sequences.
+        are sequences. With 1000 sequences or more, and up to 100 columns of rates, columns are not left out step by
+        step. They are chosen one by one, and exchanged (`kernel_search.exchanged`), also by made-up sequences.
+        Then beta is picked from all of the path.
 
     References
     ----------
@@ -89,6 +95,32 @@ class Elimination:
 
     def _narrowed(self, trained: Trained, beta: float, most: int) -> tuple[Tensor, float, Tensor]:
         """At most so many columns, the beta for them, and their weights."""
+        if (kept := self._chosen(trained, most)) is not None:
+            W = self.source.dictionary.to_columns(trained.W)[kept]
+            return kept, *self._solved(self.source.program, kept, beta, 0.0, W)
+        return self._left(trained, beta, most)
+
+    def _chosen(self, trained: Trained, most: int) -> Tensor | None:
+        """Columns that are chosen one by one, in ascending order; None where that is not done."""
+        source, program, given = self.source, self.source.program, self.source.problem.source
+        if self.seed is None or most > FEW or source.witnesses.readout != Rate() or source.problem.every_step:
+            return None
+        if not isinstance(given, Sequences) or len(given) < LEAST_SEQUENCES:
+            return None
+        generator = torch.Generator().manual_seed(self.seed)
+        some = torch.randperm(len(given), generator=generator)[:MOST_SEQUENCES].sort().values.to(program.columns.device)
+        features = rates(source.witnesses.to("cpu"), noisy(given, generator))
+        made_up = features[:, source.dictionary.neuron_of.cpu()].to(program.columns.device)
+        weights = program.row_weights[some] / program.row_weights[some].sum()
+        of_some = replace(
+            program, columns=program.columns.rows(some), targets=program.targets[some], row_weights=weights
+        )
+        joined = self._joined(of_some, trained, made_up)
+        first = [int(source.dictionary.column_of[-1])] if source.problem.intercept else []
+        return torch.tensor(exchanged(joined, first, most)).sort().values
+
+    def _left(self, trained: Trained, beta: float, most: int) -> tuple[Tensor, float, Tensor]:
+        """See `_narrowed`: what is left where columns are left out step by step."""
         source, program, least = self.source, self._answering(trained, most), trained.certificate.rho
         kept, W = torch.arange(program.n_columns), source.dictionary.to_columns(trained.W)
         if joined := program is not source.program:
@@ -113,8 +145,12 @@ class Elimination:
             return program
         made_up = made_up.to(source.witnesses.device, source.witnesses.dtype)
         features = torch.cat([part.features.to(torch.float64) for part in simulate_chunks(source.witnesses, made_up)])
-        columns = torch.cat([program.columns.dense(), features[:, source.dictionary.neuron_of]])
-        answers = columns @ source.dictionary.to_columns(trained.W)
+        return self._joined(program, trained, features[:, source.dictionary.neuron_of])
+
+    def _joined(self, program: ConvexProgram, trained: Trained, made_up: Tensor) -> ConvexProgram:
+        """The program with rows of made-up sequences, all of whose targets are what the fit answers."""
+        columns = torch.cat([program.columns.dense(), made_up])
+        answers = columns @ self.source.dictionary.to_columns(trained.W)
         weights = joined_weights(program.row_weights, len(made_up))
         return replace(program, columns=RealColumns(columns.T.contiguous()), targets=answers, row_weights=weights)
 

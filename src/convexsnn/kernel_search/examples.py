@@ -13,6 +13,8 @@ from convexsnn.sequences import Sequences
 
 # So many sequences suffice to tell kernels apart, or as many as have so many steps.
 ENOUGH, ENOUGH_STEPS = 1000, 60_000
+# So many are made up with noise, or as many as have so many steps; and the noise, as a share of a standard deviation.
+NOISY, NOISE = 3000, 0.3
 # A made-up sequence begins earlier or later by up to this share of the steps.
 SHIFT = 0.05
 
@@ -38,6 +40,15 @@ def made_up_for(sequences: Sequences, generator: torch.Generator) -> Sequences |
     """As many made-up sequences as are missing to tell kernels apart, float64 on the CPU; None where none are."""
     count = min(ENOUGH, ENOUGH_STEPS // sequences.n_steps) - len(sequences)
     return None if count <= 0 else mixed(sequences.to("cpu", torch.float64), count, generator)
+
+
+def noisy(sequences: Sequences, generator: torch.Generator) -> Sequences:
+    """Made-up sequences with noise in each number, float64 on the CPU."""
+    sequences = sequences.to("cpu", torch.float64)
+    made_up = mixed(sequences, min(NOISY, max(1, ENOUGH_STEPS // sequences.n_steps)), generator)
+    unit = sequences.values[sequences.shown].std(dim=0)
+    noise = torch.randn(made_up.values.shape, generator=generator, dtype=torch.float64)
+    return Sequences((made_up.values + NOISE * unit * noise) * made_up.shown.unsqueeze(2), made_up.lengths)
 
 
 def joined_weights(weights: Tensor, count: int) -> Tensor:
