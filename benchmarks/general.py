@@ -1,7 +1,7 @@
 """Estimators as they are on sequence data that nothing was tuned on: random, trained and searched neurons.
 
     python benchmarks/general.py [--data funnel order ...] [--witnesses gaussian search] [--effort 2e10 | --seconds 60]
-        [--depth 2 --recurrent]
+        [--depth 2] [--recurrent | --no-recurrent]
 
 Prints a Markdown table of test accuracies, columns and seconds of CPU time. One thread: set OMP_NUM_THREADS=1.
 """
@@ -99,7 +99,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--depth", type=int, default=SearchSettings.depth, help="layers of a searched network")
-    parser.add_argument("--recurrent", action="store_true", help="searched layers read their own spikes")
+    yes_or_no = argparse.BooleanOptionalAction
+    parser.add_argument("--recurrent", action=yes_or_no, help="searched layers read their own spikes")
     options = parser.parse_args()
     shape = {"depth": options.depth, "recurrent": options.recurrent}
     how = Search(effort=options.effort if options.seconds is None else None, seconds=options.seconds, **shape)

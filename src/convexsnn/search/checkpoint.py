@@ -13,6 +13,7 @@ from convexsnn.checkpoints import Contents, check_nothing_else, read_checkpoint,
 from convexsnn.checks import check_choice, check_integer, check_real
 from convexsnn.network import Hidden
 from convexsnn.neurons import RESETS
+from convexsnn.problem import Problem
 from convexsnn.reading import reading
 from convexsnn.readouts import as_readout
 from convexsnn.sealed import check_tensor
@@ -21,19 +22,20 @@ from convexsnn.search.dictionary import GIVEN, SearchDictionary
 from convexsnn.search.history import Round
 from convexsnn.search.oracles.credit import Credit
 from convexsnn.search.patterns import rebuilt, stored
-from convexsnn.search.state import SearchState, SearchTask, Settled
+from convexsnn.search.settings import SearchSettings
+from convexsnn.search.state import SearchState, Settled
 from convexsnn.tensors import describe_hidden, digest_of, rebuild_hidden
 
 # What is written, and the version of its form.
-KIND = "search 6"
+KIND = "search 7"
 COUNTS = ("owner", "place", "origin", "idle")
 POOL_TENSORS = (*COUNTS, "W")
 
 
-def search_identity(task: SearchTask, given: Hidden, seed: int) -> str:
+def search_identity(problem: Problem, settings: SearchSettings, given: Hidden, seed: int) -> str:
     """SHA-256 of everything that the course of a search depends on."""
-    settings = {name: value for name, value in vars(task.settings).items() if name not in task.settings.BUDGETS}
-    facts = (task.problem.digest, settings, seed, digest_of(given))
+    heeded = {name: value for name, value in vars(settings).items() if name not in settings.BUDGETS}
+    facts = (problem.digest, heeded, seed, digest_of(given))
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

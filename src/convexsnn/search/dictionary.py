@@ -77,6 +77,21 @@ class SearchDictionary:
         used = self.owner[self.weighty & (self.owner != GIVEN)].unique()
         return self.genomes.take(used) if self.genomes is not None and len(used) else None
 
+    @property
+    def as_given(self) -> SearchDictionary:
+        """The same columns, of which all are those of a given network: such pools may have branches of any shapes."""
+        if self.genomes is None:
+            return self
+        branches = tuple(self.genomes.branch(b, self.given.dtype) for b in range(len(self.genomes)))
+        found = self.given.n_last + self.owner * self.genomes.n_last + self.place
+        return replace(
+            self,
+            given=replace(self.given, branches=(*self.given.branches, *branches)),
+            genomes=None,
+            owner=torch.full_like(self.owner, GIVEN),
+            place=torch.where(self.owner == GIVEN, self.place, found),
+        )
+
     def take(self, mask: Tensor) -> SearchDictionary:
         """The columns of a bool mask, without the branches that no longer give any."""
         owner, genomes = self.owner[mask], self.genomes
@@ -201,10 +216,15 @@ def admit_hidden(
 
 
 def united(pool: SearchDictionary, other: SearchDictionary) -> SearchDictionary:
-    """The columns of both: those of `other` that `pool` has not follow, with weight zero."""
+    """The columns of both: those of `other` that `pool` has not follow, with weight zero.
+
+    Branches found of another shape than those of `pool` become given ones.
+    """
     new = torch.zeros(len(other), dtype=torch.bool)
     new[_unknown(pool, other.columns)] = True
     other = other.take(new)
+    if pool.genomes is not None and other.genomes is not None and pool.genomes.shape != other.genomes.shape:
+        other = other.as_given
     found, owner, place = other.owner != GIVEN, other.owner.clone(), other.place.clone()
     genomes = other.genomes if pool.genomes is None else pool.genomes
     if pool.genomes is not None and other.genomes is not None:

@@ -87,18 +87,22 @@ class Effort:
         return min(asked, int(LAST_STEP * self.total / self.branch))
 
     @property
+    def last_step(self) -> float:
+        """The share, as `spent` counts, of the last step of an attempt."""
+        return self.trials / self.simulations
+
+    @property
     def simulations(self) -> float:
         """Branches that all rounds together may run over the training rows."""
         return (1.0 - LAST_STEP) * self.total / self.branch
 
     def spent(self, history: tuple[Round, ...]) -> float:
-        """Share that rounds have spent of what there was for all but the last step."""
+        """Share that has been spent of what there was for all but the last step, on branches of any shape."""
         if not history:
             return 0.0
         settings, last = self.settings, history[-1]
         if settings.seconds is None:
-            pruned = (last.attempt - 1) * self.trials
-            most = (sum(entry.simulated for entry in history) + pruned) / self.simulations
+            most = sum(entry.steps for entry in history) / self.branch / self.simulations
         else:
             most = last.seconds / ((1.0 - LAST_STEP) * settings.seconds)
         return max(most, last.number / settings.rounds)

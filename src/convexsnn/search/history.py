@@ -42,6 +42,9 @@ class Round:
         Since the search began, over all its sittings.
     attempt : int
         The first search from nothing is 1.
+    steps : int
+        Neuron steps that this took, about. The first record of an attempt has those of the last step of the attempt
+        before.
     """
 
     number: int
@@ -57,6 +60,7 @@ class Round:
     validation_score: float | None
     seconds: float
     attempt: int = 1
+    steps: int = 0
 
     @property
     def relative_gap(self) -> float:
@@ -75,7 +79,7 @@ class Round:
         """Inverse of `to_dict`. Raises KeyError, TypeError or ValueError on fields of wrong names or types."""
         unbounded: dict[str, Any] = {name: -math.inf for name in ("dual", "global_bound") if fields[name] is None}
         entry = cls(**(fields | unbounded))
-        for name in ("number", "columns", "support", "simulated", "attempt"):
+        for name in ("number", "columns", "support", "simulated", "attempt", "steps"):
             check_integer(name, getattr(entry, name), minimum=0)
         for name in {"rho", "objective", "dual", "global_bound", "best_score", "seconds"} - unbounded.keys():
             check_real(name, getattr(entry, name))

@@ -70,14 +70,20 @@ def begin(task: SearchTask, pool: SearchDictionary, random: Tensor) -> SearchSta
     return SearchState(solved.pool, solved.U, {}, Credit.equal(task.settings.oracles), random, (entry,), stage=stage)
 
 
-def begin_again(task: SearchTask, pool: SearchDictionary, state: SearchState, started: float) -> SearchState:
-    """Another attempt from the dictionary that the search began with; chance goes on."""
+def begin_again(
+    task: SearchTask, pool: SearchDictionary, state: SearchState, started: float, pruned: int
+) -> SearchState:
+    """Another attempt from the dictionary that the search began with; chance goes on.
+
+    The last step of the attempt before took `pruned` neuron steps.
+    """
     first, before = begin(task, pool, state.random), state.history[-1]
     entry = replace(
         first.history[0],
         number=before.number + 1,
         seconds=time.perf_counter() - started,
         attempt=before.attempt + 1,
+        steps=pruned,
     )
     return replace(first, history=(*state.history, entry), settled=state.settled)
 
@@ -126,7 +132,7 @@ def _find(task: SearchTask, state: SearchState, generator: torch.Generator) -> R
     settings, pool = task.settings, state.pool
     pricing = DualPricing(task.runner, (state.U / task.rho_at(state.stage)).to(torch.float32), task.norm)
     sample = pricing.sampled(task.effort.rows, generator) if task.effort.rows < len(pricing.U) else pricing
-    left = (1.0 - task.effort.spent(state.history)) * task.effort.simulations
+    left = (task.end - task.effort.spent(state.history)) * task.effort.simulations
     situation = Situation(
         task.problem,
         settings,
@@ -229,6 +235,7 @@ def _note(
     known = -math.inf if before is None or anew else before.global_bound
     if (anew or number % BOUND_EVERY == 0) and (cap := task.cap) is not None:
         known = max(known, _bound(task, solved, cap, anew))
+    simulated = sum(found.simulated.values())
     return Round(
         number=number,
         rho=solved.rho,
@@ -239,8 +246,9 @@ def _note(
         support=int(pool.weighty.sum()),
         best_score=found.best_score,
         admitted=admitted,
-        simulated=sum(found.simulated.values()),
+        simulated=simulated,
         validation_score=None if task.held is None else task.held.score(pool),
         seconds=seconds,
         attempt=1 if before is None else before.attempt,
+        steps=simulated * task.effort.branch,
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from convexsnn.caller import isolated, paced
-from convexsnn.certificate import relative_gap
 from convexsnn.checkpoints import resuming
 from convexsnn.checks import check_choice, check_integer
 from convexsnn.network import Hidden
@@ -24,7 +23,7 @@ from convexsnn.search.branches.variation import Variation, input_scale
 from convexsnn.search.checkpoint import read_state, search_identity, write_state
 from convexsnn.search.dictionary import SearchDictionary, dictionary_of
 from convexsnn.search.effort import Effort
-from convexsnn.search.endings.attempts import chosen, is_worth_another, settle, together
+from convexsnn.search.endings.attempts import chosen, current, is_worth_another, settle, together
 from convexsnn.search.history import Round
 from convexsnn.search.oracles import ORACLES
 from convexsnn.search.rounds import advance, begin, begin_again, lower
@@ -96,20 +95,23 @@ def search(
     view = problem.view(standardise=settings.standardise, centred=settings.delays == (0,))
     view = replace(view, delays=settings.delays)
     given = given if view.plain else view.blind(given)
-    task = _task(problem.seen(view), settings, torch.device(device), ranks)
-    of = "" if checkpoint is None else search_identity(task, given, seed)
+    tasks = _tasks(problem.seen(view), settings, torch.device(device), ranks)
+    if not _first(tasks[0], given).is_blank:
+        tasks = tasks[:1]
+    of = "" if checkpoint is None else search_identity(tasks[0].problem, settings, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
         with resuming():
             state = read_state(checkpoint, of)
     else:
         random = torch.Generator().manual_seed(seed).get_state()
-        state = begin(task, _first(task, given), random)
+        state = begin(tasks[0], _first(tasks[0], given), random)
     check_alike(state.random.numpy().tobytes(), "the state that the search goes on from", ranks)
     # Seconds are counted over all sittings.
     started = time.perf_counter() - state.history[-1].seconds
     try:
         _tell(on_round, state)
         while True:
+            task = current(tasks, state)
             if (stopped := _why_stop(task, state)) is None:
                 over = _stage_is_over(task, state)
                 state = lower(task, state, state.stage + 1, started) if over else advance(task, state, started)
@@ -118,15 +120,16 @@ def search(
                     state = lower(task, state, task.last_stage, started)
                     _tell(on_round, state)
                 state = replace(state, settled=(*state.settled, settle(task, state)))
-                if not is_worth_another(task, state) or not (first := _first(task, given)).is_blank:
+                if not is_worth_another(tasks, state) or not (first := _first(task, given)).is_blank:
                     break
-                state = begin_again(task, first, state, started)
+                pruned = task.effort.trials * task.effort.branch
+                state = begin_again(current(tasks, state), first, state, started, pruned)
             if checkpoint is not None and ranks.rank == 0:
                 write_state(checkpoint, state, of)
             _tell(on_round, state)
-        pool = chosen(task, together(task, state.settled), seed)
+        pool = chosen(tasks[0], together(tasks[0], state.settled), seed)
     except KeyboardInterrupt:
-        pool, stopped = (chosen(task, state.settled, seed) if state.settled else state.pool), INTERRUPTED
+        pool, stopped = (chosen(tasks[0], state.settled, seed) if state.settled else state.pool), INTERRUPTED
     network = pool.to_network()
     return Searched(replace(network, hidden=view.inside(network.hidden)), state.history, stopped)
 
@@ -163,42 +166,42 @@ def _given(settings: SearchSettings, problem: Problem, given: Hidden | None) -> 
     return given
 
 
-def _task(problem: Problem, settings: SearchSettings, device: torch.device, ranks: Ranks) -> SearchTask:
+def _tasks(problem: Problem, settings: SearchSettings, device: torch.device, ranks: Ranks) -> tuple[SearchTask, ...]:
+    """The search among branches of each shape that is tried."""
     architecture = settings.architecture(problem.input.n_features, every_step=problem.every_step)
     rows = problem.merged_rows(architecture.torch_dtype)
     scale = input_scale(rows.exact, settings.threshold if settings.neuron == "lif" else 1.0)
-    variation = Variation(architecture, settings.width, scale, settings.free_leak, settings.dyadic_leaks)
-    effort = Effort.of(settings, rows.exact, architecture.depth - 1, device)
     held = None
     runner = BranchRunner(rows.fast, architecture.read_by, architecture.torch_dtype, device, ranks)
     if problem.validation is not None:
         shown = prefixes_of(problem.validation.sequences, every_step=problem.every_step)
         held = Held(problem.validation, runner.over(shown))
-    return SearchTask(problem, rows, runner, variation, settings, effort, held)
+    tasks = []
+    for shape in settings.shapes:
+        architecture = shape.architecture(problem.input.n_features, every_step=problem.every_step)
+        variation = Variation(architecture, shape.width, scale, shape.free_leak, shape.dyadic_leaks)
+        effort = Effort.of(shape, rows.exact, architecture.depth - 1, device)
+        tasks.append(SearchTask(problem, rows, runner, variation, shape, effort, held))
+    return tuple(tasks)
 
 
 def _stage_is_over(task: SearchTask, state: SearchState) -> bool:
     """Whether to go on with a smaller rho: all but the last share most of the effort, and may need less."""
     if state.stage == task.last_stage:
         return False
-    # Of what the attempts before have left to this one.
-    before = task.effort.spent(tuple(e for e in state.history if e.attempt < state.history[-1].attempt))
-    late = (task.effort.spent(state.history) - before) / (1.0 - before) >= (1.0 - LAST_SHARE) * (
+    # Of what there is for this attempt.
+    before = task.before(state)
+    late = (task.effort.spent(state.history) - before) / (task.end - before) >= (1.0 - LAST_SHARE) * (
         state.stage + 1
     ) / task.last_stage
-    return late or state.idle >= min(STAGE_PATIENCE, task.settings.patience) or _reached(task, state)
-
-
-def _reached(task: SearchTask, state: SearchState) -> bool:
-    last = state.history[-1]
-    return relative_gap(last.objective, last.global_bound) <= task.settings.round_tol
+    return late or state.idle >= min(STAGE_PATIENCE, task.settings.patience) or task.reached(state)
 
 
 def _why_stop(task: SearchTask, state: SearchState) -> str | None:
     """Why the search is over, in words; None while it is not."""
     settings, last = task.settings, state.history[-1]
     final = state.stage == task.last_stage
-    if final and _reached(task, state):
+    if final and task.reached(state):
         return f"the objective is within {settings.round_tol:g} of what no network goes below"
     if final and state.idle >= settings.patience:
         tried = sum(entry.simulated for entry in state.history[-settings.patience :])
@@ -208,7 +211,7 @@ def _why_stop(task: SearchTask, state: SearchState) -> str | None:
         )
     if last.number >= settings.rounds:
         return f"{settings.rounds} rounds are done"
-    if task.effort.spent(state.history) >= 1.0:
+    if task.effort.spent(state.history) >= task.end:
         if settings.seconds is not None:
             return f"{settings.seconds:g} seconds are over"
         return f"the effort of {task.effort.total:g} neuron steps is spent"

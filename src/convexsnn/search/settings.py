@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 from convexsnn.checks import (
     check_flag,
@@ -20,6 +20,8 @@ from convexsnn.readouts import Readout, as_readout
 from convexsnn.search.branches.reading import check_scored
 from convexsnn.witnesses.architecture import Architecture, NeuronKind
 
+# The shapes of branches that are tried where neither `depth` nor `recurrent` is given: their values.
+SHAPES = ((3, False), (2, True))
 COUNTS = ("last", "width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury")
 
 
@@ -29,8 +31,10 @@ class SearchSettings:
 
     Attributes
     ----------
-    depth : int
-        The network has this many layers L, counting the linear output: at least 2.
+    depth : int, optional
+        The network has this many layers L, counting the linear output: at least 2. Without a value it has 3. A search
+        from nothing that is given neither `depth` nor `recurrent` tries two shapes: 3 layers without recurrent weights,
+        and then 2 with them. Each has half of the effort.
     last : int
         This is P_last in rho = beta / sqrt(P_last). The network may end with any number of neurons.
     neuron : {"lif", "threshold"}
@@ -46,8 +50,9 @@ class SearchSettings:
     reset : {"soft", "hard", "none", "delayed"}
         When a LIF neuron fires, its membrane potential falls by the threshold (soft), falls to 0 (hard) or stays
         (none). With delayed it falls by the threshold one step later.
-    recurrent : bool
-        Every hidden layer also reads its own spikes of the step before.
+    recurrent : bool, optional
+        Every hidden layer also reads its own spikes of the step before. Without a value it does not, unless two shapes
+        are tried.
     bias : bool
         Every hidden neuron has a bias.
     readout : {"spike", "membrane", "rate", "count", "leaky"}
@@ -96,9 +101,10 @@ class SearchSettings:
     max_columns : int, optional
         The search ends when this many columns carry weight.
     attempts : int
-        The search begins from nothing at most this many times. It begins again if validation data are given and enough
-        effort is left. The attempt with the best validation score is kept. If the columns of all attempts together give
-        a better score, these are kept instead.
+        The search begins from nothing at most this many times. It begins again if there is another shape to try, or if
+        validation data are given and enough effort is left. The attempt with the best validation score is kept. If the
+        columns of all attempts together give a better score, these are kept instead. Without validation data the
+        objective takes the place of the score.
     jury : int
         The search does not begin again after this many attempts with a perfect validation score. If several attempts
         have the best score, it keeps the one whose answers agree most with those of all attempts. The answers are
@@ -120,14 +126,14 @@ class SearchSettings:
         The oracle "ascent" silences this share of the spikes while it trains a branch. Small blocks need less.
     """
 
-    depth: int = 3
+    depth: int | None = None
     last: int = 512
     neuron: NeuronKind = "lif"
     leak: float | None = None
     dyadic_leaks: bool = False
     threshold: float = 1.0
     reset: Reset = "soft"
-    recurrent: bool = False
+    recurrent: bool | None = None
     bias: bool = True
     readout: str | Readout = "membrane"
     standardise: bool = False
@@ -162,14 +168,16 @@ class SearchSettings:
     def __post_init__(self) -> None:
         for name in (*COUNTS, "rounds", "block"):
             check_integer(name, getattr(self, name))
-        for flag in ("recurrent", "bias", "standardise", "slim", "dyadic_leaks"):
+        for flag in ("bias", "standardise", "slim", "dyadic_leaks"):
             check_flag(flag, getattr(self, flag))
+        if self.recurrent is not None:
+            check_flag("recurrent", self.recurrent)
         check_scored(as_readout(self.readout))
         if not isinstance(self.readout, str):
             object.__setattr__(self, "readout", as_readout(self.readout))
         object.__setattr__(self, "delays", check_delays(self.delays))
-        check_integer("depth", self.depth, minimum=2)
-        branch = lambda width: 4 * width * (1 + (self.depth - 2) * width)  # noqa: E731 - bytes, in float32
+        depth = SHAPES[0][0] if self.depth is None else check_integer("depth", self.depth, minimum=2)
+        branch = lambda width: 4 * width * (1 + (depth - 2) * width)  # noqa: E731 - bytes, in float32
         check_memory("population, depth and width ask for branches", self.population * branch(self.width))
         check_memory("block and depth ask for a branch", branch(self.block))
         self.architecture(n_features=1, every_step=False)
@@ -198,6 +206,15 @@ class SearchSettings:
             check_heeded(self, ("jury",), "with attempts=1")
 
     @property
+    def shapes(self) -> tuple[Self, ...]:
+        """The same settings with each shape of branches that is tried, one after another."""
+        if self.depth is None and self.recurrent is None:
+            return tuple(replace(self, depth=depth, recurrent=recurrent) for depth, recurrent in SHAPES)
+        depth, recurrent = SHAPES[0]
+        depth = depth if self.depth is None else self.depth
+        return (replace(self, depth=depth, recurrent=recurrent if self.recurrent is None else self.recurrent),)
+
+    @property
     def n_simulated(self) -> int:
         """Neurons that are simulated at once: the last layers of a population."""
         return max(self.last, self.population * self.width)
@@ -213,10 +230,14 @@ class SearchSettings:
         return self.neuron == "lif" and self.leak is None
 
     def architecture(self, n_features: int, *, every_step: bool) -> Architecture:
-        """The shape of a searched branch, apart from its numbers of neurons, for input of `n_features` features."""
+        """The shape of a searched branch, apart from its numbers of neurons, for input of `n_features` features.
+
+        Where two shapes are tried it is the first.
+        """
+        depth, recurrent = SHAPES[0]
         return Architecture(
             n_features=n_features,
-            depth=self.depth,
+            depth=depth if self.depth is None else self.depth,
             branches=1,
             hidden=self.width,
             last=self.width,
@@ -224,7 +245,7 @@ class SearchSettings:
             leak=Architecture.leak if self.leak is None else self.leak,
             threshold=self.threshold,
             reset=self.reset,
-            recurrent=self.recurrent,
+            recurrent=recurrent if self.recurrent is None else self.recurrent,
             bias=self.bias,
             readout=self.readout,
             every_step=every_step,

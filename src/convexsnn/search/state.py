@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from convexsnn.certificate import relative_gap
 from convexsnn.columns import Columns
 from convexsnn.merged import MergedRows
 from convexsnn.network import Network
@@ -68,6 +69,8 @@ class SearchTask:
     settings : SearchSettings
     effort : Effort
     held : Held or None
+    end : float
+        Share of the effort at which an attempt is over.
     """
 
     problem: Problem
@@ -77,6 +80,7 @@ class SearchTask:
     settings: SearchSettings
     effort: Effort
     held: Held | None
+    end: float = 1.0
 
     @property
     def norm(self) -> Norm:
@@ -97,6 +101,17 @@ class SearchTask:
         """Columns have entries from 0 to this number, whatever the branch; None where nothing is known."""
         return self.runner.readout.cap(self.problem.input.n_steps, self.runner.dtype)
 
+    def reached(self, state: SearchState) -> bool:
+        """Whether the objective is about what no network goes below."""
+        last = state.history[-1]
+        return relative_gap(last.objective, last.global_bound) <= self.settings.round_tol
+
+    def before(self, state: SearchState) -> float:
+        """The share of the effort that the attempts before the current one have spent."""
+        attempt = state.history[-1].attempt
+        begun = next(i for i, entry in enumerate(state.history) if entry.attempt == attempt)
+        return self.effort.spent(state.history[:begun])
+
     @property
     def last_stage(self) -> int:
         """Number of the stage with which the search ends."""
@@ -112,7 +127,7 @@ class Settled:
     pool : SearchDictionary
         After the last step.
     score : float
-        Its validation score; 0 without validation data.
+        Its validation score; without validation data minus its objective.
     """
 
     pool: SearchDictionary

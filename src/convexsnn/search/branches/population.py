@@ -69,6 +69,11 @@ class Population:
         return len(self.layers[0].weight)
 
     @property
+    def shape(self) -> tuple[tuple[int, int, bool], ...]:
+        """Of each layer its inputs, its neurons, and whether they hear one another. Equal ones can be joined."""
+        return tuple((*layer.weight.shape[1:], layer.recurrent is not None) for layer in self.layers)
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return self.layers[0].weight.device

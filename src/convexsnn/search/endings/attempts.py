@@ -1,6 +1,9 @@
-"""Several attempts of a search: when to begin another, and what to keep of all."""
+"""Several attempts of a search: which shape each has, when to begin another, and what to keep of all."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -25,31 +28,65 @@ STEPS_AT_ONCE = 200_000
 def settle(task: SearchTask, state: SearchState) -> Settled:
     """The result of an attempt, with fewer columns where the validation score does not fall, and fewer connections."""
     pool = slim(task, state.pool) if task.settings.slim else state.pool
-    return _scored(task, prune(task, pool, task.effort.trials, state.generator))
+    pool = prune(task, pool, task.effort.trials, state.generator)
+    return _scored(task, pool, state.history[-1].objective)
 
 
-def is_worth_another(task: SearchTask, state: SearchState) -> bool:
+def shapes_of(scores: Sequence[float], count: int) -> list[int]:
+    """Numbers of the shapes of attempts with these scores, and of the attempt after them.
+
+    Each of `count` shapes is tried once, until one is right on all validation data. Further attempts have the shape
+    that has scored best.
+    """
+    numbers = [0]
+    for made in range(1, len(scores) + 1):
+        best = max(range(made), key=scores.__getitem__)
+        numbers.append(made if made < count and scores[best] < PERFECT else numbers[best])
+    return numbers
+
+
+def current(tasks: Sequence[SearchTask], state: SearchState) -> SearchTask:
+    """The search among branches of the current attempt's shape, as far as the attempt goes.
+
+    What the attempts before have left is shared equally with those to come on other shapes.
+    """
+    task = tasks[shapes_of([one.score for one in state.settled], len(tasks))[-1]]
+    others = _untried(tasks, state.settled) - 1
+    if others <= 0:
+        return task
+    before = task.before(state)
+    left = 1.0 - before - others * task.effort.last_step
+    return replace(task, end=before + left / (1 + others))
+
+
+def is_worth_another(tasks: Sequence[SearchTask], state: SearchState) -> bool:
     """Whether to begin again from nothing: attempts that all learned the rows may differ in their validation score.
 
-    Where one is right on all of them, others are only begun if they suffice for a majority.
+    Where one is right on all of them, others are only begun if they suffice for a majority. Shapes that are still to be
+    tried have effort of their own, unless the objective cannot be lower.
     """
-    made, jury = len(state.settled), task.settings.jury
-    right = sum(settled.score >= PERFECT for settled in state.settled)
+    task, made, spent = tasks[0], len(state.settled), tasks[0].effort.spent(state.history)
+    if _untried(tasks, state.settled):
+        return spent < 1.0 and (task.held is not None or not task.reached(state))
+    right, jury = sum(settled.score >= PERFECT for settled in state.settled), task.settings.jury
     more = max(1, min(jury, LEAST_VOICES) - made) if right else 1
     if task.held is None or right >= jury or made + more > task.settings.attempts:
         return False
-    return task.effort.spent(state.history) * (1.0 + more / made) <= 1.0
+    return spent * (1.0 + more / made) <= 1.0
 
 
 def together(task: SearchTask, settled: tuple[Settled, ...]) -> tuple[Settled, ...]:
-    """The attempts and, where none is right on all validation data, the program over the columns of all of them."""
-    if len(settled) < 2 or max(one.score for one in settled) >= PERFECT:
+    """The attempts and, where none is right on all validation data, what all their columns give, if better."""
+    best = max(one.score for one in settled)
+    if len(settled) < 2 or best >= PERFECT:
         return settled
     pool = settled[0].pool
     for one in settled[1:]:
         pool = united(pool, one.pool)
-    pool = solve_dictionary(task, pool, task.problem.rho, float("inf")).pool
-    return *settled, _scored(task, slim(task, pool) if task.settings.slim else pool.take(pool.weighty))
+    solved = solve_dictionary(task, pool, task.problem.rho, float("inf"))
+    fewer = slim(task, solved.pool) if task.settings.slim else solved.pool
+    both = _scored(task, fewer.take(fewer.weighty), solved.objective)
+    return (*settled, both) if both.score > best else settled
 
 
 def chosen(task: SearchTask, settled: tuple[Settled, ...], seed: int) -> SearchDictionary:
@@ -66,8 +103,15 @@ def chosen(task: SearchTask, settled: tuple[Settled, ...], seed: int) -> SearchD
     return settled[max(equals, key=lambda i: (voices[i], -len(settled[i].pool)))].pool
 
 
-def _scored(task: SearchTask, pool: SearchDictionary) -> Settled:
-    return Settled(pool, 0.0 if task.held is None else task.held.score(pool))
+def _untried(tasks: Sequence[SearchTask], settled: Sequence[Settled]) -> int:
+    """How many shapes are still to be tried after the settled attempts."""
+    if any(one.score >= PERFECT for one in settled):
+        return 0
+    return max(0, min(len(tasks), tasks[0].settings.attempts) - len(settled))
+
+
+def _scored(task: SearchTask, pool: SearchDictionary, objective: float) -> Settled:
+    return Settled(pool, -objective if task.held is None else task.held.score(pool))
 
 
 def _agreement(task: SearchTask, pools: list[SearchDictionary], seed: int) -> list[float]:
