@@ -14,7 +14,7 @@ from convexsnn.search import SearchSettings
 from convexsnn.search.branches.runner import BranchRunner
 from convexsnn.search.dictionary import admit, dictionary_of, united
 from convexsnn.search.effort import LAST_STEP, ROUND
-from convexsnn.search.endings.attempts import shapes_of, together
+from convexsnn.search.endings.attempts import EARLY_SHARE, shapes_of, together
 from convexsnn.sequences import as_sequences
 from convexsnn.simulation import scores as score_outputs
 from convexsnn.witnesses import Architecture, gaussian
@@ -65,9 +65,10 @@ def test_both_shapes_are_tried_within_the_effort(data, validated):
     found = run(sequences, targets, settings=how, validation=held if validated else None)
     steps = {k: sum(entry.steps for entry in found.history if entry.attempt == k) for k in (1, 2)}
     assert {entry.attempt for entry in found.history} == {1, 2}
-    # Each has half of the effort, up to a round; that of the last step of the second is not in the history.
-    assert steps[1] == pytest.approx((0.5 - LAST_STEP) * effort + 0.5 * LAST_STEP * effort, abs=2 * ROUND * effort)
-    assert steps[2] == pytest.approx(0.5 * effort, abs=2 * ROUND * effort)
+    # The first has a third of the effort, up to a round. The last step of the second is not in the history.
+    third = (1.0 - 2 * LAST_STEP) * EARLY_SHARE * effort
+    assert steps[1] == pytest.approx(third, abs=2 * ROUND * effort)
+    assert steps[2] == pytest.approx((1.0 - LAST_STEP) * effort - third, abs=2 * ROUND * effort)
     assert sum(steps.values()) <= (1.0 - LAST_STEP + 2 * ROUND) * effort
     assert found.network.equals(run(sequences, targets, settings=how, validation=held if validated else None).network)
 

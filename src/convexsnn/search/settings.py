@@ -34,7 +34,7 @@ class SearchSettings:
     depth : int, optional
         The network has this many layers L, counting the linear output: at least 2. Without a value it has 3. A search
         from nothing that is given neither `depth` nor `recurrent` tries two shapes: 3 layers without recurrent weights,
-        and then 2 with them. Each has half of the effort.
+        and then 2 with them. The first has a third of the effort.
     last : int
         This is P_last in rho = beta / sqrt(P_last). The network may end with any number of neurons.
     neuron : {"lif", "threshold"}

@@ -21,6 +21,9 @@ from convexsnn.search.state import SearchState, SearchTask, Settled
 PERFECT = 1.0
 # With fewer voices there is no majority.
 LEAST_VOICES = 3
+# What an attempt has of the effort that is left, where another shape is still to be tried. Three attempts of this size
+# fit into the effort, so that there may be a majority of attempts that are right on all validation data.
+EARLY_SHARE = 1.0 / 3.0
 # Of probes: a dictionary of all their rows would be larger than that of the training data.
 STEPS_AT_ONCE = 200_000
 
@@ -48,7 +51,7 @@ def shapes_of(scores: Sequence[float], count: int) -> list[int]:
 def current(tasks: Sequence[SearchTask], state: SearchState) -> SearchTask:
     """The search among branches of the current attempt's shape, as far as the attempt goes.
 
-    What the attempts before have left is shared equally with those to come on other shapes.
+    Where another shape is still to be tried, it has a share of what the attempts before have left.
     """
     task = tasks[shapes_of([one.score for one in state.settled], len(tasks))[-1]]
     others = _untried(tasks, state.settled) - 1
@@ -56,7 +59,7 @@ def current(tasks: Sequence[SearchTask], state: SearchState) -> SearchTask:
         return task
     before = task.before(state)
     left = 1.0 - before - others * task.effort.last_step
-    return replace(task, end=before + left / (1 + others))
+    return replace(task, end=before + EARLY_SHARE * left)
 
 
 def is_worth_another(tasks: Sequence[SearchTask], state: SearchState) -> bool:
