@@ -69,7 +69,7 @@ class Population:
         return len(self.layers[0].weight)
 
     @property
-    def shape(self) -> tuple[tuple[int, int, bool], ...]:
+    def shape(self) -> tuple[tuple[int, ...], ...]:
         """Of each layer its inputs, its neurons, and whether they hear one another. Equal ones can be joined."""
         return tuple((*layer.weight.shape[1:], layer.recurrent is not None) for layer in self.layers)
 

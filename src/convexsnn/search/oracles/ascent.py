@@ -73,8 +73,9 @@ class Ascent:
 def epoch_cost(situation: Situation) -> int:
     """How many small branches could be scored in the time of one pass over the training sequences."""
     settings, sequences = situation.settings, situation.problem.input
-    fans = [sequences.n_features, *[settings.block] * (settings.depth - 2)]
-    fed_back = settings.block if settings.recurrent else 0
+    shape = situation.variation.architecture
+    fans = [sequences.n_features, *[settings.block] * (shape.depth - 2)]
+    fed_back = settings.block if shape.recurrent else 0
     cost = sum(PASSES + (fan + fed_back) / INPUTS_A_STEP for fan in fans)
     return math.ceil(int(sequences.lengths.sum()) * settings.block * cost / situation.branch)
 
