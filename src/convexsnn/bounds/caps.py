@@ -18,7 +18,7 @@ from convexsnn.bounds.rows import sum_groups
 from convexsnn.bounds.softmax_caps import softmax_dual, softmax_scores
 from convexsnn.losses import CrossEntropy, Loss, head_blocks, is_hinge
 from convexsnn.program import ConvexProgram
-from convexsnn.rowwise import blocks_of_rows, by_rows
+from convexsnn.rowwise import blocks_of_groups, by_rows
 
 # Halvings of an interval: enough to reach neighbouring float64 numbers from any bracket met here.
 HALVINGS = 70
@@ -50,7 +50,7 @@ def capped_dual(program: ConvexProgram, groups: Tensor, rho: float) -> Tensor:
         return _hinge(program, groups, rho)
     if isinstance(program.loss, CrossEntropy):
         parts = [softmax_dual(Y, weights, groups, rho) for Y, weights in _heads(program)]
-        return torch.cat(parts, dim=1)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     return program.data_gradient(_separable_scores(program, groups, rho)[groups])
 
 
@@ -141,19 +141,12 @@ class _Part(NamedTuple):
 
 
 def _parts(program: ConvexProgram, groups: Tensor) -> list[_Part]:
-    """The groups, a block of them at a time, so that what is computed of them stays small."""
-    loss, Y, w, count = program.loss, program.targets, program.row_weights.unsqueeze(1), int(groups.max()) + 1
-    blocks = blocks_of_rows(count)
-    if len(blocks) == 1:
-        return [_Part(loss, Y, w, groups, count)]
-    order = None if bool((groups[1:] >= groups[:-1]).all()) else groups.argsort(stable=True)
-    ordered = groups if order is None else groups[order]
-    ends = torch.searchsorted(ordered, torch.tensor([block.stop for block in blocks])).tolist()
-    parts = []
-    for block, start, stop in zip(blocks, [0, *ends[:-1]], ends, strict=True):
-        rows = slice(start, stop) if order is None else order[start:stop]
-        parts.append(_Part(loss, Y[rows], w[rows], ordered[start:stop] - block.start, block.stop - block.start))
-    return parts
+    """The groups, a block of them at a time."""
+    Y, w = program.targets, program.row_weights.unsqueeze(1)
+    return [
+        _Part(program.loss, Y[block.rows], w[block.rows], block.groups, block.size)
+        for block in blocks_of_groups(groups)
+    ]
 
 
 def _scores_within(part: _Part, low_cap: Tensor, high_cap: Tensor) -> Tensor:

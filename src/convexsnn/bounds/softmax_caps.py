@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from convexsnn.bounds.rows import sum_groups
 from convexsnn.losses import CrossEntropy
-from convexsnn.rowwise import blocks_of_rows, by_rows
+from convexsnn.rowwise import blocks_of_groups, blocks_of_rows, by_rows
 
 # Steps of the search over caps, and halvings of the interval of each group's log-partition.
 STEPS, HALVINGS = 200, 55
@@ -50,14 +52,13 @@ def softmax_scores(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> Te
 
 def _distinct_scores(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> tuple[Tensor, Tensor]:
     """The same, as few distinct rows of scores and which of them each row has, (rows,)."""
-    w = weights.unsqueeze(1)
+    w, C = weights.unsqueeze(1), Y.shape[1]
     total = sum_groups(w, groups)
-    mixtures, inverse = _distinct(sum_groups(w * Y, groups).div_(total).numpy())
+    mixtures, inverse = _distinct(_mixtures(Y, w, groups))
     if mixtures.size > ENTRIES:
-        mixtures, inverse = _distinct(Y.numpy())
+        mixtures, inverse = _distinct(Y[rows].numpy() for rows in blocks_of_rows(len(Y)))
         total, groups = w, torch.arange(len(Y))
     mass = np.bincount(inverse, weights=total.numpy()[:, 0], minlength=len(mixtures))
-    C = Y.shape[1]
 
     def objective(caps: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         a, b = caps[:C], caps[C:]
@@ -75,11 +76,17 @@ def _distinct_scores(Y: Tensor, weights: Tensor, groups: Tensor, rho: float) -> 
     return torch.from_numpy(scores), torch.from_numpy(inverse)[groups]
 
 
-def _distinct(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The distinct rows up to rounding, and which of them each row is."""
+def _mixtures(Y: Tensor, w: Tensor, groups: Tensor) -> Iterator[NDArray[np.float64]]:
+    """The mixture of labels of each group, some groups at a time: (groups, C) in all."""
+    for rows, own, _ in blocks_of_groups(groups):
+        yield (sum_groups(w[rows] * Y[rows], own) / sum_groups(w[rows], own)).numpy()
+
+
+def _distinct(blocks: Iterable[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The distinct rows of all blocks up to rounding, and which of them each row is."""
     found, places = [], []
-    for block in blocks_of_rows(len(rows)):
-        distinct, inverse = np.unique(np.round(rows[block], 14), axis=0, return_inverse=True)
+    for rows in blocks:
+        distinct, inverse = np.unique(np.round(rows, 14), axis=0, return_inverse=True)
         places.append(inverse.reshape(-1) + sum(map(len, found)))
         found.append(distinct)
     distinct, merged = np.unique(np.concatenate(found), axis=0, return_inverse=True)

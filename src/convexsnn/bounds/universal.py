@@ -11,10 +11,10 @@ Omega >= N, no network has an objective F + rho Omega below its F + rho N, and t
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -43,15 +43,22 @@ class Universal:
     ----------
     bound : Bound
         No network has an objective below.
-    U : float64 tensor of shape (rows, C)
-        The dual vector that proves it: feasible for every pattern.
+    direction : float64 tensor of shape (rows, C)
+    times : float
+        The dual vector that proves it is `times` the direction.
     kappa : float
         Bound on Omega*(d^T U) / rho over all patterns for the first candidate, 0 without candidates.
     """
 
     bound: Bound
-    U: Tensor
+    direction: Tensor
+    times: float
     kappa: float
+
+    @property
+    def U(self) -> Tensor:
+        """The dual vector, feasible for every pattern."""
+        return self.direction * self.times
 
     @property
     def value(self) -> float:
@@ -84,14 +91,15 @@ def universal_bound(
     """
     program, groups = _bare(program, groups, largest)
     best, kappa = None, 0.0
-    for number, U in enumerate(itertools.chain(candidates, _own_candidates(program, groups))):
-        tried = _scaled(program, groups, U.cpu())
+    given = [partial(torch.Tensor.cpu, U) for U in candidates]
+    for number, make in enumerate([*given, *_own_candidates(program, groups)]):
+        tried = _scaled(program, groups, make())
         if number == 0 and candidates:
             kappa = tried.kappa
         if best is None or tried.bound.below > best.bound.below:
             best = tried
     assert best is not None
-    return Universal(best.bound, best.U * best.times, kappa)
+    return Universal(best.bound, best.U, best.times, kappa)
 
 
 def bound_of(program: ConvexProgram, groups: Tensor, U: Tensor, largest: float = 1.0) -> float:
@@ -112,17 +120,15 @@ def _of_patterns(program: ConvexProgram, largest: float) -> ConvexProgram:
     return program if largest == 1.0 else replace(program, rho=math.nextafter(program.rho / largest, 0.0))
 
 
-def _own_candidates(program: ConvexProgram, groups: Tensor) -> Iterator[Tensor]:
-    """Dual vectors to try beside those that are given."""
+def _own_candidates(program: ConvexProgram, groups: Tensor) -> list[Callable[[], Tensor]]:
+    """What makes dual vectors to try beside those that are given. Rows may be many, so there is one at a time."""
     C = program.n_outputs
     if not has_caps(program.loss):
-        yield program.data_gradient(torch.zeros_like(program.targets))
-    elif norm_below(program.penalty, "the universal bound").exponent(C) == 1.0:
-        yield capped_dual(program, groups, program.rho)
-    else:
-        # Vectors of max(P_c, N_c) <= r have a root of squares of at most sqrt(C) r, and may have one of r.
-        for k in range(4):
-            yield capped_dual(program, groups, program.rho * C ** (-k / 6))
+        return [partial(program.data_gradient, torch.zeros_like(program.targets))]
+    if norm_below(program.penalty, "the universal bound").exponent(C) == 1.0:
+        return [partial(capped_dual, program, groups, program.rho)]
+    # Vectors of max(P_c, N_c) <= r have a root of squares of at most sqrt(C) r, and may have one of r.
+    return [partial(capped_dual, program, groups, program.rho * C ** (-k / 6)) for k in range(4)]
 
 
 class _Tried(NamedTuple):

@@ -22,7 +22,7 @@ from convexsnn.losses import DirectedLoss, Loss
 from convexsnn.penalties import Norm, norm_below
 from convexsnn.program import ConvexProgram
 from convexsnn.rounding.products import Product, exact_product, exact_sums, exact_transposed
-from convexsnn.rowwise import blocks_of_rows, by_rows
+from convexsnn.rowwise import blocks_of_groups, blocks_of_rows, by_rows
 
 # What is allowed for a loss without bounds of its own, in units of rounding of the largest number met in a row.
 ROUGH = 256.0
@@ -121,15 +121,28 @@ def grouped_kappa(program: ConvexProgram, U: Tensor, groups: Tensor) -> float:
     |d^T U| of an output is at most the larger of the sums of positive and of negative parts over the groups: each is
     attained by a pattern.
     """
-    U = U.to(torch.float64)
-    rest, caps = completion(program, U), []
-    sizes = largest_of(U), 0.0 if rest is None else largest_of(rest)
+    U, loss, parts = U.to(torch.float64), program.loss, list[list[float]]()
+    for rows, own, _ in blocks_of_groups(groups):
+        some = U[rows]
+        rest = loss.completion(some, program.targets[rows]) if isinstance(loss, DirectedLoss) else None
+        parts.append(_sides_above(some, rest, own))
+    sides = [part[0] if len(part) == 1 else _sum_above(U.new_tensor(part)) for part in zip(*parts, strict=True)]
+    caps = U.new_tensor(sides).view(-1, 2).amax(dim=1)
+    return _over_rho(program, float(_norm(program).row_norm_within(caps)))
+
+
+def _sides_above(U: Tensor, rest: Tensor | None, groups: Tensor) -> list[float]:
+    """Upper bounds of the sums of positive, and of negative, parts of U + rest over the groups, output by output."""
+    sizes, found = (largest_of(U), 0.0 if rest is None else largest_of(rest)), []
     for c in range(U.shape[1]):
         output = slice(c, c + 1)
         sums = exact_sums(U[:, output], groups, sizes[0])
-        more = None if rest is None else exact_sums(rest[:, output], groups, sizes[1])
-        caps.append(max(_total_above(sums, more, 1.0), _total_above(sums, more, -1.0)))
-    return _over_rho(program, float(_norm(program).row_norm_within(U.new_tensor(caps))))
+        if rest is not None:
+            sums = sums.plus(exact_sums(rest[:, output], groups, sizes[1]))
+        for sign in (1.0, -1.0):
+            parts = (sign * (sums.head + sums.tail)).clamp(min=0.0) * (1.0 + 4.0 * UNIT) + sums.error
+            found.append(_sum_above(parts.squeeze(1)))
+    return found
 
 
 def _product_sizes(program: ConvexProgram, U: Tensor) -> Tensor:
@@ -164,14 +177,9 @@ def _completed(program: ConvexProgram, U: Tensor, linear: Callable[[Tensor], Pro
     return linear(U) if rest is None else linear(U).plus(linear(rest))
 
 
-def _total_above(sums: Product, more: Product | None, sign: float) -> float:
-    """An upper bound of the sum of the positive parts of sign * (sums + more), of shape (m, 1)."""
-
-    def above(rows: slice) -> Tensor:
-        own = sums.rows(rows) if more is None else sums.rows(rows).plus(more.rows(rows))
-        return (sign * (own.head + own.tail)).clamp(min=0.0) * (1.0 + 4.0 * UNIT) + own.error
-
-    return math.nextafter(_sum(by_rows(above, len(sums.head)).squeeze(1)), math.inf)
+def _sum_above(values: Tensor) -> float:
+    """An upper bound of the sum of values (n,)."""
+    return math.nextafter(_sum(values), math.inf)
 
 
 def _norm(program: ConvexProgram) -> Norm:
