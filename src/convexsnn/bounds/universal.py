@@ -56,7 +56,7 @@ class Universal:
     kappa: float
 
     @property
-    def U(self) -> Tensor:
+    def U(self) -> Tensor:  # noqa: N802 - as in theory.md
         """The dual vector, feasible for every pattern."""
         return self.direction * self.times
 
