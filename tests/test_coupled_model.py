@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from convexsnn.columns import BitColumns, RealColumns
@@ -14,7 +16,7 @@ from convexsnn.penalties import L1, RowGroup
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import SolverOptions, Status, solver_for
 from convexsnn.solvers.active_set import gram as blocks
-from convexsnn.solvers.active_set.coupled import block_curvature, unpacked
+from convexsnn.solvers.active_set.coupled import bit_products, block_curvature, unpacked
 from convexsnn.solvers.active_set.coupled.block_curvature import PlainCurvature, RoundedCurvature
 from convexsnn.solvers.active_set.coupled.block_inverse import BlockInverse
 from convexsnn.solvers.active_set.coupled.coarse import coarse_spaces
@@ -116,6 +118,44 @@ def test_blocks_of_bits_have_the_curvature_rounded_to_integers(fast: bool, monke
         assert torch.allclose(product, D.T @ (rounded.unsqueeze(1) * D[:, :3]), rtol=1e-14)
 
 
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 35), st.integers(0, 2**32 - 1))
+def test_products_by_tables_are_those_of_matrices(k: int, n: int, outputs: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    bits = torch.rand(k, n, generator=generator) < 0.5
+    # Small integers, so that float32 sums are exact.
+    X, Y = (torch.randint(-9, 9, (rows, outputs), generator=generator).to(torch.float32) for rows in (k, n))
+    groups, D, total = (
+        bit_products.grouped(bits.to(torch.uint8)),
+        bits.to(torch.float32).T,
+        bit_products.empty(k, outputs),
+    )
+    assert torch.equal(bit_products.multiplied(groups, X), D @ X)
+    for times in (1, 2):  # sums are added to what is there
+        bit_products.add_transposed(groups, Y, total)
+        assert torch.equal(torch.from_numpy(total)[:k, :outputs], times * (D.T @ Y))
+
+
+@pytest.mark.parametrize("most", [0, 2**25])
+@pytest.mark.parametrize("unpacked_bits", [0, 2**24])
+def test_many_rows_of_bits_are_multiplied_by_tables(
+    most: int, unpacked_bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacked, "GROUPED_BYTES", most)
+    monkeypatch.setattr(unpacked, "UNPACKED_BITS", unpacked_bits)
+    generator = torch.Generator().manual_seed(2)
+    bits = torch.rand(120, 9001, generator=generator) < 0.3
+    chosen = torch.arange(119, 60, -1)
+    S = torch.randn(9001, OUTPUTS, generator=generator, dtype=torch.float64)
+    curvature = CrossEntropy().curvature(S, torch.zeros_like(S))
+    X = torch.randn(len(chosen), OUTPUTS, generator=generator, dtype=torch.float64)
+    D = bits[chosen].to(torch.float64).T
+    expected = D.T @ curvature.apply(D @ X)
+    rounded = RowMatrices(*(part.to(torch.float32) for part in curvature[:2] if part is not None))
+    columns = UnpackedColumns(BitColumns.of(bits), chosen)
+    for _ in range(2):  # the second time from what was kept
+        assert torch.allclose(columns.hessian(rounded, X), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_columns_that_are_copied_a_few_rows_at_a_time_have_the_same_products(
     kept: bool, monkeypatch: pytest.MonkeyPatch
@@ -173,8 +213,12 @@ def test_each_part_makes_the_model_smaller(units: Units) -> None:
 
 @each_unit
 @pytest.mark.parametrize("heads", HEADS)
-def test_the_preconditioner_is_close_to_the_inverse(units: Units, heads: tuple[Head, ...]) -> None:
+@pytest.mark.parametrize("step", [1, 2])
+def test_the_preconditioner_is_close_to_the_inverse(
+    units: Units, heads: tuple[Head, ...], step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What two units of one softmax share is not lost: few iterations are enough where entries are many."""
+    monkeypatch.setattr("convexsnn.solvers.active_set.coupled.coarse.SAMPLE", ROWS // step)  # every so many rows
     quadratic = draw_quadratic(units, heads)
     x = torch.randn(COUNT, OUTPUTS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     quadratic.x = quadratic.centred(x)

@@ -22,6 +22,7 @@ ROOMS = [
         "row_matrices",
         "rowwise",
         "rationals",
+        "lanes",
     ],
     ["rowwise", "threads", "errorfree", "mapped", "compiling", "ranks"],
     ["caller", "data_files", "frames"],

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convexsnn.lanes import BYTES
 from convexsnn.neurons import Reset
 from convexsnn.readouts import Membrane
 from convexsnn.search.branches.fused.kernel import GROUP, THRESHOLD, Genes
-from convexsnn.search.branches.fused.lanes import BYTES
 from convexsnn.search.branches.population import Population, StackedLayer
 
 

@@ -18,7 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from convexsnn.compiling import cached
-from convexsnn.search.branches.fused.lanes import load, muladd, plus, pointer, reached, spread, store, where, zeros
+from convexsnn.lanes import load, muladd, plus, pointer, reached, spread, store, where, zeros
 
 # Spikes that are looked up together, and how many numbers they make.
 GROUP, CODES = 6, 64
