@@ -6,8 +6,6 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from convexsnn.columns import BitColumns, RealColumns
@@ -16,7 +14,7 @@ from convexsnn.penalties import L1, RowGroup
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import SolverOptions, Status, solver_for
 from convexsnn.solvers.active_set import gram as blocks
-from convexsnn.solvers.active_set.coupled import bit_products, block_curvature, unpacked
+from convexsnn.solvers.active_set.coupled import block_curvature, unpacked
 from convexsnn.solvers.active_set.coupled.block_curvature import PlainCurvature, RoundedCurvature
 from convexsnn.solvers.active_set.coupled.block_inverse import BlockInverse
 from convexsnn.solvers.active_set.coupled.coarse import coarse_spaces
@@ -116,23 +114,6 @@ def test_blocks_of_bits_have_the_curvature_rounded_to_integers(fast: bool, monke
         D = bits.to(torch.float64).T
         product = found.gram(BitColumns.of(bits), BitColumns.of(bits[:3])).to(torch.float64)
         assert torch.allclose(product, D.T @ (rounded.unsqueeze(1) * D[:, :3]), rtol=1e-14)
-
-
-@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 35), st.integers(0, 2**32 - 1))
-def test_products_by_tables_are_those_of_matrices(k: int, n: int, outputs: int, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    bits = torch.rand(k, n, generator=generator) < 0.5
-    # Small integers, so that float32 sums are exact.
-    X, Y = (torch.randint(-9, 9, (rows, outputs), generator=generator).to(torch.float32) for rows in (k, n))
-    groups, D, total = (
-        bit_products.grouped(bits.to(torch.uint8)),
-        bits.to(torch.float32).T,
-        bit_products.empty(k, outputs),
-    )
-    assert torch.equal(bit_products.multiplied(groups, X), D @ X)
-    for times in (1, 2):  # sums are added to what is there
-        bit_products.add_transposed(groups, Y, total)
-        assert torch.equal(torch.from_numpy(total)[:k, :outputs], times * (D.T @ Y))
 
 
 @pytest.mark.parametrize("most", [0, 2**25])

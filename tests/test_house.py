@@ -25,6 +25,7 @@ ROOMS = [
         "lanes",
     ],
     ["rowwise", "threads", "errorfree", "mapped", "compiling", "ranks"],
+    ["bit_products"],
     ["caller", "data_files", "frames"],
     ["sealed", "regularisation", "sequences", "neurons", "readouts", "columns", "losses", "penalties", "global_bound"],
     ["stretched"],

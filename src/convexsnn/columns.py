@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convexsnn.bit_products import packed_product
 from convexsnn.errorfree import largest_of, limbs
 from convexsnn.ranks import Alone, Ranks
 from convexsnn.rowwise import by_rows
@@ -24,6 +25,8 @@ from convexsnn.rowwise import by_rows
 # with blocks of 2**23 entries were measured to be ten times slower, nearly all of it in fresh pages of memory.
 CPU_BLOCK_ENTRIES, BLOCK_ENTRIES = 2**17, 2**23
 LEAST_BLOCK_COLUMNS = 16
+# From so many entries on, a CPU multiplies bits by tables (`bit_products`).
+TABLE_ENTRIES = 2**22
 # Where a CPU has more than twice as many rows, it goes over so many at a time, so that blocks stay in cache.
 BLOCK_ROWS = 2**12
 
@@ -176,6 +179,9 @@ class BitColumns(_AllRows):
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`."""
+        floats = U.dtype in (torch.float32, torch.float64)
+        if floats and self.device.type == "cpu" and self.n * self.shape[1] >= TABLE_ENTRIES:
+            return packed_product(self.packed, U)
         out = U.new_zeros(self.shape[1], U.shape[1])
         size = block_columns(self._block_rows, self.device)
         blocks = [slice(start, start + size) for start in range(0, len(out), size)]

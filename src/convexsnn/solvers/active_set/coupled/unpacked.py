@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convexsnn.bit_products import add_transposed, empty, grouped, multiplied
 from convexsnn.columns import Columns
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.rowwise import blocks_of_entries
-from convexsnn.solvers.active_set.coupled.bit_products import add_transposed, empty, grouped, multiplied
 from convexsnn.solvers.active_set.gram import entries_between, row_blocks
 from convexsnn.solvers.active_set.picked import PickedColumns
 
@@ -101,7 +101,7 @@ class UnpackedColumns:
 
 def _turned(groups: list[Grouped], curvature: RowMatrices, X: Tensor) -> Tensor:
     """D^T h(D X) of some rows, by tables."""
-    total = empty(*X.shape)
+    total = empty(X.shape[0], X.shape[1], X.dtype)
     for rows, bytes_ in groups:
         add_transposed(bytes_, curvature.rows(rows).apply(multiplied(bytes_, X)), total)
     return torch.from_numpy(total)[: len(X), : X.shape[1]]

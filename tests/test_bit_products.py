@@ -1,0 +1,56 @@
+"""Products of bits by tables, against products of matrices."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convexsnn import bit_products, columns
+from convexsnn.columns import BitColumns
+
+
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 35), st.integers(0, 2**32 - 1))
+def test_products_by_tables_are_those_of_matrices(k: int, n: int, outputs: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    bits = torch.rand(k, n, generator=generator) < 0.5
+    # Small integers, so that float32 sums are exact.
+    X, Y = (torch.randint(-9, 9, (rows, outputs), generator=generator).to(torch.float32) for rows in (k, n))
+    groups, D, total = (
+        bit_products.grouped(bits.to(torch.uint8)),
+        bits.to(torch.float32).T,
+        bit_products.empty(k, outputs, torch.float32),
+    )
+    assert torch.equal(bit_products.multiplied(groups, X), D @ X)
+    for times in (1, 2):  # sums are added to what is there
+        bit_products.add_transposed(groups, Y, total)
+        assert torch.equal(torch.from_numpy(total)[:k, :outputs], times * (D.T @ Y))
+
+
+@given(st.integers(0, 40), st.integers(1, 70), st.integers(1, 19), st.sampled_from([torch.float32, torch.float64]))
+def test_packed_columns_are_multiplied_as_matrices(count: int, n: int, outputs: int, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(count + n)
+    bits = torch.rand(count, n, generator=generator) < 0.5
+    U = torch.randint(-9, 9, (n, outputs), generator=generator).to(dtype)
+    found = bit_products.packed_product(BitColumns.of(bits).packed, U)
+    assert found.dtype == dtype
+    assert torch.equal(found, bits.to(dtype) @ U)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_columns_of_many_entries_are_multiplied_by_tables(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "TABLE_ENTRIES", 0)
+    generator, before = torch.Generator().manual_seed(3), torch.get_num_threads()
+    bits = torch.rand(2100, 2501, generator=generator) < 0.3
+    U = torch.randn(2501, 3, generator=generator, dtype=torch.float64)
+    try:
+        torch.set_num_threads(threads)
+        D = BitColumns.of(bits)
+        found = D.rmatmul(U)
+        # Rows between others: the last byte has bits of rows that are not asked for.
+        part = D.between(1000, 2001).rmatmul(U[1000:2001])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.allclose(found, bits.to(torch.float64) @ U, rtol=1e-12, atol=1e-12)
+    assert torch.allclose(part, bits[:, 1000:2001].to(torch.float64) @ U[1000:2001], rtol=1e-12, atol=1e-12)
