@@ -22,7 +22,7 @@ def test_products_by_tables_are_those_of_matrices(k: int, n: int, outputs: int, 
         bits.to(torch.float32).T,
         bit_products.empty(k, outputs, torch.float32),
     )
-    assert torch.equal(bit_products.multiplied(groups, X), D @ X)
+    assert torch.equal(bit_products.grouped_product(groups, X), D @ X)
     for times in (1, 2):  # sums are added to what is there
         bit_products.add_transposed(groups, Y, total)
         assert torch.equal(torch.from_numpy(total)[:k, :outputs], times * (D.T @ Y))

@@ -39,7 +39,7 @@ def grouped(entries: Tensor) -> NDArray[np.uint8]:
     return found.numpy()
 
 
-def multiplied(groups: NDArray[np.uint8], X: Tensor) -> Tensor:
+def grouped_product(groups: NDArray[np.uint8], X: Tensor) -> Tensor:
     """D X (n, C) of weights X (k, C), for bytes of `grouped`."""
     wide = _wide(X, len(groups) * BITS)
     out = np.zeros((groups.shape[1], wide.shape[1]), wide.dtype)
@@ -54,7 +54,12 @@ def add_transposed(groups: NDArray[np.uint8], Y: Tensor, total: NDArray) -> None
 
 def empty(k: int, C: int, dtype: torch.dtype) -> NDArray:
     """Zeros for sums of `add_transposed` of shape (k, C), which are in its first rows and columns."""
-    return _wide(torch.zeros(0, C, dtype=dtype), _groups(k) * BITS)
+    return np.zeros((_groups(k) * BITS, _width(C, dtype)), _numpy(dtype))
+
+
+def first_sums(total: NDArray, k: int, C: int) -> Tensor:
+    """The sums in `total`, of shape (k, C)."""
+    return torch.from_numpy(total)[:k, :C]
 
 
 def packed_product(packed: Tensor, U: Tensor) -> Tensor:
@@ -91,10 +96,19 @@ def _groups(count: int) -> int:
 
 def _wide(X: Tensor, count: int) -> NDArray:
     """X (k, C) with zeros up to `count` rows and whole vectors of columns."""
-    lanes = BYTES // X.dtype.itemsize
-    out = np.zeros((count, -(-X.shape[1] // lanes) * lanes), np.float32 if X.dtype == torch.float32 else np.float64)
+    out = np.zeros((count, _width(X.shape[1], X.dtype)), _numpy(X.dtype))
     out[: len(X), : X.shape[1]] = X.numpy()
     return out
+
+
+def _width(C: int, dtype: torch.dtype) -> int:
+    """So many numbers are whole vectors."""
+    lanes = BYTES // dtype.itemsize
+    return -(-C // lanes) * lanes
+
+
+def _numpy(dtype: torch.dtype) -> type[np.floating]:
+    return np.float32 if dtype == torch.float32 else np.float64
 
 
 @cached

@@ -22,6 +22,8 @@ from convexsnn.witnesses.architecture import Architecture, NeuronKind
 
 # The shapes of branches that are tried where neither `depth` nor `recurrent` is given: their values.
 SHAPES = ((3, False), (2, True))
+# With fewer rounds the first shape alone is tried.
+LEAST_ROUNDS = 10
 COUNTS = ("last", "width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury")
 
 
@@ -34,7 +36,7 @@ class SearchSettings:
     depth : int, optional
         The network has this many layers L, counting the linear output: at least 2. Without a value it has 3. A search
         from nothing that is given neither `depth` nor `recurrent` tries two shapes: 3 layers without recurrent weights,
-        and then 2 with them. The first has a third of the effort.
+        and then 2 with them. The first has a third of the effort. With fewer than 10 `rounds` it is the only one.
     last : int
         This is P_last in rho = beta / sqrt(P_last). The network may end with any number of neurons.
     neuron : {"lif", "threshold"}
@@ -208,7 +210,7 @@ class SearchSettings:
     @property
     def shapes(self) -> tuple[Self, ...]:
         """The same settings with each shape of branches that is tried, one after another."""
-        if self.depth is None and self.recurrent is None:
+        if self.depth is None and self.recurrent is None and self.rounds >= LEAST_ROUNDS:
             return tuple(replace(self, depth=depth, recurrent=recurrent) for depth, recurrent in SHAPES)
         depth, recurrent = SHAPES[0]
         depth = depth if self.depth is None else self.depth

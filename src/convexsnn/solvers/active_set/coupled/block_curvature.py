@@ -91,7 +91,8 @@ class RoundedCurvature:
         while left > enough:
             digits, left = torch.zeros_like(h, dtype=torch.int8), 0.0
             for rows in blocks_of_rows(len(h)) if unit > 0.0 else []:
-                rest = h[rows].to(torch.float64) - found.of_rows(rows)
+                rest = h[rows].to(torch.float64)
+                rest = rest - found.of_rows(rows) if found.parts else rest
                 digits[rows] = rounded = (rest / unit).round()
                 left += float((rest - unit * rounded).abs().sum())
             found.parts.append((unit, digits))
@@ -103,7 +104,8 @@ class RoundedCurvature:
 
     def of_rows(self, rows: slice) -> Tensor:
         """See `BlockCurvature`; after rounding."""
-        return sum((unit * digits[rows].to(torch.float64) for unit, digits in self.parts), start=torch.zeros(()))
+        first, *others = (unit * digits[rows].to(torch.float64) for unit, digits in self.parts)
+        return sum(others, start=first)
 
     def gram(self, left: Picked, right: Picked) -> Tensor:
         """See `BlockCurvature`; of 0/1 columns."""

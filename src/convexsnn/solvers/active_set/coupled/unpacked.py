@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convexsnn.bit_products import add_transposed, empty, grouped, multiplied
+from convexsnn.bit_products import add_transposed, empty, first_sums, grouped, grouped_product
 from convexsnn.columns import Columns
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.rowwise import blocks_of_entries
@@ -103,5 +103,5 @@ def _turned(groups: list[Grouped], curvature: RowMatrices, X: Tensor) -> Tensor:
     """D^T h(D X) of some rows, by tables."""
     total = empty(X.shape[0], X.shape[1], X.dtype)
     for rows, bytes_ in groups:
-        add_transposed(bytes_, curvature.rows(rows).apply(multiplied(bytes_, X)), total)
-    return torch.from_numpy(total)[: len(X), : X.shape[1]]
+        add_transposed(bytes_, curvature.rows(rows).apply(grouped_product(bytes_, X)), total)
+    return first_sums(total, X.shape[0], X.shape[1])
