@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convexsnn.compiling import cached
-from convexsnn.lanes import BYTES, load, plus, pointer, store, zeros
+from convexsnn.lanes import BYTES, lanes_of, load, plus, pointer, store, zeros
 
 # Bits in a byte, and the rows of a table.
 BITS, CODES = 8, 256
@@ -103,7 +103,7 @@ def _wide(X: Tensor, count: int) -> NDArray:
 
 def _width(C: int, dtype: torch.dtype) -> int:
     """So many numbers are whole vectors."""
-    lanes = BYTES // dtype.itemsize
+    lanes = lanes_of(dtype.itemsize)
     return -(-C // lanes) * lanes
 
 

@@ -2,7 +2,7 @@
 
 Numba compiles loops over scalars, and hopes that LLVM makes vectors of them. Here vectors are written down: a value of
 type `Lanes` is an LLVM vector of 64 bytes (16 float32 or 8 float64), which LLVM cuts to what the processor has. All of
-these functions are for use in compiled code alone. Memory is reached by pointers, which know no bounds.
+these functions but `lanes_of` are for use in compiled code alone. Memory is reached by pointers, which know no bounds.
 """
 
 # Numba makes some of these names when it is imported.
@@ -19,6 +19,11 @@ from numba.core.extending import models, register_model
 from numba.extending import intrinsic
 
 BYTES = 64
+
+
+def lanes_of(itemsize: int) -> int:
+    """Numbers of a vector, of so many bytes each."""
+    return BYTES // itemsize
 
 
 class Lanes(types.Type):

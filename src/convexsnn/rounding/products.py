@@ -33,10 +33,6 @@ class Product:
     tail: Tensor
     error: Tensor
 
-    def rows(self, some: slice) -> Product:
-        """Some rows of it."""
-        return Product(self.head[some], self.tail[some], self.error[some])
-
     def plus(self, other: Product) -> Product:
         """The sum of two."""
         return Product(self.head, self.tail + other.head, self.error + other.tail.abs() + other.error)

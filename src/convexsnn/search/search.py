@@ -96,7 +96,8 @@ def search(
     view = replace(view, delays=settings.delays)
     given = given if view.plain else view.blind(given)
     tasks = _tasks(problem.seen(view), settings, torch.device(device), ranks)
-    if not _first(tasks[0], given).is_blank:
+    first = _first(tasks[0], given)
+    if not first.is_blank:
         tasks = tasks[:1]
     of = "" if checkpoint is None else search_identity(tasks[0].problem, settings, given, seed)
     if checkpoint is not None and Path(checkpoint).exists():
@@ -104,7 +105,7 @@ def search(
             state = read_state(checkpoint, of)
     else:
         random = torch.Generator().manual_seed(seed).get_state()
-        state = begin(tasks[0], _first(tasks[0], given), random)
+        state = begin(tasks[0], first, random)
     check_alike(state.random.numpy().tobytes(), "the state that the search goes on from", ranks)
     # Seconds are counted over all sittings.
     started = time.perf_counter() - state.history[-1].seconds
@@ -120,7 +121,7 @@ def search(
                     state = lower(task, state, task.last_stage, started)
                     _tell(on_round, state)
                 state = replace(state, settled=(*state.settled, settle(task, state)))
-                if not is_worth_another(tasks, state) or not (first := _first(task, given)).is_blank:
+                if not is_worth_another(tasks, state) or not first.is_blank:
                     break
                 pruned = task.effort.trials * task.effort.branch
                 state = begin_again(current(tasks, state), first, state, started, pruned)

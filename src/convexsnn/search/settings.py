@@ -178,7 +178,9 @@ class SearchSettings:
         if not isinstance(self.readout, str):
             object.__setattr__(self, "readout", as_readout(self.readout))
         object.__setattr__(self, "delays", check_delays(self.delays))
-        depth = SHAPES[0][0] if self.depth is None else check_integer("depth", self.depth, minimum=2)
+        if self.depth is not None:
+            check_integer("depth", self.depth, minimum=2)
+        depth, _ = self._first_shape
         branch = lambda width: 4 * width * (1 + (depth - 2) * width)  # noqa: E731 - bytes, in float32
         check_memory("population, depth and width ask for branches", self.population * branch(self.width))
         check_memory("block and depth ask for a branch", branch(self.block))
@@ -212,9 +214,14 @@ class SearchSettings:
         """The same settings with each shape of branches that is tried, one after another."""
         if self.depth is None and self.recurrent is None and self.rounds >= LEAST_ROUNDS:
             return tuple(replace(self, depth=depth, recurrent=recurrent) for depth, recurrent in SHAPES)
+        depth, recurrent = self._first_shape
+        return (replace(self, depth=depth, recurrent=recurrent),)
+
+    @property
+    def _first_shape(self) -> tuple[int, bool]:
+        """Depth, and whether layers are recurrent: what is given, or the first of those that are tried."""
         depth, recurrent = SHAPES[0]
-        depth = depth if self.depth is None else self.depth
-        return (replace(self, depth=depth, recurrent=recurrent if self.recurrent is None else self.recurrent),)
+        return depth if self.depth is None else self.depth, recurrent if self.recurrent is None else self.recurrent
 
     @property
     def n_simulated(self) -> int:
@@ -236,10 +243,10 @@ class SearchSettings:
 
         Where two shapes are tried it is the first.
         """
-        depth, recurrent = SHAPES[0]
+        depth, recurrent = self._first_shape
         return Architecture(
             n_features=n_features,
-            depth=depth if self.depth is None else self.depth,
+            depth=depth,
             branches=1,
             hidden=self.width,
             last=self.width,
@@ -247,7 +254,7 @@ class SearchSettings:
             leak=Architecture.leak if self.leak is None else self.leak,
             threshold=self.threshold,
             reset=self.reset,
-            recurrent=recurrent if self.recurrent is None else self.recurrent,
+            recurrent=recurrent,
             bias=self.bias,
             readout=self.readout,
             every_step=every_step,

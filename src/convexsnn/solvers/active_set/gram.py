@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convexsnn.columns import Columns
 from convexsnn.rowwise import blocks_of_entries
-from convexsnn.solvers.active_set.picked import PickedColumns
+from convexsnn.solvers.active_set.picked import Picked
 
 # Entries that are unpacked at a time, and columns of a tile: nearly half of a symmetric matrix is left out.
 BLOCK_ENTRIES, TILE_COLUMNS = 2**21, 256
@@ -18,7 +17,7 @@ def row_blocks(n: int, columns: int) -> list[slice]:
     return blocks_of_entries(n, columns, BLOCK_ENTRIES)
 
 
-def entries_between(columns: Columns | PickedColumns, rows: slice, dtype: torch.dtype) -> Tensor:
+def entries_between(columns: Picked, rows: slice, dtype: torch.dtype) -> Tensor:
     """The entries of some rows, a row a column: shape (k, rows)."""
     return columns.between(rows.start, rows.stop).dense(dtype).T
 
@@ -46,9 +45,7 @@ def put_tile(matrix: Tensor, tile: tuple[slice, slice], part: Tensor) -> None:
     matrix[columns, rows] = part.T
 
 
-def weighted_gram(
-    left: Columns | PickedColumns, right: Columns | PickedColumns, h: Tensor, least: float = -1.0
-) -> Tensor:
+def weighted_gram(left: Picked, right: Picked, h: Tensor, least: float = -1.0) -> Tensor:
     """D_1^T diag(h) D_2 in the arithmetic of h (n,), for columns of which all rows are here; shape (k_1, k_2).
 
     Rows whose h is at most `least` are left out where more than half of a block are such.

@@ -44,3 +44,7 @@ class PickedColumns:
     def between(self, start: int, stop: int) -> Columns:
         """A copy of the rows from `start`, a multiple of 8, to before `stop`."""
         return self.columns.between(start, stop).take(self.index)
+
+
+Picked = Columns | PickedColumns
+"""Columns of which some rows at a time are asked for."""

@@ -9,26 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convexsnn.lanes import BYTES
+from convexsnn.lanes import BYTES, lanes_of
 from convexsnn.neurons import Reset
 from convexsnn.readouts import Membrane
 from convexsnn.search.branches.fused.kernel import GROUP, THRESHOLD, Genes
 from convexsnn.search.branches.population import Population, StackedLayer
 
 
-def lanes_of(dtype: torch.dtype) -> int:
-    """Numbers of a vector."""
-    return BYTES // dtype.itemsize
-
-
 def vectors_of(population: Population) -> int:
     """Vectors that the neurons of the widest layer fill."""
-    return -(-population.widest // lanes_of(population.layers[0].weight.dtype))
+    return -(-population.widest // lanes_of(population.layers[0].weight.itemsize))
 
 
 def genes_of(population: Population) -> Genes:
     """A population in the form that compiled code takes."""
-    lanes = lanes_of(population.layers[0].weight.dtype)
+    lanes = lanes_of(population.layers[0].weight.itemsize)
     numbers, layers = rows_of(population, lanes)
     _, vectors, rows, _ = numbers.shape
     sizes = np.array([vectors, rows, lanes, -(-population.widest // GROUP)])

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convexsnn.search.branches.fused.genes import genes_of, lanes_of, room, vectors_of
+from convexsnn.lanes import lanes_of
+from convexsnn.search.branches.fused.genes import genes_of, room, vectors_of
 from convexsnn.search.branches.fused.kernel import CODES, Genes, Room, Tree, run
 from convexsnn.search.branches.fused.tiles import Tiles
 from convexsnn.search.branches.population import Population
@@ -31,7 +32,7 @@ def knows(population: Population) -> bool:
 def correlations(population: Population, tiles: Tiles, counts: Tensor) -> Tensor:
     """Sums over what is seen of every last-layer neuron: float tensor (B, m, C) from counts of shape (nodes, C)."""
     dtype, shape = population.layers[0].weight.dtype, (len(population), vectors_of(population), counts.shape[1])
-    total = room(int(np.prod(shape)) * lanes_of(dtype), dtype)
+    total = room(int(np.prod(shape)) * lanes_of(dtype.itemsize), dtype)
     _run(population, tiles, tiles.lay_out(counts.to(dtype).numpy()), np.empty((len(population), 0), np.uint64), total)
     sums = torch.from_numpy(total).reshape(*shape, -1)
     return sums.transpose(2, 3).flatten(1, 2)[:, : population.m_last].contiguous()

@@ -9,10 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from convexsnn.columns import Columns
 from convexsnn.rowwise import blocks_of_rows
 from convexsnn.solvers.active_set.gram import entries_between, row_blocks, weighted_gram
-from convexsnn.solvers.active_set.picked import PickedColumns
+from convexsnn.solvers.active_set.picked import Picked
 
 # The integer that stands for the largest h, and the part of the sum of h that rounding may change.
 LARGEST, LOST = 127, 0.05
@@ -20,8 +19,6 @@ LARGEST, LOST = 127, 0.05
 LEAST_COLUMNS = 16
 # The processors that torch multiplies bytes fast on. Elsewhere it may be a plain loop.
 FAST = "AVX512"
-
-Picked = Columns | PickedColumns
 
 
 class BlockCurvature(Protocol):

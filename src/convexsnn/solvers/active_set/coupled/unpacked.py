@@ -14,7 +14,7 @@ from convexsnn.columns import Columns
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.rowwise import blocks_of_entries
 from convexsnn.solvers.active_set.gram import entries_between, row_blocks
-from convexsnn.solvers.active_set.picked import PickedColumns
+from convexsnn.solvers.active_set.picked import Picked, PickedColumns
 
 # Up to so many numbers, products are in float64: they cost little there.
 SMALL_ENTRIES = 2**18
@@ -55,7 +55,7 @@ class UnpackedColumns:
         self._grouped: dict[int, list[Grouped]] | None = {} if by_tables else None
         kept = n * count <= (UNPACKED_BITS if columns.binary else UNPACKED_NUMBERS)
         self._columns, self._chosen = columns, None if kept else chosen
-        self.whole: Columns | PickedColumns = PickedColumns(columns, chosen)
+        self.whole: Picked = PickedColumns(columns, chosen)
         if kept or self.ranks.size > 1:
             taken = columns.take(chosen)
             self._columns = taken.floats(self.dtype) if kept else columns
@@ -94,7 +94,7 @@ class UnpackedColumns:
             known[rows.start] = [(block, grouped(entries_between(picked, block, torch.uint8))) for block in blocks]
         return known[rows.start]
 
-    def _picked(self, part: Columns) -> Columns | PickedColumns:
+    def _picked(self, part: Columns) -> Picked:
         """The chosen columns of a part of what is kept."""
         return part if self._chosen is None else PickedColumns(part, self._chosen)
 
