@@ -1,8 +1,8 @@
 """Sequences of real numbers: kernels with a convex readout beside the usual classifiers of time series.
 
     python benchmarks/series.py [--data GunPoint digits-100 ...] [--methods default few priced l1 windows-4
-                                windows-28 trained search members searches delayed ridge dtw minirocket multirocket echo
-                                recurrent] [--seeds 3] [--mnist DIR] [--fashion DIR] [--cost]
+                                windows-28 trained trained-3 search members searches delayed ridge dtw minirocket
+                                multirocket echo recurrent] [--seeds 3] [--mnist DIR] [--fashion DIR] [--cost]
 
 Data are those that aeon brings with it, on their usual split, and the 8 x 8 digits of scikit-learn, row by row, on a
 random split for each seed. Further data are those named in `TASKS`: images row by row, up to all of them, or pixel by
@@ -122,9 +122,9 @@ def in_windows(count: int) -> Callable[[Split, int], Fitted]:
     return ours(witnesses=Kernels(last=1000, windows=(count,)), loss="squared", columns=1000 * (2 + count))
 
 
-def trained(train: Split, seed: int) -> Fitted:
-    """Half a thousand trained kernels, that are also read in four windows, and a small l1 penalty."""
-    return ours(witnesses=TrainedKernels(windows=(4,)), loss="cross_entropy", beta=5e-4)(train, seed)
+def trained(members: int) -> Callable[[Split, int], Fitted]:
+    """Half a thousand trained kernels a member, that are also read in four windows, and a small l1 penalty."""
+    return ours(witnesses=TrainedKernels(windows=(4,)), loss="cross_entropy", beta=5e-4, members=members)
 
 
 def delayed(train: Split, seed: int) -> Fitted:
@@ -239,7 +239,8 @@ METHODS: dict[str, tuple[str, Callable[[Split, int], Fitted]]] = {
     "priced": ("60 columns by `KernelSearch`", ours(witnesses=KernelSearch())),
     "l1": ("kernels, logistic + l1", ours(witnesses=Kernels(), loss="logistic", penalty="l1", beta="path")),
     "windows-4": ("1000 kernels in 4 windows", in_windows(4)),
-    "trained": ("trained kernels in 4 windows", trained),
+    "trained": ("trained kernels in 4 windows", trained(members=1)),
+    "trained-3": ("trained kernels in 4 windows, 3 members", trained(members=3)),
     "windows-28": ("1000 kernels in 28 windows", in_windows(28)),
     "search": ("search", ours(witnesses="search")),
     "members": ("5 members of 200 columns", ours(columns=200, members=5)),
