@@ -17,14 +17,12 @@ def test_products_by_tables_are_those_of_matrices(k: int, n: int, outputs: int, 
     bits = torch.rand(k, n, generator=generator) < 0.5
     # Small integers, so that float32 sums are exact.
     X, Y = (torch.randint(-9, 9, (rows, outputs), generator=generator).to(torch.float32) for rows in (k, n))
-    groups, D, total = (
-        bit_products.grouped(bits.to(torch.uint8)),
-        bits.to(torch.float32).T,
-        bit_products.empty(k, outputs, torch.float32),
-    )
-    assert torch.equal(bit_products.grouped_product(groups, X), D @ X)
-    for times in (1, 2):  # sums are added to what is there
-        bit_products.add_transposed(groups, Y, total)
+    groups, D = bit_products.grouped(bits.to(torch.uint8)), bits.to(torch.float32).T
+    product, total = bit_products.in_vectors(torch.zeros_like(Y), n), bit_products.sums_for(k, outputs, torch.float32)
+    for times in (1, 2):  # products are added to what is there
+        bit_products.add_product(groups, bit_products.in_vectors(X, k), product)
+        assert torch.equal(torch.from_numpy(product)[:n, :outputs], times * (D @ X))
+        bit_products.add_transposed(groups, bit_products.in_vectors(Y, n), total)
         assert torch.equal(torch.from_numpy(total)[:k, :outputs], times * (D.T @ Y))
 
 

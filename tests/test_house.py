@@ -24,7 +24,7 @@ ROOMS = [
         "rationals",
         "lanes",
     ],
-    ["rowwise", "threads", "errorfree", "mapped", "compiling", "ranks"],
+    ["rowwise", "team", "threads", "errorfree", "mapped", "compiling", "ranks"],
     ["bit_products"],
     ["caller", "data_files", "frames"],
     ["sealed", "regularisation", "sequences", "neurons", "readouts", "columns", "losses", "penalties", "global_bound"],

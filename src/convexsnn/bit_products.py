@@ -10,8 +10,6 @@ taking sums of these at the end (Arlazarov, Dinic, Kronrod, Faradzev 1970).
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from numba import njit
@@ -20,6 +18,7 @@ from torch import Tensor
 
 from convexsnn.compiling import cached
 from convexsnn.lanes import BYTES, lanes_of, load, plus, pointer, store, zeros
+from convexsnn.team import Team
 
 # Bits in a byte, and the rows of a table.
 BITS, CODES = 8, 256
@@ -39,27 +38,16 @@ def grouped(entries: Tensor) -> NDArray[np.uint8]:
     return found.numpy()
 
 
-def grouped_product(groups: NDArray[np.uint8], X: Tensor) -> Tensor:
-    """D X (n, C) of weights X (k, C), for bytes of `grouped`."""
-    wide = _wide(X, len(groups) * BITS)
-    out = np.zeros((groups.shape[1], wide.shape[1]), wide.dtype)
-    _multiply(groups, wide, out)
-    return torch.from_numpy(out)[:, : X.shape[1]]
-
-
-def add_transposed(groups: NDArray[np.uint8], Y: Tensor, total: NDArray) -> None:
-    """Add D^T Y, of numbers Y (n, C), to `total` of `empty`, for bytes of `grouped`."""
-    _add_transposed(groups, _wide(Y, len(Y)), total)
-
-
-def empty(k: int, C: int, dtype: torch.dtype) -> NDArray:
-    """Zeros for sums of `add_transposed` of shape (k, C), which are in its first rows and columns."""
+def sums_for(k: int, C: int, dtype: torch.dtype) -> NDArray:
+    """Zeros in whole vectors, for sums of `add_transposed` of shape (k, C) in its first rows and columns."""
     return np.zeros((_groups(k) * BITS, _width(C, dtype)), _numpy(dtype))
 
 
-def first_sums(total: NDArray, k: int, C: int) -> Tensor:
-    """The sums in `total`, of shape (k, C)."""
-    return torch.from_numpy(total)[:k, :C]
+def in_vectors(X: Tensor, k: int) -> NDArray:
+    """X (k, C) or fewer rows, with zeros to where `sums_for` ends."""
+    out = sums_for(k, X.shape[1], X.dtype)
+    out[: len(X), : X.shape[1]] = X.numpy()
+    return out
 
 
 def packed_product(packed: Tensor, U: Tensor) -> Tensor:
@@ -68,37 +56,25 @@ def packed_product(packed: Tensor, U: Tensor) -> Tensor:
     Threads share the columns. The result is the same for any number of them.
     """
     count, octets = packed.shape
-    wide, bits = _wide(U, _groups(octets * BITS) * BITS), packed.numpy()
-    out = np.zeros((count, wide.shape[1]), wide.dtype)
+    wide, bits = in_vectors(U, octets * BITS), packed.numpy()
+    out, threads = np.zeros((count, wide.shape[1]), wide.dtype), torch.get_num_threads()
+    size = max(1, min(BLOCK_COLUMNS, -(-count // threads)))
 
     def work(start: int) -> None:
-        columns = slice(start, start + BLOCK_COLUMNS)
+        columns = slice(start, start + size)
         for first in range(0, octets, BLOCK_BYTES):
             some = bits[columns, first : first + BLOCK_BYTES]
             groups = np.zeros((_groups(some.shape[1] * BITS), len(some)), np.uint8)
             groups[: some.shape[1]] = some.T
-            _multiply(groups, wide[first * BITS : (first + len(groups)) * BITS], out[columns])
+            add_product(groups, wide[first * BITS : (first + len(groups)) * BITS], out[columns])
 
-    starts, threads = range(0, count, BLOCK_COLUMNS), torch.get_num_threads()
-    if threads == 1 or len(starts) == 1:
-        for start in starts:
-            work(start)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, starts))
+    Team(threads).each(work, range(0, count, size))
     return torch.from_numpy(out)[:, : U.shape[1]].contiguous()
 
 
 def _groups(count: int) -> int:
     """Bytes that hold so many bits: an even number."""
     return -(-count // (TABLES * BITS)) * TABLES
-
-
-def _wide(X: Tensor, count: int) -> NDArray:
-    """X (k, C) with zeros up to `count` rows and whole vectors of columns."""
-    out = np.zeros((count, _width(X.shape[1], X.dtype)), _numpy(X.dtype))
-    out[: len(X), : X.shape[1]] = X.numpy()
-    return out
 
 
 def _width(C: int, dtype: torch.dtype) -> int:
@@ -112,8 +88,11 @@ def _numpy(dtype: torch.dtype) -> type[np.floating]:
 
 
 @cached
-def _multiply(groups: NDArray, X: NDArray, out: NDArray) -> None:
-    """Add to each row of `out` the rows of X whose bits its bytes have; all in whole vectors."""
+def add_product(groups: NDArray, X: NDArray, out: NDArray) -> None:
+    """Add D X to `out`, for bytes of `grouped`; X and `out` are in whole vectors, X with a row for each bit of a byte.
+
+    That is, add to each row of `out` the rows of X whose bits its bytes have.
+    """
     lanes = BYTES // X.itemsize
     vectors = X.shape[1] // lanes
     tables = np.empty((TABLES * CODES, lanes), X.dtype)
@@ -140,8 +119,11 @@ def _fill(table, begin, X, g, v, vectors):
 
 
 @cached
-def _add_transposed(groups: NDArray, Y: NDArray, total: NDArray) -> None:
-    """Add to each row of `total` the rows of Y whose bytes have its bit; all in whole vectors."""
+def add_transposed(groups: NDArray, Y: NDArray, total: NDArray) -> None:
+    """Add D^T Y to `total` of `sums_for`, for bytes of `grouped`; Y is in whole vectors.
+
+    That is, add to each row of `total` the rows of Y whose bytes have its bit.
+    """
     lanes = BYTES // Y.itemsize
     vectors = Y.shape[1] // lanes
     tables = np.empty((TABLES * CODES, lanes), Y.dtype)

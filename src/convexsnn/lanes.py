@@ -63,6 +63,25 @@ def load(typing, start, index):  # noqa: ARG001
 
 
 @intrinsic
+def load_where(typing, start, index, bits):  # noqa: ARG001
+    """The numbers from number `index` on in the lanes that the lowest bits of an integer name, and 0 in the others.
+
+    Memory of the other lanes is not read.
+    """
+    kind = Lanes(start.dtype)
+
+    def build(context, builder, signature, arguments):  # noqa: ARG001
+        first, index, bits = arguments
+        vector = context.get_value_type(kind)
+        place = builder.bitcast(builder.gep(first, [index]), vector.as_pointer())
+        align, other = ir.Constant(ir.IntType(32), start.dtype.bitwidth // 8), ir.Constant(vector, None)
+        loaded = [place, align, _mask(builder, bits, vector.count), other]
+        return _call(builder, f"llvm.masked.load.{_name(vector)}.p0{_name(vector)}", vector, loaded)
+
+    return kind(start, types.intp, types.uint64), build
+
+
+@intrinsic
 def store(typing, start, index, value):  # noqa: ARG001
     """Write a vector to where number `index` of those that begin at `start` is."""
 
@@ -111,11 +130,23 @@ def muladd(typing, a, b, c):  # noqa: ARG001
 
     def build(context, builder, signature, arguments):  # noqa: ARG001
         vector = arguments[0].type
-        name = f"llvm.fmuladd.v{vector.count}{'f32' if a.element == types.float32 else 'f64'}"
-        kind = ir.FunctionType(vector, [vector] * 3)
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+        return _call(builder, f"llvm.fmuladd.{_name(vector)}", vector, arguments)
 
     return a(a, a, a), build
+
+
+@intrinsic
+def total(typing, a):  # noqa: ARG001
+    """The sum over all lanes."""
+
+    def build(context, builder, signature, arguments):  # noqa: ARG001
+        vector = arguments[0].type
+        added = [ir.Constant(vector.element, 0.0), arguments[0]]
+        # The order of the sum is free: half and half is fast.
+        name = f"llvm.vector.reduce.fadd.{_name(vector)}"
+        return _call(builder, name, vector.element, added, fastmath=("reassoc",))
+
+    return a.element(a), build
 
 
 @intrinsic
@@ -135,9 +166,7 @@ def where(typing, bits, a, b):  # noqa: ARG001
 
     def build(context, builder, signature, arguments):  # noqa: ARG001
         bits, a, b = arguments
-        count = a.type.count
-        mask = builder.bitcast(builder.trunc(bits, ir.IntType(count)), ir.VectorType(ir.IntType(1), count))
-        return builder.select(mask, a, b)
+        return builder.select(_mask(builder, bits, a.type.count), a, b)
 
     return a(types.uint64, a, a), build
 
@@ -145,3 +174,18 @@ def where(typing, bits, a, b):  # noqa: ARG001
 def _place(builder: Any, arguments: Any, vector: Any) -> Any:
     start, index = arguments[:2]
     return builder.gep(builder.bitcast(start, vector.as_pointer()), [index])
+
+
+def _mask(builder: Any, bits: Any, count: int) -> Any:
+    return builder.bitcast(builder.trunc(bits, ir.IntType(count)), ir.VectorType(ir.IntType(1), count))
+
+
+def _name(vector: ir.VectorType) -> str:
+    """What LLVM calls a type in the names of its functions."""
+    return f"v{vector.count}{'f32' if vector.element == ir.FloatType() else 'f64'}"
+
+
+def _call(builder: Any, name: str, result: Any, arguments: Any, fastmath: tuple[str, ...] = ()) -> Any:
+    """A call of a function that LLVM knows."""
+    kind = ir.FunctionType(result, [value.type for value in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments, fastmath=fastmath)

@@ -31,7 +31,7 @@ class DenseModel:
 
     def minimise(self, task: Task) -> Tensor | None:
         """The minimum; None, and a larger ridge from then on, where the matrix is not definite enough."""
-        H = self._store.matrix(task.entries, task.curvature(torch.float64))
+        H = self._store.matrix(task.entries, task.curvature(torch.float64, False))
         H.diagonal().mul_(1.0 + self._ridge)
         after = minimise_quadratic(H, H @ task.start - task.slope, task.level, task.start)
         factor = RIDGE_FACTOR if after is None else 1.0 / RIDGE_FACTOR

@@ -26,7 +26,7 @@ class Task:
     start, slope : float64 tensors of shape (k,)
         Their values, and the gradient of F(D W) there.
     curvature : callable
-        Gives the Hessian of F in the scores, of n rows, in an arithmetic.
+        Gives the Hessian of F in the scores, of n rows, in an arithmetic, and whether it lies row by row in memory.
     level : float
         The weight of the penalty.
     accuracy : float
@@ -36,7 +36,7 @@ class Task:
     entries: Tensor
     start: Tensor
     slope: Tensor
-    curvature: Callable[[torch.dtype], RowMatrices]
+    curvature: Callable[[torch.dtype, bool], RowMatrices]
     level: float
     accuracy: float
 
@@ -62,17 +62,21 @@ class StepModel(Protocol):
         ...
 
 
-def curvature_of(program: ConvexProgram, scores: Tensor, damping: float, dtype: torch.dtype) -> RowMatrices:
+def curvature_of(
+    program: ConvexProgram, scores: Tensor, damping: float, dtype: torch.dtype, rowwise: bool
+) -> RowMatrices:
     """The Hessian of F at the scores (n, C), row by row, with a share of its largest entry added to its diagonal.
 
-    It lies output by output in memory, as products with few outputs are fastest.
+    It lies row by row in memory, or output by output: each is fastest for one way to multiply.
     """
     w, Y, loss = program.row_weights.unsqueeze(1), program.targets, cast(SmoothLoss, program.loss)
     blocks = blocks_of_rows(len(scores))
     added = 0.0
     if damping > 0.0:
         added = damping * max(float((w[b] * loss.curvature(scores[b], Y[b]).diagonal).max()) for b in blocks)
-    diagonal = torch.empty(scores.shape[1], len(scores), dtype=dtype, device=scores.device).T
+    shape = tuple(scores.shape) if rowwise else tuple(scores.T.shape)
+    diagonal = torch.empty(shape, dtype=dtype, device=scores.device)
+    diagonal = diagonal if rowwise else diagonal.T
     vector, heads = None, ()
     for rows in blocks:
         own, shared, heads = loss.curvature(scores[rows], Y[rows])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +14,7 @@ from convexsnn.search.branches.fused.genes import genes_of, room, vectors_of
 from convexsnn.search.branches.fused.kernel import CODES, Genes, Room, Tree, run
 from convexsnn.search.branches.fused.tiles import Tiles
 from convexsnn.search.branches.population import Population
+from convexsnn.team import Team
 
 # The spikes of a layer are the bits of one integer.
 WIDEST = 64
@@ -69,20 +69,12 @@ def _run(population: Population, tiles: Tiles, U: NDArray, seen: NDArray, total:
     threads = max(1, min(torch.get_num_threads(), branches, steps // LEAST_STEPS))
     ends, each = np.linspace(0, branches, threads + 1).astype(int).tolist(), len(total) // max(1, branches)
 
-    def work(first: int, last: int) -> None:
+    def work(share: tuple[int, int]) -> None:
+        first, last = share
         genes = genes_of(population.take(slice(first, last)))
         run(tree, genes, _room(genes, tiles, dtype), seen[first:last], total[first * each : last * each])
 
-    if threads == 1:
-        work(0, branches)
-        return
-    # This thread takes the first share itself.
-    own, *others = pairwise(ends)
-    with ThreadPoolExecutor(threads - 1) as pool:
-        begun = [pool.submit(work, *share) for share in others]
-        work(*own)
-        for done in begun:
-            done.result()
+    Team(threads).each(work, list(pairwise(ends)))
 
 
 def _room(genes: Genes, tiles: Tiles, dtype: torch.dtype) -> Room:

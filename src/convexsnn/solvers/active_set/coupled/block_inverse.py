@@ -27,22 +27,24 @@ class BlockInverse:
     """
 
     def __init__(self, grams: list[Gram], active: Tensor, bend: RowMatrices | None, coarse: list[Coarse]) -> None:
-        self._coarse = coarse
+        self._coarse, self._lower, places = coarse, list[Tensor](), list[Tensor]()
         own = None if bend is None else bend.own
-        self._factors = []
         for c, gram in enumerate(grams):
             chosen = torch.nonzero(active[gram.columns, c]).flatten()
             matrix = gram.matrix[chosen][:, chosen]
             if own is not None:
                 matrix.diagonal().add_(own[gram.columns[chosen], c].to(matrix.dtype))
-            self._factors.append((gram.columns[chosen], cholesky(matrix)))
+            self._lower.append(cholesky(matrix))
+            places.append(gram.columns[chosen] * active.shape[1] + c)
+        self._places = torch.cat(places)
 
     def apply(self, X: Tensor, active: Tensor) -> Tensor:
         """The approximate inverse times X (k, C), on the part `active` of the support, outside of which X is zero."""
+        right = X.flatten()[self._places].to(self._lower[0].dtype).unsqueeze(1)
+        parts = right.split([len(lower) for lower in self._lower])
+        solved = torch.cat([solve_factored(*pair) for pair in zip(self._lower, parts, strict=True)])
         out = torch.zeros_like(X)
-        for c, (columns, lower) in enumerate(self._factors):
-            right = X[columns, c].to(lower.dtype).unsqueeze(1)
-            out[columns, c] = solve_factored(lower, right).squeeze(1).to(X.dtype)
+        out.view(-1)[self._places] = solved.squeeze(1).to(X.dtype)
         for coarse in self._coarse:
             out += coarse.apply(X)
         return torch.where(active, out, 0.0)

@@ -57,7 +57,7 @@ class CoupledModel:
         columns = UnpackedColumns(self._columns, chosen)
         quadratic = Quadratic(
             columns,
-            task.curvature(columns.dtype),
+            task.curvature(columns.dtype, columns.by_tables),
             self._units,
             task.level,
             spread(torch.ones_like(task.entries, dtype=torch.bool)),
