@@ -120,11 +120,20 @@ def test_products_are_right_to_the_last_digit(seed, kind):
         bits = torch.from_numpy(random.random((5, 3, 9)) < 0.5)
         packed = torch.stack([pack_bits(bits[:, b].contiguous()) for b in range(3)], dim=1)
         columns = PlaneColumns(packed, torch.tensor([1 / 7, 2 / 7, 4 / 7], dtype=torch.float64), 9)
+
+    def transposed(D, U):
+        return exact_transposed(D, [torch.zeros_like(U), 0.1 * U, U])[2]
+
     for product, left, right in (
         (exact_product, 5, lambda D, W: (D[:, :, None], W[None])),
-        (exact_transposed, 9, lambda D, W: (D.T[:, :, None], W[None])),
+        (
+            lambda D, U: exact_transposed(D, [torch.zeros_like(U), 0.1 * U, U])[2],
+            9,
+            lambda D, W: (D.T[:, :, None], W[None]),
+        ),
     ):
         factor = torch.from_numpy(random.normal(size=(left, 2)) * 10.0 ** random.integers(-9, 9, size=(left, 2)))
+        factor[torch.from_numpy(random.random(left) < random.random())] = 0.0
         got = product(columns, factor)
         if kind == "planes":
             weights = [Fraction(w) for w in columns.weights.tolist()]

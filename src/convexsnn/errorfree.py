@@ -50,7 +50,7 @@ def limbs(values: Tensor, largest: float, bits: int) -> Iterator[tuple[Tensor, i
     rest, limb, exponent = values.clone(), torch.empty_like(values), math.frexp(largest)[1]
     for place in range(0, DEPTH, bits):
         unit = math.ldexp(1.0, max(-1000, exponent - place - bits))
-        torch.div(rest, unit, out=limb).round_().mul_(unit)
+        torch.mul(rest, 1.0 / unit, out=limb).round_().mul_(unit)
         rest.sub_(limb)
         yield limb, place
         if not rest.any():

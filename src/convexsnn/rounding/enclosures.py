@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -147,7 +146,10 @@ def _sides_above(U: Tensor, rest: Tensor | None, groups: Tensor) -> list[float]:
 
 def _product_sizes(program: ConvexProgram, U: Tensor) -> Tensor:
     """An upper bound of the absolute value of each entry of D^T U (P, C), for U (n, C) and its completion."""
-    return _completed(program, U, lambda part: exact_transposed(program.columns, part)).size
+    U = U.to(torch.float64)
+    rest = completion(program, U)
+    first, *others = exact_transposed(program.columns, [U] if rest is None else [U, rest])
+    return first.plus(others[0]).size if others else first.size
 
 
 def _feasible_factor(program: ConvexProgram, U: Tensor, kappa: float, times: float = 1.0) -> float:
@@ -168,13 +170,6 @@ def pattern_kappa(program: ConvexProgram, U: Tensor, kappa: float) -> float:
     sizes = U.abs().sum(dim=0) * (2.0 * (len(U) + 8) * UNIT)
     sizes = sizes if rest is None else sizes + rest.abs().sum(dim=0) * (1.0 + 1e-9)
     return (kappa + float(_norm(program).row_norm_within(sizes)) / program.rho) * (1.0 + 16.0 * UNIT)
-
-
-def _completed(program: ConvexProgram, U: Tensor, linear: Callable[[Tensor], Product]) -> Product:
-    """A linear function of U (n, C) with its completion."""
-    U = U.to(torch.float64)
-    rest = completion(program, U)
-    return linear(U) if rest is None else linear(U).plus(linear(rest))
 
 
 def _sum_above(values: Tensor) -> float:

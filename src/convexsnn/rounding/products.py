@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from convexsnn.columns import Columns
+from convexsnn.columns import Columns, Slice
 from convexsnn.errorfree import DEPTH, UNIT, largest_of, limbs, two_sum
 from convexsnn.rowwise import blocks_of_rows
 
@@ -45,6 +45,9 @@ class Product:
 
 def exact_product(columns: Columns, W: Tensor) -> Product:
     """D W for weights W of shape (P, C): shape (n, C)."""
+    used = torch.nonzero(W.any(dim=1)).flatten()
+    if 2 * len(used) < len(W):
+        columns, W = columns.take(used), W[used]
     n, count = columns.shape
     W = W.to(torch.float64)
     sums, largest, spare = _Sums(W.new_zeros(n, W.shape[1])), largest_of(W), _spare(count)
@@ -58,24 +61,33 @@ def exact_product(columns: Columns, W: Tensor) -> Product:
     return sums.within(columns.largest * largest * count)
 
 
-def exact_transposed(columns: Columns, U: Tensor) -> Product:
-    """D^T U for U of shape (n, C): shape (P, C).
+def exact_transposed(columns: Columns, factors: Sequence[Tensor]) -> list[Product]:
+    """D^T U for each of some U of shape (n, C): shape (P, C).
 
     Products with slices are exact, so it does not matter in which order those of blocks of rows are summed.
     """
     n, count = columns.shape
-    U = U.to(torch.float64)
-    zero = U.new_zeros(count, U.shape[1])
-    sums, largest, spare = _Sums(zero), largest_of(U), _spare(n)
-    if largest == 0.0:
-        return sums.within(0.0)
-    for weight, part, bits, above in columns.slices(spare // 2):
-        for number, place in enumerate(range(0, DEPTH, spare - bits)):
-            if place + above > DEPTH:
-                break
-            limb = partial(_limb_of, U, largest, spare - bits, number)
-            sums.add(part.over_rows(partial(_transposed, zero, limb), zero), weight)
-    return sums.within(columns.largest * largest * n)
+    wide = [U.to(torch.float64) for U in factors]
+    zeros = [U.new_zeros(count, U.shape[1]) for U in wide]
+    sums, largest, spare = [_Sums(zero) for zero in zeros], [largest_of(U) for U in wide], _spare(n)
+    # All factors are multiplied by a slice before the next is made: to make one of real columns costs much.
+    for slice_ in columns.slices(spare // 2) if any(largest) else []:
+        for U, zero, own, most in zip(wide, zeros, sums, largest, strict=True):
+            if most > 0.0:
+                _add_transposed(own, slice_, partial(_limb_of, U, most, spare - slice_.bits), zero, spare)
+    reach = columns.largest * n
+    return [own.within(reach * most) for own, most in zip(sums, largest, strict=True)]
+
+
+def _add_transposed(
+    sums: _Sums, part: Slice, limb_of: Callable[[int, slice], Tensor | None], zero: Tensor, spare: int
+) -> None:
+    """Add the product of the transpose of a slice with each limb of a factor that counts."""
+    for number, place in enumerate(range(0, DEPTH, spare - part.bits)):
+        if place + part.place > DEPTH:
+            break
+        limb = partial(limb_of, number)
+        sums.add(part.columns.over_rows(partial(_transposed, zero, limb), zero), part.weight)
 
 
 def _limb_of(U: Tensor, largest: float, bits: int, number: int, rows: slice) -> Tensor | None:
