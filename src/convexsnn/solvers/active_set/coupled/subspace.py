@@ -15,7 +15,7 @@ from convexsnn.solvers.newton.system import preconditioned
 DROPS = 5
 ITERATIONS = 60
 # The preconditioner is made anew where less than this part of the units is left for which it was made.
-KEPT = 0.99
+KEPT = 0.8
 
 
 def newton_on_support(quadratic: Quadratic, grams: list[Gram], accuracy: float) -> Tensor:
