@@ -37,7 +37,7 @@ ROOMS = [
     ["problem", "progress"],
     ["training", "surrogate", "splits", "kernel_search"],
     ["search", "hybrids", "exact", "polishing", "export", "verification"],
-    ["selection", "families"],
+    ["selection", "families", "teaching"],
     ["cross_validation", "leave_one_out"],
     ["elimination"],
     ["fitting"],

@@ -13,7 +13,7 @@ from convexsnn.columns import RealColumns
 from convexsnn.kernel_search import exchanged, joined_weights, made_up_for, noisy
 from convexsnn.kernel_search.rates import rates
 from convexsnn.leave_one_out import solved
-from convexsnn.network import Hidden
+from convexsnn.network import Hidden, Network
 from convexsnn.notices import warn
 from convexsnn.program import ConvexProgram
 from convexsnn.readouts import Rate
@@ -26,6 +26,7 @@ from convexsnn.simulation import simulate_chunks
 from convexsnn.solvers import solve
 from convexsnn.solvers.base import Status
 from convexsnn.solvers.spectrum import Spectrum
+from convexsnn.teaching import can_be_taught, taught
 from convexsnn.training import SimulatedColumns, Trained
 
 # The columns that a round keeps, as a share of those in use.
@@ -204,10 +205,21 @@ class Elimination:
         hidden, neurons = keep_neurons(source.witnesses, read)
         return hidden, per_neuron[neurons].flatten(end_dim=1)
 
+    def _taught(self, hidden: Hidden, W: Tensor, trained: Trained) -> Hidden:
+        """The kept neurons, changed so that they answer more like the fit with all columns where that may be done."""
+        source, given = self.source, self.source.problem.source
+        if self.seed is None or len(W) > FEW or source.problem.every_step or not isinstance(given, Sequences):
+            return hidden
+        if not all(map(can_be_taught, hidden.branches[: len(hidden.branches) - source.problem.intercept])):
+            return hidden
+        source.observer.begin(f"teaching {len(W)} columns what all answer")
+        return taught(Network(hidden, W), Network(source.witnesses, trained.W), given, self.seed)
+
     def _concluded(self, fitted: Fitted, kept: Tensor, beta: float, W: Tensor) -> tuple[SimulatedColumns, Fitted]:
-        """The columns of the kept neurons, and the fit over them."""
+        """The columns of the kept neurons, which may be taught first, and the fit over them."""
         source = self.source
         hidden, weights = self._witnesses(kept, W)
+        hidden = self._taught(hidden, weights, fitted.trained)
         fewer = SimulatedColumns.of(source.problem, hidden, source.options, source.observer, self.n_last_of(hidden))
         (fit,) = fewer.fits([self.regularisation.rho_of(beta, fewer.n_last)], weights)
         picked = next(point for point in fitted.path if point.beta == fitted.beta)

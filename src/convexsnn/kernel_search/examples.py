@@ -33,7 +33,7 @@ def with_examples(problem: Problem, drawn: Hidden, generator: torch.Generator) -
     answered = rates(drawn, made_up)
     targets = answered @ W[: answered.shape[1]] + W[answered.shape[1] :].sum(dim=0)
     weights = joined_weights(rows.weights, len(made_up))
-    return AnsweredRows(_joined(rows.sequences, made_up), torch.cat([rows.targets, targets]), weights, rows.intercept)
+    return AnsweredRows(joined(rows.sequences, made_up), torch.cat([rows.targets, targets]), weights, rows.intercept)
 
 
 def made_up_for(sequences: Sequences, generator: torch.Generator) -> Sequences | None:
@@ -45,7 +45,7 @@ def made_up_for(sequences: Sequences, generator: torch.Generator) -> Sequences |
 def noisy(sequences: Sequences, generator: torch.Generator) -> Sequences:
     """Made-up sequences with noise in each number, float64 on the CPU."""
     sequences = sequences.to("cpu", torch.float64)
-    made_up = mixed(sequences, min(NOISY, max(1, ENOUGH_STEPS // sequences.n_steps)), generator)
+    made_up = mixed(sequences, _noisy_count(sequences), generator)
     unit = sequences.values[sequences.shown].std(dim=0)
     noise = torch.randn(made_up.values.shape, generator=generator, dtype=torch.float64)
     return Sequences((made_up.values + NOISE * unit * noise) * made_up.shown.unsqueeze(2), made_up.lengths)
@@ -74,5 +74,16 @@ def mixed(sequences: Sequences, count: int, generator: torch.Generator) -> Seque
     return Sequences(moved.values * moved.shown.unsqueeze(2), lengths)
 
 
-def _joined(first: Sequences, second: Sequences) -> Sequences:
+def joined(first: Sequences, second: Sequences) -> Sequences:
+    """The sequences of both, which have equally many steps and features."""
     return Sequences(torch.cat([first.values, second.values]), torch.cat([first.lengths, second.lengths]))
+
+
+def sampled(sequences: Sequences, generator: torch.Generator) -> Sequences:
+    """As many of the sequences as `noisy` makes up, or all of them, float64 on the CPU."""
+    chosen = torch.randperm(len(sequences), generator=generator)[: _noisy_count(sequences)]
+    return sequences.to("cpu", torch.float64).take(chosen.sort().values)
+
+
+def _noisy_count(sequences: Sequences) -> int:
+    return min(NOISY, max(1, ENOUGH_STEPS // sequences.n_steps))

@@ -1,0 +1,64 @@
+"""Few kernels are taught what a network of many answers, also where nobody gave a label: to made-up sequences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from convexsnn.kernel_search import joined, noisy, sampled
+from convexsnn.losses import Squared
+from convexsnn.network import Branch, Hidden, Network
+from convexsnn.neurons import Threshold
+from convexsnn.penalties import Ridge
+from convexsnn.problem import Problem
+from convexsnn.sequences import Sequences
+from convexsnn.simulation import scores
+from convexsnn.surrogate import SurrogateSettings, train_surrogate
+from convexsnn.witnesses.kernels import units, with_unit_potentials
+
+# Chosen on splits of the digits that no published table has.
+LESSONS = SurrogateSettings(epochs=20, learning_rate=1e-2, surrogate="fast_sigmoid", path_norm=False)
+
+
+def taught(few: Network, many: Network, given: Sequences, seed: int) -> Hidden:
+    """The neurons of `few`, whose kernels have other weights and thresholds, so that they answer as `many` does.
+
+    Weights are trained by surrogate gradients, and the output weights with them, on sequences that are `given` and on
+    noisy ones that are made up of these. Neurons of other kinds, such as one that always fires, stay as they are.
+
+    Parameters
+    ----------
+    few : Network
+        With output weights from which training begins.
+    many : Network
+    given : Sequences
+    seed : int
+    """
+    generator, hidden = torch.Generator().manual_seed(seed), few.hidden
+    shown = joined(sampled(given, generator), noisy(given, generator))
+    # Features count in units of their standard deviation, and potentials in theirs.
+    unit = units(given)
+    seen = Sequences(shown.values / unit, shown.lengths)
+    begun = with_unit_potentials(_in_units(hidden, unit), seen)
+    answers = scores(many, shown).cpu()
+    lesson = Problem(seen, answers, Squared(), Ridge(), rho=1.0)  # training without `path_norm` has no penalty
+    learned = train_surrogate(replace(few, hidden=begun), lesson, LESSONS, seed=seed).network.hidden
+    branches = zip(hidden.branches, _in_units(learned, 1.0 / unit).branches, strict=True)
+    return replace(hidden, branches=tuple(new if can_be_taught(old) else old for old, new in branches))
+
+
+def can_be_taught(branch: Branch) -> bool:
+    """Whether a branch has kernels: one layer of threshold neurons without recurrent weights."""
+    layer = branch.last
+    return len(branch.layers) == 1 and isinstance(layer.neuron, Threshold) and layer.recurrent is None
+
+
+def _in_units(hidden: Hidden, unit: torch.Tensor) -> Hidden:
+    """What does on input in these units (d,) what `hidden` does on the input as it is."""
+    branches = []
+    for branch in hidden.branches:
+        layer = branch.layers[0]
+        weight = layer.weight * unit.to(layer.weight).repeat(len(layer.delays)).unsqueeze(1)
+        branches.append(replace(branch, layers=(replace(layer, weight=weight), *branch.layers[1:])))
+    return replace(hidden, branches=tuple(branches))
