@@ -213,7 +213,9 @@ class Elimination:
         if not all(map(can_be_taught, hidden.branches[: len(hidden.branches) - source.problem.intercept])):
             return hidden
         source.observer.begin(f"teaching {len(W)} columns what all answer")
-        return taught(Network(hidden, W), Network(source.witnesses, trained.W), given, self.seed)
+        return taught(
+            Network(hidden, W), Network(source.witnesses, trained.W), given, source.problem.scored.score, self.seed
+        )
 
     def _concluded(self, fitted: Fitted, kept: Tensor, beta: float, W: Tensor) -> tuple[SimulatedColumns, Fitted]:
         """The columns of the kept neurons, which may be taught first, and the fit over them."""
