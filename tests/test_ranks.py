@@ -26,6 +26,7 @@ MODELS = [
         (Heterogeneous(**SMALL) + Gaussian(**SMALL), {"intercept": True, "penalty": "elastic"}),
         (CRITICAL, {"penalty": "group"}),
         (Kernels(last=30), {"columns": 20}),
+        (Kernels(last=60), {"columns": 4}),  # which are taught
         (Search(effort=2e6, depth=2, width=3, population=8), {"beta": 0.3}),
     )
 ]

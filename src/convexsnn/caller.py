@@ -71,6 +71,17 @@ def paced(entries: Callable[..., int]) -> Callable[[Callable[P, R]], Callable[P,
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Run on one thread. What is computed is then the same, to the last bit, however many threads there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def _fresh(*, keep_generator: bool) -> Iterator[None]:
     with ExitStack() as stack:
         if keep_generator:

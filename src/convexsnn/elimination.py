@@ -58,7 +58,8 @@ class Elimination:
         solved for on the real sequences and their own targets. It is done where fewer columns are allowed than there
         are sequences. With 1000 sequences or more, and up to 100 columns of rates, columns are not left out step by
         step. They are chosen one by one, and exchanged (`kernel_search.exchanged`), also by made-up sequences.
-        Then beta is picked from all of the path.
+        Then beta is picked from all of the path. Up to 100 columns are taught in the end (`taught`), where what is
+        left are kernels, and the weights are solved for at the beta picked before.
 
     References
     ----------
@@ -103,7 +104,7 @@ class Elimination:
 
     def _chosen(self, trained: Trained, most: int) -> Tensor | None:
         """Columns that are chosen one by one, in ascending order; None where that is not done."""
-        source, program, given = self.source, self.source.program, self.source.problem.source
+        source, program, given = self.source, self.source.program, whole(self.source.problem.source)
         if self.seed is None or most > FEW or source.witnesses.readout != Rate() or source.problem.every_step:
             return None
         if not isinstance(given, Sequences) or len(given) < LEAST_SEQUENCES:
@@ -207,12 +208,12 @@ class Elimination:
 
     def _taught(self, hidden: Hidden, W: Tensor, trained: Trained) -> Hidden:
         """The kept neurons, changed so that they answer more like the fit with all columns where that may be done."""
-        source, given = self.source, self.source.problem.source
+        source, given = self.source, whole(self.source.problem.source)
         if self.seed is None or len(W) > FEW or source.problem.every_step or not isinstance(given, Sequences):
             return hidden
         if not all(map(can_be_taught, hidden.branches[: len(hidden.branches) - source.problem.intercept])):
             return hidden
-        source.observer.begin(f"teaching {len(W)} columns what all answer")
+        source.observer.begin(f"teaching {len(W)} columns to answer as all do")
         return taught(
             Network(hidden, W), Network(source.witnesses, trained.W), given, source.problem.scored.score, self.seed
         )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from convexsnn.caller import one_thread
 from convexsnn.kernel_search import joined, noisy, sampled
 from convexsnn.losses import Squared
 from convexsnn.network import Branch, Hidden, Network
@@ -24,6 +25,7 @@ ENOUGH = 5 / 6
 LESSONS = SurrogateSettings(epochs=20, learning_rate=1e-2, surrogate="fast_sigmoid", path_norm=False)
 
 
+@one_thread()
 def taught(few: Network, many: Network, given: Sequences, score: Score, seed: int) -> Hidden:
     """The neurons of `few`, whose kernels have other weights and thresholds, so that they answer as `many` does.
 
