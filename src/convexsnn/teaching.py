@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from convexsnn.caller import one_thread
-from convexsnn.kernel_search import joined, noisy, sampled
+from convexsnn.kernel_search import concatenated, noisy, sampled
 from convexsnn.losses import Squared
 from convexsnn.network import Branch, Hidden, Network
 from convexsnn.neurons import Threshold
@@ -44,7 +44,7 @@ def taught(few: Network, many: Network, given: Sequences, score: Score, seed: in
     seed : int
     """
     generator, hidden = torch.Generator().manual_seed(seed), few.hidden
-    shown = joined(sampled(given, generator), noisy(given, generator))
+    shown = concatenated(sampled(given, generator), noisy(given, generator))
     answers, first = scores(many, shown).cpu(), scores(few, shown).cpu()
     if score(answers, first, torch.ones(len(answers), dtype=torch.float64)) >= ENOUGH:
         return hidden

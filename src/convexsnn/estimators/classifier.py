@@ -105,9 +105,8 @@ class SpikingClassifier(ClassifierMixin, SpikingEstimator):
         beta / sqrt(P_last), where P_last is the number of neurons of the last layer.
     columns : int, optional
         The output reads at most this many columns. None sets no limit, except 1000 where "auto" is ridge. If there are
-        several betas, only those that need no more columns are compared. The ridge penalty gives weight to all columns,
-        so those with the smallest weights are removed step by step, and the other weights are computed again. Up to
-        100 columns of kernels are also trained to answer as all of them do, where they do not.
+        several betas, only those that need no more columns are compared. Ridge gives weight to all columns: those with
+        the smallest weights are removed step by step. Up to 100 columns of kernels then learn to answer as all do.
     validation_fraction : float
         The share of the sequences that is held out to compare several betas, where no validation data are given: above
         0 and below 1. These sequences are drawn at random. Classes keep their shares, except with per_step. The beta

@@ -33,7 +33,9 @@ def with_examples(problem: Problem, drawn: Hidden, generator: torch.Generator) -
     answered = rates(drawn, made_up)
     targets = answered @ W[: answered.shape[1]] + W[answered.shape[1] :].sum(dim=0)
     weights = joined_weights(rows.weights, len(made_up))
-    return AnsweredRows(joined(rows.sequences, made_up), torch.cat([rows.targets, targets]), weights, rows.intercept)
+    return AnsweredRows(
+        concatenated(rows.sequences, made_up), torch.cat([rows.targets, targets]), weights, rows.intercept
+    )
 
 
 def made_up_for(sequences: Sequences, generator: torch.Generator) -> Sequences | None:
@@ -74,7 +76,7 @@ def mixed(sequences: Sequences, count: int, generator: torch.Generator) -> Seque
     return Sequences(moved.values * moved.shown.unsqueeze(2), lengths)
 
 
-def joined(first: Sequences, second: Sequences) -> Sequences:
+def concatenated(first: Sequences, second: Sequences) -> Sequences:
     """The sequences of both, which have equally many steps and features."""
     return Sequences(torch.cat([first.values, second.values]), torch.cat([first.lengths, second.lengths]))
 
