@@ -127,6 +127,7 @@ def work(connection: Connection, name: str, program: ConvexProgram, effort: int,
     history: list[tuple[float, float]] = []
     if name == OURS:
         solve(tiny)
+        program.columns.rmatmul(program.targets)  # by compiled code, which small programs do not use
         start = now()
         W = solve(
             program, SolverOptions(tol, callback=lambda entry: history.append((entry.relative_gap, now() - start)))
