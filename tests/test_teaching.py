@@ -16,7 +16,7 @@ from convexsnn.simulation import scores
 from convexsnn.teaching import can_be_taught, taught
 from convexsnn.validation import Accuracy
 from convexsnn.verification import verify
-from convexsnn.witnesses import with_constant
+from convexsnn.witnesses import InputView, with_constant
 from convexsnn.witnesses.kernels import KernelShape, kernels
 
 PIXELS, LABELS = load_digits(return_X_y=True)
@@ -79,7 +79,7 @@ def test_units_of_the_features_do_not_matter() -> None:
     scale[2], scale[5] = 2.0**12, 2.0**-9
 
     def scaled(network: Network) -> Network:
-        return replace(network, hidden=teaching._in_units(network.hidden, 1.0 / scale))
+        return replace(network, hidden=InputView(torch.zeros_like(scale), scale).inside(network.hidden))
 
     other = Sequences(GIVEN.values * scale, GIVEN.lengths)
     expected = scaled(replace(few, hidden=taught(few, many, GIVEN, Accuracy(), seed=0))).hidden

@@ -17,6 +17,7 @@ from convexsnn.sequences import Sequences
 from convexsnn.simulation import scores
 from convexsnn.surrogate import SurrogateSettings, train_surrogate
 from convexsnn.validation import Score
+from convexsnn.witnesses import InputView
 from convexsnn.witnesses.kernels import units, with_unit_potentials
 
 # Few columns that answer as well as this are left as they are: the score of their answers with those of all as targets.
@@ -50,11 +51,12 @@ def taught(few: Network, many: Network, given: Sequences, score: Score, seed: in
         return hidden
     # Features count in units of their standard deviation, and potentials in theirs.
     unit = units(given)
-    seen = Sequences(shown.values / unit, shown.lengths)
-    begun = with_unit_potentials(_in_units(hidden, unit), seen)
+    view, back = (InputView(torch.zeros_like(unit), spread) for spread in (unit, 1.0 / unit))
+    seen = view.applied(shown)
+    begun = with_unit_potentials(back.inside(hidden), seen)
     lesson = Problem(seen, answers, Squared(), Ridge(), rho=1.0)  # training without `path_norm` has no penalty
     learned = train_surrogate(replace(few, hidden=begun), lesson, LESSONS, seed=seed).network.hidden
-    branches = zip(hidden.branches, _in_units(learned, 1.0 / unit).branches, strict=True)
+    branches = zip(hidden.branches, view.inside(learned).branches, strict=True)
     return replace(hidden, branches=tuple(new if can_be_taught(old) else old for old, new in branches))
 
 
@@ -62,13 +64,3 @@ def can_be_taught(branch: Branch) -> bool:
     """Whether a branch has kernels: one layer of threshold neurons without recurrent weights."""
     layer = branch.last
     return len(branch.layers) == 1 and isinstance(layer.neuron, Threshold) and layer.recurrent is None
-
-
-def _in_units(hidden: Hidden, unit: torch.Tensor) -> Hidden:
-    """What does on input in these units (d,) what `hidden` does on the input as it is."""
-    branches = []
-    for branch in hidden.branches:
-        layer = branch.layers[0]
-        weight = layer.weight * unit.to(layer.weight).repeat(len(layer.delays)).unsqueeze(1)
-        branches.append(replace(branch, layers=(replace(layer, weight=weight), *branch.layers[1:])))
-    return replace(hidden, branches=tuple(branches))

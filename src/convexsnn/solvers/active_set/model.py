@@ -74,9 +74,8 @@ def curvature_of(
     added = 0.0
     if damping > 0.0:
         added = damping * max(float((w[b] * loss.curvature(scores[b], Y[b]).diagonal).max()) for b in blocks)
-    shape = tuple(scores.shape) if rowwise else tuple(scores.T.shape)
-    diagonal = torch.empty(shape, dtype=dtype, device=scores.device)
-    diagonal = diagonal if rowwise else diagonal.T
+    memory = torch.empty((scores if rowwise else scores.T).shape, dtype=dtype, device=scores.device)
+    diagonal = memory if rowwise else memory.T
     vector, heads = None, ()
     for rows in blocks:
         own, shared, heads = loss.curvature(scores[rows], Y[rows])
