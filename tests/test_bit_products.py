@@ -36,6 +36,27 @@ def test_packed_columns_are_multiplied_as_matrices(count: int, n: int, outputs: 
     assert torch.equal(found, bits.to(dtype) @ U)
 
 
+@given(
+    st.integers(0, 1200),
+    st.integers(1, 70),
+    st.integers(1, 19),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.booleans(),
+)
+def test_some_packed_columns_are_combined_as_matrices(
+    count: int, n: int, outputs: int, dtype: torch.dtype, part: bool
+) -> None:
+    generator = torch.Generator().manual_seed(count + n)
+    bits = torch.rand(count, n, generator=generator) < 0.5
+    W = torch.randint(-9, 9, (count, outputs), generator=generator).to(dtype)
+    used, D = torch.nonzero(torch.rand(count, generator=generator) < 0.7).flatten(), BitColumns.of(bits)
+    start = 8 if part and n > 8 else 0  # rows between others: the bytes of a column do not follow one another
+    packed = D.between(start, n).packed
+    found = bit_products.packed_combination(packed, n - start, used, W[used])
+    assert found.dtype == dtype
+    assert torch.equal(found, bits[used, start:].T.to(dtype) @ W[used])
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_columns_of_many_entries_are_multiplied_by_tables(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "TABLE_ENTRIES", 0)
@@ -48,7 +69,10 @@ def test_columns_of_many_entries_are_multiplied_by_tables(threads: int, monkeypa
         found = D.rmatmul(U)
         # Rows between others: the last byte has bits of rows that are not asked for.
         part = D.between(1000, 2001).rmatmul(U[1000:2001])
+        W = torch.randn(2100, 3, generator=generator, dtype=torch.float64)
+        combined = D.matmul(W)
     finally:
         torch.set_num_threads(before)
+    assert torch.allclose(combined, bits.T.to(torch.float64) @ W, rtol=1e-12, atol=1e-12)
     assert torch.allclose(found, bits.to(torch.float64) @ U, rtol=1e-12, atol=1e-12)
     assert torch.allclose(part, bits[:, 1000:2001].to(torch.float64) @ U[1000:2001], rtol=1e-12, atol=1e-12)

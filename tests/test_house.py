@@ -26,6 +26,7 @@ ROOMS = [
     ],
     ["rowwise", "team", "threads", "errorfree", "mapped", "compiling", "ranks"],
     ["bit_products"],
+    ["curved_products"],
     ["caller", "data_files", "frames"],
     ["sealed", "regularisation", "sequences", "neurons", "readouts", "columns", "losses", "penalties", "global_bound"],
     ["stretched"],

@@ -24,8 +24,12 @@ from convexsnn.team import Team
 BITS, CODES = 8, 256
 # Tables that are used together: each row of a product is then read and written once for both.
 TABLES = 2
-# Bytes and columns at a time in `packed_product`: their bytes and products stay in cache.
+# Bytes and columns at a time of packed columns: their bytes and products stay in cache.
 BLOCK_BYTES, BLOCK_COLUMNS = 128, 2**10
+# Columns whose bytes are read before those of the next ones: what is read is then in the fastest cache.
+NEAR_COLUMNS = 64
+# Bytes times outputs from which another thread saves more time than it takes to start.
+THREAD_ENTRIES = 2**22
 
 
 def grouped(entries: Tensor) -> NDArray[np.uint8]:
@@ -57,19 +61,32 @@ def packed_product(packed: Tensor, U: Tensor) -> Tensor:
     """
     count, octets = packed.shape
     wide, bits = in_vectors(U, octets * BITS), packed.numpy()
-    out, threads = np.zeros((count, wide.shape[1]), wide.dtype), torch.get_num_threads()
+    out = np.zeros((count, wide.shape[1]), wide.dtype)
+    threads = min(torch.get_num_threads(), 1 + out.size * octets // THREAD_ENTRIES)
     size = max(1, min(BLOCK_COLUMNS, -(-count // threads)))
 
     def work(start: int) -> None:
-        columns = slice(start, start + size)
-        for first in range(0, octets, BLOCK_BYTES):
-            some = bits[columns, first : first + BLOCK_BYTES]
-            groups = np.zeros((_groups(some.shape[1] * BITS), len(some)), np.uint8)
-            groups[: some.shape[1]] = some.T
-            add_product(groups, wide[first * BITS : (first + len(groups)) * BITS], out[columns])
+        _multiply(bits[start : start + size], wide, out[start : start + size])
 
     Team(threads).each(work, range(0, count, size))
     return torch.from_numpy(out)[:, : U.shape[1]].contiguous()
+
+
+def packed_combination(packed: Tensor, n: int, used: Tensor, W: Tensor) -> Tensor:
+    """D W (n, C) for the columns `used` (m,) of D, packed as in `BitColumns`, and W (m, C) of floats on the CPU.
+
+    Threads share the rows. The result is the same for any number of them.
+    """
+    octets, bits, chosen, out = packed.shape[1], packed.numpy(), used.numpy(), W.new_empty(n, W.shape[1])
+    wide, found = in_vectors(W, len(W))[: len(W)], out.numpy()
+    threads = min(torch.get_num_threads(), 1 + wide.size * octets // THREAD_ENTRIES)
+
+    def work(first: int) -> None:
+        last = first + BLOCK_BYTES
+        _combine(bits[:, first:last], chosen, wide, found[first * BITS : last * BITS])
+
+    Team(threads).each(work, range(0, octets, BLOCK_BYTES))
+    return out
 
 
 def _groups(count: int) -> int:
@@ -85,6 +102,37 @@ def _width(C: int, dtype: torch.dtype) -> int:
 
 def _numpy(dtype: torch.dtype) -> type[np.floating]:
     return np.float32 if dtype == torch.float32 else np.float64
+
+
+@cached
+def _multiply(bits: NDArray, X: NDArray, out: NDArray) -> None:
+    """Add to each row of `out` the rows of X whose bits are set in that row of `bits`, in whole vectors."""
+    for first in range(0, bits.shape[1], BLOCK_BYTES):
+        groups = _transposed(bits[:, first : first + BLOCK_BYTES])
+        add_product(groups, X[first * BITS : (first + len(groups)) * BITS], out)
+
+
+@cached
+def _combine(bits: NDArray, used: NDArray, W: NDArray, out: NDArray) -> None:
+    """Write to each row of `out` the sum of those rows of W, in whole vectors, whose column has the row's bit."""
+    octets = bits.shape[1]
+    sums = np.zeros(((octets + octets % TABLES) * BITS, W.shape[1]), W.dtype)
+    for first in range(0, len(used), BLOCK_COLUMNS):
+        groups = _transposed(bits[used[first : first + BLOCK_COLUMNS]])
+        add_transposed(groups, W[first : first + BLOCK_COLUMNS], sums)
+    out[:] = sums[: len(out), : out.shape[1]]
+
+
+@njit
+def _transposed(bits):
+    """Bytes (groups, m) of m rows of bits, an even number of groups."""
+    count, size = bits.shape
+    groups = np.zeros((size + size % TABLES, count), np.uint8)
+    for begin in range(0, count, NEAR_COLUMNS):
+        for byte in range(size):
+            for i in range(begin, min(begin + NEAR_COLUMNS, count)):
+                groups[byte, i] = bits[i, byte]
+    return groups
 
 
 @cached

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convexsnn.bit_products import packed_product
+from convexsnn.bit_products import packed_combination, packed_product
 from convexsnn.errorfree import largest_of, limbs
 from convexsnn.ranks import Alone, Ranks
 from convexsnn.rowwise import by_rows
@@ -27,6 +27,8 @@ CPU_BLOCK_ENTRIES, BLOCK_ENTRIES = 2**17, 2**23
 LEAST_BLOCK_COLUMNS = 16
 # From so many entries on, a CPU multiplies bits by tables (`bit_products`).
 TABLE_ENTRIES = 2**22
+# With fewer columns in use, tables cost more than they save where bits are combined.
+TABLE_COLUMNS = 64
 # Where a CPU has more than twice as many rows, it goes over so many at a time, so that blocks stay in cache.
 BLOCK_ROWS = 2**12
 
@@ -171,6 +173,8 @@ class BitColumns(_AllRows):
     def matmul(self, W: Tensor) -> Tensor:
         """``D @ W`` for `W` of shape (P, C); shape (n, C), dtype of `W`. Columns of weight zero are skipped."""
         used = torch.nonzero(W.any(dim=1)).flatten()
+        if len(used) >= TABLE_COLUMNS and self._by_tables(W):
+            return packed_combination(self.packed, self.n, used, W[used])
         out = W.new_zeros(self.n, W.shape[1])
         blocks = used.split(block_columns(self._block_rows, self.device))
         for rows, chosen, entries in self._unpacked(blocks, W.dtype):
@@ -179,8 +183,7 @@ class BitColumns(_AllRows):
 
     def rmatmul(self, U: Tensor) -> Tensor:
         """``D.T @ U`` for `U` of shape (n, C); shape (P, C), dtype of `U`."""
-        floats = U.dtype in (torch.float32, torch.float64)
-        if floats and self.device.type == "cpu" and self.n * self.shape[1] >= TABLE_ENTRIES:
+        if self._by_tables(U):
             return packed_product(self.packed, U)
         out = U.new_zeros(self.shape[1], U.shape[1])
         size = block_columns(self._block_rows, self.device)
@@ -192,6 +195,11 @@ class BitColumns(_AllRows):
     def squares(self, weights: Tensor) -> Tensor:
         """The squared norm of each column under row weights (n,): sum_i w_i d_ij^2, shape (P,)."""
         return self.rmatmul(weights.unsqueeze(1)).squeeze(1)
+
+    def _by_tables(self, factor: Tensor) -> bool:
+        """Whether tables of sums multiply faster than matrices do."""
+        floats = factor.dtype in (torch.float32, torch.float64)
+        return floats and self.device.type == "cpu" and self.n * self.shape[1] >= TABLE_ENTRIES
 
     @property
     def _block_rows(self) -> int:

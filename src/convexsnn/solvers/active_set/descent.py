@@ -39,10 +39,11 @@ MOST_STEPS = 60
 
 @dataclass(frozen=True)
 class Point:
-    """Weights W (P, C), scores D W (n, C), and the products D^T U (P, C) with the dual vector U = grad F(D W)."""
+    """Weights W (P, C), scores D W (n, C), F there, and the products D^T U (P, C) with the dual vector U = grad F."""
 
     W: Tensor
     scores: Tensor
+    loss: float
     products: Tensor
 
 
@@ -73,10 +74,11 @@ class Bounds:
 
 
 class _Reached(NamedTuple):
-    """Weights W (P, C) and scores D W (n, C)."""
+    """Weights W (P, C), scores D W (n, C) and F there."""
 
     W: Tensor
     scores: Tensor
+    loss: float
 
 
 class Descent:
@@ -125,7 +127,7 @@ class Descent:
 
     def start_from(self, W: Tensor, scores: Tensor) -> None:
         """Certify weights W (P, C) with these scores, from which the next step begins."""
-        self._visit(W, scores)
+        self._visit(_Reached(W, scores, float(self._program.data_term(scores))))
         self._set_level()
 
     def _set_level(self) -> None:
@@ -150,16 +152,16 @@ class Descent:
             record()
         return Status.CONVERGED
 
-    def _visit(self, W: Tensor, scores: Tensor) -> None:
-        """Go to weights `W`, whose scores are given: price all columns there, and certify the point."""
-        U = self._program.data_gradient(scores)
-        self._arrive(Point(W, scores, self._program.columns.rmatmul(U)), U)
+    def _visit(self, place: _Reached) -> None:
+        """Go to a place: price all columns there, and certify the point."""
+        U = self._program.data_gradient(place.scores)
+        self._arrive(Point(*place, self._program.columns.rmatmul(U)), U)
 
     def _arrive(self, point: Point, U: Tensor) -> None:
         """Go to a point, and certify it; its dual vector is scaled in place."""
         program, self.point = self._program, point
         self._largest = float(self._units.sizes(point.products).max()) if point.products.numel() else 0.0
-        primal = float(program.data_term(point.scores)) + program.rho * self._penalty(point.W)
+        primal = point.loss + program.rho * self._penalty(point.W)
         divisor, bounds = max(1.0, self._largest / program.rho), self.bounds
         dual = program.data_dual(U.div_(divisor))
         if primal < bounds.primal:
@@ -184,7 +186,7 @@ class Descent:
         if reached is not None:
             del point, curvature  # which hold scores
             self.point = None
-            self._visit(*reached)
+            self._visit(reached)
         if length < SHORT:
             self._damping = max(DAMPING, self._damping * DAMPING_FACTOR)
         else:
@@ -204,17 +206,18 @@ class Descent:
         """Go towards `after` as far as the objective falls enough: the share of the way, and what is there."""
         program, before = self._program, point.W.flatten()[working]
         change = after - before
-        value = float(program.data_term(point.scores)) + self._level * self._penalty(before)
+        value = point.loss + self._level * self._penalty(before)
         penalty = self._level * (self._penalty(after) - self._penalty(before))
         decrease = float(point.products.flatten()[working] @ change) + penalty
         length = 1.0
         for _ in range(HALVINGS):
             weights = after if length == 1.0 else before + length * change
             reached = self._scores(working, length * change).add_(point.scores)
-            now = float(program.data_term(reached)) + self._level * self._penalty(weights)
+            loss = float(program.data_term(reached))
+            now = loss + self._level * self._penalty(weights)
             if now <= value + 1e-4 * length * decrease + 1e-14 * abs(value):
                 W = point.W.flatten().index_copy(0, working, weights).view_as(point.W)
-                return length, _Reached(W, reached)
+                return length, _Reached(W, reached, loss)
             length /= 2.0
         return 0.0, None
 

@@ -1,8 +1,5 @@
 """Products with the Hessian of 0/1 columns by tables, shared by threads."""
 
-# Numba gives functions of vectors another signature: without the typing context.
-# pyright: reportCallIssue=false, reportArgumentType=false, reportOperatorIssue=false
-
 from __future__ import annotations
 
 import numpy as np
@@ -10,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convexsnn.bit_products import add_product, add_transposed, grouped, in_vectors, sums_for
-from convexsnn.compiling import cached
-from convexsnn.lanes import BYTES, lanes_of, load, load_where, muladd, pointer, spread, store, total, where, zeros
+from convexsnn.bit_products import grouped, in_vectors, sums_for
+from convexsnn.curved_products import curved_product
+from convexsnn.lanes import lanes_of
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.rowwise import blocks_of_entries
 from convexsnn.solvers.active_set.gram import entries_between
@@ -44,11 +41,7 @@ class TableHessian:
 
         def of_block(block: tuple[slice, NDArray]) -> NDArray:
             rows, groups = block
-            scores, sums = np.zeros((groups.shape[1], wide.shape[1]), wide.dtype), np.zeros_like(out)
-            add_product(groups, wide, scores)
-            _curve(scores, diagonal[rows], vector[rows], masks)
-            add_transposed(groups, scores, sums)
-            return sums
+            return curved_product(groups, wide, diagonal[rows], vector[rows], masks)
 
         for sums in self._team.each(of_block, self._blocks):
             out += sums
@@ -69,22 +62,3 @@ def _arrays(curvature: RowMatrices, width: int) -> tuple[NDArray, NDArray, NDArr
     weights = np.uint64(1) << np.arange(lanes, dtype=np.uint64)
     masks = (inside.reshape(len(inside), -1, lanes) * weights).sum(axis=2, dtype=np.uint64)
     return diagonal.contiguous().numpy(), vector.contiguous().numpy(), masks
-
-
-@cached
-def _curve(scores: NDArray, diagonal: NDArray, vector: NDArray, masks: NDArray) -> None:
-    """`RowMatrices.apply` in place, on scores in whole vectors."""
-    lanes, width, vectors = BYTES // scores.itemsize, diagonal.shape[1], masks.shape[1]
-    rows, diagonals, coupled = pointer(scores), pointer(diagonal), pointer(vector)
-    for i in range(len(scores)):
-        for mask in masks:
-            shared = zeros(rows)
-            for v in range(vectors):
-                own = load_where(coupled, i * width + v * lanes, mask[v])
-                shared = muladd(own, load(rows, i * vectors + v), shared)
-            less = spread(-total(shared))
-            for v in range(vectors):
-                place, own = i * width + v * lanes, load(rows, i * vectors + v)
-                turned = muladd(load_where(diagonals, place, mask[v]), own, zeros(rows))
-                turned = muladd(load_where(coupled, place, mask[v]), less, turned)
-                store(rows, i * vectors + v, where(mask[v], turned, own))
