@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 from convexsnn.columns import BitColumns, RealColumns
 from convexsnn.losses import CrossEntropy, Head
 from convexsnn.penalties import L1, RowGroup
+from convexsnn.program import ConvexProgram, uniform_weights
 from convexsnn.row_matrices import RowMatrices
 from convexsnn.solvers import SolverOptions, Status, solver_for
 from convexsnn.solvers.active_set import gram as blocks
@@ -20,12 +22,14 @@ from convexsnn.solvers.active_set.coupled.block_inverse import BlockInverse
 from convexsnn.solvers.active_set.coupled.coarse import coarse_spaces
 from convexsnn.solvers.active_set.coupled.grams import Grams
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
+from convexsnn.solvers.active_set.coupled.row_sweeps import RowSweeps
 from convexsnn.solvers.active_set.coupled.subspace import newton_on_support
 from convexsnn.solvers.active_set.coupled.sweeps import minimise_by_output
 from convexsnn.solvers.active_set.coupled.unpacked import UnpackedColumns
 from convexsnn.solvers.active_set.units import EntryUnits, RowUnits, Units, units_of
 from convexsnn.solvers.base import Solver
 from convexsnn.solvers.newton.system import preconditioned
+from convexsnn.solvers.path import largest_rho
 from helpers import draw_program
 
 COUNT, ROWS, OUTPUTS = 7, 20, 6
@@ -79,7 +83,7 @@ def test_products_and_blocks_are_those_of_the_hessian(
     X = torch.randn(COUNT, OUTPUTS, dtype=torch.float64)
     assert torch.allclose(quadratic.hessian(X).flatten(), H @ X.flatten(), atol=1e-12)
     quadratic.used[2, 1] = False
-    for c, gram in enumerate(Grams().of(quadratic, torch.arange(COUNT))):
+    for c, gram in enumerate(Grams().of(quadratic, torch.arange(COUNT), quadratic.used)):
         places = gram.columns * OUTPUTS + c
         assert torch.equal(gram.columns, torch.nonzero(quadratic.used[:, c]).flatten())
         assert torch.allclose(gram.matrix, H[places][:, places], rtol=0.2, atol=0.2)
@@ -93,7 +97,7 @@ def test_blocks_are_kept_while_the_curvature_hardly_changes() -> None:
         for used in (torch.tensor([1, 0, 1, 1, 0, 1, 0], dtype=torch.bool), torch.ones(COUNT, dtype=torch.bool)):
             quadratic.used[:] = used.unsqueeze(1)
             quadratic.curvature = RowMatrices(changed * first)
-            for c, gram in enumerate(grams.of(quadratic, numbers)):
+            for c, gram in enumerate(grams.of(quadratic, numbers, quadratic.used)):
                 D = quadratic.columns.whole.between(0, ROWS).dense()[:, gram.columns]
                 assert torch.equal(gram.columns, torch.nonzero(used).flatten())
                 assert torch.allclose(gram.matrix, D.T @ (h[:, c : c + 1] * D), atol=1e-12)
@@ -174,9 +178,41 @@ def test_rows_keep_their_mean_where_the_loss_sees_it() -> None:
 
 
 @each_unit
+@pytest.mark.parametrize("heads", HEADS)
+def test_sweeps_by_rows_are_those_by_columns(units: Units, heads: tuple[Head, ...]) -> None:
+    quadratic = draw_quadratic(units, heads, level=0.2)
+    quadratic.used[3] = False
+    grams = Grams().of(quadratic, torch.arange(COUNT), quadratic.used)
+    for _ in range(3):
+        found, expected = RowSweeps(quadratic).minimise(quadratic), minimise_by_output(quadratic, grams)
+        assert bool(found.any())
+        assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12)
+        quadratic.go_towards(found)
+
+
+@pytest.mark.parametrize("penalty", [L1(), RowGroup()], ids=["l1", "group"])
+@pytest.mark.parametrize("rows", [12, 17])
+def test_few_rows_and_many_columns_are_solved(
+    penalty: L1 | RowGroup, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = []
+    minimise = RowSweeps.minimise
+    monkeypatch.setattr(RowSweeps, "minimise", lambda self, q: swept.append(len(q.x)) or minimise(self, q))
+    generator = torch.Generator().manual_seed(rows)
+    columns = RealColumns(torch.rand(300, rows, generator=generator, dtype=torch.float64))
+    targets = CrossEntropy().encode(torch.arange(rows) % 3, 3)
+    unit = ConvexProgram(columns, targets, CrossEntropy(), penalty, 1.0, uniform_weights(rows))
+    program = replace(unit, rho=0.01 * largest_rho(unit))
+    solution = solver_for(program).solve(program, SolverOptions(tol=1e-8))
+    assert max(swept) > rows
+    assert solution.status == Status.CONVERGED
+    assert solution.certificate.relative_gap <= 1e-8
+
+
+@each_unit
 def test_each_part_makes_the_model_smaller(units: Units) -> None:
     quadratic = draw_quadratic(units)
-    grams, start = Grams().of(quadratic, torch.arange(COUNT)), draw_quadratic(units)
+    grams, start = Grams().of(quadratic, torch.arange(COUNT), quadratic.used), draw_quadratic(units)
     values = [0.0]
     for _ in range(30):
         quadratic.go_towards(minimise_by_output(quadratic, grams))
@@ -206,7 +242,7 @@ def test_the_preconditioner_is_close_to_the_inverse(
     bend, active = units.bend(quadratic.x, quadratic.level), torch.ones(COUNT, OUTPUTS, dtype=torch.bool)
     if heads and bend is None:
         active[:, 2] = False  # a head of one class, which has no gradient
-    grams = Grams().of(quadratic, torch.arange(COUNT))
+    grams = Grams().of(quadratic, torch.arange(COUNT), quadratic.used)
     coarse = coarse_spaces(quadratic, grams, active, bend)
     assert coarse
 

@@ -30,12 +30,12 @@ class BlockInverse:
         self._coarse, self._lower, places = coarse, list[Tensor](), list[Tensor]()
         own = None if bend is None else bend.own
         for c, gram in enumerate(grams):
-            chosen = torch.nonzero(active[gram.columns, c]).flatten()
-            matrix = gram.matrix[chosen][:, chosen]
+            columns = torch.nonzero(active[:, c]).flatten()
+            matrix = gram.between(columns).clone()
             if own is not None:
-                matrix.diagonal().add_(own[gram.columns[chosen], c].to(matrix.dtype))
+                matrix.diagonal().add_(own[columns, c].to(matrix.dtype))
             self._lower.append(cholesky(matrix))
-            places.append(gram.columns[chosen] * active.shape[1] + c)
+            places.append(columns * active.shape[1] + c)
         self._places = torch.cat(places)
 
     def apply(self, X: Tensor, active: Tensor) -> Tensor:

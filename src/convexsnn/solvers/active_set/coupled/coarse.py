@@ -61,9 +61,9 @@ def _along_rows(quadratic: Quadratic, grams: list[Gram], active: Tensor) -> Coar
     """The directions of the rows; what the loss couples between outputs is left out, as it matters little there."""
     columns = torch.nonzero(active.any(dim=1)).flatten()
     directions = quadratic.units.directions(quadratic.x)[columns]
-    matrix = torch.zeros_like(grams[0].matrix[columns][:, columns])
+    matrix = grams[0].matrix.new_zeros(len(columns), len(columns))
     for direction, gram in zip(directions.to(matrix.dtype).unbind(dim=1), grams, strict=True):
-        matrix += torch.outer(direction, direction) * gram.matrix[columns][:, columns]
+        matrix += torch.outer(direction, direction) * gram.between(columns)
     return Coarse(columns, directions, matrix)
 
 

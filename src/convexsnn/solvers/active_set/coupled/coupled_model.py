@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -9,8 +11,9 @@ from torch import Tensor
 
 from convexsnn.penalties import require_norm
 from convexsnn.program import ConvexProgram
-from convexsnn.solvers.active_set.coupled.grams import Gram, Grams
+from convexsnn.solvers.active_set.coupled.grams import Grams
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
+from convexsnn.solvers.active_set.coupled.row_sweeps import RowSweeps
 from convexsnn.solvers.active_set.coupled.subspace import newton_on_support
 from convexsnn.solvers.active_set.coupled.sweeps import minimise_by_output
 from convexsnn.solvers.active_set.coupled.unpacked import UnpackedColumns
@@ -63,17 +66,23 @@ class CoupledModel:
             spread(torch.ones_like(task.entries, dtype=torch.bool)),
             (spread(task.start), spread(task.slope)),
         )
-        grams = self._grams.of(quadratic, chosen)
-        if _settle(quadratic, grams):
+        if RowSweeps.suit(quadratic):
+            settled, grams = _settle(quadratic, RowSweeps(quadratic).minimise), None
+        else:
+            grams = self._grams.of(quadratic, chosen, quadratic.used)
+            settled = _settle(quadratic, partial(minimise_by_output, grams=grams))
+        if settled:
+            support = (quadratic.units.sizes(quadratic.x) > 0.0).expand_as(quadratic.x)
+            grams = grams or self._grams.of(quadratic, chosen, support)
             quadratic.go_towards(newton_on_support(quadratic, grams, task.accuracy))
         return quadratic.x[place]
 
 
-def _settle(quadratic: Quadratic, grams: list[Gram]) -> bool:
+def _settle(quadratic: Quadratic, sweep: Callable[[Quadratic], Tensor]) -> bool:
     """Sweep until few units come or go, or turn round; False where many do to the end."""
     for _ in range(ROUNDS):
         before = quadratic.units.directions(quadratic.x)
-        quadratic.go_towards(minimise_by_output(quadratic, grams))
+        quadratic.go_towards(sweep(quadratic))
         used = quadratic.units.sizes(quadratic.x) > 0.0
         changed = quadratic.units.along(quadratic.x, before) <= 0.0
         changed &= used | (quadratic.units.sizes(before) > 0.0)

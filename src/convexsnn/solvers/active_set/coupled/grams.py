@@ -25,6 +25,13 @@ class Gram(NamedTuple):
     columns: Tensor
     matrix: Tensor
 
+    def between(self, columns: Tensor) -> Tensor:
+        """The rows and columns of the matrix that belong to some of its columns (int64, ascending); not to change."""
+        if len(columns) == len(self.columns):
+            return self.matrix
+        place = torch.searchsorted(self.columns, columns)
+        return self.matrix[place][:, place]
+
 
 class Grams:
     """The blocks of all outputs of a program, step after step.
@@ -35,16 +42,18 @@ class Grams:
     def __init__(self) -> None:
         self._kept = list[_Block]()
 
-    def of(self, quadratic: Quadratic, numbers: Tensor) -> list[Gram]:
-        """One block for each output, over the entries that may change.
+    def of(self, quadratic: Quadratic, numbers: Tensor, entries: Tensor) -> list[Gram]:
+        """One block for each output.
 
         Parameters
         ----------
         quadratic : Quadratic
         numbers : int64 tensor of shape (k,)
             Which columns of the program the quadratic has, ascending.
+        entries : bool tensor of shape (k, C)
+            Those that the blocks are to have.
         """
-        indices = [torch.nonzero(used).flatten() for used in quadratic.used.unbind(dim=1)]
+        indices = [torch.nonzero(used).flatten() for used in entries.unbind(dim=1)]
         rounded = quadratic.columns.whole.binary and len(quadratic.curvature.diagonal) >= ROUNDED_FROM
         kept_as = RoundedCurvature.of if rounded else PlainCurvature
         twins, begun, before = list[int](), list[_Block](), None

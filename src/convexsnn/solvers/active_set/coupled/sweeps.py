@@ -26,14 +26,14 @@ def minimise_by_output(quadratic: Quadratic, grams: list[Gram]) -> Tensor:
         columns = grams[outputs.start].columns
         some = slice(outputs.start, outputs.stop)
         matrices = torch.stack([gram.matrix for gram in grams[some]]).cpu().numpy()
-        values = _as_array(quadratic.x[columns, some])
-        slopes = _as_array(quadratic.gradient[columns, some])
+        values = as_array(quadratic.x[columns, some])
+        slopes = as_array(quadratic.gradient[columns, some])
         _sweep(matrices, values, slopes, quadratic.level)
         x[columns, some] = torch.as_tensor(values.T, device=x.device)
     return quadratic.centred(x)
 
 
-def _as_array(X: Tensor) -> NDArray:
+def as_array(X: Tensor) -> NDArray:
     """X turned, as an array of its own."""
     return X.T.cpu().contiguous().clone().numpy()
 
