@@ -151,9 +151,10 @@ def step(hidden: Hidden, x: Tensor, state: State) -> Stepped:
             line = (below, *before.past)
             fired = layer.neuron.step(_current(layer, line, before), before.neuron)
             margin = torch.minimum(margin, fired.distance.abs().amin())
-            below = fired.spikes.to(hidden.dtype)
+            # Torch takes bits twice as long to convert, and three times as long to count, as it does bytes and floats.
+            below = fired.spikes.view(torch.uint8).to(hidden.dtype)
             layers.append(LayerState(fired.state, below, line[: layer.delays[-1]]))
-            of_branch.append(fired.spikes.sum(dim=0))
+            of_branch.append(below.sum(dim=0, dtype=torch.float64).to(torch.int64))
         last = LastLayer(below, layers[-1].membrane, own.accumulated, steps, branch.readout_bias)
         states.append(BranchState(tuple(layers), hidden.readout.update(last)))
         counts.append(tuple(of_branch))
