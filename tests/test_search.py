@@ -24,6 +24,7 @@ from convexsnn.ranks import Alone
 from convexsnn.readouts import Leaky, Several, Spike, Windows
 from convexsnn.regularisation import rho_of
 from convexsnn.search import SearchSettings, search
+from convexsnn.search.branches import simulator
 from convexsnn.search.branches.pricing import DualPricing, take_best
 from convexsnn.search.branches.reading import counted
 from convexsnn.search.branches.runner import BranchRunner
@@ -130,6 +131,24 @@ def test_batched_simulator_gives_the_columns_of_the_library(neuron, reset, reado
         U = torch.randn(len(expected[0]), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
         together = correlate(population, prefixes, counted(prefixes, population.readout, U)).flatten(0, 1)
         torch.testing.assert_close(together, expected @ U)
+
+
+@pytest.mark.parametrize("readout", ["spike", "rate"])
+def test_columns_are_the_same_for_any_number_of_threads(readout, monkeypatch):
+    sequences, before = ragged(4), torch.get_num_threads()
+    population = space_of(sequences, readout=readout, depth=3).draw(7, torch.Generator().manual_seed(1))
+    prefixes = prefixes_of(sequences, every_step=False)
+    owner = torch.arange(7).repeat_interleave(2)
+    place = torch.tensor([0, 1]).repeat(7)
+    expected = columns(population, owner, place, prefixes)
+    monkeypatch.setattr(simulator, "CHUNK_FLOATS", 2 * max(prefixes.sizes) * population.widest)  # seven parts
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            assert torch.equal(columns(population, owner, place, prefixes), expected)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "squared", "logistic", "cross_entropy"])

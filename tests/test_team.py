@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -31,3 +32,19 @@ def test_an_error_of_any_thread_is_raised(size: int) -> None:
 
     with pytest.raises(ValueError, match="item 3"):
         Team(size).each(fail, range(5))
+
+
+def test_no_item_is_begun_once_the_caller_has_failed() -> None:
+    begun, caller, failing = [], threading.get_ident(), threading.Event()
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if threading.get_ident() == caller:
+            failing.set()
+            raise KeyboardInterrupt
+        failing.wait(60.0)
+        time.sleep(0.5)
+
+    with pytest.raises(KeyboardInterrupt):
+        Team(2).each(work, range(100))
+    assert len(begun) <= 3

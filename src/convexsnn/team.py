@@ -24,7 +24,10 @@ class Team:
         self._pool = ThreadPoolExecutor(self._others) if self._others else None
 
     def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """The results of `work` on each of `items`, in their order. A thread takes the next item when it is free."""
+        """The results of `work` on each of `items`, in their order. A thread takes the next item when it is free.
+
+        Where the caller's thread fails or is interrupted, no further item is begun.
+        """
         found = dict[int, Result]()
         left = iter(range(len(items)))
 
@@ -35,6 +38,10 @@ class Team:
         others = [] if self._pool is None else [self._pool.submit(take_part) for _ in items[1 : self._others + 1]]
         try:
             take_part()
+        except BaseException:
+            for _ in left:
+                pass
+            raise
         finally:
             for other in others:
                 other.result()

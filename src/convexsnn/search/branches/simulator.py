@@ -13,12 +13,14 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
+from convexsnn.caller import one_thread
 from convexsnn.neurons import Reset
 from convexsnn.prefixes import Prefixes
 from convexsnn.ranks import Alone, Ranks, made_in_shares
 from convexsnn.readouts import Membrane
 from convexsnn.search.branches.population import Population, StackedLayer
 from convexsnn.search.branches.reading import at_last_step, columns_over_time, where_seen
+from convexsnn.team import Team
 
 # Floats of one layer's potentials held at a time. On a CPU every step costs several times as much beyond the cache. A
 # GPU needs many at once to be busy.
@@ -207,16 +209,20 @@ def _seen(
     """What is seen of chosen neurons after the prefixes numbered by `nodes`: bool of shape (P, len(nodes))."""
     size, ends = _at_once(population, prefixes), torch.tensor(prefixes.sizes).cumsum(0).tolist()
 
+    def of_few(few: slice) -> Tensor:
+        wanted, place = owner[few].unique(return_inverse=True)
+        seen_at = torch.zeros(len(place), prefixes.n_nodes, dtype=torch.bool)
+        for t, seen in features(population.take(wanted), prefixes):
+            seen_at[:, ends[t] - len(prefixes.values[t]) : ends[t]] = seen[place, neuron[few]].cpu() > 0.0
+        return seen_at[:, nodes]
+
     def of_share(share: slice) -> Tensor:
-        parts = []
-        for start in range(share.start, share.stop, size):
-            few = slice(start, min(share.stop, start + size))
-            wanted, place = owner[few].unique(return_inverse=True)
-            seen_at = torch.zeros(len(place), prefixes.n_nodes, dtype=torch.bool)
-            for t, seen in features(population.take(wanted), prefixes):
-                seen_at[:, ends[t] - len(prefixes.values[t]) : ends[t]] = seen[place, neuron[few]].cpu() > 0.0
-            parts.append(seen_at[:, nodes])
-        return torch.cat(parts) if parts else torch.zeros(0, len(nodes), dtype=torch.bool)
+        parts = [slice(start, min(share.stop, start + size)) for start in range(share.start, share.stop, size)]
+        threads = min(torch.get_num_threads(), len(parts)) if population.device.type == "cpu" else 1
+        # Threads that share parts wait for one another once. Those that share an operation wait at each.
+        with one_thread():
+            found = Team(max(1, threads)).each(of_few, parts)
+        return torch.cat(found) if found else torch.zeros(0, len(nodes), dtype=torch.bool)
 
     return made_in_shares(len(owner), of_share, ranks, size)
 
