@@ -1,6 +1,6 @@
 """Few rows and many real columns: seconds of our solvers on random columns in [0, 1], for each rho and penalty.
 
-    python benchmarks/few_rows.py [--clock wall | cpu] [--repeats N] [--loss NAME]
+    python benchmarks/few_rows.py [--clock wall | cpu] [--repeats N] [--loss NAME] [--penalties NAME ...]
 
 rho is given as a share of the one for which W = 0 is optimal. Seconds are medians.
 """
@@ -40,10 +40,12 @@ def main() -> None:
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="what the seconds are")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--loss", choices=LOSSES, default="cross_entropy")
+    norms = [name for name, own in PENALTIES.items() if isinstance(own, PenaltyAboveNorm)]
+    parser.add_argument("--penalties", nargs="+", choices=norms, default=norms)
     arguments = parser.parse_args()
     now = CLOCKS[arguments.clock]
     print("| penalty | rho | solver | seconds | gap | support |\n|---|---|---|---|---|---|")
-    for penalty in (name for name, own in PENALTIES.items() if isinstance(own, PenaltyAboveNorm)):
+    for penalty in arguments.penalties:
         for share in SHARES:
             program, seconds = make_program(arguments.loss, penalty, share), []
             for _ in range(arguments.repeats):
