@@ -1,6 +1,6 @@
 """Coordinate descent as in `sweeps`, without matrices of columns: what a step changes is kept row by row.
 
-Where rows are fewer than columns, this takes less memory and less time.
+Where rows are fewer than columns in use, this takes less memory and less time.
 """
 
 # Numba gives functions of vectors another signature: without the typing context.
@@ -22,6 +22,7 @@ from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
 from convexsnn.solvers.active_set.coupled.sweeps import ENOUGH, FULL_EVERY, SWEEPS, as_array
 from convexsnn.solvers.active_set.gram import entries_between
 
+# Float64 numbers of a vector.
 LANES = lanes_of(8)
 
 
@@ -43,10 +44,8 @@ class RowSweeps:
         """Where the model has its minimum if outputs are not coupled by the loss, roughly: shape (k, C)."""
         x = torch.zeros_like(quadratic.x)
         for outputs in quadratic.units.sets(x.shape[1]):
-            columns, some = (
-                torch.nonzero(quadratic.used[:, outputs.start]).flatten(),
-                slice(outputs.start, outputs.stop),
-            )
+            columns = torch.nonzero(quadratic.used[:, outputs.start]).flatten()
+            some = slice(outputs.start, outputs.stop)
             values = as_array(quadratic.x[columns, some])
             slopes = as_array(quadratic.gradient[columns, some])
             _sweep(self._entries[columns.cpu().numpy()], self._curvature[some], values, slopes, quadratic.level)
