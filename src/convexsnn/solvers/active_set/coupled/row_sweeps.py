@@ -8,8 +8,6 @@ Where rows are fewer than columns in use, this takes less memory and less time.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numba import njit
@@ -19,7 +17,7 @@ from torch import Tensor
 from convexsnn.compiling import cached
 from convexsnn.lanes import BYTES, lanes_of, load, muladd, pointer, spread, store, total, zeros
 from convexsnn.solvers.active_set.coupled.quadratic import Quadratic
-from convexsnn.solvers.active_set.coupled.sweeps import ENOUGH, FULL_EVERY, SWEEPS, as_array
+from convexsnn.solvers.active_set.coupled.sweeps import ENOUGH, FULL_EVERY, SWEEPS, in_use, move_unit, over_outputs
 from convexsnn.solvers.active_set.gram import entries_between
 
 # Float64 numbers of a vector.
@@ -41,16 +39,12 @@ class RowSweeps:
         return int(quadratic.used.sum()) > quadratic.curvature.diagonal.numel()
 
     def minimise(self, quadratic: Quadratic) -> Tensor:
-        """Where the model has its minimum if outputs are not coupled by the loss, roughly: shape (k, C)."""
-        x = torch.zeros_like(quadratic.x)
-        for outputs in quadratic.units.sets(x.shape[1]):
-            columns = torch.nonzero(quadratic.used[:, outputs.start]).flatten()
-            some = slice(outputs.start, outputs.stop)
-            values = as_array(quadratic.x[columns, some])
-            slopes = as_array(quadratic.gradient[columns, some])
-            _sweep(self._entries[columns.cpu().numpy()], self._curvature[some], values, slopes, quadratic.level)
-            x[columns, some] = torch.as_tensor(values.T, device=x.device)
-        return quadratic.centred(x)
+        """See `over_outputs`."""
+
+        def sweep(outputs: slice, columns: Tensor, values: NDArray, slopes: NDArray) -> None:
+            _sweep(self._entries[columns.cpu().numpy()], self._curvature[outputs], values, slopes, quadratic.level)
+
+        return over_outputs(quadratic, sweep)
 
 
 def _in_vectors(numbers: Tensor) -> NDArray:
@@ -66,7 +60,7 @@ def _sweep(D: NDArray, h: NDArray, x: NDArray, slopes: NDArray, level: float) ->
     """As `sweeps._sweep`, of H_c = D diag(h_c) D^T for D (k, n) and h (c, n), where rows are whole vectors."""
     outputs, count = x.shape
     vectors = D.shape[1] * D.itemsize // BYTES
-    turned, reached, curvatures = np.zeros_like(h), np.empty(outputs), np.zeros(count)
+    turned, curvatures, slope, change = np.zeros_like(h), np.zeros(count), np.empty(outputs), np.empty(outputs)
     columns, weights, moved = pointer(D), pointer(h), pointer(turned)
     for j in range(count):
         for c in range(outputs):
@@ -74,24 +68,14 @@ def _sweep(D: NDArray, h: NDArray, x: NDArray, slopes: NDArray, level: float) ->
     for sweep in range(SWEEPS):
         every, most = sweep % FULL_EVERY == 0, 0.0
         for j in range(count):
-            curvature, used = curvatures[j], every
-            for c in range(outputs):
-                used = used or x[c, j] != 0.0
-            if not used or curvature <= 0.0:
+            if curvatures[j] <= 0.0 or not (every or in_use(x, j)):
                 continue
-            size = 0.0
             for c in range(outputs):
-                slope = slopes[c, j] + _product(columns, j * vectors, moved, c * vectors, vectors)
-                reached[c] = x[c, j] - slope / curvature
-                size += reached[c] * reached[c]
-            size = math.sqrt(size)
-            kept = 1.0 - level / (curvature * size) if size * curvature > level else 0.0
+                slope[c] = slopes[c, j] + _product(columns, j * vectors, moved, c * vectors, vectors)
+            most = max(most, move_unit(x, j, slope, curvatures[j], level, change))
             for c in range(outputs):
-                change = kept * reached[c] - x[c, j]
-                if change != 0.0:
-                    x[c, j] = kept * reached[c]
-                    most = max(most, abs(change) * curvature)
-                    _move(moved, weights, c * vectors, columns, j * vectors, vectors, change)
+                if change[c] != 0.0:
+                    _move(moved, weights, c * vectors, columns, j * vectors, vectors, change[c])
         if every and most <= ENOUGH * level:
             return
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,20 +22,31 @@ ENOUGH = 0.01
 
 
 def minimise_by_output(quadratic: Quadratic, grams: list[Gram]) -> Tensor:
-    """Where the model has its minimum if outputs are not coupled by the loss, roughly: shape (k, C)."""
+    """`over_outputs`, by the blocks `grams` of the entries in use."""
+
+    def sweep(outputs: slice, _: Tensor, values: NDArray, slopes: NDArray) -> None:
+        matrices = torch.stack([gram.matrix for gram in grams[outputs]]).cpu().numpy()
+        _sweep(matrices, values, slopes, quadratic.level)
+
+    return over_outputs(quadratic, sweep)
+
+
+def over_outputs(quadratic: Quadratic, sweep: Callable[[slice, Tensor, NDArray, NDArray], None]) -> Tensor:
+    """Where the model has its minimum if outputs are not coupled by the loss, roughly: shape (k, C).
+
+    Of each set of outputs, `sweep` gets the set, the columns in use, and their values and slopes (c, m). It changes the
+    values.
+    """
     x = torch.zeros_like(quadratic.x)
     for outputs in quadratic.units.sets(x.shape[1]):
-        columns = grams[outputs.start].columns
-        some = slice(outputs.start, outputs.stop)
-        matrices = torch.stack([gram.matrix for gram in grams[some]]).cpu().numpy()
-        values = as_array(quadratic.x[columns, some])
-        slopes = as_array(quadratic.gradient[columns, some])
-        _sweep(matrices, values, slopes, quadratic.level)
+        some, columns = slice(outputs.start, outputs.stop), torch.nonzero(quadratic.used[:, outputs.start]).flatten()
+        values = _as_array(quadratic.x[columns, some])
+        sweep(some, columns, values, _as_array(quadratic.gradient[columns, some]))
         x[columns, some] = torch.as_tensor(values.T, device=x.device)
     return quadratic.centred(x)
 
 
-def as_array(X: Tensor) -> NDArray:
+def _as_array(X: Tensor) -> NDArray:
     """X turned, as an array of its own."""
     return X.T.cpu().contiguous().clone().numpy()
 
@@ -45,28 +58,50 @@ def _sweep(matrices: NDArray, x: NDArray, slopes: NDArray, level: float) -> None
     A unit j is a column of x. Its own curvature is bounded by the largest over c, so that no step makes the sum larger.
     """
     outputs, count = x.shape
-    reached = np.empty(outputs)
+    slope, change = np.empty(outputs), np.empty(outputs)
     for sweep in range(SWEEPS):
         every, most = sweep % FULL_EVERY == 0, 0.0
         for j in range(count):
-            curvature, used = 0.0, every
+            curvature = 0.0
             for c in range(outputs):
                 curvature = max(curvature, matrices[c, j, j])
-                used = used or x[c, j] != 0.0
-            if not used or curvature <= 0.0:
+                slope[c] = slopes[c, j]
+            if curvature <= 0.0 or not (every or in_use(x, j)):
                 continue
-            size = 0.0
+            most = max(most, move_unit(x, j, slope, curvature, level, change))
             for c in range(outputs):
-                reached[c] = x[c, j] - slopes[c, j] / curvature
-                size += reached[c] * reached[c]
-            size = math.sqrt(size)
-            kept = 1.0 - level / (curvature * size) if size * curvature > level else 0.0
-            for c in range(outputs):
-                change = kept * reached[c] - x[c, j]
-                if change != 0.0:
-                    x[c, j] = kept * reached[c]
-                    most = max(most, abs(change) * curvature)
+                if change[c] != 0.0:
                     for i in range(count):
-                        slopes[c, i] += change * matrices[c, j, i]
+                        slopes[c, i] += change[c] * matrices[c, j, i]
         if every and most <= ENOUGH * level:
             return
+
+
+@njit
+def in_use(x, j):
+    """Whether a column of x (c, k) has an entry that is not zero."""
+    found = False
+    for c in range(len(x)):
+        found = found or x[c, j] != 0.0
+    return found
+
+
+@njit
+def move_unit(x, j, slope, curvature, level, change):
+    """Go to where a unit is best if its curvature is that number: write x_j and its change (c,).
+
+    Returns the largest change of a slope of its own.
+    """
+    size = 0.0
+    for c in range(len(x)):
+        change[c] = x[c, j] - slope[c] / curvature
+        size += change[c] * change[c]
+    size = math.sqrt(size)
+    kept, most = 1.0 - level / (curvature * size) if size * curvature > level else 0.0, 0.0
+    for c in range(len(x)):
+        reached = kept * change[c]
+        change[c] = reached - x[c, j]
+        if change[c] != 0.0:
+            x[c, j] = reached
+            most = max(most, abs(change[c]) * curvature)
+    return most
