@@ -35,16 +35,18 @@ def data():
 
 
 def test_a_shape_that_is_given_is_never_changed():
-    assert [(own.depth, own.recurrent) for own in SearchSettings().shapes] == [(3, False), (2, True)]
-    assert Search().shapes[1] == Search(depth=2, recurrent=True)
+    assert [own.shape for own in SearchSettings().shapes] == [(3, False, 12), (2, True, 8)]
+    assert [own.shape for own in SearchSettings(width=5).shapes] == [(3, False, 5), (2, True, 5)]
+    assert Search().shapes[1:] == Search(depth=2, recurrent=True).shapes
     for given, shape in (
-        ({"depth": 3}, (3, False)),
-        ({"depth": 2}, (2, False)),
-        ({"recurrent": False}, (3, False)),
-        ({"recurrent": True}, (3, True)),
-        ({"depth": 4, "recurrent": True}, (4, True)),
+        ({"depth": 3}, (3, False, 12)),
+        ({"depth": 2}, (2, False, 12)),
+        ({"recurrent": False}, (3, False, 12)),
+        ({"recurrent": True}, (3, True, 8)),
+        ({"depth": 4, "recurrent": True}, (4, True, 8)),
+        ({"depth": 2, "width": 20}, (2, False, 20)),
     ):
-        assert [(own.depth, own.recurrent) for own in SearchSettings(**given).shapes] == [shape]
+        assert [own.shape for own in SearchSettings(**given).shapes] == [shape]
 
 
 def test_each_shape_has_one_attempt_and_the_better_one_the_others():

@@ -44,7 +44,7 @@ class Effort:
     def of(cls, settings: SearchSettings, prefixes: Prefixes, layers: int, device: torch.device) -> Effort:
         """For branches of so many layers, which are scored on a device."""
         step = SECONDS_A_STEP if device.type == "cpu" else SECONDS_A_STEP_ON_GPU
-        return cls(settings, prefixes.n_nodes * layers * settings.width, len(prefixes.node_of_row), step)
+        return cls(settings, prefixes.n_nodes * layers * settings.shape.width, len(prefixes.node_of_row), step)
 
     @property
     def total(self) -> float:

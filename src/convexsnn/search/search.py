@@ -178,11 +178,11 @@ def _tasks(problem: Problem, settings: SearchSettings, device: torch.device, ran
         shown = prefixes_of(problem.validation.sequences, every_step=problem.every_step)
         held = Held(problem.validation, runner.over(shown))
     tasks = []
-    for shape in settings.shapes:
-        architecture = shape.architecture(problem.input.n_features, every_step=problem.every_step)
-        variation = Variation(architecture, shape.width, scale, shape.free_leak, shape.dyadic_leaks)
-        effort = Effort.of(shape, rows.exact, architecture.depth - 1, device)
-        tasks.append(SearchTask(problem, rows, runner, variation, shape, effort, held))
+    for tried in settings.shapes:
+        architecture = tried.architecture(problem.input.n_features, every_step=problem.every_step)
+        variation = Variation(architecture, tried.shape.width, scale, tried.free_leak, tried.dyadic_leaks)
+        effort = Effort.of(tried, rows.exact, architecture.depth - 1, device)
+        tasks.append(SearchTask(problem, rows, runner, variation, tried, effort, held))
     return tuple(tasks)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from convexsnn.checks import (
     check_flag,
@@ -20,11 +20,21 @@ from convexsnn.readouts import Readout, as_readout
 from convexsnn.search.branches.reading import check_scored
 from convexsnn.witnesses.architecture import Architecture, NeuronKind
 
-# The shapes of branches that are tried where neither `depth` nor `recurrent` is given: their values.
-SHAPES = ((3, False), (2, True))
+
+class Shape(NamedTuple):
+    """The number of layers with the output, whether hidden layers are recurrent, and how many neurons each has."""
+
+    depth: int
+    recurrent: bool
+    width: int
+
+
+# The shapes of branches that are tried where neither `depth` nor `recurrent` is given. With 8 neurons instead of 12,
+# recurrent branches find more of an automaton in the same time.
+SHAPES = (Shape(3, False, 12), Shape(2, True, 8))
 # With fewer rounds the first shape alone is tried.
 LEAST_ROUNDS = 10
-COUNTS = ("last", "width", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury")
+COUNTS = ("last", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +82,8 @@ class SearchSettings:
         mean.
     dtype : {"float64", "float32"}
         The network computes with numbers of this precision.
-    width : int
-        Every layer of a searched branch has this many neurons.
+    width : int, optional
+        Every layer of a searched branch has this many neurons. Without a value it has 12, or 8 if layers are recurrent.
     population : int
         An oracle varies at most this many branches at once. It varies fewer if the data are large and the effort is
         small.
@@ -141,7 +151,7 @@ class SearchSettings:
     standardise: bool = False
     delays: tuple[int, ...] = (0,)
     dtype: str = "float64"
-    width: int = 12
+    width: int | None = None
     population: int = 256
     generations: int = 40
     effort: float | None = None
@@ -149,7 +159,7 @@ class SearchSettings:
     rounds: int = 100
     patience: int = 4
     min_drop: float = 0.01
-    stages: tuple[float, ...] = (50.0, 10.0, 1.0)
+    stages: tuple[float, ...] = (100.0, 30.0, 10.0, 3.0, 1.0)
     add: int = 24
     drop_after: int = 2
     max_columns: int | None = None
@@ -180,9 +190,11 @@ class SearchSettings:
         object.__setattr__(self, "delays", check_delays(self.delays))
         if self.depth is not None:
             check_integer("depth", self.depth, minimum=2)
-        depth, _ = self._first_shape
+        if self.width is not None:
+            check_integer("width", self.width)
+        depth, _, width = self.shape
         branch = lambda width: 4 * width * (1 + (depth - 2) * width)  # noqa: E731 - bytes, in float32
-        check_memory("population, depth and width ask for branches", self.population * branch(self.width))
+        check_memory("population, depth and width ask for branches", self.population * branch(width))
         check_memory("block and depth ask for a branch", branch(self.block))
         self.architecture(n_features=1, every_step=False)
         if self.effort is not None:
@@ -213,20 +225,23 @@ class SearchSettings:
     def shapes(self) -> tuple[Self, ...]:
         """The same settings with each shape of branches that is tried, one after another."""
         if self.depth is None and self.recurrent is None and self.rounds >= LEAST_ROUNDS:
-            return tuple(replace(self, depth=depth, recurrent=recurrent) for depth, recurrent in SHAPES)
-        depth, recurrent = self._first_shape
-        return (replace(self, depth=depth, recurrent=recurrent),)
+            return tuple(self._shaped(shape) for shape in SHAPES)
+        return (self._shaped(self.shape),)
 
     @property
-    def _first_shape(self) -> tuple[int, bool]:
-        """Depth, and whether layers are recurrent: what is given, or the first of those that are tried."""
-        depth, recurrent = SHAPES[0]
-        return depth if self.depth is None else self.depth, recurrent if self.recurrent is None else self.recurrent
+    def shape(self) -> Shape:
+        """The shape that is given; what is not given of it is that of the first shape with such layers."""
+        recurrent = SHAPES[0].recurrent if self.recurrent is None else self.recurrent
+        usual = next(shape for shape in SHAPES if shape.recurrent == recurrent)
+        return Shape(SHAPES[0].depth if self.depth is None else self.depth, recurrent, self.width or usual.width)
+
+    def _shaped(self, shape: Shape) -> Self:
+        return replace(self, depth=shape.depth, recurrent=shape.recurrent, width=self.width or shape.width)
 
     @property
     def n_simulated(self) -> int:
         """Neurons that are simulated at once: the last layers of a population."""
-        return max(self.last, self.population * self.width)
+        return max(self.last, self.population * max(tried.shape.width for tried in self.shapes))
 
     @property
     def parts(self) -> int:
@@ -243,13 +258,13 @@ class SearchSettings:
 
         Where two shapes are tried it is the first.
         """
-        depth, recurrent = self._first_shape
+        depth, recurrent, width = self.shape
         return Architecture(
             n_features=n_features,
             depth=depth,
             branches=1,
-            hidden=self.width,
-            last=self.width,
+            hidden=width,
+            last=width,
             neuron=self.neuron,
             leak=Architecture.leak if self.leak is None else self.leak,
             threshold=self.threshold,
