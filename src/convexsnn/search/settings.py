@@ -21,7 +21,7 @@ from convexsnn.search.branches.reading import check_scored
 from convexsnn.witnesses.architecture import Architecture, NeuronKind
 
 
-class Shape(NamedTuple):
+class BranchShape(NamedTuple):
     """The number of layers with the output, whether hidden layers are recurrent, and how many neurons each has."""
 
     depth: int
@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
 # The shapes of branches that are tried where neither `depth` nor `recurrent` is given. With 8 neurons instead of 12,
 # recurrent branches find more of an automaton in the same time.
-SHAPES = (Shape(3, False, 12), Shape(2, True, 8))
+SHAPES = (BranchShape(3, False, 12), BranchShape(2, True, 8))
 # With fewer rounds the first shape alone is tried.
 LEAST_ROUNDS = 10
 COUNTS = ("last", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury")
@@ -229,13 +229,13 @@ class SearchSettings:
         return (self._shaped(self.shape),)
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> BranchShape:
         """The shape that is given; what is not given of it is that of the first shape with such layers."""
         recurrent = SHAPES[0].recurrent if self.recurrent is None else self.recurrent
         usual = next(shape for shape in SHAPES if shape.recurrent == recurrent)
-        return Shape(SHAPES[0].depth if self.depth is None else self.depth, recurrent, self.width or usual.width)
+        return BranchShape(SHAPES[0].depth if self.depth is None else self.depth, recurrent, self.width or usual.width)
 
-    def _shaped(self, shape: Shape) -> Self:
+    def _shaped(self, shape: BranchShape) -> Self:
         return replace(self, depth=shape.depth, recurrent=shape.recurrent, width=self.width or shape.width)
 
     @property
