@@ -49,6 +49,12 @@ def test_a_shape_that_is_given_is_never_changed():
         assert [own.shape for own in SearchSettings(**given).shapes] == [shape]
 
 
+def test_a_search_of_few_rounds_has_few_stages():
+    assert SearchSettings().multiples == (100.0, 30.0, 10.0, 3.0, 1.0)
+    assert SearchSettings(rounds=9).multiples == (50.0, 10.0, 1.0)
+    assert SearchSettings(rounds=9, stages=(7, 1)).multiples == (7.0, 1.0)
+
+
 def test_each_shape_has_one_attempt_and_the_better_one_the_others():
     assert shapes_of([], 2) == [0]
     assert shapes_of([0.9], 2) == [0, 1]

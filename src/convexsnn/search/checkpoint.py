@@ -35,7 +35,7 @@ POOL_TENSORS = (*COUNTS, "W")
 def search_identity(problem: Problem, settings: SearchSettings, given: Hidden, seed: int) -> str:
     """SHA-256 of everything that the course of a search depends on."""
     heeded = {name: value for name, value in vars(settings).items() if name not in settings.BUDGETS}
-    facts = (problem.digest, heeded, seed, digest_of(given))
+    facts = (problem.digest, heeded, settings.multiples, seed, digest_of(given))
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

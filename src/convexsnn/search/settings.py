@@ -32,7 +32,9 @@ class BranchShape(NamedTuple):
 # The shapes of branches that are tried where neither `depth` nor `recurrent` is given. With 8 neurons instead of 12,
 # recurrent branches find more of an automaton in the same time.
 SHAPES = (BranchShape(3, False, 12), BranchShape(2, True, 8))
-# With fewer rounds the first shape alone is tried.
+# The multiples of rho at which a search works where nothing is said; and with fewer than so many rounds, which then
+# try the first shape alone.
+STAGES, FEW_STAGES = (100.0, 30.0, 10.0, 3.0, 1.0), (50.0, 10.0, 1.0)
 LEAST_ROUNDS = 10
 COUNTS = ("last", "population", "generations", "add", "drop_after", "rounds", "patience", "attempts", "jury")
 
@@ -102,10 +104,11 @@ class SearchSettings:
         The search gives up after this many rounds in a row that lower the objective by less than `min_drop`.
     min_drop : float
         A round helps when it lowers the objective by more than this fraction of it.
-    stages : tuple of float
-        The search works at these multiples of rho, one after another; the last must be 1. With a large rho few columns
-        get weight, so these programs are solved quickly. A stage ends when three rounds in a row do not help, or when
-        its share of the effort is spent. A search that is given neurons begins with the last stage.
+    stages : tuple of float, optional
+        The search works at these multiples of rho, one after another; the last must be 1. Without a value they are 100,
+        30, 10, 3 and 1, or 50, 10 and 1 with fewer than 10 `rounds`. With a large rho few columns get weight, so these
+        programs are solved quickly. A stage ends when three rounds in a row do not help, or when its share of the
+        effort is spent. A search that is given neurons begins with the last stage.
     add : int
         A round adds at most this many columns.
     drop_after : int
@@ -159,7 +162,7 @@ class SearchSettings:
     rounds: int = 100
     patience: int = 4
     min_drop: float = 0.01
-    stages: tuple[float, ...] = (100.0, 30.0, 10.0, 3.0, 1.0)
+    stages: tuple[float, ...] | None = None
     add: int = 24
     drop_after: int = 2
     max_columns: int | None = None
@@ -203,8 +206,9 @@ class SearchSettings:
         check_share("dropout", self.dropout)
         check_integer("prune", self.prune, minimum=0)
         check_real("round_tol", self.round_tol, 0.0, 0.1, open_minimum=True)
-        check_stages(self.stages)
-        object.__setattr__(self, "stages", tuple(map(float, self.stages)))
+        if self.stages is not None:
+            check_stages(self.stages)
+            object.__setattr__(self, "stages", tuple(map(float, self.stages)))
         if self.seconds is not None:
             check_real("seconds", self.seconds, 0.0, open_minimum=True)
             if self.effort is not None:
@@ -234,6 +238,13 @@ class SearchSettings:
         recurrent = SHAPES[0].recurrent if self.recurrent is None else self.recurrent
         usual = next(shape for shape in SHAPES if shape.recurrent == recurrent)
         return BranchShape(SHAPES[0].depth if self.depth is None else self.depth, recurrent, self.width or usual.width)
+
+    @property
+    def multiples(self) -> tuple[float, ...]:
+        """The multiples of rho at which the search works, which fall to 1."""
+        if self.stages is not None:
+            return self.stages
+        return STAGES if self.rounds >= LEAST_ROUNDS else FEW_STAGES
 
     def _shaped(self, shape: BranchShape) -> Self:
         return replace(self, depth=shape.depth, recurrent=shape.recurrent, width=self.width or shape.width)

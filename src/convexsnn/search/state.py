@@ -89,7 +89,7 @@ class SearchTask:
 
     def rho_at(self, stage: int) -> float:
         """Rho of a stage."""
-        return self.problem.rho * self.settings.stages[stage]
+        return self.problem.rho * self.settings.multiples[stage]
 
     def program(self, columns: Columns, rho: float) -> ConvexProgram:
         """The convex program over columns of the merged rows."""
@@ -115,7 +115,7 @@ class SearchTask:
     @property
     def last_stage(self) -> int:
         """Number of the stage with which the search ends."""
-        return len(self.settings.stages) - 1
+        return len(self.settings.multiples) - 1
 
 
 @dataclass(frozen=True, eq=False)
