@@ -175,13 +175,14 @@ class SearchSettings:
     block: int = 256
     dropout: float = 0.5
 
-    # What may differ between two sittings of the same search: when to end it, and what is done at its end.
+    # What may differ between two sittings of the same search: when to end it, and what is done at its end. Rounds may
+    # as long as they ask for the same stages.
     BUDGETS: ClassVar[tuple[str, ...]] = (
         "rounds", "patience", "attempts", "jury", "seconds", "max_columns", "slim", "prune",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        for name in (*COUNTS, "rounds", "block"):
+        for name in (*COUNTS, "block"):
             check_integer(name, getattr(self, name))
         for flag in ("bias", "standardise", "slim", "dyadic_leaks"):
             check_flag(flag, getattr(self, flag))
@@ -196,7 +197,7 @@ class SearchSettings:
         if self.width is not None:
             check_integer("width", self.width)
         depth, _, width = self.shape
-        branch = lambda width: 4 * width * (1 + (depth - 2) * width)  # noqa: E731 - bytes, in float32
+        branch = lambda wide: 4 * wide * (1 + (depth - 2) * wide)  # noqa: E731 - bytes, in float32
         check_memory("population, depth and width ask for branches", self.population * branch(width))
         check_memory("block and depth ask for a branch", branch(self.block))
         self.architecture(n_features=1, every_step=False)
@@ -228,9 +229,13 @@ class SearchSettings:
     @property
     def shapes(self) -> tuple[Self, ...]:
         """The same settings with each shape of branches that is tried, one after another."""
+        return tuple(replace(self, **shape._asdict()) for shape in self._tried)
+
+    @property
+    def _tried(self) -> tuple[BranchShape, ...]:
         if self.depth is None and self.recurrent is None and self.rounds >= LEAST_ROUNDS:
-            return tuple(self._shaped(shape) for shape in SHAPES)
-        return (self._shaped(self.shape),)
+            return tuple(shape._replace(width=self.width or shape.width) for shape in SHAPES)
+        return (self.shape,)
 
     @property
     def shape(self) -> BranchShape:
@@ -246,13 +251,10 @@ class SearchSettings:
             return self.stages
         return STAGES if self.rounds >= LEAST_ROUNDS else FEW_STAGES
 
-    def _shaped(self, shape: BranchShape) -> Self:
-        return replace(self, depth=shape.depth, recurrent=shape.recurrent, width=self.width or shape.width)
-
     @property
     def n_simulated(self) -> int:
         """Neurons that are simulated at once: the last layers of a population."""
-        return max(self.last, self.population * max(tried.shape.width for tried in self.shapes))
+        return max(self.last, self.population * max(shape.width for shape in self._tried))
 
     @property
     def parts(self) -> int:
